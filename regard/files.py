@@ -1,0 +1,329 @@
+"""Writing files so that a crash at any moment leaves the old ones or the new ones, never a mixture.
+
+One file: it is written beside its place under another name, made durable, then renamed over the old one.
+
+Several files of one folder, as one (`atomic_files`), by a redo journal:
+
+    folder/.writing-<pid>/   the new files, being written      a crash here: the old set
+    folder/.commit/          the same folder, renamed: the commit point
+    folder/<name>            each file is moved out of `.commit` into its place
+
+A crash after the commit point leaves `.commit` with those files that have not moved yet. `resolve` reads
+through it, so a reader that may not write sees the new set as well; the next writer, or `settle`,
+finishes the moves. Two writers at once: the second is refused with a `StorageError`. The lock is the
+kernel's (`flock` on the folder itself), so it leaves no file behind and dies with its process; where there
+is none (Windows, some network drives) nobody is refused.
+
+This file does not know what is in the files it writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from regard.errors import StorageError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; see the module docstring
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "atomic_file",
+    "atomic_files",
+    "check_space",
+    "human_bytes",
+    "resolve",
+    "settle",
+    "write_json",
+    "write_text",
+]
+
+_COMMIT = ".commit"
+_WRITING = ".writing-"
+_STALE_SECONDS = 3600.0
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
+    errno.EFBIG: "the file would be larger than this system allows; raise the limit or choose another place",
+    errno.EROFS: "this file system can only be read; choose another place",
+    errno.EACCES: "permission is denied; change its permissions or choose another place",
+    errno.EPERM: "the system does not permit it; choose another place",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another place",
+    errno.EEXIST: "a file stands where a folder is needed; choose another place",
+    errno.EISDIR: "this is a folder; give the name of a file",
+    errno.ENOENT: "the folder has gone away; create it again or choose another place",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EIO: "the device failed; check the disk or choose another place",
+    errno.ELOOP: "its symbolic links go round in a circle; choose another place",
+    errno.EINVAL: "the name cannot be used here; choose another place",
+}
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace `path` by `text` in UTF-8, all or nothing. Raises StorageError."""
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Replace `path` by `value` as indented JSON, all or nothing. Raises StorageError."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    with atomic_file(path) as file:
+        # A file name that is not UTF-8 reaches us as lone surrogates: written as JSON's own \udcxx escapes.
+        file.write(text.encode("utf-8", errors="backslashreplace"))
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Missing parent folders are created. A symbolic link is followed. A device or a pipe (`/dev/stdout`) is
+    written to directly, since it cannot be replaced. Raises StorageError.
+    """
+    target = Path(os.path.realpath(path))
+    with _storage_errors(target.parent, shown=Path(path)):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.exists() and not target.is_file():
+            with target.open("wb") as device:
+                yield device
+            return
+        with _folder(target.parent):
+            _sweep_files(target.parent)
+            temporary = target.parent / f"{_WRITING}{os.getpid()}-{secrets.token_hex(4)}"
+            try:
+                with temporary.open("xb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, target)  # noqa: PTH105  (all renames here go through `os`)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(target.parent)
+
+
+@contextmanager
+def atomic_files(folder: str | os.PathLike[str], names: Collection[str]) -> Iterator[Path]:
+    """An empty folder to write `names` into; when the block ends they replace those of `folder` as one.
+
+    Other files of `folder` are left alone. Missing folders are created.
+
+    Raises:
+        StorageError: it cannot be written, or another process is writing it at this moment.
+    """
+    assert names, "nothing to write"
+    assert all(Path(name).name == name and not name.startswith(".") for name in names), "plain names only"
+    place = Path(folder)
+    with _storage_errors(place), _folder(place), _lock(place) as locked:
+        _finish(place)
+        _sweep_folders(place, locked)
+        writing = place / f"{_WRITING}{os.getpid()}"
+        writing.mkdir()
+        try:
+            yield writing
+            written = {path.name for path in writing.iterdir()}
+            assert written == set(names), f"{sorted(written)} were written, {sorted(names)} were promised"
+            for name in names:
+                _sync_file(writing / name)
+            _sync_folder(writing)
+            os.rename(writing, place / _COMMIT)  # noqa: PTH104
+        except BaseException:
+            shutil.rmtree(writing, ignore_errors=True)
+            raise
+        _sync_folder(place)
+        _finish(place)
+
+
+def settle(folder: str | os.PathLike[str]) -> None:
+    """Finish a commit that was interrupted, if there is one, and remove what dead writers left behind.
+
+    Raises:
+        StorageError: there is one and it cannot be finished here, or another process is writing the folder.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        return
+    leftovers = any(name == _COMMIT or name.startswith(_WRITING) for name in os.listdir(place))  # noqa: PTH208
+    if leftovers:
+        with _storage_errors(place), _lock(place) as locked:
+            _finish(place)
+            _sweep_folders(place, locked)
+
+
+def resolve(folder: str | os.PathLike[str], name: str) -> Path:
+    """Where `folder/name` is at this moment: in an unfinished commit if there is one that holds it.
+
+    The answer holds until the next commit; a reader that finds the file gone asks again.
+    """
+    pending = Path(folder) / _COMMIT / name
+    return pending if pending.exists() else Path(folder) / name
+
+
+def check_space(path: str | os.PathLike[str], size: int) -> None:
+    """Raise StorageError when fewer than `size` bytes are free where `path` is or will be."""
+    place = Path(os.path.realpath(path))
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if size > free:
+        raise StorageError(
+            f"{path} needs {human_bytes(size)} but only {human_bytes(free)} are free there; "
+            "free some space or choose another place"
+        )
+
+
+def human_bytes(size: float) -> str:
+    """A number of bytes in the unit that people read: `1.5 GB` (decimal units)."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+# --------------------------------------------------------------------------------------------- inside
+
+
+def _finish(folder: Path) -> None:
+    """Redo the moves of a commit. Each may be done twice without harm, so a crash in here costs nothing."""
+    commit = folder / _COMMIT
+    if not commit.is_dir():
+        return
+    for path in sorted(commit.iterdir()):
+        os.replace(path, folder / path.name)  # noqa: PTH105
+    _sync_folder(folder)  # the moves must be durable before the journal that can redo them goes
+    commit.rmdir()
+    _sync_folder(folder)
+
+
+def _sweep_folders(folder: Path, locked: bool) -> None:
+    """Remove what killed writers of sets left: whatever is there, once we hold the lock that they held."""
+    for path in folder.glob(f"{_WRITING}*"):
+        pid = path.name.removeprefix(_WRITING)
+        if pid.isdecimal() and (locked or int(pid) == os.getpid() or not _is_alive(int(pid))):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sweep_files(folder: Path) -> None:
+    """Remove what killed writers of single files left: old, and of no process that is alive."""
+    for path in folder.glob(f"{_WRITING}*-*"):
+        pid = path.name.removeprefix(_WRITING).partition("-")[0]
+        if pid.isdecimal() and _is_old(path) and not _is_alive(int(pid)):
+            with suppress(OSError):  # somebody else was quicker
+                path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine; where that cannot be asked, yes."""
+    if os.name == "nt":
+        return True  # os.kill(pid, 0) would end it there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_old(path: Path) -> bool:
+    """Whether nobody has written it for so long that a writer on another machine is out of the question."""
+    try:
+        return time.time() - path.stat().st_mtime > _STALE_SECONDS
+    except OSError:
+        return False
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Create the missing folders of `path`, and take those away again when the block fails."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            _sync_folder(folder.parent)
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # not created after all, or no longer empty
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Hold the folder alone; False where the system has no such lock. Raises StorageError if it is taken."""
+    if fcntl is None:
+        yield False
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield _try_lock(handle, folder)
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StorageError(
+            f"another process is writing {folder} at this moment; wait until it ends or choose another folder"
+        ) from error
+    except OSError:
+        return False  # a network drive without locks
+    return True
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make renames inside `path` durable, where the system can: Windows cannot open a folder."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network drives refuse to sync a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _storage_errors(folder: Path, shown: Path | None = None) -> Iterator[None]:
+    """Turn an OSError about `folder` into a StorageError of one sentence; one about another place passes."""
+    try:
+        yield
+    except OSError as error:
+        elsewhere = error.filename is not None and not _is_inside(error.filename, folder)
+        if error.errno not in _REMEDIES or elsewhere:
+            raise
+        raise StorageError(f"cannot write {shown or folder}: {_REMEDIES[error.errno]}") from error
+
+
+def _is_inside(path: str | bytes | int, folder: Path) -> bool:
+    """Whether an error about `path` concerns `folder`: it is in it, or is one of the folders above it."""
+    if isinstance(path, int):
+        return True
+    place, home = os.path.abspath(os.fsdecode(path)), os.path.abspath(folder)  # noqa: PTH100
+    return os.path.commonpath([place, home]) in (place, home)
