@@ -1,0 +1,379 @@
+"""Configurations as frozen dataclasses: from JSON, to JSON, changed by `--set`, described in a list.
+
+The dataclasses stay plain (no base class, nothing of pydantic). What they and this file agree on:
+
+- A union of dataclasses is told apart by a field `kind` with a literal type. Where a dictionary with that
+  `kind` is asked for, the bare string does too: `"rotary"` means `{"kind": "rotary"}`.
+- Every key must be known and every key without a default must be there. Values are strict: `"3"` and
+  `true` are not integers; an integer is a float.
+- A field is documented by the string literal under it or else by those sentences of the class's docstring
+  that name it in backquotes:
+
+      @dataclass(frozen=True)
+      class Rotary:
+          """Queries and keys turned by an angle. `fraction` is how much of each head is turned."""
+
+          fraction: float = 1.0
+          base: float = 10_000.0
+          "The longest wavelength, in positions, over two pi."
+          kind: Literal["rotary"] = "rotary"
+
+Values of single fields are checked by pydantic. The walk over keys and kinds is here because pydantic lets
+a plain dataclass neither forbid unknown keys nor name the nearest known one.
+This file does not know any configuration.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import functools
+import inspect
+import itertools
+import json
+import math
+import os
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, overload
+
+from regard.errors import ConfigError, RegardError, nearest
+
+if typing.TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = ["Key", "describe", "dump", "override", "parse"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a configuration, as the reference page lists it."""
+
+    path: str
+    "As `--set` takes it: `train.lr`."
+    type: str
+    "What may stand there, in words: `integer`, `number or null`, `sinusoidal | rotary`."
+    default: str
+    "As JSON; empty when the key must be given."
+    doc: str
+    "What it means, on one line."
+    when: str = ""
+    "The choices under which the key exists: `model.position.kind=rotary`."
+
+
+@overload
+def parse(kind: type[T], data: object, where: str = "", prefix: str = "") -> T: ...
+@overload
+def parse(kind: object, data: object, where: str = "", prefix: str = "") -> Any: ...
+def parse(kind: object, data: object, where: str = "", prefix: str = "") -> Any:
+    """`data`, as JSON gives it, as an instance of `kind`: a dataclass or a union of them, or any other type.
+
+    `where` is named first in every message (a file, say); `prefix` is the dotted path of `data` itself.
+    Raises ConfigError: unknown, missing or wrong keys, and whatever the dataclass itself refuses.
+    """
+    try:
+        return _parse(kind, data, prefix)
+    except _BadKeyError as fault:
+        raise ConfigError(": ".join(part for part in (where, fault.path, fault.what) if part)) from fault
+    except RecursionError as error:
+        raise ConfigError(f"{where or 'the configuration'}: is nested too deeply") from error
+
+
+def dump(config: Any) -> Any:
+    """The JSON of a configuration, `kind` first: what `parse` takes back. A dataclass gives a dictionary."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        fields = sorted(dataclasses.fields(config), key=lambda field: field.name != "kind")
+        return {field.name: dump(getattr(config, field.name)) for field in fields if field.init}
+    if isinstance(config, enum.Enum):
+        return dump(config.value)
+    if isinstance(config, Mapping):
+        return {str(key): dump(value) for key, value in config.items()}
+    if isinstance(config, os.PathLike):
+        return os.fspath(config)
+    if isinstance(config, list | tuple | set | frozenset):
+        return [dump(value) for value in config]
+    assert config is None or isinstance(config, bool | int | float | str), f"{config!r} has no JSON form"
+    return config
+
+
+def override(data: Mapping[str, Any], assignment: str) -> dict[str, Any]:
+    """A copy of `data` with one key set: `train.lr=1e-3`. The value is JSON, or else a string.
+
+    Missing dictionaries on the way are made; a bare kind on the way becomes a dictionary.
+    Raises ConfigError.
+    """
+    path, equals, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set {assignment}: must be KEY=VALUE, as in train.lr=1e-3")
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    changed = dict(data)
+    here = changed
+    for depth, key in enumerate(keys[:-1], start=1):
+        inner = here.get(key, {})
+        if isinstance(inner, str):
+            inner = {"kind": inner}
+        if inner is None:
+            inner = {}
+        if not isinstance(inner, Mapping):
+            raise ConfigError(f"--set {assignment}: {'.'.join(keys[:depth])} is {inner!r}, which has no keys")
+        here[key] = dict(inner)
+        here = here[key]
+    here[keys[-1]] = value
+    return changed
+
+
+def describe(kind: object, prefix: str = "", when: str = "") -> list[Key]:
+    """Every key of a configuration in the order of its fields; the keys of each choice follow the choice."""
+    keys: list[Key] = []
+    for owner in _dataclasses_of(kind):
+        choice = when
+        if len(_dataclasses_of(kind)) > 1:
+            choice = ", ".join(part for part in (when, f"{_join(prefix, 'kind')}={_kind(owner)}") if part)
+        hints, docs = _hints(owner), _docs(owner)
+        for field in dataclasses.fields(owner):
+            if field.init and field.name != "kind":
+                path, hint = _join(prefix, field.name), hints[field.name]
+                doc = docs.get(field.name, "")
+                keys.append(Key(path, _words(hint), _default(field), doc, choice))
+                keys.extend(describe(hint, path, choice))
+    return keys
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+class _BadKeyError(Exception):
+    """What is wrong, and at which dotted path."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(path, what)
+        self.path, self.what = path, what
+
+
+def _parse(kind: Any, data: object, path: str) -> Any:
+    choices = _dataclasses_of(kind)
+    if choices:
+        rest = tuple(member for member in _members(kind) if member not in choices)
+        by_kind = isinstance(data, str) and (str not in rest or data in map(_kind, choices))
+        if isinstance(data, Mapping) or by_kind or not rest:
+            return _instance(_choose(choices, data, path), data, path)
+        return _leaf(Union[rest], data, path, _words(kind))  # noqa: UP007  (made at run time)
+    item = _item(kind)
+    if item is not None:
+        return _container(kind, item, data, path)
+    return _leaf(kind, data, path, _words(kind))
+
+
+def _choose(choices: Sequence[type], data: object, path: str) -> type:
+    """The dataclass that `data` asks for by its `kind`."""
+    if len(choices) == 1 and not (isinstance(data, str) and _kind(choices[0])):
+        return choices[0]
+    known = [_kind(choice) for choice in choices]
+    listed = ", ".join(repr(name) for name in known)
+    asked = data.get("kind") if isinstance(data, Mapping) else data
+    if asked is None:
+        raise _BadKeyError(path, f"needs a kind, one of {listed}")
+    for choice, name in zip(choices, known, strict=True):
+        if asked == name:
+            return choice
+    hint = nearest(asked, known) if isinstance(asked, str) else ""
+    raise _BadKeyError(path, f"the kind must be one of {listed}, not {_show(asked)}{hint}")
+
+
+def _instance(owner: type, data: object, path: str) -> Any:
+    """An `owner` from a dictionary, or from its bare kind."""
+    if isinstance(data, str) and data == _kind(owner):
+        data = {"kind": data}
+    if not isinstance(data, Mapping):
+        raise _BadKeyError(path, f"must be a dictionary of {owner.__name__}, not {_show(data)}")
+    hints = _hints(owner)
+    fields = {field.name: field for field in dataclasses.fields(owner) if field.init}
+    for key in data:
+        if key not in fields:
+            hint = nearest(key, fields) if isinstance(key, str) else ""
+            raise _BadKeyError(_join(path, str(key)), "is not a known key" + hint)
+    for name, field in fields.items():
+        if name not in data and not _has_default(field):
+            raise _BadKeyError(_join(path, name), f"is missing; it must be {_words(hints[name])}")
+    values = {str(key): _parse(hints[key], value, _join(path, key)) for key, value in data.items()}
+    try:
+        return owner(**values)
+    except (RegardError, ValueError) as error:
+        raise _BadKeyError(path, str(error)) from error
+
+
+def _container(kind: Any, item: Any, data: object, path: str) -> Any:
+    """A list, tuple or dictionary whose items hold dataclasses."""
+    origin = get_origin(kind)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(data, Mapping):
+            raise _BadKeyError(path, f"must be a dictionary, not {_show(data)}")
+        return {str(key): _parse(item, value, _join(path, str(key))) for key, value in data.items()}
+    if not isinstance(data, list | tuple):
+        raise _BadKeyError(path, f"must be a list, not {_show(data)}")
+    items = [_parse(item, value, f"{path}[{index}]") for index, value in enumerate(data)]
+    return items if origin is list else tuple(items)
+
+
+def _leaf(kind: Any, data: object, path: str, words: str) -> Any:
+    """A value without keys of ours, checked by pydantic as strictly as JSON allows."""
+    if kind is Any or kind is object:
+        return data
+    from pydantic import ValidationError
+
+    try:
+        # By way of JSON text: a strict reader of JSON takes a list for a tuple and a string for a path.
+        return _adapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        inner = "" if len(error.errors()) > 1 else "".join(f"[{part!r}]" for part in first["loc"])
+        raise _BadKeyError(path + inner, f"must be {words}, not {_show(data)}") from error
+    except (TypeError, ValueError) as error:  # no JSON: NaN, infinity or an object of Python's
+        raise _BadKeyError(path, f"must be {words}, not {_show(data)}") from error
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+# ------------------------------------------------------------------------------- what a type says
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """The members of a union; of any other type, itself."""
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _dataclasses_of(kind: Any) -> tuple[type, ...]:
+    return tuple(part for part in _members(kind) if isinstance(part, type) and dataclasses.is_dataclass(part))
+
+
+def _item(kind: Any) -> Any:
+    """The item type of a container of dataclasses, or None for every other type."""
+    arguments = [argument for argument in get_args(kind) if argument is not Ellipsis]
+    origin = get_origin(kind)
+    if not isinstance(origin, type) or not arguments or not issubclass(origin, Iterable):
+        return None
+    inside = arguments[-1]
+    return inside if _dataclasses_of(inside) or _item(inside) is not None else None
+
+
+@functools.cache
+def _hints(owner: type) -> dict[str, Any]:
+    return typing.get_type_hints(owner, include_extras=True)
+
+
+def _kind(owner: type) -> str:
+    """The literal of its field `kind`; empty if it has none."""
+    literal = get_args(_hints(owner).get("kind"))
+    return str(literal[0]) if literal else ""
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        value = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+    else:
+        return ""
+    value = dump(value)
+    if isinstance(value, dict) and "kind" in value:
+        value = value["kind"]
+    return json.dumps(value, ensure_ascii=False)
+
+
+_WORDS = {
+    int: "an integer",
+    float: "a finite number",
+    str: "text",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def _words(kind: Any) -> str:
+    """A type in words that a user understands."""
+    return " or ".join(dict.fromkeys(_each_in_words(kind)))
+
+
+def _each_in_words(kind: Any) -> Iterator[str]:
+    for member in _members(kind):
+        origin, arguments = get_origin(member), get_args(member)
+        if member in _dataclasses_of(kind):
+            yield repr(_kind(member)) if _kind(member) else f"a dictionary of {member.__name__}"
+        elif origin is typing.Literal:
+            yield from (json.dumps(value) for value in arguments)
+        elif origin is Annotated:
+            yield from _each_in_words(arguments[0])
+        elif isinstance(origin, type) and issubclass(origin, Mapping):
+            yield "a dictionary"
+        elif isinstance(origin, type) and issubclass(origin, Iterable):
+            items = [_words(argument).removeprefix("an ").removeprefix("a ") for argument in arguments[:1]]
+            yield f"a list of {items[0]} values"
+        elif isinstance(member, type) and issubclass(member, enum.Enum):
+            yield from (json.dumps(choice.value) for choice in member)
+        elif isinstance(member, type) and issubclass(member, os.PathLike):
+            yield "a path"
+        else:
+            yield _WORDS.get(member, "any value")
+
+
+def _docs(owner: type) -> dict[str, str]:
+    """What is said about each field, by the class or by one that it inherits from; see the top of the file."""
+    docs: dict[str, str] = {}
+    for base in reversed(owner.__mro__):
+        if dataclasses.is_dataclass(base):
+            sentences = re.split(r"(?<=[.;])\s+", inspect.cleandoc(base.__doc__ or ""))
+            for name in base.__annotations__:
+                about = [" ".join(part.split()) for part in sentences if f"`{name}`" in part]
+                docs.update({name: " ".join(about)} if about else {})
+            docs.update(_literals_under_fields(base))
+    return docs
+
+
+def _literals_under_fields(owner: type) -> dict[str, str]:
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+    except (OSError, TypeError):
+        return {}  # made without a source file, as in an interpreter
+    assert isinstance(body, ast.ClassDef)
+    docs: dict[str, str] = {}
+    for field, below in itertools.pairwise(body.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            value = below.value if isinstance(below, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                docs[field.target.id] = " ".join(value.value.split())
+    return docs
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _show(value: object) -> str:
+    """A value in a message, as JSON writes it where it can and no longer than a line."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = type(value).__name__
+    return text if len(text) <= 60 else text[:57] + "..."
