@@ -11,7 +11,7 @@ The dataclasses stay plain (no base class, nothing of pydantic). What they and t
 
       @dataclass(frozen=True)
       class Rotary:
-          """Queries and keys turned by an angle. `fraction` is how much of each head is turned."""
+          '''Queries and keys turned by an angle. `fraction` is how much of each head is turned.'''
 
           fraction: float = 1.0
           base: float = 10_000.0
@@ -337,7 +337,7 @@ def _each_in_words(kind: Any) -> Iterator[str]:
 
 
 def _docs(owner: type) -> dict[str, str]:
-    """What is said about each field, by the class or by one that it inherits from; see the top of the file."""
+    """What is said about each field, by its class or one it inherits from; see the top of this file."""
     docs: dict[str, str] = {}
     for base in reversed(owner.__mro__):
         if dataclasses.is_dataclass(base):
