@@ -1,0 +1,257 @@
+"""Attention: a weighted mean of values, weighted by how well keys answer a query.
+
+Scaled dot products: 'Attention Is All You Need', arXiv 1706.03762, section 3.2. Additive scores:
+Bahdanau et al., arXiv 1409.0473, appendix A.1.2. Grouped and single key/value heads: arXiv 2305.13245
+and 1911.02150.
+
+`attend` is the whole arithmetic. It has a fused path, which never forms the weights, and an explicit
+one; they agree within rounding for every mask. `Attention` adds the projections. Neither knows how
+order enters, nor whether its keys are new, cached or another stack's.
+
+Layout inside is (B, H, T, C); keys and values have G heads, where G divides H.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regard.model.cache import LayerCache
+from regard.model.dropout import dropout as drop
+from regard.model.mask import Contiguous, Lowered, MaskRule, dense, lower
+from regard.model.position import Rotation, rotate
+from regard.model.tap import tap, wanted
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: MaskRule | Lowered = None,
+    *,
+    scale: float | None = None,
+    bias: Tensor | None = None,
+    additive: Tensor | None = None,
+    dropout: float = 0.0,
+    explicit: bool = False,
+) -> Tensor:
+    """softmax(scale · q kᵀ + bias) v, over the keys that `mask` allows.
+
+    `q`: (B, H, T, C); `k`: (B, G, S, C); `v`: (B, G, S, C'); all of one dtype and device. Without
+    anything to learn it is `attend(x, x, x)`. Returns (B, H, T, C').
+
+    `mask`: a rule such as `Causal()`, for which the queries are the last T of the S places; booleans
+    that broadcast to (B, H, T, S), True where a key may be seen; or None, all. A query that may see
+    nothing gets zeros. `scale`: 1/√C by default. `bias`: added to the scores, broadcasts to
+    (B, H, T, S). `additive`: (H, C); the scores are then additive · tanh(q + k), scaled by 1 unless
+    said otherwise. `dropout`: the probability of dropping a weight, always applied when not 0.
+    `explicit` asks for the path that forms the weights.
+    """
+    T, S = q.shape[2], k.shape[2]
+    lowered = _lowered(mask, T, S, q.device)
+    if explicit or additive is not None or dropout > 0.0:
+        scores = attention_scores(q, k, scale=scale, bias=bias, additive=additive)
+        weights = drop(attention_weights(scores, lowered), dropout, training=True)
+        return weigh(weights, v)
+    grouped = q.shape[1] != k.shape[1]
+    if bias is not None:
+        lowered = _biased(bias, dense(lowered, T, S, q.device)).to(q.dtype)
+    if isinstance(lowered, str):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=grouped)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=lowered, scale=scale, enable_gqa=grouped)
+
+
+def attention_scores(
+    q: Tensor,
+    k: Tensor,
+    *,
+    scale: float | None = None,
+    bias: Tensor | None = None,
+    additive: Tensor | None = None,
+) -> Tensor:
+    """What `attend` puts into the softmax, before the mask: (B, H, T, S)."""
+    groups = q.shape[1] // k.shape[1]
+    k = k.repeat_interleave(groups, dim=1) if groups > 1 else k
+    if additive is None:
+        scores = (q @ k.transpose(-2, -1)) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    else:
+        mixed = torch.tanh(q[:, :, :, None] + k[:, :, None])  # (B, H, T, S, C)
+        scores = torch.einsum("bhtsc,hc->bhts", mixed, additive) * (1.0 if scale is None else scale)
+    return scores if bias is None else scores + bias
+
+
+def attention_weights(scores: Tensor, mask: Lowered = None) -> Tensor:
+    """Softmax of (B, H, T, S) scores over the keys allowed; a row that may see nothing is all zeros.
+
+    What is forbidden gets the lowest finite number rather than -inf, so that such a row has a
+    gradient of zero instead of NaN. A score of -inf (from a bias) is forbidden too.
+    """
+    allowed = dense(mask, scores.shape[-2], scores.shape[-1], scores.device)
+    if allowed is None:
+        return torch.softmax(scores, dim=-1)
+    lowest = torch.finfo(scores.dtype).min
+    weights = torch.softmax(scores.masked_fill(~allowed, lowest), dim=-1)
+    return weights.masked_fill(~allowed, 0.0)
+
+
+def weigh(weights: Tensor, v: Tensor) -> Tensor:
+    """The weighted mean of values: (B, H, T, S) weights and (B, G, S, C) values → (B, H, T, C)."""
+    groups = weights.shape[1] // v.shape[1]
+    return weights @ (v.repeat_interleave(groups, dim=1) if groups > 1 else v)
+
+
+def _lowered(mask: MaskRule | Lowered, T: int, S: int, device: torch.device) -> Lowered:
+    if isinstance(mask, get_args(MaskRule)):
+        return lower(mask, Contiguous(S - T, T), Contiguous(0, S), device)
+    if mask == "causal" and T != S:
+        raise ValueError(f"a causal flag needs as many keys as queries, not {S} and {T}; pass Causal()")
+    return mask  # type: ignore[return-value]
+
+
+def _biased(bias: Tensor, allowed: Tensor | None) -> Tensor:
+    return bias if allowed is None else bias.masked_fill(~allowed, float("-inf"))
+
+
+@dataclass(frozen=True)
+class DotProduct:
+    """q · k times `scale`; None means 1/√C, T5 uses 1."""
+
+    scale: float | None = None
+    kind: Literal["dot-product"] = "dot-product"
+
+
+@dataclass(frozen=True)
+class Additive:
+    """v · tanh(q + k) with a learned v a head (Bahdanau)."""
+
+    kind: Literal["additive"] = "additive"
+
+
+Score = DotProduct | Additive
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """What an attention layer is made of; the width comes from the stack."""
+
+    heads: int = 8
+    """H, the query heads."""
+    kv_heads: int | None = None
+    """G, the key/value heads: None means H (multi-head), 1 multi-query, between them grouped."""
+    head_width: int | None = None
+    """C; None means width / heads."""
+    score: Score = DotProduct()
+    """How a query is compared with a key."""
+    bias: bool = True
+    """Whether the projections add a bias."""
+    dropout: float = 0.0
+    """Probability of dropping an attention weight while training."""
+
+    def build(self, width: int, *, cross: bool = False) -> Attention:
+        return Attention(width, self, cross=cross)
+
+
+class Attention(nn.Module):
+    """Project to queries, keys and values, `attend`, join the heads, project back.
+
+    Self-attention makes all three in one matrix product; cross-attention makes its keys and values
+    from `memory`, the other stack's output.
+    """
+
+    def __init__(self, width: int, config: AttentionConfig, *, cross: bool = False) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.kv_heads = config.kv_heads or config.heads
+        self.head_width = config.head_width or width // config.heads
+        if config.head_width is None and width % config.heads:
+            raise ValueError(f"width {width} is not a multiple of {config.heads} heads; set head_width")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} key/value heads evenly")
+        self.cross = cross
+        self.dropout = config.dropout
+        self.scale = config.score.scale if isinstance(config.score, DotProduct) else None
+        inner, shared = self.heads * self.head_width, 2 * self.kv_heads * self.head_width
+        if cross:
+            self.q = nn.Linear(width, inner, bias=config.bias)
+            self.kv = nn.Linear(width, shared, bias=config.bias)
+        else:
+            self.qkv = nn.Linear(width, inner + shared, bias=config.bias)
+        self.out = nn.Linear(inner, width, bias=config.bias)
+        additive = isinstance(config.score, Additive)
+        self.additive = nn.Parameter(torch.empty(self.heads, self.head_width)) if additive else None
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Lowered = None,
+        *,
+        rotation: Rotation | None = None,
+        bias: Tensor | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """Self-attention. (B, T, D) → (B, T, D); `cache` holds what came before x."""
+        B, T, _ = x.shape
+        inner = self.heads * self.head_width
+        q, kv = self.qkv(x).split([inner, 2 * self.kv_heads * self.head_width], dim=-1)
+        q = q.view(B, T, self.heads, self.head_width).transpose(1, 2)  # (B, H, T, C)
+        k, v = self._split_kv(kv)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        return self._attend(q, k, v, mask, bias)
+
+    def look(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Lowered = None) -> Tensor:
+        """Cross-attention of (B, T, D) on the keys and values that `remember` made.
+
+        x may have n rows for each row of memory (the beams of a sentence, next to each other): they
+        are treated as more queries of that row, so memory is never copied.
+        """
+        B, T, _ = x.shape
+        k, v = memory
+        beams = B // k.shape[0]
+        q = self.q(x).view(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
+        if beams > 1 and isinstance(mask, Tensor) and mask.shape[2] > 1:
+            mask = mask.repeat(1, 1, beams, 1)
+        return self._attend(q, k, v, mask, None, shape=(B, T))
+
+    def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of (B, S, D) memory: (B, G, S, C) each."""
+        return self._split_kv(self.kv(memory))
+
+    def _split_kv(self, kv: Tensor) -> tuple[Tensor, Tensor]:
+        B, S, _ = kv.shape
+        k, v = kv.view(B, S, 2, self.kv_heads, self.head_width).permute(2, 0, 3, 1, 4)
+        return k, v
+
+    def _attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Lowered,
+        bias: Tensor | None,
+        shape: tuple[int, int] | None = None,
+    ) -> Tensor:
+        q, k, v = tap(self, "q", q), tap(self, "k", k), tap(self, "v", v)
+        p = self.dropout if self.training else 0.0
+        z = attend(q, k, v, mask, scale=self.scale, bias=bias, additive=self.additive, dropout=p)
+        if wanted(self, "scores", "weights"):
+            z = self._observed(z, q, k, v, mask, bias)
+        z = tap(self, "heads", z)  # (B, H, T, C)
+        B, T = shape or (z.shape[0], z.shape[2])
+        return tap(self, "out", self.out(z.transpose(1, 2).reshape(B, T, -1)))
+
+    def _observed(
+        self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Lowered, bias: Tensor | None
+    ) -> Tensor:
+        """Form scores and weights beside the fused answer, which stands unless one was replaced."""
+        scores = attention_scores(q, k, scale=self.scale, bias=bias, additive=self.additive)
+        seen = tap(self, "scores", scores)
+        weights = attention_weights(seen, mask)
+        used = tap(self, "weights", weights)
+        return z if seen is scores and used is weights else weigh(used, v)

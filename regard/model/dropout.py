@@ -1,0 +1,81 @@
+"""Dropout (Srivastava et al. 2014, JMLR 15) from cheap random bits, and dropout fused with a sum.
+
+Differs: on a CPU, drawing one Bernoulli variable an element costs more than the layer that it
+follows. There, one random byte an element decides: `p` is rounded to a 256th (never to 0), and what is
+kept is scaled by the rate that was really used, so that the expectation is exact. Elsewhere torch's
+fused dropout is used. Randomness comes from torch's default generator.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_LEVELS = 256
+
+
+def _threshold(p: float) -> int:
+    """How many of 256 byte values drop an element."""
+    return min(_LEVELS - 1, max(1, round(p * _LEVELS)))
+
+
+def _random_keep(like: Tensor, threshold: int) -> Tensor:
+    """Booleans of `like`'s shape, True with probability 1 - threshold / 256."""
+    count = like.numel()
+    words = torch.empty((count + 7) // 8, dtype=torch.int64, device=like.device)
+    words.random_(torch.iinfo(torch.int64).min, None)  # the full range: all 64 bits are random
+    return (words.view(torch.uint8)[:count] >= threshold).view(like.shape)
+
+
+class _DropAdd(torch.autograd.Function):
+    """x + dropout(y), keeping one byte an element for the way back; x may be None."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor | None, y: Tensor, p: float) -> Tensor:  # type: ignore[no-untyped-def]
+        threshold = _threshold(p)
+        keep = _random_keep(y, threshold)
+        ctx.save_for_backward(keep)
+        ctx.scale = _LEVELS / (_LEVELS - threshold)
+        ctx.has_x = x is not None
+        mask = keep.to(y.dtype)
+        if x is None:
+            return mask.mul_(y).mul_(ctx.scale)
+        return torch.addcmul(x, y, mask, value=ctx.scale)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:  # type: ignore[no-untyped-def]
+        (keep,) = ctx.saved_tensors
+        return grad if ctx.has_x else None, keep.to(grad.dtype).mul_(grad).mul_(ctx.scale), None
+
+
+def dropout(x: Tensor, p: float, training: bool) -> Tensor:
+    """Zero each element with probability `p` while training, and scale the rest by 1 / (1 - p)."""
+    if not training or p == 0.0:
+        return x
+    if x.device.type != "cpu" or p >= 1.0:
+        return F.dropout(x, p, training=True)
+    return _DropAdd.apply(None, x, p)
+
+
+def drop_add(x: Tensor, y: Tensor, p: float, training: bool) -> Tensor:
+    """x + dropout(y): the residual connection of every block; shapes are equal."""
+    if not training or p == 0.0:
+        return x + y
+    if x.device.type != "cpu" or p >= 1.0 or x.dtype != y.dtype:
+        return x + dropout(y, p, training)
+    return _DropAdd.apply(x, y, p)
+
+
+class Dropout(nn.Module):
+    """`dropout` as a layer."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

@@ -1,0 +1,92 @@
+"""The feed-forward part of a block: each position by itself, D → F → D.
+
+Plain: arXiv 1706.03762, section 3.3. Gated: Shazeer 2020, arXiv 2002.05202.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regard.model.dropout import dropout
+from regard.model.tap import tap
+
+Activation = Literal["relu", "gelu", "gelu-tanh", "silu"]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu-tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+}
+
+
+@dataclass(frozen=True)
+class MLP:
+    """down(activation(up(x))). `hidden` is F; None means four times the width."""
+
+    hidden: int | None = None
+    activation: Activation = "relu"
+    bias: bool = True
+    dropout: float = 0.0
+    kind: Literal["mlp"] = "mlp"
+
+    def build(self, width: int) -> nn.Module:
+        return FeedForward(width, self)
+
+
+@dataclass(frozen=True)
+class GatedMLP:
+    """down(activation(gate(x)) * up(x)): SwiGLU with "silu", GeGLU with "gelu".
+
+    `hidden` is F; None means 8/3 of the width, which gives as many weights as `MLP` has.
+    """
+
+    hidden: int | None = None
+    activation: Activation = "silu"
+    bias: bool = False
+    dropout: float = 0.0
+    kind: Literal["gated"] = "gated"
+
+    def build(self, width: int) -> nn.Module:
+        return GatedFeedForward(width, self)
+
+
+FeedForwardPart = MLP | GatedMLP
+
+
+class FeedForward(nn.Module):
+    """See `MLP`. (B, T, D) → (B, T, D)."""
+
+    def __init__(self, width: int, config: MLP) -> None:
+        super().__init__()
+        hidden = config.hidden or 4 * width
+        self.up = nn.Linear(width, hidden, bias=config.bias)
+        self.down = nn.Linear(hidden, width, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = tap(self, "hidden", self.activation(self.up(x)))  # (B, T, F)
+        return self.down(dropout(hidden, self.dropout, self.training))
+
+
+class GatedFeedForward(nn.Module):
+    """See `GatedMLP`. (B, T, D) → (B, T, D). Gate and up are one matrix product."""
+
+    def __init__(self, width: int, config: GatedMLP) -> None:
+        super().__init__()
+        hidden = config.hidden or 8 * width // 3
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=config.bias)
+        self.down = nn.Linear(hidden, width, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)  # (B, T, F) each
+        hidden = tap(self, "hidden", self.activation(gate) * up)
+        return self.down(dropout(hidden, self.dropout, self.training))

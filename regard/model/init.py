@@ -1,0 +1,98 @@
+"""The numbers a model starts from.
+
+Modules only say what they are; an initialisation goes over them by type. `Xavier` is the paper's
+(arXiv 1706.03762 leaves it to its code, tensor2tensor: uniform unit scaling, embeddings normal with
+standard deviation D^-1/2). `Scaled` is GPT-2's, stable for deep stacks: small normal numbers, and the
+last projection of each residual branch divided by √(number of branches).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from regard.model.attention import Attention
+from regard.model.embed import TokenEmbedding
+from regard.model.feedforward import FeedForward, GatedFeedForward
+from regard.model.head import VocabularyHead
+from regard.model.position import AddedTable, BucketedBias
+from regard.model.stack import Stack
+
+
+@dataclass(frozen=True)
+class Xavier:
+    """Every projection uniform with variance 2 / (in + out), times `gain`; embeddings of length 1."""
+
+    gain: float = 1.0
+    kind: Literal["xavier"] = "xavier"
+
+    def matrix(self, weight: Tensor, branches: int | None) -> None:
+        nn.init.xavier_uniform_(weight, self.gain)
+
+    def table(self, weight: Tensor) -> None:
+        nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Normal numbers of deviation `std`; what ends a residual branch is divided by √branches."""
+
+    std: float = 0.02
+    kind: Literal["scaled"] = "scaled"
+
+    def matrix(self, weight: Tensor, branches: int | None) -> None:
+        nn.init.normal_(weight, std=self.std / math.sqrt(branches or 1))
+
+    def table(self, weight: Tensor) -> None:
+        nn.init.normal_(weight, std=self.std)
+
+
+Init = Xavier | Scaled
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, init: Init) -> None:
+    """Fill every weight of `model` from torch's generator; biases start at 0 and gains at 1."""
+    branches = {id(block): _branches(stack) for stack in _of(model, Stack) for block in stack.modules()}
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, Attention):
+            _attention(module, init, branches.get(id(module)))
+        elif isinstance(module, FeedForward):
+            init.matrix(module.up.weight, None)
+            init.matrix(module.down.weight, branches.get(id(module)))
+        elif isinstance(module, GatedFeedForward):
+            for part in module.gate_up.weight.chunk(2):
+                init.matrix(part, None)
+            init.matrix(module.down.weight, branches.get(id(module)))
+        elif isinstance(module, TokenEmbedding | VocabularyHead):
+            init.table(module.weight)
+        elif isinstance(module, AddedTable | BucketedBias):
+            init.table(module.table.weight)
+
+
+def _attention(module: Attention, init: Init, branches: int | None) -> None:
+    """Queries, keys and values are one matrix but three projections, each scaled by itself."""
+    inner, shared = module.heads * module.head_width, module.kv_heads * module.head_width
+    if module.cross:
+        parts = [module.q.weight, *module.kv.weight.split([shared, shared])]
+    else:
+        parts = list(module.qkv.weight.split([inner, shared, shared]))
+    for part in parts:
+        init.matrix(part, None)
+    init.matrix(module.out.weight, branches)
+    if module.additive is not None:
+        init.matrix(module.additive, None)
+
+
+def _of(model: nn.Module, kind: type[Stack]) -> list[Stack]:
+    return [module for module in model.modules() if isinstance(module, kind)]
+
+
+def _branches(stack: Stack) -> int:
+    return len(stack.blocks) * (2 if stack.config.cross is None else 3)

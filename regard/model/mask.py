@@ -1,0 +1,204 @@
+"""Who may see whom, computed from positions.
+
+A token stands at a place: a *segment* (which document or sentence it belongs to; padding has none)
+and a *position* in it. A rule compares the place of a query with the place of a key and says whether
+the one may see the other. Causality, windows, prefixes, padding, packed documents and caches all
+follow from that comparison, so that they cannot disagree with one another.
+
+Two kinds of `Positions` exist. `Contiguous` is known without looking at a tensor: it lowers
+statically to the fused kernel's own causal flag, with no mask in memory and no synchronisation with
+a device. `Ragged` carries tensors and lowers to a boolean mask.
+
+This file does not know what attention does with a mask, nor how order enters the vectors
+(`position.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+PADDING = -1
+"""The segment of a token that stands nowhere: it sees nothing and nothing sees it."""
+
+
+@dataclass(frozen=True)
+class Contiguous:
+    """Every row holds real tokens at positions `start … start + length - 1` of one segment."""
+
+    start: int
+    length: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.length
+
+    def on(self, device: torch.device | None = None) -> Ragged:
+        """The same places as tensors of shape (1, T) and (1, 1)."""
+        position = torch.arange(self.start, self.stop, device=device)
+        return Ragged(position[None], position.new_zeros((1, 1)), self.stop)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Places that differ from row to row.
+
+    `position`: (B | 1, T) whole numbers from 0. `segment`: (B | 1, T | 1), -1 for padding. `bound`: a
+    number above every position, so that nobody needs to look at the tensor (and wait for a device).
+    """
+
+    position: Tensor
+    segment: Tensor
+    bound: int
+
+    @property
+    def length(self) -> int:
+        return self.position.shape[1]
+
+    def on(self, device: torch.device | None = None) -> Ragged:
+        return Ragged(self.position.to(device), self.segment.to(device), self.bound)
+
+    def expand(self, rows: int) -> Ragged:
+        shape = (rows, self.length)
+        return Ragged(self.position.expand(shape), self.segment.expand(shape), self.bound)
+
+    def select(self, rows: Tensor) -> Ragged:
+        """The places of the chosen rows, in that order; `rows`: (B',) int64."""
+        stored = max(self.position.shape[0], self.segment.shape[0])
+        if stored == 1:  # the same for every row
+            return self
+        wide = self.expand(stored)
+        return Ragged(wide.position[rows], wide.segment[rows], self.bound)
+
+    @staticmethod
+    def from_lengths(lengths: Tensor, length: int, side: Literal["left", "right"] = "right") -> Ragged:
+        """Rows of `lengths` (B,) real tokens, padded on one side to `length`."""
+        column = torch.arange(length, device=lengths.device)[None]
+        first = (length - lengths)[:, None] if side == "left" else torch.zeros_like(lengths)[:, None]
+        real = (column >= first) & (column < first + lengths[:, None])
+        position = torch.where(real, column - first, 0)
+        return Ragged(position, torch.where(real, 0, PADDING), length)
+
+    @staticmethod
+    def packed(lengths: list[list[int]], length: int, device: torch.device | None = None) -> Ragged:
+        """Several documents in one row, one after the other; each starts again at position 0."""
+        position = torch.zeros((len(lengths), length), dtype=torch.long)
+        segment = torch.full((len(lengths), length), PADDING)
+        for row, documents in enumerate(lengths):
+            start = 0
+            for index, size in enumerate(documents):
+                position[row, start : start + size] = torch.arange(size)
+                segment[row, start : start + size] = index
+                start += size
+        return Ragged(position.to(device), segment.to(device), length)
+
+
+Positions = Contiguous | Ragged
+
+Lowered = Literal["causal"] | Tensor | None
+"""A rule applied to places: None when every key may be seen, "causal" when query i sees keys 0 … i
+(as many keys as queries), else booleans (B | 1, 1, T | 1, S), True where the key may be seen."""
+
+_UNDECIDED: Literal["undecided"] = "undecided"
+_Static = Literal["causal", "undecided"] | None
+
+
+@dataclass(frozen=True)
+class Full:
+    """Every token of the segment."""
+
+    kind: Literal["full"] = "full"
+
+    def static(self, query: Contiguous, key: Contiguous) -> _Static:
+        return None
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Causal:
+    """The token itself and all before it."""
+
+    kind: Literal["causal"] = "causal"
+
+    def static(self, query: Contiguous, key: Contiguous) -> _Static:
+        if key.stop - 1 <= query.start:
+            return None
+        return "causal" if query == key else _UNDECIDED
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
+        return key <= query
+
+
+@dataclass(frozen=True)
+class Window:
+    """The token itself, `before` tokens on its left and `after` on its right.
+
+    `after=0` is the causal sliding window of Mistral (arXiv 2310.06825, section 2), whose window of
+    W tokens counts the token itself: `before = W - 1`. Equal sides give Longformer's local attention
+    (arXiv 2004.05150, section 3.1).
+    """
+
+    before: int
+    after: int = 0
+    kind: Literal["window"] = "window"
+
+    def static(self, query: Contiguous, key: Contiguous) -> _Static:
+        inside_left = query.stop - 1 - self.before <= key.start
+        if inside_left and key.stop - 1 <= query.start + self.after:
+            return None
+        return "causal" if inside_left and self.after == 0 and query == key else _UNDECIDED
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
+        return (key >= query - self.before) & (key <= query + self.after)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The first `length` tokens by all, the rest causally (prefix language model, arXiv 1910.10683,
+    section 3.2.1)."""
+
+    length: int
+    kind: Literal["prefix"] = "prefix"
+
+    def static(self, query: Contiguous, key: Contiguous) -> _Static:
+        if key.stop <= max(self.length, query.start + 1):
+            return None
+        return "causal" if query == key and self.length <= query.start + 1 else _UNDECIDED
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
+        return (key <= query) | (key < self.length)
+
+
+MaskRule = Full | Causal | Window | Prefix
+
+
+def lower(rule: MaskRule, query: Positions, key: Positions, device: torch.device | None = None) -> Lowered:
+    """Apply `rule` to the places of queries and keys; nothing is computed where it can be avoided.
+
+    A token sees only keys of its own segment, and padding neither sees nor is seen.
+    """
+    if isinstance(query, Contiguous) and isinstance(key, Contiguous):
+        known = rule.static(query, key)
+        if known != _UNDECIDED:
+            return known
+    q, k = query.on(device), key.on(device)
+    q_segment, k_segment = q.segment[:, :, None], k.segment[:, None, :]
+    allowed = (q_segment == k_segment) & (k_segment != PADDING)
+    seen = rule.sees(q.position[:, :, None], k.position[:, None, :])
+    if seen is not None:
+        allowed = allowed & seen
+    if allowed.shape[-1] != k.length:
+        allowed = allowed.expand(-1, -1, k.length)
+    return allowed[:, None]
+
+
+def dense(mask: Lowered, queries: int, keys: int, device: torch.device | None = None) -> Tensor | None:
+    """A lowered mask as booleans, for the arithmetic that has no causal flag."""
+    if isinstance(mask, str):
+        return torch.ones((queries, keys), dtype=torch.bool, device=device).tril()[None, None]
+    return mask

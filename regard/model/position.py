@@ -1,0 +1,282 @@
+"""How order enters: added to the vectors, turned into queries and keys, or added to the scores.
+
+A position part has three hooks, each doing nothing by default: `add` changes the vectors that enter a
+stack, `rotation` turns queries and keys, `bias` is added to the scores. The stack calls each once a
+forward, and all of its layers share the result.
+
+Sinusoidal and learned: arXiv 1706.03762, section 3.5. Rotary: arXiv 2104.09864. ALiBi: arXiv
+2108.12409. Relative bias: arXiv 1910.10683, section 2.1. Who may see whom is `mask.py`'s business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import InputError
+from regard.model.mask import Contiguous, Positions
+
+
+class Rotation(NamedTuple):
+    """The angles by which queries and keys are turned: (B | 1, 1, T, pairs) each."""
+
+    cos: Tensor
+    sin: Tensor
+    interleaved: bool
+    """Whether a pair is two neighbours, or one number of each half."""
+
+
+class PositionPart(nn.Module):
+    """Order that does not enter at all: the base of every other way."""
+
+    def add(self, x: Tensor, at: Positions) -> Tensor:
+        """(B, T, D) vectors with their places in them."""
+        return x
+
+    def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
+        """What `rotate` needs to turn the queries and keys of these places."""
+        return None
+
+    def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
+        """(B | 1, H, T, S) to add to the scores."""
+        return None
+
+
+@dataclass(frozen=True)
+class NoPosition:
+    """No order: the sentence is a bag of tokens, unless the mask tells."""
+
+    kind: Literal["none"] = "none"
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return PositionPart()
+
+
+@dataclass(frozen=True)
+class Sinusoidal:
+    """Sines and cosines of the position, wavelengths from 2π to `base` · 2π; any length.
+
+    `interleaved` alternates sine and cosine as in the paper; otherwise the sines come first, as in
+    tensor2tensor, fairseq and Marian.
+    """
+
+    base: float = 10000.0
+    interleaved: bool = True
+    kind: Literal["sinusoidal"] = "sinusoidal"
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return AddedSinusoids(width, self)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """One learned vector a position, for inputs of at most `length` tokens."""
+
+    length: int
+    kind: Literal["learned"] = "learned"
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return AddedTable(width, self)
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Queries and keys turned by an angle that grows with the position: scores then depend on
+    distance alone.
+
+    `fraction` is how much of each head is turned. `interleaved` pairs neighbouring numbers, as in the
+    paper; otherwise the first half is paired with the second, as in GPT-NeoX and Llama's checkpoints.
+    """
+
+    base: float = 10000.0
+    fraction: float = 1.0
+    interleaved: bool = False
+    kind: Literal["rotary"] = "rotary"
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return RotaryPart(head_width, self)
+
+
+@dataclass(frozen=True)
+class ALiBi:
+    """Scores lowered in proportion to distance, with a slope of its own for each head."""
+
+    kind: Literal["alibi"] = "alibi"
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return LinearBias(heads)
+
+
+@dataclass(frozen=True)
+class RelativeBias:
+    """A learned number a head and distance, in `buckets` that widen up to `max_distance` (T5).
+
+    `bidirectional` tells left from right; a causal stack needs only the left.
+    """
+
+    buckets: int = 32
+    max_distance: int = 128
+    bidirectional: bool = True
+    kind: Literal["relative"] = "relative"
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return BucketedBias(heads, self)
+
+
+Position = NoPosition | Sinusoidal | Learned | Rotary | ALiBi | RelativeBias
+
+
+def sinusoids(positions: Tensor, width: int, base: float = 10000.0, interleaved: bool = True) -> Tensor:
+    """PE(p, 2i) = sin(p / base^(2i/D)), PE(p, 2i+1) = cos of the same; (...,) → (..., width).
+
+    An odd width lacks the last cosine.
+    """
+    pairs = (width + 1) // 2
+    # Powers in float64: at position 5,000 a float32 angle is wrong in its fourth digit.
+    rates = base ** (-2 * torch.arange(pairs, dtype=torch.float64, device="cpu") / width)
+    angles = positions.to("cpu", torch.float64)[..., None] * rates
+    both = (angles.sin(), angles.cos())
+    table = torch.stack(both, dim=-1).flatten(-2) if interleaved else torch.cat(both, dim=-1)
+    return table[..., :width].to(positions.device, torch.float32)
+
+
+class _Tabled(PositionPart):
+    """Rows of a fixed table, grown when a later position is asked for."""
+
+    table: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", self._rows(64), persistent=False)
+
+    def _rows(self, count: int) -> Tensor:
+        raise NotImplementedError
+
+    def _look_up(self, at: Positions, device: torch.device) -> Tensor:
+        """(1, T, …) for contiguous places, (B, T, …) for ragged ones."""
+        if isinstance(at, Contiguous):
+            self._reserve(at.stop, device)
+            return self.table[at.start : at.stop][None]
+        self._reserve(at.bound, device)
+        return self.table[at.position]
+
+    def _reserve(self, count: int, device: torch.device) -> None:
+        if count > self.table.shape[0]:
+            self.table = self._rows(max(count, 2 * self.table.shape[0])).to(device, self.table.dtype)
+
+
+class AddedSinusoids(_Tabled):
+    """See `Sinusoidal`."""
+
+    def __init__(self, width: int, config: Sinusoidal) -> None:
+        self.width, self.config = width, config
+        super().__init__()
+
+    def _rows(self, count: int) -> Tensor:
+        return sinusoids(torch.arange(count), self.width, self.config.base, self.config.interleaved)
+
+    def add(self, x: Tensor, at: Positions) -> Tensor:
+        return x + self._look_up(at, x.device).to(x.dtype)
+
+
+class AddedTable(PositionPart):
+    """See `Learned`."""
+
+    def __init__(self, width: int, config: Learned) -> None:
+        super().__init__()
+        self.table = nn.Embedding(config.length, width)
+
+    def add(self, x: Tensor, at: Positions) -> Tensor:
+        limit, stop = self.table.num_embeddings, at.stop if isinstance(at, Contiguous) else at.bound
+        if stop > limit:
+            raise InputError(f"an input of {stop} tokens is longer than the {limit} this model was made for")
+        rows = slice(at.start, stop) if isinstance(at, Contiguous) else at.position
+        return x + self.table.weight[rows]
+
+
+class RotaryPart(_Tabled):
+    """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
+
+    def __init__(self, head_width: int, config: Rotary) -> None:
+        turned = int(head_width * config.fraction)
+        if turned % 2:
+            raise ValueError(f"rotary positions need an even head width, not {turned}")
+        self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved
+        super().__init__()
+
+    def _rows(self, count: int) -> Tensor:
+        rates = self.base ** (-torch.arange(self.pairs, dtype=torch.float64) / self.pairs)
+        angles = torch.arange(count, dtype=torch.float64)[:, None] * rates
+        return torch.stack((angles.cos(), angles.sin()), 1).to(torch.float32)
+
+    def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
+        cos, sin = self._look_up(at, device)[:, None].unbind(-2)
+        return Rotation(cos, sin, self.interleaved)
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn each pair of numbers of (B, H, T, C) by its angle; what exceeds the pairs is left alone."""
+    cos, sin = rotation.cos.to(x.dtype), rotation.sin.to(x.dtype)
+    turned, rest = x.split([2 * cos.shape[-1], x.shape[-1] - 2 * cos.shape[-1]], dim=-1)
+    if rotation.interleaved:
+        first, second = turned.unflatten(-1, (-1, 2)).unbind(-1)
+        both = torch.stack((first * cos - second * sin, second * cos + first * sin), -1).flatten(-2)
+    else:
+        first, second = turned.chunk(2, dim=-1)
+        both = torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+    return torch.cat((both, rest), dim=-1) if rest.shape[-1] else both
+
+
+class LinearBias(PositionPart):
+    """See `ALiBi`. Slopes for any number of heads follow the authors' code."""
+
+    slopes: Tensor
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.register_buffer("slopes", alibi_slopes(heads), persistent=False)
+
+    def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
+        distance = (query.on(device).position[:, :, None] - key.on(device).position[:, None]).abs()
+        return -distance[:, None] * self.slopes[:, None, None]
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """2^(-8/H), 2^(-16/H), …; when H is no power of two, the next one's odd slopes fill up."""
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
+    slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(heads - power)]
+    return torch.tensor(slopes)
+
+
+class BucketedBias(PositionPart):
+    """See `RelativeBias`."""
+
+    def __init__(self, heads: int, config: RelativeBias) -> None:
+        super().__init__()
+        self.config = config
+        self.table = nn.Embedding(config.buckets, heads)
+
+    def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
+        distance = key.on(device).position[:, None] - query.on(device).position[:, :, None]
+        return self.table(relative_bucket(distance, self.config)).permute(0, 3, 1, 2)
+
+
+def relative_bucket(distance: Tensor, config: RelativeBias) -> Tensor:
+    """The bucket of key position minus query position: exact when near, logarithmic when far."""
+    buckets = config.buckets
+    offset = torch.zeros_like(distance)
+    if config.bidirectional:
+        buckets //= 2
+        offset = (distance > 0) * buckets
+        away = distance.abs()
+    else:
+        away = (-distance).clamp_min(0)
+    exact = buckets // 2
+    ratio = torch.log(away.clamp_min(1).float() / exact) / math.log(config.max_distance / exact)
+    far = (exact + (ratio * (buckets - exact)).long()).clamp_max(buckets - 1)
+    return offset + torch.where(away < exact, away, far)

@@ -1,0 +1,135 @@
+"""N blocks over a sequence of vectors: the one part that every member of the family shares.
+
+A stack is an encoder when its mask is `Full`, a GPT when it is `Causal`, and a decoder of an
+encoder-decoder when it also looks at a memory. It turns places into masks, rotations and biases once
+a forward. It does not know what its vectors stand for, nor what is made of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from regard.model.attention import AttentionConfig
+from regard.model.block import Block, Placement, PostNorm, Surroundings
+from regard.model.cache import Cache
+from regard.model.dropout import dropout as drop
+from regard.model.feedforward import MLP, FeedForwardPart
+from regard.model.mask import Contiguous, Full, Lowered, MaskRule, Positions, lower
+from regard.model.norm import LayerNorm, Norm
+from regard.model.position import Position, Sinusoidal
+from regard.model.tap import tap
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """A stack of `depth` equal blocks."""
+
+    width: int
+    """D, the length of each vector."""
+    depth: int
+    """N, the number of blocks."""
+    attention: AttentionConfig = AttentionConfig()
+    """Self-attention of each block."""
+    feedforward: FeedForwardPart = MLP()
+    """The feed-forward part of each block."""
+    mask: MaskRule = Full()
+    """Who may see whom."""
+    position: Position = Sinusoidal()
+    """How order enters."""
+    norm: Norm = LayerNorm()
+    """Which norm."""
+    placement: Placement = PostNorm()
+    """Where the norms stand."""
+    cross: AttentionConfig | None = None
+    """Attention to a memory; None for a stack that stands alone."""
+    dropout: float = 0.1
+    """Probability of dropping an element of the stack's input and of what each part adds."""
+    entry_norm: bool = False
+    """Whether the input is normalised before the first block, as in BERT."""
+
+    def build(self) -> Stack:
+        return Stack(self)
+
+
+class Stack(nn.Module):
+    """See the module's docstring. (B, T, D) → (B, T, D)."""
+
+    def __init__(self, config: StackConfig) -> None:
+        super().__init__()
+        self.config = config
+        heads, width = config.attention.heads, config.width
+        self.position = config.position.build(width, heads, config.attention.head_width or width // heads)
+        self.entry_norm = config.norm.build(width) if config.entry_norm else nn.Identity()
+        self.blocks = nn.ModuleList(self._block() for _ in range(config.depth))
+        closed = isinstance(config.placement, PostNorm)  # the last block already ends with a norm
+        self.final_norm = nn.Identity() if closed else config.norm.build(width)
+
+    def _block(self) -> Block:
+        c = self.config
+        return Block(c.width, c.attention, c.feedforward, c.norm, c.placement, c.dropout, c.cross)
+
+    def cache(self, capacity: int = 0) -> Cache:
+        """An empty cache for this stack, with room for `capacity` tokens (it grows when needed)."""
+        return Cache(len(self.blocks), capacity)
+
+    def forward(
+        self,
+        x: Tensor,
+        positions: Positions | None = None,
+        *,
+        memory: Tensor | None = None,
+        memory_positions: Positions | None = None,
+        cache: Cache | None = None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T, D) → (B, T, D).
+
+        `positions`: where the tokens of x stand; by default 0 … T - 1, or after what `cache` holds.
+        `memory`: (B, S, D) to look at, all of it unless `memory_positions` says otherwise; with a
+        cache it is needed at the first step only. `condition`: passed on to the blocks.
+        """
+        T = x.shape[1]
+        if positions is None:
+            positions = Contiguous(0, T) if cache is None else cache.next(T)
+        keys = positions if cache is None else cache.extend(positions)
+        x = self.entry_norm(self.position.add(x, positions))
+        x = tap(self, "input", drop(x, self.config.dropout, self.training))
+        if memory is not None and memory_positions is None:
+            memory_positions = Contiguous(0, memory.shape[1])
+        if cache is not None and memory is not None:
+            cache.memory_positions = memory_positions
+        if cache is not None:
+            memory_positions = cache.memory_positions
+        around = Surroundings(
+            mask=lower(self.config.mask, positions, keys, x.device),
+            rotation=self.position.rotation(positions, x.device),
+            bias=self.position.bias(positions, keys, x.device),
+            memory_mask=_sight(positions, memory_positions, x.device),
+            condition=condition,
+        )
+        for index, block in enumerate(self.blocks):
+            x = block(x, around, cache and cache.layers[index], self._memory(index, memory, cache))
+        return tap(self, "output", self.final_norm(x))
+
+    def _memory(self, index: int, memory: Tensor | None, cache: Cache | None) -> tuple[Tensor, Tensor] | None:
+        """One block's keys and values of the memory, made once if there is a cache."""
+        if cache is not None and cache.memory[index] is not None:
+            return cache.memory[index]
+        if self.config.cross is None:
+            return None
+        if memory is None:
+            raise ValueError("this stack looks at a memory: pass one")
+        block = self.blocks[index]
+        assert isinstance(block, Block)
+        made = block.remember(memory)
+        if cache is not None:
+            cache.memory[index] = made
+        return made
+
+
+def _sight(query: Positions, memory: Positions | None, device: torch.device) -> Lowered:
+    """Cross-attention sees every real token of the memory."""
+    return None if memory is None else lower(Full(), query, memory, device)

@@ -1,0 +1,175 @@
+"""The two builders of the family.
+
+`Transformer` is embed + stack + head: a GPT when its mask is causal, a BERT or a ViT when it is full.
+`EncoderDecoder` is two stacks, the second of which also looks at the first ('Attention Is All You
+Need', arXiv 1706.03762). Neither knows what its ids mean, how it is trained, or how it is decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from regard.model.cache import Cache
+from regard.model.embed import Embed, TokenEmbedding
+from regard.model.head import VocabularyHead
+from regard.model.init import Init, Xavier, initialise
+from regard.model.mask import Positions
+from regard.model.stack import Stack, StackConfig
+
+Tying = Literal["three-way", "two-way", "none"]
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """One stack between an embedding and a head over the same vocabulary."""
+
+    embed: Embed
+    """How ids become vectors."""
+    stack: StackConfig
+    """The blocks."""
+    tied: bool = True
+    """Whether the head's weights are the embedding's."""
+    init: Init = Xavier()
+    """The numbers to start from."""
+    kind: Literal["transformer"] = "transformer"
+
+    def build(self) -> Transformer:
+        return Transformer(self)
+
+
+class Transformer(nn.Module):
+    """See the module's docstring."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.stack.width
+        self.embed = config.embed.build(width)
+        self.stack = config.stack.build()
+        tied = self.embed.weight if config.tied else None
+        self.head = VocabularyHead(width, config.embed.vocab, tied=tied)
+        initialise(self, config.init)
+
+    def forward(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
+        """(B, T) ids → (B, T, V) logits."""
+        return self.head(self.hidden(ids, positions, cache))
+
+    def hidden(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
+        """(B, T) ids → (B, T, D), what the head sees."""
+        return self.stack(self.embed(ids), positions, cache=cache)
+
+    def cache(self, capacity: int = 0) -> Cache:
+        """An empty cache with room for `capacity` tokens (it grows when needed)."""
+        return self.stack.cache(capacity)
+
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig:
+    """Two stacks of one width; the decoder looks at the encoder's output."""
+
+    source: Embed
+    """How the encoder's ids become vectors."""
+    target: Embed
+    """How the decoder's ids become vectors; its vocabulary is what is predicted."""
+    encoder: StackConfig
+    """Reads the source."""
+    decoder: StackConfig
+    """Writes the target; its `cross` must be set."""
+    tying: Tying = "three-way"
+    """Which tables are one: source, target and head; target and head; or none."""
+    init: Init = Xavier()
+    """The numbers to start from."""
+    kind: Literal["encoder-decoder"] = "encoder-decoder"
+
+    def build(self) -> EncoderDecoder:
+        return EncoderDecoder(self)
+
+
+class EncoderDecoder(nn.Module):
+    """See the module's docstring."""
+
+    def __init__(self, config: EncoderDecoderConfig) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        width = config.decoder.width
+        self.target = config.target.build(width)
+        self.source = self.target if config.tying == "three-way" else config.source.build(width)
+        self.encoder: Stack = config.encoder.build()
+        self.decoder: Stack = config.decoder.build()
+        tied = None if config.tying == "none" else self.target.weight
+        self.head = VocabularyHead(width, config.target.vocab, tied=tied)
+        initialise(self, config.init)
+
+    def forward(
+        self,
+        source: Tensor,
+        target: Tensor,
+        source_positions: Positions | None = None,
+        target_positions: Positions | None = None,
+    ) -> Tensor:
+        """(B, S) source ids and (B, T) target ids → (B, T, V) logits of what follows each target id."""
+        return self.head(self.hidden(source, target, source_positions, target_positions))
+
+    def hidden(
+        self,
+        source: Tensor,
+        target: Tensor,
+        source_positions: Positions | None = None,
+        target_positions: Positions | None = None,
+    ) -> Tensor:
+        """The same up to the head: (B, T, D)."""
+        memory = self.encode(source, source_positions)
+        return self.decode(target, memory, source_positions, positions=target_positions)
+
+    def encode(self, source: Tensor, positions: Positions | None = None) -> Tensor:
+        """(B, S) ids → (B, S, D) memory."""
+        return self.encoder(self.source(source), positions)
+
+    def decode(
+        self,
+        target: Tensor,
+        memory: Tensor | None = None,
+        memory_positions: Positions | None = None,
+        *,
+        positions: Positions | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """(B, T) ids → (B, T, D), what the head sees. With a cache, memory is needed once only."""
+        return self.decoder(
+            self.target(target), positions, memory=memory, memory_positions=memory_positions, cache=cache
+        )
+
+    def cache(self, capacity: int = 0) -> Cache:
+        """An empty cache for the decoder, with room for `capacity` tokens (it grows when needed)."""
+        return self.decoder.cache(capacity)
+
+
+Model = Transformer | EncoderDecoder
+ModelConfig = TransformerConfig | EncoderDecoderConfig
+
+
+def _check(config: EncoderDecoderConfig) -> None:
+    if config.encoder.width != config.decoder.width:
+        raise ValueError(
+            f"encoder and decoder differ in width: {config.encoder.width}, {config.decoder.width}"
+        )
+    if config.decoder.cross is None:
+        raise ValueError("the decoder must look at the encoder: set decoder.cross")
+    if config.tying == "three-way" and config.source != config.target:
+        raise ValueError("three-way tying needs one vocabulary for source and target; use two-way")
+
+
+__all__ = [
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
+    "Model",
+    "ModelConfig",
+    "TokenEmbedding",
+    "Transformer",
+    "TransformerConfig",
+    "Tying",
+]
