@@ -236,9 +236,7 @@ def _leaf(kind: Any, data: object, path: str, words: str) -> Any:
         # By way of JSON text: a strict reader of JSON takes a list for a tuple and a string for a path.
         return _adapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        inner = "" if len(error.errors()) > 1 else "".join(f"[{part!r}]" for part in first["loc"])
-        raise _BadKeyError(path + inner, f"must be {words}, not {_show(data)}") from error
+        raise _BadKeyError(path, f"must be {words}, not {_show(data)}") from error
     except (TypeError, ValueError) as error:  # no JSON: NaN, infinity or an object of Python's
         raise _BadKeyError(path, f"must be {words}, not {_show(data)}") from error
 
@@ -341,7 +339,7 @@ def _docs(owner: type) -> dict[str, str]:
     docs: dict[str, str] = {}
     for base in reversed(owner.__mro__):
         if dataclasses.is_dataclass(base):
-            sentences = re.split(r"(?<=[.;])\s+", inspect.cleandoc(base.__doc__ or ""))
+            sentences = re.split(r"(?<=\.)\s+", inspect.cleandoc(base.__doc__ or ""))
             for name in base.__annotations__:
                 about = [" ".join(part.split()) for part in sentences if f"`{name}`" in part]
                 docs.update({name: " ".join(about)} if about else {})

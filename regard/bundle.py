@@ -1,0 +1,345 @@
+"""A trained model as a folder that holds all of it: configuration, weights, tokenizers and figures.
+
+    config.json         format, task, model, how it was trained, on what, versions; the other files' hashes
+    model.safetensors   each weight once, also one that the model uses in two places
+    tokenizer.json      and `tokenizer.target.json` where the vocabularies are separate
+    metrics.json        what it scored; the only file that no hash binds
+
+A bundle is replaced as one (`regard.files.atomic_files`) and read as one: what the files claim is checked
+against each other and against the model that the configuration describes, before memory is taken for it.
+No pickle is read or written. This file does not know what a task is, nor how a tokenizer works.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from regard import __version__
+from regard.errors import BundleError, ConfigError, RegardError, nearest
+from regard.files import atomic_files, check_space, human_bytes, resolve, write_json, write_text
+from regard.model.transformer import ModelConfig
+from regard.schema import dump, parse
+from regard.weights import Entry, read_header, read_weights, write_weights
+
+__all__ = ["FORMAT", "JSON", "Bundle", "load", "save", "software_versions"]
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+
+FORMAT = 1  # the newest format that is read, and the one that is written
+
+CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
+TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json")
+
+_MAX_JSON = 1 << 28  # bytes; a vocabulary of a million pieces takes a quarter of it
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_SIZES = ("depth", "width", "heads", "kv_heads", "head_width")  # what loops and tables are made of
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model, what is needed to use it, and where it comes from."""
+
+    task: str
+    """What it was trained for: `translation`."""
+    model: ModelConfig
+    """What `weights` are the weights of."""
+    weights: Mapping[str, Tensor]
+    """As `state_dict()` gives them; of tied names one is enough."""
+    tokenizers: Mapping[str, str]
+    """File name to JSON text."""
+    training: Mapping[str, JSON]
+    """The whole resolved configuration of the run."""
+    data: Mapping[str, JSON]
+    """What it was trained on: name, columns, counts, licence."""
+    metrics: Mapping[str, JSON]
+    """What it scored."""
+    versions: Mapping[str, str]
+    """Of the software that made it; see `software_versions`."""
+
+    def build(self) -> nn.Module:
+        """The model with these weights, in eval mode. Raises BundleError if they are not its weights."""
+        layout = _Layout.of(self.model, "the bundle")
+        weights = layout.canonical(self.weights, "the bundle")
+        # Building draws random numbers that loading has no business to use up.
+        with torch.random.fork_rng(devices=[]), _building("the bundle"):
+            model = self.model.build()
+        model.load_state_dict({name: weights[first] for name, first in layout.first.items()}, strict=True)
+        return model.eval()
+
+
+def software_versions() -> dict[str, str]:
+    """What a bundle that is written now says of the software that made it."""
+    return {"regard": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
+
+
+def save(bundle: Bundle, folder: str | Path) -> None:
+    """Write `folder`, or replace the bundle in it as one. Figures that are not finite become null.
+
+    Raises BundleError if the weights are not the model's, StorageError if there is no room or no permission.
+    """
+    place = Path(folder)
+    assert all(TOKENIZER.fullmatch(name) for name in bundle.tokenizers), sorted(bundle.tokenizers)
+    weights = _Layout.of(bundle.model, "the bundle").canonical(bundle.weights, "the bundle")
+    check_space(place, sum(weight.nbytes for weight in weights.values()))
+    with atomic_files(place, [CONFIG, WEIGHTS, METRICS, *bundle.tokenizers]) as writing:
+        write_weights(writing / WEIGHTS, weights, shown=place / WEIGHTS)
+        for name, text in bundle.tokenizers.items():
+            write_text(writing / name, text)
+        write_json(writing / METRICS, _finite(bundle.metrics))
+        config = _Config(
+            format=FORMAT,
+            task=bundle.task,
+            model=dump(bundle.model),
+            training=_finite(bundle.training),
+            data=_finite(bundle.data),
+            versions=dict(bundle.versions),
+            files={name: _fingerprint(writing / name) for name in (WEIGHTS, *bundle.tokenizers)},
+        )
+        write_json(writing / CONFIG, asdict(config))
+
+
+def load(folder: str | Path) -> Bundle:
+    """Read the bundle in `folder`; while another process replaces it, again until all is of one bundle.
+
+    Raises BundleError: no bundle, or one that is damaged, incomplete, too new or not what it claims.
+    """
+    place = Path(folder)
+    for _ in range(3):
+        before = _current_config(place)
+        try:
+            bundle = _load(place)
+        except BundleError:
+            if _current_config(place) == before:
+                raise
+        else:
+            if _current_config(place) == before:
+                return bundle
+    return _load(place)
+
+
+# ----------------------------------------------------------------------------------- config.json
+
+
+@dataclass(frozen=True)
+class _Fingerprint:
+    """What `config.json` says of another file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Config:
+    """`config.json`; the model in it is parsed after the weights' header has been looked at."""
+
+    format: int
+    task: str
+    model: dict[str, Any]
+    training: dict[str, Any]
+    data: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, _Fingerprint]
+
+
+def _load(place: Path) -> Bundle:
+    config = _read_config(place)
+    entries = read_header(_file(place, WEIGHTS), shown=place / WEIGHTS)
+    with _building(place / CONFIG):
+        model: ModelConfig = parse(ModelConfig, config.model, prefix="model")
+    _check_sizes(config.model, entries, place)
+    _Layout.of(model, f"{place / CONFIG}").check(entries, f"{place / WEIGHTS}")
+    texts = {name: _read_text(place, name) for name in config.files if name != WEIGHTS}
+    for name, recorded in config.files.items():
+        if _fingerprint(_file(place, name)) != recorded:
+            raise BundleError(f"{place / name} is damaged: its content is not what {CONFIG} recorded")
+    return Bundle(
+        task=config.task,
+        model=model,
+        weights=read_weights(_file(place, WEIGHTS), shown=place / WEIGHTS),
+        tokenizers=texts,
+        training=config.training,
+        data=config.data,
+        metrics=_read_json(place, METRICS),
+        versions=config.versions,
+    )
+
+
+def _read_config(place: Path) -> _Config:
+    if not place.exists():
+        raise BundleError(f"{place} does not exist; give the folder that `regard train` wrote")
+    if not place.is_dir():
+        raise BundleError(f"{place} is a file, not a bundle; give the folder that `regard train` wrote")
+    if not resolve(place, CONFIG).exists():
+        raise BundleError(f"{place} is not a bundle: it has no {CONFIG}")
+    data = _read_json(place, CONFIG)
+    written = data.get("format")
+    if isinstance(written, int) and written > FORMAT:
+        raise BundleError(
+            f"{place} is a bundle of format {written}, from a newer regard; this one reads up to {FORMAT}: "
+            "pip install --upgrade regard"
+        )
+    try:
+        config: _Config = parse(_Config, data, where=str(place / CONFIG))
+    except ConfigError as error:
+        raise BundleError(str(error)) from error
+    if config.format != FORMAT:
+        raise BundleError(f"{place / CONFIG}: there is no format {config.format}; the only one is {FORMAT}")
+    for name in config.files:
+        if name != WEIGHTS and not TOKENIZER.fullmatch(name):
+            raise BundleError(f"{place / CONFIG}: '{name}' cannot be a file of a bundle")
+    if WEIGHTS not in config.files:
+        raise BundleError(f"{place / CONFIG}: files.{WEIGHTS} is missing")
+    return config
+
+
+def _current_config(place: Path) -> bytes | None:
+    try:
+        return resolve(place, CONFIG).read_bytes()
+    except OSError:
+        return None
+
+
+def _check_sizes(model: object, entries: Mapping[str, Entry], place: Path) -> None:
+    """Refuse a billion layers before a loop tries to make them: no size exceeds what the weights show."""
+    limit = max([len(entries), *(size for entry in entries.values() for size in entry.shape)])
+    if isinstance(model, Mapping):
+        for key, value in model.items():
+            if key in _SIZES and isinstance(value, int) and value > limit:
+                raise BundleError(f"{place / CONFIG}: {key} is {value}, but {WEIGHTS} has no room for that")
+            _check_sizes(value, entries, place)
+
+
+# ----------------------------------------------------------------------------------- the weights
+
+
+class _Weightless(TorchFunctionMode):
+    """Parameters made inside have a shape but no memory; tables that are computed are computed."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (torch.empty, torch.zeros, torch.ones, torch.full):
+            return func(*args, **{**(kwargs or {}), "device": "meta"})
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The weights that a model has: `first` maps each name to the first name of the same tensor."""
+
+    entries: Mapping[str, Entry]
+    first: Mapping[str, str]
+
+    @classmethod
+    def of(cls, config: ModelConfig, where: str) -> _Layout:
+        with _Weightless(), _building(where):
+            tensors = config.build().state_dict(keep_vars=True)
+        names: dict[int, str] = {}
+        first = {name: names.setdefault(id(tensor), name) for name, tensor in tensors.items()}
+        return cls({name: Entry.of(tensors[name]) for name in names.values()}, first)
+
+    def canonical(self, weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+        """`weights` once each, under their first names, checked."""
+        once: dict[str, Tensor] = {}
+        for name, weight in weights.items():
+            known = once.setdefault(self.first.get(name, name), weight)
+            if known is not weight and not torch.equal(known, weight):
+                raise BundleError(f"{where}: '{name}' must equal '{self.first[name]}', to which it is tied")
+        self.check({name: Entry.of(weight) for name, weight in once.items()}, where)
+        return once
+
+    def check(self, entries: Mapping[str, Entry], where: str) -> None:
+        """Refuse a missing, an extra, a mis-shaped or a wrongly typed weight by name."""
+        for name, wanted in self.entries.items():
+            if name not in entries:
+                raise BundleError(f"{where}: the weight '{name}' is missing{nearest(name, entries)}")
+            if entries[name] != wanted:
+                raise BundleError(f"{where}: the weight '{name}' is {entries[name]}, the model's is {wanted}")
+        for name in entries:
+            if name not in self.entries:
+                raise BundleError(f"{where}: the model has no weight '{name}'{nearest(name, self.entries)}")
+
+
+# ----------------------------------------------------------------------------------- files and JSON
+
+
+def _file(place: Path, name: str) -> Path:
+    """Where a file of the bundle is read from."""
+    path = resolve(place, name)
+    if path.is_file():
+        return path
+    pickles = sorted(other.name for other in place.iterdir() if other.suffix in _PICKLES)
+    if name == WEIGHTS and pickles:
+        raise BundleError(f"{place} has no {name}; {pickles[0]} may be a pickle, and those are never read")
+    raise BundleError(f"{place} is not a whole bundle: {name} is missing")
+
+
+def _read_text(place: Path, name: str) -> str:
+    path = _file(place, name)
+    with _reading(place / name):
+        if path.stat().st_size > _MAX_JSON:
+            raise BundleError(
+                f"{place / name} is larger than {human_bytes(_MAX_JSON)}, too large to be right"
+            )
+        return path.read_text(encoding="utf-8")
+
+
+def _read_json(place: Path, name: str) -> dict[str, Any]:
+    return _json_object(_read_text(place, name), place / name)
+
+
+def _json_object(text: str | bytes, shown: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{shown} is damaged: it is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{shown} is damaged: it must hold a JSON object")
+    return value
+
+
+def _fingerprint(path: Path) -> _Fingerprint:
+    with _reading(path), path.open("rb") as file:
+        return _Fingerprint(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: null instead."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def _reading(shown: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(f"{shown} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{shown} is damaged: it is not UTF-8 text") from error
+
+
+@contextmanager
+def _building(where: str | Path) -> Iterator[None]:
+    """What a model's parts refuse is the configuration's fault."""
+    try:
+        yield
+    except (RegardError, ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise BundleError(f"{where}: {reason}") from error
