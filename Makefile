@@ -1,0 +1,56 @@
+# Everything a fresh clone needs is Python 3.11 or newer and make; `make` alone lists what there is.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+NAME   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench reproduce clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.development ## make the virtual environment with everything for development and benchmarks
+
+demo: $(VENV)/.run-time ## learn to pronounce English from built-in data, and show what was learnt
+	@$(BIN)/regard demo
+
+test: setup ## lint, check types and run every test
+	@$(MAKE) --no-print-directory lint
+	@echo "Running the tests"
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff and mypy only
+	@echo "Checking style and types"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup ## throughput of this machine, and how near the limit we are
+	@$(BIN)/regard bench
+
+reproduce: $(VENV)/.run-time ## published figures beside ours: make reproduce NAME=multi30k-en-de
+	@$(BIN)/regard reproduce $(NAME)
+
+clean: ## remove the virtual environment and what tools have cached; runs stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is installed is stamped, so that setting up is repeated only when the requirements have changed.
+$(VENV)/.run-time: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing regard into $(VENV) (once; a few minutes)"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing regard and its development tools into $(VENV) (once; a few minutes)"
+	@$(PIP) install -c constraints.txt -e '.[dev,peers,tensorboard]'
+	@touch $@ $(VENV)/.run-time
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "regard needs Python 3.11 or newer; install it, or give it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
