@@ -29,7 +29,7 @@ from torch.overrides import TorchFunctionMode
 
 from regard import __version__
 from regard.errors import BundleError, ConfigError, RegardError, nearest
-from regard.files import atomic_files, check_space, human_bytes, resolve, write_json, write_text
+from regard.files import atomic_files, check_space, human_bytes, resolve, write_json
 from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
 from regard.weights import Entry, read_header, read_weights, write_weights
@@ -97,7 +97,7 @@ def save(bundle: Bundle, folder: str | Path) -> None:
     with atomic_files(place, [CONFIG, WEIGHTS, METRICS, *bundle.tokenizers]) as writing:
         write_weights(writing / WEIGHTS, weights, shown=place / WEIGHTS)
         for name, text in bundle.tokenizers.items():
-            write_text(writing / name, text)
+            (writing / name).write_text(text, encoding="utf-8", newline="")
         write_json(writing / METRICS, _finite(bundle.metrics))
         config = _Config(
             format=FORMAT,
@@ -231,9 +231,14 @@ class _Weightless(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        kwargs = kwargs or {}
         if func in (torch.empty, torch.zeros, torch.ones, torch.full):
-            return func(*args, **{**(kwargs or {}), "device": "meta"})
-        return func(*args, **(kwargs or {}))
+            return func(*args, **{**kwargs, "device": "meta"})
+        first = args[0] if args else kwargs.get("tensor")
+        in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
+        if in_place and isinstance(first, Tensor) and first.is_meta:
+            return first  # filling in place: nothing to fill, and torch would load its compiler to find out
+        return func(*args, **kwargs)
 
 
 @dataclass(frozen=True)
