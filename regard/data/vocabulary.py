@@ -1,0 +1,228 @@
+"""Learning the pieces of a vocabulary from counted words: BPE, WordPiece, Unigram, plain counting.
+
+It does not know how texts become words (the tokenizer's normaliser and splitter decide that), what the
+special tokens are, or how ids are given out. Everything here is a function of the words and their counts
+alone, to the bit, whatever order they arrive in: the same data give the same vocabulary on every run.
+
+Sources: BPE, Sennrich et al. 2016 (arXiv 1508.07909); WordPiece, Schuster and Nakajima 2012, as trained
+by Hugging Face: BPE whose pieces say whether they continue a word; Unigram, Kudo 2018 (arXiv 1804.10959).
+
+Differs: the trainers that `tokenizers` ships for WordPiece and Unigram give another vocabulary at every
+run (they walk over randomly seeded hash maps), so only its BPE trainer is used here. WordPiece is BPE
+over letters that carry their place; Unigram's EM counts best segmentations ("hard EM", integer counts)
+and prunes the rarest pieces, where the paper sums over all segmentations and prunes by likelihood.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+__all__ = ["Vocabulary", "learn_bpe", "learn_characters", "learn_unigram", "learn_wordpiece", "learn_words"]
+
+MIN_COUNT = 2  # what was seen once is an accident: its vector would hardly be trained
+_ALPHABET_SHARE = 0.75  # of the vocabulary at most; the rarest characters of a big alphabet become unknown
+_LONGEST_PIECE = 16
+_SEEDS_PER_PIECE = 10  # Unigram starts from so many candidates for each piece that it will keep
+_KEPT_EACH_ROUND = 0.75
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Pieces in the order of their ids, without special tokens; merges (BPE) or scores (Unigram) beside."""
+
+    pieces: tuple[str, ...]
+    merges: tuple[tuple[str, str], ...] = ()
+    scores: tuple[float, ...] = ()
+
+
+def learn_characters(words: Counter[str]) -> Vocabulary:
+    """Every character, the most frequent first."""
+    return Vocabulary(tuple(_by_count(_count_characters(words))))
+
+
+def learn_words(words: Counter[str], size: int | None) -> Vocabulary:
+    """The `size` most frequent words, or all."""
+    return Vocabulary(tuple(_by_count(words)[:size]))
+
+
+def learn_bpe(words: Counter[str], size: int, alphabet: Iterable[str] | None = None) -> Vocabulary:
+    """Join the most frequent pair again and again, up to `size` pieces; fewer when no pair is left twice.
+
+    `alphabet`: the characters to begin with; by default those of the words, as far as there is room.
+    """
+    if alphabet is None:
+        alphabet = _by_count(_count_characters(words))[: max(1, int(size * _ALPHABET_SHARE))]
+    letters = sorted(set(alphabet))
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=MIN_COUNT,
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
+    )
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    backend.train_from_iterator(_repeated(words), trainer)
+    ids = backend.get_vocab(with_added_tokens=False)
+    merges = _merges_of(backend)
+    return Vocabulary(tuple(sorted(ids, key=ids.__getitem__)), merges)
+
+
+def learn_wordpiece(words: Counter[str], size: int, joins: Callable[[str], bool]) -> Vocabulary:
+    """BPE over letters that know whether they begin or continue a word; continuing pieces get `##`.
+
+    `joins(character)`: whether it can stand inside a word at all (a comma and a Chinese character can not).
+    A character of the alphabet that can is there in both forms, so that every word made of known
+    characters can be written.
+    """
+    alphabet: dict[str, bool] = {}
+    room = int(size * _ALPHABET_SHARE)
+    for character in _by_count(_count_characters(words)):
+        inside = joins(character)
+        room -= 1 + inside
+        if room < 0:
+            break
+        alphabet[character] = inside
+    # Two private letters for each character: at the beginning of a word, and inside.
+    first = {character: chr(_PRIVATE + 2 * i) for i, character in enumerate(sorted(alphabet))}
+    inner = {character: chr(_PRIVATE + 2 * i + 1) for i, character in enumerate(sorted(alphabet))}
+    placed: Counter[str] = Counter()
+    for word, count in words.items():
+        if all(character in alphabet for character in word):
+            placed[first[word[0]] + "".join(inner[character] for character in word[1:])] += count
+    letters = [first[character] for character in alphabet]
+    letters += [inner[character] for character, inside in alphabet.items() if inside]
+    learned = learn_bpe(placed, size, letters)
+
+    plain = {code: character for forms in (first, inner) for character, code in forms.items()}
+    begins = frozenset(first.values())
+    pieces = (
+        ("" if piece[0] in begins else "##") + "".join(plain[code] for code in piece)
+        for piece in learned.pieces
+    )
+    return Vocabulary(tuple(pieces))
+
+
+_PRIVATE = 0x20000  # any stretch of code points without surrogates: the letters never leave learn_wordpiece
+
+
+def learn_unigram(words: Counter[str], size: int) -> Vocabulary:
+    """Begin with the frequent substrings; keep those that the best segmentations use, until `size` are left.
+
+    Scores are log-probabilities in nats. All characters stay, so that every known text can be written.
+    """
+    characters = _count_characters(words)
+    alphabet = _by_count(characters)[: max(1, int(size * _ALPHABET_SHARE))]
+    known = set(alphabet)
+    counts = {piece: count for piece, count in _substrings(words).items() if known.issuperset(piece)}
+    longer = sorted(counts, key=lambda piece: (-counts[piece] * len(piece), piece))
+    longer = longer[: size * _SEEDS_PER_PIECE]
+    counts.update((character, characters[character]) for character in alphabet)
+
+    texts = sorted(words)
+    weights = np.array([words[text] for text in texts], dtype=np.int64)
+    target = max(0, size - len(alphabet))
+    while True:
+        pieces = [*alphabet, *longer]
+        for _ in range(2):
+            scores = _log_probabilities(pieces, counts)
+            counts = _best_counts(pieces, scores, texts, weights)
+        if len(longer) <= target:
+            break
+        keep = max(target, int(len(longer) * _KEPT_EACH_ROUND))
+        longer = sorted(longer, key=lambda piece: (-counts[piece], -len(piece), piece))[:keep]
+    scores = _log_probabilities(pieces, counts)
+    order = sorted(range(len(pieces)), key=lambda i: (-scores[i], pieces[i]))
+    return Vocabulary(tuple(pieces[i] for i in order), scores=tuple(scores[i] for i in order))
+
+
+def _log_probabilities(pieces: list[str], counts: dict[str, int]) -> list[float]:
+    """A piece that no best segmentation used gets half a count: improbable, not impossible."""
+    used = [max(0.5, counts[piece]) for piece in pieces]
+    total = sum(used)
+    return [math.log(count / total) for count in used]
+
+
+def _best_counts(
+    pieces: list[str], scores: list[float], texts: list[str], weights: NDArray[np.int64]
+) -> dict[str, int]:
+    """How often each piece stands in the most probable segmentations of the words."""
+    unknown = ("\0unknown", min(scores) - 10)
+    table = [unknown, *zip(pieces, scores, strict=True)]
+    backend = tokenizers.Tokenizer(tokenizers.models.Unigram(table, 0, False))
+    counts = np.zeros(len(table), dtype=np.int64)
+    for begin in range(0, len(texts), 8192):
+        encodings = backend.encode_batch_fast(texts[begin : begin + 8192])
+        rows = [encoding.ids for encoding in encodings]
+        ids = np.fromiter((i for row in rows for i in row), dtype=np.int64)
+        repeats = np.repeat(weights[begin : begin + 8192], [len(row) for row in rows])
+        np.add.at(counts, ids, repeats)
+    return dict(zip(pieces, counts[1:].tolist(), strict=True))
+
+
+def _substrings(words: Counter[str]) -> dict[str, int]:
+    """The substrings of two characters and more that occur at least MIN_COUNT times, with their counts.
+
+    Grows all of them by one character at a time, and only those that are frequent already: a long
+    substring is never more frequent than its beginning. So memory stays a few numbers for each position.
+    """
+    texts = sorted(words)
+    if not texts:
+        return {}
+    joined = "\n".join(texts)
+    letters = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32).astype(np.int64)
+    sizes = np.array([len(text) for text in texts], dtype=np.int64)
+    ends = np.repeat(np.cumsum(sizes + 1) - 1, sizes + 1)[: len(letters)]
+    weight = np.repeat(np.array([words[text] for text in texts], dtype=np.int64), sizes + 1)[: len(letters)]
+
+    found: dict[str, int] = {}
+    begin = np.flatnonzero(np.arange(len(letters)) < ends)
+    name = letters[begin]
+    for length in range(2, _LONGEST_PIECE + 1):
+        fits = begin + length <= ends[begin]
+        begin, name = begin[fits], name[fits]
+        if not len(begin):
+            break
+        key = name * 0x110000 + letters[begin + length - 1]
+        _, where, name = np.unique(key, return_index=True, return_inverse=True)
+        count = np.zeros(len(where), dtype=np.int64)
+        np.add.at(count, name, weight[begin])
+        frequent = count >= MIN_COUNT
+        for i in np.flatnonzero(frequent).tolist():
+            start = int(begin[where[i]])
+            found[joined[start : start + length]] = int(count[i])
+        begin, name = begin[frequent[name]], name[frequent[name]]
+    return found
+
+
+def _count_characters(words: Counter[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    return counts
+
+
+def _by_count(counts: Counter[str]) -> list[str]:
+    """The most frequent first; of equals, the first in code point order."""
+    return sorted(counts, key=lambda key: (-counts[key], key))
+
+
+def _repeated(words: Counter[str]) -> Iterator[list[str]]:
+    """Each word as often as it occurs, since the trainer takes no counts."""
+    for word, count in words.items():
+        while count > 0:
+            yield [word] * min(count, 10_000)
+            count -= 10_000
+
+
+def _merges_of(backend: tokenizers.Tokenizer) -> tuple[tuple[str, str], ...]:
+    """The merges in order of rank, which the library shows only in its JSON."""
+    return tuple((left, right) for left, right in json.loads(backend.to_str())["model"]["merges"])
