@@ -1,0 +1,165 @@
+"""The data sets that come with the installation: real data, read from installed packages, nothing fetched.
+
+Each is an entry of `BUILTIN`. Their splits are fixed: by a hash of the source, so that they are the same on
+every machine. This file does not know models, nor how files are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib import metadata, resources
+
+from regard.data import builtin_dates
+from regard.data.rows import DataSet, Report, Row, Rows, Tally
+from regard.data.splits import held_out
+from regard.errors import DataError, DependencyError
+
+__all__ = ["BUILTIN", "BuiltIn", "columns_of"]
+
+_ORDER = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A built-in data set: what it is, where it is from, and how to load it."""
+
+    name: str
+    title: str
+    size: str
+    columns: tuple[str, ...]
+    licence: str
+    source: str
+    split: str
+    rows: Callable[[], Iterator[tuple[str, Row]]]
+    """Each row with the name of its split."""
+    package: str
+    """The distribution that the rows come from."""
+
+    def load(self) -> DataSet:
+        """All rows, in memory; read once in the life of the process. Raises DependencyError, DataError."""
+        return _load(self.name)
+
+
+def columns_of(rows: Rows, picked: tuple[int, ...]) -> Rows:
+    """The same rows with only the `picked` values, in that order."""
+
+    def select() -> Iterator[Row]:
+        for row in rows:
+            yield Row(tuple(row.values[index] for index in picked), row.where)
+
+    return Rows(select)
+
+
+@cache
+def _load(name: str) -> DataSet:
+    entry = BUILTIN[name]
+    splits: dict[str, list[Row]] = {split: [] for split in _ORDER}
+    tally = Tally(complete=True)
+    try:
+        for split, row in entry.rows():
+            tally.keep()
+            splits[split].append(row)
+        version = metadata.version(entry.package)
+    except ModuleNotFoundError as error:  # PackageNotFoundError is one too
+        raise DependencyError(
+            f"'{name}' needs the package {entry.package}: pip install {entry.package}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"'{name}' cannot be read from {entry.package}: {error}; reinstall it") from error
+    source = f"{entry.source} {version}"
+    return DataSet(
+        name,
+        {split: Rows.of(rows) for split, rows in splits.items()},
+        entry.columns,
+        Report({name: tally}),
+        entry.licence,
+        source,
+        _fingerprint(source, splits),
+    )
+
+
+def _fingerprint(source: str, splits: Mapping[str, Iterable[Row]]) -> str:
+    digest = blake2b(source.encode("utf-8"), digest_size=16)
+    for split, rows in splits.items():
+        for row in rows:
+            digest.update("\t".join((split, *row.values, "\n")).encode("utf-8"))
+    return digest.hexdigest()
+
+
+# --------------------------------------------------------------------------------------------- spelling
+
+
+def _spelling() -> Iterator[tuple[str, Row]]:
+    """Lower-case alphabetic words of three letters or more that have exactly one pronunciation."""
+    text = (resources.files("misaki") / "data" / "us_gold.json").read_text(encoding="utf-8")
+    for word, sounds in json.loads(text).items():
+        if isinstance(sounds, str) and len(word) >= 3 and word.isalpha() and word.islower():
+            yield held_out(word, test=0.03, valid=0.02), Row((word, sounds), f"us_gold.json:{word}")
+
+
+# ----------------------------------------------------------------------------------------------- pinyin
+
+
+def _pinyin() -> Iterator[tuple[str, Row]]:
+    """All phrases, split by hash; then the default reading of all single characters, for training."""
+    from pypinyin.phrases_dict import phrases_dict
+    from pypinyin.pinyin_dict import pinyin_dict
+
+    for phrase, syllable_choices in phrases_dict.items():
+        syllables = " ".join(choices[0] for choices in syllable_choices)
+        yield held_out(phrase, test=0.05, valid=0.02), Row((phrase, syllables), f"phrases_dict:{phrase}")
+    for code, readings in pinyin_dict.items():
+        character = chr(code)
+        yield "train", Row((character, readings.split(",")[0]), f"pinyin_dict:{character}")
+
+
+# ------------------------------------------------------------------------------------------------ dates
+
+
+def _dates() -> Iterator[tuple[str, Row]]:
+    for split in _ORDER:
+        for english, chinese, iso in builtin_dates.examples(split):
+            yield split, Row((english, chinese), f"dates:{iso}")
+
+
+_ENTRIES = (
+    BuiltIn(
+        name="spelling",
+        title="English spelling → pronunciation in IPA",
+        size="76,554 words",
+        columns=("spelling", "pronunciation"),
+        licence="Apache-2.0",
+        source="the lexicon us_gold.json of misaki",
+        split="by a hash of the word: 3 % test, 2 % of the rest valid",
+        rows=_spelling,
+        package="misaki",
+    ),
+    BuiltIn(
+        name="pinyin",
+        title="Chinese phrases → pronunciation with tone marks",
+        size="47,111 phrases, and 41,923 single characters to learn from",
+        columns=("phrase", "pronunciation"),
+        licence="MIT",
+        source="the phrases and characters of pypinyin",
+        split="by a hash of the phrase: 5 % test, 2 % of the rest valid; single characters are in train",
+        rows=_pinyin,
+        package="pypinyin",
+    ),
+    BuiltIn(
+        name="dates",
+        title="English dates in many styles → Chinese dates",
+        size="33,000 days between 1900 and 2100",
+        columns=("english", "chinese"),
+        licence="Unicode-3.0 (CLDR), BSD-3-Clause (Babel)",
+        source="generated with the CLDR data of Babel",
+        split="by a hash of the day: 2,000 test, 1,000 valid, 30,000 train; every style is in each",
+        rows=_dates,
+        package="babel",
+    ),
+)
+
+BUILTIN: Mapping[str, BuiltIn] = {entry.name: entry for entry in _ENTRIES}

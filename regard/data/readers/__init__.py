@@ -1,0 +1,10 @@
+"""Reading data from files: what the user calls DATA becomes a `DataSet` of lazy rows.
+
+`opening` decides what is meant, `folder` finds the files, `tables`, `parquet` and `plain` read them,
+`columns` picks from them, `streams` counts or refuses what is broken, `splits` shares rows out. None of it
+knows tokens or models.
+"""
+
+from regard.data.readers.opening import open_data
+
+__all__ = ["open_data"]

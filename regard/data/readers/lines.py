@@ -1,0 +1,120 @@
+"""Lines of a text file, plain or gzipped, in bounded memory.
+
+A line that cannot be used becomes a `Problem` in its place, so that the caller can refuse or count it. This
+file does not know columns.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from regard.errors import DataError
+
+__all__ = ["BLANK", "LINE_LIMIT", "Line", "Problem", "file_errors", "open_bytes", "read_lines", "too_long"]
+
+LINE_LIMIT = 100_000
+"""Characters in one line (or one quoted record, or one cell): what is longer is no sentence."""
+
+_BYTE_LIMIT = 4 * LINE_LIMIT + len("\r\n")  # no character takes more than four bytes in UTF-8
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a row cannot be used. `reason` is one of a few, so that it can be counted."""
+
+    reason: str
+    detail: str = ""
+    harmless: bool = False
+    """Counted, but never a cause to refuse the file."""
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
+
+
+BLANK = Problem("blank line", harmless=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line without its end, its number from 1, and the byte (of the unzipped file) at which it starts."""
+
+    number: int
+    start: int
+    content: str | Problem
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of `path`, with `\\n` or `\\r\\n` and a byte order mark taken off.
+
+    Raises:
+        DataError: the file is missing, unreadable, or not the gzip file that its name promises.
+    """
+    with open_bytes(path) as file, file_errors(path):
+        number, start = 0, 0
+        while raw := file.readline(_BYTE_LIMIT):
+            number += 1
+            size = len(raw)
+            if size == _BYTE_LIMIT and not raw.endswith(b"\n"):
+                # One byte more than the longest allowed line was taken, so at least the end is missing.
+                size += _skip_line(file)
+                yield Line(number, start, too_long())
+            else:
+                yield Line(number, start, _decode(raw, first=number == 1))
+            start += size
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a regular file, unzipped if its name ends in `.gz`. Raises DataError."""
+    with file_errors(path):
+        if not path.is_file():
+            what = "is not a regular file" if path.exists() else "does not exist"
+            raise DataError(f"{path} {what}; give the name of a file with data")
+        opened = path.open("rb")
+    with opened as file:
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """What reading a file can raise, as a DataError that names the file."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is not a whole gzip file ({error}); fetch or pack it again") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def too_long(what: str = "line") -> Problem:
+    return Problem(f"{what} over {LINE_LIMIT:,} characters")
+
+
+def _decode(raw: bytes, *, first: bool) -> str | Problem:
+    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+    if b"\0" in raw:
+        return Problem("NUL byte", f"byte {raw.index(0) + 1} of the line")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Problem("bad UTF-8", f"byte {error.start + 1} of the line")
+    if first:
+        text = text.removeprefix("\ufeff")
+    return too_long() if len(text) > LINE_LIMIT else text
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Read on to the end of the line, a chunk at a time; the number of bytes passed."""
+    passed = 0
+    while chunk := file.readline(_CHUNK):
+        passed += len(chunk)
+        if chunk.endswith(b"\n"):
+            break
+    return passed

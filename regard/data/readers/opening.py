@@ -1,0 +1,229 @@
+"""`open_data`: from what the user called DATA to a `DataSet`.
+
+It knows names, files and folders, and how each is split; it does not know what the rows are for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+
+from regard.data import builtin, named
+from regard.data.readers.columns import Wanted, default_names, pick_columns
+from regard.data.readers.folder import Found, look_at_file, look_at_folder
+from regard.data.readers.parquet import ParquetTable
+from regard.data.readers.plain import ParallelTable, TextFile
+from regard.data.readers.streams import OnError, Reading, split_table, split_text
+from regard.data.readers.tables import CsvTable, JsonlTable, Table, TsvTable
+from regard.data.rows import DataSet, Report, Rows
+from regard.data.splits import ALL, SINGLE_FILE, TRAIN_AND_VALID
+from regard.errors import DataError, nearest
+
+__all__ = ["open_data"]
+
+RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
+_RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
+
+
+def open_data(
+    data: str | Path, columns: Wanted, *, on_error: OnError = "refuse", whole: bool = False
+) -> DataSet:
+    """Open a built-in set, a named public set, a file or a folder.
+
+    A name is looked up among the built-in sets, then among the public ones, then as a path. A `Path`, or a
+    string with a separator or a suffix that exists, is always a path.
+
+    A single file of examples is split by a hash of its first wanted column (94 % train, 3 % valid, 3 %
+    test); running text (`.txt`, one column) in parts that follow one another (90, 5, 5 % of its bytes). Of a
+    folder without `valid`, 3 % (running text: the last 5 %) of train become it; a missing `test` is not made
+    up. A split that is cut from a small file may be empty. The files are looked at now and read later.
+
+    Args:
+        columns: the names of the columns wanted, in order; None for one to be found (`readers.columns`).
+        on_error: whether a broken row is refused, or left out and counted in the report.
+        whole: do not split a single file: its rows are the only split, `all`.
+
+    Raises:
+        DataError: there is no such data, they cannot be read, or not these columns from them.
+        DownloadError, StorageError: a public set could not be fetched or stored.
+    """
+    assert columns, "no columns were asked for"
+    report = Report()
+    path = _as_path(data)
+    if path is None:
+        name = str(data)
+        if Path(name).exists():
+            report.notes.append(f"'{name}' is the data set of that name; for the one here, give ./{name}")
+        if name in builtin.BUILTIN:
+            return _open_builtin(builtin.BUILTIN[name], columns, report)
+        return _open_named(named.NAMED[name], columns, Reading(on_error, report))
+    splits, names = _open_path(path, columns, Reading(on_error, report), whole=whole)
+    return DataSet(str(data), splits, names, report, fingerprint=_fingerprint(path, names, tuple(splits)))
+
+
+def _as_path(data: str | Path) -> Path | None:
+    """The path that is meant, or None for a name that is known. Raises DataError when it is neither."""
+    text = str(data)
+    if not text or "\0" in text:
+        raise DataError(f"{text!r} is no name of data; give a file, a folder or a built-in set")
+    path = Path(data).expanduser()
+    explicit = isinstance(data, Path) or len(Path(text).parts) > 1 or os.sep in text or bool(path.suffix)
+    known = [*builtin.BUILTIN, *named.NAMED]
+    if text in known and not (explicit and _exists(path)):
+        return None
+    if not _exists(path):
+        raise DataError(
+            f"there is no file, folder or known data set '{text}'{_suggestion(text, path, known)}"
+        )
+    return path
+
+
+def _suggestion(text: str, path: Path, known: list[str]) -> str:
+    with_files = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return nearest(text, known) or nearest(path.name, with_files) or "; `regard data` lists the built-in ones"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long for a file
+        return False
+
+
+def _open_builtin(entry: builtin.BuiltIn, columns: Wanted, report: Report) -> DataSet:
+    whole = entry.load()
+    picked = pick_columns(whole.columns, columns, entry.name)
+    names = tuple(whole.columns[index] for index in picked)
+    report.notes.append(entry.split)
+    report.tallies.update(whole.report.tallies)
+    splits = {split: builtin.columns_of(rows, picked) for split, rows in whole.splits.items()}
+    fingerprint = f"{whole.fingerprint}/{','.join(names)}"
+    return DataSet(entry.name, splits, names, report, whole.licence, whole.source, fingerprint)
+
+
+def _open_named(entry: named.NamedSet, columns: Wanted, reading: Reading) -> DataSet:
+    if not entry.columns:
+        raise DataError(f"{entry.name} ({entry.title}) has no text columns; give it to a task that reads it")
+    folder = named.find(entry)
+    if all(name is None for name in columns) and len(columns) <= len(entry.columns):
+        columns = entry.columns[: len(columns)]  # the direction in which its figures were published
+    if entry.running_text:
+        pick_columns(entry.columns, columns, entry.name)
+        plain = folder / entry.running_text
+        text = TextFile(plain if plain.exists() else plain.with_name(plain.name + ".gz"))
+        splits, names = split_text(text, entry.shares, reading), entry.columns
+        reading.report.notes.append(f"{entry.name} is split in parts one after another")
+    else:
+        splits, names = _open_path(folder, columns, reading, whole=False)
+    fingerprint = f"{entry.name}@{entry.commit}/{','.join(names)}"
+    return DataSet(entry.name, splits, names, reading.report, entry.licence, entry.source, fingerprint)
+
+
+def _open_path(
+    path: Path, columns: Wanted, reading: Reading, *, whole: bool
+) -> tuple[dict[str, Rows], tuple[str, ...]]:
+    found = look_at_folder(path, len(columns)) if path.is_dir() else {"all": look_at_file(path)}
+    splits: dict[str, Rows] = {}
+    names: tuple[str, ...] = ()
+    for split, files in found.items():
+        shares = _shares(split, files, found, whole)
+        rows, names_here = _open_files(files, columns, shares, reading)
+        if len(shares) > 1:
+            parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+            how = (
+                "in parts that follow one another" if files.form == "txt" else f"by a hash of {names_here[0]}"
+            )
+            reading.report.notes.append(f"{_shown(files)} was split {how}: {parts}")
+        _check_agree(names, names_here, path)
+        names = names or names_here
+        splits.update(rows)
+    if "test" not in splits and "valid" in splits and "all" not in found:
+        reading.report.notes.append(f"{path} holds no test split, and none was made up")
+    return {split: splits[split] for split in ("train", "valid", "test", "all") if split in splits}, names
+
+
+def _check_agree(first: tuple[str, ...], other: tuple[str, ...], folder: Path) -> None:
+    """Splits must not differ in what their columns are called, unless one has no names of its own."""
+    unnamed = default_names(len(other))
+    if first and first != other and unnamed not in (first, other):
+        raise DataError(
+            f"the splits in {folder} have different columns, {', '.join(first)} and {', '.join(other)}; "
+            "give them the same names, or name the columns that are meant"
+        )
+
+
+def _shares(split: str, files: Found, found: Mapping[str, Found], whole: bool) -> Mapping[str, float]:
+    """Into which splits the files that stand for `split` are cut."""
+    text = files.form == "txt"
+    if split == "all" and whole:
+        return ALL
+    if split == "all":
+        return RUNNING_TEXT if text else SINGLE_FILE
+    if split == "train" and "valid" not in found:
+        return _RUNNING_TRAIN if text else TRAIN_AND_VALID
+    return {split: 1.0}
+
+
+def _open_files(
+    files: Found, columns: Wanted, shares: Mapping[str, float], reading: Reading
+) -> tuple[dict[str, Rows], tuple[str, ...]]:
+    """The splits that one file, or one set of parallel files, gives, and the names of its columns."""
+    for path in files.paths:
+        _check_size(path)
+    if files.form == "txt":
+        picked = pick_columns(("text",), columns, _shown(files))
+        return split_text(TextFile(files.paths[0]), shares, reading), ("text",) * len(picked)
+    table = _open_table(files, columns)
+    picked = pick_columns(table.columns, columns, table.label, ordered=files.form != "parallel")
+    if isinstance(table, TsvTable | CsvTable):
+        _note_header(table, columns, reading.report)
+    return split_table(table, picked, shares, reading), tuple(table.columns[index] for index in picked)
+
+
+def _open_table(files: Found, columns: Wanted) -> Table:
+    match files.form:
+        case "parallel":
+            return ParallelTable(files.paths, files.extensions)
+        case "tsv":
+            return TsvTable.open(files.paths[0], columns)
+        case "csv":
+            return CsvTable.open(files.paths[0], columns)
+        case "jsonl":
+            return JsonlTable.open(files.paths[0])
+        case "parquet":
+            return ParquetTable.open(files.paths[0])
+    raise AssertionError(files.form)
+
+
+def _note_header(table: TsvTable | CsvTable, columns: Wanted, report: Report) -> None:
+    if not table.header:
+        report.notes.append(f"{table.path.name} has no header: its first line was taken as an example")
+    elif all(name is None for name in columns):
+        report.notes.append(
+            f"the first line of {table.path.name} names its columns: {', '.join(table.columns)}"
+        )
+
+
+def _shown(files: Found) -> str:
+    return " + ".join(path.name for path in files.paths)
+
+
+def _check_size(path: Path) -> None:
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give the name of a file with data")
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataError(f"{path} is empty; give a file with data")
+
+
+def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) -> str:
+    """Of the names, sizes and times of the files; their content is not read."""
+    digest = blake2b(repr((names, splits)).encode(), digest_size=16)
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file.is_file():
+            status = file.stat()
+            digest.update(
+                repr((str(file.resolve()), status.st_size, status.st_mtime_ns)).encode("utf-8", "replace")
+            )
+    return digest.hexdigest()

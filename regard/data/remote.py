@@ -1,0 +1,212 @@
+"""Fetching one file from its public home: verified, resumable, bounded, and in place only when it is whole.
+
+What has arrived so far waits in `<target>.part`; a transfer that breaks off goes on from there by an HTTP
+range, within the call and in the next one. The file takes its place only after its SHA-256 was found right.
+This file does not know data sets. The standard library's urllib does the talking and heeds proxy variables.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from regard.errors import DownloadError, InputError, StorageError
+from regard.files import atomic_file
+
+__all__ = ["Progress", "RemoteFile", "cache_folder", "fetch"]
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that have arrived, and the whole number if the server tells."""
+
+MIRROR = "REGARD_MIRROR"
+CACHE = "REGARD_CACHE"
+
+_CHUNK = 1 << 16
+_TIMEOUT_SECONDS = 30.0
+_ATTEMPTS = 4  # each goes on where the last one broke off
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at its public home, and what its bytes must be once it is stored."""
+
+    url: str
+    sha256: str
+    """Of the stored file: after unzipping and conversion."""
+    limit: int = 64 << 20
+    """The most bytes that are taken, both of what is sent and of what is stored."""
+    gunzip: bool = False
+    convert: Callable[[bytes], bytes] | None = None
+    """Applied to the (unzipped) bytes before they are stored, for small files in another form."""
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `$REGARD_CACHE`, else `$XDG_CACHE_HOME/regard`, else `~/.cache/regard`."""
+    if own := os.environ.get(CACHE):
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "regard"
+
+
+def fetch(file: RemoteFile, target: Path, progress: Progress | None = None) -> Path:
+    """Bring `file` to `target`, unless it is there already, and return `target`.
+
+    With the environment variable REGARD_MIRROR set, its value is put before the whole URL, as public
+    mirrors want it: `https://mirror.example/https://raw.githubusercontent.com/…`.
+
+    Raises:
+        DownloadError: it cannot be fetched, is larger than it may be, or is not what was promised.
+        StorageError: it cannot be stored.
+    """
+    if target.exists():
+        return target
+    url = _mirrored(file.url)
+    part = target.with_name(target.name + ".part")
+    with _storage_errors(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    _receive(url, part, file.limit, progress)
+    _put_in_place(file, url, part, target)
+    return target
+
+
+def _mirrored(url: str) -> str:
+    mirror = os.environ.get(MIRROR)
+    if mirror:
+        url = f"{mirror.rstrip('/')}/{url}"
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise InputError(f"cannot fetch {url}: set {MIRROR} to a prefix with http or https")
+    return url
+
+
+def _receive(url: str, part: Path, limit: int, progress: Progress | None) -> None:
+    """Bring all bytes of `url` into `part`, trying again where a transfer breaks off."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        before = _size(part)
+        try:
+            _receive_once(url, part, limit, progress)
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416 and before:  # nothing from there on: what we hold is not a part of this file
+                part.unlink()
+            elif error.code < 500 or attempt == _ATTEMPTS:
+                raise DownloadError(
+                    f"cannot fetch {url}: the server answers {error.code} {error.reason}"
+                ) from error
+        except (OSError, http.client.HTTPException) as error:
+            if attempt == _ATTEMPTS:
+                raise DownloadError(
+                    f"cannot fetch {url}: {error}; try again, and it will go on from {_size(part):,} bytes, "
+                    f"or set REGARD_DATA to a folder that holds the data"
+                ) from error
+    raise DownloadError(f"cannot fetch {url}: the server does not know where the file ends; try again later")
+
+
+def _receive_once(url: str, part: Path, limit: int, progress: Progress | None) -> None:
+    held = _size(part)
+    request = urllib.request.Request(url, headers={"User-Agent": "regard"})  # noqa: S310  (see _mirrored)
+    if held:
+        request.add_header("Range", f"bytes={held}-")
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+        resumed = answer.status == 206 and _range_start(answer) == held
+        if answer.status == 206 and not resumed:
+            raise http.client.HTTPException("the server sent another part than was asked for")
+        held = held if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = held + int(length) if length and length.isdecimal() else None
+        _check_limit(url, part, total or 0, limit)
+        with _storage_errors(part):
+            out = part.open("ab" if resumed else "wb")
+        with out:
+            while chunk := answer.read(_CHUNK):
+                held += len(chunk)
+                _check_limit(url, part, held, limit)
+                with _storage_errors(part):
+                    out.write(chunk)
+                    out.flush()
+                if progress is not None:
+                    progress(held, total)
+    if total is not None and held < total:  # http.client ends a short body without a word
+        raise ConnectionError(f"the transfer broke off after {held:,} of {total:,} bytes")
+
+
+def _range_start(answer: http.client.HTTPResponse) -> int | None:
+    """The first byte that a partial answer holds: from `Content-Range: bytes 17-99/100`."""
+    text = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0].strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _check_limit(url: str, part: Path, size: int, limit: int) -> None:
+    if size > limit:
+        part.unlink(missing_ok=True)
+        raise DownloadError(f"{url} is larger than the {limit:,} bytes it may have; it was not stored")
+
+
+def _put_in_place(file: RemoteFile, url: str, part: Path, target: Path) -> None:
+    """Unzip, convert and verify `part`, and let it become `target`; a wrong one is removed."""
+    digest = hashlib.sha256()
+    try:
+        with atomic_file(target) as out:
+            for chunk in _content(file, part):
+                digest.update(chunk)
+                out.write(chunk)
+            if digest.hexdigest() != file.sha256:
+                raise DownloadError(
+                    f"{url} is not what was promised: its SHA-256 is {digest.hexdigest()} and should be "
+                    f"{file.sha256}; it was not stored; try again or another mirror"
+                )
+    except DownloadError:
+        part.unlink(missing_ok=True)
+        raise
+    part.unlink(missing_ok=True)
+
+
+def _content(file: RemoteFile, part: Path) -> Iterator[bytes]:
+    """The bytes to be stored. Raises DownloadError when they are too many or cannot be unzipped."""
+    with part.open("rb") as raw:
+        stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if file.gunzip else raw
+        chunks = _bounded(stream, file)
+        if file.convert is None:
+            yield from chunks
+            return
+        try:
+            yield file.convert(b"".join(chunks))
+        except (ValueError, IndexError) as error:
+            raise DownloadError(f"{file.url} is not in the form that was promised ({error})") from error
+
+
+def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[bytes]:
+    size = 0
+    try:
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            if size > file.limit:
+                raise DownloadError(f"{file.url} unzips to more than the {file.limit:,} bytes it may have")
+            yield chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DownloadError(f"{file.url} is not a whole gzip file ({error}); try another mirror") from error
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot store {path}: {error.strerror or error}; free some space or set {CACHE}"
+        ) from error
