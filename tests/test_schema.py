@@ -1,0 +1,213 @@
+"""Every configuration survives the way to JSON and back; every wrong one is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regard.errors import ConfigError
+from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
+from regard.schema import Key, describe, dump, override, parse
+
+
+@dataclass(frozen=True)
+class Round:
+    """A disc of one `radius`. It has no corners."""
+
+    radius: float = 1.0
+    kind: Literal["round"] = "round"
+
+
+@dataclass(frozen=True)
+class Square:
+    side: float
+    """How long a side is,
+    in metres."""
+    kind: Literal["square"] = "square"
+
+    def __post_init__(self) -> None:
+        if self.side <= 0:
+            raise ValueError(f"a side must be longer than 0, not {self.side}")
+
+
+Shape = Round | Square
+
+
+@dataclass(frozen=True)
+class Drawing:
+    title: str
+    shape: Shape = Round()
+    frame: Shape | None = None
+    more: tuple[Shape, ...] = ()
+    named: Mapping[str, Shape] = field(default_factory=dict)
+    sizes: tuple[int, ...] = (1, 2)
+    colour: Literal["red", "blue"] = "red"
+    place: Path | None = None
+    filled: bool = False
+    free: dict[str, Any] = field(default_factory=dict)
+    label: str | Round = "none"
+
+
+shapes = st.builds(Round, st.floats(0.5, 9)) | st.builds(Square, st.floats(0.5, 9))
+drawings = st.builds(
+    Drawing,
+    title=st.text(),
+    shape=shapes,
+    frame=st.none() | shapes,
+    more=st.lists(shapes, max_size=2).map(tuple),
+    named=st.dictionaries(st.text(max_size=3), shapes, max_size=2),
+    sizes=st.lists(st.integers()).map(tuple),
+    colour=st.sampled_from(["red", "blue"]),
+    place=st.none() | st.just(Path("a/b")),
+    filled=st.booleans(),
+    free=st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text()),
+    label=st.just("words") | st.builds(Round),
+)
+
+
+@given(drawings)
+def test_a_configuration_survives_json(drawing):
+    assert parse(Drawing, json.loads(json.dumps(dump(drawing)))) == drawing
+
+
+def test_a_bare_kind_is_that_kind_with_its_defaults():
+    drawing = parse(
+        Drawing, {"title": "x", "shape": "round", "more": ["round", {"kind": "square", "side": 2}]}
+    )
+    assert drawing == Drawing("x", Round(), more=(Round(), Square(2.0)))
+    assert parse(Drawing, {"title": "x", "label": "round"}).label == Round()
+    assert parse(Drawing, {"title": "x", "label": "else"}).label == "else"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "title: is missing; it must be text"),
+        ([], "must be a dictionary of Drawing, not []"),
+        ({"titel": 1}, "titel: is not a known key; did you mean 'title'?"),
+        ({"title": 1}, "title: must be text, not 1"),
+        ({"title": "x", "filled": 1}, "filled: must be true or false, not 1"),
+        ({"title": "x", "sizes": [1, "2"]}, 'sizes: must be a list of integer values, not [1, "2"]'),
+        ({"title": "x", "sizes": [True]}, "sizes: must be a list of integer values, not [true]"),
+        ({"title": "x", "colour": "rad"}, 'colour: must be "red" or "blue", not "rad"'),
+        (
+            {"title": "x", "shape": "squair"},
+            "shape: the kind must be one of 'round', 'square', not \"squair\"",
+        ),
+        ({"title": "x", "shape": "squair"}, "; did you mean 'square'?"),
+        ({"title": "x", "shape": None}, "shape: needs a kind, one of 'round', 'square'"),
+        ({"title": "x", "shape": {"radius": 1}}, "shape: needs a kind, one of 'round', 'square'"),
+        ({"title": "x", "shape": "square"}, "shape.side: is missing; it must be a finite number"),
+        (
+            {"title": "x", "shape": {"kind": "square", "side": -1}},
+            "shape: a side must be longer than 0, not -1",
+        ),
+        ({"title": "x", "shape": {"kind": "round", "radios": 1}}, "shape.radios: is not a known key"),
+        (
+            {"title": "x", "shape": {"kind": "round", "radius": float("nan")}},
+            "radius: must be a finite number",
+        ),
+        ({"title": "x", "more": "round"}, 'more: must be a list, not "round"'),
+        ({"title": "x", "more": [3]}, "more[0]: the kind must be one of 'round', 'square', not 3"),
+        ({"title": "x", "named": {"a": {"kind": []}}}, "named.a: the kind must be one of"),
+        ({"title": "x", "named": []}, "named: must be a dictionary, not []"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_its_dotted_path(data, message):
+    with pytest.raises(ConfigError) as caught:
+        parse(Drawing, data, where="file.json", prefix="picture")
+    assert str(caught.value).startswith("file.json: picture")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["round", "square"]),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["kind", "side", "title"]), inner)
+    ),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["title", "shape", "more", "named", "sizes", "free"]), json_values))
+def test_anything_else_than_a_configuration_is_a_config_error(data):
+    try:
+        drawing = parse(Drawing, data)
+    except ConfigError:
+        return
+    assert isinstance(drawing, Drawing)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("train.lr=1e-3", {"train": {"lr": 1e-3, "steps": 5}, "shape": "round"}),
+        ("train.new.deep=[1,2]", {"train": {"lr": 1, "steps": 5, "new": {"deep": [1, 2]}}, "shape": "round"}),
+        ("shape.radius=2", {"train": {"lr": 1, "steps": 5}, "shape": {"kind": "round", "radius": 2}}),
+        ("name=a=b", {"train": {"lr": 1, "steps": 5}, "shape": "round", "name": "a=b"}),
+        ("shape=null", {"train": {"lr": 1, "steps": 5}, "shape": None}),
+        ("shape=", {"train": {"lr": 1, "steps": 5}, "shape": ""}),
+    ],
+)
+def test_set_changes_one_key_of_a_copy(assignment, expected):
+    data = {"train": {"lr": 1, "steps": 5}, "shape": "round"}
+    assert override(data, assignment) == expected
+    assert data == {"train": {"lr": 1, "steps": 5}, "shape": "round"}
+
+
+@pytest.mark.parametrize("assignment", ["", "lr", "=1", "a..b=1", "train.lr.x=1"])
+def test_set_without_a_key_that_can_be_set_is_refused(assignment):
+    with pytest.raises(ConfigError, match="--set"):
+        override({"train": {"lr": 1}}, assignment)
+
+
+def test_every_key_is_described_with_its_choices():
+    keys = {(key.path, key.when): key for key in describe(Drawing)}
+    assert keys["title", ""] == Key("title", "text", "", "")
+    assert keys["shape", ""] == Key("shape", "'round' or 'square'", '"round"', "")
+    assert keys["shape.radius", "shape.kind=round"].doc == "A disc of one `radius`."
+    assert keys["frame.side", "frame.kind=square"].doc == "How long a side is, in metres."
+    assert keys["sizes", ""].default == "[1, 2]"
+    assert keys["place", ""].type == "a path or null"
+
+
+@pytest.mark.parametrize("kind", [TransformerConfig, EncoderDecoderConfig])
+def test_every_key_of_a_model_takes_its_own_default_from_set(kind):
+    keys = describe(kind)
+    needed = {key.path: "3" for key in keys if not key.when and not key.default and key.type == "an integer"}
+    for key in keys:
+        data: dict[str, Any] = {}
+        for choice in filter(None, key.when.split(", ")):
+            data = override(data, choice.replace(".kind=", "="))
+        beside = {other.path: "3" for other in keys if other.when == key.when and other.type == "an integer"}
+        for path, value in {**beside, **needed, key.path: key.default or "3"}.items():
+            if "." in path or path == key.path:
+                data = override(data, f"{path}={value}")
+        if key.default or key.type == "an integer":
+            assert _get(dump(parse(kind, data)), key.path) is not _MISSING, key
+
+
+_MISSING = object()
+
+
+def _get(data: Any, path: str) -> object:
+    for part in path.split("."):
+        data = data.get(part, _MISSING) if isinstance(data, dict) else data
+    return data
+
+
+def test_the_models_of_the_family_are_told_apart_by_kind():
+    with pytest.raises(ConfigError, match="the kind must be one of 'transformer', 'encoder-decoder'"):
+        parse(ModelConfig, {"kind": "transformers"})
