@@ -49,8 +49,10 @@ def attend(
     nothing gets zeros. `scale`: 1/√C by default. `bias`: added to the scores, broadcasts to
     (B, H, T, S). `additive`: (H, C); the scores are then additive · tanh(q + k), scaled by 1 unless
     said otherwise. `dropout`: the probability of dropping a weight, always applied when not 0.
-    `explicit` asks for the path that forms the weights.
+    `explicit` asks for the path that forms the weights. Raises ValueError: shapes that do not fit
+    together, a mask of numbers.
     """
+    _check(q, k, v)
     T, S = q.shape[2], k.shape[2]
     lowered = _lowered(mask, T, S, q.device)
     if explicit or additive is not None or dropout > 0.0:
@@ -81,7 +83,7 @@ def attention_scores(
     else:
         mixed = torch.tanh(q[:, :, :, None] + k[:, :, None])  # (B, H, T, S, C)
         scores = torch.einsum("bhtsc,hc->bhts", mixed, additive) * (1.0 if scale is None else scale)
-    return scores if bias is None else scores + bias
+    return scores if bias is None else scores + bias.to(scores.dtype)
 
 
 def attention_weights(scores: Tensor, mask: Lowered = None) -> Tensor:
@@ -91,11 +93,12 @@ def attention_weights(scores: Tensor, mask: Lowered = None) -> Tensor:
     gradient of zero instead of NaN. A score of -inf (from a bias) is forbidden too.
     """
     allowed = dense(mask, scores.shape[-2], scores.shape[-1], scores.device)
-    if allowed is None:
-        return torch.softmax(scores, dim=-1)
+    forbidden = torch.isneginf(scores)
+    if allowed is not None:
+        forbidden = forbidden | ~allowed
     lowest = torch.finfo(scores.dtype).min
-    weights = torch.softmax(scores.masked_fill(~allowed, lowest), dim=-1)
-    return weights.masked_fill(~allowed, 0.0)
+    weights = torch.softmax(scores.masked_fill(forbidden, lowest), dim=-1)
+    return weights.masked_fill(forbidden, 0.0)
 
 
 def weigh(weights: Tensor, v: Tensor) -> Tensor:
@@ -109,7 +112,21 @@ def _lowered(mask: MaskRule | Lowered, T: int, S: int, device: torch.device) -> 
         return lower(mask, Contiguous(S - T, T), Contiguous(0, S), device)
     if mask == "causal" and T != S:
         raise ValueError(f"a causal flag needs as many keys as queries, not {S} and {T}; pass Causal()")
+    if isinstance(mask, Tensor) and mask.dtype != torch.bool:
+        raise ValueError(f"a mask holds booleans, not {mask.dtype}; pass numbers to add as bias")
     return mask  # type: ignore[return-value]
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
+    """Refuse what the kernels would misread: some of them do not look at the length of the values."""
+    a, b, c = q.shape, k.shape, v.shape
+    if not len(a) == len(b) == len(c) == 4:
+        raise ValueError(f"attend takes (B, H, T, C) tensors, not {tuple(a)}, {tuple(b)}, {tuple(c)}")
+    if a[0] != b[0] or a[3] != b[3] or b[:3] != c[:3] or b[1] == 0 or a[1] % b[1]:
+        raise ValueError(
+            f"queries {tuple(a)}, keys {tuple(b)} and values {tuple(c)} do not fit: they must be "
+            "(B, H, T, C), (B, G, S, C) and (B, G, S, C'), and G must divide H"
+        )
 
 
 def _biased(bias: Tensor, allowed: Tensor | None) -> Tensor:

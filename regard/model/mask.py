@@ -93,7 +93,8 @@ class Ragged:
                 position[row, start : start + size] = torch.arange(size)
                 segment[row, start : start + size] = index
                 start += size
-        return Ragged(position.to(device), segment.to(device), length)
+        bound = max((size for documents in lengths for size in documents), default=0)
+        return Ragged(position.to(device), segment.to(device), bound)
 
 
 Positions = Contiguous | Ragged

@@ -166,7 +166,9 @@ class _Tabled(PositionPart):
 
     def _reserve(self, count: int, device: torch.device) -> None:
         if count > self.table.shape[0]:
-            self.table = self._rows(max(count, 2 * self.table.shape[0])).to(device, self.table.dtype)
+            # A table grown during inference must still serve a later training step.
+            with torch.inference_mode(False):
+                self.table = self._rows(max(count, 2 * self.table.shape[0])).to(device, self.table.dtype)
 
 
 class AddedSinusoids(_Tabled):

@@ -1,0 +1,90 @@
+"""Positions against the published formulas, and the tables that hold them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from regard.errors import InputError
+from regard.model.attention import AttentionConfig
+from regard.model.mask import Contiguous, Ragged
+from regard.model.position import (
+    Learned,
+    Position,
+    RelativeBias,
+    Rotary,
+    Sinusoidal,
+    alibi_slopes,
+    relative_bucket,
+    sinusoids,
+)
+from regard.model.stack import StackConfig
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 16])
+@pytest.mark.parametrize("interleaved", [True, False])
+def test_sinusoids_are_the_papers_formula(width: int, interleaved: bool) -> None:
+    positions = [0, 1, 2, 31, 5003]
+    table = sinusoids(torch.tensor(positions), width, 10000.0, interleaved)
+    assert table.shape == (5, width)
+    pairs = (width + 1) // 2
+    for p, row in zip(positions, table.tolist(), strict=True):
+        for i in range(pairs):
+            angle = p / 10000 ** (2 * i / width)
+            sine, cosine = (2 * i, 2 * i + 1) if interleaved else (i, pairs + i)
+            assert row[sine] == pytest.approx(math.sin(angle), abs=1e-7)
+            if cosine < width:
+                assert row[cosine] == pytest.approx(math.cos(angle), abs=1e-7)
+
+
+def test_alibi_slopes_are_the_published_ones() -> None:
+    # arXiv 2108.12409, section 3: for 8 heads 1/2, 1/4 … 1/256; for 16 the geometric means between.
+    assert alibi_slopes(8).tolist() == [2.0**-i for i in range(1, 9)]
+    torch.testing.assert_close(alibi_slopes(16), torch.tensor([2 ** (-i / 2) for i in range(1, 17)]))
+    # The authors' code for 12 heads: the eight of 8, then every second of 16.
+    torch.testing.assert_close(
+        alibi_slopes(12), torch.tensor([2.0**-i for i in range(1, 9)] + [2 ** (-i / 2) for i in (1, 3, 5, 7)])
+    )
+
+
+def test_relative_buckets_are_t5s() -> None:
+    """Values of mesh-tensorflow's `_relative_position_bucket` with its defaults, 32 buckets to 128."""
+    distance = torch.tensor([-200, -128, -127, -64, -20, -8, -7, -1, 0, 1, 7, 8, 20, 64, 127, 128, 200])
+    both = [15, 15, 15, 14, 10, 8, 7, 1, 0, 17, 23, 24, 26, 30, 31, 31, 31]
+    assert relative_bucket(distance, RelativeBias()).tolist() == both
+    past = [31, 31, 31, 26, 17, 8, 7, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert relative_bucket(distance, RelativeBias(bidirectional=False)).tolist() == past
+
+
+def test_a_learned_table_refuses_what_is_longer() -> None:
+    part = Learned(7).build(4, 2, 2)
+    x = torch.zeros(1, 8, 4)
+    with pytest.raises(InputError, match="8 tokens is longer than the 7"):
+        part.add(x, Contiguous(0, 8))
+    with pytest.raises(InputError, match="longer"):
+        part.add(x, Ragged.from_lengths(torch.tensor([8]), 8))
+
+
+def test_a_row_of_short_documents_fits_a_short_table() -> None:
+    part = Learned(7).build(4, 2, 2)
+    with torch.no_grad():
+        part.table.weight.copy_(torch.arange(28.0).view(7, 4))
+    added = part.add(torch.zeros(1, 13, 4), Ragged.packed([[7, 5]], 13))
+    assert torch.equal(added[0, :12], torch.cat((part.table.weight, part.table.weight[:5])))
+
+
+@pytest.mark.parametrize("position", [Rotary(), Sinusoidal()])
+def test_a_table_grown_during_inference_serves_training(position: Position) -> None:
+    stack = StackConfig(8, 1, AttentionConfig(heads=2), position=position).build()
+    x = torch.randn(1, 101, 8)
+    with torch.inference_mode():
+        stack(x)
+    stack(x).sum().backward()
+    assert stack.blocks[0].attention.qkv.weight.grad is not None
+
+
+def test_rotary_refuses_an_odd_number_of_turned_numbers() -> None:
+    with pytest.raises(ValueError, match="even"):
+        Rotary().build(9, 3, 3)
