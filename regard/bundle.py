@@ -18,7 +18,7 @@ import math
 import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -43,6 +43,7 @@ FORMAT = 1  # the newest format that is read, and the one that is written
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
 TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json")
 
+_ATTEMPTS = 10
 _MAX_JSON = 1 << 28  # bytes; a vocabulary of a million pieces takes a quarter of it
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _SIZES = ("depth", "width", "heads", "kv_heads", "head_width")  # what loops and tables are made of
@@ -117,17 +118,18 @@ def load(folder: str | Path) -> Bundle:
     Raises BundleError: no bundle, or one that is damaged, incomplete, too new or not what it claims.
     """
     place = Path(folder)
-    for _ in range(3):
-        before = _current_config(place)
+    for _ in range(_ATTEMPTS):
+        before = _state(place)
         try:
-            bundle = _load(place)
+            with _reading(place):
+                bundle = _load(place)
         except BundleError:
-            if _current_config(place) == before:
+            if _state(place) == before:
                 raise
         else:
-            if _current_config(place) == before:
+            if _state(place) == before:
                 return bundle
-    return _load(place)
+    raise BundleError(f"{place} was replaced again and again while it was read; wait until its writer ends")
 
 
 # ----------------------------------------------------------------------------------- config.json
@@ -205,11 +207,15 @@ def _read_config(place: Path) -> _Config:
     return config
 
 
-def _current_config(place: Path) -> bytes | None:
-    try:
-        return resolve(place, CONFIG).read_bytes()
-    except OSError:
-        return None
+def _state(place: Path) -> dict[str, tuple[int, int]]:
+    """Which files make up the bundle at this moment: another one of the same name has another number."""
+    found = {}
+    for path in [*place.glob("*.*"), *place.glob(".commit/*")]:
+        if path.name in (CONFIG, WEIGHTS, METRICS) or TOKENIZER.fullmatch(path.name):
+            with suppress(FileNotFoundError):  # moved on since it was listed
+                status = path.stat()
+                found[str(path)] = (status.st_ino, status.st_mtime_ns)
+    return found
 
 
 def _check_sizes(model: object, entries: Mapping[str, Entry], place: Path) -> None:

@@ -165,7 +165,7 @@ def settle(folder: str | os.PathLike[str]) -> None:
 def resolve(folder: str | os.PathLike[str], name: str) -> Path:
     """Where `folder/name` is at this moment: in an unfinished commit if there is one that holds it.
 
-    The answer holds until the next commit; a reader that finds the file gone asks again.
+    The answer holds until a writer moves on; a reader that finds the file gone asks again.
     """
     pending = Path(folder) / _COMMIT / name
     return pending if pending.exists() else Path(folder) / name

@@ -214,7 +214,7 @@ def _instance(owner: type, data: object, path: str) -> Any:
 
 
 def _container(kind: Any, item: Any, data: object, path: str) -> Any:
-    """A list, tuple or dictionary whose items hold dataclasses."""
+    """A dictionary, or a list or tuple of dataclasses."""
     origin = get_origin(kind)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(data, Mapping):
@@ -230,6 +230,10 @@ def _leaf(kind: Any, data: object, path: str, words: str) -> Any:
     """A value without keys of ours, checked by pydantic as strictly as JSON allows."""
     if kind is Any or kind is object:
         return data
+    if isinstance(data, str):  # pydantic would refuse the lone surrogates of a name that is not UTF-8
+        for member in _members(kind):
+            if member is str or _is_path(member):
+                return member(data)
     from pydantic import ValidationError
 
     try:
@@ -261,13 +265,18 @@ def _dataclasses_of(kind: Any) -> tuple[type, ...]:
 
 
 def _item(kind: Any) -> Any:
-    """The item type of a container of dataclasses, or None for every other type."""
+    """The item type of a dictionary, or of a list of dataclasses; None for every other type."""
     arguments = [argument for argument in get_args(kind) if argument is not Ellipsis]
     origin = get_origin(kind)
     if not isinstance(origin, type) or not arguments or not issubclass(origin, Iterable):
         return None
     inside = arguments[-1]
-    return inside if _dataclasses_of(inside) or _item(inside) is not None else None
+    ours = issubclass(origin, Mapping) or _dataclasses_of(inside) or _item(inside) is not None
+    return inside if ours else None
+
+
+def _is_path(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, os.PathLike)
 
 
 @functools.cache
@@ -328,7 +337,7 @@ def _each_in_words(kind: Any) -> Iterator[str]:
             yield f"a list of {items[0]} values"
         elif isinstance(member, type) and issubclass(member, enum.Enum):
             yield from (json.dumps(choice.value) for choice in member)
-        elif isinstance(member, type) and issubclass(member, os.PathLike):
+        elif _is_path(member):
             yield "a path"
         else:
             yield _WORDS.get(member, "any value")

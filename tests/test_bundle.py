@@ -1,0 +1,433 @@
+"""A bundle that loads is the one that was saved; anything else is refused by name."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import shutil
+import struct
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from regard import bundle as module
+from regard.bundle import FORMAT, Bundle, load, save, software_versions
+from regard.errors import BundleError, StorageError
+from regard.model.transformer import ModelConfig
+from regard.schema import parse
+from regard.weights import read_header, read_weights, write_weights
+
+STACK = {"width": 6, "depth": 1, "attention": {"heads": 2}, "feedforward": {"kind": "mlp", "hidden": 5}}
+TOKENS = {"kind": "tokens", "vocab": 11}
+MODELS = {
+    "tied": {"kind": "transformer", "embed": TOKENS, "stack": STACK},
+    "untied": {"kind": "transformer", "embed": TOKENS, "stack": STACK, "tied": False},
+    "rotary": {
+        "kind": "transformer",
+        "embed": TOKENS,
+        "stack": STACK | {"position": {"kind": "rotary", "fraction": 0.7}},
+    },
+    "relative": {"kind": "transformer", "embed": TOKENS, "stack": STACK | {"position": "relative"}},
+    "alibi": {"kind": "transformer", "embed": TOKENS, "stack": STACK | {"position": "alibi"}},
+    "learned": {
+        "kind": "transformer",
+        "embed": TOKENS,
+        "stack": STACK | {"position": {"kind": "learned", "length": 13}},
+        "init": "scaled",
+    },
+    "three-way": {
+        "kind": "encoder-decoder",
+        "source": TOKENS,
+        "target": TOKENS,
+        "encoder": STACK,
+        "decoder": STACK | {"cross": {"heads": 2}, "mask": "causal"},
+    },
+    "two vocabularies": {
+        "kind": "encoder-decoder",
+        "source": TOKENS,
+        "target": {"kind": "tokens", "vocab": 7},
+        "encoder": STACK,
+        "decoder": STACK | {"cross": {"heads": 2}, "mask": "causal"},
+        "tying": "two-way",
+    },
+}
+
+
+def make(name: str = "three-way", seed: int = 1, **changes: Any) -> Bundle:
+    torch.manual_seed(seed)
+    config: ModelConfig = parse(ModelConfig, MODELS[name])
+    made = Bundle(
+        task="translation",
+        model=config,
+        weights=config.build().state_dict(),
+        tokenizers={"tokenizer.json": '{"model": "é中"}', "tokenizer.target.json": "{}"},
+        training={"seed": seed, "lr": 1e-3, "path": "\udcff"},
+        data={"name": "pairs.tsv", "counts": [3, 2]},
+        metrics={"bleu": 41.5},
+        versions=software_versions(),
+    )
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save(make(), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def edit(folder: Path, change: Any) -> None:
+    """Change `config.json` through a function of its content."""
+    path = folder / "config.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def rewrite(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Other weights, whose hash is right."""
+    write_weights(folder / "model.safetensors", weights)
+    accept(folder)
+
+
+def accept(folder: Path) -> None:
+    found = module._fingerprint(folder / "model.safetensors")
+    edit(folder, lambda data: data["files"].update({"model.safetensors": vars(found)}))
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_bundle_survives_saving_and_loading(tmp_path, name):
+    saved = make(name)
+    save(saved, tmp_path)
+    found = load(tmp_path)
+    assert replace(found, weights={}) == replace(saved, weights={})
+    built = found.build()
+    assert not built.training
+    state = built.state_dict()
+    assert state.keys() == saved.weights.keys()
+    assert all(torch.equal(state[key], weight) for key, weight in saved.weights.items())
+
+
+def test_a_model_from_a_bundle_is_still_tied(tmp_path):
+    save(make("three-way"), tmp_path)
+    model = load(tmp_path).build()
+    assert model.head.weight is model.target.weight is model.source.weight
+
+
+def test_a_tied_weight_is_stored_once(folder):
+    weights = make().weights
+    stored = read_header(folder / "model.safetensors")
+    assert len(stored) == len({weight.data_ptr() for weight in weights.values()}) < len(weights)
+
+
+def test_loading_uses_up_no_random_numbers(folder):
+    before = torch.random.get_rng_state()
+    load(folder).build()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_loaded_bundle_can_be_saved_over_itself(folder):
+    save(load(folder), folder)
+    assert load(folder).metrics == {"bleu": 41.5}
+
+
+def test_figures_that_are_not_finite_become_null(tmp_path):
+    save(make(metrics={"perplexity": float("inf"), "per": [float("nan"), 1.0]}), tmp_path)
+    assert load(tmp_path).metrics == {"perplexity": None, "per": [None, 1.0]}
+
+
+def test_weights_that_share_memory_without_being_tied_are_stored_whole(tmp_path):
+    saved = make("untied")
+    flat = torch.cat([weight.flatten() for weight in saved.weights.values()])
+    parts = flat.split([weight.numel() for weight in saved.weights.values()])
+    views = {
+        key: part.view(weight.shape) for (key, weight), part in zip(saved.weights.items(), parts, strict=True)
+    }
+    save(replace(saved, weights=views), tmp_path)
+    assert all(torch.equal(load(tmp_path).weights[key], view) for key, view in views.items())
+
+
+def test_weights_that_are_not_the_models_are_not_saved(folder):
+    good = make()
+    name = "target.weight"
+    for weights, message in [
+        ({}, "is missing"),
+        ({**good.weights, "extra": torch.zeros(1)}, "no weight 'extra'"),
+        ({**good.weights, name: good.weights[name].double()}, "is F64"),
+        ({**good.weights, name: good.weights[name] + 1}, "to which it is tied"),
+    ]:
+        with pytest.raises(BundleError, match=message):
+            save(replace(good, weights=weights, metrics={"new": 1}), folder)
+        with pytest.raises(BundleError, match=message):
+            replace(good, weights=weights).build()
+    assert load(folder).metrics == {"bleu": 41.5}
+
+
+def test_no_room_is_said_before_anything_is_written(folder, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    with pytest.raises(StorageError, match="only 10 bytes are free"):
+        save(make(seed=2), folder)
+    assert load(folder).training["seed"] == 1
+
+
+def test_a_disk_that_fills_up_while_writing_keeps_the_old_bundle(folder):
+    import resource
+
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+    try:
+        with pytest.raises(StorageError):
+            save(make(seed=2), folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert load(folder).training["seed"] == 1
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_reader_beside_a_writer_sees_whole_bundles_only(folder):
+    stop = threading.Event()
+    failures: list[Exception] = []
+
+    def write() -> None:
+        seed = 1
+        while not stop.is_set():
+            seed += 1
+            save(make(seed=seed, metrics={"seed": seed}), folder)
+            time.sleep(0.02)
+
+    save(make(seed=1, metrics={"seed": 1}), folder)
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(30):
+            found = load(folder)
+            assert found.metrics["seed"] == found.training["seed"]
+    except BundleError as error:
+        failures.append(error)
+    finally:
+        stop.set()
+        writer.join()
+    assert not failures
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+def test_a_place_that_is_no_bundle_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    assert "does not exist" in refused(tmp_path / "none")
+    assert "is a file, not a bundle" in refused(tmp_path / "file")
+    assert "is not a bundle: it has no config.json" in refused(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "tokenizer.json", "tokenizer.target.json", "metrics.json"]
+)
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    assert f"{name} is missing" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "tokenizer.json", "tokenizer.target.json", "metrics.json", "config.json"]
+)
+def test_a_truncated_file_is_named(folder, name):
+    content = (folder / name).read_bytes()
+    for kept in {0, 1, 7, 8, len(content) // 2, len(content) - 2} - {len(content)}:
+        if kept < len(content):
+            (folder / name).write_bytes(content[:kept])
+            assert name in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data.update(format=FORMAT + 1), "from a newer regard"),
+        (lambda data: data.update(format=0), "there is no format 0"),
+        (lambda data: data.update(format="1"), "format: must be an integer"),
+        (lambda data: data.update(taks="x"), "taks: is not a known key; did you mean 'task'?"),
+        (lambda data: data.pop("task"), "task: is missing"),
+        (
+            lambda data: data["model"].update(tyin="none"),
+            "model.tyin: is not a known key; did you mean 'tying'?",
+        ),
+        (lambda data: data["model"]["encoder"].update(widht=6), "model.encoder.widht: is not a known key"),
+        (lambda data: data["model"].update(kind="encoder_decoder"), "did you mean 'encoder-decoder'?"),
+        (lambda data: data["model"]["encoder"].update(depth=10**12), "depth is 1000000000000"),
+        (lambda data: data["model"]["encoder"].update(width=10**12), "width is 1000000000000"),
+        (lambda data: data["model"]["target"].update(vocab=10**15), ""),
+        (lambda data: data["model"]["encoder"].update(depth=2), "is missing"),
+        (lambda data: data["model"]["encoder"].update(depth=0), ""),
+        (lambda data: data["model"]["encoder"]["attention"].update(heads=0), ""),
+        (lambda data: data["files"].pop("model.safetensors"), "files.model.safetensors is missing"),
+        (lambda data: data["files"].update({"../x.json": {"bytes": 1, "sha256": ""}}), "cannot be a file"),
+        (lambda data: data["files"]["tokenizer.json"].update(sha256="0"), "tokenizer.json is damaged"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(folder, change, message):
+    edit(folder, change)
+    assert message in refused(folder)
+
+
+def test_a_wrong_weight_is_refused_by_name(folder):
+    good = dict(load(folder).weights)
+    name = "target.weight"
+    for weights, message in [
+        ({key: value for key, value in good.items() if key != name}, f"the weight '{name}' is missing"),
+        ({**good, "extra": torch.zeros(2)}, "the model has no weight 'extra'"),
+        ({**good, name: good[name][:-1]}, f"the weight '{name}' is F32 [10, 6], the model's is F32 [11, 6]"),
+        ({**good, name: good[name].half()}, f"the weight '{name}' is F16"),
+    ]:
+        rewrite(folder, weights)
+        assert message in refused(folder)
+
+
+def test_a_flipped_bit_is_refused(folder):
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-3] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    assert "model.safetensors is damaged" in refused(folder)
+
+
+class Bomb:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("exploded",)
+
+
+def test_a_pickle_is_never_read(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zipped = io.BytesIO()
+    torch.save({"weight": torch.zeros(1), "bomb": Bomb()}, zipped)
+    for content in (zipped.getvalue(), pickle.dumps(Bomb())):
+        (folder / "model.safetensors").write_bytes(content)
+        assert "is a pickle" in refused(folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "pytorch_model.bin may be a pickle" in refused(folder)
+    assert not (tmp_path / "exploded").exists()
+
+
+def header(claims: Any, room: int = 16) -> bytes:
+    text = json.dumps(claims).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(room)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (struct.pack("<Q", 1 << 60) + b"{}", "it claims a header of"),
+        (struct.pack("<Q", 2) + b"[]", "not a JSON object"),
+        (struct.pack("<Q", 2) + b"{]", "not JSON"),
+        (struct.pack("<Q", 50_000) + b"[" * 50_000, "not JSON"),
+        (header({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}), "does not fit"),
+        (header({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 16]}}), "does not fit"),
+        (header({"a": {"dtype": "F32", "shape": [4], "data_offsets": [16, 0]}}), "does not fit"),
+        (header({"a": {"dtype": "F32", "shape": [-4], "data_offsets": [0, 16]}}), "does not say what 'a' is"),
+        (
+            header({"a": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}),
+            "does not say what 'a' is",
+        ),
+        (header({"a": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}}), "does not say what 'a' is"),
+        (header({"a": {"dtype": [], "shape": [4], "data_offsets": [0, 16]}}), "does not say what 'a' is"),
+        (header({"a": 3}), "does not say what 'a' is"),
+    ],
+)
+def test_a_header_that_lies_is_refused_before_memory_is_taken(folder, content, message):
+    (folder / "model.safetensors").write_bytes(content)
+    assert message in refused(folder)
+    with pytest.raises(BundleError):
+        read_weights(folder / "model.safetensors")
+
+
+# ------------------------------------------------------------------------------------- fuzz
+
+FUZZ = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def paths(data: object, here: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where a value stands in a configuration."""
+    if not isinstance(data, dict):
+        return [here]
+    return [here, *(path for key, value in data.items() for path in paths(value, (*here, key)))]
+
+
+def loads_or_refuses(folder: Path) -> None:
+    message = ""
+    try:
+        load(folder).build()
+    except BundleError as error:
+        message = str(error)
+    assert "\n" not in message
+    assert len(message) < 1000
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz") / "run"
+    save(make(), folder)
+    return folder
+
+
+@FUZZ
+@given(st.data())
+def test_any_value_anywhere_in_the_configuration_loads_or_is_refused(victim, data):
+    original = (victim / "config.json").read_text()
+    config = json.loads(original)
+    where = data.draw(st.sampled_from([path for path in paths(config) if path]))
+    inner = config
+    for key in where[:-1]:
+        inner = inner[key]
+    action = data.draw(st.sampled_from(["replace", "remove", "add"]))
+    if action == "replace":
+        inner[where[-1]] = data.draw(VALUES)
+    elif action == "remove":
+        del inner[where[-1]]
+    else:
+        inner[data.draw(st.text(max_size=5))] = data.draw(VALUES)
+    try:
+        (victim / "config.json").write_text(json.dumps(config))
+        loads_or_refuses(victim)
+    finally:
+        (victim / "config.json").write_text(original)
+
+
+@FUZZ
+@example("config.json", 0, b"\xff\xfe", False)
+@given(
+    st.sampled_from(["config.json", "model.safetensors", "model.safetensors", "metrics.json"]),
+    st.integers(0, 6000),
+    st.binary(min_size=1, max_size=12),
+    st.booleans(),
+)
+def test_any_bytes_anywhere_in_any_file_load_or_are_refused(victim, name, offset, noise, accepted):
+    original = {path.name: path.read_bytes() for path in victim.iterdir()}
+    content = original[name]
+    offset %= len(content)
+    try:
+        (victim / name).write_bytes(content[:offset] + noise + content[offset + len(noise) :])
+        if accepted and name == "model.safetensors":
+            accept(victim)
+        loads_or_refuses(victim)
+    finally:
+        for file, old in original.items():
+            (victim / file).write_bytes(old)

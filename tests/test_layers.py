@@ -1,0 +1,184 @@
+"""The house keeps its rules: who imports whom, what nobody may do, and what `import regard` costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "regard"
+
+# Parts of the house and whom each may import, besides itself. DESIGN.md, section 3.
+FOUNDATION = {"errors"}
+COMMON = {"errors", "files", "schema", "weights"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": FOUNDATION,
+    "schema": FOUNDATION,
+    "weights": FOUNDATION | {"files"},
+    "model": FOUNDATION,
+    "data": COMMON,
+    "decode": COMMON | {"model"},
+    "insight": COMMON | {"model"},
+    "bundle": COMMON | {"model", "data"},
+    "interop": COMMON | {"model", "data", "bundle"},
+    "tasks": COMMON | {"model", "data", "decode"},
+    "train": COMMON | {"model", "data", "tasks", "bundle"},
+    "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight"},
+    "recipes": COMMON | {"run", "train", "tasks", "data", "bundle"},
+    "serve": COMMON | {"run", "insight"},
+}
+MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
+MAY_IMPORT["__main__"] = {"cli"}
+
+# Other packages that `model` may import: tensors in, tensors out.
+MODEL_PACKAGES = {"torch", "regard"} | set(sys.stdlib_module_names)
+
+# What no file may import, and what none may call.
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "os.system",
+    "os.popen",
+    "torch.load",
+    "torch.save",
+    "numpy.load",
+}
+FORBIDDEN_CALLS |= {"np.load", "__import__"}
+
+# Packages that neither `import regard` nor `regard --help` may load.
+HEAVY = ["torch", "numpy", "pyarrow", "plotly", "tokenizers", "pydantic", "sacrebleu"]
+
+MOST_LINES = 400
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+def part_of(path: Path) -> str:
+    """The part of the house that a file belongs to: `model` or `bundle`; empty for the front door."""
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything a file imports, wherever in the file: `regard.model.mask`."""
+    package = ("regard", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*above, *([node.module] if node.module else [])))
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            argument = node.args[0]
+            if isinstance(argument, ast.Constant):
+                yield node.lineno, str(argument.value)
+
+
+def test_the_walk_finds_imports_of_every_form(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / "x.py"
+    path.write_text(
+        "import regard.data.a\nfrom regard import tasks\nfrom ..run import b\nfrom . import mask\n"
+        "def f():\n    from regard.train.c import d\n    import_module('regard.serve')\n"
+    )
+    assert [name for _, name in sorted(imports(path))] == [
+        "regard.data.a",
+        "regard.tasks",
+        "regard.run.b",
+        "regard.model.mask",
+        "regard.train.c.d",
+        "regard.serve",
+    ]
+    assert part_of(path) == "model"
+
+
+@each_file
+def test_a_part_imports_only_whom_it_may(path):
+    part = part_of(path)
+    if not part:
+        return  # the front door names everything, and loads it when asked
+    assert part in MAY_IMPORT, f"{part} is no part of the house; see DESIGN.md, section 3"
+    for line, name in imports(path):
+        root, *rest = name.split(".")
+        target = rest[0] if rest else ""
+        if root == "regard" and target != "__version__":
+            assert target in MAY_IMPORT[part] | {part}, f"{path}:{line}: {part} must not import {target}"
+
+
+@each_file
+def test_the_model_needs_torch_alone(path):
+    if part_of(path) == "model":
+        for line, name in imports(path):
+            assert name.split(".")[0] in MODEL_PACKAGES, f"{path}:{line}: {name}"
+
+
+@each_file
+def test_nothing_runs_code_from_data_or_a_shell(path):
+    for line, name in imports(path):
+        assert name.split(".")[0] not in FORBIDDEN_MODULES, f"{path}:{line}: {name}"
+        assert name not in FORBIDDEN_CALLS, f"{path}:{line}: {name}"
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in FORBIDDEN_CALLS, f"{path}:{node.lineno}: {called}"
+            for keyword in node.keywords:
+                if keyword.arg in ("shell", "allow_pickle"):
+                    value = ast.unparse(keyword.value)
+                    assert value == "False", f"{path}:{node.lineno}: {keyword.arg}={value}"
+
+
+@each_file
+def test_no_error_is_swallowed_whole(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "everything"
+            silent = all(isinstance(step, ast.Pass) for step in node.body)
+            assert not (silent and caught in ("Exception", "BaseException", "everything")), (
+                f"{path}:{node.lineno}: {caught} is caught and dropped"
+            )
+
+
+def test_files_are_small_enough_to_read_in_one_sitting():
+    lengths = {str(path): len(path.read_text("utf-8").splitlines()) for path in FILES}
+    long = {path: lines for path, lines in lengths.items() if lines > MOST_LINES}
+    assert not long, f"over {MOST_LINES} lines: {long}"
+
+
+def loaded_by(*arguments: str) -> list[str]:
+    """Which of the heavy packages a fresh Python has loaded after this code."""
+    report = f"import sys; print([name for name in {HEAVY} if name in sys.modules])"
+    code = ";".join((*arguments, report))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = done.stdout.splitlines()[-1]
+    return ast.literal_eval(found)
+
+
+def test_importing_regard_loads_nothing_heavy():
+    assert loaded_by("import regard") == []
+    assert loaded_by("import regard.errors, regard.files, regard.schema") == []
+    assert loaded_by("import regard", "regard.TransformerConfig")[0] == "torch"
+
+
+@pytest.mark.skipif(not (PACKAGE / "cli.py").exists(), reason="there is no command line yet")
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_asking_for_help_loads_nothing_heavy(arguments):
+    call = f"import contextlib, sys; sys.argv = {['regard', *arguments]}; from regard.cli import main"
+    code = f"{call}\nwith contextlib.suppress(SystemExit):\n    main()\nimport sys"
+    assert "torch" not in loaded_by(f"{code}")
+
+
+@pytest.mark.skipif(not (PACKAGE / "__main__.py").exists(), reason="there is no command line yet")
+def test_the_package_can_be_run():
+    done = subprocess.run([sys.executable, "-m", "regard", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "train" in done.stdout
