@@ -1,0 +1,230 @@
+"""torch's `nn.MultiheadAttention`, on top of `attend`: same arguments, same weights by the same names.
+
+Code written for torch's module runs with this one, and its state dict loads. It stands beside the
+stack, whose own `Attention` is leaner; it knows no positions and no cache. Source: 'Attention Is All
+You Need', arXiv 1706.03762, section 3.2.2, and torch's documentation of `torch.nn.MultiheadAttention`.
+
+Differs: a query that may see nothing gets zeros from attention (so its output is the bias of the last
+projection) and weights of zero, where torch gives NaN. Boolean and additive masks may be mixed.
+`is_causal` without a mask means causal, where torch asks for the mask as well; with a mask, the mask
+decides. Shapes that do not fit raise ValueError.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regard.model.attention import attend, attention_scores, attention_weights, weigh
+from regard.model.dropout import dropout as drop
+
+
+class MultiheadAttention(nn.Module):
+    """Multi-head attention that returns (output, weights), as torch's does.
+
+    `embed_dim` is D, of which each of `num_heads` gets an equal part; `kdim` and `vdim` are the widths
+    of keys and values, D unless said otherwise. `dropout` drops weights while training.
+    `add_bias_kv` appends a learned key and value, `add_zero_attn` one of zeros. With `batch_first`,
+    inputs are (B, T, D), otherwise (T, B, D).
+    """
+
+    in_proj_weight: Tensor | None
+    in_proj_bias: Tensor | None
+    q_proj_weight: Tensor | None
+    k_proj_weight: Tensor | None
+    v_proj_weight: Tensor | None
+    bias_k: Tensor | None
+    bias_v: Tensor | None
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
+            raise ValueError(f"embed_dim {embed_dim} is not a positive multiple of num_heads {num_heads}")
+        super().__init__()
+        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
+        self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
+        self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
+        # Torch's encoder layer asks for this before it takes a shortcut past `forward`.
+        self._qkv_same_embed_dim = False
+
+        def made(wanted: bool, *shape: int) -> nn.Parameter | None:
+            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if wanted else None
+
+        joint = self.kdim == self.vdim == embed_dim
+        self.register_parameter("in_proj_weight", made(joint, 3 * embed_dim, embed_dim))
+        self.register_parameter("q_proj_weight", made(not joint, embed_dim, embed_dim))
+        self.register_parameter("k_proj_weight", made(not joint, embed_dim, self.kdim))
+        self.register_parameter("v_proj_weight", made(not joint, embed_dim, self.vdim))
+        self.register_parameter("in_proj_bias", made(bias, 3 * embed_dim))
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        self.register_parameter("bias_k", made(add_bias_kv, 1, 1, embed_dim))
+        self.register_parameter("bias_v", made(add_bias_kv, 1, 1, embed_dim))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Torch's numbers, drawn in torch's order: the same seed gives the same module."""
+        for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
+            if weight is not None:
+                nn.init.xavier_uniform_(weight)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
+        for extra in (self.bias_k, self.bias_v):
+            if extra is not None:
+                nn.init.xavier_normal_(extra)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(T, B, D) queries, (S, B, ·) keys and values → (T, B, D) and the weights.
+
+        With `batch_first` the first two axes are exchanged; without B everywhere, there is no batch.
+        Masks have torch's meaning: True may NOT be seen, numbers are added to the scores.
+        `key_padding_mask`: (B, S); `attn_mask`: (T, S) or (B·H, T, S). Weights are (B, T, S), the mean
+        of the heads, or (B, H, T, S) if not `average_attn_weights`, or None if not `need_weights`, which
+        is faster. Raises ValueError: shapes that do not fit.
+        """
+        batched, alone = query.dim() == 3, query is key and key is value
+        query, key, value = self._batch_first(query, key, value)
+        B, T, _ = query.shape
+        S = key.shape[1]
+        if key_padding_mask is not None and not batched:
+            key_padding_mask = key_padding_mask[None]
+        masks = [self._attn_mask(attn_mask, is_causal, B, T, S, query.device)]
+        masks.append(self._padding_mask(key_padding_mask, B, S))
+        q, k, v = self._project(query, key, value, alone)
+        k, v, extra = self._extended(k, v)
+        allowed, bias = _combined(masks, extra)
+
+        p = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            weights = drop(attention_weights(attention_scores(q, k, bias=bias), allowed), p, training=True)
+            z = weigh(weights, v)
+        else:
+            z = attend(q, k, v, allowed, bias=bias, dropout=p)
+        output = self.out_proj(z.transpose(1, 2).reshape(B, T, self.embed_dim))
+        if weights is not None and average_attn_weights:
+            weights = weights.mean(dim=1)
+        if not batched:
+            return output[0], None if weights is None else weights[0]
+        return output if self.batch_first else output.transpose(0, 1), weights
+
+    def _batch_first(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """All as (B, T, ·), checked."""
+        shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+        if query.dim() not in (2, 3) or not query.dim() == key.dim() == value.dim():
+            raise ValueError(f"{shapes}: all must have three axes, or all two without a batch")
+        if query.dim() == 2:
+            query, key, value = query[None], key[None], value[None]
+        elif not self.batch_first:
+            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+        widths = (query.shape[2], key.shape[2], value.shape[2])
+        if widths != (self.embed_dim, self.kdim, self.vdim):
+            needed = f"{self.embed_dim}, {self.kdim} and {self.vdim}"
+            raise ValueError(f"{shapes}: their last axes must be {needed}")
+        if key.shape[:2] != value.shape[:2]:
+            raise ValueError(f"{shapes}: there must be a value for every key")
+        if query.shape[0] != key.shape[0]:
+            order = "first" if self.batch_first else "second"
+            raise ValueError(f"{shapes}: the batch, their {order} axis, must be the same")
+        return query, key, value
+
+    def _attn_mask(
+        self, mask: Tensor | None, is_causal: bool, B: int, T: int, S: int, device: torch.device
+    ) -> Tensor | None:
+        """Torch's mask as (1 | B, 1 | H, T, S)."""
+        if mask is None and not is_causal:
+            return None
+        if mask is None:
+            if T != S:
+                raise ValueError(f"is_causal needs as many keys as queries, not {S} and {T}: pass attn_mask")
+            mask = torch.ones((T, S), dtype=torch.bool, device=device).triu(1)
+        if mask.shape == (T, S):
+            return mask[None, None]
+        if mask.shape == (B * self.num_heads, T, S):
+            return mask.view(B, self.num_heads, T, S)
+        allowed = f"{(T, S)} or {(B * self.num_heads, T, S)}"
+        raise ValueError(f"attn_mask must have the shape {allowed}, not {tuple(mask.shape)}")
+
+    def _padding_mask(self, mask: Tensor | None, B: int, S: int) -> Tensor | None:
+        if mask is None:
+            return None
+        if mask.shape != (B, S):
+            raise ValueError(f"key_padding_mask must have the shape {(B, S)}, not {tuple(mask.shape)}")
+        return mask[:, None, None]
+
+    def _project(
+        self, query: Tensor, key: Tensor, value: Tensor, alone: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, H, T, C) queries, (B, H, S, C) keys and values; one product if all are made of one x."""
+        bias = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        if self.in_proj_weight is not None and alone:
+            q, k, v = F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        else:
+            q, k, v = (
+                F.linear(x, weight, b)
+                for x, weight, b in zip((query, key, value), self._weights(), bias, strict=True)
+            )
+        return self._heads(q), self._heads(k), self._heads(v)
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        if self.in_proj_weight is not None:
+            return self.in_proj_weight.chunk(3)
+        assert self.q_proj_weight is not None
+        assert self.k_proj_weight is not None
+        assert self.v_proj_weight is not None
+        return self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, T, D) → (B, H, T, C)."""
+        return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+
+    def _extended(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Keys and values with the extra ones that every query may see, and how many those are."""
+        S = k.shape[2]
+        if self.bias_k is not None and self.bias_v is not None:
+            k = torch.cat([k, self._heads(self.bias_k).expand(len(k), -1, -1, -1)], dim=2)
+            v = torch.cat([v, self._heads(self.bias_v).expand(len(v), -1, -1, -1)], dim=2)
+        if self.add_zero_attn:
+            k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
+        return k, v, k.shape[2] - S
+
+
+def _combined(masks: list[Tensor | None], extra: int) -> tuple[Tensor | None, Tensor | None]:
+    """Torch's masks as ours: (allowed, bias), each of them or None; `extra` keys at the end are free."""
+    allowed: Tensor | None = None
+    bias: Tensor | None = None
+    for mask in masks:
+        if mask is None:
+            continue
+        if mask.dtype == torch.bool:
+            seen = ~F.pad(mask, (0, extra))
+            allowed = seen if allowed is None else allowed & seen
+        elif mask.dtype.is_floating_point:
+            added = F.pad(mask, (0, extra))
+            bias = added if bias is None else bias + added
+        else:
+            raise ValueError(f"a mask holds booleans or floating-point numbers, not {mask.dtype}")
+    return allowed, bias
