@@ -322,7 +322,7 @@ class Tokenizer:
         return _split(self._backend, text)
 
     def _is_special(self, index: int) -> bool:
-        return index < len(self.special)
+        return 0 <= index < len(self.special)
 
     def _piece(self, index: int) -> str:
         if not 0 <= index < len(self._names):
