@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
-PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Twice quiet: no notices about indexes, but errors in full.
+PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 NAME   ?=
 
 .DEFAULT_GOAL := help
