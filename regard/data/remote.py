@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import http.client
 import os
+import time
 import urllib.error
 import urllib.request
 import zlib
@@ -35,6 +36,7 @@ CACHE = "REGARD_CACHE"
 _CHUNK = 1 << 16
 _TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 4  # each goes on where the last one broke off
+_PAUSE_SECONDS = 0.1  # before the second; twice as long before each later one
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,12 @@ def _mirrored(url: str) -> str:
     mirror = os.environ.get(MIRROR)
     if mirror:
         url = f"{mirror.rstrip('/')}/{url}"
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise InputError(f"cannot fetch {url}: set {MIRROR} to a prefix with http or https")
+    try:
+        understood = urlsplit(url).scheme in ("http", "https")
+    except ValueError:  # a broken IPv6 address
+        understood = False
+    if not understood or any(character.isspace() for character in url):
+        raise InputError(f"cannot fetch {url!r}: set {MIRROR} to a prefix such as https://mirror.example")
     return url
 
 
@@ -93,6 +99,8 @@ def _receive(url: str, part: Path, limit: int, progress: Progress | None) -> Non
     """Bring all bytes of `url` into `part`, trying again where a transfer breaks off."""
     for attempt in range(1, _ATTEMPTS + 1):
         before = _size(part)
+        if attempt > 1:
+            time.sleep(_PAUSE_SECONDS * 2 ** (attempt - 2))
         try:
             _receive_once(url, part, limit, progress)
             return

@@ -56,7 +56,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     Raises:
         DataError: the file is missing, unreadable, or not the gzip file that its name promises.
     """
-    with open_bytes(path) as file, file_errors(path):
+    with open_bytes(path) as file:
         number, start = 0, 0
         while raw := file.readline(_BYTE_LIMIT):
             number += 1
@@ -72,14 +72,16 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a regular file, unzipped if its name ends in `.gz`. Raises DataError."""
+    """The bytes of a regular file, unzipped if its name ends in `.gz`.
+
+    Raises DataError, also for what goes wrong while they are read in the block.
+    """
     with file_errors(path):
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "does not exist"
             raise DataError(f"{path} {what}; give the name of a file with data")
-        opened = path.open("rb")
-    with opened as file:
-        yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
+        with path.open("rb") as file:
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
 
 
 @contextmanager

@@ -1,0 +1,497 @@
+"""Laws of the readers: what is sound is read, what is broken is named, and nothing is dropped silently."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import tracemalloc
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pyarrow
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from regard.data.readers import open_data
+from regard.data.readers.columns import looks_like_header, pick_columns
+from regard.data.readers.lines import LINE_LIMIT
+from regard.data.rows import DataSet
+from regard.errors import DataError, RegardError
+
+Write = Callable[[str, str | bytes], Path]
+PAIR = (None, None)
+PAIRS = [(f"source {number}", f"target {number}") for number in range(200)]
+
+
+def values(data: DataSet, split: str) -> list[tuple[str, ...]]:
+    return [row.values for row in data.split(split)]
+
+
+def table_bytes(form: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> bytes:
+    """A table as another program would write it."""
+    if form == "tsv":
+        return "".join("\t".join(row) + "\n" for row in [columns, *rows]).encode()
+    if form == "csv":
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([columns, *rows])
+        return text.getvalue().encode()
+    if form == "jsonl":
+        return "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows).encode()
+    sink = io.BytesIO()
+    data = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+    parquet.write_table(pyarrow.table(data), sink)
+    return sink.getvalue()
+
+
+FORMS = ("tsv", "csv", "jsonl", "parquet")
+
+# ------------------------------------------------------------------------------------- what is sound
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_rows(write: Write, form: str) -> None:
+    path = write(f"pairs.{form}", table_bytes(form, ("source", "target"), PAIRS))
+    data = open_data(path, PAIR, whole=True)
+    assert data.columns == ("source", "target")
+    assert values(data, "all") == PAIRS
+    assert (data.report.read, data.report.kept) == (len(PAIRS), len(PAIRS))
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
+def test_a_zipped_file_is_the_same_as_the_plain_one(write: Write, form: str) -> None:
+    content = table_bytes(form, ("source", "target"), PAIRS)
+    plain = open_data(write(f"pairs.{form}", content), PAIR)
+    zipped = open_data(write(f"pairs.{form}.gz", gzip.compress(content)), PAIR)
+    for split in plain.splits:
+        assert values(plain, split) == values(zipped, split)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_columns_are_taken_by_name_in_the_order_asked(write: Write, form: str) -> None:
+    rows = [(str(number), f"de {number}", f"en {number}") for number in range(9)]
+    path = write(f"pairs.{form}", table_bytes(form, ("id", "de", "en"), rows))
+    data = open_data(path, ("en", "de"), whole=True)
+    assert data.columns == ("en", "de")
+    assert values(data, "all") == [(en, de) for _, de, en in rows]
+
+
+def test_the_usual_names_win_over_the_order(write: Write) -> None:
+    path = write("pairs.tsv", "target\tid\tsource\nt\t1\ts\n")
+    assert values(open_data(path, PAIR, whole=True), "all") == [("s", "t")]
+
+
+def test_where_names_the_file_and_the_line(write: Write) -> None:
+    path = write("pairs.tsv", "en\tzh\na b\tc d\n\ne f\tg h\n")
+    assert [row.where for row in open_data(path, PAIR, whole=True).split("all")] == [f"{path}:2", f"{path}:4"]
+
+
+def test_parallel_files_are_columns_named_by_their_extensions(write: Write, tmp_path: Path) -> None:
+    for split in ("train", "dev", "test"):
+        write(f"{split}.en", "a\nb\n")
+        write(f"{split}.de.gz", gzip.compress(b"A\nB\n"))
+    data = open_data(tmp_path, ("en", "de"))
+    assert list(data.splits) == ["train", "valid", "test"]
+    assert values(data, "valid") == [("a", "A"), ("b", "B")]
+
+
+def test_a_folder_with_one_parallel_pair_is_split_as_one_file(write: Write, tmp_path: Path) -> None:
+    write("corpus.en", "".join(f"{a}\n" for a, _ in PAIRS))
+    write("corpus.de", "".join(f"{b}\n" for _, b in PAIRS))
+    data = open_data(tmp_path, ("en", None))
+    assert list(data.splits) == ["train", "valid", "test"]
+    assert sorted(pair for split in data.splits for pair in values(data, split)) == sorted(PAIRS)
+
+
+def test_the_direction_of_parallel_files_is_never_guessed(write: Write, tmp_path: Path) -> None:
+    write("train.en", "a\n")
+    write("train.de", "b\n")
+    with pytest.raises(DataError, match=r"'de', 'en'.*--from X --to Y"):
+        open_data(tmp_path, PAIR)
+
+
+def test_a_csv_cell_may_hold_commas_quotes_and_line_ends(write: Write) -> None:
+    rows = [('say "a", then b', "two\nlines"), ("x", "y")]
+    path = write("pairs.csv", table_bytes("csv", ("source", "target"), rows))
+    data = open_data(path, PAIR, whole=True)
+    assert values(data, "all") == rows
+    assert [row.where for row in data.split("all")] == [f"{path}:2", f"{path}:4"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_text(write: Write) -> None:
+    path = write("pairs.tsv", "\ufeffsource\ttarget\r\na b\tc d\r\n".encode())
+    assert values(open_data(path, PAIR, whole=True), "all") == [("a b", "c d")]
+
+
+def test_unicode_line_separators_do_not_end_a_line(write: Write) -> None:
+    path = write("pairs.tsv", "source\ttarget\na\u2028b\x85c\tx\x0by\n")
+    assert values(open_data(path, PAIR, whole=True), "all") == [("a\u2028b\x85c", "x\x0by")]
+
+
+# -------------------------------------------------------------------------------------- header or not
+
+
+@pytest.mark.parametrize(
+    ("cells", "header"),
+    [
+        (("en", "zh"), True),
+        (("source", "target"), True),
+        (("English", "zh_Hans"), True),
+        (("A man sleeps.", "Ein Mann schläft."), False),
+        (("thorough", "θˈʌɹO"), False),
+        (("same", "same"), False),
+        (("a" * 33, "b"), False),
+        (("", "b"), False),
+    ],
+)
+def test_the_header_rule(cells: tuple[str, str], header: bool) -> None:
+    assert looks_like_header(cells, PAIR) is header
+    assert looks_like_header(cells, ("en", None)), "asking for a name asks for a header"
+
+
+def test_a_file_without_header_loses_no_line(write: Write) -> None:
+    path = write("pairs.tsv", "a man\tein Mann\na dog\tein Hund\n")
+    data = open_data(path, PAIR, whole=True)
+    assert data.columns == ("source", "target")
+    assert data.split("all").count() == 2
+    assert "no header" in str(data.report)
+
+
+def test_a_wrong_column_name_is_refused_with_the_nearest(write: Write) -> None:
+    path = write("pairs.tsv", "english\tchinese\na\tb\n")
+    with pytest.raises(DataError, match=r"no column 'englsh'.*did you mean 'english'"):
+        open_data(path, ("englsh", "chinese"))
+
+
+def test_unclear_columns_are_listed_with_the_remedy() -> None:
+    with pytest.raises(DataError, match=r"'id', 'en', 'de'.*--from X --to Y"):
+        pick_columns(("id", "en", "de"), PAIR, "x.tsv")
+    with pytest.raises(DataError, match="too few columns"):
+        pick_columns(("en",), PAIR, "x.tsv")
+    with pytest.raises(DataError, match="twice"):
+        pick_columns(("en", "de"), ("en", "en"), "x.tsv")
+
+
+# ------------------------------------------------------------------------------------------- broken rows
+
+BROKEN_LINES = {
+    "wrong number of columns": b"a\tb\tc",
+    "empty target": b"a\t ",
+    "empty source": b"\tb",
+    "bad UTF-8": b"a\xff\tb",
+    "NUL byte": b"a\0\tb",
+    f"line over {LINE_LIMIT:,} characters": b"a" * 100_000 + b"\tb",
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN_LINES)
+def test_a_broken_row_is_refused_with_its_place_and_the_remedy(write: Write, reason: str) -> None:
+    path = write("pairs.tsv", b"source\ttarget\ngood\tgood\n" + BROKEN_LINES[reason] + b"\nmore\tmore\n")
+    with pytest.raises(DataError) as caught:
+        open_data(path, PAIR, whole=True).split("all").count()
+    assert str(caught.value).startswith(f"{path}:3: {reason}")
+    assert "--on-error skip" in str(caught.value)
+
+
+def test_broken_rows_are_skipped_and_counted_if_the_user_says_so(write: Write) -> None:
+    path = write(
+        "pairs.tsv", b"source\ttarget\n" + b"".join(line + b"\nx\ty\n" for line in BROKEN_LINES.values())
+    )
+    data = open_data(path, PAIR, on_error="skip", whole=True)
+    assert values(data, "all") == [("x", "y")] * len(BROKEN_LINES)
+    assert data.report.skipped == dict.fromkeys(BROKEN_LINES, 1)
+    assert data.report.places("empty source") == [f"{path}:6"]
+
+
+def test_a_line_of_exactly_the_limit_is_read(write: Write) -> None:
+    longest = "字" * (LINE_LIMIT - 2) + "\tb"
+    path = write("pairs.tsv", f"source\ttarget\n{longest}\n")
+    assert open_data(path, PAIR, whole=True).split("all").count() == 1
+
+
+def test_a_blank_line_is_counted_but_refuses_nothing(write: Write) -> None:
+    data = open_data(write("pairs.tsv", "source\ttarget\na\tb\n\n"), PAIR, whole=True)
+    assert data.split("all").count() == 1
+    assert data.report.skipped == {"blank line": 1}
+
+
+def test_an_unclosed_quote_costs_one_line_and_not_the_rest_of_the_file(write: Write) -> None:
+    text = 'source,target\n"open,x\n' + "good,row\n" * 30_000
+    data = open_data(write("pairs.csv", text), PAIR, on_error="skip", whole=True)
+    assert data.split("all").count() == 30_000
+    assert data.report.skipped == {"unclosed quote": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"source": "a"', "bad JSON"),
+        ("[" * 90_000, "bad JSON"),
+        ("[1, 2]", "bad JSON"),
+        ('{"source": ' + "1" * 5000 + ', "target": "b"}', "bad JSON"),
+        ('{"source": "a"}', "wrong number of columns"),
+        ('{"source": "\\ud800", "target": "b"}', "bad UTF-8"),
+        ('{"source": "\\u0000", "target": "b"}', "NUL byte"),
+        ('{"source": ["a"], "target": "b"}', "not text"),
+        ('{"source": null, "target": "b"}', "empty source"),
+    ],
+)
+def test_a_broken_json_line_is_named(write: Write, line: str, reason: str) -> None:
+    path = write("pairs.jsonl", '{"source": 1, "target": true}\n' + line + "\n")
+    data = open_data(path, PAIR, on_error="skip", whole=True)
+    assert values(data, "all") == [("1", "true")]
+    assert data.report.skipped == {reason: 1}
+
+
+def test_parallel_files_of_unequal_length_are_refused(write: Write, tmp_path: Path) -> None:
+    write("train.en", "a\nb\nc\n")
+    write("train.de", "A\nB\n")
+    with pytest.raises(DataError, match=r"train\.en:3: no partner line \(.*train\.de ends before"):
+        open_data(tmp_path, ("en", "de")).split("train").count()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"source\ttarget\n"])
+def test_a_file_without_rows_is_refused(write: Write, content: bytes) -> None:
+    path = write("pairs.tsv", content)
+    with pytest.raises(DataError, match=r"pairs\.tsv (is empty|starts with a blank|holds no usable row)"):
+        open_data(path, PAIR).split("train").count()
+
+
+# ---------------------------------------------------------------------------------- files that are not there
+
+
+def test_a_cut_gzip_file_is_refused_by_name(write: Write) -> None:
+    whole = gzip.compress(os.urandom(20_000).hex().encode() + b"\n")
+    with pytest.raises(DataError, match="not a whole gzip file"):
+        open_data(write("a.txt.gz", whole[:5000]), (None,)).split("train").count()
+    with pytest.raises(DataError, match="not a whole gzip file"):
+        open_data(write("b.tsv.gz", b"a\tb\n"), PAIR)
+
+
+def test_what_cannot_be_read_is_one_sentence(write: Write, tmp_path: Path) -> None:
+    write("empty/notes.md", "nothing")
+    write("twice/train.tsv", "a\tb\n")
+    write("twice/train.csv", "a,b\n")
+    (tmp_path / "folder.tsv").mkdir()
+    os.mkfifo(tmp_path / "pipe.tsv")
+    cases = {
+        "missing.tsv": "there is no file",
+        "picture.png": "there is no file",
+        "empty": "holds nothing that can be read",
+        "twice": "more than once: train.csv, train.tsv",
+        "folder.tsv": "holds nothing that can be read",
+        "pipe.tsv": "not a regular file",
+        "x" * 5000: "there is no file",
+    }
+    for name, message in cases.items():
+        with pytest.raises(DataError, match=message) as caught:
+            open_data(str(tmp_path / name), PAIR)
+        assert "\n" not in str(caught.value)
+    for name in ("", "a\0b"):
+        with pytest.raises(DataError):
+            open_data(name, PAIR)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(DataError, match="'speling'; did you mean 'spelling'"):
+        open_data("speling", PAIR)
+
+
+def test_a_path_that_exists_wins_over_a_name_only_if_it_looks_like_a_path(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("dates/train.tsv", "source\ttarget\na\tb\n")
+    monkeypatch.chdir(tmp_path)
+    assert open_data("./dates", PAIR).columns == ("source", "target")
+    named = open_data("dates", PAIR)
+    assert named.columns == ("english", "chinese")
+    assert "./dates" in str(named.report)
+
+
+# ------------------------------------------------------------------------------------------------- splits
+
+
+def test_a_repeated_source_never_stands_on_both_sides(write: Write) -> None:
+    rows = [(f"source {number % 97}", f"target {number}") for number in range(2000)]
+    data = open_data(write("pairs.tsv", table_bytes("tsv", ("source", "target"), rows)), PAIR)
+    sides = [{row.values[0] for row in data.split(split)} for split in ("train", "valid", "test")]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 97
+    assert sum(data.split(split).count() for split in data.splits) == len(rows)
+    assert data.report.read == len(rows), "three splits of one file are one file"
+
+
+def test_a_folder_without_valid_has_it_cut_from_train(write: Write, tmp_path: Path) -> None:
+    write("train.tsv", table_bytes("tsv", ("source", "target"), PAIRS))
+    write("test.tsv", "source\ttarget\na\tb\n")
+    data = open_data(tmp_path, PAIR)
+    assert list(data.splits) == ["train", "valid", "test"]
+    assert values(data, "test") == [("a", "b")]
+    assert sorted(values(data, "train") + values(data, "valid")) == sorted(PAIRS)
+
+
+def test_no_test_split_is_made_up_beside_a_valid_one(write: Write, tmp_path: Path) -> None:
+    write("train.tsv", "source\ttarget\na\tb\n")
+    write("validation.jsonl", '{"target": "d", "source": "c"}\n')
+    data = open_data(tmp_path, PAIR)
+    assert list(data.splits) == ["train", "valid"]
+    assert values(data, "valid") == [("c", "d")]
+    assert "no test split" in str(data.report)
+
+
+def test_running_text_is_split_in_parts_that_follow_one_another(write: Write) -> None:
+    lines = [f"line {number}" if number % 5 else "" for number in range(2000)]
+    content = ("\n".join(lines) + "\n").encode()
+    for name, stored in (("a.txt", content), ("b.txt.gz", gzip.compress(content))):
+        data = open_data(write(name, stored), (None,))
+        parts = {split: [value for (value,) in values(data, split)] for split in data.splits}
+        assert parts["train"] + parts["valid"] + parts["test"] == lines
+        assert abs(len(parts["train"]) / len(lines) - 0.9) < 0.01
+        assert data.report.read == len(lines)
+
+
+def test_a_text_of_one_line_is_all_train(write: Write) -> None:
+    data = open_data(write("a.txt", "only this"), ("text",))
+    assert [data.split(split).count() for split in ("train", "valid", "test")] == [1, 0, 0]
+
+
+def test_the_fingerprint_changes_with_the_file_and_the_columns(write: Write) -> None:
+    path = write("pairs.tsv", "en\tde\na\tb\n")
+    first = open_data(path, ("en", "de")).fingerprint
+    assert first == open_data(path, ("en", "de")).fingerprint
+    assert first != open_data(path, ("de", "en")).fingerprint
+    write("pairs.tsv", "en\tde\na\tb\nc\td\n")
+    assert first != open_data(path, ("en", "de")).fingerprint
+
+
+# ------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("pairs.tsv", b"x" * 50 + b"\t" + b"y" * 50 + b"\n"), ("one.jsonl", b"x" * (1 << 20))]
+)
+def test_a_large_file_is_read_in_bounded_memory(write: Write, name: str, line: bytes) -> None:
+    path = write(name, b'{"source": "a", "target": "b"}\n' if name.endswith("jsonl") else b"")
+    with path.open("ab") as file:
+        for _ in range(30_000_000 // len(line)):
+            file.write(line)
+    tracemalloc.start()
+    try:
+        for row in islice(open_data(path, PAIR, on_error="skip", whole=True).split("all"), 20_000):
+            assert row.values
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+# --------------------------------------------------------------------------------------------- real data
+
+
+def test_real_sets_have_the_published_sizes(real_data: Path) -> None:
+    sizes = {"train": 29_000, "valid": 1_014, "test": 1_000}
+    for name in ("multi30k", "multi30k-tok"):
+        data = open_data(name, PAIR)
+        assert data.columns == ("en", "de")
+        assert {split: rows.count() for split, rows in data.splits.items()} == sizes
+    tatoeba = open_data("tatoeba-en-zh", PAIR)
+    assert {split: rows.count() for split, rows in tatoeba.splits.items()} == {
+        "train": 25_989,
+        "valid": 1_000,
+        "test": 1_000,
+    }
+    reviews = open_data("sst2", ("text", "label"))
+    assert {row.values[1] for row in reviews.split("train")} == {"positive", "negative"}
+
+
+def test_shakespeare_comes_back_to_the_character(real_data: Path) -> None:
+    data = open_data("tinyshakespeare", (None,))
+    assert list(data.splits) == ["train", "valid"]
+    text = "".join(row.values[0] + "\n" for rows in data.splits.values() for row in rows)
+    assert len(text) == 1_115_394
+    assert text.encode() == (real_data / "tinyshakespeare" / "input.txt").read_bytes()
+
+
+# --------------------------------------------------------------------------------------------------- fuzz
+
+FUZZ = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+_PIECES = [b"\t", b"\n", b"\r\n", b"\r", b",", b'"', b'""', b" ", b"", b"\0", b"\xff", b"\xef\xbb\xbf", b"a"]
+_PIECES += [b"source", b"target", "字".encode(), b"{", b"}", b"[", b"]", b":", b"null", b"1e999", b"\\ud800"]
+_PIECES += [b'{"source": "a", "target": "b"}\n', b'{"source": 1}\n', b"a b\tc d\n", b"a b,c d\n"]
+ANY_BYTES = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(_PIECES), max_size=40).map(b"".join))
+HEADERS = {"tsv": b"source\ttarget\n", "csv": b"source,target\n", "jsonl": b"", "txt": b"", "tsv.gz": b""}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+def law_of_any_bytes(path: Path, columns: tuple[str | None, ...]) -> None:
+    """Rows or a RegardError, nothing else; and with `skip` every row is accounted for."""
+    for on_error in ("refuse", "skip"):
+        message = ""
+        try:
+            data = open_data(path, columns, on_error=on_error, whole=True)
+            rows = [row for split in data.splits.values() for row in split]
+        except RegardError as error:
+            message = str(error)
+        if message:
+            assert "\n" not in message
+            continue
+        assert data.report.kept == len(rows)
+        assert data.report.kept + sum(data.report.skipped.values()) == data.report.read
+        for row in rows:
+            assert len(row.values) == len(columns)
+            assert not any("\0" in value or value.encode() is None for value in row.values)
+            assert len(columns) == 1 or all(value.strip() for value in row.values)
+
+
+@pytest.mark.parametrize("form", HEADERS)
+def test_any_bytes_give_rows_or_one_sentence(place: Path, form: str) -> None:
+    path = place / f"any.{form}"
+    columns = (None,) if form == "txt" else PAIR
+
+    @FUZZ
+    @given(content=ANY_BYTES, header=st.booleans())
+    def law(content: bytes, header: bool) -> None:
+        content = HEADERS[form] + content if header else content
+        path.write_bytes(gzip.compress(content, 1) if form.endswith("gz") and header else content)
+        law_of_any_bytes(path, columns)
+
+    law()
+
+
+def test_any_parallel_bytes_give_rows_or_one_sentence(place: Path) -> None:
+    folder = place / "parallel"
+    folder.mkdir()
+
+    @FUZZ
+    @given(left=ANY_BYTES, right=ANY_BYTES)
+    def law(left: bytes, right: bytes) -> None:
+        (folder / "all.en").write_bytes(left)
+        (folder / "all.de").write_bytes(right)
+        law_of_any_bytes(folder, ("en", "de"))
+
+    law()
+
+
+def test_any_parquet_bytes_give_rows_or_one_sentence(place: Path) -> None:
+    path = place / "any.parquet"
+    sound = table_bytes("parquet", ("source", "target"), [*PAIRS[:20], ("字", "b")])
+    changes = st.lists(st.tuples(st.integers(0, len(sound) - 1), st.integers(0, 255)), max_size=6)
+
+    @FUZZ
+    @given(changes=changes, end=st.one_of(st.just(len(sound)), st.integers(0, len(sound))), junk=ANY_BYTES)
+    def law(changes: list[tuple[int, int]], end: int, junk: bytes) -> None:
+        content = bytearray(sound)
+        for position, byte in changes:
+            content[position] = byte
+        path.write_bytes(bytes(content[:end]) if end else junk)
+        law_of_any_bytes(path, PAIR)
+
+    law()
