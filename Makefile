@@ -54,4 +54,4 @@ $(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/python
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "regard needs Python 3.11 or newer; install it, or give it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Making a virtual environment in $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
