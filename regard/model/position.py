@@ -145,7 +145,11 @@ def sinusoids(positions: Tensor, width: int, base: float = 10000.0, interleaved:
 
 
 class _Tabled(PositionPart):
-    """Rows of a fixed table, grown when a later position is asked for."""
+    """Rows of a fixed table, grown when a later position is asked for.
+
+    It is made on the CPU even where weights are made without memory (`torch.device("meta")`), since
+    it is in no state dict; the first use takes it to the device.
+    """
 
     table: Tensor
 
@@ -165,10 +169,12 @@ class _Tabled(PositionPart):
         return self.table[at.position]
 
     def _reserve(self, count: int, device: torch.device) -> None:
-        if count > self.table.shape[0]:
+        old = self.table
+        if count > old.shape[0] or old.device != device:
+            rows = max(count, 2 * old.shape[0]) if count > old.shape[0] else old.shape[0]
             # A table grown during inference must still serve a later training step.
             with torch.inference_mode(False):
-                self.table = self._rows(max(count, 2 * self.table.shape[0])).to(device, self.table.dtype)
+                self.table = self._rows(rows).to(device, old.dtype)
 
 
 class AddedSinusoids(_Tabled):
@@ -179,7 +185,9 @@ class AddedSinusoids(_Tabled):
         super().__init__()
 
     def _rows(self, count: int) -> Tensor:
-        return sinusoids(torch.arange(count), self.width, self.config.base, self.config.interleaved)
+        return sinusoids(
+            torch.arange(count, device="cpu"), self.width, self.config.base, self.config.interleaved
+        )
 
     def add(self, x: Tensor, at: Positions) -> Tensor:
         return x + self._look_up(at, x.device).to(x.dtype)
@@ -211,8 +219,9 @@ class RotaryPart(_Tabled):
         super().__init__()
 
     def _rows(self, count: int) -> Tensor:
-        rates = self.base ** (-torch.arange(self.pairs, dtype=torch.float64) / self.pairs)
-        angles = torch.arange(count, dtype=torch.float64)[:, None] * rates
+        pairs = torch.arange(self.pairs, dtype=torch.float64, device="cpu")
+        positions = torch.arange(count, dtype=torch.float64, device="cpu")
+        angles = positions[:, None] * self.base ** (-pairs / self.pairs)
         return torch.stack((angles.cos(), angles.sin()), 1).to(torch.float32)
 
     def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
@@ -244,7 +253,7 @@ class LinearBias(PositionPart):
 
     def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
         distance = (query.on(device).position[:, :, None] - key.on(device).position[:, None]).abs()
-        return -distance[:, None] * self.slopes[:, None, None]
+        return -distance[:, None] * self.slopes.to(device)[:, None, None]
 
 
 def alibi_slopes(heads: int) -> Tensor:
@@ -252,7 +261,7 @@ def alibi_slopes(heads: int) -> Tensor:
     power = 2 ** math.floor(math.log2(heads))
     slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
     slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(heads - power)]
-    return torch.tensor(slopes)
+    return torch.tensor(slopes, device="cpu")
 
 
 class BucketedBias(PositionPart):

@@ -11,7 +11,9 @@ from regard.errors import InputError
 from regard.model.attention import AttentionConfig
 from regard.model.mask import Contiguous, Ragged
 from regard.model.position import (
+    ALiBi,
     Learned,
+    NoPosition,
     Position,
     RelativeBias,
     Rotary,
@@ -88,3 +90,16 @@ def test_a_table_grown_during_inference_serves_training(position: Position) -> N
 def test_rotary_refuses_an_odd_number_of_turned_numbers() -> None:
     with pytest.raises(ValueError, match="even"):
         Rotary().build(9, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "position", [Sinusoidal(), Learned(7), Rotary(), ALiBi(), RelativeBias(), NoPosition()]
+)
+def test_a_model_built_without_memory_is_whole_once_its_weights_are_loaded(position: Position) -> None:
+    config = StackConfig(10, 2, AttentionConfig(heads=5), position=position, dropout=0.0)
+    whole = config.build()
+    with torch.device("meta"):
+        empty = config.build()
+    empty.load_state_dict(whole.state_dict(), assign=True)
+    x = torch.randn(2, 7, 10)
+    assert torch.equal(empty(x), whole(x))

@@ -1,0 +1,76 @@
+"""Members of the family: one line each, data only.
+
+`base` and `big` are the paper's (arXiv 1706.03762, table 3). `tiny` and `small` are for small data on
+small machines: more dropout, and in `tiny` a narrower feed-forward part than the paper's four times the
+width. This file knows no task and no vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from regard.model.attention import AttentionConfig
+from regard.model.block import Placement
+from regard.model.embed import Tokens
+from regard.model.feedforward import MLP, Activation
+from regard.model.init import Init, Xavier
+from regard.model.mask import Causal, Full
+from regard.model.norm import Norm
+from regard.model.position import Position
+from regard.model.stack import StackConfig
+from regard.model.transformer import EncoderDecoderConfig, Tying
+
+
+@dataclass(frozen=True)
+class Size:
+    """What tells one member from another: N of both stacks, D, F, H and the dropout rate."""
+
+    encoder_depth: int
+    decoder_depth: int
+    width: int
+    hidden: int
+    heads: int
+    dropout: float
+
+
+ENCODER_DECODER: dict[str, Size] = {
+    "tiny": Size(4, 4, 128, 256, 4, 0.3),
+    "small": Size(6, 6, 256, 1024, 4, 0.3),
+    "base": Size(6, 6, 512, 2048, 8, 0.1),
+    "big": Size(6, 6, 1024, 4096, 16, 0.3),
+}
+
+_PAPER = StackConfig(width=0, depth=0)  # a stack's own defaults are the paper's
+_INIT = Xavier()
+
+
+def encoder_decoder(
+    size: Size,
+    *,
+    source_vocab: int = 0,
+    target_vocab: int = 0,
+    tying: Tying = "three-way",
+    placement: Placement = _PAPER.placement,
+    norm: Norm = _PAPER.norm,
+    position: Position = _PAPER.position,
+    activation: Activation = "relu",
+    init: Init = _INIT,
+) -> EncoderDecoderConfig:
+    """An encoder–decoder of this size, everything else as in the paper unless said otherwise.
+
+    A vocabulary of 0 is left to the tokenizer that is yet to come.
+    """
+    attention = AttentionConfig(heads=size.heads)
+    encoder = StackConfig(
+        width=size.width,
+        depth=size.encoder_depth,
+        attention=attention,
+        feedforward=MLP(hidden=size.hidden, activation=activation),
+        mask=Full(),
+        position=position,
+        norm=norm,
+        placement=placement,
+        dropout=size.dropout,
+    )
+    decoder = replace(encoder, depth=size.decoder_depth, mask=Causal(), cross=attention)
+    return EncoderDecoderConfig(Tokens(source_vocab), Tokens(target_vocab), encoder, decoder, tying, init)
