@@ -26,6 +26,7 @@ _NAMES = {
     "attend": "regard.model.attention",
     "describe": "regard.model.describe",
     "load": "regard.run",
+    "train": "regard",
 }
 
 __all__ = ["__version__", *sorted(_NAMES)]
@@ -34,6 +35,8 @@ __all__ = ["__version__", *sorted(_NAMES)]
 def __getattr__(name: str) -> object:
     if name not in _NAMES:
         raise AttributeError(f"module 'regard' has no attribute {name!r}")
+    if name == "train":  # a package that can be called; see regard/train/__init__.py
+        return import_module("regard.train")
     return getattr(import_module(_NAMES[name]), name)
 
 

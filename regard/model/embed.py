@@ -18,10 +18,12 @@ from regard.model.tap import tap
 
 @dataclass(frozen=True)
 class Tokens:
-    """A row of a table for each of `vocab` ids, times √D if `scale` (arXiv 1706.03762, section 3.4)."""
+    """A row of a table for each id."""
 
-    vocab: int
+    vocab: int = 0
+    """V, the number of ids; 0 in a plan that leaves it to the tokenizer."""
     scale: bool = True
+    """Whether vectors are multiplied by √D (arXiv 1706.03762, section 3.4)."""
     kind: Literal["tokens"] = "tokens"
 
     def build(self, width: int) -> TokenEmbedding:

@@ -1,0 +1,133 @@
+"""What a task is: how rows of data become batches, a loss, predictions and figures.
+
+A task stands between data and a model. The training loop, the bundle, `run.py` and the command line
+know only this class; whatever differs between translating and classifying is in the subclass, one
+file a kind of task. A task does not know how it is trained, nor where it is saved.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from torch import Tensor, device, nn
+
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.model.transformer import ModelConfig
+
+
+class Batch(Protocol):
+    """Examples as tensors."""
+
+    @property
+    def tokens(self) -> int:
+        """How many predictions the loss is summed over; known without waiting for a device."""
+        ...
+
+    def to(self, device: device) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one input."""
+
+    text: str
+    """The answer."""
+    score: float | None = None
+    """Its normalised log-probability, in nats a token or as the search defines it; None if not asked for."""
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The n best with their scores, the answer first, when more than one was asked for."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How predictions are searched for."""
+
+    beam: int = 1
+    """Hypotheses kept at each step; 1 is greedy search."""
+    alpha: float = 0.6
+    """Length normalisation of the beam's scores, as in GNMT; 0 prefers short outputs."""
+    n: int = 1
+    """How many of the best hypotheses to return; at most the beam."""
+    batch_tokens: int = 4096
+    """Input tokens decoded side by side, padding included."""
+    max_length: int | None = None
+    """Longest output in tokens; None lets it grow to twice the input and 20 more."""
+
+
+class Task(ABC):
+    """See the module's docstring."""
+
+    name: ClassVar[str]
+    """The field's name for it, as typed after `regard train`."""
+    config: Any
+    """The task's own frozen dataclass of options."""
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, config: Any, rows: Rows) -> Task:
+        """Make the task ready for training: train its tokenizers on `rows`."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, config: Any, tokenizers: Mapping[str, str]) -> Task:
+        """The task as a bundle holds it."""
+
+    @abstractmethod
+    def tokenizers(self) -> dict[str, str]:
+        """File name → contents, for the bundle."""
+
+    @abstractmethod
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        """`model` with the sizes that the data decide, such as the vocabulary.
+
+        Raises: ConfigError when it was made for other data.
+        """
+
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """Columns of ids an example has."""
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> int:
+        """One more than the largest id."""
+
+    @abstractmethod
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        """Each row's ids, or None for one that is too long for this task."""
+
+    @abstractmethod
+    def batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
+        """The chosen examples of `store` side by side."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """The training loss summed over the batch's `tokens` predictions, in nats."""
+
+    @abstractmethod
+    def nats(self, model: nn.Module, batch: Any) -> Tensor:
+        """The plain cross-entropy, without regularisers, summed likewise."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        """One prediction an input, in order.
+
+        Raises: InputError for an input that this model cannot take.
+        """
+
+    @abstractmethod
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        """What `predict` is given for these rows."""
+
+    @abstractmethod
+    def score(
+        self, predictions: Sequence[str], rows: Sequence[Row], tokenize: str | None = None
+    ) -> dict[str, Any]:
+        """Figures of merit by name; the one called `self.config.metric` chooses checkpoints, higher is
+        better. `tokenize`: as sacreBLEU's option, where the task has a BLEU."""

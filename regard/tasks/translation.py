@@ -1,0 +1,234 @@
+"""Translation: a sequence of tokens into another, by an encoder-decoder.
+
+Whatever comes in pairs: sentences in two languages, spellings and pronunciations, dates in two
+notations. Trained by teacher forcing: the decoder is given the target shifted by one, from `<s>`, and
+predicts each next token up to `</s>` (arXiv 1706.03762, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
+from regard.decode.search import Limits, beam_search, greedy
+from regard.decode.stepper import EncoderDecoderStepper
+from regard.errors import ConfigError, InputError
+from regard.model.embed import Tokens
+from regard.model.mask import Contiguous, Positions, Ragged
+from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
+from regard.tasks.task import Decoding, Prediction, Task
+from regard.tasks.text_metrics import pair_metrics
+
+SOURCE_FILE, TARGET_FILE = "tokenizer.json", "tokenizer.target.json"
+_ENCODE_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """How pairs are read and judged."""
+
+    source: str | None = None
+    """The column that is given; None finds it."""
+    target: str | None = None
+    """The column that is to be written; None finds it."""
+    tokenizer: TokenizerSpec | None = None
+    """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
+    target_tokenizer: TokenizerSpec | None = None
+    """How the target does, with a vocabulary of its own; None shares one with the source."""
+    max_length: int = 256
+    """Longest source or target in tokens: longer pairs are left out of training and counted, longer
+    inputs are refused."""
+    smoothing: float = 0.1
+    """Label smoothing."""
+    metric: Literal["bleu", "chrf", "exact", "token_accuracy"] = "bleu"
+    """The figure that chooses between checkpoints."""
+    unit: Literal["character", "word"] = "word"
+    """What the token error rate counts: words separated by spaces, or characters."""
+    kind: Literal["translation"] = "translation"
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Source and shifted target of some pairs, padded on the right."""
+
+    source: Tensor
+    """(B, S) ids, each ending with the end token."""
+    source_lengths: Tensor
+    """(B,)"""
+    given: Tensor
+    """(B, T) ids that the decoder is given, from the start token on."""
+    wanted: Tensor
+    """(tokens,) ids to predict: real positions only, row after row, each row up to its end token."""
+    real: Tensor
+    """(tokens,) where those stand in a flattened (B · T)."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.wanted)
+
+    def to(self, device: torch.device) -> PairBatch:
+        fields = (self.source, self.source_lengths, self.given, self.wanted, self.real)
+        return PairBatch(*(value.to(device, non_blocking=True) for value in fields))
+
+
+def places(lengths: Tensor, width: int, padded: bool) -> Positions:
+    """Where right-padded rows stand; nothing to mask when no row is padded."""
+    return Ragged.from_lengths(lengths, width) if padded else Contiguous(0, width)
+
+
+class Translation(Task):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "translation"
+    config: TranslationConfig
+
+    def __init__(self, config: TranslationConfig, source: Tokenizer, target: Tokenizer) -> None:
+        self.config, self.source, self.target = config, source, target
+
+    @classmethod
+    def learn(cls, config: TranslationConfig, rows: Rows) -> Translation:
+        pairs = ((row.values[0], row.values[1]) for row in rows)
+        spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
+        return cls(config, *train_pair(spec, config.target_tokenizer, pairs, at_most=free))
+
+    @classmethod
+    def restore(cls, config: TranslationConfig, tokenizers: Mapping[str, str]) -> Translation:
+        source = Tokenizer.from_json(tokenizers[SOURCE_FILE])
+        other = tokenizers.get(TARGET_FILE)
+        return cls(config, source, source if other is None else Tokenizer.from_json(other))
+
+    def tokenizers(self) -> dict[str, str]:
+        files = {SOURCE_FILE: self.source.to_json()}
+        if self.target is not self.source:
+            files[TARGET_FILE] = self.target.to_json()
+        return files
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        if not isinstance(model, EncoderDecoderConfig):
+            raise ConfigError(f"translation needs a model of kind 'encoder-decoder', not '{model.kind}'")
+        if model.tying == "three-way" and self.source is not self.target:
+            raise ConfigError(
+                "model.tying: 'three-way' shares one table, but source and target have vocabularies of"
+                " their own; use 'two-way'"
+            )
+        source = _sized(model.source, self.source, "model.source.vocab")
+        return replace(model, source=source, target=_sized(model.target, self.target, "model.target.vocab"))
+
+    @property
+    def columns(self) -> int:
+        return 2
+
+    @property
+    def vocabulary(self) -> int:
+        return max(self.source.size, self.target.size)
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        stream = iter(rows)
+        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+            sources = self.source.encode_batch([row.values[0] for row in some])
+            targets = self.target.encode_batch([row.values[1] for row in some])
+            for source, target in zip(sources, targets, strict=True):
+                fits = max(len(source), len(target)) <= self.config.max_length
+                yield self._framed(source, target) if fits else None
+
+    def _framed(self, source: list[int], target: list[int]) -> tuple[list[int], list[int]]:
+        return [*source, self.source.eos], [self.target.bos, *target, self.target.eos]
+
+    def batch(self, store: TokenStore, rows: np.ndarray) -> PairBatch:
+        source, source_lengths = store.batch(rows, 0, pad=self.source.pad)
+        target, target_lengths = store.batch(rows, 1, pad=self.target.pad)
+        given, wanted = target[:, :-1], target[:, 1:]
+        real = np.flatnonzero(np.arange(wanted.shape[1]) < (target_lengths - 1)[:, None])
+        return PairBatch(
+            torch.from_numpy(source),
+            torch.from_numpy(source_lengths.astype(np.int64)),
+            torch.from_numpy(np.ascontiguousarray(given)),
+            torch.from_numpy(wanted.reshape(-1)[real]),
+            torch.from_numpy(real),
+        )
+
+    def loss(self, model: nn.Module, batch: PairBatch) -> Tensor:
+        return self._summed(model, batch, self.config.smoothing)
+
+    def nats(self, model: nn.Module, batch: PairBatch) -> Tensor:
+        return self._summed(model, batch, 0.0)
+
+    def _summed(self, model: nn.Module, batch: PairBatch, smoothing: float) -> Tensor:
+        """The decoder's padding follows what is real, so causality alone keeps it from being seen."""
+        assert isinstance(model, EncoderDecoder)
+        at = Ragged.from_lengths(batch.source_lengths, batch.source.shape[1])
+        hidden = model.hidden(batch.source, batch.given, at)
+        return model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted, smoothing)
+
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        assert isinstance(model, EncoderDecoder)
+        ids = self.source.encode_batch(list(inputs))
+        self._check(ids, inputs)
+        answers: list[Prediction] = [Prediction("")] * len(ids)
+        for rows in _groups(ids, decoding.batch_tokens):
+            for row, answer in zip(rows, self._decode(model, [ids[r] for r in rows], decoding), strict=True):
+                answers[row] = answer
+        return answers
+
+    def _check(self, ids: list[list[int]], inputs: Sequence[str]) -> None:
+        for number, (tokens, text) in enumerate(zip(ids, inputs, strict=True), 1):
+            if len(tokens) > self.config.max_length:
+                raise InputError(
+                    f"input {number} ('{text[:40]}…') has {len(tokens)} tokens; this model was made for at"
+                    f" most {self.config.max_length}: split it into shorter ones"
+                )
+
+    @torch.inference_mode()
+    def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> list[Prediction]:
+        device = model.head.weight.device
+        lengths = torch.tensor([len(tokens) + 1 for tokens in ids])
+        source = torch.full((len(ids), int(lengths.max())), self.source.pad)
+        for row, tokens in enumerate(ids):
+            source[row, : len(tokens) + 1] = torch.tensor([*tokens, self.source.eos])
+        padded = bool((lengths != lengths[0]).any())
+        at = places(lengths.to(device), source.shape[1], padded)
+        limit = [decoding.max_length or 2 * len(tokens) + 20 for tokens in ids]
+        limits = Limits(self.target.bos, self.target.eos, limit)
+        stepper = EncoderDecoderStepper(model, source.to(device), at, capacity=min(max(limit), 64))
+        if decoding.beam == 1 and decoding.n == 1:
+            return [Prediction(self.target.decode(tokens)) for tokens in greedy(stepper, limits, device)]
+        found = beam_search(stepper, limits, device, width=decoding.beam, alpha=decoding.alpha, n=decoding.n)
+        return [self._prediction([(self.target.decode(h.tokens), h.score) for h in best]) for best in found]
+
+    def _prediction(self, best: list[tuple[str, float]]) -> Prediction:
+        text, score = best[0]
+        return Prediction(text, score, tuple(best) if len(best) > 1 else ())
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [row.values[0] for row in rows]
+
+    def score(
+        self, predictions: Sequence[str], rows: Sequence[Row], tokenize: str | None = None
+    ) -> dict[str, Any]:
+        references = [row.values[1] for row in rows]
+        return pair_metrics(predictions, references, unit=self.config.unit, tokenize=tokenize)
+
+
+def _sized(embed: Tokens, tokenizer: Tokenizer, path: str) -> Tokens:
+    if embed.vocab not in (0, tokenizer.size):
+        raise ConfigError(f"{path}: is {embed.vocab}, but the tokenizer has {tokenizer.size}; leave it at 0")
+    return replace(embed, vocab=tokenizer.size)
+
+
+def _groups(ids: list[list[int]], tokens: int) -> Iterator[list[int]]:
+    """Non-empty inputs of like length together, longest first, at most `tokens` a group with padding."""
+    order = sorted((row for row in range(len(ids)) if ids[row]), key=lambda row: -len(ids[row]))
+    start = 0
+    while start < len(order):
+        count = max(1, tokens // (len(ids[order[start]]) + 1))
+        yield order[start : start + count]
+        start += count

@@ -1,0 +1,76 @@
+"""A second set of weights that lags behind the trained one, and usually predicts better.
+
+EMA: Polyak averaging with exponential forgetting. Tail: the mean over the last part of training, which
+is what averaging the last checkpoints approximates (arXiv 1706.03762, section 6.1; SWA, arXiv 1803.05407).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class NoAverage:
+    """The trained weights themselves."""
+
+    kind: Literal["none"] = "none"
+
+    def share(self, step: int, total: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class EMA:
+    """After each step the average moves by (1 - decay) towards the weights, faster at first."""
+
+    decay: float = 0.999
+    kind: Literal["ema"] = "ema"
+
+    def share(self, step: int, total: int) -> float:
+        return 1 - min(self.decay, step / (step + 10))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The plain mean over the last `fraction` of the planned steps."""
+
+    fraction: float = 0.1
+    kind: Literal["tail"] = "tail"
+
+    def share(self, step: int, total: int) -> float:
+        return 1 / max(1, step - int(total * (1 - self.fraction)))
+
+
+Averaging = NoAverage | EMA | Tail
+
+
+class Average:
+    """The averaged weights, by parameter name."""
+
+    def __init__(self, model: nn.Module, config: Averaging) -> None:
+        self.config = config
+        self.live = dict(model.named_parameters())
+        kept = {} if isinstance(config, NoAverage) else self.live
+        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in kept.items()}
+
+    @torch.no_grad()
+    def update(self, step: int, total: int) -> None:
+        """Take in the weights as they are after `step` of `total` steps."""
+        if not self.weights:
+            return
+        share = self.config.share(step, total)
+        live: list[Tensor] = [self.live[name] for name in self.weights]
+        torch._foreach_lerp_(list(self.weights.values()), live, share)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the averaged and the trained weights, e.g. to evaluate; do it twice."""
+        for name, average in self.weights.items():
+            live = self.live[name]
+            kept = live.detach().clone()
+            live.copy_(average)
+            average.copy_(kept)

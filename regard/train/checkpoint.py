@@ -1,0 +1,68 @@
+"""Training stopped in mid-air: everything that the next step depends on, in one file.
+
+One safetensors file, replaced atomically, holds weights, averages and optimizer state; its header
+carries the step, the plan and what the run is. A checksum over it all tells an edited file from a good one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from regard.errors import BundleError
+from regard.files import atomic_file, check_space
+
+FILE = "checkpoint.safetensors"
+_SUM = "sha256"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`tensors` by dotted name, and `state` as JSON values."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write it; a crash leaves the one before. Raises: StorageError."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+    state = json.dumps(checkpoint.state)
+    data = to_bytes(tensors, {"state": state, _SUM: _digest(tensors, state)})
+    check_space(folder, len(data))
+    with atomic_file(folder / FILE) as file:
+        file.write(data)
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
+    """Read and check it. Raises: BundleError when there is none or it is damaged."""
+    path = folder / FILE
+    if not path.is_file():
+        raise BundleError(f"{folder} holds no checkpoint to resume from; leave out --resume to start anew")
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise BundleError(f"{path} is damaged: {problem}; leave out --resume to start anew") from problem
+    state = metadata.get("state", "")
+    if metadata.get(_SUM) != _digest(tensors, state):
+        raise BundleError(f"{path} was changed after it was written; leave out --resume to start anew")
+    return Checkpoint({name: value.to(device) for name, value in tensors.items()}, json.loads(state))
+
+
+def _digest(tensors: dict[str, Tensor], state: str) -> str:
+    total = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
+    return total.hexdigest()

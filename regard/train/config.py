@@ -1,0 +1,66 @@
+"""Every option of training: what a run's whole resolved configuration consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from regard.model.transformer import ModelConfig
+from regard.tasks import TaskConfig
+from regard.train.average import EMA, Averaging
+from regard.train.optim import AdamW, OptimizerConfig
+from regard.train.schedule import Cosine, Schedule
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained."""
+
+    steps: int | None = None
+    """Optimizer steps. Exactly one of steps, epochs and budget decides when training ends."""
+    epochs: float | None = None
+    """Passes over the training data."""
+    budget: float | None = None
+    """Seconds, validation included."""
+    tokens: int = 4096
+    """Tokens a batch, padding included, on the longer side."""
+    accumulate: int = 1
+    """Batches an optimizer step."""
+    optimizer: OptimizerConfig = AdamW()
+    """What moves the weights."""
+    schedule: Schedule = Cosine()
+    """How the learning rate changes."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 leaves it alone."""
+    average: Averaging = EMA()
+    """Which weights are judged and kept."""
+    precision: Precision = "float32"
+    """What matrix products are computed in while training."""
+    evaluations: int = 10
+    """How often the validation part is scored, evenly spread over the run."""
+    valid_rows: int = 1000
+    """At most so many rows of the validation part are decoded each time."""
+    patience: int = 0
+    """Stop after so many evaluations without a better figure; 0 never."""
+    save_seconds: float = 60.0
+    """A checkpoint at least this often."""
+    save_steps: int = 0
+    """A checkpoint every so many steps as well; 0 for none."""
+    snapshots: int = 0
+    """How many sets of weights to keep along the way, for looking at how they formed."""
+    seed: int = 1
+    """Decides every random choice."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run, resolved: with its data it can be repeated."""
+
+    task: TaskConfig
+    """What is learned."""
+    model: ModelConfig
+    """What learns it."""
+    train: TrainConfig = TrainConfig()
+    """How."""

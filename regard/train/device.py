@@ -1,0 +1,108 @@
+"""Devices and processes: where tensors live, and what changes when several processes train together.
+
+One process is the plain case. Under `torchrun` each process takes a share of every step's batches, and
+gradients are summed over all (DistributedDataParallel, arXiv 2006.15704). Nothing else in regard knows
+how many processes there are.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from regard.errors import ConfigError
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device, or the best that this machine has.
+
+    Raises: ConfigError when it has no such device.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            name = "cuda"
+        elif torch.backends.mps.is_available():
+            name = "mps"
+        else:
+            name = "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as problem:
+        raise ConfigError(f"device '{name}' cannot be used here; try cpu, cuda or mps") from problem
+    return device
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among its peers, and its device."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """`model`, its gradients summed over all processes when there are several."""
+        if self.world == 1:
+            return model
+        from torch.nn.parallel import DistributedDataParallel
+
+        ids = [self.device.index or 0] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of `value` over all processes, in every one of them."""
+        if self.world > 1:
+            dist.all_reduce(value)
+        return value
+
+    def same(self, value: float) -> float:
+        """The leader's value, in every process."""
+        if self.world == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, 0)
+        return float(shared)
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+def join(device: str | None = None) -> Place:
+    """Join the processes that torchrun started, if it did."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return Place(pick_device(device))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = pick_device(device)
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", local)
+        torch.cuda.set_device(chosen)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return Place(chosen, dist.get_rank(), dist.get_world_size())
+
+
+def leave(place: Place) -> None:
+    """Part from the other processes."""
+    if place.world > 1 and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context in which a training step computes."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))

@@ -1,0 +1,225 @@
+"""A whole training job: data in, a bundle out.
+
+Opens the data, trains the tokenizers, writes the ids to a memory-mapped store, builds the model, runs the
+loop, saves the bundle. While it runs, everything that `--resume` needs is in `OUT/training`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regard import bundle as bundles
+from regard.data.readers import open_data
+from regard.data.rows import DataSet, Rows
+from regard.data.store import TokenStore, open_store, write_store
+from regard.errors import ConfigError, DataError, StorageError
+from regard.files import human_bytes, write_json
+from regard.schema import dump
+from regard.tasks import TASKS
+from regard.tasks.task import Task
+from regard.train.config import RunConfig
+from regard.train.device import Place, join, leave
+from regard.train.loop import Outcome, Trainer
+from regard.train.progress import Reporter, Silent, clock, terminal_reporter
+from regard.train.resolve import Asked, resolve
+
+STATE = "training"
+_CONFIG, _TOKENS = "run.json", "train.tokens"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a job left behind."""
+
+    folder: Path
+    """The bundle."""
+    outcome: Outcome
+    """How training ended, and the validation figures."""
+
+
+def run_job(
+    asked: Asked,
+    data: str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_error: str = "refuse",
+    device: str | None = None,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> Trained:
+    """Train as asked on `data` and leave a bundle in `out`.
+
+    Raises: InputError for wishes, data or a folder that cannot be used; StorageError; NonFiniteLossError;
+    KeyboardInterrupt after saving, when told to stop.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    place = join(device)
+    reporter = terminal_reporter() if place.leads and not quiet else Silent()
+    try:
+        return _Job(asked, str(data), Path(out), place, reporter, on_error).run(resume, overwrite)
+    finally:
+        reporter.close()
+        leave(place)
+
+
+class _Job:
+    def __init__(
+        self, asked: Asked, data: str, out: Path, place: Place, reporter: Reporter, on_error: str
+    ) -> None:
+        self.asked, self.data, self.out, self.place = asked, data, out, place
+        self.reporter, self.on_error = reporter, on_error
+        self.state = out / STATE
+
+    def run(self, resume: bool, overwrite: bool) -> Trained:
+        config = resolve(self.asked)
+        self._claim(resume, overwrite)
+        kind = TASKS[self.asked.task]
+        wanted = (config.task.source, config.task.target)
+        dataset = open_data(self.data, wanted, on_error=self.on_error)  # type: ignore[arg-type]
+        task = self._task(kind, config, dataset, resume)
+        config = RunConfig(config.task, task.fit(config.model), config.train)
+        identity = _identity(config, dataset, task)
+        store, left_out = self._store(task, dataset, identity, resume)
+        valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
+        torch.manual_seed(config.train.seed)
+        model = config.model.build().to(self.place.device)
+        self._introduce(dataset, task, store, left_out, model)
+        trainer = Trainer(
+            task, model, config.train, store, valid, self.place, self.state, self.reporter, identity
+        )
+        has_checkpoint = (self.state / "checkpoint.safetensors").exists()
+        outcome = trainer.run(resume=resume and has_checkpoint)
+        if self.place.leads:
+            self._save(config, task, dataset, model, outcome, len(store))
+        return Trained(self.out, outcome)
+
+    # ------------------------------------------------------------------ the folder
+
+    def _claim(self, resume: bool, overwrite: bool) -> None:
+        """Make the folder ours. Raises: ConfigError when it holds something already."""
+        if resume and not self.state.is_dir():
+            raise ConfigError(f"{self.out} holds no training to resume; leave out --resume to start anew")
+        used = self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir()))
+        if used and not resume:
+            known = self.state.is_dir() or (self.out / "config.json").is_file()
+            if not (overwrite and known):
+                remedy = (
+                    "--resume to go on, --overwrite to start anew, or another --out"
+                    if known
+                    else "another --out"
+                )
+                raise ConfigError(f"{self.out} exists already; give {remedy}")
+            shutil.rmtree(self.state, ignore_errors=True)
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StorageError(f"cannot make the folder {self.out}: {problem.strerror}") from problem
+
+    def _task(self, kind: type[Task], config: RunConfig, dataset: DataSet, resume: bool) -> Task:
+        """The task with its tokenizers: trained now, or as the run that is resumed left them."""
+        kept = self.state / _CONFIG
+        if resume and kept.is_file():
+            return kind.restore(config.task, json.loads(kept.read_text("utf-8"))["tokenizers"])
+        task = kind.learn(config.task, dataset.split("train"))
+        if self.place.leads:
+            write_json(kept, {"training": dump(config), "tokenizers": task.tokenizers()})
+        self.place.wait()
+        return task
+
+    def _store(self, task: Task, dataset: DataSet, identity: str, resume: bool) -> tuple[TokenStore, int]:
+        """The training part as ids on disk: written once, mapped by all processes."""
+        path = self.state / _TOKENS
+        left_out = 0
+
+        def examples() -> Iterator[tuple[Sequence[int], ...]]:
+            nonlocal left_out
+            for example in task.encode(dataset.split("train")):
+                if example is None:
+                    left_out += 1
+                else:
+                    yield example
+
+        if self.place.leads and not (resume and _is_store(path)):
+            write_store(path, examples(), task.columns, task.vocabulary)
+        self.place.wait()
+        store = open_store(path)
+        if not len(store):
+            raise DataError(f"{self.data} has no training examples that could be used")
+        return store, left_out
+
+    def _introduce(
+        self, dataset: DataSet, task: Task, store: TokenStore, left_out: int, model: nn.Module
+    ) -> None:
+        """The run's first lines: the data, what was left out, where the ids are, and the model by parts."""
+        say = self.reporter.say
+        say(f"data    {dataset.name}: {len(store):,} training examples ({' → '.join(dataset.columns)})")
+        for line in str(dataset.report).splitlines():
+            say(f"        {line}")
+        if left_out:
+            say(f"        {left_out:,} left out: over task.max_length = {task.config.max_length} tokens")
+        say(f"ids     {task.vocabulary:,} in the vocabulary; {human_bytes(store.nbytes)} in {store.path}")
+        say(f"model   {sum(p.numel() for p in model.parameters()):,} parameters")
+        say(f"device  {self.place.device}, {torch.get_num_threads()} threads, {self.place.world} process(es)")
+
+    def _save(
+        self,
+        config: RunConfig,
+        task: Task,
+        dataset: DataSet,
+        model: nn.Module,
+        outcome: Outcome,
+        examples: int,
+    ) -> None:
+        bundle = bundles.Bundle(
+            task=task.name,
+            model=config.model,
+            weights=model.state_dict(),
+            tokenizers=task.tokenizers(),
+            training=dump(config),
+            data={
+                "name": dataset.name,
+                "columns": list(dataset.columns),
+                "examples": examples,
+                "licence": dataset.licence,
+                "source": dataset.source,
+            },
+            metrics={
+                "validation": dict(outcome.metrics),
+                "steps": outcome.steps,
+                "seconds": outcome.seconds,
+                "tokens": outcome.tokens,
+                "ended": outcome.reason,
+            },
+            versions=bundles.software_versions(),
+        )
+        bundles.save(bundle, self.out)
+        (self.state / "log.jsonl").replace(self.out / "log.jsonl")
+        shutil.rmtree(self.state)
+        self.reporter.say(f"trained {outcome.steps:,} steps in {clock(outcome.seconds)}; saved in {self.out}")
+
+
+def _is_store(path: Path) -> bool:
+    try:
+        open_store(path)
+    except DataError:
+        return False
+    return True
+
+
+def _identity(config: RunConfig, dataset: DataSet, task: Task) -> str:
+    """What makes two runs the same run."""
+    content: list[Any] = [dump(config), dataset.fingerprint, dataset.name, task.tokenizers()]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

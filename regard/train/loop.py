@@ -1,0 +1,339 @@
+"""The training loop, one for every task.
+
+It moves a model's weights by batches of a store until its plan is done, judges them on the validation
+part, and keeps a checkpoint from which it can go on as if nothing had happened: all randomness of a
+step is a function of (seed, step), and whatever else a step depends on is in the checkpoint. The loop
+knows tasks only through `tasks.task.Task`, and other processes only through `device.Place`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.data.batches import Batches
+from regard.data.rows import Row
+from regard.data.store import TokenStore
+from regard.errors import BundleError, NonFiniteLossError
+from regard.tasks.task import Batch, Decoding, Task
+from regard.train.average import Average
+from regard.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from regard.train.config import TrainConfig
+from regard.train.device import Place, autocast
+from regard.train.optim import Optimizer
+from regard.train.plan import Pace, Plan, fixed_plan
+from regard.train.progress import Record, Reporter
+from regard.train.stop import StopRequest
+
+_OVERRUN = 1.03  # a budget's clock ends a run whose steps have become slower than planned
+_CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
+
+
+class _Step(nn.Module):
+    """The loss as a module's forward, which is where DistributedDataParallel adds its hooks."""
+
+    def __init__(self, task: Task, model: nn.Module) -> None:
+        super().__init__()
+        self.task, self.model = task, model
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.task.loss(self.model, batch)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it goes into the checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    plan: Plan | None = None
+    best: float = -math.inf
+    best_step: int = 0
+    worse: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended."""
+
+    steps: int
+    seconds: float
+    tokens: int
+    metrics: Mapping[str, Any]
+    """The validation figures of the weights that were kept."""
+    reason: str
+    """Why it ended: "planned", "time" or "patience"."""
+
+
+class Trainer:
+    """Trains `model`, whose weights end as the best that were judged."""
+
+    def __init__(
+        self,
+        task: Task,
+        model: nn.Module,
+        config: TrainConfig,
+        store: TokenStore,
+        valid: list[Row],
+        place: Place,
+        folder: Path,
+        reporter: Reporter,
+        identity: str,
+    ) -> None:
+        """`identity`: what run this is; a checkpoint of another is not resumed."""
+        self.task, self.model, self.config, self.place = task, model, config, place
+        self.store, self.valid, self.folder, self.reporter = store, valid, folder, reporter
+        self.identity = identity
+        self.wrapped = place.wrap(_Step(task, model))
+        self.optimizer = Optimizer(model, config.optimizer)
+        self.average = Average(model, config.average)
+        self.best: dict[str, Tensor] = {}
+        self.scaler = torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16")
+        self.batches = Batches(store.lengths, config.tokens, config.seed, multiple=config.accumulate)
+        self.at = Progress()
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self, *, resume: bool) -> Outcome:
+        """Train to the end. Raises: NonFiniteLossError, StorageError, KeyboardInterrupt (state saved)."""
+        if resume:
+            self._restore()
+        record = Record(self.folder, self.at.step if resume else None) if self.place.leads else None
+        if self.at.plan is None:
+            self.at.plan = fixed_plan(self.config, self.batches.count(0) // self.config.accumulate)
+        pace = Pace(self.config) if self.at.plan is None else None
+        try:
+            with StopRequest() as stop:
+                reason = self._steps(pace, record, stop)
+        finally:
+            if record is not None:
+                record.close()
+        self._take_best()
+        return Outcome(self.at.step, self.at.seconds, self.at.tokens, self.at.metrics, reason)
+
+    def _steps(self, pace: Pace | None, record: Record | None, stop: StopRequest) -> str:
+        config, at = self.config, self.at
+        saved = time.monotonic()
+        losses: list[Tensor] = []
+        tokens_since = 0
+        micro = self._micro_batches(at.step * config.accumulate)
+        begun = time.monotonic() - at.seconds
+        since = time.monotonic()
+        while at.plan is None or at.step < at.plan.steps:
+            started = time.monotonic()
+            loss, tokens = self._step([next(micro) for _ in range(config.accumulate // self.place.world)])
+            at.step += 1
+            at.tokens += tokens
+            tokens_since += tokens
+            losses.append(loss / tokens)
+            done = at.plan is not None and at.step == at.plan.steps
+            if at.step % _CHECK_EVERY == 0 or done or pace is not None:
+                self._check(losses, at.step)
+                now = time.monotonic()
+                if self.place.leads and record is not None:
+                    event = self._event(losses, tokens_since / (now - since), now - begun)
+                    record.write(event)
+                    self.reporter.step(event)
+                losses, tokens_since, since = [], 0, now
+            at.seconds = time.monotonic() - begun
+            if pace is not None:
+                pace.note(time.monotonic() - started)
+                if self.place.same(pace.settled):
+                    at.plan = self._make_plan(pace, begun)
+                    pace = None
+                    self._save()
+            reason = None
+            if at.plan is not None and at.plan.evaluates_after(at.step):
+                self._check(losses, at.step)
+                self._evaluate(record)
+                if config.patience and at.worse >= config.patience:
+                    reason = "patience"
+                since, tokens_since = time.monotonic(), 0
+            at.seconds = time.monotonic() - begun
+            late = config.budget is not None and at.seconds > _OVERRUN * config.budget
+            if reason is None and self.place.same(late) and not done:
+                self._evaluate(record)
+                reason = "time"
+            if reason is not None:
+                return reason
+            due = time.monotonic() - saved > config.save_seconds
+            if self.place.same(stop.asked):
+                self._check(losses, at.step)
+                self._save()
+                raise KeyboardInterrupt
+            if self.place.same(due) or (config.save_steps and at.step % config.save_steps == 0):
+                self._check(losses, at.step)
+                self._save()
+                saved = time.monotonic()
+        return "planned"
+
+    # ------------------------------------------------------------------ one step
+
+    def _step(self, batches: list[Batch]) -> tuple[Tensor, int]:
+        """One update; returns the summed loss and the predictions it is summed over, of all processes."""
+        at, world = self.at, self.place.world
+        self.model.train()
+        mine = sum(batch.tokens for batch in batches)
+        tokens = mine if world == 1 else int(self.place.sum(torch.tensor(mine, device=self.place.device)))
+        total = torch.zeros((), device=self.place.device)
+        for index, batch in enumerate(batches):
+            number = at.step * self.config.accumulate + index * world + self.place.rank
+            torch.manual_seed(random_seed(self.config.seed, number))
+            with autocast(self.place.device, self.config.precision):
+                loss = self.wrapped(batch.to(self.place.device))
+            # The gradients of several processes are averaged; what is wanted is their sum.
+            self.scaler.scale(loss * (world / tokens)).backward()
+            total += loss.detach()
+        for part in self.optimizer.parts:
+            self.scaler.unscale_(part)
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        steps = at.plan.steps if at.plan is not None else 0
+        factor = self.config.schedule.factor(at.step + 1, max(steps, at.step + 1))
+        self.optimizer.step(factor, self.scaler)
+        self.optimizer.clear()
+        self.average.update(at.step + 1, steps)
+        return self.place.sum(total), tokens
+
+    def _micro_batches(self, used: int) -> Iterator[Batch]:
+        """This process's batches from the run's `used`-th on, epoch after epoch."""
+        world = self.place.world
+        epoch, start = self.batches.locate(used // world, world)
+        while True:
+            for rows in self.batches.epoch(epoch, self.place.rank, world, start=start):
+                yield self.task.batch(self.store, rows)
+            epoch, start = epoch + 1, 0
+
+    def _check(self, losses: list[Tensor], step: int) -> None:
+        if losses and not bool(torch.isfinite(torch.stack(losses)).all()):
+            finite = torch.isfinite(torch.stack(losses)).tolist()
+            first = step - len(losses) + 1 + finite.index(False)
+            epoch, index = self.batches.locate((first - 1) * self.config.accumulate)
+            raise NonFiniteLossError(
+                f"the loss of step {first} (batch {index} of epoch {epoch}) is not a finite number; lower the"
+                f" learning rate (now {self.config.optimizer.lr:g}), lengthen the warm-up or clip harder, and"
+                " --resume from the last checkpoint or start anew"
+            )
+
+    def _event(self, losses: list[Tensor], speed: float, seconds: float) -> dict[str, Any]:
+        at = self.at
+        steps = None if at.plan is None else at.plan.steps
+        metric = self.task.config.metric
+        return {
+            "step": at.step,
+            "steps": steps,
+            "loss": float(torch.stack(losses).mean()),
+            "tokens_per_second": speed,
+            "seconds": seconds,
+            "seconds_left": None if steps is None else seconds / at.step * (steps - at.step),
+            "metric_name": metric,
+            "metric": at.metrics.get(metric),
+        }
+
+    def _make_plan(self, pace: Pace, begun: float) -> Plan:
+        """Time one evaluation, then plan."""
+        started = time.monotonic()
+        self._judge(typical=True)
+        cost = time.monotonic() - started
+        plan = pace.plan(cost, time.monotonic() - begun)
+        plan = Plan(int(self.place.same(plan.steps)), plan.evaluations)
+        self.reporter.say(f"planned {plan.steps:,} steps to fill {self.config.budget:,.0f} s")
+        return plan
+
+    # ------------------------------------------------------------------ judging
+
+    def _judge(self, *, typical: bool = False) -> dict[str, Any]:
+        """Figures of the averaged weights on the validation part.
+
+        `typical`: outputs as long as the references, as a trained model writes them, to see what an
+        evaluation costs before there is one.
+        """
+        rows = self.valid[: self.config.valid_rows]
+        if not rows:
+            return {}
+        self.model.eval()
+        self.average.swap()
+        try:
+            longest = max(self.store.lengths[:1000].max(axis=1).mean(), 1) if typical else None
+            decoding = Decoding(max_length=None if longest is None else int(longest))
+            predictions = self.task.predict(self.model, self.task.inputs(rows), decoding)
+            return self.task.score([p.text for p in predictions], rows)
+        finally:
+            self.average.swap()
+
+    def _evaluate(self, record: Record | None) -> None:
+        """Judge, and keep the weights if they are the best so far."""
+        at, name = self.at, self.task.config.metric
+        figures = self._judge()
+        figure = self.place.same(float(figures.get(name, at.step)))  # nothing to judge by: the last is best
+        if record is not None and figures:
+            record.write(
+                {"step": at.step, "seconds": at.seconds, **{f"valid_{k}": v for k, v in figures.items()}}
+            )
+            self.reporter.say(
+                f"step {at.step:,}: {name} {figure:.2f} on {figures['count']:,} validation rows"
+            )
+        if figure > at.best:
+            at.best, at.best_step, at.worse, at.metrics = figure, at.step, 0, figures
+            source = self.average.weights or self.average.live
+            self.best = {key: value.detach().clone() for key, value in source.items()}
+        else:
+            at.worse += 1
+
+    @torch.no_grad()
+    def _take_best(self) -> None:
+        for name, parameter in self.average.live.items():
+            parameter.copy_(self.best[name])
+        self.model.eval()
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _save(self) -> None:
+        if not self.place.leads:
+            return
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "model": self.average.live,
+            "average": self.average.weights,
+            "best": self.best,
+            "optimizer": self.optimizer.tensors(),
+        }
+        tensors = {f"{group}.{name}": value for group, part in groups.items() for name, value in part.items()}
+        state = {"identity": self.identity, "progress": asdict(self.at), "scaler": self.scaler.state_dict()}
+        save_checkpoint(Checkpoint(tensors, state), self.folder)
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        """Go on from the folder's checkpoint. Raises: BundleError when it is of another run."""
+        checkpoint = load_checkpoint(self.folder, self.place.device)
+        if checkpoint.state["identity"] != self.identity:
+            raise BundleError(
+                f"{self.folder} was trained with other options or data; repeat them, or leave out --resume"
+            )
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
+        for name, value in checkpoint.tensors.items():
+            group, key = name.split(".", 1)
+            groups[group][key] = value
+        for name, parameter in self.average.live.items():
+            parameter.copy_(groups["model"][name])
+        self.average.weights, self.best = groups["average"], groups["best"]
+        self.optimizer.restore(groups["optimizer"])
+        self.scaler.load_state_dict(checkpoint.state["scaler"])
+        progress = dict(checkpoint.state["progress"])
+        plan = progress.pop("plan")
+        self.at = Progress(plan=None if plan is None else Plan(**plan), **progress)
+
+
+def random_seed(seed: int, number: int) -> int:
+    """A generator's seed for the `number`-th batch of a run: unrelated for neighbouring numbers."""
+    digest = hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

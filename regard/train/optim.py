@@ -1,0 +1,131 @@
+"""Which optimizer moves which parameters.
+
+AdamW: arXiv 1711.05101. Muon: Jordan et al. 2024, and arXiv 2502.16982 for the matched update size;
+torch has both. An optimizer here is one or more torch optimizers that step together; each of its groups keeps
+its own peak rate, which the schedule multiplies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import ConfigError
+from regard.model.embed import TokenEmbedding
+from regard.model.head import VocabularyHead
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay; matrices decay, biases, gains and tables do not."""
+
+    lr: float = 1e-3
+    """Peak learning rate."""
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-9
+    weight_decay: float = 0.0
+    """Decay a step, times the rate."""
+    kind: Literal["adamw"] = "adamw"
+
+    def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
+        matrices, others = _divide(model)
+        groups = [
+            {"params": matrices, "weight_decay": self.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        return [_adamw([g for g in groups if g["params"]], self)]
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Momentum whose matrix updates are made orthogonal; tables and vectors go by AdamW."""
+
+    lr: float = 0.02
+    """Peak learning rate of the matrices; an update's root mean square is about 0.2 of it."""
+    momentum: float = 0.95
+    weight_decay: float = 0.0
+    adam: AdamW = AdamW()
+    """For everything that is not a matrix inside a block."""
+    kind: Literal["muon"] = "muon"
+
+    def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
+        if not hasattr(torch.optim, "Muon"):
+            raise ConfigError("train.optimizer: 'muon' needs torch 2.9 or newer; use 'adamw'")
+        matrices, others = _divide(model)
+        muon = torch.optim.Muon(
+            matrices,
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        return [muon, _adamw([{"params": others, "weight_decay": 0.0}], self.adam)]
+
+
+OptimizerConfig = AdamW | Muon
+
+
+class Optimizer:
+    """Torch optimizers that step together, with their state by parameter for saving."""
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self.parts = config.build(model)
+        self.peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
+
+    def step(self, factor: float, scaler: torch.amp.GradScaler) -> None:
+        """One update at `factor` times the peak rates; `scaler` skips it when half precision overflowed."""
+        for part, peaks in zip(self.parts, self.peaks, strict=True):
+            for group, peak in zip(part.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            scaler.step(part)
+        scaler.update()
+
+    def clear(self) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The whole state as tensors: `part.parameter.name`."""
+        return {
+            f"{number}.{index}.{name}": torch.as_tensor(value)
+            for number, part in enumerate(self.parts)
+            for index, state in part.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take a state that `tensors` gave."""
+        states: list[dict[int, dict[str, Any]]] = [{} for _ in self.parts]
+        for key, value in tensors.items():
+            number, index, name = key.split(".", 2)
+            states[int(number)].setdefault(int(index), {})[name] = value
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+
+
+def _adamw(groups: list[dict[str, Any]], config: AdamW) -> torch.optim.Optimizer:
+    betas = (config.beta1, config.beta2)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=_fusible(groups))
+
+
+def _fusible(groups: Iterable[dict[str, Any]]) -> bool:
+    return all(p.device.type in ("cpu", "cuda", "mps") for group in groups for p in group["params"])
+
+
+def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Matrices that multiply vectors, and all the rest (tables, biases, gains)."""
+    tables = {
+        id(module.weight) for module in model.modules() if isinstance(module, TokenEmbedding | VocabularyHead)
+    }
+    tables |= {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        matrix = parameter.ndim == 2 and id(parameter) not in tables
+        (matrices if matrix else others).append(parameter)
+    return matrices, others

@@ -1,0 +1,83 @@
+"""How many steps a run takes: given, counted from epochs, or bought with a time budget.
+
+A budget is turned into steps once, early, from the speed measured so far; the plan is stored with the
+checkpoint and never made again, so that a run resumed from there takes the same steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regard.errors import ConfigError
+from regard.train.config import TrainConfig
+
+DEFAULT_EPOCHS = 20.0
+
+_PROBE = 0.06  # of the budget is spent before the plan is made …
+_PROBE_STEPS = 12  # … and at least so many steps,
+_SETTLE = 3  # the first of which are slower than the rest.
+_RESERVE = 0.015  # of the budget is left for what differs between steps measured and steps to come
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole run, laid out."""
+
+    steps: int
+    """Optimizer steps in all."""
+    evaluations: int
+    """How often the validation part is scored."""
+
+    def evaluates_after(self, step: int) -> bool:
+        """Whether the validation part is scored after this step (from 1); always after the last."""
+        if step == self.steps:
+            return True
+        if self.evaluations <= 0:
+            return False
+        return (step * self.evaluations) // self.steps != ((step - 1) * self.evaluations) // self.steps
+
+
+def fixed_plan(config: TrainConfig, steps_an_epoch: int) -> Plan | None:
+    """The plan, or None when a budget decides.
+
+    Raises: ConfigError unless exactly one of steps, epochs and budget is given and positive.
+    """
+    given = {name: getattr(config, name) for name in ("steps", "epochs", "budget")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} cannot both decide when training ends; give one of them")
+    for name, value in given.items():
+        if not 0 < value < float("inf"):
+            raise ConfigError(f"a {name} of {value:g} leaves no time to train; give more than 0")
+    if config.budget is not None:
+        return None
+    if config.steps is not None:
+        return Plan(config.steps, config.evaluations)
+    epochs = DEFAULT_EPOCHS if config.epochs is None else config.epochs
+    return Plan(max(1, round(epochs * steps_an_epoch)), config.evaluations)
+
+
+class Pace:
+    """Measures speed until a budget can be turned into a plan."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        assert config.budget is not None
+        self.budget, self.evaluations = config.budget, config.evaluations
+        self._step_seconds: list[float] = []
+
+    def note(self, seconds: float) -> None:
+        """One step took this long."""
+        self._step_seconds.append(seconds)
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough was measured; a step that alone eats the probe's share settles it, too."""
+        spent, count = sum(self._step_seconds), len(self._step_seconds)
+        return spent >= _PROBE * self.budget and (count >= _PROBE_STEPS or spent >= 0.5 * self.budget)
+
+    def plan(self, evaluation_seconds: float, elapsed: float) -> Plan:
+        """Fill what is left of the budget after `elapsed` seconds."""
+        steady = self._step_seconds[_SETTLE:] or self._step_seconds
+        step = sum(steady) / len(steady)
+        left = self.budget * (1 - _RESERVE) - elapsed - self.evaluations * evaluation_seconds
+        return Plan(len(self._step_seconds) + max(1, int(left / step)), self.evaluations)

@@ -1,0 +1,163 @@
+"""What a run says while it trains: one line on a terminal, plain lines elsewhere, and a record in files.
+
+A reporter is told events; it never asks the trainer anything.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from regard.files import write_text
+
+LOG = "log.jsonl"
+_PLAIN_EVERY = 10.0  # seconds between lines when nobody watches a terminal
+
+
+class Reporter(Protocol):
+    """Who is told."""
+
+    def say(self, text: str) -> None:
+        """Something for people to read once."""
+        ...
+
+    def step(self, event: Mapping[str, Any]) -> None:
+        """A training step: its number, loss, speed, times in seconds, and the last metric."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def say(self, text: str) -> None:
+        return
+
+    def step(self, event: Mapping[str, Any]) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+class PlainLines:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._last = -_PLAIN_EVERY
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def step(self, event: Mapping[str, Any]) -> None:
+        if time.monotonic() - self._last >= _PLAIN_EVERY or event.get("metric_is_new"):
+            self._last = time.monotonic()
+            self.say(line_of(event))
+
+    def close(self) -> None:
+        return
+
+
+class TerminalBar:
+    """One line that moves."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            BarColumn(bar_width=24), TextColumn("{task.description}"), console=self._console, transient=True
+        )
+        self._task = self._progress.add_task("starting", total=None)
+        self._progress.start()
+
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False)
+
+    def step(self, event: Mapping[str, Any]) -> None:
+        self._progress.update(
+            self._task, completed=event["step"], total=event.get("steps"), description=line_of(event)
+        )
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def line_of(event: Mapping[str, Any]) -> str:
+    """One step in words."""
+    steps = event.get("steps")
+    parts = [
+        f"step {event['step']:,}" + (f" of {steps:,}" if steps else ""),
+        f"loss {event['loss']:.3f}",
+        f"{event['tokens_per_second']:,.0f} tokens/s",
+    ]
+    if event.get("metric") is not None:
+        parts.append(f"{event['metric_name']} {event['metric']:.2f}")
+    left = event.get("seconds_left")
+    parts.append("measuring speed" if left is None else f"{clock(left)} left")
+    return "  ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people write them: 45 s, 3:20, 1:02:03."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def terminal_reporter() -> Reporter:
+    """A moving line if somebody watches, plain lines otherwise."""
+    return TerminalBar() if sys.stderr.isatty() else PlainLines()
+
+
+class Record:
+    """The run's events in `log.jsonl`, and for TensorBoard where it is installed."""
+
+    def __init__(self, folder: Path, resumed_at: int | None) -> None:
+        self._path = folder / LOG
+        self._keep_until(resumed_at)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._board = _tensorboard(folder / "tensorboard", resumed_at)
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Append one event, a mapping of JSON values with a `step`."""
+        self._file.write(json.dumps(event) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in event.items():
+                if isinstance(value, int | float) and name != "step":
+                    self._board.add_scalar(name, value, event["step"])
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _keep_until(self, step: int | None) -> None:
+        """Drop what a killed run noted after its last checkpoint: those steps are taken again."""
+        lines: list[str] = []
+        if step is not None and self._path.exists():
+            for line in self._path.read_text("utf-8", errors="replace").splitlines():
+                try:
+                    known = json.loads(line)["step"] <= step
+                except (ValueError, KeyError, TypeError):  # cut off in mid-line
+                    continue
+                if known:
+                    lines.append(line)
+        write_text(self._path, "".join(line + "\n" for line in lines))
+
+
+def _tensorboard(folder: Path, resumed_at: int | None) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=resumed_at)

@@ -1,0 +1,121 @@
+"""From what a user typed to a run's whole configuration.
+
+In order, each overriding the one before: the task's defaults and the preset, a configuration file, single
+settings (`train.lr=1e-3`), and the options that have a flag of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regard.errors import ConfigError, nearest
+from regard.model.block import PreNorm
+from regard.model.presets import ENCODER_DECODER, encoder_decoder
+from regard.schema import dump, override, parse
+from regard.tasks import TASKS, TranslationConfig
+from regard.train.config import RunConfig, TrainConfig
+
+_LIMIT = 1 << 22  # bytes of a configuration file
+_ENDS = ("steps", "epochs", "budget")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for; None where nothing was."""
+
+    task: str
+    preset: str = "tiny"
+    config: Mapping[str, Any] | str | Path | None = None
+    settings: Sequence[str] = ()
+    steps: int | None = None
+    epochs: float | None = None
+    budget: float | None = None
+    seed: int | None = None
+    snapshots: int | None = None
+    source: str | None = None
+    target: str | None = None
+
+
+def resolve(asked: Asked) -> RunConfig:
+    """The configuration that these wishes amount to.
+
+    Raises: ConfigError naming the key, the value and the nearest thing that would be right.
+    """
+    values = dump(_defaults(asked.task, asked.preset))
+    if asked.config is not None:
+        given, where = _read(asked.config)
+        values = _merge(values, given.get("training", given) if "format" in given else given)
+    else:
+        where = ""
+    for setting in asked.settings:
+        values = override(values, _long(setting))
+    values = _flags(values, asked)
+    return parse(RunConfig, values, where)
+
+
+def _defaults(task: str, preset: str) -> RunConfig:
+    if task not in TASKS:
+        raise ConfigError(f"there is no task '{task}'{nearest(task, TASKS)} (known: {', '.join(TASKS)})")
+    if preset not in ENCODER_DECODER:
+        known = ", ".join(ENCODER_DECODER)
+        raise ConfigError(f"there is no preset '{preset}'{nearest(preset, ENCODER_DECODER)} (known: {known})")
+    model = encoder_decoder(ENCODER_DECODER[preset], placement=PreNorm())
+    return RunConfig(TranslationConfig(), model, TrainConfig())
+
+
+def _read(config: Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
+    if isinstance(config, Mapping):
+        return dict(config), ""
+    path = Path(config)
+    if path.is_dir():
+        path = path / "config.json"
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise ConfigError(f"{path} is too large for a configuration")
+        values = json.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise ConfigError(f"cannot read the configuration {path}: {problem.strerror}") from problem
+    except (ValueError, RecursionError) as problem:
+        raise ConfigError(f"{path} is not a JSON configuration: {problem}") from problem
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a JSON object with the keys task, model and train")
+    return values, str(path)
+
+
+def _merge(base: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`new` over `base`, key by key; another kind replaces the whole part."""
+    merged = dict(base)
+    for key, value in new.items():
+        old = merged.get(key)
+        same = (
+            isinstance(old, dict)
+            and isinstance(value, Mapping)
+            and value.get("kind") in (None, old.get("kind"))
+        )
+        merged[key] = _merge(old, value) if same and isinstance(old, dict) else value
+    return merged
+
+
+def _long(setting: str) -> str:
+    """`train.lr` stands for the optimizer's, since it is what people change most."""
+    return (
+        setting.replace("train.lr=", "train.optimizer.lr=", 1) if setting.startswith("train.lr=") else setting
+    )
+
+
+def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
+    ends = {name: getattr(asked, name) for name in _ENDS if getattr(asked, name) is not None}
+    train, task = dict(values["train"]), dict(values["task"])
+    if ends:
+        train.update(dict.fromkeys(_ENDS, None) | ends)
+    for name in ("seed", "snapshots"):
+        if getattr(asked, name) is not None:
+            train[name] = getattr(asked, name)
+    for name in ("source", "target"):
+        if getattr(asked, name) is not None:
+            task[name] = getattr(asked, name)
+    return {**values, "train": train, "task": task}

@@ -1,0 +1,70 @@
+"""How the learning rate changes: a factor of the peak rate, from 0 to 1, for each step of a plan.
+
+Every schedule warms up linearly and then goes its way. Inverse square root: arXiv 1706.03762, section
+5.3. Cosine: arXiv 1608.03983. A schedule knows the step and the number of steps planned; it does not
+know optimizers or clocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class InverseSqrt:
+    """After `warmup` steps, in proportion to 1 / √step; needs no plan."""
+
+    warmup: int = 4000
+    kind: Literal["inverse-sqrt"] = "inverse-sqrt"
+
+    def factor(self, step: int, total: int) -> float:
+        return min(step / max(self.warmup, 1), math.sqrt(max(self.warmup, 1) / step))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """After `warmup` steps, half a cosine down to `floor` at the last step."""
+
+    warmup: int = 200
+    floor: float = 0.0
+    kind: Literal["cosine"] = "cosine"
+
+    def factor(self, step: int, total: int) -> float:
+        return _then(step, self.warmup, total, self.floor, lambda t: (1 + math.cos(math.pi * t)) / 2)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """After `warmup` steps, straight down to `floor` at the last step."""
+
+    warmup: int = 200
+    floor: float = 0.0
+    kind: Literal["linear"] = "linear"
+
+    def factor(self, step: int, total: int) -> float:
+        return _then(step, self.warmup, total, self.floor, lambda t: 1 - t)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """After `warmup` steps, the peak."""
+
+    warmup: int = 0
+    kind: Literal["constant"] = "constant"
+
+    def factor(self, step: int, total: int) -> float:
+        return min(1.0, step / max(self.warmup, 1))
+
+
+Schedule = InverseSqrt | Cosine | Linear | Constant
+
+
+def _then(step: int, warmup: int, total: int, floor: float, decay: Callable[[float], float]) -> float:
+    """`step` counts from 1, so that the first step already learns."""
+    if step <= warmup:
+        return step / warmup
+    passed = min(1.0, (step - warmup) / max(total - warmup, 1))
+    return floor + (1 - floor) * decay(passed)
