@@ -259,10 +259,11 @@ def test_words_spelled_like_special_tokens_stay_plain_text():
 
 def test_a_sample_is_even_bounded_and_stated():
     texts = [f"word{i}" for i in range(20_000)]
-    words = train_tokenizer(Words(), iter(texts), sample_bytes=20_000)
+    words = train_tokenizer(Words(), iter(texts), sample_bytes=64_000)
     assert words.sample is not None
     assert words.sample.seen == 20_000
-    assert 8_000 <= words.sample.size <= 20_000
+    assert 500 <= words.sample.texts <= 2_000
+    assert words.sample.size == sum(map(len, words.vocabulary.pieces))
     assert words.sample.texts == words.size - 4
     numbers = [int(word.removeprefix("word")) for word in words.vocabulary.pieces]
     assert 8_500 < sum(numbers) / len(numbers) < 11_500
@@ -270,7 +271,7 @@ def test_a_sample_is_even_bounded_and_stated():
 
 def test_a_sample_of_alternating_sides_holds_both():
     texts = [side for i in range(5_000) for side in (f"s{i}", f"t{i}")]
-    words = train_tokenizer(Words(), texts, sample_bytes=5_000).vocabulary.pieces
+    words = train_tokenizer(Words(), texts, sample_bytes=64_000).vocabulary.pieces
     assert 0.4 < sum(word[0] == "s" for word in words) / len(words) < 0.6
 
 
@@ -351,7 +352,7 @@ def test_a_file_cut_deep_or_huge_is_refused(monkeypatch: pytest.MonkeyPatch):
     for text in ("", SMALL[0][:-9], "[" * 100_000, '{"format": "regard-tokenizer", "version": 2}'):
         with pytest.raises(TokenizerError):
             Tokenizer.from_json(text)
-    monkeypatch.setattr("regard.data.tokenizer._MOST_CHARACTERS", 10)
+    monkeypatch.setattr("regard.data.tokenizer_file._MOST_CHARACTERS", 10)
     with pytest.raises(TokenizerError, match="limit"):
         Tokenizer.from_json(SMALL[0])
 
