@@ -24,19 +24,18 @@ __all__ = [
 Chooser = Callable[[str], bool]
 """Whether a row with this source is in the split."""
 
-_DEFAULT = ""
 SINGLE_FILE: Mapping[str, float] = {"train": 0.94, "valid": 0.03, "test": 0.03}
 TRAIN_AND_VALID: Mapping[str, float] = {"train": 0.97, "valid": 0.03}
 ALL: Mapping[str, float] = {"all": 1.0}
 
 
-def share(source: str, salt: str = _DEFAULT) -> float:
+def share(source: str, salt: str = "") -> float:
     """A number in [0, 1) that depends on nothing but `source` and `salt`, evenly spread over sources."""
-    digest = blake2b(source.encode("utf-8"), digest_size=7, salt=salt.encode("utf-8")).digest()
+    digest = blake2b(source.encode(), digest_size=7, salt=salt.encode()).digest()
     return int.from_bytes(digest, "big") / (1 << 56)
 
 
-def choose_by_hash(shares: Mapping[str, float], salt: str = _DEFAULT) -> dict[str, Chooser]:
+def choose_by_hash(shares: Mapping[str, float], salt: str = "") -> dict[str, Chooser]:
     """For each split, who is in it; `shares` add up to 1."""
     return {name: _between(begin, end, salt) for name, (begin, end) in _bounds(shares).items()}
 

@@ -22,7 +22,7 @@ from regard.data.readers import open_data
 from regard.data.readers.columns import looks_like_header, pick_columns
 from regard.data.readers.lines import LINE_LIMIT
 from regard.data.rows import DataSet
-from regard.errors import DataError, RegardError
+from regard.errors import ConfigError, DataError, RegardError
 
 Write = Callable[[str, str | bytes], Path]
 PAIR = (None, None)
@@ -287,14 +287,20 @@ def test_what_cannot_be_read_is_one_sentence(write: Write, tmp_path: Path) -> No
         "folder.tsv": "holds nothing that can be read",
         "pipe.tsv": "not a regular file",
         "x" * 5000: "there is no file",
+        "pairs/train.tsv/x": "there is no file",
     }
     for name, message in cases.items():
         with pytest.raises(DataError, match=message) as caught:
             open_data(str(tmp_path / name), PAIR)
         assert "\n" not in str(caught.value)
-    for name in ("", "a\0b"):
+    for name in ("", "a\0b", "~nobody-of-this-name/pairs.tsv"):
         with pytest.raises(DataError):
             open_data(name, PAIR)
+
+
+def test_a_mistyped_option_is_not_taken_for_its_default(write: Write) -> None:
+    with pytest.raises(ConfigError, match="on_error is 'ignore', but can only be refuse or skip"):
+        open_data(write("a.tsv", "a\tb\n"), PAIR, on_error="ignore")  # type: ignore[arg-type]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import get_args
 
 from regard.data import builtin, named
 from regard.data.readers.columns import Wanted, default_names, pick_columns
 from regard.data.readers.folder import Found, look_at_file, look_at_folder
+from regard.data.readers.lines import file_errors
 from regard.data.readers.parquet import ParquetTable
 from regard.data.readers.plain import ParallelTable, TextFile
 from regard.data.readers.streams import OnError, Reading, split_table, split_text
 from regard.data.readers.tables import CsvTable, JsonlTable, Table, TsvTable
+from regard.data.remote import Progress
 from regard.data.rows import DataSet, Report, Rows
 from regard.data.splits import ALL, SINGLE_FILE, TRAIN_AND_VALID
-from regard.errors import DataError, nearest
+from regard.errors import ConfigError, DataError, nearest
 
 __all__ = ["open_data"]
 
@@ -28,7 +32,12 @@ _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
 
 
 def open_data(
-    data: str | Path, columns: Wanted, *, on_error: OnError = "refuse", whole: bool = False
+    data: str | Path,
+    columns: Wanted,
+    *,
+    on_error: OnError = "refuse",
+    whole: bool = False,
+    progress: Progress | None = None,
 ) -> DataSet:
     """Open a built-in set, a named public set, a file or a folder.
 
@@ -44,12 +53,16 @@ def open_data(
         columns: the names of the columns wanted, in order; None for one to be found (`readers.columns`).
         on_error: whether a broken row is refused, or left out and counted in the report.
         whole: do not split a single file: its rows are the only split, `all`.
+        progress: told of the bytes that have arrived, when a public set has to be fetched first.
 
     Raises:
         DataError: there is no such data, they cannot be read, or not these columns from them.
+        ConfigError: `on_error` is none of its two values.
         DownloadError, StorageError: a public set could not be fetched or stored.
     """
     assert columns, "no columns were asked for"
+    if on_error not in get_args(OnError):
+        raise ConfigError(f"on_error is '{on_error}', but can only be {' or '.join(get_args(OnError))}")
     report = Report()
     path = _as_path(data)
     if path is None:
@@ -58,7 +71,7 @@ def open_data(
             report.notes.append(f"'{name}' is the data set of that name; for the one here, give ./{name}")
         if name in builtin.BUILTIN:
             return _open_builtin(builtin.BUILTIN[name], columns, report)
-        return _open_named(named.NAMED[name], columns, Reading(on_error, report))
+        return _open_named(named.NAMED[name], columns, Reading(on_error, report), progress)
     splits, names = _open_path(path, columns, Reading(on_error, report), whole=whole)
     return DataSet(str(data), splits, names, report, fingerprint=_fingerprint(path, names, tuple(splits)))
 
@@ -68,7 +81,7 @@ def _as_path(data: str | Path) -> Path | None:
     text = str(data)
     if not text or "\0" in text:
         raise DataError(f"{text!r} is no name of data; give a file, a folder or a built-in set")
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))  # noqa: PTH111  (leaves an unknown ~user as it is)
     explicit = isinstance(data, Path) or len(Path(text).parts) > 1 or os.sep in text or bool(path.suffix)
     known = [*builtin.BUILTIN, *named.NAMED]
     if text in known and not (explicit and _exists(path)):
@@ -81,8 +94,10 @@ def _as_path(data: str | Path) -> Path | None:
 
 
 def _suggestion(text: str, path: Path, known: list[str]) -> str:
-    with_files = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return nearest(text, known) or nearest(path.name, with_files) or "; `regard data` lists the built-in ones"
+    beside: list[str] = []
+    with suppress(OSError):  # no such folder, or one that cannot be read: no hint from there
+        beside = [entry.name for entry in path.parent.iterdir()]
+    return nearest(text, known) or nearest(path.name, beside) or "; `regard data` lists the known ones"
 
 
 def _exists(path: Path) -> bool:
@@ -103,10 +118,12 @@ def _open_builtin(entry: builtin.BuiltIn, columns: Wanted, report: Report) -> Da
     return DataSet(entry.name, splits, names, report, whole.licence, whole.source, fingerprint)
 
 
-def _open_named(entry: named.NamedSet, columns: Wanted, reading: Reading) -> DataSet:
+def _open_named(
+    entry: named.NamedSet, columns: Wanted, reading: Reading, progress: Progress | None
+) -> DataSet:
     if not entry.columns:
         raise DataError(f"{entry.name} ({entry.title}) has no text columns; give it to a task that reads it")
-    folder = named.find(entry)
+    folder = named.find(entry, progress)
     if all(name is None for name in columns) and len(columns) <= len(entry.columns):
         columns = entry.columns[: len(columns)]  # the direction in which its figures were published
     if entry.running_text:
@@ -220,8 +237,9 @@ def _check_size(path: Path) -> None:
 def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) -> str:
     """Of the names, sizes and times of the files; their content is not read."""
     digest = blake2b(repr((names, splits)).encode(), digest_size=16)
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if file.is_file():
+    with file_errors(path):
+        files = [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
+        for file in files:
             status = file.stat()
             digest.update(
                 repr((str(file.resolve()), status.st_size, status.st_mtime_ns)).encode("utf-8", "replace")

@@ -6,7 +6,7 @@ name of its column.
 
 from __future__ import annotations
 
-import gzip
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -59,10 +59,9 @@ class TextFile:
 
     def size(self) -> int:
         """Bytes of the text, unzipped."""
-        if self.path.suffix != ".gz":
-            return self.path.stat().st_size
         with open_bytes(self.path) as file:
-            assert isinstance(file, gzip.GzipFile)
+            if self.path.suffix != ".gz":
+                return file.seek(0, os.SEEK_END)
             return sum(len(chunk) for chunk in iter(lambda: file.read(_CHUNK), b""))
 
     def records(self, begin: int, end: int) -> Iterator[Record]:

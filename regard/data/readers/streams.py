@@ -37,15 +37,12 @@ def split_table(
     names = tuple(table.columns[index] for index in picked)
 
     def rows(chosen: Chooser | None) -> Iterator[Row]:
-        records = (_without_empty(record, names) for record in table.records(picked))
-        for row in _sound(records, table.label, reading):
-            if chosen is None or chosen(row.values[0]):
-                yield row
+        records = _without_empty(table.records(picked), names)
+        return _sound(records, table.label, reading, chosen=chosen)
 
     if len(shares) == 1:
-        return {split: Rows(lambda: rows(None)) for split in shares}
-    choosers = choose_by_hash(shares)
-    return {split: _rows_of(rows, chosen) for split, chosen in choosers.items()}
+        return {split: _rows_of(rows, None) for split in shares}
+    return {split: _rows_of(rows, chosen) for split, chosen in choose_by_hash(shares).items()}
 
 
 def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) -> dict[str, Rows]:
@@ -65,25 +62,38 @@ def _rows_of(rows: Callable[[Part], Iterator[Row]], part: Part) -> Rows:
     return Rows(lambda: rows(part))
 
 
-def _without_empty(record: Record, names: tuple[str, ...]) -> Record:
-    where, values = record
-    if not isinstance(values, Problem):
-        for name, value in zip(names, values, strict=True):
-            if not value or value.isspace():
-                return where, Problem(f"empty {name}")
-    return record
+def _without_empty(records: Iterable[Record], names: tuple[str, ...]) -> Iterator[Record]:
+    """The records, with a `Problem` in place of those of which a side is empty."""
+    for where, values in records:
+        if not isinstance(values, Problem):
+            for name, value in zip(names, values, strict=True):
+                if not value or value.isspace():
+                    values = Problem(f"empty {name}")
+                    break
+        yield where, values
 
 
-def _sound(records: Iterable[Record], label: str, reading: Reading, *, part: bool = False) -> Iterator[Row]:
-    """The rows that can be used. Raises DataError at the first broken one, or when none is sound at all.
+def _sound(
+    records: Iterable[Record],
+    label: str,
+    reading: Reading,
+    *,
+    chosen: Chooser | None = None,
+    part: bool = False,
+) -> Iterator[Row]:
+    """The rows that can be used and are `chosen`; all that can be used are counted.
 
     A `part` of a short text may hold no line.
+
+    Raises:
+        DataError: at the first row that is refused, or at the end when there was none to use.
     """
     tally = reading.report.begin(label)
     for where, values in records:
         if not isinstance(values, Problem):
             tally.keep()
-            yield Row(values, where)
+            if chosen is None or chosen(values[0]):
+                yield Row(values, where)
         elif values.harmless or reading.on_error == "skip":
             tally.skip(values.reason, where)
         else:
