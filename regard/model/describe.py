@@ -1,0 +1,174 @@
+"""What a model is made of and what it costs: exact parameter and FLOP counts for each part.
+
+Counted are the matrix products of one forward pass, a multiplication and its addition as two: those
+of every projection, and the two of attention for every pair of query and key, also where a mask
+forbids the pair. Not counted: norms, activations, softmax, look-ups and biases, which are few in
+comparison. A backward pass takes two products for each of these, so that a training step costs about
+three times as much.
+
+Counting follows the types of the modules, not a run: it costs no time and no memory, and works on a
+model without weights. What it cannot count is named, never left out in silence. This file does not
+know what a model is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from regard.model.attention import Attention
+from regard.model.block import Residual
+from regard.model.embed import TokenEmbedding
+from regard.model.feedforward import FeedForward, GatedFeedForward
+from regard.model.head import VocabularyHead
+from regard.model.multihead import MultiheadAttention
+from regard.model.position import PositionPart
+from regard.model.transformer import EncoderDecoder
+
+_PRODUCTLESS = (TokenEmbedding, PositionPart, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
+_COUNTED = (Attention, MultiheadAttention, FeedForward, GatedFeedForward, VocabularyHead, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part, or the `count` parts that differ only in their block."""
+
+    name: str
+    """As taps name it, with `*` for the number of the block."""
+    count: int
+    parameters: int
+    """Weights that no row above has counted already."""
+    flops: int | None
+    """None where they cannot be counted."""
+    shared: bool
+    """Whether some of its weights are those of a row above."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """The parts of a model in the order of its modules; `str()` makes a table of them."""
+
+    rows: tuple[Row, ...]
+    source: int | None
+    """Tokens that are looked at; None if the model has one sequence only."""
+    target: int
+    """Tokens that go through the model, or through its decoder."""
+
+    @property
+    def parameters(self) -> int:
+        """All weights, each counted once."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        """Those of all that can be counted."""
+        return sum(row.flops or 0 for row in self.rows)
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Parts whose FLOPs are unknown."""
+        return tuple(row.name for row in self.rows if row.flops is None)
+
+    def __str__(self) -> str:
+        lines = [("part", "count", "parameters", "FLOPs")]
+        for row in self.rows:
+            parameters = "shared" if row.shared and not row.parameters else f"{row.parameters:,}"
+            flops = "unknown" if row.flops is None else f"{row.flops:,}"
+            lines.append((row.name, str(row.count), parameters, flops))
+        lines.append(("total", "", f"{self.parameters:,}", f"{self.flops:,}"))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = [
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+            for line in lines
+        ]
+        rule = "-" * max(map(len, table))
+        table.insert(1, rule)
+        table.insert(-1, rule)
+        return "\n".join([*table, self._note()])
+
+    def _note(self) -> str:
+        tokens = f"{self.target} tokens"
+        if self.source is not None:
+            tokens = f"{self.source} source and {self.target} target tokens"
+        note = (
+            f"FLOPs: the matrix products of one forward pass of {tokens}; training takes about 3 times that."
+        )
+        return note + (f"\nNot in the total: {', '.join(self.uncounted)}." if self.uncounted else "")
+
+
+def describe(model: nn.Module, source: int = 20, target: int = 20) -> Description:
+    """Count the parameters and forward FLOPs of each part of `model`, for a batch of one.
+
+    `target`: tokens that go through the model, or through its decoder; `source`: tokens that go
+    through the encoder, or that are looked at. Raises ValueError: a length below 1.
+    """
+    if source < 1 or target < 1:
+        raise ValueError(f"lengths must be at least 1 token, not {source} and {target}")
+    rows: dict[str, Row] = {}
+    seen: set[int] = set()
+    looks = False
+    for name, part, T, S in _parts(model, "", source, target):
+        looks |= isinstance(part, MultiheadAttention) or (isinstance(part, Attention) and part.cross)
+        whole = isinstance(part, _PRODUCTLESS + _COUNTED)
+        weights = {id(weight): weight for weight in part.parameters(recurse=whole)}
+        new = sum(weight.numel() for key, weight in weights.items() if key not in seen)
+        known = not seen.isdisjoint(weights)
+        seen |= weights.keys()
+        old = rows.get(name, Row(name, 0, 0, 0, False))
+        flops = _flops(part, T, S)
+        total = None if flops is None or old.flops is None else old.flops + flops
+        rows[name] = Row(name, old.count + 1, old.parameters + new, total, old.shared or known)
+    return Description(tuple(rows.values()), source if looks else None, target)
+
+
+def _parts(
+    module: nn.Module, name: str, source: int, target: int
+) -> Iterator[tuple[str, nn.Module, int, int]]:
+    """Every part that holds weights, with its name, the tokens it handles and those it looks at."""
+    if isinstance(module, _PRODUCTLESS + _COUNTED):
+        if any(True for _ in module.parameters()):
+            yield name or type(module).__name__, module, target, source
+        return
+    if any(True for _ in module.parameters(recurse=False)):
+        yield name or type(module).__name__, module, target, source
+    # Not `named_children`, which leaves out a part that stands in two places.
+    for key, child in module._modules.items():
+        if child is None:
+            continue
+        reads = isinstance(module, EncoderDecoder) and key in ("source", "encoder")
+        yield from _parts(child, _join(name, key, child, module), source, source if reads else target)
+
+
+def _join(name: str, key: str, child: nn.Module, parent: nn.Module) -> str:
+    if isinstance(parent, Residual):  # all norms of a block are one row
+        return name
+    key = "*" if isinstance(parent, nn.ModuleList) else key
+    key = "*_residual" if isinstance(child, Residual) else key
+    return f"{name}.{key}" if name else key
+
+
+def _flops(part: nn.Module, T: int, S: int) -> int | None:
+    """Multiplications and additions of the matrix products of `part`, for T tokens that look at S."""
+    if isinstance(part, _PRODUCTLESS):
+        return 0
+    if isinstance(part, Attention):
+        S = S if part.cross else T
+        pairs = 2 * T * S * part.heads * part.head_width  # scores, and as much for the weighted mean
+        made = _product(part.q, T) + _product(part.kv, S) if part.cross else _product(part.qkv, T)
+        return made + 2 * pairs + _product(part.out, T)
+    if isinstance(part, MultiheadAttention):
+        D, extra = part.embed_dim, int(part.bias_k is not None) + int(part.add_zero_attn)
+        projections = 2 * D * (T * D + S * part.kdim + S * part.vdim)
+        return projections + 4 * T * (S + extra) * D + _product(part.out_proj, T)
+    if isinstance(part, VocabularyHead):
+        return 2 * T * part.weight.numel()
+    if isinstance(part, FeedForward | GatedFeedForward | nn.Linear):
+        return sum(_product(linear, T) for linear in part.modules() if isinstance(linear, nn.Linear))
+    vectors = all(weight.dim() < 2 for weight in part.parameters(recurse=False))
+    return 0 if vectors else None
+
+
+def _product(linear: nn.Linear, tokens: int) -> int:
+    return 2 * tokens * linear.in_features * linear.out_features
