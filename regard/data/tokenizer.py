@@ -236,13 +236,13 @@ def train_tokenizer(
     spec: TokenizerSpec,
     texts: Iterable[str],
     *,
-    sample_bytes: int = 16_000_000,
+    sample_bytes: int = 8_000_000,
     at_most: bool = False,
 ) -> Tokenizer:
     """Learn a tokenizer from texts, which may be a stream of any length: it is read once, to its end.
 
     sample_bytes: of longer data an even sample of about this many bytes is used (the same one every time);
-        `tokenizer.sample` says how much that was.
+        `tokenizer.sample` says how much that was. Training takes up to 50 bytes of memory for each.
     at_most: take `spec.vocab` as a limit. Otherwise it is a demand, which small data may not allow.
 
     Raises:
@@ -273,20 +273,22 @@ def train_pair(
     target: TokenizerSpec | None,
     pairs: Iterable[tuple[str, str]],
     *,
-    sample_bytes: int = 16_000_000,
+    sample_bytes: int = 8_000_000,
     at_most: bool = False,
 ) -> tuple[Tokenizer, Tokenizer]:
     """Tokenizers for the two sides of pairs; without a `target` spec both sides share one (the same object).
+
+    sample_bytes: as in train_tokenizer, of both sides together.
 
     Raises:
         TokenizerError: as train_tokenizer; the message says which side.
     """
     if target is None:
         both = (text for pair in pairs for text in pair)
-        joint = train_tokenizer(source, both, sample_bytes=2 * sample_bytes, at_most=at_most)
+        joint = train_tokenizer(source, both, sample_bytes=sample_bytes, at_most=at_most)
         return joint, joint
     # One pass over the pairs, which may be a stream, and the same sample of them for both sides.
-    kept, sample = take_sample(pairs, 2 * sample_bytes)
+    kept, sample = take_sample(pairs, sample_bytes)
     sides = []
     for side, (name, spec) in enumerate((("source", source), ("target", target))):
         texts = [pair[side] for pair in kept]
