@@ -242,7 +242,7 @@ def train_tokenizer(
     """Learn a tokenizer from texts, which may be a stream of any length: it is read once, to its end.
 
     sample_bytes: of longer data an even sample of about this many bytes is used (the same one every time);
-        `tokenizer.sample` says how much that was. Training takes up to 50 bytes of memory for each.
+        `tokenizer.sample` says how much that was. Each takes up to 60 bytes of memory (Unigram 100).
     at_most: take `spec.vocab` as a limit. Otherwise it is a demand, which small data may not allow.
 
     Raises:
