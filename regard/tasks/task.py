@@ -42,6 +42,11 @@ class Prediction:
     alternatives: tuple[tuple[str, float], ...] = ()
     """The n best with their scores, the answer first, when more than one was asked for."""
 
+    @property
+    def ranked(self) -> tuple[tuple[str, float | None], ...]:
+        """All that was found, best first."""
+        return self.alternatives or ((self.text, self.score),)
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -120,6 +125,18 @@ class Task(ABC):
 
         Raises: InputError for an input that this model cannot take.
         """
+
+    @abstractmethod
+    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+        """The greedy answer to one input, longer by a token each time."""
+
+    @abstractmethod
+    def probe(self, model: nn.Module, inputs: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+        """What the model is given for these inputs and what it writes, as ids: for looking inside."""
+
+    @abstractmethod
+    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+        """The ids of `probe` for people to read."""
 
     @abstractmethod
     def inputs(self, rows: Iterable[Row]) -> list[str]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
-from regard.decode.search import Limits, beam_search, greedy
+from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.errors import ConfigError, InputError
 from regard.model.embed import Tokens
@@ -187,8 +187,33 @@ class Translation(Task):
                     f" most {self.config.max_length}: split it into shorter ones"
                 )
 
+    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+        assert isinstance(model, EncoderDecoder)
+        ids = self.source.encode_batch([text])
+        self._check(ids, [text])
+        if not ids[0]:
+            return
+        written: list[int] = []
+        with torch.inference_mode():
+            stepper, limits = self._begin(model, ids, decoding)
+            for (token,) in stream(stepper, limits, model.head.weight.device):
+                if token != limits.eos:
+                    written.append(token)
+                    yield self.target.decode(written)
+
     @torch.inference_mode()
     def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> list[Prediction]:
+        stepper, limits = self._begin(model, ids, decoding)
+        device = model.head.weight.device
+        if decoding.beam == 1:
+            return [Prediction(self.target.decode(tokens)) for tokens in greedy(stepper, limits, device)]
+        found = beam_search(stepper, limits, device, width=decoding.beam, alpha=decoding.alpha, n=decoding.n)
+        return [self._prediction([(self.target.decode(h.tokens), h.score) for h in best]) for best in found]
+
+    def _begin(
+        self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding
+    ) -> tuple[EncoderDecoderStepper, Limits]:
+        """Encode some inputs, none of them empty, ready to decode."""
         device = model.head.weight.device
         lengths = torch.tensor([len(tokens) + 1 for tokens in ids])
         source = torch.full((len(ids), int(lengths.max())), self.source.pad)
@@ -199,14 +224,20 @@ class Translation(Task):
         limit = [decoding.max_length or 2 * len(tokens) + 20 for tokens in ids]
         limits = Limits(self.target.bos, self.target.eos, limit)
         stepper = EncoderDecoderStepper(model, source.to(device), at, capacity=min(max(limit), 64))
-        if decoding.beam == 1 and decoding.n == 1:
-            return [Prediction(self.target.decode(tokens)) for tokens in greedy(stepper, limits, device)]
-        found = beam_search(stepper, limits, device, width=decoding.beam, alpha=decoding.alpha, n=decoding.n)
-        return [self._prediction([(self.target.decode(h.tokens), h.score) for h in best]) for best in found]
+        return stepper, limits
 
     def _prediction(self, best: list[tuple[str, float]]) -> Prediction:
         text, score = best[0]
         return Prediction(text, score, tuple(best) if len(best) > 1 else ())
+
+    def probe(self, model: nn.Module, inputs: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+        answers = [prediction.text for prediction in self.predict(model, inputs, Decoding())]
+        source = [[*ids, self.source.eos] for ids in self.source.encode_batch(list(inputs))]
+        target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
+        return source, target
+
+    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+        return self.source.pieces(source), self.target.pieces(target)
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         return [row.values[0] for row in rows]

@@ -54,6 +54,7 @@ class _Training(ModuleType):
 
         asked = Asked(
             task=task,
+            data=str(data),
             preset=preset,
             config=config,
             settings=settings,
@@ -67,7 +68,6 @@ class _Training(ModuleType):
         )
         return run_job(
             asked,
-            data,
             out,
             resume=resume,
             overwrite=overwrite,

@@ -24,6 +24,7 @@ from regard.data.rows import DataSet, Rows
 from regard.data.store import TokenStore, open_store, write_store
 from regard.errors import ConfigError, DataError, StorageError
 from regard.files import human_bytes, write_json
+from regard.model.describe import describe
 from regard.schema import dump
 from regard.tasks import TASKS
 from regard.tasks.task import Task
@@ -49,7 +50,6 @@ class Trained:
 
 def run_job(
     asked: Asked,
-    data: str | Path,
     out: str | Path,
     *,
     resume: bool = False,
@@ -59,7 +59,7 @@ def run_job(
     threads: int | None = None,
     quiet: bool = False,
 ) -> Trained:
-    """Train as asked on `data` and leave a bundle in `out`.
+    """Train as asked and leave a bundle in `out`.
 
     Raises: InputError for wishes, data or a folder that cannot be used; StorageError; NonFiniteLossError;
     KeyboardInterrupt after saving, when told to stop.
@@ -69,17 +69,15 @@ def run_job(
     place = join(device)
     reporter = terminal_reporter() if place.leads and not quiet else Silent()
     try:
-        return _Job(asked, str(data), Path(out), place, reporter, on_error).run(resume, overwrite)
+        return _Job(asked, Path(out), place, reporter, on_error).run(resume, overwrite)
     finally:
         reporter.close()
         leave(place)
 
 
 class _Job:
-    def __init__(
-        self, asked: Asked, data: str, out: Path, place: Place, reporter: Reporter, on_error: str
-    ) -> None:
-        self.asked, self.data, self.out, self.place = asked, data, out, place
+    def __init__(self, asked: Asked, out: Path, place: Place, reporter: Reporter, on_error: str) -> None:
+        self.asked, self.data, self.out, self.place = asked, asked.data, out, place
         self.reporter, self.on_error = reporter, on_error
         self.state = out / STATE
 
@@ -171,7 +169,8 @@ class _Job:
         if left_out:
             say(f"        {left_out:,} left out: over task.max_length = {task.config.max_length} tokens")
         say(f"ids     {task.vocabulary:,} in the vocabulary; {human_bytes(store.nbytes)} in {store.path}")
-        say(f"model   {sum(p.numel() for p in model.parameters()):,} parameters")
+        for line in str(describe(model)).splitlines():
+            say(f"model   {line}")
         say(f"device  {self.place.device}, {torch.get_num_threads()} threads, {self.place.world} process(es)")
 
     def _save(

@@ -1,7 +1,7 @@
 """From what a user typed to a run's whole configuration.
 
-In order, each overriding the one before: the task's defaults and the preset, a configuration file, single
-settings (`train.lr=1e-3`), and the options that have a flag of their own.
+In order, each overriding the one before: the task's defaults and the preset, what suits the data set, a
+configuration file, single settings (`train.lr=1e-3`), and the options that have a flag of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.schema import dump, override, parse
 from regard.tasks import TASKS, TranslationConfig
 from regard.train.config import RunConfig, TrainConfig
+from regard.train.defaults import KNOWN_DATA
 
 _LIMIT = 1 << 22  # bytes of a configuration file
 _ENDS = ("steps", "epochs", "budget")
@@ -28,6 +29,7 @@ class Asked:
     """What was asked for; None where nothing was."""
 
     task: str
+    data: str = ""
     preset: str = "tiny"
     config: Mapping[str, Any] | str | Path | None = None
     settings: Sequence[str] = ()
@@ -46,6 +48,8 @@ def resolve(asked: Asked) -> RunConfig:
     Raises: ConfigError naming the key, the value and the nearest thing that would be right.
     """
     values = dump(_defaults(asked.task, asked.preset))
+    for setting in KNOWN_DATA.get(asked.data, ()):
+        values = override(values, _long(setting))
     if asked.config is not None:
         given, where = _read(asked.config)
         values = _merge(values, given.get("training", given) if "format" in given else given)

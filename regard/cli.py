@@ -1,0 +1,321 @@
+"""The command line: parse, dispatch, print. No logic of its own.
+
+Errors are one sentence on standard error; the exit status is 2 when the input was at fault, 1 when the work
+failed, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from regard.errors import RegardError
+
+app = typer.Typer(
+    name="regard",
+    help="Train a Transformer of your own, use it, and look inside it.",
+    epilog="Begin with `regard demo`; then `regard train translation pairs.tsv --out runs/mine`.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+class OnError(StrEnum):
+    """What to do with a broken row."""
+
+    refuse = "refuse"
+    skip = "skip"
+
+
+class Dtype(StrEnum):
+    """What a model computes in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    int8 = "int8"
+
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a trained model.")]
+Threads = Annotated[int | None, typer.Option(help="Processor threads to use; all by default.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Beam = Annotated[int, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy.")]
+Alpha = Annotated[float, typer.Option(help="Length normalisation of the beam; 0 prefers short outputs.")]
+Precision = Annotated[Dtype, typer.Option(help="What the model computes in.")]
+Broken = Annotated[OnError, typer.Option(help="Refuse the data at a broken row, or skip and count it.")]
+
+
+@app.command(epilog="Example: regard demo --budget 5m")
+def demo(
+    budget: Annotated[str, typer.Option(help="Training time, such as 5m.")] = "5m",
+    out: Annotated[Path, typer.Option(help="Where the model goes.")] = Path("runs/spelling"),
+    words: Annotated[str | None, typer.Option(help="Words to pronounce, instead of asking for some.")] = None,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Learn to pronounce English from real data, start to end."""
+    from regard.recipes.demo import run_demo
+
+    run_demo(out, budget, None if words is None else words.split(), device, threads)
+
+
+@app.command(
+    epilog="Examples:\n\n  regard train translation spelling --out runs/spelling --budget 5m\n\n"
+    "  regard train translation pairs.tsv --from en --to de --out runs/mine --preset small --epochs 30\n\n"
+    "  regard train translation pairs.tsv --out runs/mine --resume"
+)
+def train(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What to learn: translation.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
+    out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
+    preset: Annotated[str, typer.Option(help="Size of the model: tiny, small, base, big.")] = "tiny",
+    budget: Annotated[str | None, typer.Option(help="Train for this long, such as 20m.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Train for so many passes over the data.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Column that is given.")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="Column to be written.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides every random choice; 1 by default.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A configuration, or the folder of a run.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="One key, as train.lr=1e-3; may be repeated.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUT holds.")] = False,
+    on_error: Broken = OnError.refuse,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Train a model on your own data, tokenizer included."""
+    import regard
+
+    try:
+        trained = regard.train(
+            task,
+            data,
+            out,
+            preset=preset,
+            steps=steps,
+            epochs=epochs,
+            budget=budget,
+            source=source,
+            target=target,
+            config=config,
+            settings=settings or (),
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            on_error=on_error.value,
+            device=device,
+            threads=threads,
+        )
+    except KeyboardInterrupt:
+        print(f"\nstopped; go on with the same command and --resume (state is in {out})", file=sys.stderr)
+        raise
+    print(f"next: regard predict {trained.folder}, or: regard evaluate {trained.folder} {data}")
+
+
+@app.command(epilog="Example: regard evaluate runs/mine pairs.tsv --split test --beam 5")
+def evaluate(
+    run: RunArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    beam: Beam = 1,
+    alpha: Alpha = 0.6,
+    tokenize: Annotated[str | None, typer.Option(help="sacreBLEU's tokenizer: 13a, zh, char, none …")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+    show: Annotated[int, typer.Option(help="Print so many predictions.")] = 3,
+    dtype: Precision = Dtype.float32,
+    as_json: AsJson = False,
+    on_error: Broken = OnError.refuse,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Score a model on data that it has not seen, beside what needs no model."""
+    from regard.recipes.report import evaluation_lines
+    from regard.tasks import Decoding
+
+    result = _open(run, dtype, threads, device).evaluate(
+        data,
+        split,
+        decoding=Decoding(beam=beam, alpha=alpha),
+        tokenize=tokenize,
+        limit=limit,
+        on_error=on_error.value,
+    )
+    if as_json:
+        _print_json(
+            {
+                "data": result.data,
+                "split": result.split,
+                "metrics": result.metrics,
+                "baselines": result.baselines,
+                "seconds": result.seconds,
+            }
+        )
+    else:
+        print("\n".join(evaluation_lines(result, show)))
+
+
+@app.command(
+    epilog="Examples:\n\n  regard predict runs/spelling thorough colonel\n\n"
+    "  regard predict runs/mine < in.txt > out.txt"
+)
+def predict(
+    run: RunArgument,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="[INPUT]...", help="What to predict from.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A text file, one input a line.")] = None,
+    beam: Beam = 1,
+    alpha: Alpha = 0.6,
+    n: Annotated[int, typer.Option("-n", min=1, help="Show the n best; at most the beam.")] = 1,
+    dtype: Precision = Dtype.float32,
+    as_json: AsJson = False,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Predict from arguments, a file or standard input: one result a line, in order."""
+    from regard.data.text_input import lines_of
+    from regard.recipes.report import prediction_line
+    from regard.tasks import Decoding
+
+    loaded = _open(run, dtype, threads, device)
+    decoding = Decoding(beam=max(beam, n), alpha=alpha, n=n)
+    if not inputs and file is None and sys.stdin.isatty():
+        _converse(loaded, decoding)
+        return
+    source = inputs or lines_of(file)
+    for text, prediction in loaded.stream(source, decoding):
+        print(prediction_line(text, prediction, as_json=as_json), flush=True)
+
+
+@app.command(epilog="Example: regard verify runs/mine")
+def verify(
+    run: RunArgument,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="[INPUT]...", help="Inputs to try it with.")
+    ] = None,
+    as_json: AsJson = False,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Prove on this very model that caches, fused arithmetic, padding and saving change nothing."""
+    findings = _open(run, Dtype.float32, threads, device).verify(inputs)
+    for finding in findings:
+        if as_json:
+            _print_json({"law": finding.law, "difference": finding.difference, "holds": finding.holds})
+        else:
+            word = "holds" if finding.holds else "BROKEN"
+            print(
+                f"{word:7} {finding.law:28} largest difference {finding.difference:.1e} of the largest logit"
+            )
+    if not all(finding.holds for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Examples: regard data, or: regard data spelling")
+def data(
+    name: Annotated[str | None, typer.Argument(help="One set, with some of its rows.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the built-in data sets: their sizes, sources and licences."""
+    from regard.recipes.report import data_lines
+
+    for line in data_lines(name, as_json=as_json):
+        print(line)
+
+
+@app.command(epilog="Examples: regard reproduce, or: regard reproduce multi30k-en-de --seed 2")
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="Which figure; all are listed without it.")] = None,
+    out: Annotated[Path, typer.Option(help="Where runs go.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(help="Decides every random choice.")] = 1,
+    budget: Annotated[str | None, typer.Option(help="Another training time than the recipe's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
+    as_json: AsJson = False,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Obtain a published figure again, and print it beside the published one."""
+    from regard.recipes.reproduce import recipe_lines, run_recipe
+
+    if name is None:
+        print("\n".join(recipe_lines()))
+        return
+    run_recipe(name, out, seed, budget, resume=resume, as_json=as_json, threads=threads, device=device)
+
+
+@app.command(epilog="Example: regard bench --preset tiny")
+def bench(
+    preset: Annotated[str, typer.Option(help="Size of the model: tiny, small, base, big.")] = "tiny",
+    as_json: AsJson = False,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Measure this machine: its ceilings, and how near training and decoding come to them."""
+    from regard.recipes.bench import bench_lines
+
+    for line in bench_lines(preset, as_json=as_json, threads=threads, device=device):
+        print(line, flush=True)
+
+
+def _open(folder: Path, dtype: Dtype, threads: int | None, device: str | None) -> Any:
+    import torch
+
+    from regard.run import load
+    from regard.train.device import pick_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    return load(folder, pick_device(device), dtype.value)
+
+
+def _converse(run: Any, decoding: Any) -> None:
+    """Answer what is typed, token by token where the search allows it, until an empty line."""
+    print("type an input and Enter; an empty line ends", file=sys.stderr)
+    while text := input("> ").strip():
+        try:
+            if decoding.beam == 1:
+                shown = ""
+                for shown in run.write(text, decoding):
+                    print(f"\r{shown}", end="", flush=True)
+                print(f"\r{shown}")
+            else:
+                for answer, score in run.predictions([text], decoding)[0].ranked:
+                    print(f"{score:8.3f}  {answer}")
+        except RegardError as problem:
+            print(f"regard: {problem}", file=sys.stderr)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def main() -> None:
+    """What `regard` runs."""
+    try:
+        app(standalone_mode=True)
+    except RegardError as problem:
+        print(f"regard: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_status)
+    except EOFError:
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has left; Python would complain about it at exit
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

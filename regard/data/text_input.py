@@ -1,0 +1,40 @@
+"""Lines of text from a file or standard input, checked as they come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from regard.errors import DataError
+
+_LONGEST = 100_000  # characters; more than a line holds that anybody wrote
+
+
+def lines_of(path: Path | None) -> Iterator[str]:
+    """The lines of `path`, or of standard input, without their ends.
+
+    Raises: DataError naming file and line for what is not text.
+    """
+    if path is None:
+        yield from _lines(sys.stdin.buffer, "standard input")
+        return
+    try:
+        with path.open("rb") as file:
+            yield from _lines(file, str(path))
+    except OSError as problem:
+        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[str]:
+    number = 0
+    while raw := file.readline(4 * _LONGEST + 2):
+        number += 1
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as problem:
+            raise DataError(f"{name}:{number}: is not UTF-8 text; convert the file to UTF-8") from problem
+        if len(line) > _LONGEST:
+            raise DataError(f"{name}:{number}: has over {_LONGEST:,} characters; split it")
+        yield line

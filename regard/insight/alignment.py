@@ -1,0 +1,49 @@
+"""Which input tokens served each output token: cross-attention as a matrix.
+
+Source: Bahdanau et al., arXiv 1409.0473, section 5.2.1. It knows a model and ids, not texts or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.model.tap import open_taps
+from regard.model.transformer import EncoderDecoder
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Each row of `weights` (outputs, inputs) sums to 1."""
+
+    inputs: list[str]
+    outputs: list[str]
+    weights: Tensor
+
+    def figure(self):  # type: ignore[no-untyped-def]
+        """A Plotly heat map: outputs downwards, inputs across."""
+        import plotly.graph_objects as go
+
+        # Equal letters would share a row; numbers keep them apart, and the labels show what they stand for.
+        columns, rows = list(range(len(self.inputs))), list(range(len(self.outputs)))
+        heat = go.Heatmap(z=self.weights.tolist(), x=columns, y=rows, colorscale="Blues", zmin=0, zmax=1)
+        figure = go.Figure(heat)
+        figure.update_xaxes(tickvals=columns, ticktext=self.inputs, side="top", title="input")
+        figure.update_yaxes(tickvals=rows, ticktext=self.outputs, autorange="reversed", title="output")
+        return figure
+
+
+@torch.inference_mode()
+def cross_attention(
+    model: EncoderDecoder, source: list[int], target: list[int], layer: int | None = None
+) -> Tensor:
+    """(T, S) weights from each target position to each source position, averaged over the heads of `layer`,
+    or over all layers."""
+    seen: list[Tensor] = []
+    which = "*" if layer is None else str(layer % len(model.decoder.blocks))
+    device = model.head.weight.device
+    with open_taps(model, {f"decoder.blocks.{which}.cross.weights": lambda name, w: seen.append(w)}):
+        model(torch.tensor([source], device=device), torch.tensor([target], device=device))
+    return torch.cat(seen, dim=1)[0].mean(0).float().cpu()

@@ -1,0 +1,95 @@
+"""`regard demo`: the main job on built-in real data, start to end.
+
+Trains a model that pronounces English words, scores it on words that it has never seen, pronounces a few,
+shows which letters it looked at for each sound, and says what to try next.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import regard
+from regard.recipes.report import evaluation_lines
+from regard.run import Alignment, Run, load
+from regard.tasks.task import Decoding
+
+DATA = "spelling"
+WORDS = ("thorough", "colonel", "quixotically", "regardable")
+BEAM = 4
+
+_SHADES = " ░▒▓█"
+
+
+def run_demo(
+    out: Path, budget: str, words: Sequence[str] | None, device: str | None, threads: int | None
+) -> None:
+    """Train, score, pronounce, show. `words`: instead of asking for some; `budget`: as `--budget`."""
+    print("regard demo: learning to pronounce English words that it has never seen\n")
+    trained = regard.train(
+        "translation",
+        DATA,
+        out,
+        preset="demo",
+        budget=budget,
+        overwrite=True,
+        device=device,
+        threads=threads,
+    )
+    run = load(trained.folder, device or "cpu")
+    print("\nOn the words that were held out (no training, no choice of settings has seen them):\n")
+    print("\n".join(evaluation_lines(run.evaluate(decoding=Decoding(beam=BEAM)), show=3)))
+    print("\nSome words:\n")
+    for word in words or WORDS:
+        _pronounce(run, word)
+    figure = _save_figure(run, (words or WORDS)[0], out)
+    if words is None and sys.stdin.isatty():
+        _ask(run)
+    print(_next(out, figure))
+
+
+def _pronounce(run: Run, word: str) -> None:
+    answer = run.predict([word], beam=BEAM)[0]
+    print(f"  {word}  →  {answer}\n")
+    for line in shaded(run.alignment(word)):
+        print(f"      {line}")
+    print()
+
+
+def _ask(run: Run) -> None:
+    print("Your own words, one a line; an empty line ends.\n")
+    while word := input("  word> ").strip().lower():
+        _pronounce(run, word)
+
+
+def shaded(alignment: Alignment) -> list[str]:
+    """The matrix as shades: a line an output token, a column an input token, darker where it looked more."""
+    lines = ["  " + "  ".join(_short(piece) for piece in alignment.inputs)]
+    for piece, row in zip(alignment.outputs, alignment.weights.tolist(), strict=True):
+        cells = (_SHADES[min(len(_SHADES) - 1, int(weight * len(_SHADES)))] * 2 for weight in row)
+        lines.append(f"{_short(piece)} " + " ".join(cells))
+    return lines
+
+
+def _short(piece: str) -> str:
+    return "⏹" if piece == "</s>" else piece[:1]
+
+
+def _save_figure(run: Run, word: str, out: Path) -> Path:
+    path = out / "alignment.html"
+    figure = run.alignment(word).figure()
+    figure.update_layout(title=f"Which letters of “{word}” each sound was read from", template="plotly_white")
+    figure.write_html(path, include_plotlyjs=True)
+    return path
+
+
+def _next(out: Path, figure: Path) -> str:
+    return f"""The model is in {out}, the figure in {figure}. What to try next:
+
+  regard predict {out} your words here
+  regard verify {out}                       proves caches, masks and saving on this very model
+  regard demo --budget 30m                  gets more words right
+  regard train translation pinyin --out runs/pinyin --budget 5m
+  regard train translation pairs.tsv --out runs/mine --budget 20m     your own two-column file
+"""

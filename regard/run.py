@@ -1,0 +1,205 @@
+"""A loaded bundle in use: predict, evaluate, verify. What `regard.load` returns.
+
+The command line and Python take the same path through here. A run does not know how it was trained, and
+leaves to its task whatever differs between tasks.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regard import bundle as bundles
+from regard.bundle import Bundle
+from regard.data.readers import open_data
+from regard.data.rows import DataSet, Row
+from regard.errors import BundleError, DataError, InputError
+from regard.insight.alignment import Alignment, cross_attention
+from regard.insight.laws import Finding, encoder_decoder_laws
+from regard.model.transformer import EncoderDecoder
+from regard.schema import parse
+from regard.tasks import TASKS, TaskConfig
+from regard.tasks.task import Decoding, Prediction, Task
+
+_AT_ONCE = 512  # inputs read ahead when predicting from a stream
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a run did on some data."""
+
+    data: str
+    split: str
+    metrics: dict[str, Any]
+    """The task's figures by name."""
+    baselines: dict[str, dict[str, Any]]
+    """The same figures of predictors without a model, where the data set has any."""
+    seconds: float
+    examples: list[tuple[str, str, str]]
+    """Source, reference and prediction of the first few."""
+    notes: list[str]
+    """What the reader of the data left out or decided."""
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu", dtype: str = "float32") -> Run:
+    """The bundle in `folder`, ready for use.
+
+    `dtype`: "float32", "bfloat16", "float16", or "int8" for weights of 8 bits.
+
+    Raises: BundleError when it is none, or is damaged.
+    """
+    return Run(bundles.load(folder), Path(folder), torch.device(device), dtype)
+
+
+class Run:
+    """See the module's docstring."""
+
+    def __init__(self, bundle: Bundle, folder: Path, device: torch.device, dtype: str = "float32") -> None:
+        if bundle.task not in TASKS:
+            raise BundleError(f"{folder} was trained for '{bundle.task}', which this version does not know")
+        self.bundle, self.folder, self.device = bundle, folder, device
+        config = parse(
+            TaskConfig, bundle.training.get("task", {}), str(folder / "config.json"), "training.task"
+        )
+        self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
+        self.model: nn.Module = _prepared(bundle.build(), device, dtype)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, task={self.bundle.task!r})"
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, inputs: Sequence[str], **options: Any) -> list[str]:
+        """The best answer to each input, in order; `options` are those of `tasks.Decoding`.
+
+        Raises: InputError for an input that the model cannot take.
+        """
+        return [prediction.text for prediction in self.predictions(inputs, Decoding(**options))]
+
+    def predictions(self, inputs: Sequence[str], decoding: Decoding = Decoding()) -> list[Prediction]:
+        """The answers with their scores and alternatives."""
+        if isinstance(inputs, str):
+            raise InputError("predict takes a list of inputs; put the one you have in brackets")
+        if not 1 <= decoding.n <= decoding.beam:
+            raise InputError(
+                f"n = {decoding.n} best of a beam of {decoding.beam}: n must be from 1 to the beam"
+            )
+        with torch.inference_mode():
+            return self.task.predict(self.model, inputs, decoding)
+
+    def stream(
+        self, inputs: Iterable[str], decoding: Decoding = Decoding()
+    ) -> Iterator[tuple[str, Prediction]]:
+        """Each input of a stream of any length with its answer, in order; read a few hundred at a time."""
+        inputs = iter(inputs)
+        while some := list(islice(inputs, _AT_ONCE)):
+            yield from zip(some, self.predictions(some, decoding), strict=True)
+
+    def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
+        """The greedy answer as it grows, token by token."""
+        return self.task.write(self.model, text, decoding)
+
+    # ------------------------------------------------------------------ evaluating
+
+    def open(self, data: str | Path, on_error: str = "refuse") -> DataSet:
+        """`data` with this run's columns."""
+        config = self.task.config
+        return open_data(data, (config.source, config.target), on_error=on_error)  # type: ignore[arg-type]
+
+    def evaluate(
+        self,
+        data: str | Path | None = None,
+        split: str = "test",
+        *,
+        decoding: Decoding = Decoding(),
+        tokenize: str | None = None,
+        limit: int | None = None,
+        on_error: str = "refuse",
+        baselines: bool = True,
+    ) -> Evaluation:
+        """Predict a split of `data` (by default what the run was trained on) and score it.
+
+        Raises: DataError when there is no such data or split.
+        """
+        name = str(data) if data is not None else str(self.bundle.data["name"])
+        dataset = self.open(name, on_error)
+        rows = list(islice(dataset.split(split), limit))
+        if not rows:
+            raise DataError(f"the split '{split}' of {name} is empty")
+        started = time.perf_counter()
+        answers = [p.text for p in self.predictions(self.task.inputs(rows), decoding)]
+        seconds = time.perf_counter() - started
+        return Evaluation(
+            data=name,
+            split=split,
+            metrics=self.task.score(answers, rows, tokenize),
+            baselines=self._baselines(name, rows) if baselines else {},
+            seconds=seconds,
+            examples=[(r.values[0], r.values[1], a) for r, a in zip(rows[:10], answers, strict=False)],
+            notes=str(dataset.report).splitlines(),
+        )
+
+    def _baselines(self, name: str, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+        from regard.data.baselines import trivial_baselines
+        from regard.data.builtin import BUILTIN
+
+        if name not in BUILTIN:
+            return {}
+        inputs = self.task.inputs(rows)
+        return {
+            title: self.task.score([guess(text) for text in inputs], rows)
+            for title, guess in trivial_baselines(name).items()
+        }
+
+    # ------------------------------------------------------------------ proving
+
+    def verify(self, inputs: Sequence[str] | None = None) -> list[Finding]:
+        """Try the library's laws on this very model, with `inputs` or some of its own data."""
+        if not inputs:
+            rows = islice(self.open(str(self.bundle.data["name"])).split("train"), 8)
+            inputs = self.task.inputs(rows)
+        assert isinstance(self.model, EncoderDecoder)
+        source, target = self.task.probe(self.model, inputs)
+        findings = encoder_decoder_laws(self.model, source, target)
+        return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]
+
+    def _reload(self) -> float:
+        """Save, load, and compare every weight."""
+        with tempfile.TemporaryDirectory() as folder:
+            bundles.save(self.bundle, folder)
+            again = bundles.load(folder).build().state_dict()
+        before = self.bundle.build().state_dict()
+        return max(float((before[name] - again[name]).abs().max()) for name in before)
+
+    # ------------------------------------------------------------------ looking
+
+    def alignment(self, text: str) -> Alignment:
+        """Which input tokens the model looked at for each output token: cross-attention of the last layer,
+        averaged over its heads, while it writes its greedy answer."""
+        assert isinstance(self.model, EncoderDecoder)
+        source, target = self.task.probe(self.model, [text])
+        weights = cross_attention(self.model, source[0], target[0])
+        inputs, outputs = self.task.pieces(source[0], target[0])
+        # What is given at a step is the token before; what is looked at serves the token after.
+        return Alignment(inputs, outputs[1:], weights[: len(outputs) - 1])
+
+
+def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
+    if dtype == "int8":
+        from regard.model.quantize import quantize
+
+        return quantize(model).to(device)
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise InputError(f"dtype '{dtype}' is not known; use float32, bfloat16, float16 or int8")
+    return model.to(device, getattr(torch, dtype))
+
+
+__all__ = ["Alignment", "Evaluation", "Run", "load"]
