@@ -1,0 +1,130 @@
+"""A sample of every member of every union, and small models made of each.
+
+A new member that can be made without arguments is picked up by itself; one that needs arguments fails
+here until it is given a sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from regard.model.attention import AttentionConfig, Score
+from regard.model.block import Placement
+from regard.model.embed import Tokens
+from regard.model.feedforward import FeedForwardPart
+from regard.model.init import Init
+from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
+from regard.model.norm import Norm
+from regard.model.position import Learned, Position, Rotary
+from regard.model.stack import StackConfig
+from regard.model.transformer import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    Transformer,
+    TransformerConfig,
+)
+
+V, D, DEPTH = 13, 20, 2
+
+SAMPLES: dict[type, tuple[Any, ...]] = {
+    Window: (Window(2), Window(0), Window(2, 1)),
+    Prefix: (Prefix(3),),
+    Learned: (Learned(37),),
+    Rotary: (Rotary(), Rotary(base=100.0, fraction=0.5, interleaved=True)),
+}
+
+
+def members(union: Any) -> list[Any]:
+    return [sample for kind in get_args(union) for sample in SAMPLES.get(kind) or (kind(),)]
+
+
+MASKS: list[MaskRule] = members(MaskRule)
+POSITIONS: list[Position] = members(Position)
+INITS: list[Init] = members(Init)
+
+STEPWISE: list[MaskRule] = [Causal(), Window(2), Window(0), Prefix(3)]
+"""Rules under which a token never sees a later one, but for a prefix that comes at once."""
+
+HEADS = {
+    "multi-head": AttentionConfig(heads=5),
+    "grouped": AttentionConfig(heads=6, kv_heads=2, head_width=4),
+    "multi-query": AttentionConfig(heads=3, kv_heads=1, head_width=4, bias=False),
+}
+
+BASE = StackConfig(D, DEPTH, HEADS["multi-head"], mask=Causal(), position=Rotary())
+
+
+def name(member: Any) -> str:
+    return repr(member).replace("()", "")
+
+
+def parts() -> dict[str, StackConfig]:
+    """`BASE` with each of its parts replaced by every other member of its union."""
+    found = {f"{key}": replace(BASE, attention=heads) for key, heads in HEADS.items()}
+    found |= {
+        name(score): replace(BASE, attention=replace(HEADS["grouped"], score=score))
+        for score in members(Score)
+    }
+    for field, union in (
+        ("position", Position),
+        ("norm", Norm),
+        ("placement", Placement),
+        ("feedforward", FeedForwardPart),
+    ):
+        found |= {name(member): replace(BASE, **{field: member}) for member in members(union)}
+    return found | {"entry norm": replace(BASE, entry_norm=True)}
+
+
+PARTS = parts()
+MASKED = {f"{name(mask)}-{key}": replace(part, mask=mask) for mask in MASKS for key, part in PARTS.items()}
+"""Every mask with every part."""
+STEPPED = {key: part for key, part in MASKED.items() if part.mask in STEPWISE}
+
+
+def transformer(stack: StackConfig) -> Transformer:
+    """With weights large enough that a mistake shows, and none left at zero or one."""
+    return lively(TransformerConfig(Tokens(V), stack).build())
+
+
+def encoder_decoder(stack: StackConfig, source: MaskRule = Full()) -> EncoderDecoder:  # noqa: B008
+    """Two stacks of the same parts; the decoder has `stack`'s mask."""
+    encoder = replace(stack, mask=source)
+    decoder = replace(stack, cross=replace(stack.attention, kv_heads=None))
+    return lively(EncoderDecoderConfig(Tokens(V), Tokens(V), encoder, decoder).build())
+
+
+def lively(model: Any) -> Any:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model.eval()
+
+
+def ids(*shape: int) -> Tensor:
+    return torch.randint(0, V, shape)
+
+
+def sees(rule: MaskRule, query: int, key: int) -> bool:
+    """Each rule once more, in plain words."""
+    match rule:
+        case Full():
+            return True
+        case Causal():
+            return key <= query
+        case Window():
+            return query - rule.before <= key <= query + rule.after
+        case Prefix():
+            return key <= query or key < rule.length
+    raise NotImplementedError(f"say here what {rule} means")
+
+
+def left(lengths: Tensor, length: int) -> Ragged:
+    return Ragged.from_lengths(lengths, length, "left")
+
+
+def close(got: Tensor, want: Tensor) -> None:
+    torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
