@@ -129,6 +129,13 @@ def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
         )
 
 
+def _folded(mask: Tensor, rows: int, beams: int, T: int) -> Tensor:
+    """A mask for `beams` rows of T queries each as one for a row of beams · T queries."""
+    if mask.shape[0] > rows:  # beams differ in where their tokens stand
+        return mask.expand(-1, -1, T, -1).reshape(rows, 1, beams * T, -1)
+    return mask if mask.shape[2] == 1 else mask.repeat(1, 1, beams, 1)
+
+
 def _biased(bias: Tensor, allowed: Tensor | None) -> Tensor:
     return bias if allowed is None else bias.masked_fill(~allowed, float("-inf"))
 
@@ -232,8 +239,8 @@ class Attention(nn.Module):
         k, v = memory
         beams = B // k.shape[0]
         q = self.q(x).view(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
-        if beams > 1 and isinstance(mask, Tensor) and mask.shape[2] > 1:
-            mask = mask.repeat(1, 1, beams, 1)
+        if beams > 1 and isinstance(mask, Tensor):
+            mask = _folded(mask, len(k), beams, T)
         return self._attend(q, k, v, mask, None, shape=(B, T))
 
     def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:

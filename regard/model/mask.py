@@ -58,6 +58,11 @@ class Ragged:
     def length(self) -> int:
         return self.position.shape[1]
 
+    @property
+    def rows(self) -> int:
+        """B, or 1 if the places are the same for every row."""
+        return max(self.position.shape[0], self.segment.shape[0])
+
     def on(self, device: torch.device | None = None) -> Ragged:
         return Ragged(self.position.to(device), self.segment.to(device), self.bound)
 
@@ -67,10 +72,9 @@ class Ragged:
 
     def select(self, rows: Tensor) -> Ragged:
         """The places of the chosen rows, in that order; `rows`: (B',) int64."""
-        stored = max(self.position.shape[0], self.segment.shape[0])
-        if stored == 1:  # the same for every row
+        if self.rows == 1:
             return self
-        wide = self.expand(stored)
+        wide = self.expand(self.rows)
         return Ragged(wide.position[rows], wide.segment[rows], self.bound)
 
     @staticmethod

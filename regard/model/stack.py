@@ -17,7 +17,7 @@ from regard.model.block import Block, Placement, PostNorm, Surroundings
 from regard.model.cache import Cache
 from regard.model.dropout import dropout as drop
 from regard.model.feedforward import MLP, FeedForwardPart
-from regard.model.mask import Contiguous, Full, Lowered, MaskRule, Positions, lower
+from regard.model.mask import Contiguous, Full, Lowered, MaskRule, Positions, Ragged, lower
 from regard.model.norm import LayerNorm, Norm
 from regard.model.position import Position, Sinusoidal
 from regard.model.tap import tap
@@ -131,5 +131,8 @@ class Stack(nn.Module):
 
 
 def _sight(query: Positions, memory: Positions | None, device: torch.device) -> Lowered:
-    """Cross-attention sees every real token of the memory."""
+    """Cross-attention sees every real token of the memory; the beams of a sentence share its row."""
+    if isinstance(query, Ragged) and isinstance(memory, Ragged) and 1 < memory.rows < query.rows:
+        beams = query.rows // memory.rows
+        memory = memory.select(torch.arange(memory.rows, device=device).repeat_interleave(beams))
     return None if memory is None else lower(Full(), query, memory, device)
