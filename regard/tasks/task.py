@@ -93,6 +93,10 @@ class Task(ABC):
         Raises: ConfigError when it was made for other data.
         """
 
+    def start(self, model: nn.Module) -> list[str]:
+        """Put into a new model what it shall start from besides random numbers; says what that was."""
+        return []
+
     @property
     @abstractmethod
     def columns(self) -> int:

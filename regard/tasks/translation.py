@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
+from regard.data.vectors import read_vectors
 from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.errors import ConfigError, InputError
-from regard.model.embed import Tokens
+from regard.model.embed import TokenEmbedding, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
 from regard.tasks.task import Decoding, Prediction, Task
@@ -44,6 +45,11 @@ class TranslationConfig:
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     target_tokenizer: TokenizerSpec | None = None
     """How the target does, with a vocabulary of its own; None shares one with the source."""
+    source_vectors: str | None = None
+    """A file of pretrained word vectors (word2vec's or GloVe's text format) that the source's embedding
+    starts from."""
+    target_vectors: str | None = None
+    """The same for the target's."""
     max_length: int = 256
     """Longest source or target in tokens: longer pairs are left out of training and counted, longer
     inputs are refused."""
@@ -122,6 +128,14 @@ class Translation(Task):
             )
         source = _sized(model.source, self.source, "model.source.vocab")
         return replace(model, source=source, target=_sized(model.target, self.target, "model.target.vocab"))
+
+    def start(self, model: nn.Module) -> list[str]:
+        assert isinstance(model, EncoderDecoder)
+        sides = (
+            (self.config.source_vectors, self.source, model.source),
+            (self.config.target_vectors, self.target, model.target),
+        )
+        return [_take_vectors(path, tokenizer, embed) for path, tokenizer, embed in sides if path]
 
     @property
     def columns(self) -> int:
@@ -253,6 +267,19 @@ def _sized(embed: Tokens, tokenizer: Tokenizer, path: str) -> Tokens:
     if embed.vocab not in (0, tokenizer.size):
         raise ConfigError(f"{path}: is {embed.vocab}, but the tokenizer has {tokenizer.size}; leave it at 0")
     return replace(embed, vocab=tokenizer.size)
+
+
+def _take_vectors(path: str, tokenizer: Tokenizer, embed: TokenEmbedding) -> str:
+    """Rows of the embedding from a file; where a word is both a piece and one after a space, the latter."""
+    ids: dict[str, int] = {}
+    for index, piece in enumerate(tokenizer.pieces(range(tokenizer.size))):
+        word = piece.removeprefix("▁")
+        if word not in ids or piece != word:
+            ids[word] = index
+    found = read_vectors(path, ids, embed.weight.shape[1])
+    rows = torch.tensor([ids[word] for word in found])
+    embed.take_vectors(rows, torch.from_numpy(np.stack(list(found.values()))))
+    return f"{len(found):,} of {tokenizer.size:,} rows of the embedding taken from {path}"
 
 
 def _groups(ids: list[list[int]], tokens: int) -> Iterator[list[int]]:

@@ -94,6 +94,8 @@ class _Job:
         valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
         torch.manual_seed(config.train.seed)
         model = config.model.build().to(self.place.device)
+        for line in task.start(model):
+            self.reporter.say(f"start   {line}")
         self._introduce(dataset, task, store, left_out, model)
         trainer = Trainer(
             task, model, config.train, store, valid, self.place, self.state, self.reporter, identity
