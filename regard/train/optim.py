@@ -1,8 +1,7 @@
 """Which optimizer moves which parameters.
 
-AdamW: arXiv 1711.05101. Muon: Jordan et al. 2024, and arXiv 2502.16982 for the matched update size;
-torch has both. An optimizer here is one or more torch optimizers that step together; each of its groups keeps
-its own peak rate, which the schedule multiplies.
+AdamW: arXiv 1711.05101, torch's. Muon: `muon.py`. An optimizer here is one or more torch optimizers that
+step together; each of its groups keeps its own peak rate, which the schedule multiplies.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from regard.errors import ConfigError
 from regard.model.embed import TokenEmbedding
 from regard.model.head import VocabularyHead
+from regard.train.muon import MuonOptimizer
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,8 @@ class Muon:
     kind: Literal["muon"] = "muon"
 
     def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
-        if not hasattr(torch.optim, "Muon"):
-            raise ConfigError("train.optimizer: 'muon' needs torch 2.9 or newer; use 'adamw'")
         matrices, others = _divide(model)
-        muon = torch.optim.Muon(
-            matrices,
-            lr=self.lr,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
+        muon = MuonOptimizer(matrices, self.lr, self.momentum, self.weight_decay)
         return [muon, _adamw([{"params": others, "weight_decay": 0.0}], self.adam)]
 
 
