@@ -44,7 +44,7 @@ class Dtype(StrEnum):
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a trained model.")]
-Threads = Annotated[int | None, typer.Option(help="Processor threads to use; all by default.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads to use; all by default.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Beam = Annotated[int, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy.")]
@@ -87,6 +87,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="One key, as train.lr=1e-3; may be repeated.")
     ] = None,
+    snapshots: Annotated[
+        int | None, typer.Option(help="Keep so many sets of weights along the way, in OUT/snapshots.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUT holds.")] = False,
     on_error: Broken = OnError.refuse,
@@ -110,6 +113,7 @@ def train(
             config=config,
             settings=settings or (),
             seed=seed,
+            snapshots=snapshots,
             resume=resume,
             overwrite=overwrite,
             on_error=on_error.value,
@@ -133,7 +137,7 @@ def evaluate(
     alpha: Alpha = 0.6,
     tokenize: Annotated[str | None, typer.Option(help="sacreBLEU's tokenizer: 13a, zh, char, none …")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
-    show: Annotated[int, typer.Option(help="Print so many predictions.")] = 3,
+    show: Annotated[int, typer.Option(min=0, help="Print so many predictions.")] = 3,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,
     on_error: Broken = OnError.refuse,
@@ -176,7 +180,9 @@ def predict(
         list[str] | None, typer.Argument(metavar="[INPUT]...", help="What to predict from.")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="A text file, one input a line.")] = None,
-    beam: Beam = 1,
+    beam: Annotated[
+        int | None, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy; n by default.")
+    ] = None,
     alpha: Alpha = 0.6,
     n: Annotated[int, typer.Option("-n", min=1, help="Show the n best; at most the beam.")] = 1,
     dtype: Precision = Dtype.float32,
@@ -189,8 +195,8 @@ def predict(
     from regard.recipes.report import prediction_line
     from regard.tasks import Decoding
 
+    decoding = Decoding(beam=n if beam is None else beam, alpha=alpha, n=n)
     loaded = _open(run, dtype, threads, device)
-    decoding = Decoding(beam=max(beam, n), alpha=alpha, n=n)
     if not inputs and file is None and sys.stdin.isatty():
         _converse(loaded, decoding)
         return

@@ -22,6 +22,7 @@ __all__ = [
     "StorageError",
     "TokenizerError",
     "nearest",
+    "require",
 ]
 
 
@@ -73,3 +74,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A hint to append to an error: `; did you mean 'x'?` for the closest of `known`, or nothing."""
     match = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def require(holds: bool, name: str, value: object, words: str) -> None:
+    """Raise ConfigError unless `holds`: the option `name` is `value` but must be `words`."""
+    if not holds:
+        raise ConfigError(f"{name} is {value}; it must be {words}")

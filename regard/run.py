@@ -21,7 +21,7 @@ from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.readers import open_data
 from regard.data.rows import DataSet, Row
-from regard.errors import BundleError, DataError, InputError
+from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, encoder_decoder_laws
 from regard.model.transformer import EncoderDecoder
@@ -69,7 +69,11 @@ class Run:
         config = parse(
             TaskConfig, bundle.training.get("task", {}), str(folder / "config.json"), "training.task"
         )
-        self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
+        try:
+            self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
+            self.task.fit(bundle.model)
+        except RegardError as problem:
+            raise BundleError(f"{folder}: {problem}") from problem
         self.model: nn.Module = _prepared(bundle.build(), device, dtype)
 
     def __repr__(self) -> str:
@@ -88,10 +92,6 @@ class Run:
         """The answers with their scores and alternatives."""
         if isinstance(inputs, str):
             raise InputError("predict takes a list of inputs; put the one you have in brackets")
-        if not 1 <= decoding.n <= decoding.beam:
-            raise InputError(
-                f"n = {decoding.n} best of a beam of {decoding.beam}: n must be from 1 to the beam"
-            )
         with torch.inference_mode():
             return self.task.predict(self.model, inputs, decoding)
 
@@ -129,7 +129,8 @@ class Run:
 
         Raises: DataError when there is no such data or split.
         """
-        name = str(data) if data is not None else str(self.bundle.data["name"])
+        name = self._own_data() if data is None else str(data)
+        self.task.score((), (), tokenize)  # a wrong option is refused before the work
         dataset = self.open(name, on_error)
         rows = list(islice(dataset.split(split), limit))
         if not rows:
@@ -146,6 +147,13 @@ class Run:
             examples=[(r.values[0], r.values[1], a) for r, a in zip(rows[:10], answers, strict=False)],
             notes=str(dataset.report).splitlines(),
         )
+
+    def _own_data(self) -> str:
+        """What the run was trained on."""
+        name = self.bundle.data.get("name")
+        if not isinstance(name, str):
+            raise BundleError(f"{self.folder} does not say what it was trained on; give the data")
+        return name
 
     def _baselines(self, name: str, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         from regard.data.baselines import trivial_baselines
@@ -164,7 +172,7 @@ class Run:
     def verify(self, inputs: Sequence[str] | None = None) -> list[Finding]:
         """Try the library's laws on this very model, with `inputs` or some of its own data."""
         if not inputs:
-            rows = islice(self.open(str(self.bundle.data["name"])).split("train"), 8)
+            rows = islice(self.open(self._own_data()).split("train"), 8)
             inputs = self.task.inputs(rows)
         assert isinstance(self.model, EncoderDecoder)
         source, target = self.task.probe(self.model, inputs)

@@ -7,6 +7,7 @@ file a kind of task. A task does not know how it is trained, nor where it is sav
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import Tensor, device, nn
 
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
+from regard.errors import require
 from regard.model.transformer import ModelConfig
 
 
@@ -62,6 +64,13 @@ class Decoding:
     """Input tokens decoded side by side, padding included."""
     max_length: int | None = None
     """Longest output in tokens; None lets it grow to twice the input and 20 more."""
+
+    def __post_init__(self) -> None:
+        require(self.beam >= 1, "beam", self.beam, "1 or more")
+        require(1 <= self.n <= self.beam, "n", self.n, f"from 1 to the beam, which is {self.beam}")
+        require(math.isfinite(self.alpha), "alpha", self.alpha, "a finite number")
+        require(self.batch_tokens >= 1, "batch_tokens", self.batch_tokens, "1 or more")
+        require(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
 
 
 class Task(ABC):

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from regard.errors import DependencyError, InputError, nearest
+
 
 def pair_metrics(
     predictions: Sequence[str], references: Sequence[str], *, unit: str = "word", tokenize: str | None = None
 ) -> dict[str, Any]:
     """All figures, in per cent: `bleu`, `chrf`, `exact`, `token_error_rate` and `token_accuracy`, with
     the signatures of the first two."""
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics import CHRF
 
+    bleu, chrf = _bleu(tokenize or "13a"), CHRF()
     if not references:
         return {"count": 0}
-    # `force` silences a warning about text that looks tokenised: the signature says what was done.
-    bleu = BLEU(tokenize=tokenize or "13a", force=True)
-    chrf = CHRF()
     bleu_score = bleu.corpus_score(list(predictions), [list(references)]).score
     chrf_score = chrf.corpus_score(list(predictions), [list(references)]).score
     errors = token_error_rate(predictions, references, unit)
@@ -36,6 +36,24 @@ def pair_metrics(
         "token_accuracy": 100 - errors,
         "count": len(references),
     }
+
+
+def _bleu(tokenize: str) -> Any:
+    """sacreBLEU's metric. Raises: InputError for a tokenizer that it has not, or not here."""
+    from sacrebleu.metrics import BLEU
+
+    known = sorted(BLEU.TOKENIZERS)
+    if tokenize not in known:
+        hint = nearest(tokenize, known)
+        raise InputError(f"sacreBLEU has no tokenizer '{tokenize}'{hint} (known: {', '.join(known)})")
+    try:
+        # `force` silences a warning about text that looks tokenised: the signature says what was done.
+        return BLEU(tokenize=tokenize, force=True)
+    except (ImportError, RuntimeError, OSError) as problem:  # a package is missing, or a file of its own
+        reason = " ".join(str(problem).split())
+        raise DependencyError(
+            f"sacreBLEU's tokenizer '{tokenize}' cannot be used here: {reason}"
+        ) from problem
 
 
 def token_error_rate(predictions: Sequence[str], references: Sequence[str], unit: str = "word") -> float:

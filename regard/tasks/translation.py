@@ -22,7 +22,7 @@ from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
 from regard.data.vectors import read_vectors
 from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import EncoderDecoderStepper
-from regard.errors import ConfigError, InputError
+from regard.errors import BundleError, ConfigError, InputError, require
 from regard.model.embed import TokenEmbedding, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
@@ -60,6 +60,10 @@ class TranslationConfig:
     unit: Literal["character", "word"] = "word"
     """What the token error rate counts: words separated by spaces, or characters."""
     kind: Literal["translation"] = "translation"
+
+    def __post_init__(self) -> None:
+        require(self.max_length >= 1, "max_length", self.max_length, "1 or more")
+        require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "at least 0 and less than 1")
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class Translation(Task):
 
     @classmethod
     def restore(cls, config: TranslationConfig, tokenizers: Mapping[str, str]) -> Translation:
+        if SOURCE_FILE not in tokenizers:
+            raise BundleError(f"{SOURCE_FILE} is missing, without which this model cannot be used")
         source = Tokenizer.from_json(tokenizers[SOURCE_FILE])
         other = tokenizers.get(TARGET_FILE)
         return cls(config, source, source if other is None else Tokenizer.from_json(other))
@@ -194,10 +200,11 @@ class Translation(Task):
         return answers
 
     def _check(self, ids: list[list[int]], inputs: Sequence[str]) -> None:
-        for number, (tokens, text) in enumerate(zip(ids, inputs, strict=True), 1):
+        for tokens, text in zip(ids, inputs, strict=True):
             if len(tokens) > self.config.max_length:
+                shown = text if len(text) <= 40 else text[:39] + "…"
                 raise InputError(
-                    f"input {number} ('{text[:40]}…') has {len(tokens)} tokens; this model was made for at"
+                    f"the input '{shown}' has {len(tokens)} tokens; this model was made for at"
                     f" most {self.config.max_length}: split it into shorter ones"
                 )
 

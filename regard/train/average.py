@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from regard.errors import require
+
 
 @dataclass(frozen=True)
 class NoAverage:
@@ -19,7 +21,7 @@ class NoAverage:
 
     kind: Literal["none"] = "none"
 
-    def share(self, step: int, total: int) -> float:
+    def share(self, step: int, total: int | None) -> float:
         return 1.0
 
 
@@ -30,7 +32,10 @@ class EMA:
     decay: float = 0.999
     kind: Literal["ema"] = "ema"
 
-    def share(self, step: int, total: int) -> float:
+    def __post_init__(self) -> None:
+        require(0 <= self.decay < 1, "decay", self.decay, "at least 0 and less than 1")
+
+    def share(self, step: int, total: int | None) -> float:
         return 1 - min(self.decay, step / (step + 10))
 
 
@@ -41,8 +46,11 @@ class Tail:
     fraction: float = 0.1
     kind: Literal["tail"] = "tail"
 
-    def share(self, step: int, total: int) -> float:
-        return 1 / max(1, step - int(total * (1 - self.fraction)))
+    def __post_init__(self) -> None:
+        require(0 < self.fraction <= 1, "fraction", self.fraction, "more than 0 and at most 1")
+
+    def share(self, step: int, total: int | None) -> float:
+        return 1.0 if total is None else 1 / max(1, step - int(total * (1 - self.fraction)))
 
 
 Averaging = NoAverage | EMA | Tail
@@ -58,8 +66,8 @@ class Average:
         self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in kept.items()}
 
     @torch.no_grad()
-    def update(self, step: int, total: int) -> None:
-        """Take in the weights as they are after `step` of `total` steps."""
+    def update(self, step: int, total: int | None) -> None:
+        """Take in the weights as they are after `step` of `total` steps (None: not known yet)."""
         if not self.weights:
             return
         share = self.config.share(step, total)

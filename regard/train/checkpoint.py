@@ -22,6 +22,7 @@ from regard.files import atomic_file, check_space
 
 FILE = "checkpoint.safetensors"
 _SUM = "sha256"
+_ANEW = "give --overwrite instead of --resume to start anew"
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,16 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     """Read and check it. Raises: BundleError when there is none or it is damaged."""
     path = folder / FILE
     if not path.is_file():
-        raise BundleError(f"{folder} holds no checkpoint to resume from; leave out --resume to start anew")
+        raise BundleError(f"{folder} holds no checkpoint to resume from; {_ANEW}")
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as problem:
-        raise BundleError(f"{path} is damaged: {problem}; leave out --resume to start anew") from problem
+        raise BundleError(f"{path} is damaged: {problem}; {_ANEW}") from problem
     state = metadata.get("state", "")
     if metadata.get(_SUM) != _digest(tensors, state):
-        raise BundleError(f"{path} was changed after it was written; leave out --resume to start anew")
+        raise BundleError(f"{path} was changed after it was written; {_ANEW}")
     return Checkpoint({name: value.to(device) for name, value in tensors.items()}, json.loads(state))
 
 

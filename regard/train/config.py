@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from regard.errors import ConfigError, require
 from regard.model.transformer import ModelConfig
 from regard.tasks import TaskConfig
 from regard.train.average import EMA, Averaging
@@ -12,6 +13,10 @@ from regard.train.optim import AdamW, OptimizerConfig
 from regard.train.schedule import Cosine, Schedule
 
 Precision = Literal["float32", "bfloat16", "float16"]
+ENDS = ("steps", "epochs", "budget")
+"""What can decide when training ends; one of them does."""
+_POSITIVE = ("tokens", "accumulate")
+_NATURAL = ("evaluations", "valid_rows", "patience", "save_seconds", "save_steps", "snapshots", "seed")
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class TrainConfig:
     """How a model is trained."""
 
     steps: int | None = None
-    """Optimizer steps. Exactly one of steps, epochs and budget decides when training ends."""
+    """Optimizer steps. One of steps, epochs and budget decides when training ends; 20 epochs if none does."""
     epochs: float | None = None
     """Passes over the training data."""
     budget: float | None = None
@@ -52,6 +57,19 @@ class TrainConfig:
     """How many sets of weights to keep along the way, for looking at how they formed."""
     seed: int = 1
     """Decides every random choice."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in ENDS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(
+                f"{' and '.join(given)} cannot both decide when training ends; give one of them"
+            )
+        for name in given:
+            require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "more than 0")
+        for name in _POSITIVE:
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in (*_NATURAL, "clip"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True)

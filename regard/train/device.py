@@ -32,7 +32,7 @@ def pick_device(name: str | None = None) -> torch.device:
             name = "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # `meta`, which holds no numbers, cannot say it
     except (RuntimeError, AssertionError, NotImplementedError) as problem:
         raise ConfigError(f"device '{name}' cannot be used here; try cpu, cuda or mps") from problem
     return device

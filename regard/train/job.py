@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,19 +21,20 @@ from regard import bundle as bundles
 from regard.data.readers import open_data
 from regard.data.rows import DataSet, Rows
 from regard.data.store import TokenStore, open_store, write_store
-from regard.errors import ConfigError, DataError, StorageError
+from regard.errors import BundleError, DataError
 from regard.files import human_bytes, write_json
 from regard.model.describe import describe
 from regard.schema import dump
 from regard.tasks import TASKS
 from regard.tasks.task import Task
+from regard.train.checkpoint import FILE
 from regard.train.config import RunConfig
 from regard.train.device import Place, join, leave
+from regard.train.folder import STATE, claimed, finish
 from regard.train.loop import Outcome, Trainer
 from regard.train.progress import Reporter, Silent, clock, terminal_reporter
 from regard.train.resolve import Asked, resolve
 
-STATE = "training"
 _CONFIG, _TOKENS = "run.json", "train.tokens"
 
 
@@ -75,6 +75,18 @@ def run_job(
         leave(place)
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A job before its first step."""
+
+    config: RunConfig
+    """With the sizes that the data decided."""
+    dataset: DataSet
+    task: Task
+    model: nn.Module
+    trainer: Trainer
+
+
 class _Job:
     def __init__(self, asked: Asked, out: Path, place: Place, reporter: Reporter, on_error: str) -> None:
         self.asked, self.data, self.out, self.place = asked, asked.data, out, place
@@ -83,63 +95,81 @@ class _Job:
 
     def run(self, resume: bool, overwrite: bool) -> Trained:
         config = resolve(self.asked)
-        self._claim(resume, overwrite)
-        kind = TASKS[self.asked.task]
+        if self.place.leads:
+            with claimed(self.out, resume=resume, overwrite=overwrite):
+                begun = self._begin(config, resume)
+        self.place.wait()
+        if not self.place.leads:
+            begun = self._begin(config, resume)
+        if isinstance(begun, Trained):
+            return begun
+        outcome = begun.trainer.run(resume=resume and (self.state / FILE).exists())
+        if self.place.leads:
+            self._save(config, begun, outcome)
+        return Trained(self.out, outcome)
+
+    def _begin(self, config: RunConfig, resume: bool) -> _Begun | Trained:
+        """Everything up to the first step; or the end, if this very run has come to it before."""
         wanted = (config.task.source, config.task.target)
         dataset = open_data(self.data, wanted, on_error=self.on_error)  # type: ignore[arg-type]
-        task = self._task(kind, config, dataset, resume)
-        config = RunConfig(config.task, task.fit(config.model), config.train)
-        identity = _identity(config, dataset, task)
-        store, left_out = self._store(task, dataset, identity, resume)
+        if resume and not self.state.is_dir():
+            return self._trained_before(config, dataset)
+        task = self._task(config, dataset, resume)
+        fitted = RunConfig(config.task, task.fit(config.model), config.train)
+        store, left_out = self._store(task, dataset, resume)
         valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
         torch.manual_seed(config.train.seed)
-        model = config.model.build().to(self.place.device)
+        model = fitted.model.build().to(self.place.device)
         for line in task.start(model):
             self.reporter.say(f"start   {line}")
         self._introduce(dataset, task, store, left_out, model)
+        identity = _identity(fitted, dataset, task)
         trainer = Trainer(
             task, model, config.train, store, valid, self.place, self.state, self.reporter, identity
         )
-        has_checkpoint = (self.state / "checkpoint.safetensors").exists()
-        outcome = trainer.run(resume=resume and has_checkpoint)
-        if self.place.leads:
-            self._save(config, task, dataset, model, outcome, len(store))
-        return Trained(self.out, outcome)
+        return _Begun(fitted, dataset, task, model, trainer)
 
-    # ------------------------------------------------------------------ the folder
+    def _trained_before(self, config: RunConfig, dataset: DataSet) -> Trained:
+        """What a run left that ended before it was resumed. Raises: BundleError when it was another."""
+        bundle = bundles.load(self.out)
+        same = bundle.training == dump(config) and bundle.data.get("fingerprint") == dataset.fingerprint
+        if not same:
+            raise _other_run(self.out)
+        self.reporter.say(f"{self.out} was trained to its end already")
+        figures: Any = bundle.metrics
+        return Trained(
+            self.out,
+            Outcome(
+                figures["steps"],
+                figures["seconds"],
+                figures["tokens"],
+                figures["validation"],
+                figures["ended"],
+            ),
+        )
 
-    def _claim(self, resume: bool, overwrite: bool) -> None:
-        """Make the folder ours. Raises: ConfigError when it holds something already."""
-        if resume and not self.state.is_dir():
-            raise ConfigError(f"{self.out} holds no training to resume; leave out --resume to start anew")
-        used = self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir()))
-        if used and not resume:
-            known = self.state.is_dir() or (self.out / "config.json").is_file()
-            if not (overwrite and known):
-                remedy = (
-                    "--resume to go on, --overwrite to start anew, or another --out"
-                    if known
-                    else "another --out"
-                )
-                raise ConfigError(f"{self.out} exists already; give {remedy}")
-            shutil.rmtree(self.state, ignore_errors=True)
-        try:
-            self.state.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise StorageError(f"cannot make the folder {self.out}: {problem.strerror}") from problem
-
-    def _task(self, kind: type[Task], config: RunConfig, dataset: DataSet, resume: bool) -> Task:
+    def _task(self, config: RunConfig, dataset: DataSet, resume: bool) -> Task:
         """The task with its tokenizers: trained now, or as the run that is resumed left them."""
-        kept = self.state / _CONFIG
-        if resume and kept.is_file():
-            return kind.restore(config.task, json.loads(kept.read_text("utf-8"))["tokenizers"])
+        kind = TASKS[self.asked.task]
+        path = self.state / _CONFIG
+        run = {"training": dump(config), "fingerprint": dataset.fingerprint}
+        if resume and path.is_file():
+            try:
+                kept = json.loads(path.read_text("utf-8"))
+                tokenizers = dict(kept.pop("tokenizers"))
+            except (OSError, ValueError, LookupError, TypeError) as problem:
+                raise BundleError(
+                    f"{path} is damaged; give --overwrite instead of --resume to start anew"
+                ) from problem
+            if kept != run:
+                raise _other_run(self.out)
+            return kind.restore(config.task, tokenizers)
         task = kind.learn(config.task, dataset.split("train"))
         if self.place.leads:
-            write_json(kept, {"training": dump(config), "tokenizers": task.tokenizers()})
-        self.place.wait()
+            write_json(path, {**run, "tokenizers": task.tokenizers()})
         return task
 
-    def _store(self, task: Task, dataset: DataSet, identity: str, resume: bool) -> tuple[TokenStore, int]:
+    def _store(self, task: Task, dataset: DataSet, resume: bool) -> tuple[TokenStore, int]:
         """The training part as ids on disk: written once, mapped by all processes."""
         path = self.state / _TOKENS
         left_out = 0
@@ -154,7 +184,6 @@ class _Job:
 
         if self.place.leads and not (resume and _is_store(path)):
             write_store(path, examples(), task.columns, task.vocabulary)
-        self.place.wait()
         store = open_store(path)
         if not len(store):
             raise DataError(f"{self.data} has no training examples that could be used")
@@ -175,27 +204,21 @@ class _Job:
             say(f"model   {line}")
         say(f"device  {self.place.device}, {torch.get_num_threads()} threads, {self.place.world} process(es)")
 
-    def _save(
-        self,
-        config: RunConfig,
-        task: Task,
-        dataset: DataSet,
-        model: nn.Module,
-        outcome: Outcome,
-        examples: int,
-    ) -> None:
+    def _save(self, config: RunConfig, begun: _Begun, outcome: Outcome) -> None:
+        dataset = begun.dataset
         bundle = bundles.Bundle(
-            task=task.name,
-            model=config.model,
-            weights=model.state_dict(),
-            tokenizers=task.tokenizers(),
+            task=begun.task.name,
+            model=begun.config.model,
+            weights=begun.model.state_dict(),
+            tokenizers=begun.task.tokenizers(),
             training=dump(config),
             data={
                 "name": dataset.name,
                 "columns": list(dataset.columns),
-                "examples": examples,
+                "examples": len(begun.trainer.store),
                 "licence": dataset.licence,
                 "source": dataset.source,
+                "fingerprint": dataset.fingerprint,
             },
             metrics={
                 "validation": dict(outcome.metrics),
@@ -207,9 +230,15 @@ class _Job:
             versions=bundles.software_versions(),
         )
         bundles.save(bundle, self.out)
-        (self.state / "log.jsonl").replace(self.out / "log.jsonl")
-        shutil.rmtree(self.state)
+        finish(self.out)
         self.reporter.say(f"trained {outcome.steps:,} steps in {clock(outcome.seconds)}; saved in {self.out}")
+
+
+def _other_run(out: Path) -> BundleError:
+    return BundleError(
+        f"{out} was trained with other options or data; repeat them, or give --overwrite instead of --resume"
+        " to start anew"
+    )
 
 
 def _is_store(path: Path) -> bool:

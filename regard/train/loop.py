@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from regard.data.batches import Batches
 from regard.data.rows import Row
 from regard.data.store import TokenStore
-from regard.errors import BundleError, NonFiniteLossError
+from regard.errors import BundleError, ConfigError, NonFiniteLossError
+from regard.files import atomic_files
 from regard.tasks.task import Batch, Decoding, Task
 from regard.train.average import Average
 from regard.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -32,6 +33,7 @@ from regard.train.optim import Optimizer
 from regard.train.plan import Pace, Plan, fixed_plan
 from regard.train.progress import Record, Reporter
 from regard.train.stop import StopRequest
+from regard.weights import write_weights
 
 _OVERRUN = 1.03  # a budget's clock ends a run whose steps have become slower than planned
 _CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
@@ -94,6 +96,11 @@ class Trainer:
         self.task, self.model, self.config, self.place = task, model, config, place
         self.store, self.valid, self.folder, self.reporter = store, valid, folder, reporter
         self.identity = identity
+        if config.accumulate % place.world:
+            raise ConfigError(
+                f"train.accumulate is {config.accumulate}, but {place.world} processes share the batches of a"
+                f" step; give a multiple of {place.world}"
+            )
         self.wrapped = place.wrap(_Step(task, model))
         self.optimizer = Optimizer(model, config.optimizer)
         self.average = Average(model, config.average)
@@ -110,8 +117,8 @@ class Trainer:
             self._restore()
         record = Record(self.folder, self.at.step if resume else None) if self.place.leads else None
         if self.at.plan is None:
-            self.at.plan = fixed_plan(self.config, self.batches.count(0) // self.config.accumulate)
-        pace = Pace(self.config) if self.at.plan is None else None
+            self.at.plan = fixed_plan(self.config, lambda: self.batches.count(0) // self.config.accumulate)
+        pace = Pace(self.config, self.at.step) if self.at.plan is None else None
         try:
             with StopRequest() as stop:
                 reason = self._steps(pace, record, stop)
@@ -159,6 +166,9 @@ class Trainer:
                 if config.patience and at.worse >= config.patience:
                     reason = "patience"
                 since, tokens_since = time.monotonic(), 0
+            if at.plan is not None and at.plan.marks(at.step, config.snapshots):
+                self._check(losses, at.step)
+                self._keep_snapshot()
             at.seconds = time.monotonic() - begun
             late = config.budget is not None and at.seconds > _OVERRUN * config.budget
             if reason is None and self.place.same(late) and not done:
@@ -198,8 +208,8 @@ class Trainer:
             self.scaler.unscale_(part)
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        steps = at.plan.steps if at.plan is not None else 0
-        factor = self.config.schedule.factor(at.step + 1, max(steps, at.step + 1))
+        steps = None if at.plan is None else at.plan.steps
+        factor = self.config.schedule.factor(at.step + 1, steps)
         self.optimizer.step(factor, self.scaler)
         self.optimizer.clear()
         self.average.update(at.step + 1, steps)
@@ -208,7 +218,7 @@ class Trainer:
     def _micro_batches(self, used: int) -> Iterator[Batch]:
         """This process's batches from the run's `used`-th on, epoch after epoch."""
         world = self.place.world
-        epoch, start = self.batches.locate(used // world, world)
+        epoch, start = self.batches.locate(used // world, world) if used else (0, 0)
         while True:
             for rows in self.batches.epoch(epoch, self.place.rank, world, start=start):
                 yield self.task.batch(self.store, rows)
@@ -222,7 +232,7 @@ class Trainer:
             raise NonFiniteLossError(
                 f"the loss of step {first} (batch {index} of epoch {epoch}) is not a finite number; lower the"
                 f" learning rate (now {self.config.optimizer.lr:g}), lengthen the warm-up or clip harder, and"
-                " --resume from the last checkpoint or start anew"
+                " start anew with --overwrite"
             )
 
     def _event(self, losses: list[Tensor], speed: float, seconds: float) -> dict[str, Any]:
@@ -283,12 +293,11 @@ class Trainer:
             self.reporter.say(
                 f"step {at.step:,}: {name} {figure:.2f} on {figures['count']:,} validation rows"
             )
-        if figure > at.best:
-            at.best, at.best_step, at.worse, at.metrics = figure, at.step, 0, figures
+        at.worse = 0 if figure > at.best else at.worse + 1
+        if figure >= at.best:  # of equals the last, which has seen the most
+            at.best, at.best_step, at.metrics = figure, at.step, figures
             source = self.average.weights or self.average.live
             self.best = {key: value.detach().clone() for key, value in source.items()}
-        else:
-            at.worse += 1
 
     @torch.no_grad()
     def _take_best(self) -> None:
@@ -297,6 +306,13 @@ class Trainer:
         self.model.eval()
 
     # ------------------------------------------------------------------ checkpoints
+
+    def _keep_snapshot(self) -> None:
+        """The weights as they would be kept if the run ended here, by step."""
+        if self.place.leads:
+            name = f"step-{self.at.step:06}.safetensors"
+            with atomic_files(self.folder / "snapshots", [name]) as writing:
+                write_weights(writing / name, self.average.weights or self.average.live)
 
     def _save(self) -> None:
         if not self.place.leads:
@@ -317,7 +333,8 @@ class Trainer:
         checkpoint = load_checkpoint(self.folder, self.place.device)
         if checkpoint.state["identity"] != self.identity:
             raise BundleError(
-                f"{self.folder} was trained with other options or data; repeat them, or leave out --resume"
+                f"{self.folder} was trained with other options or data; repeat them, or give --overwrite"
+                " instead of --resume to start anew"
             )
         groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
         for name, value in checkpoint.tensors.items():

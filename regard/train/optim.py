@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from regard.errors import require
 from regard.model.embed import TokenEmbedding
 from regard.model.head import VocabularyHead
 from regard.train.muon import MuonOptimizer
@@ -30,6 +31,13 @@ class AdamW:
     weight_decay: float = 0.0
     """Decay a step, times the rate."""
     kind: Literal["adamw"] = "adamw"
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "lr", self.lr, "more than 0")
+        require(0 <= self.beta1 < 1, "beta1", self.beta1, "at least 0 and less than 1")
+        require(0 <= self.beta2 < 1, "beta2", self.beta2, "at least 0 and less than 1")
+        require(self.eps > 0, "eps", self.eps, "more than 0")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
 
     def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
         matrices, others = _divide(model)
@@ -51,6 +59,11 @@ class Muon:
     adam: AdamW = AdamW()
     """For everything that is not a matrix inside a block."""
     kind: Literal["muon"] = "muon"
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "lr", self.lr, "more than 0")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and less than 1")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
 
     def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
         matrices, others = _divide(model)

@@ -6,9 +6,9 @@ checkpoint and never made again, so that a run resumed from there takes the same
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from regard.errors import ConfigError
 from regard.train.config import TrainConfig
 
 DEFAULT_EPOCHS = 20.0
@@ -30,38 +30,30 @@ class Plan:
 
     def evaluates_after(self, step: int) -> bool:
         """Whether the validation part is scored after this step (from 1); always after the last."""
-        if step == self.steps:
-            return True
-        if self.evaluations <= 0:
-            return False
-        return (step * self.evaluations) // self.steps != ((step - 1) * self.evaluations) // self.steps
+        return step == self.steps or self.marks(step, self.evaluations)
+
+    def marks(self, step: int, times: int) -> bool:
+        """Whether `step` (from 1) is one of the `times` steps that divide the run evenly, the last included."""
+        return (step * times) // self.steps != ((step - 1) * times) // self.steps
 
 
-def fixed_plan(config: TrainConfig, steps_an_epoch: int) -> Plan | None:
-    """The plan, or None when a budget decides.
-
-    Raises: ConfigError unless exactly one of steps, epochs and budget is given and positive.
-    """
-    given = {name: getattr(config, name) for name in ("steps", "epochs", "budget")}
-    given = {name: value for name, value in given.items() if value is not None}
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} cannot both decide when training ends; give one of them")
-    for name, value in given.items():
-        if not 0 < value < float("inf"):
-            raise ConfigError(f"a {name} of {value:g} leaves no time to train; give more than 0")
+def fixed_plan(config: TrainConfig, steps_an_epoch: Callable[[], int]) -> Plan | None:
+    """The plan, or None when a budget decides. Only epochs ask for `steps_an_epoch`: it is slow to count."""
     if config.budget is not None:
         return None
     if config.steps is not None:
         return Plan(config.steps, config.evaluations)
     epochs = DEFAULT_EPOCHS if config.epochs is None else config.epochs
-    return Plan(max(1, round(epochs * steps_an_epoch)), config.evaluations)
+    return Plan(max(1, round(epochs * steps_an_epoch())), config.evaluations)
 
 
 class Pace:
     """Measures speed until a budget can be turned into a plan."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, done: int = 0) -> None:
+        """`done`: steps that were taken before, by the run that is resumed."""
         assert config.budget is not None
+        self._done = done
         self.budget, self.evaluations = config.budget, config.evaluations
         self._step_seconds: list[float] = []
 
@@ -80,4 +72,5 @@ class Pace:
         steady = self._step_seconds[_SETTLE:] or self._step_seconds
         step = sum(steady) / len(steady)
         left = self.budget * (1 - _RESERVE) - elapsed - self.evaluations * evaluation_seconds
-        return Plan(len(self._step_seconds) + max(1, int(left / step)), self.evaluations)
+        taken = self._done + len(self._step_seconds)
+        return Plan(taken + max(1, int(left / step)), self.evaluations)

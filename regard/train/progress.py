@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from regard.errors import StorageError
 from regard.files import write_text
 
 LOG = "log.jsonl"
@@ -124,13 +125,15 @@ class Record:
     def __init__(self, folder: Path, resumed_at: int | None) -> None:
         self._path = folder / LOG
         self._keep_until(resumed_at)
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = self._path.open("ab", buffering=0)
         self._board = _tensorboard(folder / "tensorboard", resumed_at)
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Append one event, a mapping of JSON values with a `step`."""
-        self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
+        """Append one event, a mapping of JSON values with a `step`. Raises: StorageError."""
+        try:
+            self._file.write((json.dumps(event) + "\n").encode())
+        except OSError as problem:
+            raise StorageError(f"cannot write {self._path}: {problem.strerror}; free some space") from problem
         if self._board is not None:
             for name, value in event.items():
                 if isinstance(value, int | float) and name != "step":

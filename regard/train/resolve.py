@@ -17,11 +17,10 @@ from regard.model.block import PreNorm
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.schema import dump, override, parse
 from regard.tasks import TASKS, TranslationConfig
-from regard.train.config import RunConfig, TrainConfig
+from regard.train.config import ENDS, RunConfig, TrainConfig
 from regard.train.defaults import KNOWN_DATA
 
 _LIMIT = 1 << 22  # bytes of a configuration file
-_ENDS = ("steps", "epochs", "budget")
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,14 @@ def resolve(asked: Asked) -> RunConfig:
     """
     values = dump(_defaults(asked.task, asked.preset))
     for setting in KNOWN_DATA.get(asked.data, ()):
-        values = override(values, _long(setting))
+        values = override(values, _plain(setting))
     if asked.config is not None:
         given, where = _read(asked.config)
-        values = _merge(values, given.get("training", given) if "format" in given else given)
+        values = _merge(values, given.get("training", given))
     else:
         where = ""
     for setting in asked.settings:
-        values = override(values, _long(setting))
+        values = override(values, _plain(setting))
     values = _flags(values, asked)
     return parse(RunConfig, values, where)
 
@@ -104,18 +103,22 @@ def _merge(base: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _long(setting: str) -> str:
-    """`train.lr` stands for the optimizer's, since it is what people change most."""
-    return (
-        setting.replace("train.lr=", "train.optimizer.lr=", 1) if setting.startswith("train.lr=") else setting
-    )
+def _plain(setting: str) -> str:
+    """`train.lr` stands for the optimizer's, since it is what people change most; and a kind that is set
+    alone begins with its own defaults, since the keys of another would be unknown to it."""
+    key, equals, value = setting.partition("=")
+    key = "train.optimizer.lr" if key.strip() == "train.lr" else key.strip().removesuffix(".kind")
+    return f"{key}{equals}{value}"
 
 
 def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
-    ends = {name: getattr(asked, name) for name in _ENDS if getattr(asked, name) is not None}
-    train, task = dict(values["train"]), dict(values["task"])
+    ends = {name: getattr(asked, name) for name in ENDS if getattr(asked, name) is not None}
+    train, task = values["train"], values["task"]
+    if not isinstance(train, Mapping) or not isinstance(task, Mapping):
+        return values  # which will be refused by name
+    train, task = dict(train), dict(task)
     if ends:
-        train.update(dict.fromkeys(_ENDS, None) | ends)
+        train.update(dict.fromkeys(ENDS, None) | ends)
     for name in ("seed", "snapshots"):
         if getattr(asked, name) is not None:
             train[name] = getattr(asked, name)

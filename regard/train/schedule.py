@@ -1,8 +1,8 @@
 """How the learning rate changes: a factor of the peak rate, from 0 to 1, for each step of a plan.
 
 Every schedule warms up linearly and then goes its way. Inverse square root: arXiv 1706.03762, section
-5.3. Cosine: arXiv 1608.03983. A schedule knows the step and the number of steps planned; it does not
-know optimizers or clocks.
+5.3. Cosine: arXiv 1608.03983. A schedule knows the step and the number of steps planned, None while a
+budget is not yet turned into steps; it does not know optimizers or clocks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from regard.errors import require
+
 
 @dataclass(frozen=True)
 class InverseSqrt:
@@ -20,7 +22,10 @@ class InverseSqrt:
     warmup: int = 4000
     kind: Literal["inverse-sqrt"] = "inverse-sqrt"
 
-    def factor(self, step: int, total: int) -> float:
+    def __post_init__(self) -> None:
+        _check(self.warmup)
+
+    def factor(self, step: int, total: int | None) -> float:
         return min(step / max(self.warmup, 1), math.sqrt(max(self.warmup, 1) / step))
 
 
@@ -32,7 +37,10 @@ class Cosine:
     floor: float = 0.0
     kind: Literal["cosine"] = "cosine"
 
-    def factor(self, step: int, total: int) -> float:
+    def __post_init__(self) -> None:
+        _check(self.warmup, self.floor)
+
+    def factor(self, step: int, total: int | None) -> float:
         return _then(step, self.warmup, total, self.floor, lambda t: (1 + math.cos(math.pi * t)) / 2)
 
 
@@ -44,7 +52,10 @@ class Linear:
     floor: float = 0.0
     kind: Literal["linear"] = "linear"
 
-    def factor(self, step: int, total: int) -> float:
+    def __post_init__(self) -> None:
+        _check(self.warmup, self.floor)
+
+    def factor(self, step: int, total: int | None) -> float:
         return _then(step, self.warmup, total, self.floor, lambda t: 1 - t)
 
 
@@ -55,16 +66,27 @@ class Constant:
     warmup: int = 0
     kind: Literal["constant"] = "constant"
 
-    def factor(self, step: int, total: int) -> float:
+    def __post_init__(self) -> None:
+        _check(self.warmup)
+
+    def factor(self, step: int, total: int | None) -> float:
         return min(1.0, step / max(self.warmup, 1))
 
 
 Schedule = InverseSqrt | Cosine | Linear | Constant
 
 
-def _then(step: int, warmup: int, total: int, floor: float, decay: Callable[[float], float]) -> float:
-    """`step` counts from 1, so that the first step already learns."""
+def _check(warmup: int, floor: float = 0.0) -> None:
+    require(warmup >= 0, "warmup", warmup, "0 or more steps")
+    require(0 <= floor <= 1, "floor", floor, "from 0 to 1")
+
+
+def _then(step: int, warmup: int, total: int | None, floor: float, decay: Callable[[float], float]) -> float:
+    """`step` counts from 1, so that the first step already learns. Without a plan there is no decay yet."""
+    warmup = max(warmup, 1)
     if step <= warmup:
         return step / warmup
+    if total is None:
+        return 1.0
     passed = min(1.0, (step - warmup) / max(total - warmup, 1))
     return floor + (1 - floor) * decay(passed)
