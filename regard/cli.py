@@ -7,6 +7,7 @@ failed, 130 after Ctrl-C.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -20,11 +21,13 @@ app = typer.Typer(
     name="regard",
     help="Train a Transformer of your own, use it, and look inside it.",
     epilog="Begin with `regard demo`; then `regard train translation pairs.tsv --out runs/mine`.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+# typer has a click of its own, or none, depending on its version; this is the base of what either raises.
+_UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
 class OnError(StrEnum):
@@ -289,7 +292,7 @@ def _open(folder: Path, dtype: Dtype, threads: int | None, device: str | None) -
 def _converse(run: Any, decoding: Any) -> None:
     """Answer what is typed, token by token where the search allows it, until an empty line."""
     print("type an input and Enter; an empty line ends", file=sys.stderr)
-    while text := input("> ").strip():
+    while text := _typed("> "):
         try:
             if decoding.beam == 1:
                 shown = ""
@@ -303,6 +306,14 @@ def _converse(run: Any, decoding: Any) -> None:
             print(f"regard: {problem}", file=sys.stderr)
 
 
+def _typed(prompt: str) -> str:
+    """A line from the terminal; its end (Ctrl-D) is an empty one."""
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        return ""
+
+
 def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
@@ -310,17 +321,23 @@ def _print_json(value: Any) -> None:
 def main() -> None:
     """What `regard` runs."""
     try:
-        app(standalone_mode=True)
+        status = app(sys.argv[1:] or ["--help"], prog_name="regard", standalone_mode=False)
+        sys.stdout.flush()
     except RegardError as problem:
-        print(f"regard: {problem}", file=sys.stderr)
-        sys.exit(problem.exit_status)
-    except EOFError:
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has left; Python would complain about it at exit
-        sys.exit(0)
+        status = _complain(str(problem), problem.exit_status)
+    except _UsageError as problem:
+        where = problem.ctx.command_path if problem.ctx else "regard"
+        status = _complain(f"{problem.format_message()} See `{where} --help`.", 2)
+    except OSError as problem:  # the rest of what a system can refuse, such as writing to standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try once more at exit
+        status = _complain(str(problem), 1)
+    sys.exit(status)
+
+
+def _complain(problem: str, status: int) -> int:
+    """Say on one line what was wrong."""
+    print(f"regard: {' '.join(problem.split())}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ def _lines(file: BinaryIO, name: str) -> Iterator[str]:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as problem:
             raise DataError(f"{name}:{number}: is not UTF-8 text; convert the file to UTF-8") from problem
+        if "\0" in line:
+            raise DataError(f"{name}:{number}: holds a NUL byte, which no text does; give a text file")
         if len(line) > _LONGEST:
             raise DataError(f"{name}:{number}: has over {_LONGEST:,} characters; split it")
         yield line

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import regard
+from regard.errors import InputError
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
 from regard.tasks.task import Decoding
@@ -59,8 +61,12 @@ def _pronounce(run: Run, word: str) -> None:
 
 def _ask(run: Run) -> None:
     print("Your own words, one a line; an empty line ends.\n")
-    while word := input("  word> ").strip().lower():
-        _pronounce(run, word)
+    with suppress(EOFError):  # Ctrl-D
+        while word := input("  word> ").strip().lower():
+            try:
+                _pronounce(run, word)
+            except InputError as problem:
+                print(f"  {problem}")
 
 
 def shaded(alignment: Alignment) -> list[str]:

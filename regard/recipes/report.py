@@ -45,8 +45,13 @@ def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:
         best = [{"text": answer, "score": score} for answer, score in prediction.ranked]
         return json.dumps({"input": text, "predictions": best}, ensure_ascii=False)
     if prediction.alternatives:
-        return "\n".join(f"{score:.3f}\t{answer}" for answer, score in prediction.alternatives)
-    return prediction.text
+        return "\n".join(f"{score:.3f}\t{_one_line(answer)}" for answer, score in prediction.alternatives)
+    return _one_line(prediction.text)
+
+
+def _one_line(text: str) -> str:
+    """A model may have learned to write line breaks; JSON shows them."""
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:

@@ -33,7 +33,7 @@ class Plan:
         return step == self.steps or self.marks(step, self.evaluations)
 
     def marks(self, step: int, times: int) -> bool:
-        """Whether `step` (from 1) is one of the `times` steps that divide the run evenly, the last included."""
+        """Whether `step` (from 1) is one of `times` steps that divide the run evenly, the last included."""
         return (step * times) // self.steps != ((step - 1) * times) // self.steps
 
 
