@@ -1,0 +1,344 @@
+"""Training speed and memory of the tiny translation model, side by side with three other libraries.
+
+All train on the same batches (Multi30k, length-bucketed, 128 pairs), with the same loss (label smoothing
+0.1), the same optimizer (torch's fused AdamW) and clipping, on the same threads, in turns within one process,
+so that a drifting machine treats all alike. Memory is measured in a process of its own for each.
+
+What differs, and cannot be avoided:
+- x-transformers has no dropout on the outputs of sublayers; it drops inside attention and feed-forward.
+- torch's nn.Transformer and Marian drop embeddings and sublayer outputs, as regard does; nn.Transformer's
+  one rate also applies to attention weights and inside the feed-forward, set to 0 here where it can be.
+
+Usage: REGARD_DATA=… python benchmarks/training.py [--rounds 5] [--steps 8] [--threads 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regard.data.batches import Batches
+from regard.data.readers import open_data
+from regard.data.tokenizer import BPE
+from regard.model.describe import describe
+from regard.model.presets import ENCODER_DECODER, encoder_decoder
+from regard.tasks.translation import PairBatch, Translation, TranslationConfig
+
+SIZE = ENCODER_DECODER["tiny"]
+SMOOTHING = 0.1
+ROWS = 128
+
+
+class Regard(nn.Module):
+    """Ours."""
+
+    def __init__(self, task: Translation, dropout: float) -> None:
+        super().__init__()
+        self.task = task
+        self.model = task.fit(encoder_decoder(replace(SIZE, dropout=dropout))).build()
+
+    def forward(self, batch: PairBatch) -> Tensor:
+        return self.task.loss(self.model, batch) / batch.tokens
+
+
+class Peer(nn.Module):
+    """A model of logits; the loss is over the real positions, as ours."""
+
+    def logits(self, batch: PairBatch, allowed: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, batch: PairBatch) -> Tensor:
+        allowed = torch.arange(batch.source.shape[1]) < batch.source_lengths[:, None]
+        logits = self.logits(batch, allowed).flatten(0, 1)[batch.real]
+        return F.cross_entropy(logits, batch.wanted, label_smoothing=SMOOTHING)
+
+
+class TorchTransformer(Peer):
+    """nn.Transformer with a shared embedding."""
+
+    def __init__(self, task: Translation, dropout: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding(task.vocabulary, SIZE.width)
+        nn.init.normal_(self.table.weight, std=SIZE.width**-0.5)
+        self.drop = nn.Dropout(dropout)
+        self.body = nn.Transformer(
+            SIZE.width,
+            SIZE.heads,
+            SIZE.encoder_depth,
+            SIZE.decoder_depth,
+            SIZE.hidden,
+            dropout,
+            batch_first=True,
+        )
+        for module in self.body.modules():
+            if isinstance(module, nn.MultiheadAttention):
+                module.dropout = 0.0
+            if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+                module.dropout = nn.Identity()  # inside the feed-forward
+        self.register_buffer("positions", _positions(512, SIZE.width))
+
+    def logits(self, batch: PairBatch, allowed: Tensor) -> Tensor:
+        causal = nn.Transformer.generate_square_subsequent_mask(batch.given.shape[1])
+        hidden = self.body(
+            self._embed(batch.source),
+            self._embed(batch.given),
+            tgt_mask=causal,
+            src_key_padding_mask=~allowed,
+            memory_key_padding_mask=~allowed,
+            tgt_is_causal=True,
+        )
+        return F.linear(hidden, self.table.weight)
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self.drop(self.table(ids) * math.sqrt(SIZE.width) + self.positions[: ids.shape[1]])
+
+
+class Marian(Peer):
+    """transformers' MarianMTModel."""
+
+    def __init__(self, task: Translation, dropout: float) -> None:
+        super().__init__()
+        from transformers import MarianConfig, MarianMTModel
+
+        config = MarianConfig(
+            vocab_size=task.vocabulary,
+            d_model=SIZE.width,
+            encoder_layers=SIZE.encoder_depth,
+            decoder_layers=SIZE.decoder_depth,
+            encoder_ffn_dim=SIZE.hidden,
+            decoder_ffn_dim=SIZE.hidden,
+            encoder_attention_heads=SIZE.heads,
+            decoder_attention_heads=SIZE.heads,
+            dropout=dropout,
+            attention_dropout=0.0,
+            activation_dropout=0.0,
+            activation_function="relu",
+            scale_embedding=True,
+            max_position_embeddings=512,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+            decoder_start_token_id=2,
+            forced_eos_token_id=None,
+        )
+        self.body = MarianMTModel(config)
+
+    def logits(self, batch: PairBatch, allowed: Tensor) -> Tensor:
+        return self.body(
+            input_ids=batch.source, attention_mask=allowed, decoder_input_ids=batch.given, use_cache=False
+        ).logits
+
+
+class XTransformers(Peer):
+    """x-transformers' XTransformer."""
+
+    def __init__(self, task: Translation, dropout: float) -> None:
+        super().__init__()
+        from x_transformers import XTransformer
+
+        ratio = SIZE.hidden / SIZE.width
+        self.body = XTransformer(
+            dim=SIZE.width,
+            enc_num_tokens=task.vocabulary,
+            enc_depth=SIZE.encoder_depth,
+            enc_heads=SIZE.heads,
+            enc_max_seq_len=512,
+            enc_attn_dim_head=SIZE.width // SIZE.heads,
+            enc_ff_mult=ratio,
+            enc_emb_dropout=dropout,
+            enc_ff_dropout=dropout,
+            enc_attn_flash=True,
+            dec_num_tokens=task.vocabulary,
+            dec_depth=SIZE.decoder_depth,
+            dec_heads=SIZE.heads,
+            dec_max_seq_len=512,
+            dec_attn_dim_head=SIZE.width // SIZE.heads,
+            dec_ff_mult=ratio,
+            dec_emb_dropout=dropout,
+            dec_ff_dropout=dropout,
+            dec_attn_flash=True,
+            tie_token_emb=True,
+        )
+
+    def logits(self, batch: PairBatch, allowed: Tensor) -> Tensor:
+        memory = self.body.encoder(batch.source, mask=allowed, return_embeddings=True)
+        return self.body.decoder.net(batch.given, context=memory, context_mask=allowed)
+
+
+CONTENDERS: dict[str, Callable[[Translation, float], nn.Module]] = {
+    "regard": Regard,
+    "nn.Transformer": TorchTransformer,
+    "transformers Marian": Marian,
+    "x-transformers": XTransformers,
+}
+
+
+def _positions(length: int, width: int) -> Tensor:
+    rates = 10000 ** (-torch.arange(0, width, 2) / width)
+    angles = torch.arange(length)[:, None] * rates
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(1)
+
+
+def data(count: int) -> tuple[Translation, list[PairBatch]]:
+    """The task and the first batches of a shuffled epoch."""
+    rows = open_data("multi30k-tok", (None, None)).split("train")
+    task = Translation.learn(TranslationConfig(tokenizer=BPE(vocab=8000)), rows)
+    examples = [example for example in task.encode(rows) if example is not None]
+    store = _Store(examples)
+    plan = Batches([[len(s), len(t)] for s, t in examples], 10**9, 1, max_rows=ROWS)
+    return task, [task.batch(store, chosen) for chosen, _ in zip(plan.epoch(0), range(count), strict=False)]
+
+
+class _Store:
+    """Examples in memory, with the store's one method that batches need."""
+
+    def __init__(self, examples: list) -> None:
+        self.examples = examples
+
+    def batch(self, rows, column: int, *, pad: int):
+        import numpy as np
+
+        chosen = [self.examples[row][column] for row in rows]
+        lengths = np.array([len(ids) for ids in chosen])
+        ids = np.full((len(chosen), lengths.max()), pad)
+        for row, tokens in enumerate(chosen):
+            ids[row, : len(tokens)] = tokens
+        return ids, lengths
+
+
+class Training:
+    """A contender with its optimizer."""
+
+    def __init__(self, name: str, task: Translation, dropout: float) -> None:
+        torch.manual_seed(1)
+        self.model = CONTENDERS[name](task, dropout).train()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
+
+    def step(self, batch: PairBatch) -> float:
+        loss = self.model(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+    def speed(self, batches: list[PairBatch]) -> float:
+        """Target tokens a second."""
+        started = time.perf_counter()
+        for batch in batches:
+            self.step(batch)
+        return sum(batch.tokens for batch in batches) / (time.perf_counter() - started)
+
+
+def matrix_ceiling() -> float:
+    """GFLOP/s of the matrix products that the model is made of: the best of some of its shapes."""
+    best = 0.0
+    for m, k, n in (
+        (2048, 128, 384),
+        (2048, 128, 256),
+        (2048, 256, 128),
+        (1024, 1024, 1024),
+        (512, 128, 8000),
+    ):
+        a, b = torch.randn(m, k), torch.randn(k, n)
+        times = []
+        for _ in range(12):
+            started = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - started)
+        best = max(best, 2e-9 * m * k * n / statistics.median(times))
+    return best
+
+
+def flops(task: Translation, batches: list[PairBatch]) -> float:
+    """Matrix-product operations of a training step a target token: forward, and twice that backward."""
+    model = task.fit(encoder_decoder(SIZE)).build()
+    total = 0
+    for batch in batches:
+        rows, length = batch.source.shape
+        total += rows * describe(model, source=length, target=batch.given.shape[1]).flops
+    return 3 * total / sum(batch.tokens for batch in batches)
+
+
+def compare(task: Translation, batches: list[PairBatch], dropout: float, rounds: int) -> None:
+    contenders = {name: Training(name, task, dropout) for name in CONTENDERS}
+    for one in contenders.values():
+        one.speed(batches[:2])
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    ceilings = []
+    for _ in range(rounds):
+        ceilings.append(matrix_ceiling())
+        for name, one in contenders.items():
+            speeds[name].append(one.speed(batches))
+    ceiling, work = statistics.median(ceilings), flops(task, batches)
+    print(f"\ndropout {dropout}: target tokens/s, median of {rounds} rounds (min–max); of the ceiling")
+    for name, values in speeds.items():
+        median = statistics.median(values)
+        ratio = statistics.median(
+            ours / theirs for ours, theirs in zip(speeds["regard"], values, strict=True)
+        )
+        share = median * work * 1e-9 / ceiling
+        print(
+            f"  {name:20} {median:8,.0f}  ({min(values):,.0f}–{max(values):,.0f})"
+            f"   {share:6.1%} of {ceiling:.0f} GFLOP/s   regard is {ratio:.2f} ×"
+        )
+
+
+def memory(name: str, steps: int, threads: int) -> dict[str, float]:
+    """Peak resident memory of a process of its own, before and while training, in MB."""
+    command = [sys.executable, __file__, "--only", name, "--steps", str(steps), "--threads", str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def alone(name: str, steps: int) -> None:
+    task, batches = data(steps)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of preparing the data
+    before = _status("VmRSS")
+    Training(name, task, 0.3).speed(batches)
+    print(json.dumps({"before": before, "peak": _status("VmHWM")}))
+
+
+def _status(field: str) -> float:
+    """A size of this process as Linux knows it, in MB."""
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.only:
+        alone(options.only, options.steps)
+        return
+    task, batches = data(options.steps)
+    print(f"torch {torch.__version__}, {options.threads} threads, tiny model, {task.vocabulary:,} pieces")
+    for dropout in (0.3, 0.0):
+        compare(task, batches, dropout, options.rounds)
+    print("\npeak resident memory while training, MB (before the model was built)")
+    for name in CONTENDERS:
+        peak = memory(name, options.steps, options.threads)
+        print(f"  {name:20} {peak['peak']:8,.0f}  ({peak['before']:,.0f})")
+
+
+if __name__ == "__main__":
+    main()
