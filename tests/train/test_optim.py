@@ -1,0 +1,117 @@
+"""Optimizers: each goes downhill, keeps its state exactly, and decays matrices only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regard.model.attention import AttentionConfig
+from regard.model.position import Learned, RelativeBias
+from regard.model.stack import StackConfig
+from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig
+from regard.schema import dump, parse
+from regard.train.optim import AdamW, Muon, Optimizer, OptimizerConfig
+from regard.train.resolve import Asked, resolve
+
+OPTIMIZERS = [kind() for kind in get_args(OptimizerConfig)]
+EVERY = pytest.mark.parametrize("config", OPTIMIZERS, ids=lambda config: config.kind)
+
+
+class Quadratic(nn.Module):
+    """The squared distance from a fixed point, of a matrix and a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.matrix, self.vector = nn.Parameter(torch.randn(5, 7)), nn.Parameter(torch.randn(11))
+        self.register_buffer("goal", torch.randn(5, 7))
+
+    def forward(self) -> Tensor:
+        return (self.matrix - self.goal).square().sum() + self.vector.square().sum()
+
+
+def descend(model: nn.Module, optimizer: Optimizer, steps: int) -> list[float]:
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    losses = []
+    for _ in range(steps):
+        loss = model()
+        loss.backward()
+        optimizer.step(1.0, scaler)
+        optimizer.clear()
+        losses.append(loss.item())
+    return losses
+
+
+@EVERY
+def test_every_optimizer_goes_downhill(config: OptimizerConfig) -> None:
+    model = Quadratic()
+    losses = descend(model, Optimizer(model, replace(config, lr=0.05)), 300)
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@EVERY
+def test_state_goes_out_and_in_to_the_bit(config: OptimizerConfig) -> None:
+    model, twin = Quadratic(), Quadratic()
+    optimizer, other = Optimizer(model, config), Optimizer(twin, config)
+    descend(model, optimizer, 5)
+    twin.load_state_dict(model.state_dict())
+    kept = {name: value.clone() for name, value in optimizer.tensors().items()}
+    other.restore(kept)
+    again = other.tensors()
+    assert again.keys() == kept.keys()
+    for name, value in kept.items():
+        assert again[name].dtype == value.dtype
+        assert torch.equal(again[name], value), name
+    assert descend(model, optimizer, 5) == descend(twin, other, 5)
+    for one, two in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+@EVERY
+def test_a_factor_multiplies_the_peak_and_is_not_compounded(config: OptimizerConfig) -> None:
+    model = Quadratic()
+    optimizer = Optimizer(model, config)
+    model().backward()
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    for factor in (0.5, 0.5, 0.1):
+        optimizer.step(factor, scaler)
+        for part, peaks in zip(optimizer.parts, optimizer.peaks, strict=True):
+            assert [group["lr"] for group in part.param_groups] == [peak * factor for peak in peaks]
+
+
+@pytest.mark.parametrize("config", [AdamW(lr=0.1, weight_decay=0.5), Muon(lr=0.1, weight_decay=0.5)])
+@pytest.mark.parametrize("position", [Learned(37), RelativeBias()], ids=lambda position: position.kind)
+def test_biases_gains_and_tables_do_not_decay(
+    config: OptimizerConfig, position: Learned | RelativeBias
+) -> None:
+    model = _model(position)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    Optimizer(model, config).step(1.0, torch.amp.GradScaler("cpu", enabled=False))
+    for name, parameter in model.named_parameters():
+        table = parameter.ndim < 2 or any(part in name for part in ("source", "target", "head", "table"))
+        if table:
+            assert torch.equal(parameter, before[name]), f"{name} decayed"
+        else:
+            torch.testing.assert_close(parameter, before[name] * (1 - 0.1 * 0.5), msg=f"{name} did not decay")
+
+
+def _model(position: Learned | RelativeBias) -> EncoderDecoder:
+    defaults = dump(resolve(Asked("translation")).model)
+    model = parse(EncoderDecoderConfig, defaults, prefix="model")
+    stack = StackConfig(width=20, depth=1, attention=AttentionConfig(heads=5), position=position, cross=None)
+    return replace(
+        model,
+        source=replace(model.source, vocab=13),
+        target=replace(model.target, vocab=17),
+        tying="none",
+        encoder=replace(stack),
+        decoder=replace(
+            model.decoder, width=20, depth=1, attention=AttentionConfig(heads=5), position=position
+        ),
+    ).build()
