@@ -53,6 +53,9 @@ def claimed(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
 def finish(out: Path) -> None:
     """Training has ended and the bundle is saved: keep the record, remove what resuming needed."""
     with _storage_errors(out):
+        for name in _KEPT:  # what an earlier run left here was of other weights
+            if (out / name).is_dir() and not (out / STATE / name).exists():
+                shutil.rmtree(out / name)
         (out / STATE).rename(out / _FINISHED)
         _move_kept(out)
 
