@@ -214,6 +214,18 @@ def test_beams_of_prompts_of_different_lengths_share_one_memory(cached: bool, wh
 
 
 @torch.no_grad()
+def test_beams_of_packed_pairs_share_one_memory() -> None:
+    """All rows are packed alike, so that their places are given once."""
+    beams = 3
+    model, source, target = encoder_decoder(BASE), ids(2, S), ids(2 * beams, 5)
+    at, read = Ragged.packed([[2, 3]], 5), Ragged.packed([[4, 3], [5, 2]], S)
+    rows = torch.arange(2).repeat_interleave(beams)
+    memory = model.encode(source, read)
+    want = model.decode(target, memory[rows], read.select(rows), positions=at)
+    close(model.decode(target, memory, read, positions=at), want)
+
+
+@torch.no_grad()
 def test_finished_sentences_leave_with_their_memory() -> None:
     beams, model, source = 2, encoder_decoder(BASE), ids(3, S)
     at = Ragged.from_lengths(torch.tensor([7, 3, 5]), S)

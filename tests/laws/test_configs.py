@@ -16,7 +16,7 @@ from regard.model.block import PreNorm
 from regard.model.embed import Tokens
 from regard.model.init import Init, Scaled, Xavier
 from regard.model.mask import MaskRule
-from regard.model.position import NoPosition
+from regard.model.position import Learned, NoPosition, Position, RelativeBias
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
 from regard.schema import dump, parse
@@ -99,6 +99,12 @@ def test_the_stable_init_shrinks_what_ends_a_branch() -> None:
             assert linear.weight.std().item() == pytest.approx(0.05 / branches**0.5, rel=0.05)
         for linear in (blocks[1].attention.qkv, blocks[1].feedforward.up):
             assert linear.weight.std().item() == pytest.approx(0.05, rel=0.05)
+
+
+@pytest.mark.parametrize("position", [Learned(997), RelativeBias(buckets=998)], ids=name)
+def test_tables_of_positions_are_initialised_too(position: Position) -> None:
+    stack = TransformerConfig(Tokens(V), replace(BASE, position=position), init=Scaled(0.05)).build().stack
+    assert stack.position.table.weight.std().item() == pytest.approx(0.05, rel=0.05)
 
 
 def test_a_gain_multiplies_the_papers_init() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.model.attention import AttentionConfig
 from regard.model.block import PostNorm, PreNorm, SandwichNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import ACTIVATIONS, MLP, Activation, GatedMLP
 from regard.model.norm import LayerNorm, RMSNorm
+from regard.model.position import NoPosition, sinusoids
+from regard.model.stack import StackConfig
 
 D, HIDDEN = 7, 11
 x = torch.randn(3, 5, D)
@@ -95,3 +100,14 @@ def test_pretrained_vectors_are_what_the_model_then_sees(scale: bool) -> None:
     assert torch.equal(table.weight[kept], before[kept])
     want = F.embedding(torch.tensor([2]), before) * (D**0.5 if scale else 1.0)
     torch.testing.assert_close(table(torch.tensor([2])), want)
+
+
+def test_an_entry_norm_stands_after_the_positions_and_before_the_first_block() -> None:
+    config = StackConfig(D, 1, AttentionConfig(heads=1), MLP(HIDDEN), dropout=0.0, entry_norm=True)
+    stack = config.build()
+    nn.init.normal_(stack.entry_norm.weight)
+    plain = replace(config, position=NoPosition(), entry_norm=False).build()
+    plain.load_state_dict({key: value for key, value in stack.state_dict().items() if "entry" not in key})
+    added = x + sinusoids(torch.arange(5), D)
+    torch.testing.assert_close(stack(x), plain(stack.entry_norm(added)))
+    assert not torch.allclose(stack(x), plain(added))

@@ -51,6 +51,13 @@ def test_alibi_slopes_are_the_published_ones() -> None:
     )
 
 
+def test_alibi_lowers_scores_by_slope_times_distance() -> None:
+    bias = ALiBi().build(20, 5, 4).bias(Contiguous(3, 2), Contiguous(0, 11), torch.device("cpu"))
+    assert bias is not None
+    want = [[[-slope * abs(q - k) for k in range(11)] for q in (3, 4)] for slope in alibi_slopes(5).tolist()]
+    torch.testing.assert_close(bias, torch.tensor([want]))
+
+
 def test_relative_buckets_are_t5s() -> None:
     """Values of mesh-tensorflow's `_relative_position_bucket` with its defaults, 32 buckets to 128."""
     distance = torch.tensor([-200, -128, -127, -64, -20, -8, -7, -1, 0, 1, 7, 8, 20, 64, 127, 128, 200])
@@ -85,6 +92,14 @@ def test_a_table_grown_during_inference_serves_training(position: Position) -> N
         stack(x)
     stack(x).sum().backward()
     assert stack.blocks[0].attention.qkv.weight.grad is not None
+
+
+@pytest.mark.parametrize("start", [0, 97], ids=["a table as it was made", "a grown table"])
+def test_a_table_goes_where_it_is_used(start: int) -> None:
+    """To a device that torch always has; an accelerator is no different."""
+    rotation = Rotary().build(4, 2, 2).rotation(Contiguous(start, 5), torch.device("meta"))
+    assert rotation is not None
+    assert rotation.cos.is_meta
 
 
 def test_rotary_refuses_an_odd_number_of_turned_numbers() -> None:
