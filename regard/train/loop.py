@@ -62,6 +62,8 @@ class Progress:
     best_step: int = 0
     worse: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
+    unlogged: list[float] = field(default_factory=list)
+    """Losses of the last steps that no event has told of yet."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Trainer:
     def _steps(self, pace: Pace | None, record: Record | None, stop: StopRequest) -> str:
         config, at = self.config, self.at
         saved = time.monotonic()
-        losses: list[Tensor] = []
+        losses = [torch.tensor(loss, device=self.place.device) for loss in at.unlogged]
         tokens_since = 0
         micro = self._micro_batches(at.step * config.accumulate)
         begun = time.monotonic() - at.seconds
@@ -158,7 +160,7 @@ class Trainer:
                 if self.place.same(pace.settled):
                     at.plan = self._make_plan(pace, begun)
                     pace = None
-                    self._save()
+                    self._save(losses)
             reason = None
             if at.plan is not None and at.plan.evaluates_after(at.step):
                 self._check(losses, at.step)
@@ -179,11 +181,11 @@ class Trainer:
             due = time.monotonic() - saved > config.save_seconds
             if self.place.same(stop.asked):
                 self._check(losses, at.step)
-                self._save()
+                self._save(losses)
                 raise KeyboardInterrupt
             if self.place.same(due) or (config.save_steps and at.step % config.save_steps == 0):
                 self._check(losses, at.step)
-                self._save()
+                self._save(losses)
                 saved = time.monotonic()
         return "planned"
 
@@ -314,9 +316,10 @@ class Trainer:
             with atomic_files(self.folder / "snapshots", [name]) as writing:
                 write_weights(writing / name, self.average.weights or self.average.live)
 
-    def _save(self) -> None:
+    def _save(self, losses: list[Tensor]) -> None:
         if not self.place.leads:
             return
+        self.at.unlogged = [loss.item() for loss in losses]
         groups: dict[str, Mapping[str, Tensor]] = {
             "model": self.average.live,
             "average": self.average.weights,
