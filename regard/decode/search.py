@@ -19,9 +19,11 @@ Nothing here knows models or caches: see `stepper.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from regard.decode.stepper import Stepper
@@ -61,25 +63,31 @@ def length_penalty(length: int, alpha: float) -> float:
 def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[list[int]]:
     """Greedy search, token by token: yields one token an input at each step, the end token once an
     input is done and after."""
-    longest = torch.tensor(limits.limit)
-    rows = (longest > 0).nonzero()[:, 0]  # the inputs still in the batch …
-    going = torch.ones(len(rows), dtype=torch.bool)  # … and which of them have not ended
-    if len(rows) < len(longest):
-        stepper.keep(rows.to(device), rows.to(device))
+    rows = [index for index, limit in enumerate(limits.limit) if limit > 0]  # inputs still in the batch …
+    going = [True] * len(rows)  # … and which of them have not ended
+    if len(rows) < len(limits.limit):
+        _keep(stepper, rows, device)
     tokens = torch.full((len(rows),), limits.bos, device=device)
     step = 0
-    while going.any():
+    while any(going):
         step += 1
         tokens = stepper.step(tokens).argmax(-1)
-        seen = tokens.cpu()
-        written = torch.full((len(longest),), limits.eos)
-        written[rows[going]] = seen[going]
-        yield written.tolist()
-        going &= (seen != limits.eos) & (longest[rows] > step)
-        if 0 < going.sum() <= _SHRINK_BELOW * len(rows):
-            kept = going.nonzero()[:, 0]
-            rows, going, tokens = rows[kept], going[kept], tokens[kept.to(device)]
-            stepper.keep(kept.to(device), kept.to(device))
+        written = [limits.eos] * len(limits.limit)
+        for place, token in enumerate(tokens.tolist()):
+            if going[place]:
+                written[rows[place]] = token
+                going[place] = token != limits.eos and step < limits.limit[rows[place]]
+        yield written
+        if 0 < sum(going) <= _SHRINK_BELOW * len(rows):
+            kept = [place for place, goes_on in enumerate(going) if goes_on]
+            rows, going = [rows[place] for place in kept], [True] * len(kept)
+            tokens = tokens[_keep(stepper, kept, device)]
+
+
+def _keep(stepper: Stepper, inputs: list[int], device: torch.device) -> Tensor:
+    kept = torch.tensor(inputs, dtype=torch.long, device=device)
+    stepper.keep(kept, kept)
+    return kept
 
 
 def greedy(stepper: Stepper, limits: Limits, device: torch.device) -> list[list[int]]:
@@ -94,17 +102,6 @@ def greedy(stepper: Stepper, limits: Limits, device: torch.device) -> list[list[
     return written
 
 
-@dataclass
-class _Input:
-    """The finished hypotheses of one input."""
-
-    done: list[Hypothesis] = field(default_factory=list)
-
-    def nth_best(self, n: int) -> float:
-        scores = sorted((h.score for h in self.done), reverse=True)
-        return scores[n - 1] if len(scores) >= n else float("-inf")
-
-
 def beam_search(
     stepper: Stepper, limits: Limits, device: torch.device, *, width: int, alpha: float = 0.6, n: int = 1
 ) -> list[list[Hypothesis]]:
@@ -114,99 +111,127 @@ def beam_search(
     input, after a first step of one row each.
     """
     assert 1 <= n <= width
-    search = _Beams(limits, device, width, alpha, n)
-    stepper_rows = torch.full((len(limits.limit),), limits.bos, device=device)
-    while search.open:
-        logits = stepper.step(stepper_rows)
-        stepper_rows, parents, kept = search.advance(logits)
-        if not search.open:
+    assert all(limit > 0 for limit in limits.limit)
+    beams = [_Beam(limit, limits.eos, width, alpha, n) for limit in limits.limit]
+    batch = list(range(len(beams)))  # the inputs still in the batch
+    tokens = torch.full((len(batch), 1), limits.bos, device=device)
+    totals = torch.zeros((len(batch), 1), device=device)  # (inputs, places) log-probabilities
+    while batch:
+        places = totals.shape[1]
+        totals, parents, tokens = best_continuations(stepper.step(tokens.view(-1)), totals, width)
+        closed = []
+        heard = zip(batch, totals.tolist(), parents.tolist(), tokens.tolist(), strict=True)
+        for row, (index, *grown) in enumerate(heard):
+            closed += [(row, place) for place in beams[index].grow(*grown)]
+        open_rows = [row for row, index in enumerate(batch) if beams[index].open]
+        if not open_rows:
             break
-        if kept is None:
-            stepper.reorder(parents)
+        if closed:
+            rows, taken = torch.tensor(closed, device=device).unbind(1)
+            totals[rows, taken] = float("-inf")
+        rows = torch.arange(len(batch), device=device)[:, None] * places + parents
+        if len(open_rows) > _SHRINK_BELOW * len(batch):
+            stepper.reorder(rows.view(-1))
         else:
-            stepper.keep(kept, parents)
-    return search.best()
+            kept = torch.tensor(open_rows, device=device)
+            stepper.keep(kept, rows[kept].view(-1))
+            batch = [batch[row] for row in open_rows]
+            totals, tokens = totals[kept], tokens[kept]
+    return [beam.best() for beam in beams]
 
 
-class _Beams:
-    """The places of every open input: log-probabilities, tokens so far, and which are taken."""
+_Node = tuple[int, Any] | None
+"""A token and the node before it: what was written shares its beginnings."""
 
-    def __init__(self, limits: Limits, device: torch.device, width: int, alpha: float, n: int) -> None:
-        count = len(limits.limit)
-        assert all(limit > 0 for limit in limits.limit)
-        self.limits, self.device, self.width, self.alpha, self.n = limits, device, width, alpha, n
-        self.inputs = [_Input() for _ in range(count)]
-        self.open = list(range(count))
-        self.total = torch.zeros((count, 1), device=device)  # (inputs, places) log-probabilities
-        self.written = torch.empty((count, 1, 0), dtype=torch.long, device=device)
 
-    def advance(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """One step: (rows, V) logits → next tokens, their parents' rows, and the inputs kept (None
-        if all are)."""
-        count, places = self.total.shape
-        log_probability = torch.log_softmax(logits.float(), dim=-1).view(count, places, -1)
-        vocab = log_probability.shape[-1]
-        reach = (self.total[:, :, None] + log_probability).view(count, -1)
-        top = min(self.width, reach.shape[1])
-        self.total, flat = reach.topk(top, dim=1)
-        parents, tokens = flat // vocab, flat % vocab  # (inputs, width)
-        if top < self.width:  # a vocabulary smaller than the beam
-            self.total, parents, tokens = self._fill(self.total, parents, tokens)
-        history = self.written.gather(1, parents[:, :, None].expand(-1, -1, self.written.shape[2]))
-        self.written = torch.cat([history, tokens[:, :, None]], dim=2)
-        self._finish(tokens)
-        rows = (torch.arange(count, device=self.device)[:, None] * places + parents).view(-1)
-        return self._compact(tokens, rows)
+class _Beam:
+    """One input: what stands at each of its places, and what has finished."""
 
-    def _fill(self, *places: Tensor) -> tuple[Tensor, ...]:
-        missing = self.width - places[0].shape[1]
-        filled = [torch.cat([p, p[:, :1].expand(-1, missing)], dim=1) for p in places]
-        filled[0][:, -missing:] = float("-inf")
-        return tuple(filled)
+    def __init__(self, limit: int, eos: int, width: int, alpha: float, n: int) -> None:
+        self.limit, self.eos, self.width, self.alpha, self.n = limit, eos, width, alpha, n
+        self.places: list[_Node] = [None]
+        self.length = 0
+        self.done: list[Hypothesis] = []
+        self.open = True
 
-    def _finish(self, tokens: Tensor) -> None:
-        """Take what has ended out of the race; its place stays taken."""
-        length = self.written.shape[2]
-        totals = self.total.tolist()
-        ends = (tokens == self.limits.eos).tolist()
-        still = []
-        taken = torch.zeros_like(self.total, dtype=torch.bool)
-        for row, index in enumerate(self.open):
-            room = self.width - len(self.inputs[index].done)
-            at_limit = length >= self.limits.limit[index]
-            for place in range(self.width):
-                beyond = place >= room or totals[row][place] == float("-inf")
-                if not beyond and (ends[row][place] or at_limit):
-                    self._add(index, row, place, totals[row][place], ended=ends[row][place])
-                if beyond or ends[row][place]:
-                    taken[row, place] = True
-                    totals[row][place] = float("-inf")
-            if not at_limit and not self._decided(index, max(totals[row])):
-                still.append(row)
-        self.total = self.total.masked_fill(taken, float("-inf"))
-        self._still = still
+    def grow(self, totals: list[float], parents: list[int], tokens: list[int]) -> list[int]:
+        """One token more at each place, the best place first; returns the places that go no further."""
+        if not self.open:
+            return []
+        self.length += 1
+        self.places = [(token, self.places[parent]) for token, parent in zip(tokens, parents, strict=True)]
+        room, at_limit = self.width - len(self.done), self.length >= self.limit
+        closed, best_open = [], float("-inf")
+        for place, total in enumerate(totals):
+            ended = tokens[place] == self.eos
+            beyond = place >= room or total == float("-inf")
+            if not beyond and (ended or at_limit):
+                self._finish(place, total, ended)
+            if beyond or ended:
+                closed.append(place)
+            else:
+                best_open = max(best_open, total)
+        self.open = not at_limit and not self._decided(best_open)
+        return closed
 
-    def _add(self, index: int, row: int, place: int, total: float, *, ended: bool) -> None:
-        tokens = self.written[row, place].tolist()
+    def _finish(self, place: int, total: float, ended: bool) -> None:
+        tokens = []
+        node = self.places[place]
+        while node is not None:
+            token, node = node
+            tokens.append(token)
         score = total / length_penalty(len(tokens), self.alpha)
-        text = tokens[:-1] if ended else tokens
-        self.inputs[index].done.append(Hypothesis(text, total, score, ended))
+        self.done.append(Hypothesis(tokens[: 0 if ended else None : -1], total, score, ended))
 
-    def _decided(self, index: int, best_open: float) -> bool:
+    def _decided(self, best_open: float) -> bool:
         """Whether nothing open can still enter the n best."""
         if best_open == float("-inf"):
             return True
-        longest = max(self.limits.limit[index], self.written.shape[2] + 1)
-        at = longest if self.alpha >= 0 else self.written.shape[2] + 1
-        return self.inputs[index].nth_best(self.n) >= best_open / length_penalty(at, self.alpha)
+        if len(self.done) < self.n:
+            return False
+        at = self.limit if self.alpha >= 0 else self.length + 1
+        return self.best()[-1].score >= best_open / length_penalty(at, self.alpha)
 
-    def _compact(self, tokens: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        if len(self._still) == len(self.open):
-            return tokens.view(-1), rows, None
-        self.open = [self.open[row] for row in self._still]
-        kept = torch.tensor(self._still, dtype=torch.long, device=self.device)
-        self.total, self.written = self.total[kept], self.written[kept]
-        return tokens[kept].view(-1), rows.view(-1, self.width)[kept].view(-1), kept
+    def best(self) -> list[Hypothesis]:
+        return sorted(self.done, key=lambda h: -h.score)[: self.n]
 
-    def best(self) -> list[list[Hypothesis]]:
-        return [sorted(one.done, key=lambda h: -h.score)[: self.n] for one in self.inputs]
+
+def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `width` likeliest ways to go on from the places of each input.
+
+    `logits`: (inputs · places, V); `totals`: (inputs, places). Returns (inputs, width) each, best first:
+    log-probabilities, the places they come from, and their tokens. Where there are fewer ways, the rest
+    has a log-probability of -inf.
+    """
+    logits = logits.float()
+    inputs, vocab = len(totals), logits.shape[-1]
+    each = min(width, vocab)  # no more than these of one place can be among the best of all
+    value, token = top(logits, each)
+    value = value - logits.logsumexp(-1, keepdim=True)
+    reach = (totals.view(-1, 1) + value).view(inputs, -1)
+    best, where = reach.topk(min(width, reach.shape[1]), dim=1)
+    parents, tokens = where // each, token.view(inputs, -1).gather(1, where)
+    if (missing := width - best.shape[1]) > 0:  # a vocabulary smaller than the beam
+        best = F.pad(best, (0, missing), value=float("-inf"))
+        parents, tokens = F.pad(parents, (0, missing)), F.pad(tokens, (0, missing))
+    return best, parents, tokens
+
+
+_GROUPS = 128
+
+
+def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`x.topk(k)` of (rows, V), faster where V is large: the k largest numbers are in those k of 128
+    groups whose own largest numbers are the k largest."""
+    rows, length = x.shape
+    size = length // _GROUPS
+    if k > _GROUPS // 4 or size < 8:
+        return x.topk(k)
+    whole = x[:, : size * _GROUPS].view(rows, size, _GROUPS)  # group g: every 128th number from g on
+    groups = whole.amax(1).topk(k, sorted=False).indices[:, None].expand(-1, size, -1)
+    value = torch.cat([whole.gather(2, groups).flatten(1), x[:, size * _GROUPS :]], 1)
+    offset = torch.arange(size, device=x.device)[None, :, None] * _GROUPS
+    rest = torch.arange(size * _GROUPS, length, device=x.device).expand(rows, -1)
+    index = torch.cat([(groups + offset).flatten(1), rest], 1)
+    best, where = value.topk(k)
+    return best, index.gather(1, where)

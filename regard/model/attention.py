@@ -268,7 +268,7 @@ class Attention(nn.Module):
             z = self._observed(z, q, k, v, mask, bias)
         z = tap(self, "heads", z)  # (B, H, T, C)
         B, T = shape or (z.shape[0], z.shape[2])
-        return tap(self, "out", self.out(z.transpose(1, 2).reshape(B, T, -1)))
+        return tap(self, "out", self.out(z.transpose(1, 2).reshape(B, T, self.heads * self.head_width)))
 
     def _observed(
         self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Lowered, bias: Tensor | None

@@ -20,8 +20,9 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
 from regard.data.vectors import read_vectors
+from regard.decode.lean import stepper_for
 from regard.decode.search import Limits, beam_search, greedy, stream
-from regard.decode.stepper import EncoderDecoderStepper
+from regard.decode.stepper import Stepper
 from regard.errors import BundleError, ConfigError, InputError, require
 from regard.model.embed import TokenEmbedding, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
@@ -233,7 +234,7 @@ class Translation(Task):
 
     def _begin(
         self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding
-    ) -> tuple[EncoderDecoderStepper, Limits]:
+    ) -> tuple[Stepper, Limits]:
         """Encode some inputs, none of them empty, ready to decode."""
         device = model.head.weight.device
         lengths = torch.tensor([len(tokens) + 1 for tokens in ids])
@@ -244,7 +245,7 @@ class Translation(Task):
         at = places(lengths.to(device), source.shape[1], padded)
         limit = [decoding.max_length or 2 * len(tokens) + 20 for tokens in ids]
         limits = Limits(self.target.bos, self.target.eos, limit)
-        stepper = EncoderDecoderStepper(model, source.to(device), at, capacity=min(max(limit), 64))
+        stepper = stepper_for(model, source.to(device), at, capacity=min(max(limit), 64))
         return stepper, limits
 
     def _prediction(self, best: list[tuple[str, float]]) -> Prediction:

@@ -1,0 +1,99 @@
+"""Linears of 8-bit whole numbers, applied to a loaded model; bundles stay float.
+
+Weights: symmetric, one scale an output row, rounded to -127 … 127. Activations: the same, one scale a
+row, taken from that very row when it comes (LLM.int8's vector-wise quantisation without its outliers,
+arXiv 2208.07339, section 2). Products are summed in 32-bit whole numbers, so that they are exact: what
+is made of a row does not depend, to the bit, on which rows stand beside it.
+
+Quantising a row and scaling back what comes out cost a handful of small operations. For a small
+matrix that is more than is won: a projection stays float when it has fewer than `SMALLEST` weights.
+In the `tiny` model that leaves the vocabulary head alone, in `base` everything is int8.
+
+This file does not know what is decoded.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.model.head import VocabularyHead
+from regard.model.tap import tap
+
+SMALLEST = 2**18
+"""Weights from which int8 is faster on a CPU: with torch 2.13 and AVX-512 VNNI, on one core, a product of
+256 x 768 gained nothing with 1 row and a tenth with 64; one of 512 x 512 gained little and a third; one
+of 512 x 1536, four times and twice."""
+
+_LEVELS = 127
+
+
+def quantize(model: nn.Module, smallest: int = SMALLEST) -> nn.Module:
+    """`model` with its large linears and vocabulary heads replaced, in place, by int8 ones.
+
+    For use only: what is replaced cannot be trained any further, and does not follow its table if it was
+    tied. Returns the same model, in the same mode, with its taps.
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            made = _int8(child, smallest)
+            if made is not None:
+                setattr(parent, name, made.train(child.training))
+    return model
+
+
+def _int8(module: nn.Module, smallest: int) -> nn.Module | None:
+    if not isinstance(module, nn.Linear | VocabularyHead) or module.weight.numel() < smallest:
+        return None
+    return Int8Linear(module) if isinstance(module, nn.Linear) else Int8VocabularyHead(module)
+
+
+class Int8Linear(nn.Module):
+    """(…, D) → (…, N): what a float linear gives, within the rounding of 8 bits."""
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
+    @torch.no_grad()
+    def __init__(self, linear: nn.Linear | VocabularyHead) -> None:
+        super().__init__()
+        weight, scale = to_int8(linear.weight.detach())
+        bias = None if linear.bias is None else linear.bias.detach().clone()
+        self.register_buffer("weight", weight)  # (N, D) int8
+        self.register_buffer("scale", scale[:, 0].clone())  # (N,)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, scale = to_int8(x.reshape(-1, x.shape[-1]))
+        # No fused multiply-add anywhere: its rounding would differ between a loop and its remainder.
+        y = (int8_product(rows, self.weight) * self.scale).mul_(scale)
+        if self.bias is not None:
+            y += self.bias
+        return y.to(x.dtype).view(*x.shape[:-1], -1)
+
+
+class Int8VocabularyHead(Int8Linear):
+    """A `VocabularyHead` with 8-bit weights of its own: (B, T, D) → (B, T, V) logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return tap(self, "logits", super().forward(x))
+
+
+def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(rows, D) numbers → (rows, D) int8 and (rows, 1) float32 scales: x ≈ int8 · scale."""
+    largest = (
+        x.abs().amax(-1, keepdim=True).to(torch.float32).clamp_min(torch.finfo(torch.float32).tiny * _LEVELS)
+    )
+    return (x * (_LEVELS / largest)).round_().to(torch.int8), largest / _LEVELS
+
+
+def int8_product(x: Tensor, weight: Tensor) -> Tensor:
+    """(rows, D) int8 · (N, D) int8 → (rows, N) int32, exact."""
+    if x.device.type == "cpu":
+        return torch._int_mm(x, weight.t())
+    if x.device.type == "cuda" and weight.shape[0] % 8 == 0 and weight.shape[1] % 8 == 0:
+        missing = max(17, -(-len(x) // 8) * 8) - len(x)  # its kernel wants more than 16 rows
+        return torch._int_mm(nn.functional.pad(x, (0, 0, 0, missing)), weight.t())[: len(x)]
+    # Elsewhere in float32, which holds every whole number up to 2^24 and is near beyond.
+    return (x.to(torch.float32) @ weight.t().to(torch.float32)).round_().to(torch.int32)

@@ -1,0 +1,301 @@
+"""Decoding = a plain reference, for every variant; answers depend on nothing but their own input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import reference
+import torch
+from torch import Tensor
+
+from regard.decode.lean import LeanStepper, stepper_for, suits
+from regard.decode.search import Hypothesis, Limits, beam_search, best_continuations, greedy, stream, top
+from regard.decode.stepper import EncoderDecoderStepper, Stepper
+from regard.model.attention import Additive, AttentionConfig
+from regard.model.block import PreNorm, SandwichNorm
+from regard.model.embed import Tokens
+from regard.model.feedforward import MLP, GatedMLP
+from regard.model.mask import Causal, Full, Positions, Ragged, Window
+from regard.model.norm import RMSNorm
+from regard.model.position import ALiBi, Learned, NoPosition, RelativeBias, Rotary, Sinusoidal
+from regard.model.quantize import quantize
+from regard.model.stack import StackConfig
+from regard.model.tap import open_taps
+from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig
+
+BOS, EOS, V = 1, 2, 11
+CPU = torch.device("cpu")
+Make = Callable[[EncoderDecoder, Tensor, Positions | None, int], Stepper]
+
+PLAIN = StackConfig(20, 2, AttentionConfig(5), MLP(23), Causal(), position=Sinusoidal(), dropout=0.1)
+VARIANTS = {
+    "sinusoidal": PLAIN,
+    "learned": replace(PLAIN, position=Learned(19)),
+    "none": replace(PLAIN, position=NoPosition()),
+    "rotary": replace(PLAIN, position=Rotary()),
+    "half rotary": replace(PLAIN, position=Rotary(100.0, 0.5, True), placement=PreNorm()),
+    "alibi": replace(PLAIN, position=ALiBi()),
+    "relative": replace(PLAIN, position=RelativeBias(bidirectional=False)),
+    "pre": replace(PLAIN, placement=PreNorm()),
+    "sandwich": replace(PLAIN, placement=SandwichNorm(), norm=RMSNorm()),
+    "entry": replace(PLAIN, entry_norm=True, feedforward=GatedMLP(17)),
+    "grouped": replace(PLAIN, attention=AttentionConfig(6, kv_heads=2, head_width=4)),
+    "wide heads": replace(PLAIN, attention=AttentionConfig(3, head_width=8, bias=False)),
+    "additive": replace(PLAIN, attention=AttentionConfig(5, score=Additive())),
+    "window": replace(PLAIN, mask=Window(2)),
+}
+LEAN = {key for key in VARIANTS if key not in ("alibi", "relative", "grouped", "additive", "window")}
+variants = pytest.mark.parametrize("variant", VARIANTS)
+
+SOURCES = [[3, 4, 5, 6, 7, EOS], [8, EOS], [9, 10, 3, 3, EOS], [5, 5, 5, EOS], [4, EOS]]
+LIMITS = [9, 7, 3, 8, 1]
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+
+
+def built(variant: str = "sinusoidal", vocab: int = V, sharp: float = 2.0) -> EncoderDecoder:
+    """A model whose answers are neither all long nor all short, nor sure of themselves."""
+    stack = VARIANTS[variant]
+    cross = replace(stack.attention, kv_heads=None) if variant != "grouped" else stack.attention
+    decoder = replace(stack, cross=cross)
+    table = Tokens(vocab)
+    model = EncoderDecoderConfig(table, table, replace(stack, mask=Full()), decoder, tying="none").build()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+        model.head.weight.mul_(sharp)
+        model.head.weight[EOS].mul_(2.0)
+    return model.eval()
+
+
+def batch(model: EncoderDecoder, sources: list[list[int]], make: Make, capacity: int = 3) -> Stepper:
+    lengths = torch.tensor([len(source) for source in sources])
+    longest = int(lengths.max())
+    source = torch.tensor([ids + [0] * (longest - len(ids)) for ids in sources])
+    padded = bool((lengths != longest).any())
+    return make(model, source, Ragged.from_lengths(lengths, longest) if padded else None, capacity)
+
+
+@torch.inference_mode()
+def greedily(
+    model: EncoderDecoder, sources: list[list[int]], limits: list[int], make: Make
+) -> list[list[int]]:
+    return greedy(batch(model, sources, make), Limits(BOS, EOS, limits), CPU)
+
+
+@torch.inference_mode()
+def beamed(
+    model: EncoderDecoder,
+    sources: list[list[int]] = SOURCES,
+    limits: list[int] = LIMITS,
+    make: Make = stepper_for,
+    *,
+    width: int,
+    alpha: float = 0.6,
+    n: int = 1,
+) -> list[list[Hypothesis]]:
+    stepper = batch(model, sources, make)
+    return beam_search(stepper, Limits(BOS, EOS, limits), CPU, width=width, alpha=alpha, n=n)
+
+
+def same(got: list[Hypothesis], want: list[reference.Found]) -> None:
+    assert [h.tokens for h in got] == [f.tokens for f in want]
+    assert [h.ended for h in got] == [f.ended for f in want]
+    assert [h.log_probability for h in got] == pytest.approx([f.log_probability for f in want], abs=1e-4)
+    assert [h.score for h in got] == pytest.approx([f.score for f in want], abs=1e-4)
+
+
+both = pytest.mark.parametrize("make", [stepper_for, EncoderDecoderStepper])
+
+
+@both
+@variants
+def test_greedy_is_the_reference(variant: str, make: Make) -> None:
+    model = built(variant)
+    want = [reference.greedy(model, s, BOS, EOS, limit) for s, limit in zip(SOURCES, LIMITS, strict=True)]
+    assert greedily(model, SOURCES, LIMITS, make) == want
+
+
+@both
+@variants
+def test_beam_search_is_the_reference(variant: str, make: Make) -> None:
+    model = built(variant)
+    for width, alpha, n in ((2, 0.6, 1), (4, 1.0, 4)):
+        got = beamed(model, make=make, width=width, alpha=alpha, n=n)
+        for source, limit, best in zip(SOURCES, LIMITS, got, strict=True):
+            same(best, reference.beam(model, source, BOS, EOS, limit, width=width, alpha=alpha, n=n))
+
+
+@pytest.mark.parametrize("alpha", [-0.5, 0.0, 0.6, 1.0])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
+def test_stopping_early_changes_none_of_the_n_best(width: int, alpha: float) -> None:
+    """The reference never stops early."""
+    model = built(sharp=4.0)
+    for n in range(1, width + 1):
+        got = beamed(model, width=width, alpha=alpha, n=n)
+        for source, limit, best in zip(SOURCES, LIMITS, got, strict=True):
+            same(best, reference.beam(model, source, BOS, EOS, limit, width=width, alpha=alpha, n=n))
+
+
+def test_both_ways_of_stopping_happen() -> None:
+    """Else the tests above would not have tried them: some end, some are cut, and some searches end
+    before their limit although places are open."""
+    model, steps = built(sharp=4.0), []
+
+    class Counted(LeanStepper):
+        def step(self, tokens: Tensor) -> Tensor:
+            steps.append(len(tokens))
+            return super().step(tokens)
+
+    found = [h for best in beamed(model, make=Counted, width=3, n=3) for h in best]
+    assert {h.ended for h in found} == {True, False}
+    assert len({len(h.tokens) for h in found}) > 3
+    steps.clear()
+    beamed(model, SOURCES[4:], [40], make=Counted, width=3)
+    assert len(steps) < 40
+    assert steps[-1] == 3, "places were open"
+
+
+@both
+@pytest.mark.parametrize("vocab", [3, 4])
+def test_a_vocabulary_may_be_smaller_than_the_beam(vocab: int, make: Make) -> None:
+    model = built(vocab=vocab)
+    sources, limits = [[0, 1, EOS], [1, EOS]], [4, 3]
+    for width in (3, 5):
+        got = beamed(model, sources, limits, make, width=width, n=width)
+        for source, limit, best in zip(sources, limits, got, strict=True):
+            same(best, reference.beam(model, source, BOS, EOS, limit, width=width, alpha=0.6, n=width))
+
+
+@both
+@variants
+def test_a_beam_of_one_is_greedy(variant: str, make: Make) -> None:
+    model = built(variant)
+    found = beamed(model, make=make, width=1)
+    assert [best[0].tokens for best in found] == greedily(model, SOURCES, LIMITS, make)
+
+
+@both
+def test_answers_do_not_depend_on_their_neighbours(make: Make) -> None:
+    model = built()
+    together = beamed(model, make=make, width=4, n=3)
+    for row, (source, limit) in enumerate(zip(SOURCES, LIMITS, strict=True)):
+        (alone,) = beamed(model, [source], [limit], make, width=4, n=3)
+        assert [h.tokens for h in alone] == [h.tokens for h in together[row]]
+        assert [h.score for h in alone] == pytest.approx([h.score for h in together[row]], abs=1e-4)
+
+
+@variants
+def test_streaming_yields_the_greedy_tokens(variant: str) -> None:
+    model = built(variant)
+    want = greedily(model, SOURCES, LIMITS, stepper_for)
+    with torch.inference_mode():
+        steps = list(stream(batch(model, SOURCES, stepper_for), Limits(BOS, EOS, LIMITS), CPU))
+    columns = [list(column) for column in zip(*steps, strict=True)]
+    padded = [answer + [EOS] * (len(steps) - len(answer)) for answer in want]
+    assert columns == padded
+
+
+def test_an_input_without_room_gets_no_token() -> None:
+    model = built()
+    limits = [0, 5, 0, 4, 0]
+    want = [
+        reference.greedy(model, s, BOS, EOS, limit) if limit else []
+        for s, limit in zip(SOURCES, limits, strict=True)
+    ]
+    assert greedily(model, SOURCES, limits, stepper_for) == want
+
+
+@both
+def test_an_empty_batch_has_no_answers(make: Make) -> None:
+    model = built()
+
+    def nothing(model: EncoderDecoder) -> Stepper:
+        return make(model, torch.zeros((0, 1), dtype=torch.long), None, 4)
+
+    with torch.inference_mode():
+        assert greedy(nothing(model), Limits(BOS, EOS, []), CPU) == []
+        assert beam_search(nothing(model), Limits(BOS, EOS, []), CPU, width=3) == []
+
+
+@variants
+@torch.inference_mode()
+def test_steppers_reorder_and_keep_as_if_all_was_computed_anew(variant: str) -> None:
+    """Random walks of both steppers against the model without a cache."""
+    model = built(variant)
+    steppers = [
+        batch(model, SOURCES, make, capacity)
+        for make in (stepper_for, EncoderDecoderStepper)
+        for capacity in (1, 30)
+    ]
+    rows = [(source, [BOS]) for source in SOURCES]  # sentence by sentence, each with its history
+    inputs, places = len(SOURCES), 1
+    for step in range(7):
+        want = [reference.log_probabilities(model, source, written) for source, written in rows]
+        tokens = torch.tensor([written[-1] for _, written in rows])
+        for stepper in steppers:
+            got = stepper.step(tokens).double().log_softmax(-1)
+            torch.testing.assert_close(got, torch.tensor(want, dtype=torch.double), atol=2e-4, rtol=0)
+        parents = torch.randint(0, places, (inputs, 3)) + places * torch.arange(inputs)[:, None]
+        if step in (2, 4):
+            kept = torch.randperm(inputs)[: inputs - 2].sort().values
+            parents, inputs = parents[kept], len(kept)
+            for stepper in steppers:
+                stepper.keep(kept, parents.view(-1))
+        else:
+            for stepper in steppers:
+                stepper.reorder(parents.view(-1))
+        places = 3
+        rows = [(rows[r][0], [*rows[r][1], int(torch.randint(3, V, ()))]) for r in parents.view(-1).tolist()]
+
+
+@variants
+def test_the_lean_stepper_takes_what_it_can_and_nothing_else(variant: str) -> None:
+    model = built(variant)
+    assert suits(model) == (variant in LEAN)
+    with torch.no_grad(), open_taps(model, {"*.residual": lambda *_: None}):
+        assert not suits(model)
+    assert not suits(model.train())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_lean_steps_keep_the_dtype(dtype: torch.dtype) -> None:
+    model = built().to(dtype)
+    with torch.inference_mode():
+        for make in (LeanStepper, EncoderDecoderStepper):
+            assert batch(model, SOURCES, make).step(torch.full((5,), BOS)).dtype == dtype
+    assert beamed(model, width=3)[0][0].score < 0
+
+
+@pytest.mark.parametrize("k", [1, 5, 32])
+@pytest.mark.parametrize("length", [7, 900, 1024, 1500, 8001])
+def test_top_is_topk(length: int, k: int) -> None:
+    x = torch.randn(3, length)
+    x[1, : length // 2] = float("-inf")
+    k = min(k, length)
+    value, index = top(x, k)
+    assert torch.equal(value, x.topk(k).values)
+    assert torch.equal(x.gather(1, index), value)
+    assert all(len(set(row)) == k for row in index.tolist())
+
+
+def test_continuations_are_the_likeliest_of_all() -> None:
+    logits, totals = torch.randn(2 * 3, 2000), -torch.rand(2, 3)
+    best, parents, tokens = best_continuations(logits, totals, 4)
+    reach = (totals.view(-1, 1) + logits.log_softmax(-1)).view(2, -1)
+    want = reach.topk(4)
+    torch.testing.assert_close(best, want.values)
+    assert torch.equal(parents * 2000 + tokens, want.indices)
+
+
+def test_an_int8_model_decodes_by_both_steppers_alike() -> None:
+    model = quantize(built(), smallest=0)
+    assert suits(model)
+    lean, plain = (beamed(model, make=make, width=3, n=3) for make in (LeanStepper, EncoderDecoderStepper))
+    assert [[h.tokens for h in best] for best in lean] == [[h.tokens for h in best] for best in plain]
