@@ -100,10 +100,10 @@ def train(
     device: Device = None,
 ) -> None:
     """Train a model on your own data, tokenizer included."""
-    import regard
+    from regard import train as run_training
 
     try:
-        trained = regard.train(
+        trained = run_training(
             task,
             data,
             out,

@@ -42,7 +42,7 @@ class Contiguous:
         return Ragged(position[None], position.new_zeros((1, 1)), self.stop)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
 class Ragged:
     """Places that differ from row to row.
 

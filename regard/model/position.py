@@ -212,7 +212,7 @@ class RotaryPart(_Tabled):
     """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
     def __init__(self, head_width: int, config: Rotary) -> None:
-        turned = int(head_width * config.fraction)
+        turned = round(head_width * config.fraction)
         if turned % 2:
             raise ValueError(f"rotary positions need an even head width, not {turned}")
         self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import regard
+from regard import train
 from regard.errors import InputError
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
@@ -29,7 +29,7 @@ def run_demo(
 ) -> None:
     """Train, score, pronounce, show. `words`: instead of asking for some; `budget`: as `--budget`."""
     print("regard demo: learning to pronounce English words that it has never seen\n")
-    trained = regard.train(
+    trained = train(
         "translation",
         DATA,
         out,

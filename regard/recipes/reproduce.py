@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import regard
+from regard import train
 from regard.errors import InputError, nearest
 from regard.recipes.report import evaluation_lines
 from regard.run import load
@@ -108,7 +108,7 @@ def run_recipe(
         raise InputError(f"there is no recipe '{name}'{nearest(name, RECIPES)} (known: {known})")
     recipe = RECIPES[name]
     folder = out / f"{name}-seed{seed}"
-    trained = regard.train(
+    trained = train(
         "translation",
         recipe.data,
         folder,
