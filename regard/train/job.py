@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -76,15 +77,16 @@ def run_job(
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """A job before its first step."""
+class _Prepared:
+    """What a run is trained on, made by one process and then opened by all."""
 
     config: RunConfig
     """With the sizes that the data decided."""
     dataset: DataSet
     task: Task
-    model: nn.Module
-    trainer: Trainer
+    store: TokenStore
+    left_out: int
+    """Examples over the task's length."""
 
 
 class _Job:
@@ -95,39 +97,42 @@ class _Job:
 
     def run(self, resume: bool, overwrite: bool) -> Trained:
         config = resolve(self.asked)
-        if self.place.leads:
-            with claimed(self.out, resume=resume, overwrite=overwrite):
-                begun = self._begin(config, resume)
-        self.place.wait()
-        if not self.place.leads:
-            begun = self._begin(config, resume)
-        if isinstance(begun, Trained):
-            return begun
-        outcome = begun.trainer.run(resume=resume and (self.state / FILE).exists())
-        if self.place.leads:
-            self._save(config, begun, outcome)
+        leads = self.place.leads
+        with claimed(self.out, resume=resume, overwrite=overwrite) if leads else nullcontext():
+            prepared = self._prepare(config, resume) if leads else None
+            self.place.wait()
+            prepared = prepared or self._prepare(config, resume)
+            if isinstance(prepared, Trained):
+                return prepared
+            trainer = self._trainer(config, prepared)
+        outcome = trainer.run(resume=resume and (self.state / FILE).exists())
+        if leads:
+            self._save(config, prepared, trainer.model, outcome)
         return Trained(self.out, outcome)
 
-    def _begin(self, config: RunConfig, resume: bool) -> _Begun | Trained:
-        """Everything up to the first step; or the end, if this very run has come to it before."""
+    def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
+        """Data, tokenizers and ids; or the end, if this very run has come to it before."""
         wanted = (config.task.source, config.task.target)
         dataset = open_data(self.data, wanted, on_error=self.on_error)  # type: ignore[arg-type]
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)
         fitted = RunConfig(config.task, task.fit(config.model), config.train)
-        store, left_out = self._store(task, dataset, resume)
+        return _Prepared(fitted, dataset, task, *self._store(task, dataset, resume))
+
+    def _trainer(self, config: RunConfig, prepared: _Prepared) -> Trainer:
+        """The model, introduced to the user, and what trains it."""
+        dataset, task = prepared.dataset, prepared.task
         valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
         torch.manual_seed(config.train.seed)
-        model = fitted.model.build().to(self.place.device)
+        model = prepared.config.model.build().to(self.place.device)
         for line in task.start(model):
             self.reporter.say(f"start   {line}")
-        self._introduce(dataset, task, store, left_out, model)
-        identity = _identity(fitted, dataset, task)
-        trainer = Trainer(
-            task, model, config.train, store, valid, self.place, self.state, self.reporter, identity
+        self._introduce(dataset, task, prepared.store, prepared.left_out, model)
+        identity = _identity(prepared.config, dataset, task)
+        return Trainer(
+            task, model, config.train, prepared.store, valid, self.place, self.state, self.reporter, identity
         )
-        return _Begun(fitted, dataset, task, model, trainer)
 
     def _trained_before(self, config: RunConfig, dataset: DataSet) -> Trained:
         """What a run left that ended before it was resumed. Raises: BundleError when it was another."""
@@ -204,18 +209,18 @@ class _Job:
             say(f"model   {line}")
         say(f"device  {self.place.device}, {torch.get_num_threads()} threads, {self.place.world} process(es)")
 
-    def _save(self, config: RunConfig, begun: _Begun, outcome: Outcome) -> None:
-        dataset = begun.dataset
+    def _save(self, config: RunConfig, prepared: _Prepared, model: nn.Module, outcome: Outcome) -> None:
+        dataset, task = prepared.dataset, prepared.task
         bundle = bundles.Bundle(
-            task=begun.task.name,
-            model=begun.config.model,
-            weights=begun.model.state_dict(),
-            tokenizers=begun.task.tokenizers(),
+            task=task.name,
+            model=prepared.config.model,
+            weights=model.state_dict(),
+            tokenizers=task.tokenizers(),
             training=dump(config),
             data={
                 "name": dataset.name,
                 "columns": list(dataset.columns),
-                "examples": len(begun.trainer.store),
+                "examples": len(prepared.store),
                 "licence": dataset.licence,
                 "source": dataset.source,
                 "fingerprint": dataset.fingerprint,

@@ -1,0 +1,83 @@
+"""Several processes take the steps that one process takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import asked, options
+
+import regard
+
+SETTINGS = (
+    "model.encoder.dropout=0.2",
+    "model.decoder.dropout=0.2",
+    "train.accumulate=2",
+    "train.save_steps=9",
+)
+
+
+def start(rank: int, port: int, *arguments: str) -> subprocess.Popen[str]:
+    """What torchrun does."""
+    places = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    home = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "regard", *arguments],
+        env={**os.environ, **places, **home},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def two_processes(*arguments: str) -> tuple[list[int], str]:
+    """Their exit statuses, and what they said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [start(rank, port, *arguments) for rank in range(2)]
+    try:
+        said = [process.communicate(timeout=90)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    return [process.returncode for process in processes], "\n".join(said)
+
+
+def losses(out: Path) -> list[float]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_two_processes_lose_as_one_does(pairs: Path, tmp_path: Path) -> None:
+    """Dropout included: the seed of a batch does not depend on who computes it."""
+    two, one = tmp_path / "two", tmp_path / "one"
+    command = ["train", "translation", str(pairs), "--out", str(two), "--steps", "30", *options(*SETTINGS)]
+    statuses, said = two_processes(*command)
+    assert statuses == [0, 0], said
+    wishes = asked(pairs, *SETTINGS)
+    trained = regard.train(
+        "translation", pairs, one, settings=wishes.settings, steps=30, quiet=True, threads=1
+    )
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    counted = json.loads((two / "metrics.json").read_text("utf-8"))
+    assert counted["tokens"] == trained.outcome.tokens
+    assert "2 process(es)" in said
+    assert said.count("saved in") == 1, "one process speaks"
+
+
+def test_processes_that_cannot_share_a_step_are_told_how(pairs: Path, tmp_path: Path) -> None:
+    command = ["train", "translation", str(pairs), "--out", str(tmp_path / "run"), "--steps", "3", *options()]
+    statuses, said = two_processes(*command, "--set", "train.accumulate=3")
+    assert 2 in statuses
+    assert (
+        "regard: train.accumulate is 3, but 2 processes share the batches of a step; give a multiple of 2"
+        in said
+    )
+    assert not (tmp_path / "run").exists()
