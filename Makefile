@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 NAME   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench reproduce clean
+.PHONY: help setup demo test lint bench reference reproduce clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ lint: setup ## ruff and mypy only
 
 bench: setup ## throughput of this machine, and how near the limit we are
 	@$(BIN)/regard bench
+
+reference: setup ## write docs/configuration.md, the page of all keys
+	@$(BIN)/python -m regard.recipes.reference
 
 reproduce: $(VENV)/.run-time ## published figures beside ours: make reproduce NAME=multi30k-en-de
 	@$(BIN)/regard reproduce $(NAME)

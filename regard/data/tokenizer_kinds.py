@@ -47,8 +47,11 @@ class ByteBPE:
 
     kind: Literal["byte-bpe"] = "byte-bpe"
     vocab: int = 8000
+    """Pieces, special ones included."""
     lowercase: bool = False
+    """Whether capital letters become small ones."""
     nfc: bool = False
+    """Whether characters that can be written in several ways are written in one (Unicode's NFC)."""
 
     def __post_init__(self) -> None:
         _check_size(self.kind, self.vocab, least=len(_SPECIAL) + 256)

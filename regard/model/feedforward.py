@@ -31,8 +31,11 @@ class MLP:
 
     hidden: int | None = None
     activation: Activation = "relu"
+    """What makes it more than a matrix product."""
     bias: bool = True
+    """Whether the products are shifted."""
     dropout: float = 0.0
+    """The rate on the hidden values."""
     kind: Literal["mlp"] = "mlp"
 
     def build(self, width: int) -> nn.Module:

@@ -17,6 +17,7 @@ class LayerNorm:
     """Mean 0 and variance 1 over the width, then a learned gain and, if `bias`, a shift."""
 
     eps: float = 1e-5
+    """Added to the variance, so that nothing is divided by zero."""
     bias: bool = True
     kind: Literal["layer"] = "layer"
 

@@ -93,6 +93,7 @@ class Rotary:
     """
 
     base: float = 10000.0
+    """The longest wavelength, in positions, over two pi."""
     fraction: float = 1.0
     interleaved: bool = False
     kind: Literal["rotary"] = "rotary"

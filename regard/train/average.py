@@ -30,6 +30,7 @@ class EMA:
     """After each step the average moves by (1 - decay) towards the weights, faster at first."""
 
     decay: float = 0.999
+    """How much of the average a step keeps, once there have been many."""
     kind: Literal["ema"] = "ema"
 
     def __post_init__(self) -> None:

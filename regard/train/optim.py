@@ -26,8 +26,11 @@ class AdamW:
     lr: float = 1e-3
     """Peak learning rate."""
     beta1: float = 0.9
+    """How much of the gradients' mean a step keeps."""
     beta2: float = 0.98
+    """How much of their mean square it keeps."""
     eps: float = 1e-9
+    """Added to the root of that mean square, so that nothing is divided by zero."""
     weight_decay: float = 0.0
     """Decay a step, times the rate."""
     kind: Literal["adamw"] = "adamw"
@@ -55,6 +58,7 @@ class Muon:
     lr: float = 0.02
     """Peak learning rate of the matrices; an update's root mean square is about 0.2 of it."""
     momentum: float = 0.95
+    """How much of the gradients' mean a step keeps."""
     weight_decay: float = 0.0
     adam: AdamW = AdamW()
     """For everything that is not a matrix inside a block."""

@@ -1,0 +1,224 @@
+"""Every command as a user runs it: its help, its answers, and that Python gives the same ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import options
+
+import regard
+from regard.cli import app
+from regard.data.builtin import BUILTIN
+from regard.recipes.reference import PAGE, configuration_page
+from regard.recipes.reproduce import RECIPES
+from regard.tasks import Decoding
+from regard.train.resolve import Asked, resolve
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMANDS = [str(command.callback.__name__) for command in app.registered_commands if command.callback]
+WORDS = ["abc", "", "fedcba", "b", "faced", "  ", "bad", "zzz"]
+
+Cli = Callable[..., Any]
+
+
+# ----------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_with_an_example(cli: Cli, command: str) -> None:
+    answer = cli(command, "--help")
+    assert answer.status == 0
+    assert answer.err == ""
+    text = " ".join(answer.out.split())
+    assert f"Usage: regard {command}" in text
+    assert re.search(rf"Examples?: regard {command}", text), "no example"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_the_program_lists_its_commands(cli: Cli, arguments: list[str]) -> None:
+    answer = cli(*arguments)
+    assert answer.status == 0
+    for command in COMMANDS:
+        assert re.search(rf"^ +{command} +\S", answer.out, re.MULTILINE)
+
+
+def test_help_loads_no_torch() -> None:
+    commands = [[], *([command] for command in COMMANDS)]
+    program = f"""
+import sys
+from regard.cli import app
+for command in {commands!r}:
+    app([*command, "--help"], standalone_mode=False)
+heavy = {{"torch", "numpy", "pyarrow", "tokenizers", "sacrebleu", "plotly"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_examples_of_the_help_name_options_that_exist(cli: Cli) -> None:
+    for command in COMMANDS:
+        text = cli(command, "--help").out
+        examples = text[text.rindex("Example") :]
+        known = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.MULTILINE))
+        assert set(re.findall(r"--[a-z-]+", examples)) <= known
+
+
+# ---------------------------------------------------------------------------- train, evaluate, predict
+
+
+def test_from_a_file_to_answers(cli: Cli, pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "mine"
+    trained = cli("train", "translation", pairs, "--out", out, "--steps", 4, *options())
+    assert trained.status == 0
+    assert trained.out == f"next: regard predict {out}, or: regard evaluate {out} {pairs}\n"
+    for said in ("training examples (source → target)", "rows read 600, kept 600", "parameters", "saved in"):
+        assert said in trained.err
+    evaluated = cli("evaluate", out, pairs, "--split", "valid", "--limit", 5, "--threads", 1)
+    assert evaluated.status == 0
+    assert "valid: 5 examples" in evaluated.out
+    assert "BLEU nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in evaluated.out
+    predicted = cli("predict", out, "abc", "--threads", 1)
+    assert predicted.status == 0
+    assert predicted.out.count("\n") == 1
+
+
+def test_one_answer_a_line_in_order_from_anywhere_as_from_python(cli: Cli, run: Path, tmp_path: Path) -> None:
+    answers = regard.load(run).predict(WORDS)
+    expected = "".join(answer + "\n" for answer in answers)
+    assert len({answer for answer in answers if answer}) >= 4, "the model has learned to tell words apart"
+    file = tmp_path / "in.txt"
+    file.write_text("\n".join(WORDS), "utf-8")
+    assert cli("predict", run, *WORDS).out == expected
+    assert cli("predict", run, "--file", file).out == expected
+    assert cli("predict", run, stdin="".join(f"{word}\n" for word in WORDS).encode()).out == expected
+    assert cli("predict", run, stdin="\r\n".join(WORDS).encode("utf-8-sig")).out == expected
+
+
+def test_an_empty_line_gives_an_empty_line_and_no_input_none(cli: Cli, run: Path) -> None:
+    assert cli("predict", run, stdin=b"\n\nabc\n").out.splitlines()[:2] == ["", ""]
+    assert cli("predict", run, stdin=b"").out == ""
+    assert cli("predict", run, stdin=b"").status == 0
+
+
+def test_json_says_input_text_and_score(cli: Cli, run: Path) -> None:
+    lines = cli("predict", run, "--json", *WORDS).out.splitlines()
+    answers = regard.load(run).predict(WORDS)
+    assert [json.loads(line) for line in lines] == [
+        {"input": word, "predictions": [{"text": answer, "score": None}]}
+        for word, answer in zip(WORDS, answers, strict=True)
+    ]
+    line = json.loads(cli("predict", run, "--json", "-n", 3, "abc").out)
+    best = regard.load(run).predictions(["abc"], Decoding(beam=3, n=3))[0]
+    assert [(found["text"], found["score"]) for found in line["predictions"]] == [
+        (text, pytest.approx(score)) for text, score in best.ranked
+    ]
+    scores = [found["score"] for found in line["predictions"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 3
+
+
+def test_the_n_best_are_shown_with_their_scores(cli: Cli, run: Path) -> None:
+    best = cli("predict", run, "-n", 2, "--beam", 4, "abc").out.splitlines()
+    assert len(best) == 2
+    assert all(re.fullmatch(r"-\d+\.\d{3}\t.*", line) for line in best)
+
+
+def test_talking_to_it_ends_with_an_empty_line_or_ctrl_d(cli: Cli, run: Path) -> None:
+    answer = regard.load(run).predict(["abc"])[0]
+    for keys in (b"abc\n\nfed\n", b"abc\n"):
+        said = cli("predict", run, stdin=keys, typed=True)
+        assert said.status == 0
+        assert f"\r{answer}\n" in said.out
+    said = cli("predict", run, "-n", 2, stdin=b"abc" * 100 + b"\nabc\n\n", typed=True)
+    assert "has 300 tokens; this model was made for at most 256" in said.err
+    assert len(said.out.splitlines()) >= 2, "what cannot be taken does not end the conversation"
+
+
+def test_evaluation_as_json(cli: Cli, run: Path, pairs: Path) -> None:
+    answer = cli("evaluate", run, "--json", "--beam", 2, "--tokenize", "char")
+    assert answer.status == 0
+    found = json.loads(answer.out)
+    assert set(found) == {"data", "split", "metrics", "baselines", "seconds"}
+    assert set(found["metrics"]) == {
+        *("bleu", "bleu_signature", "chrf", "chrf_signature"),
+        *("exact", "token_error_rate", "token_accuracy", "count"),
+    }
+    assert (found["data"], found["split"], found["baselines"]) == (str(pairs), "test", {})
+    assert "tok:char" in found["metrics"]["bleu_signature"]
+    result = regard.load(run).evaluate(decoding=Decoding(beam=2), tokenize="char")
+    assert result.metrics == found["metrics"]
+
+
+# --------------------------------------------------------------------------------------- verify, lists
+
+
+def test_verify_proves_the_laws_on_this_model(cli: Cli, run: Path) -> None:
+    answer = cli("verify", run)
+    assert answer.status == 0
+    lines = answer.out.splitlines()
+    assert len(lines) >= 5
+    assert all(line.startswith("holds ") for line in lines)
+    for line in cli("verify", run, "--json", "abc", "fedcab").out.splitlines():
+        found = json.loads(line)
+        assert set(found) == {"law", "difference", "holds"}
+        assert found["holds"] is True
+
+
+def test_data_lists_every_built_in_set_with_its_licence(cli: Cli) -> None:
+    text = cli("data").out
+    for name, entry in BUILTIN.items():
+        assert re.search(rf"^{name} ", text, re.MULTILINE)
+        assert entry.licence in text
+    assert len(cli("data", "dates").out.splitlines()) >= 10
+    for line in cli("data", "--json").out.splitlines():
+        assert set(json.loads(line)) == {"name", "title", "size", "columns", "licence", "source", "split"}
+
+
+def test_reproduce_lists_every_recipe(cli: Cli) -> None:
+    answer = cli("reproduce")
+    assert answer.status == 0
+    for name, recipe in RECIPES.items():
+        assert re.search(rf"^{name} +{re.escape(recipe.title)}", answer.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_can_be_resolved(name: str) -> None:
+    recipe = RECIPES[name]
+    config = resolve(Asked("translation", recipe.data, recipe.preset, settings=recipe.settings, budget=60.0))
+    assert config.train.budget == 60
+
+
+# ----------------------------------------------------------------------------------------------- demo
+
+
+def test_the_demo_trains_scores_and_shows(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "spelling"
+    answer = cli("demo", "--budget", "3s", "--out", out, "--words", "cat thorough", "--threads", 1)
+    assert answer.status == 0
+    for said in ("held out", "this model", "exactly right", "cat  →  ", "thorough  →  ", "What to try next"):
+        assert said in answer.out
+    page = (out / "alignment.html").read_text("utf-8")
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=.https?:", page), "it must work offline"
+    assert "Plotly.newPlot" in page
+
+
+# ------------------------------------------------------------------------------------------ reference
+
+
+def test_the_page_of_all_keys_is_up_to_date() -> None:
+    written = (REPOSITORY / PAGE).read_text("utf-8")
+    assert written == configuration_page(), "run `make reference` and commit the page"
+
+
+def test_every_key_is_explained() -> None:
+    rows = [line for line in configuration_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    unexplained = [row for row in rows if row.split(" | ")[-1].strip(" |") == ""]
+    assert not unexplained, "\n".join(unexplained)
