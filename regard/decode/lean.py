@@ -16,13 +16,17 @@ What is not ordinary goes through the modules (`stepper_for` chooses): open taps
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from regard.decode.stepper import EncoderDecoderStepper, Stepper
 from regard.model.attention import Attention
-from regard.model.block import Block
+from regard.model.block import Block, PostResidual, Residual
+from regard.model.feedforward import FeedForward
+from regard.model.head import VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.position import ALiBi, RelativeBias, Rotation, rotate
 from regard.model.tap import watching
@@ -63,7 +67,9 @@ class LeanStepper:
         memory = model.encode(source, positions)
         padding = _padding(positions, memory)
         self._inputs, self._slots, self._length = len(source), 0, 0
-        self._layers = [_Layer(block, memory, padding) for block in model.decoder.blocks]  # type: ignore[arg-type]
+        made = _Alone if _absorbs(model, memory) else _Layer
+        self._layers = [made(block, memory, padding) for block in model.decoder.blocks]  # type: ignore[arg-type]
+        self._head = _head(model.head)
         self._sight: Tensor | None = None  # (B, places, slots): 0 where a slot is seen, else -inf
         self._expected = capacity
         self._reserve(capacity)
@@ -86,7 +92,7 @@ class LeanStepper:
         x = decoder.final_norm(x)
         if places > 1:
             x = x.view(places, inputs, -1).transpose(0, 1).reshape(len(x), -1)
-        return self._model.head.forward(x)
+        return self._head(x)
 
     def _reserve(self, capacity: int) -> None:
         self._capacity = capacity
@@ -126,16 +132,26 @@ class _Layer:
     """One block with what it has seen: keys and values of (slots, B, H · C), and those of the memory."""
 
     def __init__(self, block: Block, memory: Tensor, padding: Tensor | None) -> None:
-        self.block = block
         attention, cross = block.attention, block.cross
         assert isinstance(attention, Attention)
         assert isinstance(cross, Attention)
-        self.attention, self.cross = attention, cross
+        assert block.cross_residual is not None
+        self.attention, self.cross, self.padding = attention, cross, padding
         self.inputs = len(memory)
-        self.keys = self.values = memory.new_empty((0, self.inputs, attention.heads * attention.head_width))
-        k, v = cross.remember(memory)
+        self.qkv, self.out = _product(attention.qkv), _product(attention.out)
+        self.remember(memory)
+        self.around = [
+            _residual(block.attention_residual, self._attend),
+            _residual(block.cross_residual, self._look),
+            _residual(block.feedforward_residual, _feedforward(block.feedforward)),
+        ]
+
+    def remember(self, memory: Tensor) -> None:
+        self.look_q, self.look_out = _product(self.cross.q), _product(self.cross.out)
+        inner = self.attention.heads * self.attention.head_width
+        self.keys = self.values = memory.new_empty((0, self.inputs, inner))
+        k, v = self.cross.remember(memory)
         self.memory_keys, self.memory_values = k.contiguous(), v.contiguous()  # (B, H, S, C)
-        self.padding = padding
 
     def reserve(self, capacity: int, used: int) -> None:
         old = self.keys, self.values
@@ -154,45 +170,150 @@ class _Layer:
         self, x: Tensor, start: int, stop: int, rotation: Rotation | None, sight: Tensor | None
     ) -> Tensor:
         """(rows, D) → (rows, D), for the tokens that get the slots from `start` to `stop`."""
-        block = self.block
-        assert block.cross_residual is not None
-        x = block.attention_residual.forward(x, lambda h: self._attend(h, start, stop, rotation, sight))
-        x = block.cross_residual.forward(x, self._look)
-        return block.feedforward_residual.forward(x, block.feedforward.forward)
+        self.start, self.stop, self.rotation, self.sight = start, stop, rotation, sight
+        for part in self.around:
+            x = part(x)
+        return x
 
-    def _attend(
-        self, x: Tensor, start: int, stop: int, rotation: Rotation | None, sight: Tensor | None
-    ) -> Tensor:
-        part, rows = self.attention, len(x)
+    def _attend(self, x: Tensor) -> Tensor:
+        part, start, stop = self.attention, self.start, self.stop
         inner = part.heads * part.head_width
-        q, k, v = part.qkv.forward(x).split(inner, dim=-1)
-        if rotation is not None:
-            shape = (rows, part.heads, 1, part.head_width)
-            q, k = (rotate(y.view(shape), rotation).reshape(rows, inner) for y in (q, k))
+        q, k, v = _turned(self.qkv(x), part, self.rotation).split(inner, dim=-1)
         new = (stop - start, self.inputs, inner)
-        self.keys[start:stop], self.values[start:stop] = k.reshape(new), v.reshape(new)
+        self.keys[start:stop], self.values[start:stop] = k.view(new), v.view(new)
         pairs = self.inputs * part.heads
         k = self.keys[:stop].view(stop, pairs, part.head_width).permute(1, 2, 0)
         v = self.values[:stop].view(stop, pairs, part.head_width).transpose(0, 1)
-        return part.out.forward(self._answer(q, k, v, part, sight))
+        return self.out(self._answer(q, k, v, part, self.sight))
 
     def _look(self, x: Tensor) -> Tensor:
-        part = self.cross
         k, v = self.memory_keys.flatten(0, 1).transpose(1, 2), self.memory_values.flatten(0, 1)
-        return part.out.forward(self._answer(part.q.forward(x), k, v, part, self.padding))
+        return self.look_out(self._answer(self.look_q(x), k, v, self.cross, self.padding))
 
     def _answer(self, q: Tensor, k: Tensor, v: Tensor, part: Attention, sight: Tensor | None) -> Tensor:
         """Attention of (rows, H · C) queries on (B · H, C, S) keys and (B · H, S, C) values; `sight`,
         (B, 1, places | 1, S), is added to the scores."""
         rows, heads, C = len(q), part.heads, part.head_width
         places, pairs = rows // self.inputs, self.inputs * heads
-        scale = C**-0.5 if part.scale is None else part.scale
         q = q.reshape(places, pairs, C).transpose(0, 1)
-        scores = torch.baddbmm(q.new_zeros(()), q, k, beta=0.0, alpha=scale)  # (B · H, places, S)
+        scores = torch.baddbmm(_nothing(q), q, k, beta=0.0, alpha=_scale(part))  # (B · H, places, S)
         if sight is not None:
             scores.view(self.inputs, heads, places, -1).add_(sight)
-        z = scores.softmax(-1) @ v  # (B · H, places, C)
+        z = torch.bmm(scores.softmax(-1), v)  # (B · H, places, C)
         return z.transpose(0, 1).reshape(rows, heads * C)
+
+
+class _Alone(_Layer):
+    """The same for one input, in fewer operations.
+
+    Queries, keys and values of a slot stand together, written there by the projection itself. And since
+    the memory does not change, it is multiplied into the projections of cross-attention once: scores
+    are (Wq K)ᵀ x, and the answer is (V Wo)ᵀ weights, exactly as by the associative law.
+    """
+
+    def remember(self, memory: Tensor) -> None:
+        part, H = self.cross, self.cross.heads
+        D, S = memory.shape[1:][::-1]
+        k, v = (x[0] for x in part.remember(memory))  # (H, S, C)
+        q_weight, q_bias = part.q.weight.view(H, -1, D), part.q.bias
+        self.into_scores = (_scale(part) * (k @ q_weight)).view(H * S, D).t().contiguous()
+        self.score_bias = memory.new_zeros((H, S))
+        if q_bias is not None:
+            self.score_bias += _scale(part) * (k @ q_bias.view(H, -1, 1))[:, :, 0]
+        if self.padding is not None:
+            self.score_bias += self.padding[0, 0]
+        self.score_bias = self.score_bias.view(-1)
+        self.into_answer = (v @ part.out.weight.t().view(H, -1, D)).view(H * S, D)
+        if part.out.bias is not None:  # the weights of a head sum to one
+            self.into_answer += part.out.bias / H
+        inner = self.attention.heads * self.attention.head_width
+        self.slots = memory.new_empty((0, 3 * inner))
+
+    def reserve(self, capacity: int, used: int) -> None:
+        old, part = self.slots, self.attention
+        self.slots = old.new_empty((capacity, old.shape[1]))
+        self.slots[:used] = old[:used]
+        q, k, v = self.slots.view(capacity, 3, part.heads, part.head_width).unbind(1)
+        self.queries, self.keys, self.values = q.transpose(0, 1), k.permute(1, 2, 0), v.transpose(0, 1)
+
+    def select(self, inputs: Tensor, used: int) -> None:
+        assert len(inputs) == 1
+
+    def _attend(self, x: Tensor) -> Tensor:
+        part, start, stop = self.attention, self.start, self.stop
+        self.slots[start:stop] = _turned(self.qkv(x), part, self.rotation)
+        q, k = self.queries[:, start:stop], self.keys[:, :, :stop]
+        scores = torch.baddbmm(_nothing(q), q, k, beta=0.0, alpha=_scale(part))  # (H, places, slots)
+        if self.sight is not None:
+            scores += self.sight[0]
+        z = torch.bmm(scores.softmax(-1), self.values[:, :stop])
+        return self.out(z.transpose(0, 1).reshape(len(x), -1))
+
+    def _look(self, x: Tensor) -> Tensor:
+        scores = torch.addmm(self.score_bias, x, self.into_scores)
+        weights = scores.view(len(x), self.cross.heads, -1).softmax(-1)
+        return torch.mm(weights.view(len(x), -1), self.into_answer)
+
+
+def _scale(part: Attention) -> float:
+    return part.head_width**-0.5 if part.scale is None else part.scale
+
+
+def _nothing(like: Tensor) -> Tensor:
+    """What `baddbmm` with a beta of 0 does not look at."""
+    return like.new_empty((1, 1, 1))
+
+
+def _turned(qkv: Tensor, part: Attention, rotation: Rotation | None) -> Tensor:
+    """(rows, 3 · H · C) with its queries and keys rotated."""
+    if rotation is None:
+        return qkv
+    both = 2 * part.heads * part.head_width
+    turned = rotate(qkv[:, :both].view(len(qkv), 2 * part.heads, 1, part.head_width), rotation)
+    return torch.cat((turned.reshape(len(qkv), both), qkv[:, both:]), 1)
+
+
+Function = Callable[[Tensor], Tensor]
+
+
+def _product(linear: nn.Module) -> Function:
+    """A linear as a function of (rows, D): for a float one, the product alone."""
+    if type(linear) is not nn.Linear:
+        return linear.forward
+    weight, bias = linear.weight.t(), linear.bias
+    if bias is None:
+        return lambda x: torch.mm(x, weight)
+    return lambda x: torch.addmm(bias, x, weight)
+
+
+def _feedforward(part: nn.Module) -> Function:
+    if not isinstance(part, FeedForward):
+        return part.forward
+    up, activation, down = _product(part.up), part.activation, _product(part.down)
+    return lambda x: down(activation(up(x)))
+
+
+def _residual(residual: Residual, part: Function) -> Function:
+    if not isinstance(residual, PostResidual):
+        return lambda x: residual.forward(x, part)
+    norm = residual.norm.forward
+    return lambda x: norm(x + part(x))
+
+
+def _head(head: nn.Module) -> Function:
+    if type(head) is not VocabularyHead or head.bias is not None:
+        return head.forward
+    weight = head.weight.t()
+    return lambda x: torch.mm(x, weight)
+
+
+def _absorbs(model: EncoderDecoder, memory: Tensor) -> bool:
+    """Whether multiplying one short memory into the projections makes less to read at each step."""
+    config = model.config.decoder
+    assert config.cross is not None
+    small = len(memory) == 1 and config.cross.heads * memory.shape[1] <= 2 * config.width
+    parts = [p for m in model.decoder.modules() if isinstance(m, Attention) and m.cross for p in (m.q, m.out)]
+    return small and all(type(part) is nn.Linear for part in parts)
 
 
 def _padding(positions: Positions | None, memory: Tensor) -> Tensor | None:

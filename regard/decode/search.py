@@ -71,7 +71,7 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
     step = 0
     while any(going):
         step += 1
-        tokens = stepper.step(tokens).argmax(-1)
+        tokens = _likeliest(stepper.step(tokens))
         written = [limits.eos] * len(limits.limit)
         for place, token in enumerate(tokens.tolist()):
             if going[place]:
@@ -88,6 +88,11 @@ def _keep(stepper: Stepper, inputs: list[int], device: torch.device) -> Tensor:
     kept = torch.tensor(inputs, dtype=torch.long, device=device)
     stepper.keep(kept, kept)
     return kept
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    """(rows, V) → (rows,); torch's argmax takes as long over a large matrix as the product that made it."""
+    return logits.argmax(-1) if logits.numel() < _WORTH else top(logits, 1)[1][:, 0]
 
 
 def greedy(stepper: Stepper, limits: Limits, device: torch.device) -> list[list[int]]:
@@ -218,6 +223,8 @@ def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tens
 
 
 _GROUPS = 128
+_WORTH = 2**15
+"""Numbers from which the extra operations of `top` are fewer than those they save."""
 
 
 def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -225,7 +232,7 @@ def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     groups whose own largest numbers are the k largest."""
     rows, length = x.shape
     size = length // _GROUPS
-    if k > _GROUPS // 4 or size < 8:
+    if k > _GROUPS // 4 or size < 8 or x.numel() < _WORTH:
         return x.topk(k)
     whole = x[:, : size * _GROUPS].view(rows, size, _GROUPS)  # group g: every 128th number from g on
     groups = whole.amax(1).topk(k, sorted=False).indices[:, None].expand(-1, size, -1)

@@ -66,8 +66,11 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, scale = to_int8(x.reshape(-1, x.shape[-1]))
-        # No fused multiply-add anywhere: its rounding would differ between a loop and its remainder.
-        y = (int8_product(rows, self.weight) * self.scale).mul_(scale)
+        whole = int8_product(rows, self.weight)
+        # The sums become floats where they stand: new memory for them would cost as much as the product.
+        y = whole.view(torch.float32).copy_(whole)
+        # No fused multiply-add: it would round differently in a vector loop and in what that leaves over.
+        y.mul_(self.scale).mul_(scale)
         if self.bias is not None:
             y += self.bias
         return y.to(x.dtype).view(*x.shape[:-1], -1)
