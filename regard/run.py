@@ -66,10 +66,8 @@ class Run:
         if bundle.task not in TASKS:
             raise BundleError(f"{folder} was trained for '{bundle.task}', which this version does not know")
         self.bundle, self.folder, self.device = bundle, folder, device
-        config = parse(
-            TaskConfig, bundle.training.get("task", {}), str(folder / "config.json"), "training.task"
-        )
         try:
+            config = parse(TaskConfig, bundle.training.get("task", {}), "config.json", "training.task")
             self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
             self.task.fit(bundle.model)
         except RegardError as problem:

@@ -22,9 +22,10 @@ from regard import bundle as bundles
 from regard.data.readers import open_data
 from regard.data.rows import DataSet, Rows
 from regard.data.store import TokenStore, open_store, write_store
-from regard.errors import BundleError, DataError
+from regard.errors import BundleError, ConfigError, DataError
 from regard.files import human_bytes, write_json
 from regard.model.describe import describe
+from regard.model.transformer import ModelConfig
 from regard.schema import dump
 from regard.tasks import TASKS
 from regard.tasks.task import Task
@@ -97,6 +98,8 @@ class _Job:
 
     def run(self, resume: bool, overwrite: bool) -> Trained:
         config = resolve(self.asked)
+        with torch.device("meta"):
+            _built(config.model)  # what its parts refuse is refused before any work
         leads = self.place.leads
         with claimed(self.out, resume=resume, overwrite=overwrite) if leads else nullcontext():
             prepared = self._prepare(config, resume) if leads else None
@@ -125,7 +128,7 @@ class _Job:
         dataset, task = prepared.dataset, prepared.task
         valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
         torch.manual_seed(config.train.seed)
-        model = prepared.config.model.build().to(self.place.device)
+        model = _built(prepared.config.model).to(self.place.device)
         for line in task.start(model):
             self.reporter.say(f"start   {line}")
         self._introduce(dataset, task, prepared.store, prepared.left_out, model)
@@ -244,6 +247,14 @@ def _other_run(out: Path) -> BundleError:
         f"{out} was trained with other options or data; repeat them, or give --overwrite instead of --resume"
         " to start anew"
     )
+
+
+def _built(model: ModelConfig) -> nn.Module:
+    """The model. Raises: ConfigError with what its parts refuse, such as sizes that do not go together."""
+    try:
+        return model.build()
+    except (ValueError, RuntimeError) as problem:
+        raise ConfigError(f"model: {problem}") from problem
 
 
 def _is_store(path: Path) -> bool:

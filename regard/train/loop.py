@@ -162,7 +162,8 @@ class Trainer:
                     pace = None
                     self._save(losses)
             reason = None
-            if at.plan is not None and at.plan.evaluates_after(at.step):
+            judged = at.plan is not None and at.plan.evaluates_after(at.step)
+            if judged:
                 self._check(losses, at.step)
                 self._evaluate(record)
                 if config.patience and at.worse >= config.patience:
@@ -174,7 +175,8 @@ class Trainer:
             at.seconds = time.monotonic() - begun
             late = config.budget is not None and at.seconds > _OVERRUN * config.budget
             if reason is None and self.place.same(late) and not done:
-                self._evaluate(record)
+                if not judged:
+                    self._evaluate(record)
                 reason = "time"
             if reason is not None:
                 return reason

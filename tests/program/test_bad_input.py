@@ -1,0 +1,451 @@
+"""Whatever is wrong: one sentence, exit status 2 or 1, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import options
+
+import regard
+from regard.errors import BundleError, InputError
+
+Cli = Callable[..., Any]
+
+VOCAB = ("--set", "model.source.vocab=5", "--set", "model.target.vocab=5")
+"""Found out late, when the tokenizers have been trained."""
+
+
+def one_sentence(answer: Any, *parts: str, status: int = 2) -> None:
+    """The answer is an error of one line that holds `parts`."""
+    assert answer.status == status, answer
+    lines = [line for line in answer.err.splitlines() if line.startswith("regard: ")]
+    assert len(lines) == 1, answer.err
+    assert answer.err.splitlines()[-1] == lines[0]
+    assert "Traceback" not in answer.err
+    for part in parts:
+        assert part in lines[0]
+
+
+def listing(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def train(cli: Cli, tmp_path: Path) -> Callable[..., Any]:
+    """`regard train translation DATA` into a new folder, which must not be there afterwards."""
+
+    def attempt(data: object, *arguments: object) -> Any:
+        out = tmp_path / "parent" / "run"
+        answer = cli("train", "translation", data, "--out", out, *options(), *arguments)
+        assert not (tmp_path / "parent").exists(), "half a run was left"
+        return answer
+
+    return attempt
+
+
+# ------------------------------------------------------------------------------------- train: the data
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.tsv", None, "there is no file, folder or known data set"),
+        ("empty.tsv", b"", "empty.tsv"),
+        ("header.tsv", b"source\ttarget\n", "header.tsv"),
+        ("one.tsv", b"source\ttarget\na\tb\nc\n", "one.tsv:3"),
+        ("utf.tsv", b"source\ttarget\na\tb\n\xff\tc\n", "utf.tsv:3"),
+        ("nul.tsv", b"source\ttarget\na\tb\n\0\tc\n", "nul.tsv:3"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0", "picture.png"),
+        ("half.jsonl", b'{"source": "a", "target": "b"}\n{"source": "a"', "half.jsonl:2"),
+    ],
+)
+def test_data_that_cannot_be_read(
+    train: Callable[..., Any], tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    one_sentence(train(tmp_path / name, "--steps", 2), said)
+
+
+def test_a_misspelt_built_in_set_is_suggested(train: Callable[..., Any]) -> None:
+    one_sentence(train("speling", "--steps", 2), "did you mean 'spelling'?")
+
+
+def test_a_wrong_column_is_named_with_the_nearest(train: Callable[..., Any], pairs: Path) -> None:
+    one_sentence(train(pairs, "--steps", 2, "--from", "sorce"), "sorce", "did you mean 'source'?")
+
+
+def test_an_unreadable_file(train: Callable[..., Any]) -> None:
+    one_sentence(train("/proc/self/mem", "--steps", 2))
+    one_sentence(train("/dev/null/x.tsv", "--steps", 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--budget", "0"), "a budget of '0' leaves no time to train"),
+        (("--budget", "soon"), "'soon' is not a duration; write 90s, 10m or 1h30m"),
+        (("--steps", "-5"), "steps is -5; it must be more than 0"),
+        (("--steps", "0"), "steps is 0"),
+        (("--steps", "many"), "--steps"),
+        (("--epochs", "nan"), "epochs"),
+        (("--seed", "-1"), "seed is -1"),
+        (("--snapshots", "-1"), "snapshots is -1"),
+        (("--bugdet", "5m"), "No such option: --bugdet (Possible options: --budget"),
+        (("--set", "train.lr=fast"), "train.optimizer.lr"),
+        (("--set", "train.optimizer.lrr=1"), "train.optimizer.lrr: is not a known key; did you mean 'lr'?"),
+        (("--set", "task.tokenizer=bpee"), "did you mean 'bpe'?"),
+        (("--set", "model.encoder.attention.heads=7"), "7"),
+        (("--set", "model.encoder.width=64"), "64"),
+        (("--set", "model.source.vocab=5"), "model"),
+        (VOCAB, "model.source.vocab: is 5, but the tokenizer has"),
+        (("--set", "model.kind=transformer"), "model"),
+        (("--set", 'task.tokenizer={"kind":"bpe","vocab":30000}'), "30000"),
+        (("--set", "task.source_vectors=no/such.vec"), "no/such.vec"),
+        (("--preset", "smal"), "did you mean 'small'?"),
+        (("--config", "/no/such.json"), "cannot read the configuration /no/such.json"),
+        (("--threads", "0"), "--threads"),
+        (("--device", "gpu"), "device 'gpu' cannot be used here; try cpu, cuda or mps"),
+        (("--device", "meta"), "device 'meta' cannot be used here"),
+        (("--device", "cuda:9"), "device 'cuda:9' cannot be used here"),
+        (("--on-error", "maybe"), "--on-error"),
+        (("--resume",), "holds no training to resume; leave out --resume to start anew"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wishes_that_cannot_be_granted(
+    train: Callable[..., Any], pairs: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    more = () if {"--budget", "--steps", "--epochs"} & {*arguments} else ("--steps", 2)
+    one_sentence(train(pairs, *more, *arguments), said)
+
+
+def test_another_task_is_suggested(cli: Cli, tmp_path: Path, pairs: Path) -> None:
+    answer = cli("train", "translaton", pairs, "--out", tmp_path / "run")
+    one_sentence(answer, "there is no task 'translaton'; did you mean 'translation'?")
+
+
+# ------------------------------------------------------------------------------------- train: the folder
+
+
+def test_a_folder_in_use_is_left_alone(cli: Cli, run: Path, pairs: Path, tmp_path: Path) -> None:
+    before = listing(run)
+    answer = cli("train", "translation", pairs, "--out", run, *options())
+    one_sentence(
+        answer, "exists already; give --resume to go on, --overwrite to start anew, or another --out"
+    )
+    (tmp_path / "letter.txt").write_text("dear")
+    for more in ((), ("--overwrite",)):
+        answer = cli("train", "translation", pairs, "--out", tmp_path, *options(), *more)
+        one_sentence(answer, "exists already; give another --out")
+    one_sentence(
+        cli("train", "translation", pairs, "--out", run, "--resume", "--overwrite"), "give one of them"
+    )
+    assert listing(run) == before
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize(
+    "name", ["FILE", "FILE/run", "/proc/regard", "/dev/null/run", "/dev/null", "x" * 300]
+)
+def test_a_place_that_cannot_be_written(cli: Cli, pairs: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / name.replace("FILE", "file")
+    answer = cli("train", "translation", pairs, "--out", out, "--steps", 2, *options())
+    one_sentence(answer, str(out), status=answer.status)
+    assert answer.status in (1, 2)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_failed_new_run_keeps_the_bundle_that_it_would_have_replaced(
+    cli: Cli, run: Path, pairs: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(run, tmp_path / "run")
+    before = listing(out)
+    answer = cli("train", "translation", pairs, "--out", out, "--overwrite", *options(), "--steps", 2, *VOCAB)
+    one_sentence(answer, "model.source.vocab")
+    assert listing(out) == before
+
+
+# ------------------------------------------------------------------------------------------ no disk left
+
+
+def program(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "regard", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, **settings)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount; the limit on file sizes is tested everywhere")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk(cli: Cli, small_disk: Path, pairs: Path) -> None:
+    out = small_disk / "run"
+    big = ("--set", "model.encoder.width=320", "--set", "model.decoder.width=320")
+    answer = cli("train", "translation", pairs, "--out", out, "--steps", 3, *options(), *big)
+    one_sentence(answer, "free some space", status=1)
+    assert not (out / "config.json").exists()
+    small = cli("train", "translation", pairs, "--out", out, "--steps", 3, *options(), "--overwrite")
+    assert small.status == 0, small.err
+
+
+def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(
+    cli: Cli, small_disk: Path, pairs: Path
+) -> None:
+    out, filler = small_disk / "run", small_disk / "filler"
+    often = options("train.save_steps=2", "train.evaluations=1")
+    with pytest.MonkeyPatch.context() as patch:
+        import regard.train.loop as loop
+
+        save, saved = loop.save_checkpoint, []
+
+        def save_and_fill(*arguments: Any) -> None:
+            save(*arguments)
+            if not saved:
+                free = shutil.disk_usage(small_disk).free
+                filler.write_bytes(bytes(max(0, free - 8192)))
+            saved.append(1)
+
+        patch.setattr(loop, "save_checkpoint", save_and_fill)
+        answer = cli("train", "translation", pairs, "--out", out, "--steps", 9, *often)
+    one_sentence(answer, "free some space", status=1)
+    filler.unlink()
+    resumed = cli("train", "translation", pairs, "--out", out, "--steps", 9, *often, "--resume")
+    assert resumed.status == 0, resumed.err
+    assert json.loads((out / "metrics.json").read_text())["steps"] == 9
+
+
+def test_a_limit_on_file_sizes(pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ended = program(
+        *("train", "translation", pairs, "--out", out, "--steps", 3, *options()),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert ended.returncode == 1, ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("regard: cannot write ")
+    assert "Traceback" not in ended.stderr
+    assert not (out / "config.json").exists()
+
+
+def test_output_that_cannot_be_written(run: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "regard", "predict", str(run), "abc"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "regard: [Errno 28] No space left on device\n"
+
+
+# ------------------------------------------------------------------------------------- what is not a run
+
+
+COMMANDS = [("predict", "abc"), ("evaluate",), ("verify",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("what", ["missing", "file", "folder", "name"])
+def test_a_folder_that_is_no_run(cli: Cli, tmp_path: Path, command: tuple[str, ...], what: str) -> None:
+    place = {"missing": tmp_path / "no", "file": tmp_path / "f", "folder": tmp_path, "name": "x" * 300}[what]
+    (tmp_path / "f").write_text("")
+    name, *rest = command
+    one_sentence(cli(name, place, *rest), str(place)[-20:], status=1 if what == "name" else 2)
+
+
+def damage(kind: str, out: Path) -> None:
+    weights = load_file(out / "model.safetensors")
+    first = sorted(weights)[0]
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    match kind:
+        case "missing weight":
+            del weights[first]
+        case "extra weight":
+            weights["extra"] = torch.zeros(2)
+        case "mis-shaped weight":
+            weights[first] = torch.zeros(1, 2, 3)
+        case "edited weight":
+            weights[first] = weights[first] + 1
+        case "no weights":
+            (out / "model.safetensors").unlink()
+            return
+        case "cut weights":
+            content = (out / "model.safetensors").read_bytes()
+            (out / "model.safetensors").write_bytes(content[: len(content) // 2])
+            return
+        case "edited tokenizer":
+            text = (out / "tokenizer.json").read_text("utf-8")
+            (out / "tokenizer.json").write_text(text.replace("a", "b", 1), "utf-8")
+            return
+        case "no tokenizer":
+            (out / "tokenizer.json").unlink()
+            return
+        case "tokenizer that was never listed":
+            del config["files"]["tokenizer.json"]
+        case "newer":
+            config["format"] = 99
+        case "unknown task":
+            config["task"] = "telepathy"
+        case "unknown key":
+            config["training"]["task"]["smoothness"] = 1
+        case "no json":
+            (out / "config.json").write_text("{")
+            return
+    (out / "config.json").write_text(json.dumps(config))
+    if "weight" in kind:
+        save_file(weights, out / "model.safetensors")
+
+
+DAMAGES = {
+    "missing weight": "is missing", "extra weight": "extra", "mis-shaped weight": "[1, 2, 3]",
+    "edited weight": "damaged", "no weights": "model.safetensors is missing", "cut weights": "damaged",
+    "edited tokenizer": "tokenizer.json is damaged", "no tokenizer": "tokenizer.json is missing",
+    "tokenizer that was never listed": "tokenizer.json is missing", "newer": "from a newer regard",
+    "unknown task": "telepathy", "unknown key": "did you mean 'smoothing'?",
+    "no json": "config.json is damaged",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_bundle_is_refused_by_name(cli: Cli, run: Path, tmp_path: Path, kind: str) -> None:
+    out = shutil.copytree(run, tmp_path / "run")
+    damage(kind, out)
+    answer = cli("predict", out, "abc")
+    one_sentence(answer, str(out), DAMAGES[kind])
+    assert answer.out == ""
+    with pytest.raises(BundleError):
+        regard.load(out)
+
+
+def test_a_tokenizer_of_another_model_is_refused(run: Path, tmp_path: Path) -> None:
+    bundle = regard.load(run).bundle
+    from dataclasses import replace
+
+    from regard import bundle as bundles
+    from regard.data.tokenizer import Characters, train_pair
+
+    other, _ = train_pair(Characters(), None, [("xy", "z")], at_most=True)
+    bundles.save(replace(bundle, tokenizers={"tokenizer.json": other.to_json()}), tmp_path / "run")
+    with pytest.raises(BundleError, match=r"model\.source\.vocab"):
+        regard.load(tmp_path / "run")
+
+
+def test_a_bundle_that_does_not_say_its_data(cli: Cli, run: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    config["data"] = {}
+    (out / "config.json").write_text(json.dumps(config))
+    for command in ("evaluate", "verify"):
+        one_sentence(cli(command, out), "does not say what it was trained on")
+
+
+# ------------------------------------------------------------------------------- predict and evaluate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--beam", "0", "abc"), "--beam"),
+        (("-n", "5", "--beam", "2", "abc"), "n is 5; it must be from 1 to the beam, which is 2"),
+        (("-n", "0", "abc"), "-n"),
+        (("--alpha", "nan", "abc"), "alpha"),
+        (("--dtype", "float8", "abc"), "float32"),
+        (("--threads", "-1", "abc"), "--threads"),
+        (("--file", "/no/such.txt"), "cannot read /no/such.txt"),
+        (("--file", "/"), "cannot read /"),
+        (("--jsn", "abc"), "No such option: --jsn"),
+        (("abc" * 100,), "has 300 tokens; this model was made for at most 256"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, tuple) else "",
+)
+def test_predictions_that_cannot_be_made(cli: Cli, run: Path, arguments: tuple[str, ...], said: str) -> None:
+    answer = cli("predict", run, *arguments)
+    one_sentence(answer, said)
+    assert answer.out == ""
+
+
+@pytest.mark.parametrize(
+    ("stdin", "said"),
+    [
+        (b"abc\n\xff\xfe\n", "standard input:2: is not UTF-8 text"),
+        (b"a\0b\n", "standard input:1: holds a NUL byte"),
+        (b"abc\n" + b"a" * 500_000, "standard input:2: has over 100,000 characters"),
+        ("é".encode("utf-16"), "standard input:1"),
+    ],
+)
+def test_standard_input_that_is_no_text(cli: Cli, run: Path, stdin: bytes, said: str) -> None:
+    one_sentence(cli("predict", run, stdin=stdin), said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("/no/such.tsv",), "there is no file, folder or known data set"),
+        (("--split", "tset"), "only train, valid, test; did you mean 'test'?"),
+        (("--tokenize", "13"), "sacreBLEU has no tokenizer '13'; did you mean '13a'?"),
+        (("--tokenize", "ja-mecab"), "cannot be used here"),
+        (("--limit", "0"), "--limit"),
+        (("--show", "-1"), "--show"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_evaluations_that_cannot_be_made(cli: Cli, run: Path, arguments: tuple[str, ...], said: str) -> None:
+    one_sentence(cli("evaluate", run, *arguments), said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("data", "speling"), "did you mean 'spelling'?"),
+        (("reproduce", "multi30k-ende"), "did you mean 'multi30k-en-de'?"),
+        (("demo", "--budget", "0"), "leaves no time to train"),
+        (("demo", "--out", "/dev/null/x", "--budget", "5s"), "/dev/null/x"),
+        (("trian",), "No such command 'trian'"),
+        (("train",), "Missing argument 'TASK'"),
+        (("train", "translation"), "Missing argument 'DATA'"),
+        (("train", "translation", "dates"), "Missing option '--out'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_other_commands(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    answer = cli(*arguments)
+    one_sentence(answer, said, status=answer.status)
+    assert answer.status in (1, 2)
+
+
+def test_from_python_the_same_errors(run: Path) -> None:
+    loaded = regard.load(run)
+    with pytest.raises(InputError, match="beam is 0"):
+        loaded.predict(["abc"], beam=0)
+    with pytest.raises(InputError, match="takes a list of inputs"):
+        loaded.predict("abc")
+    with pytest.raises(InputError, match="max_length is 0"):
+        loaded.predict(["abc"], max_length=0)
+    with pytest.raises(InputError, match="dtype 'float8' is not known"):
+        regard.load(run, dtype="float8")
