@@ -24,6 +24,7 @@ from regard.data.rows import DataSet, Row
 from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, encoder_decoder_laws
+from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder
 from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
@@ -202,10 +203,10 @@ def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
     if dtype == "int8":
         from regard.model.quantize import quantize
 
-        return quantize(model).to(device)
+        return lay_out(quantize(model).to(device))
     if dtype not in ("float32", "bfloat16", "float16"):
         raise InputError(f"dtype '{dtype}' is not known; use float32, bfloat16, float16 or int8")
-    return model.to(device, getattr(torch, dtype))
+    return lay_out(model.to(device, getattr(torch, dtype)))
 
 
 __all__ = ["Alignment", "Evaluation", "Run", "load"]

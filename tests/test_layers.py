@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "tasks": COMMON | {"model", "data", "decode"},
     "train": COMMON | {"model", "data", "tasks", "bundle"},
     "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight"},
-    "recipes": COMMON | {"run", "train", "tasks", "data", "bundle"},
+    # model and decode: `bench` measures bare models, without a task or data.
+    "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode"},
     "serve": COMMON | {"run", "insight"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}

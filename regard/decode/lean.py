@@ -52,6 +52,10 @@ def suits(model: EncoderDecoder) -> bool:
     return ordinary and isinstance(config.mask, Causal) and not (biased or model.training or watching())
 
 
+_FOR_ONE_THREAD = 2**24
+"""Weights times rows of a step up to which one thread is faster than several."""
+
+
 class LeanStepper:
     """A `Stepper`; see the module's docstring.
 
@@ -70,11 +74,25 @@ class LeanStepper:
         made = _Alone if _absorbs(model, memory) else _Layer
         self._layers = [made(block, memory, padding) for block in model.decoder.blocks]  # type: ignore[arg-type]
         self._head = _head(model.head)
+        self._weights = sum(
+            x.numel() for part in (model.decoder, model.head) for x in part.state_dict().values()
+        )
         self._sight: Tensor | None = None  # (B, places, slots): 0 where a slot is seen, else -inf
         self._expected = capacity
         self._reserve(capacity)
 
     def step(self, tokens: Tensor) -> Tensor:
+        """What `Stepper.step` says. Threads would wait for one another longer than a small step takes."""
+        threads = torch.get_num_threads()
+        if threads == 1 or len(tokens) * self._weights > _FOR_ONE_THREAD:
+            return self._step(tokens)
+        torch.set_num_threads(1)
+        try:
+            return self._step(tokens)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _step(self, tokens: Tensor) -> Tensor:
         inputs, places = self._inputs, len(tokens) // max(1, self._inputs)
         if places > 1:
             tokens = tokens.view(inputs, places).t().reshape(-1)
