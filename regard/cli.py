@@ -79,7 +79,9 @@ def train(
     task: Annotated[str, typer.Argument(metavar="TASK", help="What to learn: translation.")],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
     out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
-    preset: Annotated[str, typer.Option(help="Size of the model: tiny, small, base, big.")] = "tiny",
+    preset: Annotated[
+        str | None, typer.Option(help="mini, tiny, small, base or big; tiny unless DATA suits another.")
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Train for this long, such as 20m.")] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Train for so many passes over the data.")] = None,

@@ -34,6 +34,7 @@ class Size:
 
 
 ENCODER_DECODER: dict[str, Size] = {
+    "mini": Size(3, 3, 160, 640, 4, 0.1),
     "tiny": Size(4, 4, 128, 256, 4, 0.3),
     "small": Size(6, 6, 256, 1024, 4, 0.3),
     "base": Size(6, 6, 512, 2048, 8, 0.1),

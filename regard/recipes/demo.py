@@ -16,10 +16,14 @@ from regard.errors import InputError
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
 from regard.tasks.task import Decoding
+from regard.train.duration import seconds
 
 DATA = "spelling"
 WORDS = ("thorough", "colonel", "quixotically", "regardable")
 BEAM = 4
+
+_MANY_PASSES = 900.0
+"""Seconds of training after which words have been seen so often that dropout pays."""
 
 _SHADES = " ░▒▓█"
 
@@ -33,8 +37,8 @@ def run_demo(
         "translation",
         DATA,
         out,
-        preset="demo",
         budget=budget,
+        settings=("model.dropout=0.1",) if seconds(budget) > _MANY_PASSES else (),
         overwrite=True,
         device=device,
         threads=threads,

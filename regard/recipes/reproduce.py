@@ -29,7 +29,7 @@ class Recipe:
     source: str
     """Where it was published, or why there is no standard."""
     settings: tuple[str, ...] = ()
-    preset: str = "tiny"
+    preset: str | None = None
     beam: int = 5
     alpha: float = 0.6
     tokenize: str | None = None

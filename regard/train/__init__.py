@@ -23,7 +23,7 @@ class _Training(ModuleType):
         data: str | Path,
         out: str | Path,
         *,
-        preset: str = "tiny",
+        preset: str | None = None,
         steps: int | None = None,
         epochs: float | None = None,
         budget: float | str | None = None,

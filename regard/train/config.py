@@ -9,7 +9,7 @@ from regard.errors import ConfigError, require
 from regard.model.transformer import ModelConfig
 from regard.tasks import TaskConfig
 from regard.train.average import EMA, Averaging
-from regard.train.optim import AdamW, OptimizerConfig
+from regard.train.optim import Muon, OptimizerConfig
 from regard.train.schedule import Cosine, Schedule
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -29,11 +29,11 @@ class TrainConfig:
     """Passes over the training data."""
     budget: float | None = None
     """Seconds, validation included."""
-    tokens: int = 4096
+    tokens: int = 2048
     """Tokens a batch, padding included, on the longer side."""
     accumulate: int = 1
     """Batches an optimizer step."""
-    optimizer: OptimizerConfig = AdamW()
+    optimizer: OptimizerConfig = Muon()
     """What moves the weights."""
     schedule: Schedule = Cosine()
     """How the learning rate changes."""

@@ -1,11 +1,39 @@
-"""Settings that suit a data set, where it has a name: data only, overridden by whatever the user says."""
+"""What suits a data set that has a name: data only, overridden by whatever the user says."""
 
 from __future__ import annotations
 
-_SPELT = ("task.tokenizer=characters", "model.tying=two-way", "task.metric=exact")
+from dataclasses import dataclass
 
-KNOWN_DATA: dict[str, tuple[str, ...]] = {
-    "spelling": (*_SPELT, "task.target_tokenizer=characters", "task.unit=character"),
-    "pinyin": (*_SPELT, "task.target_tokenizer=words"),
-    "dates": (*_SPELT, "task.target_tokenizer=characters", "task.unit=character"),
+SHORT = {
+    "train.lr": ("train.optimizer.lr",),
+    "model.dropout": ("model.encoder.dropout", "model.decoder.dropout"),
+}
+"""Short names of the settings that people change most."""
+
+
+@dataclass(frozen=True)
+class Suited:
+    """A size and settings."""
+
+    preset: str = "tiny"
+    settings: tuple[str, ...] = ()
+
+
+UNKNOWN_DATA = Suited()
+
+# Short sequences with one right answer: small batches learn faster, and a few passes do not overfit.
+_SPELT = (
+    "task.tokenizer=characters",
+    "model.tying=two-way",
+    "model.dropout=0",
+    "task.metric=exact",
+    "train.tokens=1024",
+    "train.evaluations=5",
+)
+_CHARACTERS = ("task.target_tokenizer=characters", "task.unit=character")
+
+KNOWN_DATA: dict[str, Suited] = {
+    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS)),
+    "pinyin": Suited("mini", (*_SPELT, "task.target_tokenizer=words")),
+    "dates": Suited("mini", (*_SPELT, *_CHARACTERS)),
 }

@@ -55,12 +55,12 @@ class AdamW:
 class Muon:
     """Momentum whose matrix updates are made orthogonal; tables and vectors go by AdamW."""
 
-    lr: float = 0.02
+    lr: float = 0.006
     """Peak learning rate of the matrices; an update's root mean square is about 0.2 of it."""
     momentum: float = 0.95
     """How much of the gradients' mean a step keeps."""
     weight_decay: float = 0.0
-    adam: AdamW = AdamW()
+    adam: AdamW = AdamW(lr=3e-3)
     """For everything that is not a matrix inside a block."""
     kind: Literal["muon"] = "muon"
 

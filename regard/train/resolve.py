@@ -18,7 +18,7 @@ from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.schema import dump, override, parse
 from regard.tasks import TASKS, TranslationConfig
 from regard.train.config import ENDS, RunConfig, TrainConfig
-from regard.train.defaults import KNOWN_DATA
+from regard.train.defaults import KNOWN_DATA, SHORT, UNKNOWN_DATA
 
 _LIMIT = 1 << 22  # bytes of a configuration file
 
@@ -29,7 +29,7 @@ class Asked:
 
     task: str
     data: str = ""
-    preset: str = "tiny"
+    preset: str | None = None
     config: Mapping[str, Any] | str | Path | None = None
     settings: Sequence[str] = ()
     steps: int | None = None
@@ -46,16 +46,15 @@ def resolve(asked: Asked) -> RunConfig:
 
     Raises: ConfigError naming the key, the value and the nearest thing that would be right.
     """
-    values = dump(_defaults(asked.task, asked.preset))
-    for setting in KNOWN_DATA.get(asked.data, ()):
-        values = override(values, _plain(setting))
+    suited = KNOWN_DATA.get(asked.data, UNKNOWN_DATA)
+    values = dump(_defaults(asked.task, asked.preset or suited.preset))
+    values = _set(values, suited.settings)
     if asked.config is not None:
         given, where = _read(asked.config)
         values = _merge(values, given.get("training", given))
     else:
         where = ""
-    for setting in asked.settings:
-        values = override(values, _plain(setting))
+    values = _set(values, asked.settings)
     values = _flags(values, asked)
     return parse(RunConfig, values, where)
 
@@ -103,12 +102,14 @@ def _merge(base: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _plain(setting: str) -> str:
-    """`train.lr` stands for the optimizer's, since it is what people change most; and a kind that is set
-    alone begins with its own defaults, since the keys of another would be unknown to it."""
-    key, equals, value = setting.partition("=")
-    key = "train.optimizer.lr" if key.strip() == "train.lr" else key.strip().removesuffix(".kind")
-    return f"{key}{equals}{value}"
+def _set(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`values` with some settings. A kind that is set alone begins with its own defaults, since the keys of
+    another would be unknown to it."""
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        for path in SHORT.get(key.strip(), (key.strip().removesuffix(".kind"),)):
+            values = override(values, f"{path}{equals}{value}")
+    return values
 
 
 def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:

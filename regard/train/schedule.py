@@ -33,7 +33,7 @@ class InverseSqrt:
 class Cosine:
     """After `warmup` steps, half a cosine down to `floor` at the last step."""
 
-    warmup: int = 200
+    warmup: int = 100
     floor: float = 0.0
     kind: Literal["cosine"] = "cosine"
 

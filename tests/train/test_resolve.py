@@ -12,6 +12,7 @@ from tiny import asked
 import regard
 from regard.errors import ConfigError
 from regard.model.presets import ENCODER_DECODER
+from regard.model.transformer import EncoderDecoderConfig
 from regard.schema import dump
 from regard.train.average import Tail
 from regard.train.optim import AdamW, Muon
@@ -54,20 +55,32 @@ def test_two_ends_in_settings_contradict() -> None:
 
 
 def test_another_kind_replaces_the_whole_part() -> None:
-    config = resolve(wish(config={"train": {"optimizer": {"kind": "muon"}, "schedule": "linear"}}))
-    assert config.train.optimizer == Muon()
+    config = resolve(wish(config={"train": {"optimizer": {"kind": "adamw"}, "schedule": "linear"}}))
+    assert config.train.optimizer == AdamW()
     assert config.train.schedule == Linear()
 
 
 @pytest.mark.parametrize("key", ["train.optimizer", "train.optimizer.kind"])
 def test_a_kind_set_alone_begins_with_its_own_defaults(key: str) -> None:
-    config = resolve(wish(settings=[f"{key}=muon", "train.lr=0.5", "train.average=tail"]))
-    assert config.train.optimizer == Muon(lr=0.5)
+    config = resolve(wish(settings=[f"{key}=adamw", "train.lr=0.5", "train.average=tail"]))
+    assert config.train.optimizer == AdamW(lr=0.5)
     assert config.train.average == Tail()
 
 
-def test_the_rate_has_a_short_name() -> None:
-    assert resolve(wish(settings=["train.lr=0.25"])).train.optimizer == AdamW(lr=0.25)
+def test_what_people_change_most_has_a_short_name() -> None:
+    config = resolve(wish(settings=["train.lr=0.25", "model.dropout=0.5"]))
+    assert config.train.optimizer == Muon(lr=0.25)
+    assert isinstance(config.model, EncoderDecoderConfig)
+    assert (config.model.encoder.dropout, config.model.decoder.dropout) == (0.5, 0.5)
+
+
+def test_a_data_set_with_a_name_brings_what_suits_it_and_the_user_decides() -> None:
+    suited = resolve(wish(data="spelling")).model
+    asked = resolve(wish(data="spelling", preset="small", settings=["model.dropout=0.2"])).model
+    assert isinstance(suited, EncoderDecoderConfig)
+    assert isinstance(asked, EncoderDecoderConfig)
+    assert (suited.encoder.width, suited.tying) == (ENCODER_DECODER["mini"].width, "two-way")
+    assert (asked.encoder.width, asked.encoder.dropout) == (ENCODER_DECODER["small"].width, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +98,10 @@ def test_the_rate_has_a_short_name() -> None:
         ({"settings": ["train.steps=many"]}, "train.steps: must be an integer or null, not \"many\""),
         ({"settings": ["train.steps=1.5"]}, "train.steps: must be an integer or null, not 1.5"),
         ({"settings": ["train.lr=-1"]}, "train.optimizer: lr is -1.0; it must be more than 0"),
-        ({"settings": ["train.optimizer.beta2=1"]}, "beta2 is 1.0; it must be at least 0 and less than 1"),
+        (
+            {"settings": ["train.optimizer=adamw", "train.optimizer.beta2=1"]},
+            "beta2 is 1.0; it must be at least 0 and less than 1",
+        ),
         ({"settings": ["train.schedule.floor=2"]}, "floor is 2.0; it must be from 0 to 1"),
         ({"settings": ["train.average.decay=1"]}, "decay is 1.0"),
         ({"settings": ["task.max_length=0"]}, "max_length is 0; it must be 1 or more"),
