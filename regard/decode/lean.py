@@ -319,10 +319,20 @@ def _residual(residual: Residual, part: Function) -> Function:
 
 
 def _head(head: nn.Module) -> Function:
+    """The vocabulary head, its logits always in the same memory: new memory for so many numbers would
+    cost as much time as half the product."""
     if type(head) is not VocabularyHead or head.bias is not None:
         return head.forward
     weight = head.weight.t()
-    return lambda x: torch.mm(x, weight)
+    room = weight.new_empty((0, weight.shape[1]))
+
+    def logits(x: Tensor) -> Tensor:
+        nonlocal room
+        if len(x) > len(room):
+            room = x.new_empty((len(x), weight.shape[1]))
+        return torch.mm(x, weight, out=room[: len(x)])
+
+    return logits
 
 
 def _absorbs(model: EncoderDecoder, memory: Tensor) -> bool:

@@ -211,8 +211,7 @@ def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tens
     logits = logits.float()
     inputs, vocab = len(totals), logits.shape[-1]
     each = min(width, vocab)  # no more than these of one place can be among the best of all
-    value, token = top(logits, each)
-    value = value - logits.logsumexp(-1, keepdim=True)
+    value, token = _likely(logits, each)
     reach = (totals.view(-1, 1) + value).view(inputs, -1)
     best, where = reach.topk(min(width, reach.shape[1]), dim=1)
     parents, tokens = where // each, token.view(inputs, -1).gather(1, where)
@@ -222,23 +221,39 @@ def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tens
     return best, parents, tokens
 
 
-_GROUPS = 128
+def _likely(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and ids of the `k` likeliest of each row; without all the other log-probabilities,
+    and some rows at a time, so that they stay in a processor's cache."""
+    found = []
+    for part in logits.split(max(1, _AT_ONCE // logits.shape[-1])):
+        value, token = top(part, k)
+        largest = value[:, :1]
+        found.append((value - (part - largest).exp_().sum(-1, keepdim=True).log_().add_(largest), token))
+    return torch.cat([value for value, _ in found]), torch.cat([token for _, token in found])
+
+
+_AT_ONCE = 2**18
+"""Logits looked at together: a megabyte."""
+_GROUP = 16
+"""Numbers of which `top` takes the largest first."""
 _WORTH = 2**15
 """Numbers from which the extra operations of `top` are fewer than those they save."""
 
 
 def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`x.topk(k)` of (rows, V), faster where V is large: the k largest numbers are in those k of 128
-    groups whose own largest numbers are the k largest."""
+    """`x.topk(k)` of (rows, V), faster where V is large: the k largest numbers are in those k groups whose
+    own largest numbers are the k largest."""
     rows, length = x.shape
-    size = length // _GROUPS
-    if k > _GROUPS // 4 or size < 8 or x.numel() < _WORTH:
+    groups = length // _GROUP
+    if 4 * k > groups or x.numel() < _WORTH:
         return x.topk(k)
-    whole = x[:, : size * _GROUPS].view(rows, size, _GROUPS)  # group g: every 128th number from g on
-    groups = whole.amax(1).topk(k, sorted=False).indices[:, None].expand(-1, size, -1)
-    value = torch.cat([whole.gather(2, groups).flatten(1), x[:, size * _GROUPS :]], 1)
-    offset = torch.arange(size, device=x.device)[None, :, None] * _GROUPS
-    rest = torch.arange(size * _GROUPS, length, device=x.device).expand(rows, -1)
-    index = torch.cat([(groups + offset).flatten(1), rest], 1)
+    whole = groups * _GROUP
+    parts = x[:, :whole].view(rows, _GROUP, groups)  # group g: every `groups`-th number from g on
+    among = parts.amax(1).topk(k, sorted=False).indices[:, None].expand(-1, _GROUP, -1)
+    starts = torch.arange(0, whole, groups, device=x.device)[None, :, None]
+    value, index = parts.gather(2, among).flatten(1), (among + starts).flatten(1)
+    if whole < length:
+        rest = torch.arange(whole, length, device=x.device).expand(rows, -1)
+        value, index = torch.cat([value, x[:, whole:]], 1), torch.cat([index, rest], 1)
     best, where = value.topk(k)
     return best, index.gather(1, where)

@@ -19,7 +19,7 @@ class Stepper(Protocol):
     """What a search needs. Rows are grouped: `width` neighbours (beams) belong to one input."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Append (rows,) tokens; returns (rows, V) logits of what follows."""
+        """Append (rows,) tokens; returns (rows, V) logits of what follows, good until the next step."""
         ...
 
     def reorder(self, rows: Tensor) -> None:
