@@ -86,6 +86,11 @@ def software_versions() -> dict[str, str]:
     return {"regard": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
 
 
+def is_bundle(folder: str | Path) -> bool:
+    """Whether there is a bundle in `folder`, good or bad; `load` tells which."""
+    return resolve(folder, CONFIG).is_file()
+
+
 def save(bundle: Bundle, folder: str | Path) -> None:
     """Write `folder`, or replace the bundle in it as one. Figures that are not finite become null.
 

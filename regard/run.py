@@ -174,7 +174,7 @@ class Run:
             rows = islice(self.open(self._own_data()).split("train"), 8)
             inputs = self.task.inputs(rows)
         assert isinstance(self.model, EncoderDecoder)
-        source, target = self.task.probe(self.model, inputs)
+        source, target = self.task.probe(self.model, inputs, Decoding())
         findings = encoder_decoder_laws(self.model, source, target)
         return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]
 
@@ -188,11 +188,11 @@ class Run:
 
     # ------------------------------------------------------------------ looking
 
-    def alignment(self, text: str) -> Alignment:
-        """Which input tokens the model looked at for each output token: cross-attention of the last layer,
-        averaged over its heads, while it writes its greedy answer."""
+    def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
+        """Which input tokens the model looked at for each output token of its answer: cross-attention,
+        averaged over all heads."""
         assert isinstance(self.model, EncoderDecoder)
-        source, target = self.task.probe(self.model, [text])
+        source, target = self.task.probe(self.model, [text], decoding)
         weights = cross_attention(self.model, source[0], target[0])
         inputs, outputs = self.task.pieces(source[0], target[0])
         # What is given at a step is the token before; what is looked at serves the token after.

@@ -58,7 +58,7 @@ def run_demo(
 def _pronounce(run: Run, word: str) -> None:
     answer = run.predict([word], beam=BEAM)[0]
     print(f"  {word}  →  {answer}\n")
-    for line in shaded(run.alignment(word)):
+    for line in shaded(run.alignment(word, Decoding(beam=BEAM))):
         print(f"      {line}")
     print()
 
@@ -74,10 +74,12 @@ def _ask(run: Run) -> None:
 
 
 def shaded(alignment: Alignment) -> list[str]:
-    """The matrix as shades: a line an output token, a column an input token, darker where it looked more."""
+    """The matrix as shades: a line an output token, a column an input token, the darkest where it looked
+    most."""
     lines = ["  " + "  ".join(_short(piece) for piece in alignment.inputs)]
     for piece, row in zip(alignment.outputs, alignment.weights.tolist(), strict=True):
-        cells = (_SHADES[min(len(_SHADES) - 1, int(weight * len(_SHADES)))] * 2 for weight in row)
+        steps = (len(_SHADES) - 1) / max(row)
+        cells = (_SHADES[round(weight * steps)] * 2 for weight in row)
         lines.append(f"{_short(piece)} " + " ".join(cells))
     return lines
 
@@ -88,7 +90,7 @@ def _short(piece: str) -> str:
 
 def _save_figure(run: Run, word: str, out: Path) -> Path:
     path = out / "alignment.html"
-    figure = run.alignment(word).figure()
+    figure = run.alignment(word, Decoding(beam=BEAM)).figure()
     figure.update_layout(title=f"Which letters of “{word}” each sound was read from", template="plotly_white")
     figure.write_html(path, include_plotlyjs=True)
     return path

@@ -6,10 +6,12 @@ A recipe is data: what is trained on what, for how long, how it is scored, and w
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from regard import train
+from regard.bundle import is_bundle
 from regard.errors import InputError, nearest
 from regard.recipes.report import evaluation_lines
 from regard.run import load
@@ -36,7 +38,7 @@ class Recipe:
     show: int = 3
 
 
-_BPE = ("task.tokenizer.kind=bpe", "task.tokenizer.vocab=8000")
+_BPE = ("task.tokenizer=bpe", "task.tokenizer.vocab=8000")
 
 RECIPES: dict[str, Recipe] = {
     "multi30k-en-de": Recipe(
@@ -46,7 +48,7 @@ RECIPES: dict[str, Recipe] = {
         "bleu",
         41.02,
         "Wu et al. 2021 (arXiv 2105.14462), Transformer-Tiny",
-        ("task.tokenizer=words",),
+        ("task.tokenizer=bpe", "task.tokenizer.vocab=10000", "task.tokenizer.lowercase=true"),
         tokenize="none",
     ),
     "multi30k-raw-en-de": Recipe(
@@ -101,6 +103,8 @@ def run_recipe(
 ) -> None:
     """Train, score on the test part, print beside the published figure.
 
+    A run that has ended is not trained again, only scored.
+
     Raises: InputError for an unknown name; whatever training raises.
     """
     if name not in RECIPES:
@@ -108,21 +112,23 @@ def run_recipe(
         raise InputError(f"there is no recipe '{name}'{nearest(name, RECIPES)} (known: {known})")
     recipe = RECIPES[name]
     folder = out / f"{name}-seed{seed}"
-    trained = train(
-        "translation",
-        recipe.data,
-        folder,
-        preset=recipe.preset,
-        settings=recipe.settings,
-        budget=budget or recipe.budget,
-        seed=seed,
-        resume=resume,
-        overwrite=not resume,
-        threads=threads,
-        device=device,
-    )
+    if is_bundle(folder):
+        print(f"{folder} is trained already; remove it to train anew", file=sys.stderr)
+    else:
+        train(
+            "translation",
+            recipe.data,
+            folder,
+            preset=recipe.preset,
+            settings=recipe.settings,
+            budget=budget or recipe.budget,
+            seed=seed,
+            resume=resume,
+            threads=threads,
+            device=device,
+        )
     decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha)
-    result = load(trained.folder, device or "cpu").evaluate(decoding=decoding, tokenize=recipe.tokenize)
+    result = load(folder, device or "cpu").evaluate(decoding=decoding, tokenize=recipe.tokenize)
     ours = result.metrics[recipe.figure]
     if as_json:
         print(

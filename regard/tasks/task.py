@@ -144,7 +144,9 @@ class Task(ABC):
         """The greedy answer to one input, longer by a token each time."""
 
     @abstractmethod
-    def probe(self, model: nn.Module, inputs: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[list[int]]]:
         """What the model is given for these inputs and what it writes, as ids: for looking inside."""
 
     @abstractmethod

@@ -252,8 +252,10 @@ class Translation(Task):
         text, score = best[0]
         return Prediction(text, score, tuple(best) if len(best) > 1 else ())
 
-    def probe(self, model: nn.Module, inputs: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
-        answers = [prediction.text for prediction in self.predict(model, inputs, Decoding())]
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        answers = [prediction.text for prediction in self.predict(model, inputs, decoding)]
         source = [[*ids, self.source.eos] for ids in self.source.encode_batch(list(inputs))]
         target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
         return source, target
