@@ -90,8 +90,11 @@ def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
 
     Of a row of zeros the whole numbers may be anything; its largest is 0, and so is what they stand for.
     """
-    largest = x.abs().amax(-1, keepdim=True)
-    return (x / largest).mul_(_LEVELS).round_().to(torch.int8), largest
+    if x.numel() < 2**17:
+        largest = x.abs().amax(-1, keepdim=True)
+    else:  # the same numbers, without a copy of x
+        largest = torch.maximum(x.amax(-1, keepdim=True), -x.amin(-1, keepdim=True))
+    return (x * (_LEVELS / largest)).round_().to(torch.int8), largest
 
 
 def int8_product(x: Tensor, weight: Tensor) -> Tensor:

@@ -57,6 +57,8 @@ def test_a_row_is_the_same_beside_any_other(width: int, out: int, rows: int) -> 
     together = linear(x)
     for row in range(rows):
         assert torch.equal(linear(x[row : row + 1]), together[row : row + 1])
+    many = linear(x.repeat(-(-(2**17) // x.numel()), 1))  # where another way to the largest is taken
+    assert torch.equal(many.view(-1, rows, out), together.expand(len(many) // rows, rows, out))
     assert torch.equal(linear(x.view(1, rows, width)), together.view(1, rows, out))
 
 
