@@ -29,6 +29,7 @@ from regard.train.average import Average
 from regard.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from regard.train.config import TrainConfig
 from regard.train.device import Place, autocast
+from regard.train.meter import Meter
 from regard.train.optim import Optimizer
 from regard.train.plan import Pace, Plan, fixed_plan
 from regard.train.progress import Record, Reporter
@@ -110,6 +111,10 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16")
         self.batches = Batches(store.lengths, config.tokens, config.seed, multiple=config.accumulate)
         self.at = Progress()
+        self.meter = Meter()
+        self.record: Record | None = None
+        self.pace: Pace | None = None
+        self.begun = self.saved = 0.0
 
     # ------------------------------------------------------------------ the run
 
@@ -117,79 +122,105 @@ class Trainer:
         """Train to the end. Raises: NonFiniteLossError, StorageError, KeyboardInterrupt (state saved)."""
         if resume:
             self._restore()
-        record = Record(self.folder, self.at.step if resume else None) if self.place.leads else None
-        if self.at.plan is None:
-            self.at.plan = fixed_plan(self.config, lambda: self.batches.count(0) // self.config.accumulate)
-        pace = Pace(self.config, self.at.step) if self.at.plan is None else None
+        at = self.at
+        if at.plan is None:
+            at.plan = fixed_plan(self.config, lambda: self.batches.count(0) // self.config.accumulate)
+        self.pace = Pace(self.config, at.step) if at.plan is None else None
+        self.record = Record(self.folder, at.step if resume else None) if self.place.leads else None
+        self.meter = Meter([torch.tensor(loss, device=self.place.device) for loss in at.unlogged])
         try:
             with StopRequest() as stop:
-                reason = self._steps(pace, record, stop)
+                reason = self._steps(stop)
         finally:
-            if record is not None:
-                record.close()
+            if self.record is not None:
+                self.record.close()
         self._take_best()
-        return Outcome(self.at.step, self.at.seconds, self.at.tokens, self.at.metrics, reason)
+        return Outcome(at.step, at.seconds, at.tokens, at.metrics, reason)
 
-    def _steps(self, pace: Pace | None, record: Record | None, stop: StopRequest) -> str:
-        config, at = self.config, self.at
-        saved = time.monotonic()
-        losses = [torch.tensor(loss, device=self.place.device) for loss in at.unlogged]
-        tokens_since = 0
-        micro = self._micro_batches(at.step * config.accumulate)
-        begun = time.monotonic() - at.seconds
-        since = time.monotonic()
+    def _steps(self, stop: StopRequest) -> str:
+        """Step after step until there is a reason to end, which is returned."""
+        at, each = self.at, self.config.accumulate // self.place.world
+        self.begun = self.saved = time.monotonic()
+        self.begun -= at.seconds
+        micro = self._micro_batches(at.step * self.config.accumulate)
         while at.plan is None or at.step < at.plan.steps:
             started = time.monotonic()
-            loss, tokens = self._step([next(micro) for _ in range(config.accumulate // self.place.world)])
+            loss, tokens = self._step([next(micro) for _ in range(each)])
             at.step += 1
             at.tokens += tokens
-            tokens_since += tokens
-            losses.append(loss / tokens)
-            done = at.plan is not None and at.step == at.plan.steps
-            if at.step % _CHECK_EVERY == 0 or done or pace is not None:
-                self._check(losses, at.step)
-                now = time.monotonic()
-                if self.place.leads and record is not None:
-                    event = self._event(losses, tokens_since / (now - since), now - begun)
-                    record.write(event)
-                    self.reporter.step(event)
-                losses, tokens_since, since = [], 0, now
-            at.seconds = time.monotonic() - begun
-            if pace is not None:
-                pace.note(time.monotonic() - started)
-                if self.place.same(pace.settled):
-                    at.plan = self._make_plan(pace, begun)
-                    pace = None
-                    self._save(losses)
-            reason = None
-            judged = at.plan is not None and at.plan.evaluates_after(at.step)
-            if judged:
-                self._check(losses, at.step)
-                self._evaluate(record)
-                if config.patience and at.worse >= config.patience:
-                    reason = "patience"
-                since, tokens_since = time.monotonic(), 0
-            if at.plan is not None and at.plan.marks(at.step, config.snapshots):
-                self._check(losses, at.step)
-                self._keep_snapshot()
-            at.seconds = time.monotonic() - begun
-            late = config.budget is not None and at.seconds > _OVERRUN * config.budget
-            if reason is None and self.place.same(late) and not done:
-                if not judged:
-                    self._evaluate(record)
-                reason = "time"
+            self.meter.add(loss / tokens, tokens)
+            if at.step % _CHECK_EVERY == 0 or self.pace is not None or self._planned(at.step):
+                self._log()
+            if self.pace is not None:
+                self._measure(time.monotonic() - started)
+            reason = self._judge_when_due()
             if reason is not None:
                 return reason
-            due = time.monotonic() - saved > config.save_seconds
-            if self.place.same(stop.asked):
-                self._check(losses, at.step)
-                self._save(losses)
-                raise KeyboardInterrupt
-            if self.place.same(due) or (config.save_steps and at.step % config.save_steps == 0):
-                self._check(losses, at.step)
-                self._save(losses)
-                saved = time.monotonic()
+            self._save_when_due(stop)
         return "planned"
+
+    def _planned(self, step: int) -> bool:
+        """Whether `step` is the last."""
+        return self.at.plan is not None and step == self.at.plan.steps
+
+    def _log(self) -> None:
+        """Say how it goes. Raises: NonFiniteLossError."""
+        self._check()
+        self._clock()
+        if self.record is not None:
+            event = self._event()
+            self.record.write(event)
+            self.reporter.step(event)
+        self.meter = Meter()
+
+    def _clock(self) -> None:
+        self.at.seconds = time.monotonic() - self.begun
+
+    def _measure(self, seconds: float) -> None:
+        """Note a step's time, and make the plan when enough is known."""
+        assert self.pace is not None
+        self.pace.note(seconds)
+        if not self.place.same(self.pace.settled):
+            return
+        started = time.monotonic()
+        self._judge(typical=True)
+        now = time.monotonic()
+        plan = self.pace.plan(now - started, now - self.begun)
+        self.at.plan = Plan(int(self.place.same(plan.steps)), plan.evaluations)
+        self.pace = None
+        self.reporter.say(f"planned {plan.steps:,} steps to fill {self.config.budget:,.0f} s")
+        self._save()
+        self.meter.restart()
+
+    def _judge_when_due(self) -> str | None:
+        """Score, keep a snapshot, look at the clock: a reason to end before the plan does, or None."""
+        at, config = self.at, self.config
+        judged = at.plan is not None and at.plan.evaluates_after(at.step)
+        if judged:
+            self._evaluate()
+        if at.plan is not None and at.plan.marks(at.step, config.snapshots):
+            self._check()
+            self._keep_snapshot()
+        if judged and config.patience and at.worse >= config.patience:
+            return "patience"
+        late = config.budget is not None and time.monotonic() - self.begun > _OVERRUN * config.budget
+        if not self.place.same(late) or self._planned(at.step):
+            return None
+        if not judged:
+            self._evaluate()
+        return "time"
+
+    def _save_when_due(self, stop: StopRequest) -> None:
+        """Raises: KeyboardInterrupt, after saving, when told to stop."""
+        self._clock()
+        config, now = self.config, time.monotonic()
+        told = self.place.same(stop.asked)
+        due = self.place.same(now - self.saved > config.save_seconds)
+        if told or due or (config.save_steps and self.at.step % config.save_steps == 0):
+            self._save()
+            self.saved = time.monotonic()
+        if told:
+            raise KeyboardInterrupt
 
     # ------------------------------------------------------------------ one step
 
@@ -228,41 +259,33 @@ class Trainer:
                 yield self.task.batch(self.store, rows)
             epoch, start = epoch + 1, 0
 
-    def _check(self, losses: list[Tensor], step: int) -> None:
-        if losses and not bool(torch.isfinite(torch.stack(losses)).all()):
-            finite = torch.isfinite(torch.stack(losses)).tolist()
-            first = step - len(losses) + 1 + finite.index(False)
-            epoch, index = self.batches.locate((first - 1) * self.config.accumulate)
-            raise NonFiniteLossError(
-                f"the loss of step {first} (batch {index} of epoch {epoch}) is not a finite number; lower the"
-                f" learning rate (now {self.config.optimizer.lr:g}), lengthen the warm-up or clip harder, and"
-                " start anew with --overwrite"
-            )
+    def _check(self) -> None:
+        """Raises: NonFiniteLossError naming the first step whose loss since the last log is not finite."""
+        losses = self.meter.losses
+        if not losses or bool(torch.isfinite(torch.stack(losses)).all()):
+            return
+        first = self.at.step - len(losses) + 1 + torch.isfinite(torch.stack(losses)).tolist().index(False)
+        epoch, index = self.batches.locate((first - 1) * self.config.accumulate)
+        raise NonFiniteLossError(
+            f"the loss of step {first} (batch {index} of epoch {epoch}) is not a finite number; lower the"
+            f" learning rate (now {self.config.optimizer.lr:g}), lengthen the warm-up or clip harder, and"
+            " start anew with --overwrite"
+        )
 
-    def _event(self, losses: list[Tensor], speed: float, seconds: float) -> dict[str, Any]:
+    def _event(self) -> dict[str, Any]:
         at = self.at
         steps = None if at.plan is None else at.plan.steps
         metric = self.task.config.metric
         return {
             "step": at.step,
             "steps": steps,
-            "loss": float(torch.stack(losses).mean()),
-            "tokens_per_second": speed,
-            "seconds": seconds,
-            "seconds_left": None if steps is None else seconds / at.step * (steps - at.step),
+            "loss": float(torch.stack(self.meter.losses).mean()),
+            "tokens_per_second": self.meter.speed,
+            "seconds": at.seconds,
+            "seconds_left": None if steps is None else at.seconds / at.step * (steps - at.step),
             "metric_name": metric,
             "metric": at.metrics.get(metric),
         }
-
-    def _make_plan(self, pace: Pace, begun: float) -> Plan:
-        """Time one evaluation, then plan."""
-        started = time.monotonic()
-        self._judge(typical=True)
-        cost = time.monotonic() - started
-        plan = pace.plan(cost, time.monotonic() - begun)
-        plan = Plan(int(self.place.same(plan.steps)), plan.evaluations)
-        self.reporter.say(f"planned {plan.steps:,} steps to fill {self.config.budget:,.0f} s")
-        return plan
 
     # ------------------------------------------------------------------ judging
 
@@ -285,9 +308,10 @@ class Trainer:
         finally:
             self.average.swap()
 
-    def _evaluate(self, record: Record | None) -> None:
+    def _evaluate(self) -> None:
         """Judge, and keep the weights if they are the best so far."""
-        at, name = self.at, self.task.config.metric
+        self._check()
+        at, record, name = self.at, self.record, self.task.config.metric
         figures = self._judge()
         figure = self.place.same(float(figures.get(name, at.step)))  # nothing to judge by: the last is best
         if record is not None and figures:
@@ -302,6 +326,7 @@ class Trainer:
             at.best, at.best_step, at.metrics = figure, at.step, figures
             source = self.average.weights or self.average.live
             self.best = {key: value.detach().clone() for key, value in source.items()}
+        self.meter.restart()
 
     @torch.no_grad()
     def _take_best(self) -> None:
@@ -318,10 +343,11 @@ class Trainer:
             with atomic_files(self.folder / "snapshots", [name]) as writing:
                 write_weights(writing / name, self.average.weights or self.average.live)
 
-    def _save(self, losses: list[Tensor]) -> None:
+    def _save(self) -> None:
+        self._check()
         if not self.place.leads:
             return
-        self.at.unlogged = [loss.item() for loss in losses]
+        self.at.unlogged = [loss.item() for loss in self.meter.losses]
         groups: dict[str, Mapping[str, Tensor]] = {
             "model": self.average.live,
             "average": self.average.weights,
