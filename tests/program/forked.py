@@ -1,9 +1,9 @@
 """Runs the command line again and again without loading torch each time: a parent that forks.
 
 Each line of standard input is a JSON object: the `arguments` that a child runs `regard` with, and perhaps
-the name of a function to `die_in`, which kills the child where it is called. The parent prints the child's
-number, then, when it has ended, its exit status (minus the signal if one ended it). What the child writes
-goes to the file named by the first argument.
+the name of a function to `die_in`, which kills the child where it is called, or the seconds to `kill_after`.
+When the child has ended, the parent prints its exit status (minus the signal if one ended it). What the
+child writes goes to the file named by the first argument.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import pkgutil
 import signal
 import sys
+import time
 
 import torch
 
@@ -52,7 +53,9 @@ def serve() -> None:
         pid = os.fork()
         if not pid:
             child(asked["arguments"], asked.get("die_in"), sys.argv[1])
-        print(pid, flush=True)
+        if asked.get("kill_after") is not None:
+            time.sleep(asked["kill_after"])
+            os.kill(pid, signal.SIGKILL)  # at worst it has ended: nobody has waited for it yet
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
