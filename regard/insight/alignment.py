@@ -13,6 +13,8 @@ from torch import Tensor
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder
 
+_CELL, _MARGIN = 44, 170  # pixels
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -30,9 +32,22 @@ class Alignment:
         columns, rows = list(range(len(self.inputs))), list(range(len(self.outputs)))
         heat = go.Heatmap(z=self.weights.tolist(), x=columns, y=rows, colorscale="Blues", zmin=0, zmax=1)
         figure = go.Figure(heat)
-        figure.update_xaxes(tickvals=columns, ticktext=self.inputs, side="top", title="input")
-        figure.update_yaxes(tickvals=rows, ticktext=self.outputs, autorange="reversed", title="output")
+        figure.update_xaxes(tickvals=columns, ticktext=_labels(self.inputs), side="top", title="input")
+        figure.update_yaxes(
+            tickvals=rows, ticktext=_labels(self.outputs), autorange="reversed", title="output"
+        )
+        figure.update_layout(
+            width=_MARGIN + _CELL * len(columns),
+            height=_MARGIN + _CELL * len(rows),
+            template="plotly_white",
+            margin={"l": 70, "r": 20, "t": 110, "b": 20},
+        )
         return figure
+
+
+def _labels(pieces: list[str]) -> list[str]:
+    """Plotly would take `</s>` for markup."""
+    return [piece.replace("<", "‹").replace(">", "›") for piece in pieces]
 
 
 @torch.inference_mode()

@@ -91,7 +91,7 @@ def _short(piece: str) -> str:
 def _save_figure(run: Run, word: str, out: Path) -> Path:
     path = out / "alignment.html"
     figure = run.alignment(word, Decoding(beam=BEAM)).figure()
-    figure.update_layout(title=f"Which letters of “{word}” each sound was read from", template="plotly_white")
+    figure.update_layout(title=f"Which letters of “{word}” each sound was read from")
     figure.write_html(path, include_plotlyjs=True)
     return path
 

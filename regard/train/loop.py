@@ -36,7 +36,7 @@ from regard.train.progress import Record, Reporter
 from regard.train.stop import StopRequest
 from regard.weights import write_weights
 
-_OVERRUN = 1.03  # a budget's clock ends a run whose steps have become slower than planned
+_OVERRUN = 0.99  # a budget's clock ends a run whose steps have become slower than planned
 _CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 
 

@@ -16,7 +16,7 @@ DEFAULT_EPOCHS = 20.0
 _PROBE = 0.06  # of the budget is spent before the plan is made …
 _PROBE_STEPS = 12  # … and at least so many steps,
 _SETTLE = 3  # the first of which are slower than the rest.
-_RESERVE = 0.015  # of the budget is left for what differs between steps measured and steps to come
+_RESERVE = 0.025  # of the budget is left for what differs between steps measured and steps to come
 
 
 @dataclass(frozen=True)

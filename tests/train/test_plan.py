@@ -68,7 +68,7 @@ def test_a_pace_fills_what_is_left_of_the_budget() -> None:
         pace.note(0.5)
     plan = pace.plan(evaluation_seconds=2.0, elapsed=8.0)
     end = 8.0 + (plan.steps - 12) * 0.5 + 5 * 2.0
-    assert 97 <= end <= 100
+    assert 95 <= end <= 100
 
 
 def test_a_pace_ignores_the_slow_first_steps() -> None:
@@ -76,7 +76,8 @@ def test_a_pace_ignores_the_slow_first_steps() -> None:
     for duration in (3.0, 3.0, 3.0, *[0.1] * 30):
         pace.note(duration)
     assert pace.settled
-    assert abs(pace.plan(0.0, elapsed=12.0).steps - (33 + (98.5 - 12.0) / 0.1)) < 2
+    end = 12.0 + (pace.plan(0.0, elapsed=12.0).steps - 33) * 0.1
+    assert 95 <= end <= 100, "near the end of the budget at the steady pace, and not beyond"
 
 
 def test_a_run_resumed_before_its_plan_counts_the_steps_it_took() -> None:
