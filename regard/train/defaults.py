@@ -30,13 +30,12 @@ _SPELT = (
     "train.tokens=1024",
     "train.evaluations=5",
 )
-# A part of a date is known by what stands beside it, wherever it stands.
+# A part of a date or a phrase is known by what stands beside it, wherever it stands.
 _RELATIVE = ("model.encoder.position=rotary", "model.decoder.position=rotary")
 _CHARACTERS = ("task.target_tokenizer=characters", "task.unit=character")
 
 KNOWN_DATA: dict[str, Suited] = {
     "spelling": Suited("mini", (*_SPELT, *_CHARACTERS)),
-    # A phrase has few characters, and most characters few phrases: without dropout these are learnt by heart.
-    "pinyin": Suited("mini", (*_SPELT, "task.target_tokenizer=words", "model.dropout=0.15")),
+    "pinyin": Suited("mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words")),
     "dates": Suited("mini", (*_SPELT, *_CHARACTERS, *_RELATIVE)),
 }
