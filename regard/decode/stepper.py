@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from regard.model.mask import Positions
@@ -53,8 +52,3 @@ class EncoderDecoderStepper:
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
         self._cache.select(rows)
         self._cache.select_memory(inputs)
-
-
-def no_gradients() -> torch.inference_mode:
-    """Decoding's context: nothing is recorded."""
-    return torch.inference_mode()

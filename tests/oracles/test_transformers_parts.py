@@ -20,8 +20,6 @@ from regard.model.position import RelativeBias, Rotary, relative_bucket, rotate
 from regard.model.stack import Stack, StackConfig
 from regard.model.transformer import EncoderDecoderConfig
 
-pytest.importorskip("transformers")
-
 V, D, C, H, HIDDEN, S, T = 13, 15, 7, 3, 11, 17, 5
 BUCKETS, FARTHEST = 8, 11
 
