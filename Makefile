@@ -46,12 +46,12 @@ clean: ## remove the virtual environment and what tools have cached; runs stay
 # What is installed is stamped, so that setting up is repeated only when the requirements have changed.
 $(VENV)/.run-time: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing regard into $(VENV) (once; a few minutes)"
-	@$(PIP) install -c constraints.txt -e .
+	@$(PIP) install -c constraints.txt -e '.[fast]'
 	@touch $@
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing regard and its development tools into $(VENV) (once; a few minutes)"
-	@$(PIP) install -c constraints.txt -e '.[dev,peers,tensorboard]'
+	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard]'
 	@touch $@ $(VENV)/.run-time
 
 $(BIN)/python:

@@ -29,7 +29,8 @@ from typing import Any
 
 import torch
 
-from regard.decode.lean import stepper_for
+from regard.decode.choose import shareable, stepper_for
+from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy
 from regard.model.layout import lay_out
 from regard.model.mask import Contiguous, Ragged
@@ -90,8 +91,11 @@ def ours(peer: Any, size: Size) -> EncoderDecoder:
 
 
 def regard_decode(model: EncoderDecoder, beam: int) -> Decode:
-    @torch.inference_mode()
     def decode(sources: list[list[int]]) -> list[list[int]]:
+        return in_shares(alone, sources, shareable(model))
+
+    @torch.inference_mode()
+    def alone(sources: list[list[int]]) -> list[list[int]]:
         lengths = torch.tensor([len(ids) for ids in sources])
         longest = int(lengths.max())
         source = torch.tensor([ids + [PAD] * (longest - len(ids)) for ids in sources])

@@ -10,7 +10,7 @@ feed-forward parts (so that int8 and any dtype work as they are), and keeps the 
   never a key or a value.
 - Beams are further queries of one batched product, so that keys are read once for all of them.
 
-What is not ordinary goes through the modules (`stepper_for` chooses): open taps, and the parts that
+What is not ordinary goes through the modules (`choose.py`): open taps, and the parts that
 `suits` does not name. The law tests hold the two together.
 """
 
@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regard.decode.stepper import EncoderDecoderStepper, Stepper
 from regard.model.attention import Attention
 from regard.model.block import Block, PostResidual, Residual
 from regard.model.feedforward import FeedForward
@@ -31,13 +30,6 @@ from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.position import ALiBi, RelativeBias, Rotation, rotate
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder
-
-
-def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int) -> Stepper:
-    """The fastest stepper for this model: decodes from (B, S) source ids, whose places are `positions`;
-    `capacity` is how many tokens an output will have, if that is known."""
-    made = LeanStepper if suits(model) else EncoderDecoderStepper
-    return made(model, source, positions, capacity)
 
 
 def suits(model: EncoderDecoder) -> bool:
@@ -71,8 +63,7 @@ class LeanStepper:
         memory = model.encode(source, positions)
         padding = _padding(positions, memory)
         self._inputs, self._slots, self._length = len(source), 0, 0
-        made = _Alone if _absorbs(model, memory) else _Layer
-        self._layers = [made(block, memory, padding) for block in model.decoder.blocks]  # type: ignore[arg-type]
+        self._layers = [_Layer(block, memory, padding) for block in model.decoder.blocks]  # type: ignore[arg-type]
         self._head = _head(model.head)
         self._weights = sum(
             x.numel() for part in (model.decoder, model.head) for x in part.state_dict().values()
@@ -221,58 +212,6 @@ class _Layer:
         return z.transpose(0, 1).reshape(rows, heads * C)
 
 
-class _Alone(_Layer):
-    """The same for one input, in fewer operations.
-
-    Queries, keys and values of a slot stand together, written there by the projection itself. And since
-    the memory does not change, it is multiplied into the projections of cross-attention once: scores
-    are (Wq K)ᵀ x, and the answer is (V Wo)ᵀ weights, exactly as by the associative law.
-    """
-
-    def remember(self, memory: Tensor) -> None:
-        part, H = self.cross, self.cross.heads
-        D, S = memory.shape[1:][::-1]
-        k, v = (x[0] for x in part.remember(memory))  # (H, S, C)
-        q_weight, q_bias = part.q.weight.view(H, -1, D), part.q.bias
-        self.into_scores = (_scale(part) * (k @ q_weight)).view(H * S, D).t().contiguous()
-        self.score_bias = memory.new_zeros((H, S))
-        if q_bias is not None:
-            self.score_bias += _scale(part) * (k @ q_bias.view(H, -1, 1))[:, :, 0]
-        if self.padding is not None:
-            self.score_bias += self.padding[0, 0]
-        self.score_bias = self.score_bias.view(-1)
-        self.into_answer = (v @ part.out.weight.t().view(H, -1, D)).view(H * S, D)
-        if part.out.bias is not None:  # the weights of a head sum to one
-            self.into_answer += part.out.bias / H
-        inner = self.attention.heads * self.attention.head_width
-        self.slots = memory.new_empty((0, 3 * inner))
-
-    def reserve(self, capacity: int, used: int) -> None:
-        old, part = self.slots, self.attention
-        self.slots = old.new_empty((capacity, old.shape[1]))
-        self.slots[:used] = old[:used]
-        q, k, v = self.slots.view(capacity, 3, part.heads, part.head_width).unbind(1)
-        self.queries, self.keys, self.values = q.transpose(0, 1), k.permute(1, 2, 0), v.transpose(0, 1)
-
-    def select(self, inputs: Tensor, used: int) -> None:
-        assert len(inputs) == 1
-
-    def _attend(self, x: Tensor) -> Tensor:
-        part, start, stop = self.attention, self.start, self.stop
-        self.slots[start:stop] = _turned(self.qkv(x), part, self.rotation)
-        q, k = self.queries[:, start:stop], self.keys[:, :, :stop]
-        scores = torch.baddbmm(_nothing(q), q, k, beta=0.0, alpha=_scale(part))  # (H, places, slots)
-        if self.sight is not None:
-            scores += self.sight[0]
-        z = torch.bmm(scores.softmax(-1), self.values[:, :stop])
-        return self.out(z.transpose(0, 1).reshape(len(x), -1))
-
-    def _look(self, x: Tensor) -> Tensor:
-        scores = torch.addmm(self.score_bias, x, self.into_scores)
-        weights = scores.view(len(x), self.cross.heads, -1).softmax(-1)
-        return torch.mm(weights.view(len(x), -1), self.into_answer)
-
-
 def _scale(part: Attention) -> float:
     return part.head_width**-0.5 if part.scale is None else part.scale
 
@@ -333,15 +272,6 @@ def _head(head: nn.Module) -> Function:
         return torch.mm(x, weight, out=room[: len(x)])
 
     return logits
-
-
-def _absorbs(model: EncoderDecoder, memory: Tensor) -> bool:
-    """Whether multiplying one short memory into the projections makes less to read at each step."""
-    config = model.config.decoder
-    assert config.cross is not None
-    small = len(memory) == 1 and config.cross.heads * memory.shape[1] <= 2 * config.width
-    parts = [p for m in model.decoder.modules() if isinstance(m, Attention) and m.cross for p in (m.q, m.out)]
-    return small and all(type(part) is nn.Linear for part in parts)
 
 
 def _padding(positions: Positions | None, memory: Tensor) -> Tensor | None:

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regard.decode.fast import have_loops
 from regard.decode.stepper import Stepper
 
 _SHRINK_BELOW = 0.75
@@ -92,7 +93,18 @@ def _keep(stepper: Stepper, inputs: list[int], device: torch.device) -> Tensor:
 
 def _likeliest(logits: Tensor) -> Tensor:
     """(rows, V) → (rows,); torch's argmax takes as long over a large matrix as the product that made it."""
+    if _loops_take(logits):
+        from regard.decode import loops
+
+        tokens = torch.empty(len(logits), dtype=torch.long)
+        loops.likeliest(logits.numpy(), tokens.numpy())
+        return tokens
     return logits.argmax(-1) if logits.numel() < _WORTH else top(logits, 1)[1][:, 0]
+
+
+def _loops_take(logits: Tensor) -> bool:
+    here = logits.device.type == "cpu" and logits.dtype == torch.float32 and logits.is_contiguous()
+    return here and have_loops()
 
 
 def greedy(stepper: Stepper, limits: Limits, device: torch.device) -> list[list[int]]:
@@ -210,6 +222,14 @@ def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tens
     """
     logits = logits.float()
     inputs, vocab = len(totals), logits.shape[-1]
+    if width <= vocab and _loops_take(logits):
+        from regard.decode import loops
+
+        best = torch.empty((inputs, width))
+        parents, tokens = torch.empty((2, inputs, width), dtype=torch.long)
+        arrays = (logits, totals.contiguous(), best, parents, tokens)
+        loops.continuations(*(x.numpy() for x in arrays))
+        return best, parents, tokens
     each = min(width, vocab)  # no more than these of one place can be among the best of all
     value, token = _likely(logits, each)
     reach = (totals.view(-1, 1) + value).view(inputs, -1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from regard.decode.lean import stepper_for
+from regard.decode.choose import stepper_for
 from regard.decode.search import Limits, beam_search, greedy
 from regard.errors import ConfigError
 from regard.model.describe import describe

@@ -48,7 +48,12 @@ RECIPES: dict[str, Recipe] = {
         "bleu",
         41.02,
         "Wu et al. 2021 (arXiv 2105.14462), Transformer-Tiny",
-        ("task.tokenizer=bpe", "task.tokenizer.vocab=10000", "task.tokenizer.lowercase=true"),
+        (
+            "task.tokenizer=bpe",
+            "task.tokenizer.vocab=10000",
+            "task.tokenizer.lowercase=true",
+            "model.dropout=0.25",
+        ),
         tokenize="none",
     ),
     "multi30k-raw-en-de": Recipe(

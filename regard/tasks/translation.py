@@ -20,7 +20,8 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
 from regard.data.vectors import read_vectors
-from regard.decode.lean import stepper_for
+from regard.decode.choose import shareable, stepper_for
+from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import Stepper
 from regard.errors import BundleError, ConfigError, InputError, require
@@ -223,8 +224,13 @@ class Translation(Task):
                     written.append(token)
                     yield self.target.decode(written)
 
-    @torch.inference_mode()
     def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> list[Prediction]:
+        return in_shares(lambda share: self._decode_alone(model, share, decoding), ids, shareable(model))
+
+    @torch.inference_mode()
+    def _decode_alone(
+        self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding
+    ) -> list[Prediction]:
         stepper, limits = self._begin(model, ids, decoding)
         device = model.head.weight.device
         if decoding.beam == 1:

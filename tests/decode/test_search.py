@@ -10,7 +10,8 @@ import reference
 import torch
 from torch import Tensor
 
-from regard.decode.lean import LeanStepper, stepper_for, suits
+from regard.decode.choose import stepper_for
+from regard.decode.lean import LeanStepper, suits
 from regard.decode.search import Hypothesis, Limits, beam_search, best_continuations, greedy, stream, top
 from regard.decode.stepper import EncoderDecoderStepper, Stepper
 from regard.model.attention import Additive, AttentionConfig

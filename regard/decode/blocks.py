@@ -1,0 +1,136 @@
+"""All blocks of a small decoder as one loop nest, its matrix products included.
+
+With a few rows, a step of a small model is over before a dozen calls from Python would have begun. What
+happens is what `engine.StackParts.run` does part by part; a law test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from regard.decode.loops import ANY_ORDER, Loop, add_norm, attend, compiled, int8_linear, look, turn
+
+
+class Weights(NamedTuple):
+    """A decoder of L blocks in few arrays. A linear is (L, outputs, inputs) weights and (L, outputs) biases,
+    or packed weights (see `tiles.py`), the scales of their outputs, and biases."""
+
+    qkv: Any
+    out: Any
+    cross_q: Any
+    cross_out: Any
+    up: Any
+    down: Any
+    gains: Any
+    """(3 · L, D): of the norm that follows each part."""
+    shifts: Any
+
+    @staticmethod
+    def of(linears: Iterable[tuple[np.ndarray, ...]], gains: np.ndarray, shifts: np.ndarray) -> Weights:
+        """From the linears in the order above."""
+        qkv, out, cross_q, cross_out, up, down = linears
+        return Weights(qkv, out, cross_q, cross_out, up, down, gains, shifts)
+
+
+@compiled("void(f4[:, ::1], f4[:, ::1], f4[::1], f4[:, ::1])")
+def linear(x, weight, bias, y):  # type: ignore[no-untyped-def]
+    """(R, D) → (R, N) by (N, D) weights; two outputs of four rows at a time, so that what is read is used
+    eight times."""
+    N, R, zero = len(weight), len(x), np.float32(0)
+    for n in range(0, N, 2):
+        m = min(n + 1, N - 1)  # of an odd number of outputs, the last is made twice
+        u, v = weight[n], weight[m]
+        r = 0
+        while r + 4 <= R:
+            x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
+            for d in range(len(u)):
+                a0 += x0[d] * u[d]
+                a1 += x1[d] * u[d]
+                a2 += x2[d] * u[d]
+                a3 += x3[d] * u[d]
+                b0 += x0[d] * v[d]
+                b1 += x1[d] * v[d]
+                b2 += x2[d] * v[d]
+                b3 += x3[d] * v[d]
+            y[r, n], y[r + 1, n], y[r + 2, n], y[r + 3, n] = a0, a1, a2, a3
+            y[r, m], y[r + 1, m], y[r + 2, m], y[r + 3, m] = b0, b1, b2, b3
+            r += 4
+        while r < R:
+            x0 = x[r]
+            a0 = b0 = zero
+            for d in range(len(u)):
+                a0 += x0[d] * u[d]
+                b0 += x0[d] * v[d]
+            y[r, n], y[r, m] = a0, b0
+            r += 1
+    for r in range(R):
+        for n in range(N):
+            y[r, n] += bias[n]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _float(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
+    """What the linear `part` of block i makes of x."""
+    weight, bias = part
+    linear(x, weight[i], bias[i], y)
+    if clipped:
+        for r in range(len(y)):
+            for n in range(y.shape[1]):
+                y[r, n] = max(y[r, n], np.float32(0))
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _int8(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
+    packed, scale, bias = part
+    R = len(x)
+    sums = np.empty((R, 16 * packed.shape[1]), np.int32)
+    int8_linear(x, packed[i], scale[i], bias[i], clipped, np.empty(x.shape, np.int8), sums, y)
+
+
+def _blocks(linear: Loop) -> Loop:
+    """The blocks of a decoder whose linears are of one kind."""
+
+    @numba.njit(fastmath=ANY_ORDER, cache=True, nogil=True, error_model="numpy")
+    def blocks(x, h, weights, norm, path, attention, turning, cache, memory):  # type: ignore[no-untyped-def]
+        """All blocks of a small decoder for one new token a row, as `native._Stack.run` does them.
+
+        x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
+        becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
+        cross-attention. turning: (at, cos, sin, interleaved). cache: keys and values, both of
+        (L, steps, rows, H · C).
+        memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
+        """
+        eps, centred = norm
+        heads, scale, cross_heads, cross_scale = attention
+        at, cos, sin, interleaved = turning
+        keys, values = cache
+        both, owner, starts = memory
+        R, inner = len(x), keys.shape[3]
+        y, qkv = np.empty_like(x), np.empty((R, 3 * inner), np.float32)
+        z, cross_z = np.empty((R, inner), np.float32), np.empty((R, both.shape[2] // 2), np.float32)
+        q, hidden = np.empty_like(cross_z), np.empty((R, weights.up[1].shape[1]), np.float32)
+        for i in range(len(keys)):
+            linear(h, weights.qkv, i, False, qkv)
+            if cos.shape[1]:
+                turn(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
+            attend(qkv, path, heads, scale, keys[i], values[i], z)
+            linear(z, weights.out, i, False, y)
+            add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
+            linear(h, weights.cross_q, i, False, q)
+            look(q, owner, starts, cross_heads, cross_scale, both[i], cross_z)
+            linear(cross_z, weights.cross_out, i, False, y)
+            add_norm(x, y, weights.gains[3 * i + 1], weights.shifts[3 * i + 1], eps, centred, h)
+            linear(h, weights.up, i, True, hidden)
+            linear(hidden, weights.down, i, False, y)
+            add_norm(x, y, weights.gains[3 * i + 2], weights.shifts[3 * i + 2], eps, centred, h)
+
+    made: Loop = blocks
+    return made
+
+
+float_blocks, int8_blocks = _blocks(_float), _blocks(_int8)

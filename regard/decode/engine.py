@@ -1,0 +1,344 @@
+"""A model taken apart for decoding on a processor: its products, its norms, and how they follow one another.
+
+An engine holds no input: it is made once for a model and used for all that it decodes (`native.py`). It is
+made anew when a weight has changed. Float32 products are torch's; those of 8 bits are `tiles.py`'s where the
+processor has the instruction. What a model must be like is in `_suits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.decode import blocks as nests
+from regard.decode import loops, tiles
+from regard.model.attention import Attention
+from regard.model.block import Block, PostResidual, PreResidual
+from regard.model.embed import TokenEmbedding
+from regard.model.feedforward import FeedForward
+from regard.model.head import VocabularyHead
+from regard.model.mask import Causal, Contiguous, Full
+from regard.model.position import ALiBi, PositionPart, RelativeBias
+from regard.model.quantize import Int8Linear
+from regard.model.stack import Stack
+from regard.model.transformer import EncoderDecoder
+
+
+def _suits(model: EncoderDecoder) -> bool:
+    tensors = (*model.parameters(), *model.buffers())
+    here = all(x.device.type == "cpu" for x in tensors)
+    plain = all(x.dtype in (torch.float32, torch.int8) for x in tensors)
+    masks = isinstance(model.encoder.config.mask, Full) and isinstance(model.decoder.config.mask, Causal)
+    return here and plain and masks and all(_ordinary(stack) for stack in (model.encoder, model.decoder))
+
+
+def _ordinary(stack: Stack) -> bool:
+    return (
+        not isinstance(stack.config.position, ALiBi | RelativeBias)
+        and all(isinstance(p, nn.Identity) or _is_norm(p) for p in (stack.entry_norm, stack.final_norm))
+        and all(_ordinary_block(block) for block in stack.blocks)
+    )  # fmt: skip
+
+
+def _ordinary_block(block: nn.Module) -> bool:
+    if not isinstance(block, Block) or not isinstance(block.feedforward, FeedForward):
+        return False
+    attentions = [block.attention, *([] if block.cross is None else [block.cross])]
+    residuals = [block.attention_residual, block.feedforward_residual, block.cross_residual]
+    kinds = {type(residual) for residual in residuals if residual is not None}
+    return (
+        all(type(a) is Attention and a.additive is None and a.heads == a.kv_heads for a in attentions)
+        and kinds in ({PostResidual}, {PreResidual})
+        and all(_is_norm(residual.norm) for residual in residuals if residual is not None)
+    )
+
+
+def _is_norm(part: nn.Module) -> bool:
+    return isinstance(part, nn.LayerNorm | nn.RMSNorm) and part.weight is not None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Memory that torch and the loops both see."""
+
+    tensor: Tensor
+    array: np.ndarray
+
+    @staticmethod
+    def of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Numbers:
+        tensor = torch.empty(shape, dtype=dtype)
+        return Numbers(tensor, tensor.numpy())
+
+
+class Room:
+    """What the operations on so many rows write into, made once and used by all layers."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self._made: dict[tuple[str, int], Numbers] = {}
+
+    def get(self, name: str, width: int, dtype: torch.dtype = torch.float32) -> Numbers:
+        made = self._made.get((name, width))
+        if made is None:
+            made = self._made[name, width] = Numbers.of((self.rows, width), dtype)
+        return made
+
+
+Product = Callable[[Numbers, Numbers, Room], None]
+"""Writes into (R, N) what a linear makes of (R, D)."""
+
+
+def _product(linear: nn.Module, activation: Callable[[Tensor], Tensor] | None = None) -> Product:
+    if isinstance(linear, Int8Linear):
+        return _int8_product(linear, activation)
+    assert isinstance(linear, nn.Linear | VocabularyHead)
+    weight, bias = linear.weight.detach().t(), linear.bias
+
+    def product(x: Numbers, out: Numbers, room: Room) -> None:
+        if bias is None:
+            torch.mm(x.tensor, weight, out=out.tensor)
+        else:
+            torch.addmm(bias, x.tensor, weight, out=out.tensor)
+        _activate(activation, out)
+
+    return product
+
+
+def _int8_product(linear: Int8Linear, activation: Callable[[Tensor], Tensor] | None) -> Product:
+    weight, scale, bias = linear.weight.t(), linear.scale.numpy(), _bias(linear).numpy()
+    width, made = weight.shape
+    packed = tiles.pack(linear.weight.numpy()) if _tiled(linear) else None
+    clipped = activation is torch.nn.functional.relu
+    rest = None if clipped else activation
+
+    def product(x: Numbers, out: Numbers, room: Room) -> None:
+        whole = room.get("whole", width, torch.int8)
+        sums = room.get("sums", made if packed is None else 16 * len(packed), torch.int32)
+        if packed is not None:
+            loops.int8_linear(x.array, packed, scale, bias, clipped, whole.array, sums.array, out.array)
+        else:
+            largest = room.get("largest", 1).array[:, 0]
+            loops.to_int8(x.array, largest, whole.array)
+            torch._int_mm(whole.tensor, weight, out=sums.tensor)
+            loops.from_int32(sums.array, scale, largest, bias, clipped, out.array)
+        _activate(rest, out)
+
+    return product
+
+
+def _tiled(linear: Int8Linear) -> bool:
+    return tiles.available() and linear.weight.shape[1] % 4 == 0
+
+
+def _bias(linear: nn.Module) -> Tensor:
+    """A linear's biases, zeros if it has none."""
+    bias: Tensor | None = linear.bias  # type: ignore[assignment]
+    weight: Tensor = linear.weight  # type: ignore[assignment]
+    return torch.zeros(len(weight)) if bias is None else bias.detach()
+
+
+def _activate(activation: Callable[[Tensor], Tensor] | None, x: Numbers) -> None:
+    if activation is torch.nn.functional.relu:
+        x.tensor.relu_()
+    elif activation is not None:
+        x.tensor.copy_(activation(x.tensor))
+
+
+class _AddNorm:
+    """Adds y to the residual stream x, and gives the norm of the sum to the next part."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        self.centred = isinstance(norm, nn.LayerNorm)
+        assert isinstance(norm, nn.LayerNorm | nn.RMSNorm)
+        self.gain = norm.weight.detach().numpy()
+        shift = getattr(norm, "bias", None)
+        self.shift = np.zeros_like(self.gain) if shift is None else shift.detach().numpy()
+        self.eps = norm.eps if norm.eps is not None else torch.finfo(torch.float32).eps
+
+    def __call__(self, x: Numbers, y: Numbers, out: Numbers) -> None:
+        loops.add_norm(x.array, y.array, self.gain, self.shift, self.eps, self.centred, out.array)
+
+
+class Layer:
+    """The products of one block."""
+
+    def __init__(self, block: Block) -> None:
+        attention, cross, feedforward = block.attention, block.cross, block.feedforward
+        assert isinstance(attention, Attention)
+        assert isinstance(feedforward, FeedForward)
+        self.heads, self.scale = attention.heads, _scale(attention)
+        self.inner = attention.heads * attention.head_width
+        self.qkv, self.out = _product(attention.qkv), _product(attention.out)
+        if isinstance(cross, Attention):
+            self.cross_heads, self.cross_scale = cross.heads, _scale(cross)
+            self.cross_inner = cross.heads * cross.head_width
+            self.cross_q, self.cross_out = _product(cross.q), _product(cross.out)
+            self.cross_kv = _product(cross.kv)
+        self.hidden = feedforward.up.weight.shape[0]
+        self.up = _product(feedforward.up, feedforward.activation)
+        self.down = _product(feedforward.down)
+
+
+def _scale(part: Attention) -> float:
+    return part.head_width**-0.5 if part.scale is None else part.scale
+
+
+_NO_ANGLES = np.empty((1, 0), np.float32)
+
+
+class StackParts:
+    """The layers of a stack and the norms between their parts."""
+
+    def __init__(self, stack: Stack, embed: TokenEmbedding) -> None:
+        self.position: PositionPart = stack.position
+        self.width = stack.config.width
+        self.table, self.factor = embed.weight.detach().numpy(), embed.factor
+        blocks: list[Block] = list(stack.blocks)  # type: ignore[arg-type]
+        self.layers = [Layer(block) for block in blocks]
+        residuals = [
+            residual
+            for block in blocks
+            for residual in (block.attention_residual, block.cross_residual, block.feedforward_residual)
+            if residual is not None
+        ]
+        self.after = isinstance(residuals[0], PostResidual)
+        norms = [residual.norm for residual in residuals]
+        self.entry = None if isinstance(stack.entry_norm, nn.Identity) else _AddNorm(stack.entry_norm)
+        self.first = None if self.after else _AddNorm(norms[0])
+        self.norms = [_AddNorm(norm) for norm in (norms if self.after else [*norms[1:], stack.final_norm])]
+        self._known_places = np.empty((0, self.width), np.float32)
+
+    def enter(self, tokens: np.ndarray, at: np.ndarray, start: int, length: int, room: Room) -> Numbers:
+        """The residual stream of (R,) tokens; `at` counts from `start` within the next `length` places."""
+        x, y = room.get("x", self.width), room.get("y", self.width)
+        loops.embed(tokens, self.table, self.factor, at, self._places(start, length), x.array)
+        if self.entry is not None or self.first is not None:
+            y.tensor.zero_()
+        if self.entry is not None:
+            self.entry(x, y, x)
+        if self.first is not None:
+            self.first(x, y, room.get("h", self.width))
+        return x
+
+    def _places(self, start: int, length: int) -> np.ndarray:
+        """(length, D): what is added to vectors to tell where they stand. Raises: what the position does."""
+        if start + length > len(self._known_places):
+            zeros = torch.zeros(1, start + length, self.width)
+            self._known_places = self.position.add(zeros, Contiguous(0, start + length))[0].numpy()
+        return self._known_places[start : start + length]
+
+    def run(
+        self,
+        x: Numbers,
+        room: Room,
+        attend: Callable[[int, Layer, Numbers, Numbers], None],
+        look: Callable[[int, Layer, Numbers, Numbers], None] | None = None,
+    ) -> Numbers:
+        """All blocks; returns what the last norm gives."""
+        y = room.get("y", self.width)
+        h = x if self.after else room.get("h", self.width)
+        norms = iter(self.norms)
+        for index, layer in enumerate(self.layers):
+            qkv, z = room.get("qkv", 3 * layer.inner), room.get("z", layer.inner)
+            layer.qkv(h, qkv, room)
+            attend(index, layer, qkv, z)
+            layer.out(z, y, room)
+            next(norms)(x, y, h)
+            if look is not None:
+                q, z = room.get("q", layer.cross_inner), room.get("z", layer.cross_inner)
+                layer.cross_q(h, q, room)
+                look(index, layer, q, z)
+                layer.cross_out(z, y, room)
+                next(norms)(x, y, h)
+            hidden = room.get("hidden", layer.hidden)
+            layer.up(h, hidden, room)
+            layer.down(hidden, y, room)
+            next(norms)(x, y, h)
+        return h
+
+    def turning(self, at: np.ndarray, start: int, length: int) -> Callable[[Layer, Numbers], None]:
+        """Rotates queries and keys at these places, if this is how the stack knows them."""
+        cos, sin, interleaved = self.angles(start, length)
+
+        def turn(layer: Layer, qkv: Numbers) -> None:
+            if cos.size:
+                width = layer.inner // layer.heads
+                loops.turn(at, cos, sin, 2 * layer.heads, width, interleaved, qkv.array)
+
+        return turn
+
+    def angles(self, start: int, length: int) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Cosines and sines of these places, (length, pairs) each; no pairs if nothing is turned."""
+        rotation = self.position.rotation(Contiguous(start, length), torch.device("cpu"))
+        if rotation is None:
+            return _NO_ANGLES, _NO_ANGLES, False
+        cos, sin = (x[0, 0].contiguous().numpy() for x in (rotation.cos, rotation.sin))
+        return cos, sin, rotation.interleaved
+
+
+class Engine:
+    """What a `NativeStepper` needs of a model, whatever it decodes: made once."""
+
+    def __init__(self, model: EncoderDecoder) -> None:
+        self.encoder = StackParts(model.encoder, model.source)
+        self.decoder = StackParts(model.decoder, model.target)
+        self.head, self.vocabulary = _product(model.head), model.head.weight.shape[0]
+        self.weights = sum(x.numel() for x in (*model.decoder.state_dict().values(), model.head.weight))
+        self.packed = _packed(model.decoder, self.decoder)
+
+
+_engines: WeakKeyDictionary[EncoderDecoder, tuple[Any, Engine | None]] = WeakKeyDictionary()
+
+
+def engine_of(model: EncoderDecoder) -> Engine | None:
+    """The engine of this very model with these very weights; None if it does not suit."""
+    state, parts = [], [model]
+    while parts:  # a fifth of the time of `model.modules()`
+        part = parts.pop()
+        parts += part._modules.values()  # type: ignore[arg-type]
+        for x in (*part._parameters.values(), *part._buffers.values()):
+            if x is not None:
+                state.append((x.data_ptr(), 0 if x.is_inference() else x._version))
+    known = _engines.get(model)
+    if known is None or known[0] != state:
+        known = _engines[model] = state, Engine(model) if _suits(model) else None
+    return known[1]
+
+
+_SMALL = 2**22
+"""Weights of a decoder up to which its blocks are packed into one loop nest: a few megabytes, copied."""
+
+
+def _packed(stack: Stack, made: StackParts) -> tuple[loops.Loop, nests.Weights] | None:
+    """The decoder's blocks as one loop nest with its weights, if it is small and of the commonest kind."""
+    blocks: list[Any] = list(stack.blocks)
+    linears = [
+        (block.attention.qkv, block.attention.out, block.cross.q, block.cross.out, part.up, part.down)
+        for block in blocks
+        for part in (block.feedforward,)
+    ]
+    flat = [linear for layer in linears for linear in layer]
+    few = sum(linear.weight.numel() for linear in flat) <= _SMALL
+    if not (few and all(block.feedforward.activation is nn.functional.relu for block in blocks)):
+        return None
+    gains, shifts = (np.stack([getattr(norm, name) for norm in made.norms]) for name in ("gain", "shift"))
+    biases = [np.stack([_bias(x).numpy() for x in kind]) for kind in zip(*linears, strict=True)]
+    if all(type(linear) is nn.Linear for linear in flat):
+        weights = [
+            np.ascontiguousarray(np.stack([x.weight.detach().numpy() for x in kind]))
+            for kind in zip(*linears, strict=True)
+        ]
+        return nests.float_blocks, nests.Weights.of(zip(weights, biases, strict=True), gains, shifts)
+    if all(isinstance(linear, Int8Linear) and _tiled(linear) for linear in flat):
+        weights = [
+            np.stack([tiles.pack(x.weight.numpy()) for x in kind]) for kind in zip(*linears, strict=True)
+        ]
+        scales = [np.stack([x.scale.numpy() for x in kind]) for kind in zip(*linears, strict=True)]
+        return nests.int8_blocks, nests.Weights.of(zip(weights, scales, biases, strict=True), gains, shifts)
+    return None

@@ -1,0 +1,319 @@
+"""The parts of a decoder's step that are not matrix products, as compiled loops over plain arrays.
+
+Few rows of a small model make a step of some sixty small operations, each of which costs more to call than
+to do. Here everything between two matrix products is one loop nest: attention over a cache with its
+softmax, a residual sum with its norm, the rounding of a row to 8 bits and back, the likeliest tokens of a
+row of logits. Numba compiles them at first use and keeps the result on disk; the extra `fast` brings it.
+
+All arrays are C-contiguous float32 unless said otherwise; `R` rows are beams of inputs. What is written is
+the last argument, or is said to be. Nothing here knows modules or torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from regard.decode.tiles import product
+
+# Sums may be taken in any order, as in every matrix product; infinities and NaN keep their meaning.
+ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}
+_LEVELS = np.float32(127)
+_GROUPS = 128  # of logits, whose largest is found first
+_BLOCK = 64  # numbers whose exponentials are taken together
+_LOG2E = np.float32(1 / math.log(2))
+_LOWEST = np.float32(-126)  # 2 to this power is the smallest normal number
+# 2^f for f from 0 to 1, by its interpolating polynomial in Chebyshev's points: within 1e-7.
+_POWER = tuple(
+    np.float32(c)
+    for c in np.polynomial.Polynomial.cast(
+        np.polynomial.Chebyshev.interpolate(np.exp2, 6, domain=[0, 1])
+    ).convert().coef
+)  # fmt: skip
+
+Loop = Callable[..., Any]
+
+
+def compiled(signature: str, fastmath: set[str] | bool = ANY_ORDER) -> Callable[[Loop], Loop]:
+    made: Callable[[Loop], Loop] = numba.njit(
+        signature, fastmath=fastmath, cache=True, nogil=True, error_model="numpy"
+    )
+    return made
+
+
+@compiled("void(f4[::1], f4[::1])")
+def _group(x, tops):  # type: ignore[no-untyped-def]
+    """The largest of each of G groups; every G-th number of x is of the same group, so that a processor
+    compares many at once."""
+    G = len(tops)
+    for g in range(G):
+        tops[g] = x[g]
+    for start in range(G, len(x), G):
+        some = x[start : start + G]
+        for g in range(len(some)):
+            tops[g] = some[g] if some[g] > tops[g] else tops[g]
+
+
+@compiled("i8(f4[:])")
+def _first(x):  # type: ignore[no-untyped-def]
+    """The place of the first of the largest."""
+    best = 0
+    for i in range(len(x)):
+        if x[i] > x[best]:
+            best = i
+    return best
+
+
+@numba.njit(fastmath=ANY_ORDER, error_model="numpy", inline="always")
+def _power(z):  # type: ignore[no-untyped-def]
+    """2^z as a number from 1 to 2 and the bits of a power of 2, whose product it is; 0 below 2^-126."""
+    z = max(z, _LOWEST)
+    whole = np.floor(z)
+    f = z - whole
+    y = _POWER[6]
+    y = y * f + _POWER[5]
+    y = y * f + _POWER[4]
+    y = y * f + _POWER[3]
+    y = y * f + _POWER[2]
+    y = y * f + _POWER[1]
+    return y * f + _POWER[0], (np.int32(whole) + np.int32(127)) << np.int32(23)
+
+
+@compiled("void(f4[::1], f4[::1], i4[::1])")
+def _softmax(x, part, power):  # type: ignore[no-untyped-def]
+    """In place; `part` and `power` are room for as many."""
+    scale = power.view(np.float32)
+    largest, total = x[0], np.float32(0)
+    for i in range(len(x)):
+        largest = x[i] if x[i] > largest else largest
+    for i in range(len(x)):
+        part[i], power[i] = _power((x[i] - largest) * _LOG2E)
+    for i in range(len(x)):
+        total += part[i] * scale[i]
+    share = np.float32(1) / total
+    for i in range(len(x)):
+        x[i] = part[i] * scale[i] * share
+
+
+@compiled("f4(f4[::1], f4, f4[::1], i4[::1])")
+def _sum_of_exponentials(x, largest, part, power):  # type: ignore[no-untyped-def]
+    """Σ e^(x - largest); `part` and `power` are room for a block."""
+    scale = power.view(np.float32)
+    total = np.float32(0)
+    for start in range(0, len(x), _BLOCK):
+        block = x[start : start + _BLOCK]
+        for i in range(len(block)):
+            part[i], power[i] = _power((block[i] - largest) * _LOG2E)
+        for i in range(len(block)):
+            total += part[i] * scale[i]
+    return total
+
+
+@compiled("void(i8[::1], f4[:, ::1], f4, i8[::1], f4[:, ::1], f4[:, ::1])")
+def embed(tokens, table, factor, at, places, x):  # type: ignore[no-untyped-def]
+    """(R,) ids → (R, D) rows of the (V, D) table, times a factor, plus rows `at` of what tells places."""
+    for r in range(len(tokens)):
+        row, place, to = table[tokens[r]], places[at[r]], x[r]
+        for d in range(len(to)):
+            to[d] = row[d] * factor + place[d]
+
+
+@compiled("void(i8[::1], f4[:, ::1], f4[:, ::1], i8, i8, b1, f4[:, ::1])")
+def turn(at, cos, sin, vectors, width, interleaved, x):  # type: ignore[no-untyped-def]
+    """Rotate the first `vectors` vectors of C numbers in each row of x by rows `at` of the (n, pairs) tables;
+    see `position.rotate`."""
+    pairs = cos.shape[1]
+    for r in range(len(x)):
+        c, s = cos[at[r]], sin[at[r]]
+        for start in range(0, vectors * width, width):
+            v = x[r, start : start + width]
+            for p in range(pairs):
+                i, j = (2 * p, 2 * p + 1) if interleaved else (p, pairs + p)
+                a, b = v[i], v[j]
+                v[i], v[j] = a * c[p] - b * s[p], b * c[p] + a * s[p]
+
+
+@compiled("void(f4[:, ::1], f4[:, ::1], f4[::1], f4[::1], f4, b1, f4[:, ::1])")
+def add_norm(x, y, gain, shift, eps, centred, out):  # type: ignore[no-untyped-def]
+    """x += y, and then `out`, which may be x, becomes its norm: LayerNorm, or RMSNorm if not `centred`."""
+    D = x.shape[1]
+    for r in range(len(x)):
+        a, b, to = x[r], y[r], out[r]
+        total = np.float32(0)
+        for d in range(D):
+            a[d] += b[d]
+            total += a[d]
+        mean = total / np.float32(D) if centred else np.float32(0)
+        square = np.float32(0)
+        for d in range(D):
+            square += (a[d] - mean) * (a[d] - mean)
+        size = np.float32(1) / np.sqrt(square / np.float32(D) + eps)
+        for d in range(D):
+            to[d] = (a[d] - mean) * size * gain[d] + shift[d]
+
+
+@compiled("void(f4[:, ::1], i4[:, :], i8, f4, f4[:, :, ::1], f4[:, :, ::1], f4[:, ::1])")
+def attend(qkv, path, heads, scale, keys, values, out):  # type: ignore[no-untyped-def]
+    """Self-attention of one new token a row.
+
+    qkv: (R, 3 · H · C). keys, values: (steps, rows, H · C), which get those of this step. path: (R, steps),
+    which row a row stood in at each step, this one's last. out: (R, H · C).
+    """
+    width = out.shape[1]
+    C, steps = width // heads, path.shape[1]
+    weights, part, power = np.empty(steps, np.float32), np.empty(steps, np.float32), np.empty(steps, np.int32)
+    for r in range(len(qkv)):
+        new, k, v = qkv[r], keys[steps - 1, r], values[steps - 1, r]
+        for d in range(width):
+            k[d] = new[width + d]
+            v[d] = new[2 * width + d]
+    for r in range(len(qkv)):
+        for start in range(0, width, C):
+            q = qkv[r, start : start + C]
+            for s in range(steps):
+                k = keys[s, path[r, s], start : start + C]
+                score = np.float32(0)
+                for c in range(C):
+                    score += q[c] * k[c]
+                weights[s] = score * scale
+            _softmax(weights, part, power)
+            z = out[r, start : start + C]
+            for c in range(C):
+                z[c] = 0
+            for s in range(steps):
+                weight, v = weights[s], values[s, path[r, s], start : start + C]
+                for c in range(C):
+                    z[c] += weight * v[c]
+
+
+@compiled("void(f4[:, ::1], i8[::1], i8[::1], i8, f4, f4[:, ::1], f4[:, ::1])")
+def look(q, owner, starts, heads, scale, memory, out):  # type: ignore[no-untyped-def]
+    """Attention of queries, which begin each row of q, on all tokens of the input that a row belongs to.
+
+    memory: (tokens, … + 2 · H · C), input after input without padding, from `starts[b]` up to
+    `starts[b + 1]`; a row ends with its keys and its values. owner: (R,), the input. out: (R, H · C).
+    """
+    width = out.shape[1]
+    C = width // heads
+    keys, values = memory.shape[1] - 2 * width, memory.shape[1] - width
+    longest = 0
+    for b in range(len(starts) - 1):
+        longest = max(longest, starts[b + 1] - starts[b])
+    rooms = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(longest, np.int32)
+    for r in range(len(q)):
+        first, last = starts[owner[r]], starts[owner[r] + 1]
+        S = last - first
+        weights, part, power = rooms[0][:S], rooms[1][:S], rooms[2][:S]
+        for start in range(0, width, C):
+            query, z = q[r, start : start + C], out[r, start : start + C]
+            for s in range(S):
+                k = memory[first + s, keys + start : keys + start + C]
+                score = np.float32(0)
+                for c in range(C):
+                    score += query[c] * k[c]
+                weights[s] = score * scale
+            _softmax(weights, part, power)
+            for c in range(C):
+                z[c] = 0
+            for s in range(S):
+                weight, v = weights[s], memory[first + s, values + start : values + start + C]
+                for c in range(C):
+                    z[c] += weight * v[c]
+
+
+@compiled("void(f4[:, ::1], f4[::1], i1[:, ::1])", fastmath=False)
+def to_int8(x, largest, whole):  # type: ignore[no-untyped-def]
+    """(R, D) numbers → whole numbers from -127 to 127, and (R,) what 127 stands for; as in `quantize.py`."""
+    bits = x.view(np.int32)
+    for r in range(len(x)):
+        row, to, raw = x[r], whole[r], bits[r]
+        top = np.int32(0)  # sizes of numbers are in the same order as their bits without the sign
+        for d in range(len(raw)):
+            top = max(top, raw[d] & np.int32(0x7FFFFFFF))
+        for d in range(len(row)):
+            if raw[d] & np.int32(0x7FFFFFFF) == top:
+                largest[r] = abs(row[d])
+                break
+        factor = _LEVELS / largest[r] if top > 0 else np.float32(0)
+        for d in range(len(row)):
+            to[d] = np.int8(np.rint(row[d] * factor))
+
+
+@compiled("void(i4[:, ::1], f4[::1], f4[::1], f4[::1], b1, f4[:, ::1])", fastmath=False)
+def from_int32(sums, scale, largest, bias, clipped, out):  # type: ignore[no-untyped-def]
+    """(R, N or more) sums of products of whole numbers → (R, N) numbers; none below 0, if `clipped`."""
+    for r in range(len(sums)):
+        row, to, size = sums[r], out[r], largest[r]
+        for n in range(len(to)):
+            y = np.float32(row[n]) * scale[n] * size + bias[n]
+            to[n] = max(y, np.float32(0)) if clipped else y
+
+
+@compiled("void(f4[:, ::1], i8[::1])")
+def likeliest(logits, tokens):  # type: ignore[no-untyped-def]
+    """(R, V) → (R,): the largest of each row, one of them if there are several."""
+    tops = np.empty(min(_GROUPS, logits.shape[1]), np.float32)
+    for r in range(len(logits)):
+        _group(logits[r], tops)
+        g = _first(tops)
+        tokens[r] = g + len(tops) * _first(logits[r, g :: len(tops)])
+
+
+@compiled("void(f4[:, ::1], f4[:, ::1], i8[:, ::1])")
+def likely(logits, values, tokens):  # type: ignore[no-untyped-def]
+    """(R, V) → (R, k) log-probabilities, largest first, and their tokens; k is at most V."""
+    tops = np.empty(min(_GROUPS, logits.shape[1]), np.float32)
+    part, power = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.int32)
+    for r in range(len(logits)):
+        row = logits[r]
+        _group(row, tops)
+        largest = tops[_first(tops)]
+        total = largest + np.float32(math.log(_sum_of_exponentials(row, largest, part, power)))
+        for i in range(values.shape[1]):
+            g = _first(tops)
+            group = row[g :: len(tops)]
+            n = _first(group)
+            values[r, i], tokens[r, i] = tops[g], g + len(tops) * n
+            group[n] = -np.inf
+            tops[g] = group[_first(group)]
+        for i in range(values.shape[1]):
+            row[tokens[r, i]] = values[r, i]
+            values[r, i] -= total
+
+
+@compiled("void(f4[:, ::1], f4[:, ::1], f4[:, ::1], i8[:, ::1], i8[:, ::1])")
+def continuations(logits, totals, best, parents, tokens):  # type: ignore[no-untyped-def]
+    """The (inputs, k) likeliest ways to go on from the places of each input, best first.
+
+    logits: (inputs · places, V). totals: (inputs, places), log-probabilities so far. best, parents, tokens:
+    log-probabilities, the places they come from, and what is written. k is at most V.
+    """
+    inputs, places = totals.shape
+    k = best.shape[1]
+    values, found = np.empty((places, k), np.float32), np.empty((places, k), np.int64)
+    nexts = np.empty(places, np.int64)
+    for i in range(inputs):
+        likely(logits[i * places : (i + 1) * places], values, found)
+        nexts[:] = 0
+        for j in range(k):  # of each place the next best one is compared
+            chosen, reach = -1, np.float32(0)
+            for p in range(places):
+                if nexts[p] < k:
+                    total = totals[i, p] + values[p, nexts[p]]
+                    if chosen < 0 or total > reach:
+                        chosen, reach = p, total
+            best[i, j], parents[i, j], tokens[i, j] = reach, chosen, found[chosen, nexts[chosen]]
+            nexts[chosen] += 1
+
+
+@compiled("void(f4[:, ::1], u1[:, :, ::1], f4[::1], f4[::1], b1, i1[:, ::1], i4[:, ::1], f4[:, ::1])", False)
+def int8_linear(x, packed, scale, bias, clipped, whole, sums, y):  # type: ignore[no-untyped-def]
+    """(R, D) → (R, N) by packed weights; `whole` and `sums` are room for what is between."""
+    largest = np.empty(len(x), np.float32)
+    to_int8(x, largest, whole)
+    product(whole, packed, sums)
+    from_int32(sums, scale, largest, bias, clipped, y)
