@@ -52,8 +52,9 @@ def vocabulary_loss(
 class _VocabularyLoss(torch.autograd.Function):
     """Loss and gradient in one pass over chunks of positions.
 
-    The gradient of the logits is softmax - target. Its smoothing part is one number for the whole
-    vocabulary, so its share of each product is taken from sums instead of from every logit.
+    The gradient of the logits is softmax - target. Only e^logits is formed, in the memory of the logits:
+    what it is divided by is one number a position and goes into the small factor of each product, and so
+    does the smoothed part of the target, which is one number for the whole vocabulary.
     """
 
     @staticmethod
@@ -63,30 +64,39 @@ class _VocabularyLoss(torch.autograd.Function):
         grad_x = torch.empty_like(x)
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
-        vocab = weight.shape[0]
         total = x.new_zeros((), dtype=torch.float32)
-        rows = max(1, CHUNK_ELEMENTS // vocab)
+        rows = max(1, CHUNK_ELEMENTS // len(weight))
         for start in range(0, len(x), rows):
             part, wanted = x[start : start + rows], target[start : start + rows, None]
-            log_probability = F.log_softmax(F.linear(part, weight, bias), dim=-1, dtype=torch.float32)
-            total -= (1 - smoothing) * log_probability.gather(1, wanted).sum()
-            if smoothing:
-                total -= smoothing / vocab * log_probability.sum()
-            grad = log_probability.exp_()
-            grad.scatter_add_(1, wanted, grad.new_full((), smoothing - 1.0).expand(wanted.shape))
+            logits = F.linear(part, weight, bias).float()
+            largest = logits.amax(1, keepdim=True)
+            total -= (1 - smoothing) * logits.gather(1, wanted).sum()
+            powers = logits.sub_(largest).exp_()
+            sums = powers.sum(1, keepdim=True)
+            total += (largest + sums.log()).sum()
+            if x.dtype != torch.float32:  # halves: e^logits may add up to more than they can hold
+                powers, sums = (powers / sums).to(x.dtype), torch.ones_like(sums)
+            torch.mm(powers, weight, out=grad_x[start : start + rows]).div_(sums)
+            shares = (part / sums).to(x.dtype)
+            if x.dtype == torch.float32:
+                grad_weight.addmm_(powers.t(), shares)
+            else:
+                grad_weight += powers.t() @ shares
             if grad_bias is not None:
-                grad_bias += grad.sum(0)
-            grad = grad.to(x.dtype)
-            torch.mm(grad, weight, out=grad_x[start : start + rows])
-            grad_weight.addmm_(grad.t(), part) if x.dtype == torch.float32 else grad_weight.add_(
-                grad.t() @ part
-            )
+                grad_bias += (powers.float().t() @ sums.reciprocal())[:, 0]
+        spread = smoothing / len(weight)
+        grad_x -= (1 - smoothing) * weight[target]
+        grad_weight.index_add_(0, target, x.float(), alpha=smoothing - 1)
+        if grad_bias is not None:
+            grad_bias.index_add_(0, target, torch.ones_like(target, dtype=torch.float32), alpha=smoothing - 1)
         if smoothing:
-            share = smoothing / vocab
-            grad_x -= share * weight.sum(0)
-            grad_weight -= share * x.sum(0, dtype=torch.float32)
-            if grad_bias is not None:
-                grad_bias -= share * len(x)
+            whole, along = weight.float().sum(0), x.float().sum(0)
+            total -= spread * (whole @ along)
+            grad_x -= spread * whole.to(x.dtype)
+            grad_weight -= spread * along
+            if bias is not None and grad_bias is not None:
+                total -= spread * len(x) * bias.float().sum()
+                grad_bias -= spread * len(x)
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         ctx.dtype = weight.dtype
         return total

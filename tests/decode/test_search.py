@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ import reference
 import torch
 from torch import Tensor
 
-from regard.decode.choose import stepper_for
+from regard.decode.choose import shareable, stepper_for
 from regard.decode.lean import LeanStepper, suits
+from regard.decode.native import NativeStepper, suits_native
+from regard.decode.parallel import in_shares
 from regard.decode.search import Hypothesis, Limits, beam_search, best_continuations, greedy, stream, top
 from regard.decode.stepper import EncoderDecoderStepper, Stepper
 from regard.model.attention import Additive, AttentionConfig
@@ -47,6 +50,7 @@ VARIANTS = {
     "additive": replace(PLAIN, attention=AttentionConfig(5, score=Additive())),
     "window": replace(PLAIN, mask=Window(2)),
 }
+NATIVE = {"sinusoidal", "learned", "none", "rotary", "half rotary", "pre", "wide heads"}
 LEAN = {key for key in VARIANTS if key not in ("alibi", "relative", "grouped", "additive", "window")}
 variants = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -112,10 +116,26 @@ def same(got: list[Hypothesis], want: list[reference.Found]) -> None:
     assert [h.score for h in got] == pytest.approx([f.score for f in want], abs=1e-4)
 
 
-both = pytest.mark.parametrize("make", [stepper_for, EncoderDecoderStepper])
+def lean(model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int) -> Stepper:
+    """What is chosen where there are no compiled loops."""
+    made = LeanStepper if suits(model) else EncoderDecoderStepper
+    return made(model, source, positions, capacity)
 
 
-@both
+def by_parts(model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int) -> Stepper:
+    """What is chosen for many rows, and for large models."""
+    stepper = stepper_for(model, source, positions, capacity)
+    if isinstance(stepper, NativeStepper):
+        stepper._engine = copy.copy(stepper._engine)
+        stepper._engine.packed = None
+    return stepper
+
+
+WAYS = [stepper_for, by_parts, lean, EncoderDecoderStepper]
+ways = pytest.mark.parametrize("make", WAYS, ids=["chosen", "by parts", "lean", "modules"])
+
+
+@ways
 @variants
 def test_greedy_is_the_reference(variant: str, make: Make) -> None:
     model = built(variant)
@@ -123,7 +143,7 @@ def test_greedy_is_the_reference(variant: str, make: Make) -> None:
     assert greedily(model, SOURCES, LIMITS, make) == want
 
 
-@both
+@ways
 @variants
 def test_beam_search_is_the_reference(variant: str, make: Make) -> None:
     model = built(variant)
@@ -163,7 +183,7 @@ def test_both_ways_of_stopping_happen() -> None:
     assert steps[-1] == 3, "places were open"
 
 
-@both
+@ways
 @pytest.mark.parametrize("vocab", [3, 4])
 def test_a_vocabulary_may_be_smaller_than_the_beam(vocab: int, make: Make) -> None:
     model = built(vocab=vocab)
@@ -174,7 +194,7 @@ def test_a_vocabulary_may_be_smaller_than_the_beam(vocab: int, make: Make) -> No
             same(best, reference.beam(model, source, BOS, EOS, limit, width=width, alpha=0.6, n=width))
 
 
-@both
+@ways
 @variants
 def test_a_beam_of_one_is_greedy(variant: str, make: Make) -> None:
     model = built(variant)
@@ -182,7 +202,7 @@ def test_a_beam_of_one_is_greedy(variant: str, make: Make) -> None:
     assert [best[0].tokens for best in found] == greedily(model, SOURCES, LIMITS, make)
 
 
-@both
+@ways
 def test_answers_do_not_depend_on_their_neighbours(make: Make) -> None:
     model = built()
     together = beamed(model, make=make, width=4, n=3)
@@ -213,7 +233,7 @@ def test_an_input_without_room_gets_no_token() -> None:
     assert greedily(model, SOURCES, limits, stepper_for) == want
 
 
-@both
+@ways
 def test_an_empty_batch_has_no_answers(make: Make) -> None:
     model = built()
 
@@ -233,11 +253,7 @@ def test_steppers_reorder_and_keep_as_if_all_was_computed_anew(
 ) -> None:
     """Random walks of both steppers against the model without a cache."""
     model = built(variant)
-    steppers = [
-        batch(model, sources, make, capacity)
-        for make in (stepper_for, EncoderDecoderStepper)
-        for capacity in (1, 30)
-    ]
+    steppers = [batch(model, sources, make, capacity) for make in WAYS for capacity in (1, 30)]
     rows = [(source, [BOS]) for source in sources]  # sentence by sentence, each with its history
     inputs, places = len(sources), 1
     for step in range(7):
@@ -257,6 +273,58 @@ def test_steppers_reorder_and_keep_as_if_all_was_computed_anew(
                 stepper.reorder(parents.view(-1))
         places = 3
         rows = [(rows[r][0], [*rows[r][1], int(torch.randint(3, V, ()))]) for r in parents.view(-1).tolist()]
+
+
+@variants
+def test_the_native_stepper_takes_what_it_can_and_nothing_else(variant: str) -> None:
+    model = built(variant)
+    assert suits_native(model) == (variant in NATIVE)
+    assert isinstance(batch(model, SOURCES, stepper_for), NativeStepper) == (variant in NATIVE)
+    with torch.no_grad(), open_taps(model, {"*.residual": lambda *_: None}):
+        assert not suits_native(model)
+    assert not suits_native(built(variant).to(torch.float64))
+    assert not suits_native(model.train())
+
+
+def test_an_engine_follows_the_weights_that_it_was_made_of() -> None:
+    model = built()
+    before = greedily(model, SOURCES, LIMITS, stepper_for)
+    with torch.no_grad():
+        model.head.weight.neg_()
+    after = greedily(model, SOURCES, LIMITS, stepper_for)
+    assert after == greedily(model, SOURCES, LIMITS, EncoderDecoderStepper)
+    assert after != before
+    quantize(model)
+    assert greedily(model, SOURCES, LIMITS, stepper_for) == greedily(model, SOURCES, LIMITS, lean)
+
+
+def test_sources_padded_on_the_left_take_another_way() -> None:
+    source, lengths = torch.tensor([[0, 0, 3, EOS], [3, 4, 5, EOS]]), torch.tensor([2, 4])
+    right = batch(built(), [[3, EOS], [3, 4, 5, EOS]], stepper_for)
+    left = stepper_for(built(), source, Ragged.from_lengths(lengths, 4, "left"), 3)
+    assert isinstance(right, NativeStepper)
+    assert isinstance(left, LeanStepper)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_threads_that_share_the_inputs_find_what_one_finds(width: int) -> None:
+    model = built()
+    sources = [[*torch.randint(3, V, (n % 7 + 1,)).tolist(), EOS] for n in range(50)]
+
+    def decode(share: list[list[int]]) -> list[list[int]]:
+        with torch.inference_mode():
+            return [best[0].tokens for best in beamed(model, share, [9] * len(share), width=width)]
+
+    want = decode(sources)
+    assert shareable(model)
+    torch.set_num_threads(3)
+    seen = []
+    found = in_shares(
+        lambda share: seen.append((len(share), torch.get_num_threads())) or decode(share), sources, True
+    )
+    assert found == want
+    assert sorted(seen) == [(16, 1), (17, 1), (17, 1)]
+    assert torch.get_num_threads() == 3
 
 
 @variants
@@ -298,8 +366,9 @@ def test_continuations_are_the_likeliest_of_all() -> None:
     assert torch.equal(parents * 2000 + tokens, want.indices)
 
 
-def test_an_int8_model_decodes_by_both_steppers_alike() -> None:
+def test_an_int8_model_decodes_alike_by_every_way() -> None:
     model = quantize(built(), smallest=0)
     assert suits(model)
-    lean, plain = (beamed(model, make=make, width=3, n=3) for make in (LeanStepper, EncoderDecoderStepper))
-    assert [[h.tokens for h in best] for best in lean] == [[h.tokens for h in best] for best in plain]
+    found = [beamed(model, make=make, width=3, n=3) for make in WAYS]
+    for other in found[1:]:
+        assert [[h.tokens for h in best] for best in other] == [[h.tokens for h in best] for best in found[0]]
