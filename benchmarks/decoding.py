@@ -5,6 +5,9 @@ Every engine reads sources of 12 to 18 tokens (15 where there is one) and writes
 token forbidden; the encoder's time is included. Engines take turns within a round, so that a drifting
 machine treats all alike; medians of rounds are printed. That the engines find the same tokens is printed too.
 
+CTranslate2 is tried in each way that it can use the threads (several for every operation; one; or several
+workers with a part of the batch each), and its best way counts.
+
 What differs: Marian has no int8 of its own and stands in float32 beside both. CTranslate2's int8 takes
 every linear; ours leaves small ones in float where that is faster (`regard/model/quantize.py`).
 
@@ -42,6 +45,8 @@ from regard.recipes.bench import ceilings
 
 VOCAB, WRITTEN, BEAM = 8000, 20, 5
 PAD, BOS, EOS = 0, 1, 2
+_SPIN = 0.3
+"""Seconds for which the threads of an engine that was just used may keep a processor busy with waiting."""
 Decode = Callable[[list[list[int]]], list[list[int]]]
 
 
@@ -110,7 +115,12 @@ def regard_decode(model: EncoderDecoder, beam: int) -> Decode:
     return decode
 
 
-def ctranslate2_decode(peer: Any, size: Size, beam: int, dtype: str, threads: int) -> Decode:
+def ctranslate2_ways(batch: int, threads: int) -> list[tuple[int, int]]:
+    """Numbers of workers, and of threads each."""
+    return [(1, 1)] if threads == 1 else [(1, threads), (1, 1), *([(threads, 1)] if batch > threads else [])]
+
+
+def ctranslate2_decode(peer: Any, size: Size, beam: int, dtype: str, workers: int, threads: int) -> Decode:
     import ctranslate2
     from ctranslate2.converters.transformers import BartLoader
     from ctranslate2.specs import TransformerSpec
@@ -131,13 +141,14 @@ def ctranslate2_decode(peer: Any, size: Size, beam: int, dtype: str, threads: in
         spec.validate()
         spec.save(folder)
         engine = ctranslate2.Translator(
-            folder, compute_type=dtype, inter_threads=1, intra_threads=threads, device="cpu"
+            folder, compute_type=dtype, inter_threads=workers, intra_threads=threads, device="cpu"
         )
     index = {name: number for number, name in enumerate(names)}
 
     def decode(sources: list[list[int]]) -> list[list[int]]:
         found = engine.translate_batch(
             [[names[i] for i in ids] for ids in sources],
+            max_batch_size=0 if workers == 1 else -(-len(sources) // workers),
             beam_size=beam,
             length_penalty=0.6,
             min_decoding_length=WRITTEN,
@@ -175,6 +186,7 @@ def measure(engines: dict[str, Decode], batch: list[list[int]], rounds: int) -> 
     repeat = 3 if len(batch) == 1 else 1
     for _ in range(rounds):
         for name, decode in engines.items():
+            time.sleep(_SPIN)
             start = time.perf_counter()
             for _ in range(repeat):
                 decode(batch)
@@ -223,15 +235,16 @@ def run(options: argparse.Namespace) -> Any:
             search = "greedy" if beam == 1 else f"beam{beam}"
             if not wanted <= {name, str(batch), search, dtype}:
                 continue
-            engines = {
-                "regard": regard_decode(models[dtype], beam),
-                "ctranslate2": ctranslate2_decode(peer, size, beam, dtype, options.threads),
-            }
+            engines = {"regard": regard_decode(models[dtype], beam)}
+            for workers, threads in ctranslate2_ways(batch, options.threads):
+                way = f"ctranslate2 {workers} x {threads}"
+                engines[way] = ctranslate2_decode(peer, size, beam, dtype, workers, threads)
             if not options.without_marian:
                 engines["marian"] = marian_decode(peer, beam)
             found = {title: decode(sources(batch)) for title, decode in engines.items()}  # and warm up
-            same = agreement(found["regard"], found["ctranslate2"])
+            same = agreement(found["regard"], found[f"ctranslate2 1 x {options.threads}"])
             speed = measure(engines, sources(batch), options.rounds)
+            speed["ctranslate2"] = max(value for name, value in speed.items() if "ctranslate2" in name)
             yield {"size": name, "batch": batch, "search": search, "dtype": dtype, **speed, "same": same}
             marian_speed = speed.get("marian", math.nan)
             print(

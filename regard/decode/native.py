@@ -27,7 +27,7 @@ from regard.model.mask import Positions, Ragged
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder
 
-_FOR_ONE_THREAD = 2**24
+_FOR_ONE_THREAD = 2**27
 """Weights times rows up to which one thread is faster than several, which would wait for one another."""
 
 
