@@ -2,14 +2,14 @@
 
 One set of random weights in all three: a Marian model, copied into ours and converted for CTranslate2.
 Every engine reads sources of 12 to 18 tokens (15 where there is one) and writes exactly 20 tokens, the end
-token forbidden; the encoder's time is included. Engines take turns within a round, so that a drifting
-machine treats all alike; medians of rounds are printed. That the engines find the same tokens is printed too.
+token forbidden; the encoder's time is included. Each engine has a process of its own (one that shares ours
+changes its threads and memory), and they take turns within a round, so that a drifting machine treats all
+alike; medians of rounds are printed. That the engines find the same tokens is printed too.
 
 CTranslate2 is tried in each way that it can use the threads (several for every operation; one; or several
 workers with a part of the batch each), and its best way counts.
 
-What differs: Marian has no int8 of its own and stands in float32 beside both. CTranslate2's int8 takes
-every linear; ours leaves small ones in float where that is faster (`regard/model/quantize.py`).
+What differs: Marian has no int8 of its own and stands in float32 beside both.
 
 Usage: python benchmarks/decoding.py [--rounds 5] [--threads 2] [--only tiny,greedy,64,int8] [--json]
 """
@@ -21,12 +21,14 @@ import copy
 import itertools
 import json
 import math
+import multiprocessing
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,6 @@ from regard.recipes.bench import ceilings
 
 VOCAB, WRITTEN, BEAM = 8000, 20, 5
 PAD, BOS, EOS = 0, 1, 2
-_SPIN = 0.3
-"""Seconds for which the threads of an engine that was just used may keep a processor busy with waiting."""
 Decode = Callable[[list[list[int]]], list[list[int]]]
 
 
@@ -115,9 +115,9 @@ def regard_decode(model: EncoderDecoder, beam: int) -> Decode:
     return decode
 
 
-def ctranslate2_ways(batch: int, threads: int) -> list[tuple[int, int]]:
+def ctranslate2_ways(threads: int) -> list[tuple[int, int]]:
     """Numbers of workers, and of threads each."""
-    return [(1, 1)] if threads == 1 else [(1, threads), (1, 1), *([(threads, 1)] if batch > threads else [])]
+    return [(1, 1)] if threads == 1 else [(1, threads), (1, 1), (threads, 1)]
 
 
 def ctranslate2_decode(peer: Any, size: Size, beam: int, dtype: str, workers: int, threads: int) -> Decode:
@@ -180,18 +180,76 @@ def sources(batch: int) -> list[list[int]]:
     return [[*torch.randint(4, VOCAB, (length - 1,)).tolist(), EOS] for length in lengths]
 
 
-def measure(engines: dict[str, Decode], batch: list[list[int]], rounds: int) -> dict[str, float]:
-    """Tokens a second of each, medians of rounds in which they take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in engines}
-    repeat = 3 if len(batch) == 1 else 1
-    for _ in range(rounds):
-        for name, decode in engines.items():
-            time.sleep(_SPIN)
-            start = time.perf_counter()
-            for _ in range(repeat):
+@dataclass(frozen=True)
+class Cell:
+    """What is measured."""
+
+    size: str
+    batch: int
+    beam: int
+    dtype: str
+
+    @property
+    def search(self) -> str:
+        return "greedy" if self.beam == 1 else f"beam{self.beam}"
+
+
+def serve(pipe: Connection, engine: str, threads: int) -> None:
+    """An engine's process: takes a cell and gives the tokens found; then, for each number of repeats, gives
+    the seconds that one took."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(threads)
+    made: dict[str, tuple[Any, EncoderDecoder]] = {}
+    decode, batch = None, sources(1)
+    while (asked := pipe.recv()) is not None:
+        if isinstance(asked, Cell):
+            size = replace(ENCODER_DECODER[asked.size], dropout=0.0)
+            if asked.size not in made:
+                peer = marian(size)
+                made = {asked.size: (peer, ours(peer, size))}
+            decode, batch = prepare(engine, *made[asked.size], asked, threads), sources(asked.batch)
+            pipe.send(decode(batch))
+        else:
+            if len(batch) == 1:  # the others have emptied the caches
                 decode(batch)
-            seconds[name].append((time.perf_counter() - start) / repeat)
-    return {name: len(batch) * WRITTEN / statistics.median(times) for name, times in seconds.items()}
+            start = time.perf_counter()
+            for _ in range(asked):
+                decode(batch)
+            pipe.send((time.perf_counter() - start) / asked)
+
+
+def prepare(engine: str, peer: Any, model: EncoderDecoder, cell: Cell, threads: int) -> Decode:
+    if engine == "regard":
+        model = copy.deepcopy(model)
+        return regard_decode(lay_out(quantize(model) if cell.dtype == "int8" else model), cell.beam)
+    if engine == "marian":
+        return marian_decode(peer, cell.beam)
+    workers, each = (int(n) for n in engine.split()[1].split("x"))
+    return ctranslate2_decode(peer, replace(ENCODER_DECODER[cell.size]), cell.beam, cell.dtype, workers, each)
+
+
+class Engine:
+    """An engine in its process."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.name = name
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, name, threads), daemon=True)
+        self.process.start()
+
+    def ask(self, what: Cell | int | None) -> Any:
+        self.pipe.send(what)
+        return None if what is None else self.pipe.recv()
+
+
+def measure(engines: list[Engine], cell: Cell, rounds: int) -> dict[str, float]:
+    """Tokens a second of each, medians of rounds in which they take turns."""
+    seconds: dict[str, list[float]] = {engine.name: [] for engine in engines}
+    for _ in range(rounds):
+        for engine in engines:
+            seconds[engine.name].append(engine.ask(5 if cell.batch == 1 else 1))
+    return {name: cell.batch * WRITTEN / statistics.median(times) for name, times in seconds.items()}
 
 
 def agreement(a: list[list[int]], b: list[list[int]]) -> float:
@@ -206,7 +264,6 @@ def main() -> None:
     parser.add_argument("--without-marian", action="store_true", help="leave the slowest peer out")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)
     for title, value, unit in ceilings():
         print(f"{title}: {value:.0f} {unit}")
@@ -225,34 +282,30 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> Any:
     wanted = set(filter(None, options.only.split(",")))
-    print("size batch search  dtype    regard CTranslate2 Marian  ratio  to Marian  same tokens")
-    for name in ("tiny", "base"):
-        size = replace(ENCODER_DECODER[name], dropout=0.0)
-        peer = marian(size)
-        model = ours(peer, size)
-        models = {"int8": lay_out(quantize(copy.deepcopy(model))), "float32": lay_out(model)}
-        for batch, beam, dtype in itertools.product((1, 64), (1, BEAM), ("float32", "int8")):
-            search = "greedy" if beam == 1 else f"beam{beam}"
-            if not wanted <= {name, str(batch), search, dtype}:
-                continue
-            engines = {"regard": regard_decode(models[dtype], beam)}
-            for workers, threads in ctranslate2_ways(batch, options.threads):
-                way = f"ctranslate2 {workers} x {threads}"
-                engines[way] = ctranslate2_decode(peer, size, beam, dtype, workers, threads)
-            if not options.without_marian:
-                engines["marian"] = marian_decode(peer, beam)
-            found = {title: decode(sources(batch)) for title, decode in engines.items()}  # and warm up
-            same = agreement(found["regard"], found[f"ctranslate2 1 x {options.threads}"])
-            speed = measure(engines, sources(batch), options.rounds)
-            speed["ctranslate2"] = max(value for name, value in speed.items() if "ctranslate2" in name)
-            yield {"size": name, "batch": batch, "search": search, "dtype": dtype, **speed, "same": same}
-            marian_speed = speed.get("marian", math.nan)
-            print(
-                f"{name} {batch:5} {search:7} {dtype:8} {speed['regard']:6.0f} {speed['ctranslate2']:11.0f}"
-                f" {marian_speed:6.0f} {speed['regard'] / speed['ctranslate2']:6.2f}"
-                f" {speed['regard'] / marian_speed:10.1f} {same:12.0%}",
-                flush=True,
-            )
+    threads: int = options.threads
+    ways = [f"ctranslate2 {workers}x{each}" for workers, each in ctranslate2_ways(threads)]
+    names = ["regard", *ways, *([] if options.without_marian else ["marian"])]
+    engines = [Engine(name, threads) for name in names]
+    print("size batch search  dtype    regard CTranslate2 Marian  ratio  to Marian  same tokens  its ways")
+    for values in itertools.product(("tiny", "base"), (1, 64), (1, BEAM), ("float32", "int8")):
+        cell = Cell(*values)
+        if not wanted <= {cell.size, str(cell.batch), cell.search, cell.dtype}:
+            continue
+        there = [engine for engine in engines if cell.batch > 1 or not engine.name.endswith(f" {threads}x1")]
+        found = {engine.name: engine.ask(cell) for engine in there}  # and warm up
+        speed = measure(there, cell, options.rounds)
+        same = agreement(found["regard"], found[ways[0]])
+        tried = {name.split()[1]: round(value) for name, value in speed.items() if name in ways}
+        best, marian_speed = max(tried.values()), speed.get("marian", math.nan)
+        yield {**asdict(cell), **speed, "ctranslate2": best, "same": same}
+        print(
+            f"{cell.size} {cell.batch:5} {cell.search:7} {cell.dtype:8} {speed['regard']:6.0f} {best:11.0f}"
+            f" {marian_speed:6.0f} {speed['regard'] / best:6.2f} {speed['regard'] / marian_speed:10.1f}"
+            f" {same:12.0%}  {tried}",
+            flush=True,
+        )
+    for engine in engines:
+        engine.ask(None)
 
 
 if __name__ == "__main__":

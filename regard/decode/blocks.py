@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from regard.decode.loops import ANY_ORDER, Loop, add_norm, attend, compiled, int8_linear, look, turn
+from regard.decode.loops import ANY_ORDER, Loop, add_norm, attend, int8_linear, linear, look, turn
 
 
 class Weights(NamedTuple):
-    """A decoder of L blocks in few arrays. A linear is (L, outputs, inputs) weights and (L, outputs) biases,
-    or packed weights (see `tiles.py`), the scales of their outputs, and biases."""
+    """A decoder of L blocks in few arrays. A linear is packed weights (`tiles.py`), the scales of its outputs
+    if they are of 8 bits, and biases: each an array over the blocks."""
 
     qkv: Any
     out: Any
@@ -36,52 +36,12 @@ class Weights(NamedTuple):
         return Weights(qkv, out, cross_q, cross_out, up, down, gains, shifts)
 
 
-@compiled("void(f4[:, ::1], f4[:, ::1], f4[::1], f4[:, ::1])")
-def linear(x, weight, bias, y):  # type: ignore[no-untyped-def]
-    """(R, D) → (R, N) by (N, D) weights; two outputs of four rows at a time, so that what is read is used
-    eight times."""
-    N, R, zero = len(weight), len(x), np.float32(0)
-    for n in range(0, N, 2):
-        m = min(n + 1, N - 1)  # of an odd number of outputs, the last is made twice
-        u, v = weight[n], weight[m]
-        r = 0
-        while r + 4 <= R:
-            x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
-            for d in range(len(u)):
-                a0 += x0[d] * u[d]
-                a1 += x1[d] * u[d]
-                a2 += x2[d] * u[d]
-                a3 += x3[d] * u[d]
-                b0 += x0[d] * v[d]
-                b1 += x1[d] * v[d]
-                b2 += x2[d] * v[d]
-                b3 += x3[d] * v[d]
-            y[r, n], y[r + 1, n], y[r + 2, n], y[r + 3, n] = a0, a1, a2, a3
-            y[r, m], y[r + 1, m], y[r + 2, m], y[r + 3, m] = b0, b1, b2, b3
-            r += 4
-        while r < R:
-            x0 = x[r]
-            a0 = b0 = zero
-            for d in range(len(u)):
-                a0 += x0[d] * u[d]
-                b0 += x0[d] * v[d]
-            y[r, n], y[r, m] = a0, b0
-            r += 1
-    for r in range(R):
-        for n in range(N):
-            y[r, n] += bias[n]
-
-
 @numba.njit(nogil=True, error_model="numpy")
 def _float(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
     """What the linear `part` of block i makes of x."""
-    weight, bias = part
-    linear(x, weight[i], bias[i], y)
-    if clipped:
-        for r in range(len(y)):
-            for n in range(y.shape[1]):
-                y[r, n] = max(y[r, n], np.float32(0))
+    packed, bias = part
+    sums = np.empty((len(x), 16 * packed.shape[1]), np.float32)
+    linear(x, packed[i], bias[i], clipped, sums, y)
 
 
 @numba.njit(nogil=True, error_model="numpy")

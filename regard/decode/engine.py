@@ -7,6 +7,7 @@ processor has the instruction. What a model must be like is in `_suits`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -113,11 +114,12 @@ def _product(linear: nn.Module, activation: Callable[[Tensor], Tensor] | None = 
 def _int8_product(linear: Int8Linear, activation: Callable[[Tensor], Tensor] | None) -> Product:
     weight, scale, bias = linear.weight.t(), linear.scale.numpy(), _bias(linear).numpy()
     width, made = weight.shape
-    packed = tiles.pack(linear.weight.numpy()) if _tiled(linear) else None
+    packing = functools.cache(lambda: tiles.pack_int8(linear.weight.numpy()) if _tiled(linear) else None)
     clipped = activation is torch.nn.functional.relu
     rest = None if clipped else activation
 
     def product(x: Numbers, out: Numbers, room: Room) -> None:
+        packed = packing()
         whole = room.get("whole", width, torch.int8)
         sums = room.get("sums", made if packed is None else 16 * len(packed), torch.int32)
         if packed is not None:
@@ -133,7 +135,7 @@ def _int8_product(linear: Int8Linear, activation: Callable[[Tensor], Tensor] | N
 
 
 def _tiled(linear: Int8Linear) -> bool:
-    return tiles.available() and linear.weight.shape[1] % 4 == 0
+    return tiles.has_int8() and linear.weight.shape[1] % 4 == 0
 
 
 def _bias(linear: nn.Module) -> Tensor:
@@ -311,8 +313,8 @@ def engine_of(model: EncoderDecoder) -> Engine | None:
     return known[1]
 
 
-_SMALL = 2**22
-"""Weights of a decoder up to which its blocks are packed into one loop nest: a few megabytes, copied."""
+_SMALL = 2**25
+"""Bytes of a decoder's linears up to which they are packed, that is copied, into one loop nest."""
 
 
 def _packed(stack: Stack, made: StackParts) -> tuple[loops.Loop, nests.Weights] | None:
@@ -324,20 +326,20 @@ def _packed(stack: Stack, made: StackParts) -> tuple[loops.Loop, nests.Weights] 
         for part in (block.feedforward,)
     ]
     flat = [linear for layer in linears for linear in layer]
-    few = sum(linear.weight.numel() for linear in flat) <= _SMALL
+    few = sum(linear.weight.nbytes for linear in flat) <= _SMALL
     if not (few and all(block.feedforward.activation is nn.functional.relu for block in blocks)):
         return None
     gains, shifts = (np.stack([getattr(norm, name) for norm in made.norms]) for name in ("gain", "shift"))
     biases = [np.stack([_bias(x).numpy() for x in kind]) for kind in zip(*linears, strict=True)]
     if all(type(linear) is nn.Linear for linear in flat):
         weights = [
-            np.ascontiguousarray(np.stack([x.weight.detach().numpy() for x in kind]))
+            np.stack([tiles.pack(x.weight.detach().numpy()) for x in kind])
             for kind in zip(*linears, strict=True)
         ]
         return nests.float_blocks, nests.Weights.of(zip(weights, biases, strict=True), gains, shifts)
     if all(isinstance(linear, Int8Linear) and _tiled(linear) for linear in flat):
         weights = [
-            np.stack([tiles.pack(x.weight.numpy()) for x in kind]) for kind in zip(*linears, strict=True)
+            np.stack([tiles.pack_int8(x.weight.numpy()) for x in kind]) for kind in zip(*linears, strict=True)
         ]
         scales = [np.stack([x.scale.numpy() for x in kind]) for kind in zip(*linears, strict=True)]
         return nests.int8_blocks, nests.Weights.of(zip(weights, scales, biases, strict=True), gains, shifts)

@@ -18,7 +18,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from regard.decode.tiles import product
+from regard.decode.tiles import int8_product, product
 
 # Sums may be taken in any order, as in every matrix product; infinities and NaN keep their meaning.
 ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}
@@ -315,5 +315,16 @@ def int8_linear(x, packed, scale, bias, clipped, whole, sums, y):  # type: ignor
     """(R, D) → (R, N) by packed weights; `whole` and `sums` are room for what is between."""
     largest = np.empty(len(x), np.float32)
     to_int8(x, largest, whole)
-    product(whole, packed, sums)
+    int8_product(whole, packed, sums)
     from_int32(sums, scale, largest, bias, clipped, y)
+
+
+@compiled("void(f4[:, ::1], f4[:, :, ::1], f4[::1], b1, f4[:, ::1], f4[:, ::1])")
+def linear(x, packed, bias, clipped, sums, y):  # type: ignore[no-untyped-def]
+    """(R, D) → (R, N) by packed weights; `sums` is room for what is between."""
+    product(x, packed, sums)
+    for r in range(len(y)):
+        row, to = sums[r], y[r]
+        for n in range(len(to)):
+            z = row[n] + bias[n]
+            to[n] = max(z, np.float32(0)) if clipped else z

@@ -31,10 +31,6 @@ _FOR_ONE_THREAD = 2**27
 """Weights times rows up to which one thread is faster than several, which would wait for one another."""
 
 
-_FEW = 8
-"""Rows up to which its own products are no slower than torch's."""
-
-
 def native_stepper(
     model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int
 ) -> NativeStepper | None:
@@ -105,8 +101,7 @@ class NativeStepper:
         logits = self._room.get("logits", engine.vocabulary)
         with _threads(rows * engine.weights):
             x = engine.decoder.enter(tokens.numpy(), self._zeros, at, 1, self._room)
-            few = engine.packed is not None and rows <= _FEW
-            h = self._all_at_once(x) if few else self._part_by_part(x)
+            h = self._part_by_part(x) if engine.packed is None else self._all_at_once(x)
             engine.head(h, logits, self._room)
         self._length += 1
         return logits.tensor

@@ -18,7 +18,7 @@ import torch
 Input = TypeVar("Input")
 Answer = TypeVar("Answer")
 
-_EACH = 8
+_EACH = 4
 """Inputs that a thread has at least: fewer are as fast together."""
 
 
@@ -28,12 +28,15 @@ def in_shares(
     """What `decode(inputs)` gives, within rounding: by as many calls at once as there are threads, if that
     is of use (`shareable`)."""
     threads = torch.get_num_threads()
-    shares = min(threads, len(inputs) // _EACH) if shareable else 1
-    if shares < 2:
+    if not shareable or threads == 1:
         return decode(inputs)
+    shares = max(1, min(threads, len(inputs) // _EACH))
     bounds = [len(inputs) * i // shares for i in range(shares + 1)]
     parts = [inputs[start:stop] for start, stop in itertools.pairwise(bounds)]
+    torch.set_num_threads(1)
     try:
+        if shares == 1:
+            return decode(inputs)
         with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(itertools.chain.from_iterable(pool.map(decode, parts)))
     finally:

@@ -146,7 +146,9 @@ def beam_search(
         if closed:
             rows, taken = torch.tensor(closed, device=device).unbind(1)
             totals[rows, taken] = float("-inf")
-        rows = torch.arange(len(batch), device=device)[:, None] * places + parents
+        rows = parents
+        if len(batch) > 1:
+            rows = torch.arange(len(batch), device=device)[:, None] * places + parents
         if len(open_rows) > _SHRINK_BELOW * len(batch):
             stepper.reorder(rows.view(-1))
         else:

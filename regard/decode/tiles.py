@@ -1,15 +1,18 @@
-"""Products of whole numbers of 8 bits, by the instruction that AVX-512 has for them (VNNI).
+"""Matrix products in tiles that stay in registers, for float32 and for whole numbers of 8 bits.
 
-`vpdpbusd` multiplies 64 unsigned bytes by 64 signed ones and adds them up by fours, into 16 sums of 32 bits.
-Here the unsigned bytes are weights plus 128, four inputs of sixteen outputs; the signed ones are four numbers
-of a row, repeated. A tile of four rows and sixty-four outputs stays in registers while it goes along the
-inputs, so that what is read is used four times over. The 128 is taken off at the end. All of it is exact.
+A tile is the answers of four rows by sixty-four outputs. It goes along the inputs, so that what is read is
+used four times over, and weights are packed in the order in which tiles read them: sixteen outputs side by
+side. For 8 bits there is an instruction (VNNI of AVX-512): `vpdpbusd` multiplies 64 unsigned bytes by 64
+signed ones and adds them up by fours, into 16 sums of 32 bits. The unsigned bytes are weights plus 128; the
+signed ones are four numbers of a row, repeated. The 128 is taken off at the end. All of that is exact.
 
-Measured with one core of a Sapphire Rapids, against oneDNN's (`torch._int_mm`), in µs: 512 x 2048 with 5 rows
-21 and 66, with 64 rows 205 and 245; 128 x 8000 with 1 row 10 and 24.
+Measured with one core of a Sapphire Rapids, in µs. 8 bits, against oneDNN's (`torch._int_mm`): 512 x 2048
+with 5 rows 21 and 66, with 64 rows 205 and 245; 128 x 8000 with 1 row 10 and 24. Float32, against MKL's
+(`torch.mm`): 128 x 384 with 5 rows 4 and 5, with 64 rows 38 and 37; 512 x 2048 with 64 rows 1270 and 870. So
+large float products are left to torch, and small ones are done here because they need no call from Python.
 
-Numba has no name for the instruction; an intrinsic writes it. Where a processor does not have it,
-`available()` says so and `_int_mm` is used.
+Numba has no name for these instructions; an intrinsic writes them. Where a processor lacks the one for 8
+bits, `has_int8()` says so and `_int_mm` is used.
 """
 
 from __future__ import annotations
@@ -27,18 +30,17 @@ from numba.extending import intrinsic
 
 _LANES = 16
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_INT32, _LANES)
-_ZEROS = ir.Constant(_VECTOR, None)
+_ORDER = ir.Constant(ir.VectorType(_INT32, _LANES), None)  # the first number, in every place
 _OFFSET = np.int32(128)
 
 
 @functools.cache
-def available() -> bool:
+def has_int8() -> bool:
     """Whether this processor has the instruction."""
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512vnni", False))
 
 
-def pack(weight: np.ndarray) -> np.ndarray:
+def pack_int8(weight: np.ndarray) -> np.ndarray:
     """(N, D) int8 → (⌈N / 16⌉, D / 4, 64) uint8, in the order in which tiles read it. D: a multiple of 4."""
     outputs, inputs = weight.shape
     blocks = -(-outputs // _LANES)
@@ -48,8 +50,20 @@ def pack(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(parts).reshape(blocks, inputs // 4, 4 * _LANES)
 
 
-def _tile(rows: int, blocks: int) -> Callable[..., None]:
-    """A function of addresses and steps in bytes: the sums of some rows of x by blocks of 16 outputs."""
+def pack(weight: np.ndarray) -> np.ndarray:
+    """(N, D) float32 → (⌈N / 16⌉, D, 16), in the order in which tiles read it."""
+    outputs, inputs = weight.shape
+    blocks = -(-outputs // _LANES)
+    padded = np.zeros((blocks * _LANES, inputs), np.float32)
+    padded[:outputs] = weight
+    return np.ascontiguousarray(padded.reshape(blocks, _LANES, inputs).transpose(0, 2, 1))
+
+
+def _tile(rows: int, blocks: int, kind: ir.Type, name: str) -> Callable[..., None]:
+    """A function of addresses and steps in bytes: the sums of some rows of x by blocks of 16 outputs, with
+    `name`, an instruction of (weights, numbers of a row, sums), in some order that `arranged` knows."""
+    vector = ir.VectorType(kind, _LANES)
+    zeros = ir.Constant(vector, None)
 
     @intrinsic
     def tile(
@@ -57,8 +71,7 @@ def _tile(rows: int, blocks: int) -> Callable[..., None]:
     ) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             x, x_step, w, w_step, depth, out, out_step = args
-            kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-            dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+            dot = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
 
             def at(start: Any, *steps: tuple[Any, Any]) -> Any:
                 for step, times in steps:
@@ -70,21 +83,22 @@ def _tile(rows: int, blocks: int) -> Callable[..., None]:
                 made.align = 1
                 return made
 
-            sums = [[cgutils.alloca_once_value(builder, _ZEROS) for _ in range(blocks)] for _ in range(rows)]
+            sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(blocks)] for _ in range(rows)]
             with cgutils.for_range(builder, depth) as loop:
                 along = loop.index, _INT64(4 * _LANES)
-                weights = [load(at(w, (w_step, _INT64(b)), along), _VECTOR) for b in range(blocks)]
+                weights = [load(at(w, (w_step, _INT64(b)), along), vector) for b in range(blocks)]
                 for r in range(rows):
-                    four = load(at(x, (x_step, _INT64(r)), (loop.index, _INT64(4))), _INT32)
-                    one = builder.insert_element(_ZEROS, four, _INT32(0))
-                    repeated = builder.shuffle_vector(one, _ZEROS, _ZEROS)
+                    number = load(at(x, (x_step, _INT64(r)), (loop.index, _INT64(4))), kind)
+                    first = builder.insert_element(zeros, number, _INT32(0))
+                    repeated = builder.shuffle_vector(first, zeros, _ORDER)
                     for b in range(blocks):
-                        total = builder.call(dot, [builder.load(sums[r][b]), weights[b], repeated])
-                        builder.store(total, sums[r][b])
+                        total, w_b = builder.load(sums[r][b]), weights[b]
+                        given = [total, w_b, repeated] if kind is _INT32 else [w_b, repeated, total]
+                        builder.store(builder.call(dot, given), sums[r][b])
             for r in range(rows):
                 for b in range(blocks):
                     address = at(out, (out_step, _INT64(r)), (_INT64(b), _INT64(4 * _LANES)))
-                    pointer = builder.inttoptr(address, _VECTOR.as_pointer())
+                    pointer = builder.inttoptr(address, vector.as_pointer())
                     builder.store(builder.load(sums[r][b]), pointer).align = 4
             return context.get_dummy_value()
 
@@ -94,38 +108,55 @@ def _tile(rows: int, blocks: int) -> Callable[..., None]:
     return made
 
 
-_four_by_four, _one_by_four, _four_by_one, _one_by_one = _tile(4, 4), _tile(1, 4), _tile(4, 1), _tile(1, 1)
+def _product(kind: ir.Type, name: str) -> Callable[..., None]:
+    """A function of addresses, numbers of rows and blocks, steps in bytes, and the steps along the inputs:
+    all the sums of a product."""
+    four_by_four, one_by_four = _tile(4, 4, kind, name), _tile(1, 4, kind, name)
+    four_by_one, one_by_one = _tile(4, 1, kind, name), _tile(1, 1, kind, name)
+
+    @numba.njit(nogil=True, error_model="numpy")
+    def tiled(x, rows, x_step, weights, blocks, depth, out, out_step):  # type: ignore[no-untyped-def]
+        step, b = depth * 64, 0
+        while b < blocks:
+            four, w, r = b + 4 <= blocks, weights + b * step, 0
+            while r < rows:
+                start, y = x + r * x_step, out + r * out_step + b * 64
+                if r + 4 <= rows and four:
+                    four_by_four(start, x_step, w, step, depth, y, out_step)
+                elif r + 4 <= rows:
+                    four_by_one(start, x_step, w, step, depth, y, out_step)
+                elif four:
+                    one_by_four(start, x_step, w, step, depth, y, out_step)
+                else:
+                    one_by_one(start, x_step, w, step, depth, y, out_step)
+                r += 4 if r + 4 <= rows else 1
+            b += 4 if four else 1
+
+    made: Callable[..., None] = tiled
+    return made
+
+
+_int8_tiled = _product(_INT32, "llvm.x86.avx512.vpdpbusd.512")
+_tiled = _product(ir.FloatType(), "llvm.fma.v16f32")
 
 
 @numba.njit("void(i1[:, ::1], u1[:, :, ::1], i4[:, ::1])", cache=True, nogil=True, error_model="numpy")
-def product(x, packed, sums):  # type: ignore[no-untyped-def]
+def int8_product(x, packed, sums):  # type: ignore[no-untyped-def]
     """(R, D) whole numbers by packed weights → (R, 16 · blocks) sums."""
     rows, inputs = x.shape
-    depth, blocks = inputs // 4, len(packed)
-    step, out_step = depth * 64, sums.shape[1] * 4
     start, weights, out = x.ctypes.data, packed.ctypes.data, sums.ctypes.data
-    b = 0
-    while b < blocks:
-        four = b + 4 <= blocks
-        w, y = weights + b * step, out + b * 64
-        r = 0
-        while r < rows:
-            if r + 4 <= rows:
-                if four:
-                    _four_by_four(start + r * inputs, inputs, w, step, depth, y + r * out_step, out_step)
-                else:
-                    _four_by_one(start + r * inputs, inputs, w, step, depth, y + r * out_step, out_step)
-                r += 4
-            else:
-                if four:
-                    _one_by_four(start + r * inputs, inputs, w, step, depth, y + r * out_step, out_step)
-                else:
-                    _one_by_one(start + r * inputs, inputs, w, step, depth, y + r * out_step, out_step)
-                r += 1
-        b += 4 if four else 1
+    _int8_tiled(start, rows, inputs, weights, len(packed), inputs // 4, out, sums.shape[1] * 4)
     for r in range(rows):
         total = np.int32(0)
         for d in range(inputs):
             total += np.int32(x[r, d])
         for n in range(sums.shape[1]):
             sums[r, n] -= _OFFSET * total
+
+
+@numba.njit("void(f4[:, ::1], f4[:, :, ::1], f4[:, ::1])", cache=True, nogil=True, error_model="numpy")
+def product(x, packed, sums):  # type: ignore[no-untyped-def]
+    """(R, D) by packed weights → (R, 16 · blocks)."""
+    rows, inputs = x.shape
+    start, weights, out = x.ctypes.data, packed.ctypes.data, sums.ctypes.data
+    _tiled(start, rows, inputs * 4, weights, len(packed), inputs, out, sums.shape[1] * 4)

@@ -5,9 +5,8 @@ row, taken from that very row when it comes (LLM.int8's vector-wise quantisation
 arXiv 2208.07339, section 2). Products are summed in 32-bit whole numbers, so that they are exact: what
 is made of a row does not depend, to the bit, on which rows stand beside it.
 
-Quantising a row and scaling back what comes out cost a handful of small operations. For a small
-matrix that is more than is won: a projection stays float when it has fewer than `SMALLEST` weights.
-In the `tiny` model the vocabulary head alone is int8, in `base` all but the square projections.
+All linears and vocabulary heads are replaced, of whatever size; tables, norms and attention itself stay
+float.
 
 This file does not know what is decoded.
 """
@@ -20,30 +19,25 @@ from torch import Tensor, nn
 from regard.model.head import VocabularyHead
 from regard.model.tap import tap
 
-SMALLEST = 0
-"""Weights from which int8 is faster on a CPU, whatever the number of rows. With torch 2.13 and AVX-512
-VNNI on one core, in µs, float32 and int8: 512 x 512 with 5 rows 33 and 54; 512 x 1536 with 1 row 119 and 53;
-512 x 2048 with 64 rows 904 and 430; 512 x 8000 with 64 rows 8,900 and 1,900."""
-
 _LEVELS = 127
 
 
-def quantize(model: nn.Module, smallest: int = SMALLEST) -> nn.Module:
-    """`model` with its large linears and vocabulary heads replaced, in place, by int8 ones.
+def quantize(model: nn.Module) -> nn.Module:
+    """`model` with its linears and vocabulary heads replaced, in place, by int8 ones.
 
     For use only: what is replaced cannot be trained any further, and does not follow its table if it was
     tied. Returns the same model, in the same mode, with its taps.
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            made = _int8(child, smallest)
+            made = _int8(child)
             if made is not None:
                 setattr(parent, name, made.train(child.training))
     return model
 
 
-def _int8(module: nn.Module, smallest: int) -> nn.Module | None:
-    if not isinstance(module, nn.Linear | VocabularyHead) or module.weight.numel() < smallest:
+def _int8(module: nn.Module) -> nn.Module | None:
+    if not isinstance(module, nn.Linear | VocabularyHead):
         return None
     return Int8Linear(module) if isinstance(module, nn.Linear) else Int8VocabularyHead(module)
 

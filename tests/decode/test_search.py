@@ -367,7 +367,7 @@ def test_continuations_are_the_likeliest_of_all() -> None:
 
 
 def test_an_int8_model_decodes_alike_by_every_way() -> None:
-    model = quantize(built(), smallest=0)
+    model = quantize(built())
     assert suits(model)
     found = [beamed(model, make=make, width=3, n=3) for make in WAYS]
     for other in found[1:]:

@@ -20,7 +20,7 @@ def test_laying_out_changes_only_the_order_in_memory(int8: bool) -> None:
     stack = StackConfig(20, 2, AttentionConfig(5), MLP(23), Causal(), dropout=0.0)
     model = TransformerConfig(Tokens(31), stack).build()
     if int8:
-        quantize(model, smallest=700)
+        quantize(model)
     x = torch.randint(0, 31, (3, 7))
     with torch.no_grad():
         want, before = model(x), {name: value.clone() for name, value in model.state_dict().items()}

@@ -9,9 +9,9 @@ from torch import nn
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
+from regard.model.head import VocabularyHead
 from regard.model.mask import Causal
 from regard.model.quantize import (
-    SMALLEST,
     Int8Linear,
     Int8VocabularyHead,
     int8_product,
@@ -98,26 +98,22 @@ def small(vocab: int = 37) -> EncoderDecoder:
     return EncoderDecoderConfig(Tokens(vocab), Tokens(vocab), encoder, decoder).build()
 
 
-def test_what_is_large_is_int8_and_what_is_small_stays_float() -> None:
-    def kinds(model: nn.Module) -> set[type]:
-        return {type(m) for m in model.modules() if isinstance(m, nn.Linear | Int8Linear)}
-
-    assert kinds(quantize(small())) == {nn.Linear}
-    assert kinds(quantize(small(), smallest=0)) == {Int8Linear, Int8VocabularyHead}
-    model = quantize(small(SMALLEST // 32))
-    assert kinds(model) == {nn.Linear, Int8VocabularyHead}
+def test_every_linear_is_int8_and_tables_stay_float() -> None:
+    model = quantize(small())
+    kinds = {type(m) for m in model.modules() if isinstance(m, nn.Linear | VocabularyHead | Int8Linear)}
+    assert kinds == {Int8Linear, Int8VocabularyHead}
     assert model.target.weight.dtype == torch.float32
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_the_mode_is_left_alone(training: bool) -> None:
     model = small().train(training)
-    assert quantize(model, smallest=0) is model
+    assert quantize(model) is model
     assert {module.training for module in model.modules()} == {training}
 
 
 def test_taps_see_the_logits_of_an_int8_head() -> None:
-    model = quantize(small(), smallest=0).eval()
+    model = quantize(small()).eval()
     source, target = torch.randint(0, 37, (2, 5)), torch.randint(0, 37, (2, 4))
     seen = {}
     with torch.no_grad():
@@ -142,7 +138,7 @@ def test_a_trained_model_hardly_changes_its_mind() -> None:
     x = (torch.arange(29)[:, None] + 3 * torch.arange(12)) % 29
     with torch.no_grad():
         before = model.eval()(x)
-        after = quantize(model, smallest=0)(x)
+        after = quantize(model)(x)
     known = slice(2, 11)  # two numbers tell the step
     assert (before[:, known].argmax(-1) == x[:, 3:]).float().mean() > 0.95, "has learned nothing"
     assert (before[:, known].argmax(-1) == after[:, known].argmax(-1)).float().mean() > 0.98
@@ -150,6 +146,6 @@ def test_a_trained_model_hardly_changes_its_mind() -> None:
 
 
 def test_nothing_of_an_int8_linear_is_trained() -> None:
-    model = quantize(small(), smallest=0)
+    model = quantize(small())
     names = {name for name, p in model.named_parameters() if "norm" not in name}
     assert names == {"target.weight"}
