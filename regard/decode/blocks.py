@@ -56,19 +56,19 @@ def _blocks(linear: Loop) -> Loop:
     """The blocks of a decoder whose linears are of one kind."""
 
     @numba.njit(fastmath=ANY_ORDER, cache=True, nogil=True, error_model="numpy")
-    def blocks(x, h, weights, norm, path, attention, turning, cache, memory):  # type: ignore[no-untyped-def]
+    def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ignore[no-untyped-def]
         """All blocks of a small decoder for one new token a row, as `native._Stack.run` does them.
 
         x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
         becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
         cross-attention. turning: (at, cos, sin, interleaved). cache: keys and values, both of
-        (L, steps, rows, H · C).
+        (L, capacity, rows, H · C), the paths, and how many steps there are with this one.
         memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
         """
         eps, centred = norm
         heads, scale, cross_heads, cross_scale = attention
         at, cos, sin, interleaved = turning
-        keys, values = cache
+        keys, values, path, steps = cache
         both, owner, starts = memory
         R, inner = len(x), keys.shape[3]
         y, qkv = np.empty_like(x), np.empty((R, 3 * inner), np.float32)
@@ -78,7 +78,7 @@ def _blocks(linear: Loop) -> Loop:
             linear(h, weights.qkv, i, False, qkv)
             if cos.shape[1]:
                 turn(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
-            attend(qkv, path, heads, scale, keys[i], values[i], z)
+            attend(qkv, path[:, :steps], heads, scale, keys[i], values[i], z)
             linear(z, weights.out, i, False, y)
             add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
             linear(h, weights.cross_q, i, False, q)

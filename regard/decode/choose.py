@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regard.decode.fast import have_loops
+from regard.decode.fast import compiling, have_loops
 from regard.decode.lean import LeanStepper, suits
 from regard.decode.stepper import EncoderDecoderStepper, Stepper
 from regard.model.mask import Positions
@@ -15,7 +15,8 @@ def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | No
     """Decodes from (B, S) source ids, whose places are `positions`; `capacity` is how many tokens an output
     will have, if that is known."""
     if have_loops():
-        from regard.decode.native import native_stepper
+        with compiling("the decoder's loops"):
+            from regard.decode.native import native_stepper
 
         if (stepper := native_stepper(model, source, positions, capacity)) is not None:
             return stepper
@@ -27,6 +28,7 @@ def shareable(model: EncoderDecoder) -> bool:
     """Whether several threads can decode at the same time (`parallel.py`)."""
     if not have_loops():
         return False
-    from regard.decode.native import suits_native
+    with compiling("the decoder's loops"):
+        from regard.decode.native import suits_native
 
     return suits_native(model)

@@ -35,7 +35,7 @@ _POWER = tuple(
     ).convert().coef
 )  # fmt: skip
 
-Loop = Callable[..., Any]
+Loop = Any  # a function of arrays, compiled
 
 
 def compiled(signature: str, fastmath: set[str] | bool = ANY_ORDER) -> Callable[[Loop], Loop]:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from regard.decode import loops
 from regard.decode.engine import Engine, Layer, Numbers, Room, engine_of
+from regard.decode.fast import compiling
 from regard.model.mask import Positions, Ragged
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder
@@ -128,17 +129,21 @@ class NativeStepper:
         layer, norm = decoder.layers[0], decoder.norms[0]
         assert self._engine.packed is not None
         blocks, weights = self._engine.packed
-        blocks(
+        given = (
             x.array,
             h.array,
             weights,
             (np.float32(norm.eps), norm.centred),
-            self._path[:, : at + 1],
             (layer.heads, np.float32(layer.scale), layer.cross_heads, np.float32(layer.cross_scale)),
             (self._zeros, *decoder.angles(at, 1)),
-            (self._keys, self._values),
+            (self._keys, self._values, self._path, at + 1),
             (self._memory, self._owner, self._starts),
         )
+        if blocks.signatures:
+            blocks(*given)
+        else:
+            with compiling("the decoder's blocks"):
+                blocks(*given)
         return h
 
     def _reserve(self, rows: int) -> None:

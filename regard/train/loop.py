@@ -182,8 +182,9 @@ class Trainer:
         self.pace.note(seconds)
         if not self.place.same(self.pace.settled):
             return
+        self._judge(self.valid[:1])  # what is done only once, such as compiling, is not what it costs
         started = time.monotonic()
-        self._judge(typical=True)
+        self._judge(self.valid, typical=True)
         now = time.monotonic()
         plan = self.pace.plan(now - started, now - self.begun)
         self.at.plan = Plan(int(self.place.same(plan.steps)), plan.evaluations)
@@ -289,13 +290,13 @@ class Trainer:
 
     # ------------------------------------------------------------------ judging
 
-    def _judge(self, *, typical: bool = False) -> dict[str, Any]:
-        """Figures of the averaged weights on the validation part.
+    def _judge(self, rows: list[Row], *, typical: bool = False) -> dict[str, Any]:
+        """Figures of the averaged weights on rows of the validation part.
 
         `typical`: outputs as long as the references, as a trained model writes them, to see what an
         evaluation costs before there is one.
         """
-        rows = self.valid[: self.config.valid_rows]
+        rows = rows[: self.config.valid_rows]
         if not rows:
             return {}
         self.model.eval()
@@ -312,7 +313,7 @@ class Trainer:
         """Judge, and keep the weights if they are the best so far."""
         self._check()
         at, record, name = self.at, self.record, self.task.config.metric
-        figures = self._judge()
+        figures = self._judge(self.valid)
         figure = self.place.same(float(figures.get(name, at.step)))  # nothing to judge by: the last is best
         if record is not None and figures:
             record.write(
