@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numba.extending import overload
 
-from regard.decode.loops import ANY_ORDER, Loop, add_norm, attend, int8_linear, linear, look, turn
+from regard.decode.loops import ANY_ORDER, add_norm, attend, int8_linear, linear, look, turn
 
 
 class Weights(NamedTuple):
@@ -36,61 +37,56 @@ class Weights(NamedTuple):
         return Weights(qkv, out, cross_q, cross_out, up, down, gains, shifts)
 
 
-@numba.njit(nogil=True, error_model="numpy")
-def _float(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
-    """What the linear `part` of block i makes of x."""
-    packed, bias = part
-    sums = np.empty((len(x), 16 * packed.shape[1]), np.float32)
-    linear(x, packed[i], bias[i], clipped, sums, y)
+def _apply(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
+    """Into y, what the linear `part` of block i makes of x; compiled for the kind of weights that it has."""
+    raise NotImplementedError
 
 
-@numba.njit(nogil=True, error_model="numpy")
-def _int8(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
-    packed, scale, bias = part
-    R = len(x)
-    sums = np.empty((R, 16 * packed.shape[1]), np.int32)
-    int8_linear(x, packed[i], scale[i], bias[i], clipped, np.empty(x.shape, np.int8), sums, y)
+@overload(_apply)
+def _apply_of(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
+    def of_floats(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
+        packed, bias = part
+        sums = np.empty((len(x), 16 * packed.shape[1]), np.float32)
+        linear(x, packed[i], bias[i], clipped, sums, y)
+
+    def of_bytes(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
+        packed, scale, bias = part
+        sums = np.empty((len(x), 16 * packed.shape[1]), np.int32)
+        int8_linear(x, packed[i], scale[i], bias[i], clipped, np.empty(x.shape, np.int8), sums, y)
+
+    return of_floats if len(part) == 2 else of_bytes
 
 
-def _blocks(linear: Loop) -> Loop:
-    """The blocks of a decoder whose linears are of one kind."""
+@numba.njit(fastmath=ANY_ORDER, cache=True, nogil=True, error_model="numpy")
+def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ignore[no-untyped-def]
+    """All blocks of a small decoder for one new token a row, as `native._Stack.run` does them.
 
-    @numba.njit(fastmath=ANY_ORDER, cache=True, nogil=True, error_model="numpy")
-    def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ignore[no-untyped-def]
-        """All blocks of a small decoder for one new token a row, as `native._Stack.run` does them.
-
-        x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
-        becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
-        cross-attention. turning: (at, cos, sin, interleaved). cache: keys and values, both of
-        (L, capacity, rows, H · C), the paths, and how many steps there are with this one.
-        memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
-        """
-        eps, centred = norm
-        heads, scale, cross_heads, cross_scale = attention
-        at, cos, sin, interleaved = turning
-        keys, values, path, steps = cache
-        both, owner, starts = memory
-        R, inner = len(x), keys.shape[3]
-        y, qkv = np.empty_like(x), np.empty((R, 3 * inner), np.float32)
-        z, cross_z = np.empty((R, inner), np.float32), np.empty((R, both.shape[2] // 2), np.float32)
-        q, hidden = np.empty_like(cross_z), np.empty((R, weights.up[1].shape[1]), np.float32)
-        for i in range(len(keys)):
-            linear(h, weights.qkv, i, False, qkv)
-            if cos.shape[1]:
-                turn(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
-            attend(qkv, path[:, :steps], heads, scale, keys[i], values[i], z)
-            linear(z, weights.out, i, False, y)
-            add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
-            linear(h, weights.cross_q, i, False, q)
-            look(q, owner, starts, cross_heads, cross_scale, both[i], cross_z)
-            linear(cross_z, weights.cross_out, i, False, y)
-            add_norm(x, y, weights.gains[3 * i + 1], weights.shifts[3 * i + 1], eps, centred, h)
-            linear(h, weights.up, i, True, hidden)
-            linear(hidden, weights.down, i, False, y)
-            add_norm(x, y, weights.gains[3 * i + 2], weights.shifts[3 * i + 2], eps, centred, h)
-
-    made: Loop = blocks
-    return made
-
-
-float_blocks, int8_blocks = _blocks(_float), _blocks(_int8)
+    x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
+    becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
+    cross-attention. turning: (at, cos, sin, interleaved). cache: keys and values, both of
+    (L, capacity, rows, H · C), the paths, and how many steps there are with this one.
+    memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
+    """
+    eps, centred = norm
+    heads, scale, cross_heads, cross_scale = attention
+    at, cos, sin, interleaved = turning
+    keys, values, path, steps = cache
+    both, owner, starts = memory
+    R, inner = len(x), keys.shape[3]
+    y, qkv = np.empty_like(x), np.empty((R, 3 * inner), np.float32)
+    z, cross_z = np.empty((R, inner), np.float32), np.empty((R, both.shape[2] // 2), np.float32)
+    q, hidden = np.empty_like(cross_z), np.empty((R, weights.up[1].shape[1]), np.float32)
+    for i in range(len(keys)):
+        _apply(h, weights.qkv, i, False, qkv)
+        if cos.shape[1]:
+            turn(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
+        attend(qkv, path[:, :steps], heads, scale, keys[i], values[i], z)
+        _apply(z, weights.out, i, False, y)
+        add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
+        _apply(h, weights.cross_q, i, False, q)
+        look(q, owner, starts, cross_heads, cross_scale, both[i], cross_z)
+        _apply(cross_z, weights.cross_out, i, False, y)
+        add_norm(x, y, weights.gains[3 * i + 1], weights.shifts[3 * i + 1], eps, centred, h)
+        _apply(h, weights.up, i, True, hidden)
+        _apply(hidden, weights.down, i, False, y)
+        add_norm(x, y, weights.gains[3 * i + 2], weights.shifts[3 * i + 2], eps, centred, h)

@@ -317,7 +317,7 @@ _SMALL = 2**25
 """Bytes of a decoder's linears up to which they are packed, that is copied, into one loop nest."""
 
 
-def _packed(stack: Stack, made: StackParts) -> tuple[loops.Loop, nests.Weights] | None:
+def _packed(stack: Stack, made: StackParts) -> nests.Weights | None:
     """The decoder's blocks as one loop nest with its weights, if it is small and of the commonest kind."""
     blocks: list[Any] = list(stack.blocks)
     linears = [
@@ -336,11 +336,11 @@ def _packed(stack: Stack, made: StackParts) -> tuple[loops.Loop, nests.Weights] 
             np.stack([tiles.pack(x.weight.detach().numpy()) for x in kind])
             for kind in zip(*linears, strict=True)
         ]
-        return nests.float_blocks, nests.Weights.of(zip(weights, biases, strict=True), gains, shifts)
+        return nests.Weights.of(zip(weights, biases, strict=True), gains, shifts)
     if all(isinstance(linear, Int8Linear) and _tiled(linear) for linear in flat):
         weights = [
             np.stack([tiles.pack_int8(x.weight.numpy()) for x in kind]) for kind in zip(*linears, strict=True)
         ]
         scales = [np.stack([x.scale.numpy() for x in kind]) for kind in zip(*linears, strict=True)]
-        return nests.int8_blocks, nests.Weights.of(zip(weights, scales, biases, strict=True), gains, shifts)
+        return nests.Weights.of(zip(weights, scales, biases, strict=True), gains, shifts)
     return None

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from regard.decode import loops
+from regard.decode.blocks import blocks
 from regard.decode.engine import Engine, Layer, Numbers, Room, engine_of
 from regard.decode.fast import compiling
 from regard.model.mask import Positions, Ragged
@@ -127,12 +128,10 @@ class NativeStepper:
         decoder, at = self._engine.decoder, self._length
         h = x if decoder.after else self._room.get("h", decoder.width)
         layer, norm = decoder.layers[0], decoder.norms[0]
-        assert self._engine.packed is not None
-        blocks, weights = self._engine.packed
         given = (
             x.array,
             h.array,
-            weights,
+            self._engine.packed,
             (np.float32(norm.eps), norm.centred),
             (layer.heads, np.float32(layer.scale), layer.cross_heads, np.float32(layer.cross_scale)),
             (self._zeros, *decoder.angles(at, 1)),
