@@ -59,7 +59,7 @@ def _apply_of(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
 
 @numba.njit(fastmath=ANY_ORDER, cache=True, nogil=True, error_model="numpy")
 def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ignore[no-untyped-def]
-    """All blocks of a small decoder for one new token a row, as `native._Stack.run` does them.
+    """All blocks of a small decoder for one new token a row, as `engine.StackParts.run` does them.
 
     x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
     becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of

@@ -44,7 +44,7 @@ def _ordinary(stack: Stack) -> bool:
         not isinstance(stack.config.position, ALiBi | RelativeBias)
         and all(isinstance(p, nn.Identity) or _is_norm(p) for p in (stack.entry_norm, stack.final_norm))
         and all(_ordinary_block(block) for block in stack.blocks)
-    )  # fmt: skip
+    )
 
 
 def _ordinary_block(block: nn.Module) -> bool:
@@ -219,6 +219,8 @@ class StackParts:
     def enter(self, tokens: np.ndarray, at: np.ndarray, start: int, length: int, room: Room) -> Numbers:
         """The residual stream of (R,) tokens; `at` counts from `start` within the next `length` places."""
         x, y = room.get("x", self.width), room.get("y", self.width)
+        if len(tokens) and not 0 <= tokens.min() <= tokens.max() < len(self.table):  # loops do not look
+            raise IndexError(f"an id is outside of the {len(self.table)} of the vocabulary")
         loops.embed(tokens, self.table, self.factor, at, self._places(start, length), x.array)
         if self.entry is not None or self.first is not None:
             y.tensor.zero_()

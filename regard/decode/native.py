@@ -9,7 +9,7 @@ encoder-decoder with their own weights. Nothing that it once wrote is ever moved
   are reordered.
 - A memory's keys and values are shared by the beams of its input, each of which knows its *owner*.
 
-What is not ordinary goes another way (`suits`, `lean.py`). The law tests hold all ways together.
+What is not ordinary goes another way (`choose.py`). The law tests hold all ways together.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def suits_native(model: EncoderDecoder) -> bool:
 def _padded_right(positions: Ragged) -> bool:
     real = positions.segment.expand(-1, positions.length) == 0
     in_order = positions.position == torch.arange(positions.length)
-    return bool(((positions.segment <= 0).all()) & (in_order | ~real).all() & real[:, 0].all())
+    together = real[:, 0].all() & (real[:, 1:] <= real[:, :-1]).all()
+    return bool((positions.segment <= 0).all() & (in_order | ~real).all() & together)
 
 
 class NativeStepper:
@@ -67,8 +68,8 @@ class NativeStepper:
         self._starts = np.concatenate(([0], np.cumsum(lengths)))
         self._owner = np.arange(inputs)
         self._memory = self._remember(source.numpy(), lengths)
-        self._length, self._capacity = 0, max(1, capacity)
-        self._path = np.empty((inputs, self._capacity), np.int32)
+        self._length = 0
+        self._path = np.empty((inputs, max(1, capacity)), np.int32)
         self._room, self._zeros = Room(inputs), np.zeros(inputs, np.int64)
         layers, inner = len(engine.decoder.layers), engine.decoder.layers[0].inner
         self._keys = self._values = np.empty((layers, 0, 0, inner), np.float32)
@@ -154,11 +155,8 @@ class NativeStepper:
         if steps > used and wide >= rows:
             return
         shape = layers, self._path.shape[1], max(rows, wide), inner
-        old, self._keys, self._values = (
-            (self._keys, self._values),
-            np.empty(shape, np.float32),
-            np.empty(shape, np.float32),
-        )
+        old = self._keys, self._values
+        self._keys, self._values = (np.empty(shape, np.float32) for _ in old)
         for kept, before in zip((self._keys, self._values), old, strict=True):
             kept[:, :used, :wide] = before[:, :used]
 

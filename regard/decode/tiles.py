@@ -60,8 +60,8 @@ def pack(weight: np.ndarray) -> np.ndarray:
 
 
 def _tile(rows: int, blocks: int, kind: ir.Type, name: str) -> Callable[..., None]:
-    """A function of addresses and steps in bytes: the sums of some rows of x by blocks of 16 outputs, with
-    `name`, an instruction of (weights, numbers of a row, sums), in some order that `arranged` knows."""
+    """A function of addresses and steps in bytes: the sums of some rows of x by blocks of 16 outputs, by
+    the instruction `name`, which adds products of weights and of a row's numbers to the sums."""
     vector = ir.VectorType(kind, _LANES)
     zeros = ir.Constant(vector, None)
 

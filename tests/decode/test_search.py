@@ -304,6 +304,16 @@ def test_sources_padded_on_the_left_take_another_way() -> None:
     left = stepper_for(built(), source, Ragged.from_lengths(lengths, 4, "left"), 3)
     assert isinstance(right, NativeStepper)
     assert isinstance(left, LeanStepper)
+    hole = Ragged(torch.arange(4)[None].expand(2, 4), torch.tensor([[0, -1, 0, 0], [0, 0, 0, 0]]), 4)
+    assert isinstance(stepper_for(built(), source, hole, 3), LeanStepper)
+
+
+@pytest.mark.parametrize("wrong", [-1, V])
+def test_an_id_outside_of_the_vocabulary_is_refused(wrong: int) -> None:
+    with pytest.raises(IndexError):
+        batch(built(), [[3, wrong, EOS]], stepper_for)
+    with pytest.raises(IndexError):
+        batch(built(), [[3, EOS]], stepper_for).step(torch.tensor([wrong]))
 
 
 @pytest.mark.parametrize("width", [1, 3])
