@@ -17,6 +17,7 @@ import json
 import math
 import platform
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 from regard import __version__
 from regard.errors import BundleError, ConfigError, RegardError, nearest
-from regard.files import atomic_files, check_space, human_bytes, resolve, write_json
+from regard.files import atomic_files, check_space, human_bytes, listing, resolve, write_json
 from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
 from regard.weights import Entry, read_header, read_weights, write_weights
@@ -43,7 +44,7 @@ FORMAT = 1  # the newest format that is read, and the one that is written
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
 TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json")
 
-_ATTEMPTS = 10
+_ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
 _MAX_JSON = 1 << 28  # bytes; a vocabulary of a million pieces takes a quarter of it
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _SIZES = ("depth", "width", "heads", "kv_heads", "head_width")  # what loops and tables are made of
@@ -123,7 +124,8 @@ def load(folder: str | Path) -> Bundle:
     Raises BundleError: no bundle, or one that is damaged, incomplete, too new or not what it claims.
     """
     place = Path(folder)
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        time.sleep(attempt * _PAUSE)
         before = _state(place)
         try:
             with _reading(place):
@@ -215,7 +217,7 @@ def _read_config(place: Path) -> _Config:
 def _state(place: Path) -> dict[str, tuple[int, int]]:
     """Which files make up the bundle at this moment: another one of the same name has another number."""
     found = {}
-    for path in [*place.glob("*.*"), *place.glob(".commit/*")]:
+    for path in listing(place):
         if path.name in (CONFIG, WEIGHTS, METRICS) or TOKENIZER.fullmatch(path.name):
             with suppress(FileNotFoundError):  # moved on since it was listed
                 status = path.stat()

@@ -171,6 +171,18 @@ def resolve(folder: str | os.PathLike[str], name: str) -> Path:
     return pending if pending.exists() else Path(folder) / name
 
 
+def listing(folder: str | os.PathLike[str]) -> list[Path]:
+    """Where the files of `folder` are at this moment, those of an unfinished commit among them.
+
+    A folder that is not there, goes away while it is listed, or cannot be read has none.
+    """
+    found: list[Path] = []
+    for place in (Path(folder), Path(folder) / _COMMIT):
+        with suppress(OSError):
+            found += [place / name for name in sorted(os.listdir(place))]  # noqa: PTH208
+    return found
+
+
 def check_space(path: str | os.PathLike[str], size: int) -> None:
     """Raise StorageError when fewer than `size` bytes are free where `path` is or will be."""
     place = Path(os.path.realpath(path))

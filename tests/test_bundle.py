@@ -208,7 +208,7 @@ def test_a_reader_beside_a_writer_sees_whole_bundles_only(folder):
         while not stop.is_set():
             seed += 1
             save(make(seed=seed, metrics={"seed": seed}), folder)
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     save(make(seed=1, metrics={"seed": 1}), folder)
     writer = threading.Thread(target=write)

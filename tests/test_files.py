@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -269,3 +270,28 @@ def test_sizes_are_written_as_people_read_them():
         "2.5 GB",
         "8000000.0 TB",
     ]
+
+
+def test_listing_while_a_commit_comes_and_goes(tmp_path):
+    (tmp_path / "a").touch()
+    commit, stop = tmp_path / ".commit", threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            commit.mkdir()
+            (commit / "b").touch()
+            (commit / "b").unlink()
+            commit.rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        found = [
+            {path.relative_to(tmp_path).as_posix() for path in files.listing(tmp_path)} for _ in range(2000)
+        ]
+    finally:
+        stop.set()
+        thread.join()
+    assert all({"a"} <= names <= {"a", ".commit", ".commit/b"} for names in found)
+    assert files.listing(tmp_path / "none") == files.listing(tmp_path / "a") == []
+    assert files.listing(tmp_path / ("x" * 300)) == []
