@@ -239,7 +239,7 @@ def data(
     name: Annotated[str | None, typer.Argument(help="One set, with some of its rows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the built-in data sets: their sizes, sources and licences."""
+    """List the data sets that have a name: built in, or public ones that are fetched when first used."""
     from regard.recipes.report import data_lines
 
     for line in data_lines(name, as_json=as_json):

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from importlib import metadata, resources
 
 from regard.data import builtin_dates
-from regard.data.rows import DataSet, Report, Row, Rows, Tally
+from regard.data.rows import DataSet, KnownSet, Report, Row, Rows, Tally
 from regard.data.splits import held_out
 from regard.errors import DataError, DependencyError
 
@@ -24,16 +24,9 @@ _ORDER = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
-class BuiltIn:
-    """A built-in data set: what it is, where it is from, and how to load it."""
+class BuiltIn(KnownSet):
+    """A built-in data set, and how to load it."""
 
-    name: str
-    title: str
-    size: str
-    columns: tuple[str, ...]
-    licence: str
-    source: str
-    split: str
     rows: Callable[[], Iterator[tuple[str, Row]]]
     """Each row with the name of its split."""
     package: str

@@ -13,25 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
+from regard.data.rows import KnownSet
 from regard.errors import DataError
 
-__all__ = ["DATA_FOLDER", "NAMED", "NamedSet", "find"]
+__all__ = ["DATA_FOLDER", "NAMED", "NamedSet", "find", "local_folder"]
 
 DATA_FOLDER = "REGARD_DATA"
 
 
 @dataclass(frozen=True)
-class NamedSet:
-    """A public set: what it is, where it lives, and which files make it up."""
+class NamedSet(KnownSet):
+    """A public set, where it lives, and which files make it up."""
 
-    name: str
-    title: str
-    size: str
-    columns: tuple[str, ...]
-    """In the order in which its figures were published; none when it is not made of text columns."""
-    licence: str
-    source: str
-    split: str
     commit: str
     files: Mapping[str, RemoteFile | None]
     """By file name; None for one that was made here and has no public home."""
@@ -51,9 +44,8 @@ def find(entry: NamedSet, progress: Progress | None = None) -> Path:
         DataError: the set can only come from REGARD_DATA, and it is not there.
         DownloadError, StorageError: it could not be fetched or stored.
     """
-    own = _own_folder(entry)
-    if own is not None:
-        return own
+    if (there := local_folder(entry)) is not None:
+        return there
     folder = cache_folder() / "data" / entry.name
     for name, file in entry.files.items():
         if file is None:
@@ -65,13 +57,14 @@ def find(entry: NamedSet, progress: Progress | None = None) -> Path:
     return folder
 
 
-def _own_folder(entry: NamedSet) -> Path | None:
-    """The set's folder in REGARD_DATA if it holds every file, zipped or not."""
-    if not (own := os.environ.get(DATA_FOLDER)):
-        return None
-    folder = Path(own).expanduser() / entry.name
-    there = all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in entry.files)
-    return folder if there else None
+def local_folder(entry: NamedSet) -> Path | None:
+    """Where the whole set is already: its folder in REGARD_DATA, zipped or not, else in the cache."""
+    if own := os.environ.get(DATA_FOLDER):
+        folder = Path(own).expanduser() / entry.name
+        if all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in entry.files):
+            return folder
+    folder = cache_folder() / "data" / entry.name
+    return folder if all((folder / name).is_file() for name in entry.files) else None
 
 
 # ------------------------------------------------------------------------------- forms that we convert

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from regard.errors import DataError, nearest
 
-__all__ = ["DataSet", "Report", "Row", "Rows", "Tally"]
+__all__ = ["DataSet", "KnownSet", "Report", "Row", "Rows", "Tally"]
 
 PLACES = 3
 """How many places a report names for each reason."""
@@ -133,6 +133,21 @@ class Report:
         places = self.places(reason)
         more = ", …" if count > len(places) else ""
         return f"{reason} {count:,}: {', '.join(places)}{more}"
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """A data set that has a name: what people are told of it before it is opened."""
+
+    name: str
+    title: str
+    size: str
+    columns: tuple[str, ...]
+    """In the order in which its figures were published; none when it is not made of text columns."""
+    licence: str
+    source: str
+    split: str
+    """How it is divided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import islice
 from typing import Any
 
 from regard.data.builtin import BUILTIN
+from regard.data.named import DATA_FOLDER, NAMED, NamedSet, local_folder
+from regard.data.readers.opening import open_data
+from regard.data.rows import KnownSet
 from regard.errors import DataError, nearest
 from regard.run import Evaluation
 from regard.tasks.task import Prediction
@@ -55,18 +59,34 @@ def _one_line(text: str) -> str:
 
 
 def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
-    """All built-in sets, or one with its first rows."""
-    if name is not None and name not in BUILTIN:
-        raise DataError(f"there is no built-in set '{name}'{nearest(name, BUILTIN)}")
-    for entry in [BUILTIN[name]] if name else BUILTIN.values():
+    """All sets that have a name; or one, and its first rows if it is here without a download."""
+    known: dict[str, KnownSet] = {**BUILTIN, **NAMED}
+    if name is not None and name not in known:
+        raise DataError(f"there is no data set called '{name}'{nearest(name, known)}")
+    for entry in [known[name]] if name else known.values():
         if as_json:
-            keys = ("name", "title", "size", "columns", "licence", "source", "split")
-            yield json.dumps({key: getattr(entry, key) for key in keys}, ensure_ascii=False)
+            about = {field.name: getattr(entry, field.name) for field in fields(KnownSet)}
+            yield json.dumps({**about, "place": _place(entry)}, ensure_ascii=False)
             continue
-        yield f"{entry.name:10} {entry.title} ({' → '.join(entry.columns)})"
-        for label, value in (("size", entry.size), ("split", entry.split), ("from", entry.source)):
-            yield f"{'':10} {label}: {value}"
-        yield f"{'':10} licence: {entry.licence}"
-    if name and not as_json:
-        for row in islice(BUILTIN[name].load().split("train"), 5):
-            yield f"{'':10} {'  →  '.join(row.values)}"
+        columns = f" ({' → '.join(entry.columns)})" if entry.columns else ""
+        yield f"{entry.name:15} {entry.title}{columns}"
+        for label in ("size", "split", "source", "licence"):
+            yield f"{'':15} {label}: {getattr(entry, label)}"
+        yield f"{'':15} place: {_place(entry)}"
+    if name and not as_json and known[name].columns and _is_here(known[name]):
+        data = open_data(name, (None,) * len(known[name].columns))
+        for row in islice(data.split("train"), 5):
+            yield f"{'':15} {'  →  '.join(row.values)}"
+
+
+def _is_here(entry: KnownSet) -> bool:
+    return not isinstance(entry, NamedSet) or local_folder(entry) is not None
+
+
+def _place(entry: KnownSet) -> str:
+    """Where the rows would come from at this moment."""
+    if not isinstance(entry, NamedSet):
+        return "comes with regard"
+    if folder := local_folder(entry):
+        return str(folder)
+    return "is downloaded when first used" if entry.downloadable else f"needs ${DATA_FOLDER}"

@@ -16,6 +16,7 @@ from tiny import options
 import regard
 from regard.cli import app
 from regard.data.builtin import BUILTIN
+from regard.data.named import NAMED
 from regard.recipes.reference import PAGE, configuration_page
 from regard.recipes.reproduce import RECIPES
 from regard.tasks import Decoding
@@ -171,14 +172,25 @@ def test_verify_proves_the_laws_on_this_model(cli: Cli, run: Path) -> None:
         assert found["holds"] is True
 
 
-def test_data_lists_every_built_in_set_with_its_licence(cli: Cli) -> None:
+def test_data_lists_every_set_with_its_licence_and_place(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     text = cli("data").out
-    for name, entry in BUILTIN.items():
+    for name, entry in {**BUILTIN, **NAMED}.items():
         assert re.search(rf"^{name} ", text, re.MULTILINE)
         assert entry.licence in text
     assert len(cli("data", "dates").out.splitlines()) >= 10
+    keys = {"name", "title", "size", "columns", "licence", "source", "split", "place"}
     for line in cli("data", "--json").out.splitlines():
-        assert set(json.loads(line)) == {"name", "title", "size", "columns", "licence", "source", "split"}
+        assert set(json.loads(line)) == keys
+    monkeypatch.setenv("REGARD_DATA", str(tmp_path))
+    monkeypatch.setenv("REGARD_CACHE", str(tmp_path / "cache"))
+    assert "needs $REGARD_DATA" in cli("data", "tatoeba-en-zh").out
+    assert "is downloaded when first used" in cli("data", "sst2").out
+    (tmp_path / "tatoeba-en-zh").mkdir()
+    for split in ("train", "valid", "test"):
+        (tmp_path / "tatoeba-en-zh" / f"{split}.tsv").write_text("en\tzh\nhello\t你好\n", "utf-8")
+    assert cli("data", "tatoeba-en-zh").out.splitlines()[-1].strip() == "hello  →  你好"
 
 
 def test_reproduce_lists_every_recipe(cli: Cli) -> None:
