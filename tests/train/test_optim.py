@@ -14,6 +14,7 @@ from regard.model.position import Learned, RelativeBias
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig
 from regard.schema import dump, parse
+from regard.train import muon
 from regard.train.optim import AdamW, Muon, Optimizer, OptimizerConfig
 from regard.train.resolve import Asked, resolve
 
@@ -81,6 +82,40 @@ def test_a_factor_multiplies_the_peak_and_is_not_compounded(config: OptimizerCon
         optimizer.step(factor, scaler)
         for part, peaks in zip(optimizer.parts, optimizer.peaks, strict=True):
             assert [group["lr"] for group in part.param_groups] == [peak * factor for peak in peaks]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 9), (12, 12), (12, 20), (12, 24), (12, 100)])
+def test_orthogonal_keeps_the_directions_and_evens_out_the_sizes(rows: int, columns: int) -> None:
+    torch.manual_seed(1)
+    left, _ = torch.linalg.qr(torch.randn(3, rows, rows, dtype=torch.float64))
+    right, _ = torch.linalg.qr(torch.randn(3, columns, rows, dtype=torch.float64))
+    sizes = torch.logspace(0, -2, rows, dtype=torch.float64)  # the largest is 100 times the smallest
+    matrices = (left * sizes @ right.mT).float()
+    inner = left.mT @ muon.orthogonal(matrices).double() @ right
+    got = inner.diagonal(dim1=1, dim2=2)
+    assert got.min() > 0.67
+    assert got.max() < 1.33
+    assert (inner - torch.diag_embed(got)).abs().max() < 1e-3
+    alone = torch.cat([muon.orthogonal(matrix[None]) for matrix in matrices])
+    torch.testing.assert_close(alone, muon.orthogonal(matrices), rtol=1e-4, atol=1e-4)
+
+
+def test_both_ways_to_an_orthogonal_matrix_agree() -> None:
+    torch.manual_seed(1)
+    x = torch.randn(4, 16, 64)
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    torch.testing.assert_close(muon._by_square(x), muon._directly(x), rtol=1e-4, atol=1e-4)
+    nothing = torch.zeros(1, 3, 9)
+    assert torch.equal(muon.orthogonal(nothing), nothing)
+
+
+def test_muon_treats_standing_and_lying_matrices_alike() -> None:
+    torch.manual_seed(1)
+    lying, gradient = torch.randn(5, 7), torch.randn(5, 7)
+    lying, standing = nn.Parameter(lying), nn.Parameter(lying.T.clone())
+    lying.grad, standing.grad = gradient, gradient.T.clone()
+    muon.MuonOptimizer([lying, standing], lr=0.1).step()
+    torch.testing.assert_close(lying, standing.T)
 
 
 @pytest.mark.parametrize("config", [AdamW(lr=0.1, weight_decay=0.5), Muon(lr=0.1, weight_decay=0.5)])
