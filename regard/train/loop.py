@@ -235,10 +235,11 @@ class Trainer:
         for index, batch in enumerate(batches):
             number = at.step * self.config.accumulate + index * world + self.place.rank
             torch.manual_seed(random_seed(self.config.seed, number))
-            with autocast(self.place.device, self.config.precision):
-                loss = self.wrapped(batch.to(self.place.device))
-            # The gradients of several processes are averaged; what is wanted is their sum.
-            self.scaler.scale(loss * (world / tokens)).backward()
+            with self.place.gathering(self.wrapped, last=index == len(batches) - 1):
+                with autocast(self.place.device, self.config.precision):
+                    loss = self.wrapped(batch.to(self.place.device))
+                # The gradients of several processes are averaged; what is wanted is their sum.
+                self.scaler.scale(loss * (world / tokens)).backward()
             total += loss.detach()
         for part in self.optimizer.parts:
             self.scaler.unscale_(part)

@@ -17,7 +17,7 @@ import regard
 SETTINGS = (
     "model.encoder.dropout=0.2",
     "model.decoder.dropout=0.2",
-    "train.accumulate=2",
+    "train.accumulate=4",
     "train.save_steps=9",
 )
 
