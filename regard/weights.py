@@ -90,7 +90,10 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None 
     try:
         # safetensors refuses tensors that share memory, so each gets its own.
         own = {name: weight.detach().cpu().contiguous().clone() for name, weight in weights.items()}
+        path.touch()
+        mode = path.stat().st_mode  # what the user's files have; safetensors would make it private
         safetensors.torch.save_file(own, path, metadata={"format": "pt"})
+        path.chmod(mode)
     except SafetensorError as error:  # its failures to write are not OSErrors
         raise StorageError(f"cannot write {shown or path}: {error}; free some space there") from error
 

@@ -199,6 +199,12 @@ def test_a_disk_that_fills_up_while_writing_keeps_the_old_bundle(folder):
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
 
 
+def test_every_file_can_be_read_by_whom_the_user_lets(folder):
+    (folder / "other").touch()
+    modes = {path.stat().st_mode for path in folder.iterdir() if path.is_file()}
+    assert len(modes) == 1
+
+
 def test_a_reader_beside_a_writer_sees_whole_bundles_only(folder):
     stop = threading.Event()
     failures: list[Exception] = []

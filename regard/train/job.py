@@ -116,7 +116,7 @@ class _Job:
     def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""
         wanted = (config.task.source, config.task.target)
-        dataset = open_data(self.data, wanted, on_error=self.on_error)  # type: ignore[arg-type]
+        dataset = open_data(self.data, wanted, on_error=self.on_error, progress=self._fetching)  # type: ignore[arg-type]
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)
@@ -172,6 +172,7 @@ class _Job:
             if kept != run:
                 raise _other_run(self.out)
             return kind.restore(config.task, tokenizers)
+        self.reporter.busy("learning the tokenizers")
         task = kind.learn(config.task, dataset.split("train"))
         if self.place.leads:
             write_json(path, {**run, "tokenizers": task.tokenizers()})
@@ -184,7 +185,9 @@ class _Job:
 
         def examples() -> Iterator[tuple[Sequence[int], ...]]:
             nonlocal left_out
-            for example in task.encode(dataset.split("train")):
+            for number, example in enumerate(task.encode(dataset.split("train"))):
+                if number % 1000 == 0:
+                    self.reporter.busy(f"turning text into ids: {number:,} examples")
                 if example is None:
                     left_out += 1
                 else:
@@ -196,6 +199,10 @@ class _Job:
         if not len(store):
             raise DataError(f"{self.data} has no training examples that could be used")
         return store, left_out
+
+    def _fetching(self, arrived: int, whole: int | None) -> None:
+        of = f" of {human_bytes(whole)}" if whole else ""
+        self.reporter.busy(f"fetching {self.data}: {human_bytes(arrived)}{of}")
 
     def _introduce(
         self, dataset: DataSet, task: Task, store: TokenStore, left_out: int, model: nn.Module

@@ -26,6 +26,10 @@ class Reporter(Protocol):
         """Something for people to read once."""
         ...
 
+    def busy(self, text: str) -> None:
+        """What is going on before the first step; told often, shown now and then."""
+        ...
+
     def step(self, event: Mapping[str, Any]) -> None:
         """A training step: its number, loss, speed, times in seconds, and the last metric."""
         ...
@@ -37,6 +41,9 @@ class Silent:
     """Tells nobody."""
 
     def say(self, text: str) -> None:
+        return
+
+    def busy(self, text: str) -> None:
         return
 
     def step(self, event: Mapping[str, Any]) -> None:
@@ -51,9 +58,15 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._last = -_PLAIN_EVERY
+        self._quiet_since = time.monotonic()
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+        self._quiet_since = time.monotonic()
+
+    def busy(self, text: str) -> None:
+        if time.monotonic() - self._quiet_since >= _PLAIN_EVERY:
+            self.say(text)
 
     def step(self, event: Mapping[str, Any]) -> None:
         if time.monotonic() - self._last >= _PLAIN_EVERY or event.get("metric_is_new"):
@@ -80,6 +93,9 @@ class TerminalBar:
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)
+
+    def busy(self, text: str) -> None:
+        self._progress.update(self._task, description=text)
 
     def step(self, event: Mapping[str, Any]) -> None:
         self._progress.update(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regard.errors import StorageError
-from regard.train.progress import LOG, Record, clock, line_of
+from regard.train.progress import LOG, PlainLines, Record, clock, line_of
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
@@ -88,3 +89,14 @@ def test_the_line_says_what_is_known() -> None:
     assert shown == "step 1,200 of 5,000  loss 1.235  3,457 tokens/s  bleu 41.13  3:20 left"
     early = line_of({**event, "steps": None, "seconds_left": None})
     assert early == "step 1,200  loss 1.235  3,457 tokens/s  measuring speed"
+
+
+def test_plain_lines_tell_of_long_work_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    reporter = PlainLines()
+    for now in (0.0, 5.0, 11.0, 12.0, 15.0, 22.0):
+        reporter.busy(f"at {now}")
+    assert capsys.readouterr().err.splitlines() == ["at 11.0", "at 22.0"]
