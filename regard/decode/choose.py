@@ -20,7 +20,7 @@ def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | No
 
         if (stepper := native_stepper(model, source, positions, capacity)) is not None:
             return stepper
-    made = LeanStepper if suits(model) else EncoderDecoderStepper
+    made = LeanStepper if suits(model, positions) else EncoderDecoderStepper
     return made(model, source, positions, capacity)
 
 

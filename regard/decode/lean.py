@@ -32,8 +32,8 @@ from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder
 
 
-def suits(model: EncoderDecoder) -> bool:
-    """Whether a `LeanStepper` does what `model`'s own decoder would do."""
+def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
+    """Whether a `LeanStepper` does what `model`'s own decoder would do with a source of these places."""
     config = model.config.decoder
     ordinary = all(
         isinstance(part, Attention) and part.additive is None and part.heads == part.kv_heads
@@ -41,7 +41,8 @@ def suits(model: EncoderDecoder) -> bool:
         for part in (block.attention, block.cross)
     )
     biased = isinstance(config.position, ALiBi | RelativeBias)
-    return ordinary and isinstance(config.mask, Causal) and not (biased or model.training or watching())
+    plain = isinstance(config.mask, Causal) and not (biased or model.training or watching())
+    return ordinary and plain and not _hollow(positions)
 
 
 _FOR_ONE_THREAD = 2**24
@@ -272,6 +273,11 @@ def _head(head: nn.Module) -> Function:
         return torch.mm(x, weight, out=room[: len(x)])
 
     return logits
+
+
+def _hollow(positions: Positions | None) -> bool:
+    """Whether a row is nothing but padding, on which a softmax would have no answer."""
+    return isinstance(positions, Ragged) and bool((positions.segment != 0).all(1).any())
 
 
 def _padding(positions: Positions | None, memory: Tensor) -> Tensor | None:

@@ -118,7 +118,7 @@ def same(got: list[Hypothesis], want: list[reference.Found]) -> None:
 
 def lean(model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int) -> Stepper:
     """What is chosen where there are no compiled loops."""
-    made = LeanStepper if suits(model) else EncoderDecoderStepper
+    made = LeanStepper if suits(model, positions) else EncoderDecoderStepper
     return made(model, source, positions, capacity)
 
 
@@ -344,6 +344,19 @@ def test_the_lean_stepper_takes_what_it_can_and_nothing_else(variant: str) -> No
     with torch.no_grad(), open_taps(model, {"*.residual": lambda *_: None}):
         assert not suits(model)
     assert not suits(model.train())
+
+
+def test_a_source_of_nothing_but_padding_has_an_answer_by_every_way() -> None:
+    model = built()
+    positions = Ragged(torch.arange(3)[None], torch.tensor([[0, 0, -1], [-1, -1, -1]]), 3)
+    with torch.inference_mode():
+        found = [
+            make(model, torch.tensor([[5, 6, 0], [0, 0, 0]]), positions, 4).step(torch.full((2,), BOS))
+            for make in WAYS
+        ]
+    for logits in found:
+        assert logits.isfinite().all()
+        torch.testing.assert_close(logits, found[-1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
