@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from regard.decode.choose import stepper_for
+from regard.decode.choose import shareable, stepper_for
+from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy
 from regard.errors import ConfigError
 from regard.model.describe import describe
@@ -97,17 +98,17 @@ def _training(
 
 
 def _decoding(model: EncoderDecoder, batch: int, width: int, device: torch.device) -> float:
-    source = torch.randint(_VOCAB, (batch, _TOKENS), device=device)
-    limits = Limits(1, -1, [_WRITTEN] * batch)
+    source = torch.randint(_VOCAB, (batch, _TOKENS)).tolist()
 
     @torch.inference_mode()
-    def decode() -> Any:
-        stepper = stepper_for(model, source, Contiguous(0, _TOKENS), _WRITTEN)
+    def share(inputs: list[list[int]]) -> list[Any]:
+        ids, limits = torch.tensor(inputs, device=device), Limits(1, -1, [_WRITTEN] * len(inputs))
+        stepper = stepper_for(model, ids, Contiguous(0, _TOKENS), _WRITTEN)
         if width == 1:
             return greedy(stepper, limits, device)
         return beam_search(stepper, limits, device, width=width)
 
-    return batch * _WRITTEN / _median(decode, device, 2.0)
+    return batch * _WRITTEN / _median(lambda: in_shares(share, source, shareable(model)), device, 2.0)
 
 
 def _times(work: Callable[[], object], device: torch.device, spend: float) -> list[float]:
