@@ -82,8 +82,11 @@ def _check(warmup: int, floor: float = 0.0) -> None:
 
 
 def _then(step: int, warmup: int, total: int | None, floor: float, decay: Callable[[float], float]) -> float:
-    """`step` counts from 1, so that the first step already learns. Without a plan there is no decay yet."""
-    warmup = max(warmup, 1)
+    """`step` counts from 1, so that the first step already learns. Without a plan there is no decay yet.
+
+    A run too short for its warm-up spends a quarter of its steps on it.
+    """
+    warmup = max(warmup if total is None else min(warmup, total // 4), 1)
     if step <= warmup:
         return step / warmup
     if total is None:

@@ -67,6 +67,15 @@ def test_linear_falls_by_the_same_amount_each_step() -> None:
     assert schedule.factor(110, 110) == 0
 
 
+@pytest.mark.parametrize("schedule", [Cosine(), Linear()], ids=lambda schedule: schedule.kind)
+def test_a_run_that_is_shorter_than_its_warm_up_still_learns_at_the_peak(schedule: Schedule) -> None:
+    factors = [schedule.factor(step, 40) for step in range(1, 41)]
+    assert factors.index(max(factors)) == 9
+    assert max(factors) == 1
+    assert factors[-1] < 0.01
+    assert schedule.factor(1, 1) == 1
+
+
 def test_constant_stays() -> None:
     assert {Constant(warmup=5).factor(step, 100) for step in range(5, 101)} == {1.0}
 
