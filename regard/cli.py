@@ -80,7 +80,7 @@ def train(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
     out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
     preset: Annotated[
-        str | None, typer.Option(help="mini, tiny, small, base or big; tiny unless DATA suits another.")
+        str | None, typer.Option(help="micro, mini, tiny, small, base or big; tiny unless DATA suit another.")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Train for this long, such as 20m.")] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
@@ -268,7 +268,7 @@ def reproduce(
 
 @app.command(epilog="Example: regard bench --preset tiny")
 def bench(
-    preset: Annotated[str, typer.Option(help="Size of the model: tiny, small, base, big.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="Size of the model: micro to big.")] = "tiny",
     as_json: AsJson = False,
     threads: Threads = None,
     device: Device = None,
