@@ -16,14 +16,10 @@ from regard.errors import InputError
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
 from regard.tasks.task import Decoding
-from regard.train.duration import seconds
 
 DATA = "spelling"
 WORDS = ("thorough", "colonel", "quixotically", "regardable")
 BEAM = 4
-
-_MANY_PASSES = 900.0
-"""Seconds of training after which words have been seen so often that dropout pays."""
 
 _SHADES = " ░▒▓█"
 
@@ -33,16 +29,7 @@ def run_demo(
 ) -> None:
     """Train, score, pronounce, show. `words`: instead of asking for some; `budget`: as `--budget`."""
     print("regard demo: learning to pronounce English words that it has never seen\n")
-    trained = train(
-        "translation",
-        DATA,
-        out,
-        budget=budget,
-        settings=("model.dropout=0.1",) if seconds(budget) > _MANY_PASSES else (),
-        overwrite=True,
-        device=device,
-        threads=threads,
-    )
+    trained = train("translation", DATA, out, budget=budget, overwrite=True, device=device, threads=threads)
     run = load(trained.folder, device or "cpu")
     print("\nOn the words that were held out (no training, no choice of settings has seen them):\n")
     print("\n".join(evaluation_lines(run.evaluate(decoding=Decoding(beam=BEAM)), show=3)))

@@ -17,7 +17,14 @@ class Suited:
 
     preset: str = "tiny"
     settings: tuple[str, ...] = ()
+    patient: tuple[str, ...] = ()
+    """More settings for a budget of at least PATIENT seconds, in which every example comes up many times."""
 
+    def settings_for(self, budget: float | None) -> tuple[str, ...]:
+        return self.settings + (self.patient if budget is not None and budget >= PATIENT else ())
+
+
+PATIENT = 900.0
 
 UNKNOWN_DATA = Suited()
 
@@ -38,8 +45,10 @@ _CHARACTERS = ("task.target_tokenizer=characters", "task.unit=character")
 # table takes as long as a small batch.
 _RARE = ("train.optimizer.adam.lr=1e-2", "train.tokens=2048")
 
+_DROPOUT = ("model.dropout=0.1",)
+
 KNOWN_DATA: dict[str, Suited] = {
-    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS)),
-    "pinyin": Suited("mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words", *_RARE)),
+    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS), _DROPOUT),
+    "pinyin": Suited("mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words", *_RARE), _DROPOUT),
     "dates": Suited("micro", (*_SPELT, *_CHARACTERS, *_RELATIVE)),
 }
