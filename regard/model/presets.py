@@ -35,7 +35,7 @@ class Size:
 
 ENCODER_DECODER: dict[str, Size] = {
     "micro": Size(2, 2, 96, 384, 4, 0.1),
-    "mini": Size(3, 3, 160, 640, 4, 0.1),
+    "mini": Size(3, 3, 128, 512, 4, 0.1),
     "tiny": Size(4, 4, 128, 256, 4, 0.3),
     "small": Size(6, 6, 256, 1024, 4, 0.3),
     "base": Size(6, 6, 512, 2048, 8, 0.1),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 SHORT = {
     "train.lr": ("train.optimizer.lr",),
+    "model.width": ("model.encoder.width", "model.decoder.width"),
+    "model.hidden": ("model.encoder.feedforward.hidden", "model.decoder.feedforward.hidden"),
     "model.dropout": ("model.encoder.dropout", "model.decoder.dropout"),
 }
 """Short names of the settings that people change most."""
@@ -45,10 +47,10 @@ _CHARACTERS = ("task.target_tokenizer=characters", "task.unit=character")
 # table takes as long as a small batch.
 _RARE = ("train.optimizer.adam.lr=1e-2", "train.tokens=2048")
 
-_DROPOUT = ("model.dropout=0.1",)
+_LARGER = ("model.width=160", "model.hidden=640", "model.dropout=0.1")
 
 KNOWN_DATA: dict[str, Suited] = {
-    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS), _DROPOUT),
-    "pinyin": Suited("mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words", *_RARE), _DROPOUT),
+    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS), _LARGER),
+    "pinyin": Suited("mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words", *_RARE), _LARGER),
     "dates": Suited("micro", (*_SPELT, *_CHARACTERS, *_RELATIVE)),
 }

@@ -31,7 +31,7 @@ from regard.train.config import TrainConfig
 from regard.train.device import Place, autocast
 from regard.train.meter import Meter
 from regard.train.optim import Optimizer
-from regard.train.plan import Pace, Plan, fixed_plan
+from regard.train.plan import Pace, Plan, fixed_plan, revised
 from regard.train.progress import Record, Reporter
 from regard.train.stop import StopRequest
 from regard.weights import write_weights
@@ -166,15 +166,12 @@ class Trainer:
     def _log(self) -> None:
         """Say how it goes. Raises: NonFiniteLossError."""
         self._check()
-        self._clock()
+        self.at.seconds = time.monotonic() - self.begun
         if self.record is not None:
             event = self._event()
             self.record.write(event)
             self.reporter.step(event)
         self.meter = Meter()
-
-    def _clock(self) -> None:
-        self.at.seconds = time.monotonic() - self.begun
 
     def _measure(self, seconds: float) -> None:
         """Note a step's time, and make the plan when enough is known."""
@@ -193,6 +190,17 @@ class Trainer:
         self._save()
         self.meter.restart()
 
+    def _revise(self) -> None:
+        """Plan anew if the machine has changed its speed."""
+        plan, budget = self.at.plan, self.config.budget
+        if plan is None or budget is None or self._planned(self.at.step):
+            return
+        new = revised(plan, budget, self.at.step, time.monotonic() - self.begun)
+        self.at.plan = Plan(int(self.place.same(new.steps)), plan.evaluations)
+        if self.at.plan != plan:
+            self.reporter.say(f"planned anew: {self.at.plan.steps:,} steps, since the speed has changed")
+            self._save()
+
     def _judge_when_due(self) -> str | None:
         """Score, keep a snapshot, look at the clock: a reason to end before the plan does, or None."""
         at, config = self.at, self.config
@@ -206,6 +214,8 @@ class Trainer:
             return "patience"
         late = config.budget is not None and time.monotonic() - self.begun > _OVERRUN * config.budget
         if not self.place.same(late) or self._planned(at.step):
+            if judged:
+                self._revise()
             return None
         if not judged:
             self._evaluate()
@@ -213,8 +223,8 @@ class Trainer:
 
     def _save_when_due(self, stop: StopRequest) -> None:
         """Raises: KeyboardInterrupt, after saving, when told to stop."""
-        self._clock()
         config, now = self.config, time.monotonic()
+        self.at.seconds = now - self.begun
         told = self.place.same(stop.asked)
         due = self.place.same(now - self.saved > config.save_seconds)
         if told or due or (config.save_steps and self.at.step % config.save_steps == 0):

@@ -1,7 +1,8 @@
 """How many steps a run takes: given, counted from epochs, or bought with a time budget.
 
-A budget is turned into steps once, early, from the speed measured so far; the plan is stored with the
-checkpoint and never made again, so that a run resumed from there takes the same steps.
+A budget is turned into steps early, from the speed measured so far; the plan is stored with the checkpoint,
+so that a run resumed from there takes the same steps. It is looked at again after each evaluation, and made
+anew only where the machine has become so much faster or slower that the budget would be missed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _PROBE = 0.06  # of the budget is spent before the plan is made …
 _PROBE_STEPS = 12  # … and at least so many steps,
 _SETTLE = 3  # the first of which are slower than the rest.
 _RESERVE = 0.025  # of the budget is left for what differs between steps measured and steps to come
+_TOLERATED = 0.04  # of the budget: a plan that will end so near to it is kept
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,12 @@ class Pace:
         left = self.budget * (1 - _RESERVE) - elapsed - self.evaluations * evaluation_seconds
         taken = self._done + len(self._step_seconds)
         return Plan(taken + max(1, int(left / step)), self.evaluations)
+
+
+def revised(plan: Plan, budget: float, step: int, elapsed: float) -> Plan:
+    """`plan`, or what the budget buys at the speed of the run so far: `step` steps in `elapsed` seconds."""
+    pace = elapsed / step
+    if abs(plan.steps * pace - budget) <= _TOLERATED * budget:
+        return plan
+    left = (1 - _RESERVE) * budget - elapsed
+    return Plan(step + max(1, int(left / pace)), plan.evaluations)

@@ -7,7 +7,7 @@ import pytest
 from regard.errors import ConfigError
 from regard.train.config import TrainConfig
 from regard.train.duration import seconds
-from regard.train.plan import DEFAULT_EPOCHS, Pace, Plan, fixed_plan
+from regard.train.plan import DEFAULT_EPOCHS, Pace, Plan, fixed_plan, revised
 
 
 def uncounted() -> int:
@@ -92,6 +92,16 @@ def test_a_step_that_eats_half_the_budget_settles_the_pace() -> None:
     pace.note(6.0)
     assert pace.settled
     assert pace.plan(1.0, 7.0).steps == 2, "one more step is the least that a plan can hold"
+
+
+@pytest.mark.parametrize(("elapsed", "kept"), [(19.0, False), (19.8, True), (20.4, True), (25.0, False)])
+def test_a_plan_is_made_anew_only_if_it_would_miss_its_budget(elapsed: float, kept: bool) -> None:
+    plan = Plan(500, 5)
+    found = revised(plan, 100.0, 100, elapsed)
+    assert (found == plan) == kept
+    assert 95 <= found.steps * elapsed / 100 <= 103
+    assert found.evaluations == 5
+    assert revised(plan, 100.0, 400, 120.0).steps == 401, "too late: one more step, and the clock ends it"
 
 
 @pytest.mark.parametrize(

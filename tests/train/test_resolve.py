@@ -11,6 +11,7 @@ from tiny import asked
 
 import regard
 from regard.errors import ConfigError
+from regard.model.feedforward import MLP
 from regard.model.presets import ENCODER_DECODER
 from regard.model.transformer import EncoderDecoderConfig
 from regard.schema import dump
@@ -68,9 +69,13 @@ def test_a_kind_set_alone_begins_with_its_own_defaults(key: str) -> None:
 
 
 def test_what_people_change_most_has_a_short_name() -> None:
-    config = resolve(wish(settings=["train.lr=0.25", "model.dropout=0.5"]))
+    config = resolve(
+        wish(settings=["train.lr=0.25", "model.dropout=0.5", "model.width=64", "model.hidden=96"])
+    )
     assert config.train.optimizer == Muon(lr=0.25)
     assert isinstance(config.model, EncoderDecoderConfig)
+    for stack in (config.model.encoder, config.model.decoder):
+        assert (stack.width, stack.feedforward) == (64, MLP(hidden=96))
     assert (config.model.encoder.dropout, config.model.decoder.dropout) == (0.5, 0.5)
 
 
@@ -83,7 +88,7 @@ def test_a_data_set_with_a_name_brings_what_suits_it_and_the_user_decides() -> N
     assert (asked.encoder.width, asked.encoder.dropout) == (ENCODER_DECODER["small"].width, 0.2)
 
 
-def test_a_data_set_with_a_name_brings_dropout_when_it_will_be_seen_many_times() -> None:
+def test_a_data_set_with_a_name_brings_more_when_it_will_be_seen_many_times() -> None:
     rates = []
     for wishes in (
         {"budget": 300.0},
@@ -92,8 +97,8 @@ def test_a_data_set_with_a_name_brings_dropout_when_it_will_be_seen_many_times()
     ):
         model = resolve(wish(data="pinyin", **wishes)).model
         assert isinstance(model, EncoderDecoderConfig)
-        rates.append((model.encoder.dropout, model.decoder.dropout))
-    assert rates == [(0, 0), (0.1, 0.1), (0, 0)]
+        rates.append((model.encoder.dropout, model.decoder.dropout, model.decoder.width))
+    assert rates == [(0, 0, 128), (0.1, 0.1, 160), (0, 0, 160)]
 
 
 @pytest.mark.parametrize(
