@@ -12,6 +12,7 @@ from pathlib import Path
 
 from regard.schema import Key, describe
 from regard.train.config import RunConfig
+from regard.train.defaults import SHORT
 
 PAGE = "docs/configuration.md"
 
@@ -22,8 +23,8 @@ _TOP = """# Every key of a configuration
 preset, what suits a built-in set, `--config`, `--set`, and the options that have a flag of their own.
 
 Where a key says `one of`, its value is a kind, such as `--set train.optimizer=muon`; a kind has keys of its
-own, such as `--set train.optimizer.momentum=0.9`, listed below it. `train.lr` is short for
-`train.optimizer.lr`.
+own, such as `--set train.optimizer.momentum=0.9`, listed below it. Some keys have a
+short name: {short}.
 
 This page is written by `make reference` from the code.
 """
@@ -42,7 +43,7 @@ _SECTIONS = {"task": "What is learned", "model": "What learns it", "train": "How
 def configuration_page() -> str:
     """The page in Markdown."""
     keys = list(dict.fromkeys(_shortened(key) for key in _explained(describe(RunConfig))))
-    lines = [_TOP]
+    lines = [_TOP.format(short="; ".join(map(_short_name, SHORT)))]
     for section, title in _SECTIONS.items():
         notes = [note for pattern, _, note in _SIDES if pattern.startswith(rf"\b{section}\.")]
         lines += [f"## `{section}`: {title}", "", *notes, ""]
@@ -53,6 +54,10 @@ def configuration_page() -> str:
             lines += [_row(key) for key in inside if key.when == when]
             lines.append("")
     return "\n".join(lines)
+
+
+def _short_name(name: str) -> str:
+    return f"`{name}` for {' and '.join(f'`{key}`' for key in SHORT[name])}"
 
 
 def _explained(keys: Iterable[Key]) -> list[Key]:
