@@ -214,9 +214,12 @@ def test_a_reader_beside_a_writer_sees_whole_bundles_only(folder):
         while not stop.is_set():
             seed += 1
             save(make(seed=seed, metrics={"seed": seed}), folder)
-            time.sleep(0.05)
+            time.sleep(pause)
 
     save(make(seed=1, metrics={"seed": 1}), folder)
+    began = time.monotonic()
+    load(folder)
+    pause = 5 * (time.monotonic() - began)  # a reader must have a chance, however slow the machine
     writer = threading.Thread(target=write)
     writer.start()
     try:
