@@ -34,7 +34,7 @@ class Size:
 
 
 ENCODER_DECODER: dict[str, Size] = {
-    "micro": Size(2, 2, 96, 384, 4, 0.1),
+    "micro": Size(2, 2, 64, 256, 4, 0.1),
     "mini": Size(3, 3, 128, 512, 4, 0.1),
     "tiny": Size(4, 4, 128, 256, 4, 0.3),
     "small": Size(6, 6, 256, 1024, 4, 0.3),
