@@ -48,7 +48,7 @@ def resolve(asked: Asked) -> RunConfig:
     """
     suited = KNOWN_DATA.get(asked.data, UNKNOWN_DATA)
     values = dump(_defaults(asked.task, asked.preset or suited.preset))
-    values = _set(values, suited.settings_for(asked.budget))
+    values = _set(values, suited.settings)
     if asked.config is not None:
         given, where = _read(asked.config)
         values = _merge(values, given.get("training", given))

@@ -88,19 +88,6 @@ def test_a_data_set_with_a_name_brings_what_suits_it_and_the_user_decides() -> N
     assert (asked.encoder.width, asked.encoder.dropout) == (ENCODER_DECODER["small"].width, 0.2)
 
 
-def test_a_data_set_with_a_name_brings_more_when_it_will_be_seen_many_times() -> None:
-    rates = []
-    for wishes in (
-        {"budget": 300.0},
-        {"budget": 1800.0},
-        {"budget": 1800.0, "settings": ["model.dropout=0"]},
-    ):
-        model = resolve(wish(data="pinyin", **wishes)).model
-        assert isinstance(model, EncoderDecoderConfig)
-        rates.append((model.encoder.dropout, model.decoder.dropout, model.decoder.width))
-    assert rates == [(0, 0, 128), (0.1, 0.1, 160), (0, 0, 160)]
-
-
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
