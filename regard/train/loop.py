@@ -195,8 +195,7 @@ class Trainer:
         plan, budget = self.at.plan, self.config.budget
         if plan is None or budget is None or self._planned(self.at.step):
             return
-        new = revised(plan, budget, self.at.step, time.monotonic() - self.begun)
-        self.at.plan = Plan(int(self.place.same(new.steps)), plan.evaluations)
+        self.at.plan = revised(plan, budget, self.at.step, self.place.same(time.monotonic() - self.begun))
         if self.at.plan != plan:
             self.reporter.say(f"planned anew: {self.at.plan.steps:,} steps, since the speed has changed")
             self._save()

@@ -28,15 +28,22 @@ class Plan:
     steps: int
     """Optimizer steps in all."""
     evaluations: int
-    """How often the validation part is scored."""
+    """How often the validation part is scored …"""
+    start: int = 0
+    """… after this step, where the plan was made anew."""
 
     def evaluates_after(self, step: int) -> bool:
         """Whether the validation part is scored after this step (from 1); always after the last."""
-        return step == self.steps or self.marks(step, self.evaluations)
+        left = self.steps - self.start
+        return step == self.steps or _marks(step - self.start, left, self.evaluations)
 
     def marks(self, step: int, times: int) -> bool:
         """Whether `step` (from 1) is one of `times` steps that divide the run evenly, the last included."""
-        return (step * times) // self.steps != ((step - 1) * times) // self.steps
+        return _marks(step, self.steps, times)
+
+
+def _marks(step: int, steps: int, times: int) -> bool:
+    return (step * times) // steps != ((step - 1) * times) // steps
 
 
 def fixed_plan(config: TrainConfig, steps_an_epoch: Callable[[], int]) -> Plan | None:
@@ -84,4 +91,5 @@ def revised(plan: Plan, budget: float, step: int, elapsed: float) -> Plan:
     if abs(plan.steps * pace - budget) <= _TOLERATED * budget:
         return plan
     left = (1 - _RESERVE) * budget - elapsed
-    return Plan(step + max(1, int(left / pace)), plan.evaluations)
+    done = (step - plan.start) * plan.evaluations // (plan.steps - plan.start)
+    return Plan(step + max(1, int(left / pace)), plan.evaluations - done, start=step)
