@@ -25,7 +25,7 @@ from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import FeedForward
 from regard.model.head import VocabularyHead
 from regard.model.mask import Causal, Contiguous, Full
-from regard.model.position import ALiBi, PositionPart, RelativeBias
+from regard.model.position import PositionPart
 from regard.model.quantize import Int8Linear
 from regard.model.stack import Stack
 from regard.model.transformer import EncoderDecoder
@@ -41,7 +41,7 @@ def _suits(model: EncoderDecoder) -> bool:
 
 def _ordinary(stack: Stack) -> bool:
     return (
-        not isinstance(stack.config.position, ALiBi | RelativeBias)
+        not stack.position.biases
         and all(isinstance(p, nn.Identity) or _is_norm(p) for p in (stack.entry_norm, stack.final_norm))
         and all(_ordinary_block(block) for block in stack.blocks)
     )

@@ -27,7 +27,7 @@ from regard.model.block import Block, PostResidual, Residual
 from regard.model.feedforward import FeedForward
 from regard.model.head import VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
-from regard.model.position import ALiBi, RelativeBias, Rotation, rotate
+from regard.model.position import Rotation, rotate
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder
 
@@ -40,7 +40,7 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
         for block in model.decoder.blocks
         for part in (block.attention, block.cross)
     )
-    biased = isinstance(config.position, ALiBi | RelativeBias)
+    biased = model.decoder.position.biases
     plain = isinstance(config.mask, Causal) and not (biased or model.training or watching())
     return ordinary and plain and not _hollow(positions)
 

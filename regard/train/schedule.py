@@ -1,7 +1,8 @@
 """How the learning rate changes: a factor of the peak rate, from 0 to 1, for each step of a plan.
 
 Every schedule warms up linearly and then goes its way. Inverse square root: arXiv 1706.03762, section
-5.3. Cosine: arXiv 1608.03983. A schedule knows the step and the number of steps planned, None while a
+5.3. Cosine: arXiv 1608.03983. The longer a run, the lower the peak that suits it, by about the third root of
+its length: arXiv 2409.19913. A schedule knows the step and the number of steps planned, None while a
 budget is not yet turned into steps; it does not know optimizers or clocks.
 """
 
@@ -35,13 +36,16 @@ class Cosine:
 
     warmup: int = 100
     floor: float = 0.0
+    horizon: int = 0
+    """Runs of more steps stay below the peak, by the third root of their length; 0 lets all reach it."""
     kind: Literal["cosine"] = "cosine"
 
     def __post_init__(self) -> None:
-        _check(self.warmup, self.floor)
+        _check(self.warmup, self.floor, self.horizon)
 
     def factor(self, step: int, total: int | None) -> float:
-        return _then(step, self.warmup, total, self.floor, lambda t: (1 + math.cos(math.pi * t)) / 2)
+        path = _then(step, self.warmup, total, self.floor, lambda t: (1 + math.cos(math.pi * t)) / 2)
+        return path * _height(self.horizon, total)
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,16 @@ class Linear:
 
     warmup: int = 200
     floor: float = 0.0
+    horizon: int = 0
+    """Runs of more steps stay below the peak, by the third root of their length; 0 lets all reach it."""
     kind: Literal["linear"] = "linear"
 
     def __post_init__(self) -> None:
-        _check(self.warmup, self.floor)
+        _check(self.warmup, self.floor, self.horizon)
 
     def factor(self, step: int, total: int | None) -> float:
-        return _then(step, self.warmup, total, self.floor, lambda t: 1 - t)
+        path = _then(step, self.warmup, total, self.floor, lambda t: 1 - t)
+        return path * _height(self.horizon, total)
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,15 @@ class Constant:
 Schedule = InverseSqrt | Cosine | Linear | Constant
 
 
-def _check(warmup: int, floor: float = 0.0) -> None:
+def _check(warmup: int, floor: float = 0.0, horizon: int = 0) -> None:
     require(warmup >= 0, "warmup", warmup, "0 or more steps")
+    require(horizon >= 0, "horizon", horizon, "0 or more steps")
     require(0 <= floor <= 1, "floor", floor, "from 0 to 1")
+
+
+def _height(horizon: int, total: int | None) -> float:
+    """How much of the peak a run of `total` steps reaches."""
+    return 1.0 if not horizon or total is None else min(1.0, (horizon / total) ** (1 / 3))
 
 
 def _then(step: int, warmup: int, total: int | None, floor: float, decay: Callable[[float], float]) -> float:

@@ -19,7 +19,7 @@ from regard.model.feedforward import FeedForwardPart
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
 from regard.model.norm import Norm
-from regard.model.position import Learned, Position, Rotary
+from regard.model.position import Combined, Learned, Position, RelativeBias, Rotary
 from regard.model.stack import StackConfig
 from regard.model.transformer import (
     EncoderDecoder,
@@ -34,6 +34,7 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Window: (Window(2), Window(0), Window(2, 1)),
     Prefix: (Prefix(3),),
     Learned: (Learned(37),),
+    Combined: (Combined(), Combined(Learned(37), RelativeBias())),
     Rotary: (Rotary(), Rotary(base=100.0, fraction=0.5, interleaved=True)),
 }
 

@@ -12,6 +12,7 @@ from regard.model.attention import AttentionConfig
 from regard.model.mask import Contiguous, Ragged
 from regard.model.position import (
     ALiBi,
+    Combined,
     Learned,
     NoPosition,
     Position,
@@ -108,7 +109,7 @@ def test_rotary_refuses_an_odd_number_of_turned_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "position", [Sinusoidal(), Learned(7), Rotary(), ALiBi(), RelativeBias(), NoPosition()]
+    "position", [Sinusoidal(), Learned(7), Rotary(), ALiBi(), RelativeBias(), Combined(), NoPosition()]
 )
 def test_a_model_built_without_memory_is_whole_once_its_weights_are_loaded(position: Position) -> None:
     config = StackConfig(10, 2, AttentionConfig(heads=5), position=position, dropout=0.0)

@@ -76,6 +76,18 @@ def test_a_run_that_is_shorter_than_its_warm_up_still_learns_at_the_peak(schedul
     assert schedule.factor(1, 1) == 1
 
 
+@pytest.mark.parametrize("kind", [Cosine, Linear])
+def test_a_run_beyond_the_horizon_stays_below_the_peak_and_is_otherwise_the_same(
+    kind: type[Cosine | Linear],
+) -> None:
+    plain, eased = kind(warmup=10, floor=0.1), kind(warmup=10, floor=0.1, horizon=500)
+    for total in (100, 500):
+        assert all(eased.factor(step, total) == plain.factor(step, total) for step in range(1, total + 1))
+    assert eased.factor(300, None) == 1
+    for step in (1, 10, 11, 1000, 4000):
+        assert eased.factor(step, 4000) == pytest.approx(plain.factor(step, 4000) / 2)  # ∛8
+
+
 def test_constant_stays() -> None:
     assert {Constant(warmup=5).factor(step, 100) for step in range(5, 101)} == {1.0}
 
@@ -84,3 +96,9 @@ def test_constant_stays() -> None:
 def test_a_negative_warm_up_is_refused(schedule: Schedule) -> None:
     with pytest.raises(ConfigError, match=r"warmup is -1; it must be 0 or more"):
         type(schedule)(warmup=-1)
+
+
+@pytest.mark.parametrize("kind", [Cosine, Linear])
+def test_a_negative_horizon_is_refused(kind: type[Cosine | Linear]) -> None:
+    with pytest.raises(ConfigError, match=r"horizon is -1; it must be 0 or more"):
+        kind(horizon=-1)
