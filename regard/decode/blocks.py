@@ -63,13 +63,14 @@ def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ign
 
     x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
     becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
-    cross-attention. turning: (at, cos, sin, interleaved). cache: keys and values, both of
-    (L, capacity, rows, H · C), the paths, and how many steps there are with this one.
+    cross-attention. turning: (at, cos, sin, interleaved, and whether cross-attention is turned, too).
+    cache: keys and values, both of (L, capacity, rows, H · C), the paths, and how many steps there are with
+    this one.
     memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
     """
     eps, centred = norm
     heads, scale, cross_heads, cross_scale = attention
-    at, cos, sin, interleaved = turning
+    at, cos, sin, interleaved, crossing = turning
     keys, values, path, steps = cache
     both, owner, starts = memory
     R, inner = len(x), keys.shape[3]
@@ -84,6 +85,8 @@ def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ign
         _apply(z, weights.out, i, False, y)
         add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
         _apply(h, weights.cross_q, i, False, q)
+        if crossing and cos.shape[1]:
+            turn(at, cos, sin, cross_heads, q.shape[1] // cross_heads, interleaved, q)
         look(q, owner, starts, cross_heads, cross_scale, both[i], cross_z)
         _apply(cross_z, weights.cross_out, i, False, y)
         add_norm(x, y, weights.gains[3 * i + 1], weights.shifts[3 * i + 1], eps, centred, h)

@@ -199,6 +199,7 @@ class StackParts:
 
     def __init__(self, stack: Stack, embed: TokenEmbedding) -> None:
         self.position: PositionPart = stack.position
+        self.turns_memory = stack.config.cross_position
         self.width = stack.config.width
         self.table, self.factor = embed.weight.detach().numpy(), embed.factor
         blocks: list[Block] = list(stack.blocks)  # type: ignore[arg-type]
@@ -266,14 +267,15 @@ class StackParts:
             next(norms)(x, y, h)
         return h
 
-    def turning(self, at: np.ndarray, start: int, length: int) -> Callable[[Layer, Numbers], None]:
-        """Rotates queries and keys at these places, if this is how the stack knows them."""
+    def turning(self, at: np.ndarray, start: int, length: int) -> Callable[[np.ndarray, int], None]:
+        """Rotates the first so many queries or keys of rows at these places, if that is how the stack knows
+        them."""
         cos, sin, interleaved = self.angles(start, length)
+        width = self.layers[0].inner // self.layers[0].heads
 
-        def turn(layer: Layer, qkv: Numbers) -> None:
+        def turn(x: np.ndarray, vectors: int) -> None:
             if cos.size:
-                width = layer.inner // layer.heads
-                loops.turn(at, cos, sin, 2 * layer.heads, width, interleaved, qkv.array)
+                loops.turn(at, cos, sin, vectors, width, interleaved, x)
 
         return turn
 

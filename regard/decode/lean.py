@@ -63,8 +63,10 @@ class LeanStepper:
         self._model = model
         memory = model.encode(source, positions)
         padding = _padding(positions, memory)
+        at = Contiguous(0, memory.shape[1]) if positions is None else positions
+        turn = model.decoder.memory_rotation(at, memory.device)
         self._inputs, self._slots, self._length = len(source), 0, 0
-        self._layers = [_Layer(block, memory, padding) for block in model.decoder.blocks]  # type: ignore[arg-type]
+        self._layers = [_Layer(block, memory, padding, turn) for block in model.decoder.blocks]  # type: ignore[arg-type]
         self._head = _head(model.head)
         self._weights = sum(
             x.numel() for part in (model.decoder, model.head) for x in part.state_dict().values()
@@ -141,7 +143,8 @@ class LeanStepper:
 class _Layer:
     """One block with what it has seen: keys and values of (slots, B, H · C), and those of the memory."""
 
-    def __init__(self, block: Block, memory: Tensor, padding: Tensor | None) -> None:
+    def __init__(self, block: Block, memory: Tensor, padding: Tensor | None, turn: Rotation | None) -> None:
+        """`turn`: how the keys of the memory are turned, if they are."""
         attention, cross = block.attention, block.cross
         assert isinstance(attention, Attention)
         assert isinstance(cross, Attention)
@@ -149,18 +152,19 @@ class _Layer:
         self.attention, self.cross, self.padding = attention, cross, padding
         self.inputs = len(memory)
         self.qkv, self.out = _product(attention.qkv), _product(attention.out)
-        self.remember(memory)
+        self.remember(memory, turn)
         self.around = [
             _residual(block.attention_residual, self._attend),
             _residual(block.cross_residual, self._look),
             _residual(block.feedforward_residual, _feedforward(block.feedforward)),
         ]
 
-    def remember(self, memory: Tensor) -> None:
+    def remember(self, memory: Tensor, turn: Rotation | None) -> None:
+        self.turns = turn is not None
         self.look_q, self.look_out = _product(self.cross.q), _product(self.cross.out)
         inner = self.attention.heads * self.attention.head_width
         self.keys = self.values = memory.new_empty((0, self.inputs, inner))
-        k, v = self.cross.remember(memory)
+        k, v = self.cross.remember(memory, turn)
         self.memory_keys, self.memory_values = k.contiguous(), v.contiguous()  # (B, H, S, C)
 
     def reserve(self, capacity: int, used: int) -> None:
@@ -198,7 +202,10 @@ class _Layer:
 
     def _look(self, x: Tensor) -> Tensor:
         k, v = self.memory_keys.flatten(0, 1).transpose(1, 2), self.memory_values.flatten(0, 1)
-        return self.look_out(self._answer(self.look_q(x), k, v, self.cross, self.padding))
+        q = self.look_q(x)
+        if self.turns and self.rotation is not None:
+            q = rotate(q.view(len(q), self.cross.heads, 1, -1), self.rotation).reshape(q.shape)
+        return self.look_out(self._answer(q, k, v, self.cross, self.padding))
 
     def _answer(self, q: Tensor, k: Tensor, v: Tensor, part: Attention, sight: Tensor | None) -> Tensor:
         """Attention of (rows, H · C) queries on (B · H, C, S) keys and (B · H, S, C) values; `sight`,

@@ -76,14 +76,15 @@ class NativeStepper:
 
     def _remember(self, source: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Every layer's keys and values of the encoder's output, (L, tokens, 2 · H · C)."""
-        encoder, layers = self._engine.encoder, self._engine.decoder.layers
+        encoder, decoder = self._engine.encoder, self._engine.decoder
+        layers = decoder.layers
         owner = np.repeat(self._owner, lengths)
         at = np.arange(len(owner)) - self._starts[owner]
         room = Room(len(at))
-        turn = encoder.turning(at, 0, source.shape[1])
+        turn, turn_memory = (stack.turning(at, 0, source.shape[1]) for stack in (encoder, decoder))
 
         def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
-            turn(layer, qkv)
+            turn(qkv.array, 2 * layer.heads)
             loops.look(qkv.array, owner, self._starts, layer.heads, layer.scale, qkv.array, z.array)
 
         made = Numbers.of((len(layers), len(at), 2 * layers[0].cross_inner))
@@ -91,7 +92,10 @@ class NativeStepper:
             x = encoder.enter(source[owner, at], at, 0, source.shape[1], room)
             memory = encoder.run(x, room, attend)
             for index, layer in enumerate(layers):
-                layer.cross_kv(memory, Numbers(made.tensor[index], made.array[index]), room)
+                kv = Numbers(made.tensor[index], made.array[index])
+                layer.cross_kv(memory, kv, room)
+                if decoder.turns_memory:
+                    turn_memory(kv.array, layer.cross_heads)
         return made.array
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -110,19 +114,21 @@ class NativeStepper:
         return logits.tensor
 
     def _part_by_part(self, x: Numbers) -> Numbers:
-        path = self._path[:, : self._length + 1]
-        turn = self._engine.decoder.turning(self._zeros, self._length, 1)
+        path, decoder = self._path[:, : self._length + 1], self._engine.decoder
+        turn = decoder.turning(self._zeros, self._length, 1)
 
         def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
-            turn(layer, qkv)
+            turn(qkv.array, 2 * layer.heads)
             keys, values = self._keys[index], self._values[index]
             loops.attend(qkv.array, path, layer.heads, layer.scale, keys, values, z.array)
 
         def look(index: int, layer: Layer, q: Numbers, z: Numbers) -> None:
             heads, scale, memory = layer.cross_heads, layer.cross_scale, self._memory[index]
+            if decoder.turns_memory:
+                turn(q.array, heads)
             loops.look(q.array, self._owner, self._starts, heads, scale, memory, z.array)
 
-        return self._engine.decoder.run(x, self._room, attend, look)
+        return decoder.run(x, self._room, attend, look)
 
     def _all_at_once(self, x: Numbers) -> Numbers:
         """The same by one call; a small step is over before a dozen calls would have begun."""
@@ -135,7 +141,7 @@ class NativeStepper:
             self._engine.packed,
             (np.float32(norm.eps), norm.centred),
             (layer.heads, np.float32(layer.scale), layer.cross_heads, np.float32(layer.cross_scale)),
-            (self._zeros, *decoder.angles(at, 1)),
+            (self._zeros, *decoder.angles(at, 1), decoder.turns_memory),
             (self._keys, self._values, self._path, at + 1),
             (self._memory, self._owner, self._starts),
         )

@@ -130,9 +130,9 @@ def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
 
 
 def _folded(mask: Tensor, rows: int, beams: int, T: int) -> Tensor:
-    """A mask for `beams` rows of T queries each as one for a row of beams · T queries."""
+    """A mask or bias for `beams` rows of T queries each as one for a row of beams · T queries."""
     if mask.shape[0] > rows:  # beams differ in where their tokens stand
-        return mask.expand(-1, -1, T, -1).reshape(rows, 1, beams * T, -1)
+        return mask.expand(-1, -1, T, -1).unflatten(0, (rows, beams)).transpose(1, 2).flatten(2, 3)
     return mask if mask.shape[2] == 1 else mask.repeat(1, 1, beams, 1)
 
 
@@ -229,7 +229,15 @@ class Attention(nn.Module):
             k, v = cache.append(k, v)
         return self._attend(q, k, v, mask, bias)
 
-    def look(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Lowered = None) -> Tensor:
+    def look(
+        self,
+        x: Tensor,
+        memory: tuple[Tensor, Tensor],
+        mask: Lowered = None,
+        *,
+        rotation: Rotation | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
         """Cross-attention of (B, T, D) on the keys and values that `remember` made.
 
         x may have n rows for each row of memory (the beams of a sentence, next to each other): they
@@ -238,14 +246,19 @@ class Attention(nn.Module):
         B, T, _ = x.shape
         k, v = memory
         beams = B // k.shape[0]
-        q = self.q(x).view(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
-        if beams > 1 and isinstance(mask, Tensor):
-            mask = _folded(mask, len(k), beams, T)
-        return self._attend(q, k, v, mask, None, shape=(B, T))
+        q = self.q(x).view(B, T, self.heads, self.head_width)
+        if rotation is not None:
+            q = rotate(q.transpose(1, 2), rotation).transpose(1, 2)
+        q = q.reshape(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
+        if beams > 1:
+            mask = _folded(mask, len(k), beams, T) if isinstance(mask, Tensor) else mask
+            bias = None if bias is None else _folded(bias, len(k), beams, T)
+        return self._attend(q, k, v, mask, bias, shape=(B, T))
 
-    def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of (B, S, D) memory: (B, G, S, C) each."""
-        return self._split_kv(self.kv(memory))
+    def remember(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
+        """Keys, turned, and values of (B, S, D) memory: (B, G, S, C) each."""
+        k, v = self._split_kv(self.kv(memory))
+        return (k if rotation is None else rotate(k, rotation)), v
 
     def _split_kv(self, kv: Tensor) -> tuple[Tensor, Tensor]:
         B, S, _ = kv.shape

@@ -99,10 +99,13 @@ class Surroundings:
     """What the layers of one forward share besides x. The stack makes it; parts read it."""
 
     mask: Lowered
-    rotation: Rotation | None
-    bias: Tensor | None
-    memory_mask: Lowered
-    condition: Tensor | None
+    rotation: Rotation | None = None
+    bias: Tensor | None = None
+    memory_mask: Lowered = None
+    memory_rotation: Rotation | None = None
+    """How queries are turned before they look at the memory, whose keys `remember` turned."""
+    memory_bias: Tensor | None = None
+    condition: Tensor | None = None
     """(B, D) or (B, T, D): for parts that modulate x; no part of this library's own reads it yet."""
 
 
@@ -135,17 +138,17 @@ class Block(nn.Module):
         memory: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """`memory`: the keys and values that `remember` made, if the block looks at another stack."""
-        mask, rotation, bias = around.mask, around.rotation, around.bias
         attention, cross = self.attention, self.cross
         x = self.attention_residual(
-            x, lambda h: attention(h, mask, rotation=rotation, bias=bias, cache=cache)
+            x, lambda h: attention(h, around.mask, rotation=around.rotation, bias=around.bias, cache=cache)
         )
         if cross is not None and self.cross_residual is not None and memory is not None:
-            x = self.cross_residual(x, lambda h: cross.look(h, memory, around.memory_mask))
+            mask, turn, bias = around.memory_mask, around.memory_rotation, around.memory_bias
+            x = self.cross_residual(x, lambda h: cross.look(h, memory, mask, rotation=turn, bias=bias))
         x = self.feedforward_residual(x, self.feedforward)
         return tap(self, "residual", x)
 
-    def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-attention's keys and values of (B, S, D) memory."""
+    def remember(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
+        """Cross-attention's keys and values of (B, S, D) memory, the keys turned."""
         assert self.cross is not None
-        return self.cross.remember(memory)
+        return self.cross.remember(memory, rotation)

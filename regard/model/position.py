@@ -131,30 +131,7 @@ class RelativeBias:
         return BucketedBias(heads, self)
 
 
-Absolute = Sinusoidal | Learned
-Relative = Rotary | ALiBi | RelativeBias
-
-
-@dataclass(frozen=True)
-class Combined:
-    """Two ways at once: `absolute` tells where a token stands, `relative` how far tokens are from each other.
-
-    For what hangs on neighbours and is written in step with the source: cross-attention knows no distances,
-    so without the absolute part a decoder loses its place where the source repeats itself.
-    """
-
-    absolute: Absolute = Sinusoidal()
-    """What is added to the vectors that enter."""
-    relative: Relative = Rotary()
-    """What queries and keys, or their scores, are told."""
-    kind: Literal["combined"] = "combined"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        absolute, relative = (part.build(width, heads, head_width) for part in (self.absolute, self.relative))
-        return Both(absolute, relative)
-
-
-Position = NoPosition | Absolute | Relative | Combined
+Position = NoPosition | Sinusoidal | Learned | Rotary | ALiBi | RelativeBias
 
 
 def sinusoids(positions: Tensor, width: int, base: float = 10000.0, interleaved: bool = True) -> Tensor:
@@ -321,21 +298,3 @@ def relative_bucket(distance: Tensor, config: RelativeBias) -> Tensor:
     ratio = torch.log(away.clamp_min(1).float() / exact) / math.log(config.max_distance / exact)
     far = (exact + (ratio * (buckets - exact)).long()).clamp_max(buckets - 1)
     return offset + torch.where(away < exact, away, far)
-
-
-class Both(PositionPart):
-    """See `Combined`."""
-
-    def __init__(self, absolute: PositionPart, relative: PositionPart) -> None:
-        super().__init__()
-        self.absolute, self.relative = absolute, relative
-        self.biases = relative.biases
-
-    def add(self, x: Tensor, at: Positions) -> Tensor:
-        return self.absolute.add(x, at)
-
-    def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
-        return self.relative.rotation(at, device)
-
-    def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
-        return self.relative.bias(query, key, device)

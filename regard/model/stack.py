@@ -17,9 +17,9 @@ from regard.model.block import Block, Placement, PostNorm, Surroundings
 from regard.model.cache import Cache
 from regard.model.dropout import dropout as drop
 from regard.model.feedforward import MLP, FeedForwardPart
-from regard.model.mask import Contiguous, Full, Lowered, MaskRule, Positions, Ragged, lower
+from regard.model.mask import Contiguous, Full, MaskRule, Positions, Ragged, lower
 from regard.model.norm import LayerNorm, Norm
-from regard.model.position import Position, Sinusoidal
+from regard.model.position import Position, Rotation, Sinusoidal
 from regard.model.tap import tap
 
 
@@ -45,6 +45,9 @@ class StackConfig:
     """Where the norms stand."""
     cross: AttentionConfig | None = None
     """Attention to a memory; None for a stack that stands alone."""
+    cross_position: bool = False
+    """Whether `position` also says how far tokens are from those of the memory: for outputs that keep step
+    with their inputs. Only what turns queries and keys or is added to scores can say that."""
     dropout: float = 0.1
     """Probability of dropping an element of the stack's input and of what each part adds."""
     entry_norm: bool = False
@@ -59,6 +62,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
+        _check(config)
         self.config = config
         heads, width = config.attention.heads, config.width
         self.position = config.position.build(width, heads, config.attention.head_width or width // heads)
@@ -103,18 +107,32 @@ class Stack(nn.Module):
             cache.memory_positions = memory_positions
         if cache is not None:
             memory_positions = cache.memory_positions
-        around = Surroundings(
-            mask=lower(self.config.mask, positions, keys, x.device),
-            rotation=self.position.rotation(positions, x.device),
-            bias=self.position.bias(positions, keys, x.device),
-            memory_mask=_sight(positions, memory_positions, x.device),
-            condition=condition,
-        )
+        around = self._surroundings(positions, keys, memory_positions, x.device)
+        around.condition = condition
         for index, block in enumerate(self.blocks):
-            x = block(x, around, cache and cache.layers[index], self._memory(index, memory, cache))
+            kv = self._memory(index, memory, memory_positions, cache)
+            x = block(x, around, cache and cache.layers[index], kv)
         return tap(self, "output", self.final_norm(x))
 
-    def _memory(self, index: int, memory: Tensor | None, cache: Cache | None) -> tuple[Tensor, Tensor] | None:
+    def _surroundings(
+        self, query: Positions, key: Positions, memory: Positions | None, device: torch.device
+    ) -> Surroundings:
+        around = Surroundings(
+            mask=lower(self.config.mask, query, key, device),
+            rotation=self.position.rotation(query, device),
+            bias=self.position.bias(query, key, device),
+        )
+        if memory is not None:
+            memory = _for_beams(query, memory, device)
+            around.memory_mask = lower(Full(), query, memory, device)
+            if self.config.cross_position:
+                around.memory_rotation = around.rotation
+                around.memory_bias = self.position.bias(query, memory, device)
+        return around
+
+    def _memory(
+        self, index: int, memory: Tensor | None, positions: Positions | None, cache: Cache | None
+    ) -> tuple[Tensor, Tensor] | None:
         """One block's keys and values of the memory, made once if there is a cache."""
         if cache is not None and cache.memory[index] is not None:
             return cache.memory[index]
@@ -124,15 +142,29 @@ class Stack(nn.Module):
             raise ValueError("this stack looks at a memory: pass one")
         block = self.blocks[index]
         assert isinstance(block, Block)
-        made = block.remember(memory)
+        made = block.remember(memory, self.memory_rotation(positions, memory.device))
         if cache is not None:
             cache.memory[index] = made
         return made
 
+    def memory_rotation(self, positions: Positions | None, device: torch.device) -> Rotation | None:
+        """How the keys of a memory at these places are turned, if they are."""
+        if positions is None or not self.config.cross_position:
+            return None
+        return self.position.rotation(positions, device)
 
-def _sight(query: Positions, memory: Positions | None, device: torch.device) -> Lowered:
-    """Cross-attention sees every real token of the memory; the beams of a sentence share its row."""
+
+def _check(config: StackConfig) -> None:
+    """One position part serves both attentions of a block, so their heads must be alike."""
+    own, cross = config.attention, config.cross
+    same = cross is None or (own.heads, own.head_width) == (cross.heads, cross.head_width)
+    if config.cross_position and not same:
+        raise ValueError("cross_position needs cross-attention to have the heads of self-attention")
+
+
+def _for_beams(query: Positions, memory: Positions, device: torch.device) -> Positions:
+    """The beams of a sentence share its row of the memory."""
     if isinstance(query, Ragged) and isinstance(memory, Ragged) and 1 < memory.rows < query.rows:
         beams = query.rows // memory.rows
-        memory = memory.select(torch.arange(memory.rows, device=device).repeat_interleave(beams))
-    return None if memory is None else lower(Full(), query, memory, device)
+        return memory.select(torch.arange(memory.rows, device=device).repeat_interleave(beams))
+    return memory

@@ -23,7 +23,7 @@ from regard.model.embed import Tokens
 from regard.model.feedforward import MLP, GatedMLP
 from regard.model.mask import Causal, Full, Positions, Ragged, Window
 from regard.model.norm import RMSNorm
-from regard.model.position import ALiBi, Combined, Learned, NoPosition, RelativeBias, Rotary, Sinusoidal
+from regard.model.position import ALiBi, Learned, NoPosition, RelativeBias, Rotary, Sinusoidal
 from regard.model.quantize import quantize
 from regard.model.stack import StackConfig
 from regard.model.tap import open_taps
@@ -40,8 +40,14 @@ VARIANTS = {
     "none": replace(PLAIN, position=NoPosition()),
     "rotary": replace(PLAIN, position=Rotary()),
     "half rotary": replace(PLAIN, position=Rotary(100.0, 0.5, True), placement=PreNorm()),
-    "combined": replace(PLAIN, position=Combined()),
-    "absolute and biased": replace(PLAIN, position=Combined(Learned(19), ALiBi())),
+    "cross rotary": replace(PLAIN, position=Rotary(), cross_position=True),
+    "cross half rotary": replace(
+        PLAIN, position=Rotary(50.0, 0.5, True), cross_position=True, placement=PreNorm()
+    ),
+    "cross relative": replace(PLAIN, position=RelativeBias(bidirectional=False), cross_position=True),
+    "cross and grouped": replace(
+        PLAIN, position=Rotary(), cross_position=True, attention=AttentionConfig(6, kv_heads=2, head_width=4)
+    ),
     "alibi": replace(PLAIN, position=ALiBi()),
     "relative": replace(PLAIN, position=RelativeBias(bidirectional=False)),
     "pre": replace(PLAIN, placement=PreNorm()),
@@ -52,9 +58,10 @@ VARIANTS = {
     "additive": replace(PLAIN, attention=AttentionConfig(5, score=Additive())),
     "window": replace(PLAIN, mask=Window(2)),
 }
-NATIVE = {"sinusoidal", "learned", "none", "rotary", "half rotary", "combined", "pre", "wide heads"}
-BIASED = {"alibi", "relative", "absolute and biased"}
-LEAN = VARIANTS.keys() - BIASED - {"grouped", "additive", "window"}
+NATIVE = {"sinusoidal", "learned", "none", "rotary", "half rotary", "pre", "wide heads"}
+NATIVE |= {"cross rotary", "cross half rotary"}
+BIASED = {"alibi", "relative", "cross relative"}
+LEAN = VARIANTS.keys() - BIASED - {"grouped", "cross and grouped", "additive", "window"}
 variants = pytest.mark.parametrize("variant", VARIANTS)
 
 SOURCES = [[3, 4, 5, 6, 7, EOS], [8, EOS], [9, 10, 3, 3, EOS], [5, 5, 5, EOS], [4, EOS]]

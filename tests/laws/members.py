@@ -19,7 +19,7 @@ from regard.model.feedforward import FeedForwardPart
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
 from regard.model.norm import Norm
-from regard.model.position import Combined, Learned, Position, RelativeBias, Rotary
+from regard.model.position import ALiBi, Learned, Position, RelativeBias, Rotary
 from regard.model.stack import StackConfig
 from regard.model.transformer import (
     EncoderDecoder,
@@ -34,7 +34,6 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Window: (Window(2), Window(0), Window(2, 1)),
     Prefix: (Prefix(3),),
     Learned: (Learned(37),),
-    Combined: (Combined(), Combined(Learned(37), RelativeBias())),
     Rotary: (Rotary(), Rotary(base=100.0, fraction=0.5, interleaved=True)),
 }
 
@@ -77,6 +76,10 @@ def parts() -> dict[str, StackConfig]:
         ("feedforward", FeedForwardPart),
     ):
         found |= {name(member): replace(BASE, **{field: member}) for member in members(union)}
+    found |= {
+        f"cross {position.kind}": replace(BASE, position=position, cross_position=True)
+        for position in (Rotary(), ALiBi(), RelativeBias(), Learned(37))
+    }
     return found | {"entry norm": replace(BASE, entry_norm=True)}
 
 

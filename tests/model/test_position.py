@@ -12,7 +12,6 @@ from regard.model.attention import AttentionConfig
 from regard.model.mask import Contiguous, Ragged
 from regard.model.position import (
     ALiBi,
-    Combined,
     Learned,
     NoPosition,
     Position,
@@ -109,7 +108,7 @@ def test_rotary_refuses_an_odd_number_of_turned_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "position", [Sinusoidal(), Learned(7), Rotary(), ALiBi(), RelativeBias(), Combined(), NoPosition()]
+    "position", [Sinusoidal(), Learned(7), Rotary(), ALiBi(), RelativeBias(), NoPosition()]
 )
 def test_a_model_built_without_memory_is_whole_once_its_weights_are_loaded(position: Position) -> None:
     config = StackConfig(10, 2, AttentionConfig(heads=5), position=position, dropout=0.0)
