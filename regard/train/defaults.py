@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 SHORT = {
     "train.lr": ("train.optimizer.lr",),
+    "model.depth": ("model.encoder.depth", "model.decoder.depth"),
+    "model.heads": (
+        "model.encoder.attention.heads",
+        "model.decoder.attention.heads",
+        "model.decoder.cross.heads",
+    ),
     "model.width": ("model.encoder.width", "model.decoder.width"),
     "model.hidden": ("model.encoder.feedforward.hidden", "model.decoder.feedforward.hidden"),
     "model.dropout": ("model.encoder.dropout", "model.decoder.dropout"),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from regard.errors import ConfigError, nearest
 from regard.model.block import PreNorm
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
-from regard.schema import dump, override, parse
+from regard.schema import describe, dump, override, parse
 from regard.tasks import TASKS, TranslationConfig
 from regard.train.config import ENDS, RunConfig, TrainConfig
 from regard.train.defaults import KNOWN_DATA, SHORT, UNKNOWN_DATA
@@ -107,9 +108,18 @@ def _set(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     another would be unknown to it."""
     for setting in settings:
         key, equals, value = setting.partition("=")
-        for path in SHORT.get(key.strip(), (key.strip().removesuffix(".kind"),)):
+        key = key.strip()
+        for path in SHORT.get(key, (key.removesuffix(".kind"),)):
+            if equals and key and path not in _known_keys():
+                raise ConfigError(f"{key}: is not a known key{nearest(key, [*SHORT, *_known_keys()])}")
             values = override(values, f"{path}{equals}{value}")
     return values
+
+
+@cache
+def _known_keys() -> dict[str, None]:
+    """All keys of all kinds, in order."""
+    return dict.fromkeys(key.path for key in describe(RunConfig))
 
 
 def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:

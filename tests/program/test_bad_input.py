@@ -106,7 +106,10 @@ def test_an_unreadable_file(train: Callable[..., Any]) -> None:
         (("--snapshots", "-1"), "snapshots is -1"),
         (("--bugdet", "5m"), "No such option: --bugdet (Possible options: --budget"),
         (("--set", "train.lr=fast"), "train.optimizer.lr"),
-        (("--set", "train.optimizer.lrr=1"), "train.optimizer.lrr: is not a known key; did you mean 'lr'?"),
+        (
+            ("--set", "train.optimizer.lrr=1"),
+            "train.optimizer.lrr: is not a known key; did you mean 'train.optimizer.lr'?",
+        ),
         (("--set", "task.tokenizer=bpee"), "did you mean 'bpe'?"),
         (("--set", "model.encoder.attention.heads=7"), "7"),
         (("--set", "model.encoder.width=64"), "64"),
