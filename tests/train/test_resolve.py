@@ -96,7 +96,7 @@ def test_a_data_set_with_a_name_brings_what_suits_it_and_the_user_decides() -> N
         ({"settings": ["train.stpes=5"]}, "train.stpes: is not a known key; did you mean 'train.steps'?"),
         ({"settings": ["trian.steps=5"]}, "trian.steps: is not a known key; did you mean 'train.steps'?"),
         ({"settings": ["train.optimizer=adamx"]}, "did you mean 'adamw'?"),
-        ({"settings": ["model.encoder.dropuot=0"]}, "dropuot: is not a known key; did you mean 'model.encoder.dropout'?"),
+        ({"settings": ["model.encoder.dropuot=0"]}, "did you mean 'model.encoder.dropout'?"),
         ({"settings": ["train.lrr=1"]}, "train.lrr: is not a known key; did you mean 'train.lr'?"),
         ({"settings": ["train.steps"]}, "must be KEY=VALUE"),
         ({"settings": ["=5"]}, "must be KEY=VALUE"),
