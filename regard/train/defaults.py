@@ -58,7 +58,7 @@ _READER = (
 _RARE = ("train.optimizer.adam.lr=1e-2", "train.tokens=2048")
 
 KNOWN_DATA: dict[str, Suited] = {
-    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS, "train.optimizer.weight_decay=0.1")),
+    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS)),
     "pinyin": Suited("mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words", *_READER, *_RARE)),
     "dates": Suited("micro", (*_SPELT, *_CHARACTERS, *_RELATIVE)),
 }

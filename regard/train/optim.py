@@ -59,7 +59,9 @@ class Muon:
     """Peak learning rate of the matrices; an update's root mean square is about 0.2 of it."""
     momentum: float = 0.95
     """How much of the gradients' mean a step keeps."""
-    weight_decay: float = 0.0
+    weight_decay: float = 0.1
+    """Decay of the matrices a step, times the rate: keeps them from growing out of reach of the rate
+    (arXiv 2502.16982, section 2.2), and a long run from learning its examples by heart."""
     adam: AdamW = AdamW(lr=3e-3)
     """For everything that is not a matrix inside a block."""
     kind: Literal["muon"] = "muon"
