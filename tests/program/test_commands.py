@@ -203,7 +203,7 @@ def test_reproduce_lists_every_recipe(cli: Cli) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_resolved(name: str) -> None:
     recipe = RECIPES[name]
-    config = resolve(Asked("translation", recipe.data, recipe.preset, settings=recipe.settings, budget=60.0))
+    config = resolve(Asked(recipe.task, recipe.data, recipe.preset, settings=recipe.settings, budget=60.0))
     assert config.train.budget == 60
 
 
