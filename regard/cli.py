@@ -210,7 +210,7 @@ def predict(
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Predict from arguments, a file or standard input: one result a line, in order."""
+    """Predict from arguments, a file or standard input: one result a line; one argument's as it grows."""
     from regard.data.text_input import lines_of
     from regard.recipes.report import prediction_line
     from regard.tasks import Decoding, Sampling
@@ -232,6 +232,9 @@ def predict(
     loaded = _open(run, dtype, threads, device)
     if not inputs and file is None and sys.stdin.isatty():
         _converse(loaded, decoding)
+        return
+    if inputs and len(inputs) == 1 and file is None and decoding.beam == 1 and not as_json:
+        _show(loaded.write(inputs[0], decoding))
         return
     source = inputs or lines_of(file)
     for text, prediction in loaded.stream(source, decoding):
@@ -325,15 +328,22 @@ def _converse(run: Any, decoding: Any) -> None:
     while text := _typed("> "):
         try:
             if decoding.beam == 1:
-                shown = ""
-                for shown in run.write(text, decoding):
-                    print(f"\r{shown}", end="", flush=True)
-                print(f"\r{shown}")
+                _show(run.write(text, decoding))
             else:
                 for answer, score in run.predictions([text], decoding)[0].ranked:
                     print(f"{score:8.3f}  {answer}")
         except RegardError as problem:
             print(f"regard: {problem}", file=sys.stderr)
+
+
+def _show(texts: Any) -> None:
+    """An answer as it grows; a character whose bytes are not all there yet waits for the rest."""
+    shown = text = ""
+    for text in texts:
+        ready = text.rstrip("\ufffd")
+        print(ready[len(shown) :] if ready.startswith(shown) else f"\r{ready}", end="", flush=True)
+        shown = ready
+    print(text[len(shown) :])
 
 
 def _typed(prompt: str) -> str:
