@@ -76,7 +76,9 @@ def demo(
     "  regard train translation pairs.tsv --out runs/mine --resume"
 )
 def train(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="What to learn: translation.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="What to learn: translation or text-generation.")
+    ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
     out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
     preset: Annotated[
@@ -177,7 +179,8 @@ def evaluate(
 
 @app.command(
     epilog="Examples:\n\n  regard predict runs/spelling thorough colonel\n\n"
-    "  regard predict runs/mine < in.txt > out.txt"
+    "  regard predict runs/mine < in.txt > out.txt\n\n"
+    "  regard predict runs/novel 'It was' --temperature 0.8 --top-p 0.95 --seed 1 -n 3"
 )
 def predict(
     run: RunArgument,
@@ -189,21 +192,49 @@ def predict(
         int | None, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy; n by default.")
     ] = None,
     alpha: Alpha = 0.6,
-    n: Annotated[int, typer.Option("-n", min=1, help="Show the n best; at most the beam.")] = 1,
+    n: Annotated[int, typer.Option("-n", min=1, help="Show the n best, or n samples.")] = 1,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Draw tokens: below 1 likelier ones, above 1 bolder; 0 is greedy.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw from so many of the likeliest; 0 for all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
+    min_p: Annotated[float, typer.Option(help="Draw from those with this part of the largest one.")] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Make what was written already less likely; 1 does nothing.")
+    ] = 1.0,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides every draw.")] = None,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Predict from arguments, a file or standard input: one result a line, in order."""
+    """Predict from arguments, a file or standard input: one result a line; one argument's as it grows."""
     from regard.data.text_input import lines_of
     from regard.recipes.report import prediction_line
-    from regard.tasks import Decoding
+    from regard.tasks import Decoding, Sampling
 
-    decoding = Decoding(beam=n if beam is None else beam, alpha=alpha, n=n)
+    drawn = (
+        temperature is not None or seed is not None or top_k or top_p < 1 or min_p or repetition_penalty != 1
+    )
+    sampling = Sampling(
+        1.0 if temperature is None else temperature, top_k, top_p, min_p, repetition_penalty, seed
+    )
+    decoding = Decoding(
+        beam=n if beam is None else beam,
+        alpha=alpha,
+        n=n,
+        max_length=max_length,
+        sampling=sampling if drawn else None,
+        stop=tuple(stop or ()),
+    )
     loaded = _open(run, dtype, threads, device)
     if not inputs and file is None and sys.stdin.isatty():
         _converse(loaded, decoding)
+        return
+    if inputs and len(inputs) == 1 and file is None and decoding.beam == 1 and not as_json:
+        _show(loaded.write(inputs[0], decoding))
         return
     source = inputs or lines_of(file)
     for text, prediction in loaded.stream(source, decoding):
@@ -297,15 +328,22 @@ def _converse(run: Any, decoding: Any) -> None:
     while text := _typed("> "):
         try:
             if decoding.beam == 1:
-                shown = ""
-                for shown in run.write(text, decoding):
-                    print(f"\r{shown}", end="", flush=True)
-                print(f"\r{shown}")
+                _show(run.write(text, decoding))
             else:
                 for answer, score in run.predictions([text], decoding)[0].ranked:
                     print(f"{score:8.3f}  {answer}")
         except RegardError as problem:
             print(f"regard: {problem}", file=sys.stderr)
+
+
+def _show(texts: Any) -> None:
+    """An answer as it grows; a character whose bytes are not all there yet waits for the rest."""
+    shown = text = ""
+    for text in texts:
+        ready = text.rstrip("\ufffd")
+        print(ready[len(shown) :] if ready.startswith(shown) else f"\r{ready}", end="", flush=True)
+        shown = ready
+    print(text[len(shown) :])
 
 
 def _typed(prompt: str) -> str:

@@ -23,9 +23,9 @@ from regard.data.readers import open_data
 from regard.data.rows import DataSet, Row
 from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.insight.alignment import Alignment, cross_attention
-from regard.insight.laws import Finding, encoder_decoder_laws
+from regard.insight.laws import Finding, laws
 from regard.model.layout import lay_out
-from regard.model.transformer import EncoderDecoder
+from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
 from regard.tasks.task import Decoding, Prediction, Task
@@ -110,8 +110,7 @@ class Run:
 
     def open(self, data: str | Path, on_error: str = "refuse") -> DataSet:
         """`data` with this run's columns."""
-        config = self.task.config
-        return open_data(data, (config.source, config.target), on_error=on_error)  # type: ignore[arg-type]
+        return open_data(data, self.task.config.wanted, on_error=on_error)  # type: ignore[arg-type]
 
     def evaluate(
         self,
@@ -135,15 +134,18 @@ class Run:
         if not rows:
             raise DataError(f"the split '{split}' of {name} is empty")
         started = time.perf_counter()
-        answers = [p.text for p in self.predictions(self.task.inputs(rows), decoding)]
+        with torch.inference_mode():
+            judged = self.task.judge(self.model, rows, decoding, tokenize)
         seconds = time.perf_counter() - started
         return Evaluation(
             data=name,
             split=split,
-            metrics=self.task.score(answers, rows, tokenize),
+            metrics=judged.figures,
             baselines=self._baselines(name, rows) if baselines else {},
             seconds=seconds,
-            examples=[(r.values[0], r.values[1], a) for r, a in zip(rows[:10], answers, strict=False)],
+            examples=[
+                (r.values[0], r.values[-1], a) for r, a in zip(rows, judged.answers[:10], strict=False)
+            ],
             notes=str(dataset.report).splitlines(),
         )
 
@@ -173,9 +175,9 @@ class Run:
         if not inputs:
             rows = islice(self.open(self._own_data()).split("train"), 8)
             inputs = self.task.inputs(rows)
-        assert isinstance(self.model, EncoderDecoder)
         source, target = self.task.probe(self.model, inputs, Decoding())
-        findings = encoder_decoder_laws(self.model, source, target)
+        assert isinstance(self.model, EncoderDecoder | Transformer)
+        findings = laws(self.model, source, target)
         return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]
 
     def _reload(self) -> float:
@@ -191,7 +193,8 @@ class Run:
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
         """Which input tokens the model looked at for each output token of its answer: cross-attention,
         averaged over all heads."""
-        assert isinstance(self.model, EncoderDecoder)
+        if not isinstance(self.model, EncoderDecoder):
+            raise InputError(f"{self.task.name} has no second sequence to align with the first")
         source, target = self.task.probe(self.model, [text], decoding)
         weights = cross_attention(self.model, source[0], target[0])
         inputs, outputs = self.task.pieces(source[0], target[0])

@@ -23,6 +23,8 @@ class Row:
 
     values: tuple[str, ...]
     where: str
+    running: bool = False
+    """Whether it is a line of a running text, with which the next row goes on."""
 
 
 class Rows:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from regard.model.mask import Positions
-from regard.model.transformer import EncoderDecoder
+from regard.model.mask import Contiguous, Positions, Ragged
+from regard.model.transformer import EncoderDecoder, Transformer
 
 
 class Stepper(Protocol):
@@ -52,3 +53,43 @@ class EncoderDecoderStepper:
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
         self._cache.select(rows)
         self._cache.select_memory(inputs)
+
+
+class PromptStepper:
+    """Goes on from prompts of different lengths; all but their last tokens are read when this is made.
+
+    `step` is first given those last tokens.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: Transformer, prompts: list[list[int]], capacity: int) -> None:
+        self._model = model
+        self._cache = model.cache(capacity)
+        device = model.head.weight.device
+        read = [len(prompt) - 1 for prompt in prompts]
+        self._next = torch.tensor(read, device=device)[:, None]  # where each row's next token stands
+        self._bound, self._even = max(read), min(read) == max(read)
+        if self._bound:
+            ids = torch.zeros((len(prompts), self._bound), dtype=torch.long)
+            for row, prompt in enumerate(prompts):
+                ids[row, self._bound - read[row] :] = torch.tensor(prompt[:-1], dtype=torch.long)
+            at: Positions = Contiguous(0, self._bound)
+            if not self._even:
+                at = Ragged.from_lengths(self._next[:, 0], self._bound, "left")
+            model.hidden(ids.to(device), at, self._cache)
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor) -> Tensor:
+        at: Positions = Contiguous(self._bound, 1)
+        if not self._even:
+            at = Ragged(self._next, self._next.new_zeros((1, 1)), self._bound + 1)
+        hidden = self._model.hidden(tokens[:, None], at, self._cache)
+        self._next, self._bound = self._next + 1, self._bound + 1
+        return self._model.head(hidden[:, 0])
+
+    def reorder(self, rows: Tensor) -> None:
+        self._cache.select(rows)
+        self._next = self._next[rows]
+
+    def keep(self, inputs: Tensor, rows: Tensor) -> None:
+        self.reorder(rows)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from regard.model.mask import Contiguous, Ragged
 from regard.model.tap import open_taps
-from regard.model.transformer import EncoderDecoder
+from regard.model.transformer import EncoderDecoder, Transformer
 
 TOLERANCE = 1e-4
 """Of the largest logit: float32 sums taken in another order differ by less, a wrong mask by far more."""
@@ -33,63 +33,88 @@ class Finding:
         return self.difference <= self.tolerance
 
 
-def encoder_decoder_laws(
-    model: EncoderDecoder, source: list[list[int]], target: list[list[int]]
+def laws(
+    model: EncoderDecoder | Transformer, source: list[list[int]], target: list[list[int]]
 ) -> list[Finding]:
-    """Try all laws on pairs of id sequences of different lengths, at least two."""
+    """Try all laws on some id sequences, at least two; a single stack has no `source`."""
+    rows = [(a, b) for a, b in zip(source or [[]] * len(target), target, strict=True)]
     return [
-        Finding("cached = uncached", _cached(model, source[0], target[0])),
-        Finding("fused = explicit", _explicit(model, source[0], target[0])),
-        Finding("padding changes nothing", _padded(model, source, target)),
-        Finding("the future is not seen", _future(model, source[0], target[0]), 0.0),
+        Finding("cached = uncached", _cached(model, *rows[0])),
+        Finding("fused = explicit", _explicit(model, *rows[0])),
+        Finding("padding changes nothing", _padded(model, rows)),
+        Finding("the future is not seen", _future(model, *rows[0]), 0.0),
     ]
 
 
-@torch.inference_mode()
-def _cached(model: EncoderDecoder, source: list[int], target: list[int]) -> float:
-    s, t = _row(model, source), _row(model, target)
-    whole = model(s, t)
-    memory, cache = model.encode(s), model.cache()
-    steps = [model.head(model.decode(token[:, None], memory, cache=cache)) for token in t.unbind(1)]
-    return _apart(whole, torch.cat(steps, 1))
+def _logits(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> Tensor:
+    """(1, T, V)"""
+    given = [_row(model, source)] if isinstance(model, EncoderDecoder) else []
+    return model(*given, _row(model, target))
 
 
 @torch.inference_mode()
-def _explicit(model: EncoderDecoder, source: list[int], target: list[int]) -> float:
+def _cached(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> float:
+    cache, steps = model.cache(), []
+    memory = model.encode(_row(model, source)) if isinstance(model, EncoderDecoder) else None
+    for token in _row(model, target).unbind(1):
+        if isinstance(model, EncoderDecoder):
+            hidden = model.decode(token[:, None], memory, cache=cache)
+        else:
+            hidden = model.hidden(token[:, None], cache=cache)
+        steps.append(model.head(hidden))
+    return _apart(_logits(model, source, target), torch.cat(steps, 1))
+
+
+@torch.inference_mode()
+def _explicit(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> float:
     """Replacing the weights by a copy of themselves sends every layer through the explicit path."""
-    s, t = _row(model, source), _row(model, target)
-    fused = model(s, t)
+    fused = _logits(model, source, target)
     with open_taps(model, {"*.weights": lambda name, weights: weights.clone()}):
-        return _apart(fused, model(s, t))
+        return _apart(fused, _logits(model, source, target))
 
 
 @torch.inference_mode()
-def _padded(model: EncoderDecoder, source: list[list[int]], target: list[list[int]]) -> float:
-    s, t = _rows(model, source), _rows(model, target)
-    lengths = torch.tensor([len(row) for row in source], device=s.device)
-    together = model(s, t, Ragged.from_lengths(lengths, s.shape[1]), Contiguous(0, t.shape[1]))
-    return max(
-        _apart(model(_row(model, a), _row(model, b)), together[row : row + 1, : len(b)])
-        for row, (a, b) in enumerate(zip(source, target, strict=True))
-    )
+def _padded(model: EncoderDecoder | Transformer, rows: list[tuple[list[int], list[int]]]) -> float:
+    """Padding stands on the right of a source; of a stack that stands alone, on the left."""
+    t = [target for _, target in rows]
+    if isinstance(model, EncoderDecoder):
+        s = [source for source, _ in rows]
+        ids, at = _rows(model, s), _lengths(model, s)
+        places = Ragged.from_lengths(at, ids.shape[1])
+        given = _rows(model, t)
+        together = model(ids, given, places, Contiguous(0, given.shape[1]))
+        found = [together[row : row + 1, : len(target)] for row, target in enumerate(t)]
+    else:
+        longest = max(map(len, t))
+        given = _rows(model, [[0] * (longest - len(target)) + target for target in t])
+        together = model(given, Ragged.from_lengths(_lengths(model, t), longest, "left"))
+        found = [together[row : row + 1, longest - len(target) :] for row, target in enumerate(t)]
+    return max(_apart(_logits(model, *row), logits) for row, logits in zip(rows, found, strict=True))
 
 
 @torch.inference_mode()
-def _future(model: EncoderDecoder, source: list[int], target: list[int]) -> float:
+def _future(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> float:
     """What the first half predicts may not depend on the second."""
     half = max(1, len(target) // 2)
     other = target[:half] + [target[0]] * (len(target) - half)
-    s = _row(model, source)
-    return _apart(model(s, _row(model, target))[:, :half], model(s, _row(model, other))[:, :half])
+    return _apart(_logits(model, source, target)[:, :half], _logits(model, source, other)[:, :half])
 
 
-def _row(model: EncoderDecoder, ids: list[int]) -> Tensor:
-    return torch.tensor([ids], device=model.head.weight.device)
+def _row(model: nn.Module, ids: list[int]) -> Tensor:
+    return torch.tensor([ids], device=_device(model))
 
 
-def _rows(model: EncoderDecoder, rows: list[list[int]]) -> Tensor:
+def _rows(model: nn.Module, rows: list[list[int]]) -> Tensor:
     longest = max(len(row) for row in rows)
-    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.head.weight.device)
+    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=_device(model))
+
+
+def _lengths(model: nn.Module, rows: list[list[int]]) -> Tensor:
+    return torch.tensor([len(row) for row in rows], device=_device(model))
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

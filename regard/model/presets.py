@@ -14,11 +14,11 @@ from regard.model.block import Placement
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP, Activation
 from regard.model.init import Init, Xavier
-from regard.model.mask import Causal, Full
+from regard.model.mask import Causal, Full, MaskRule
 from regard.model.norm import Norm
 from regard.model.position import Position
 from regard.model.stack import StackConfig
-from regard.model.transformer import EncoderDecoderConfig, Tying
+from regard.model.transformer import EncoderDecoderConfig, TransformerConfig, Tying
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,41 @@ def encoder_decoder(
 
     A vocabulary of 0 is left to the tokenizer that is yet to come.
     """
-    attention = AttentionConfig(heads=size.heads)
-    encoder = StackConfig(
+    encoder = _stack(size, Full(), placement, norm, position, activation)
+    cross = encoder.attention
+    decoder = replace(encoder, depth=size.decoder_depth, mask=Causal(), cross=cross)
+    return EncoderDecoderConfig(Tokens(source_vocab), Tokens(target_vocab), encoder, decoder, tying, init)
+
+
+def one_stack(
+    size: Size,
+    *,
+    vocab: int = 0,
+    mask: MaskRule,
+    tied: bool = True,
+    placement: Placement = _PAPER.placement,
+    norm: Norm = _PAPER.norm,
+    position: Position = _PAPER.position,
+    activation: Activation = "relu",
+    init: Init = _INIT,
+) -> TransformerConfig:
+    """One stack of this size: a GPT if its mask is causal, a BERT if it is full."""
+    return TransformerConfig(
+        Tokens(vocab), _stack(size, mask, placement, norm, position, activation), tied, init
+    )
+
+
+def _stack(
+    size: Size, mask: MaskRule, placement: Placement, norm: Norm, position: Position, activation: Activation
+) -> StackConfig:
+    return StackConfig(
         width=size.width,
         depth=size.encoder_depth,
-        attention=attention,
+        attention=AttentionConfig(heads=size.heads),
         feedforward=MLP(hidden=size.hidden, activation=activation),
-        mask=Full(),
+        mask=mask,
         position=position,
         norm=norm,
         placement=placement,
         dropout=size.dropout,
     )
-    decoder = replace(encoder, depth=size.decoder_depth, mask=Causal(), cross=attention)
-    return EncoderDecoderConfig(Tokens(source_vocab), Tokens(target_vocab), encoder, decoder, tying, init)

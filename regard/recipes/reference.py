@@ -24,18 +24,27 @@ preset, what suits a built-in set, `--config`, `--set`, and the options that hav
 
 Where a key says `one of`, its value is a kind, such as `--set train.optimizer=muon`; a kind has keys of its
 own, such as `--set train.optimizer.momentum=0.9`, listed below it. Some keys have a
-short name: {short}.
+short name, for every SIDE that the model has: {short}.
 
 This page is written by `make reference` from the code.
 """
+_SIDE = re.compile(r"\bmodel\.(encoder|decoder|stack)\.")
 _SIDES = (
     (
         r"\btask\.target_tokenizer\.",
         "task.tokenizer.",
         "`task.target_tokenizer` has the keys of its sibling.",
     ),
-    (r"\bmodel\.(encoder|decoder)\.", "model.SIDE.", "SIDE is `encoder` or `decoder`."),
-    (r"\bmodel\.target\.", "model.source.", "`model.target` has the keys of `model.source`."),
+    (
+        _SIDE.pattern,
+        "model.SIDE.",
+        "SIDE is `encoder` or `decoder`, or `stack` of a model that has one.",
+    ),
+    (
+        r"\bmodel\.(target|embed)\.",
+        "model.source.",
+        "`model.target` has the keys of `model.source`, and so has `model.embed` of a model of one stack.",
+    ),
 )
 _SECTIONS = {"task": "What is learned", "model": "What learns it", "train": "How"}
 
@@ -57,12 +66,13 @@ def configuration_page() -> str:
 
 
 def _short_name(name: str) -> str:
-    return f"`{name}` for {' and '.join(f'`{key}`' for key in SHORT[name])}"
+    parts = dict.fromkeys(_SIDE.sub("model.SIDE.", key) for key in SHORT[name])
+    return f"`{name}` for {' and '.join(f'`{key}`' for key in parts)}"
 
 
 def _explained(keys: Iterable[Key]) -> list[Key]:
     """A key that several kinds of a part share is explained at one of them."""
-    keys = [key for key in keys if "model.kind=transformer" not in key.when]  # no task takes it yet
+    keys = list(keys)
     known = {key.path: key.doc for key in reversed(keys) if key.doc}
     return [replace(key, doc=(key.doc or known.get(key.path, "")).replace("None", "null")) for key in keys]
 
@@ -73,6 +83,8 @@ def _shortened(key: Key) -> Key:
     for pattern, other, _ in _SIDES:
         path, when = re.sub(pattern, other, path), re.sub(pattern, other, when)
     kinds = [part for part in when.split(", ") if part and not part.startswith("model.kind=")]
+    if path.count(".") > 1:  # a part that several tasks have
+        kinds = [part for part in kinds if not part.startswith("task.kind=")]
     return replace(key, path=path, when=", ".join(kinds))
 
 

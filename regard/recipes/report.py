@@ -21,6 +21,9 @@ _FIGURES = (
     ("chrf", "chrF", "{:.2f}"),
     ("exact", "exactly right", "{:.1f} %"),
     ("token_error_rate", "tokens wrong", "{:.1f} %"),
+    ("nats", "nats a token", "{:.4f}"),
+    ("perplexity", "perplexity", "{:.2f}"),
+    ("bits_per_byte", "bits a byte", "{:.4f}"),
 )
 
 
@@ -29,18 +32,21 @@ def evaluation_lines(result: Evaluation, show: int = 0) -> list[str]:
     count = result.metrics["count"]
     lines = [f"{result.data} {result.split}: {count:,} examples in {result.seconds:.1f} s"]
     lines += [f"  {note}" for note in result.notes]
-    lines += [f"  {'':32}" + "".join(f"{title:>16}" for _, title, _ in _FIGURES)]
+    titles = [title for key, title, _ in _FIGURES if key in result.metrics]
+    lines += [f"  {'':32}" + "".join(f"{title:>16}" for title in titles)]
     lines.append(_figures("this model", result.metrics))
     lines += [_figures(name, figures) for name, figures in result.baselines.items()]
-    lines.append(f"  BLEU {result.metrics['bleu_signature']}")
-    lines.append(f"  chrF {result.metrics['chrf_signature']}")
+    for name in ("bleu", "chrf"):
+        if signature := result.metrics.get(f"{name}_signature"):
+            lines.append(f"  {'BLEU' if name == 'bleu' else 'chrF'} {signature}")
     for source, reference, prediction in result.examples[:show]:
         lines += [f"  {source}", f"    should be  {reference}", f"    model      {prediction}"]
     return lines
 
 
 def _figures(name: str, figures: dict[str, Any]) -> str:
-    return f"  {name:32}" + "".join(f"{form.format(figures[key]):>16}" for key, _, form in _FIGURES)
+    shown = [form.format(figures[key]) for key, _, form in _FIGURES if key in figures]
+    return f"  {name:32}" + "".join(f"{text:>16}" for text in shown)
 
 
 def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:

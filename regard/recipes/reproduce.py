@@ -24,7 +24,7 @@ class Recipe:
 
     title: str
     data: str
-    budget: str
+    budget: str | None
     figure: str
     """The metric's name."""
     published: float | None
@@ -36,6 +36,10 @@ class Recipe:
     alpha: float = 0.6
     tokenize: str | None = None
     show: int = 3
+    task: str = "translation"
+    steps: int | None = None
+    """Instead of a budget."""
+    split: str = "test"
 
 
 _BPE = ("task.tokenizer=bpe", "task.tokenizer.vocab=8000")
@@ -77,6 +81,41 @@ RECIPES: dict[str, Recipe] = {
         tokenize="zh",
         show=10,
     ),
+    "tinyshakespeare-cpu": Recipe(
+        "Tiny Shakespeare by characters, nanoGPT's setting for a CPU, whole validation part",
+        "tinyshakespeare",
+        None,
+        "nats",
+        1.88,
+        "nanoGPT's README, on a sample of the validation part",
+        (
+            *("task.tokenizer=characters", "task.context=64", "task.stride=64"),
+            *("model.depth=4", "model.heads=4", "model.width=128", "model.hidden=512", "model.dropout=0"),
+            *("model.stack.position=learned", "model.stack.position.length=64"),
+            *("train.optimizer=adamw", "train.optimizer.lr=1e-3", "train.optimizer.beta2=0.99"),
+            *("train.optimizer.eps=1e-8", "train.optimizer.weight_decay=0.1"),
+            *("train.schedule.warmup=100", "train.schedule.floor=0.1", "train.average=none"),
+            *("train.tokens=768", "train.evaluations=2"),
+        ),
+        task="text-generation",
+        steps=2000,
+        split="valid",
+        beam=1,
+        show=0,
+    ),
+    "tinyshakespeare": Recipe(
+        "Tiny Shakespeare by characters, whole validation part, stride 128",
+        "tinyshakespeare",
+        "30m",
+        "nats",
+        1.4697,
+        "nanoGPT, 10.7M parameters, 5,000 iterations on an A100",
+        ("task.tokenizer=characters", "task.context=256", "task.stride=128", "train.tokens=4096"),
+        task="text-generation",
+        split="valid",
+        beam=1,
+        show=0,
+    ),
     "spelling": Recipe(
         "English spelling → pronunciation", "spelling", "30m", "exact", None, "built in", beam=4
     ),
@@ -89,9 +128,10 @@ def recipe_lines() -> list[str]:
     """All recipes with their published figures."""
     lines = []
     for name, recipe in RECIPES.items():
-        known = "—" if recipe.published is None else f"{recipe.published:.2f}"
+        known = "—" if recipe.published is None else f"{recipe.published:g}"
         lines.append(f"{name:20} {recipe.title}")
-        lines.append(f"{'':20} {recipe.figure} published: {known} ({recipe.source}); trains {recipe.budget}")
+        long = recipe.budget or f"{recipe.steps:,} steps"
+        lines.append(f"{'':20} {recipe.figure} published: {known} ({recipe.source}); trains {long}")
     return lines
 
 
@@ -121,19 +161,21 @@ def run_recipe(
         print(f"{folder} is trained already; remove it to train anew", file=sys.stderr)
     else:
         train(
-            "translation",
+            recipe.task,
             recipe.data,
             folder,
             preset=recipe.preset,
             settings=recipe.settings,
             budget=budget or recipe.budget,
+            steps=None if budget else recipe.steps,
             seed=seed,
             resume=resume,
             threads=threads,
             device=device,
         )
     decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha)
-    result = load(folder, device or "cpu").evaluate(decoding=decoding, tokenize=recipe.tokenize)
+    run = load(folder, device or "cpu")
+    result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
     ours = result.metrics[recipe.figure]
     if as_json:
         print(

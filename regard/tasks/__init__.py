@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from regard.tasks.task import Batch, Decoding, Prediction, Task
+from regard.decode.sampling import Sampling
+from regard.tasks.task import Batch, Decoding, Judgement, Prediction, Task
+from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.translation import Translation, TranslationConfig
 
-TaskConfig = TranslationConfig
+TaskConfig = TranslationConfig | TextGenerationConfig
 
-TASKS: dict[str, type[Task]] = {Translation.name: Translation}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Translation, TextGeneration)}
 
 __all__ = [
     "TASKS",
     "Batch",
     "Decoding",
+    "Judgement",
     "Prediction",
+    "Sampling",
     "Task",
     "TaskConfig",
+    "TextGeneration",
+    "TextGenerationConfig",
     "Translation",
     "TranslationConfig",
 ]

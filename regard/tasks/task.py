@@ -18,7 +18,8 @@ from torch import Tensor, device, nn
 
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
-from regard.errors import require
+from regard.decode.sampling import Sampling
+from regard.errors import InputError, require
 from regard.model.transformer import ModelConfig
 
 
@@ -63,7 +64,11 @@ class Decoding:
     batch_tokens: int = 4096
     """Input tokens decoded side by side, padding included."""
     max_length: int | None = None
-    """Longest output in tokens; None lets it grow to twice the input and 20 more."""
+    """Longest output in tokens; None is twice the input and 20 more, or the context where text goes on."""
+    sampling: Sampling | None = None
+    """How tokens are drawn by tasks that draw them; None takes the likeliest."""
+    stop: tuple[str, ...] = ()
+    """An output ends before the first of these."""
 
     def __post_init__(self) -> None:
         require(self.beam >= 1, "beam", self.beam, "1 or more")
@@ -73,13 +78,29 @@ class Decoding:
         require(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """How a model did on some rows."""
+
+    figures: dict[str, Any]
+    """Figures of merit by name."""
+    answers: list[str]
+    """What it predicted, row by row; none where the figures need no predictions."""
+
+
 class Task(ABC):
     """See the module's docstring."""
 
     name: ClassVar[str]
     """The field's name for it, as typed after `regard train`."""
     config: Any
-    """The task's own frozen dataclass of options."""
+    """The task's own frozen dataclass of options; its `wanted` are the columns that it reads, in order, None
+    for one to be found."""
+
+    @classmethod
+    @abstractmethod
+    def model(cls, preset: str) -> ModelConfig:
+        """The model that suits the task, in the size of that name; vocabularies are left at 0."""
 
     @classmethod
     @abstractmethod
@@ -106,6 +127,10 @@ class Task(ABC):
         """Put into a new model what it shall start from besides random numbers; says what that was."""
         return []
 
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        """(examples, columns): the tokens that `batch` will make of each example."""
+        return store.lengths
+
     @property
     @abstractmethod
     def columns(self) -> int:
@@ -121,8 +146,8 @@ class Task(ABC):
         """Each row's ids, or None for one that is too long for this task."""
 
     @abstractmethod
-    def batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
-        """The chosen examples of `store` side by side."""
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> Batch:
+        """The chosen examples of `store` side by side; any chance in it follows from `rows` and `epoch`."""
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
@@ -157,9 +182,24 @@ class Task(ABC):
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         """What `predict` is given for these rows."""
 
-    @abstractmethod
     def score(
         self, predictions: Sequence[str], rows: Sequence[Row], tokenize: str | None = None
     ) -> dict[str, Any]:
-        """Figures of merit by name; the one called `self.config.metric` chooses checkpoints, higher is
-        better. `tokenize`: as sacreBLEU's option, where the task has a BLEU."""
+        """Figures of predictions by name. `tokenize`: as sacreBLEU's option, where the task has a BLEU.
+
+        Raises: InputError for an option that the task does not have.
+        """
+        if tokenize is not None:
+            raise InputError(f"{self.name} has no BLEU, and so no use for --tokenize")
+        return {}
+
+    def judge(
+        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
+    ) -> Judgement:
+        """How the model does on these rows: what it predicts, scored."""
+        answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
+        return Judgement(self.score(answers, rows, tokenize), answers)
+
+    def merit(self, figures: Mapping[str, Any]) -> float:
+        """What chooses between checkpoints, from the figures of `judge`: higher is better."""
+        return float(figures[self.config.metric])

@@ -25,8 +25,10 @@ from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import Stepper
 from regard.errors import BundleError, ConfigError, InputError, require
+from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
+from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
 from regard.tasks.task import Decoding, Prediction, Task
 from regard.tasks.text_metrics import pair_metrics
@@ -62,6 +64,10 @@ class TranslationConfig:
     unit: Literal["character", "word"] = "word"
     """What the token error rate counts: words separated by spaces, or characters."""
     kind: Literal["translation"] = "translation"
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        return self.source, self.target
 
     def __post_init__(self) -> None:
         require(self.max_length >= 1, "max_length", self.max_length, "1 or more")
@@ -105,6 +111,10 @@ class Translation(Task):
 
     def __init__(self, config: TranslationConfig, source: Tokenizer, target: Tokenizer) -> None:
         self.config, self.source, self.target = config, source, target
+
+    @classmethod
+    def model(cls, preset: str) -> ModelConfig:
+        return encoder_decoder(ENCODER_DECODER[preset], placement=PreNorm())
 
     @classmethod
     def learn(cls, config: TranslationConfig, rows: Rows) -> Translation:
@@ -165,7 +175,7 @@ class Translation(Task):
     def _framed(self, source: list[int], target: list[int]) -> tuple[list[int], list[int]]:
         return [*source, self.source.eos], [self.target.bos, *target, self.target.eos]
 
-    def batch(self, store: TokenStore, rows: np.ndarray) -> PairBatch:
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
         source, source_lengths = store.batch(rows, 0, pad=self.source.pad)
         target, target_lengths = store.batch(rows, 1, pad=self.target.pad)
         given, wanted = target[:, :-1], target[:, 1:]

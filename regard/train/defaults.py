@@ -6,15 +6,20 @@ from dataclasses import dataclass
 
 SHORT = {
     "train.lr": ("train.optimizer.lr",),
-    "model.depth": ("model.encoder.depth", "model.decoder.depth"),
+    "model.depth": ("model.encoder.depth", "model.decoder.depth", "model.stack.depth"),
     "model.heads": (
         "model.encoder.attention.heads",
         "model.decoder.attention.heads",
         "model.decoder.cross.heads",
+        "model.stack.attention.heads",
     ),
-    "model.width": ("model.encoder.width", "model.decoder.width"),
-    "model.hidden": ("model.encoder.feedforward.hidden", "model.decoder.feedforward.hidden"),
-    "model.dropout": ("model.encoder.dropout", "model.decoder.dropout"),
+    "model.width": ("model.encoder.width", "model.decoder.width", "model.stack.width"),
+    "model.hidden": (
+        "model.encoder.feedforward.hidden",
+        "model.decoder.feedforward.hidden",
+        "model.stack.feedforward.hidden",
+    ),
+    "model.dropout": ("model.encoder.dropout", "model.decoder.dropout", "model.stack.dropout"),
 }
 """Short names of the settings that people change most."""
 

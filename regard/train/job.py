@@ -115,7 +115,7 @@ class _Job:
 
     def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""
-        wanted = (config.task.source, config.task.target)
+        wanted = config.task.wanted
         dataset = open_data(self.data, wanted, on_error=self.on_error, progress=self._fetching)  # type: ignore[arg-type]
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)

@@ -109,7 +109,7 @@ class Trainer:
         self.average = Average(model, config.average)
         self.best: dict[str, Tensor] = {}
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16")
-        self.batches = Batches(store.lengths, config.tokens, config.seed, multiple=config.accumulate)
+        self.batches = Batches(task.lengths(store), config.tokens, config.seed, multiple=config.accumulate)
         self.at = Progress()
         self.meter = Meter()
         self.record: Record | None = None
@@ -267,7 +267,7 @@ class Trainer:
         epoch, start = self.batches.locate(used // world, world) if used else (0, 0)
         while True:
             for rows in self.batches.epoch(epoch, self.place.rank, world, start=start):
-                yield self.task.batch(self.store, rows)
+                yield self.task.batch(self.store, rows, epoch)
             epoch, start = epoch + 1, 0
 
     def _check(self) -> None:
@@ -314,8 +314,7 @@ class Trainer:
         try:
             longest = max(self.store.lengths[:1000].max(axis=1).mean(), 1) if typical else None
             decoding = Decoding(max_length=None if longest is None else int(longest))
-            predictions = self.task.predict(self.model, self.task.inputs(rows), decoding)
-            return self.task.score([p.text for p in predictions], rows)
+            return self.task.judge(self.model, rows, decoding).figures
         finally:
             self.average.swap()
 
@@ -324,13 +323,14 @@ class Trainer:
         self._check()
         at, record, name = self.at, self.record, self.task.config.metric
         figures = self._judge(self.valid)
-        figure = self.place.same(float(figures.get(name, at.step)))  # nothing to judge by: the last is best
+        # With nothing to judge by, the last is the best.
+        figure = self.place.same(self.task.merit(figures) if figures else float(at.step))
         if record is not None and figures:
             record.write(
                 {"step": at.step, "seconds": at.seconds, **{f"valid_{k}": v for k, v in figures.items()}}
             )
             self.reporter.say(
-                f"step {at.step:,}: {name} {figure:.2f} on {figures['count']:,} validation rows"
+                f"step {at.step:,}: {name} {figures[name]:.2f} on {figures['count']:,} validation rows"
             )
         at.worse = 0 if figure > at.best else at.worse + 1
         if figure >= at.best:  # of equals the last, which has seen the most

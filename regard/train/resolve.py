@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from regard.errors import ConfigError, nearest
-from regard.model.block import PreNorm
-from regard.model.presets import ENCODER_DECODER, encoder_decoder
+from regard.model.presets import ENCODER_DECODER
 from regard.schema import describe, dump, override, parse
-from regard.tasks import TASKS, TranslationConfig
+from regard.tasks import TASKS, TaskConfig
 from regard.train.config import ENDS, RunConfig, TrainConfig
 from regard.train.defaults import KNOWN_DATA, SHORT, UNKNOWN_DATA
 
@@ -66,8 +65,7 @@ def _defaults(task: str, preset: str) -> RunConfig:
     if preset not in ENCODER_DECODER:
         known = ", ".join(ENCODER_DECODER)
         raise ConfigError(f"there is no preset '{preset}'{nearest(preset, ENCODER_DECODER)} (known: {known})")
-    model = encoder_decoder(ENCODER_DECODER[preset], placement=PreNorm())
-    return RunConfig(TranslationConfig(), model, TrainConfig())
+    return RunConfig(parse(TaskConfig, {"kind": task}), TASKS[task].model(preset), TrainConfig())
 
 
 def _read(config: Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
@@ -109,11 +107,20 @@ def _set(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         key = key.strip()
-        for path in SHORT.get(key, (key.removesuffix(".kind"),)):
+        for path in _meant(values, key):
             if equals and key and path not in _known_keys():
                 raise ConfigError(f"{key}: is not a known key{nearest(key, [*SHORT, *_known_keys()])}")
             values = override(values, f"{path}{equals}{value}")
     return values
+
+
+def _meant(values: dict[str, Any], key: str) -> list[str]:
+    """What a name stands for: of a short one, the keys of those parts that this model has."""
+    paths = SHORT.get(key, (key.removesuffix(".kind"),))
+    model = values.get("model")
+    parts = model if isinstance(model, Mapping) else {}
+    here = [path for path in paths if not path.startswith("model.") or path.split(".")[1] in parts]
+    return here or list(paths)
 
 
 @cache

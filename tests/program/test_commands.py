@@ -136,7 +136,7 @@ def test_talking_to_it_ends_with_an_empty_line_or_ctrl_d(cli: Cli, run: Path) ->
     for keys in (b"abc\n\nfed\n", b"abc\n"):
         said = cli("predict", run, stdin=keys, typed=True)
         assert said.status == 0
-        assert f"\r{answer}\n" in said.out
+        assert f"> {answer}\n" in said.out
     said = cli("predict", run, "-n", 2, stdin=b"abc" * 100 + b"\nabc\n\n", typed=True)
     assert "has 300 tokens; this model was made for at most 256" in said.err
     assert len(said.out.splitlines()) >= 2, "what cannot be taken does not end the conversation"
@@ -203,8 +203,38 @@ def test_reproduce_lists_every_recipe(cli: Cli) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_resolved(name: str) -> None:
     recipe = RECIPES[name]
-    config = resolve(Asked("translation", recipe.data, recipe.preset, settings=recipe.settings, budget=60.0))
+    config = resolve(Asked(recipe.task, recipe.data, recipe.preset, settings=recipe.settings, budget=60.0))
     assert config.train.budget == 60
+
+
+# ------------------------------------------------------------------------------------- text generation
+
+
+def test_from_a_text_to_more_of_it(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("the cat sat on the mat\nund öfter\n" * 300, "utf-8")
+    out = tmp_path / "run"
+    words = ("--set", "task.context=32", "--set", "model.width=32", "--set", "model.depth=1", "--threads", 1)
+    said = cli("train", "text-generation", tmp_path / "t.txt", "--out", out, "--steps", 150, *words)
+    assert said.status == 0, said.err
+    said = cli("evaluate", out)
+    assert re.search(r"nats a token +perplexity +bits a byte\n  this model +\d", said.out), said.out
+    options = ("--temperature", "0.5", "--seed", 1, "--max-length", 20)
+    one = cli("predict", out, "the cat", *options)
+    assert one.status == 0
+    assert len(one.out) > 5
+    assert one.out == cli("predict", out, "the cat", *options).out
+    some = cli("predict", out, "the cat", "--json", "-n", 3, *options)
+    found = json.loads(some.out)["predictions"]
+    assert len(found) == 3
+    assert all(sample["score"] < 0 for sample in found)
+    assert cli("verify", out).status == 0
+    refused = cli("predict", out, "the", "--top-p", "1.5")
+    assert (refused.status, refused.err) == (
+        2,
+        "regard: top_p is 1.5; it must be more than 0 and at most 1\n",
+    )
+    assert cli("evaluate", out, "--tokenize", "zh").status == 2
+    assert "has no beam" in cli("predict", out, "a", "b", "--beam", 2).err
 
 
 # ----------------------------------------------------------------------------------------------- demo

@@ -52,7 +52,8 @@ def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) ->
         begin, end = contiguous_bounds(shares, text.size())[split]
         part = len(shares) > 1
         label = f"{text.path} ({split})" if part else str(text.path)
-        return _sound(text.records(begin, end), label, reading, part=part)
+        for row in _sound(text.records(begin, end), label, reading, part=part):
+            yield Row(row.values, row.where, running=True)
 
     return {split: _rows_of(rows, split) for split in shares}
 

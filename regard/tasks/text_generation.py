@@ -1,0 +1,383 @@
+"""Text generation: a text goes on token by token, each predicted from those before it.
+
+One stack whose mask is causal (GPT: Radford et al. 2018). Documents stand one after another, each between
+`<s>` and `</s>`, and are cut into windows of `context` tokens; a token sees its own document only, and
+positions begin anew with each. Where a window begins is drawn anew in every epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.data.documents import pieces
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
+from regard.decode.sampling import Sampler, Sampling
+from regard.decode.stepper import PromptStepper
+from regard.errors import BundleError, ConfigError, InputError, require
+from regard.model.block import PreNorm
+from regard.model.mask import Causal, Contiguous, Positions, Ragged
+from regard.model.position import Rotary
+from regard.model.presets import ENCODER_DECODER, one_stack
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.task import Decoding, Judgement, Prediction, Task
+
+FILE = "tokenizer.json"
+_ENCODE_AT_ONCE = 4096
+_JUDGED_TOGETHER = 8192  # tokens
+
+
+@dataclass(frozen=True)
+class TextGenerationConfig:
+    """How text is read and judged."""
+
+    source: str | None = None
+    """The column that holds the text; None finds it."""
+    tokenizer: TokenizerSpec | None = None
+    """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
+    context: int = 256
+    """Tokens that are seen at once, in training and later."""
+    stride: int = 0
+    """How far the window moves on between judgements: each token is judged with at least context - stride
+    tokens before it. 0 is half the context."""
+    metric: Literal["nats"] = "nats"
+    """The figure that chooses between checkpoints: nats a token, lower is better."""
+    kind: Literal["text-generation"] = "text-generation"
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        return (self.source,)
+
+    def __post_init__(self) -> None:
+        require(self.context >= 1, "context", self.context, "1 or more")
+        require(0 <= self.stride <= self.context, "stride", self.stride, "from 0 to the context")
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Windows of text side by side."""
+
+    given: Tensor
+    """(B, C) ids."""
+    at: Positions
+    """Where they stand in their documents."""
+    real: Tensor
+    """(tokens,) places of a flattened (B · C) from which something is predicted …"""
+    wanted: Tensor
+    """(tokens,) … and what."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.wanted)
+
+    def to(self, device: torch.device) -> TextBatch:
+        at = self.at if isinstance(self.at, Contiguous) else self.at.on(device)
+        given, real, wanted = (x.to(device, non_blocking=True) for x in (self.given, self.real, self.wanted))
+        return TextBatch(given, at, real, wanted)
+
+
+class TextGeneration(Task):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "text-generation"
+    config: TextGenerationConfig
+
+    def __init__(self, config: TextGenerationConfig, tokenizer: Tokenizer) -> None:
+        self.config, self.tokenizer = config, tokenizer
+
+    # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def model(cls, preset: str) -> ModelConfig:
+        size = ENCODER_DECODER[preset]
+        return one_stack(size, mask=Causal(), placement=PreNorm(), position=Rotary(), activation="gelu")
+
+    @classmethod
+    def learn(cls, config: TextGenerationConfig, rows: Rows) -> TextGeneration:
+        spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
+        return cls(config, train_tokenizer(spec, (text for text, _ in pieces(rows)), at_most=free))
+
+    @classmethod
+    def restore(cls, config: TextGenerationConfig, tokenizers: Mapping[str, str]) -> TextGeneration:
+        if FILE not in tokenizers:
+            raise BundleError(f"{FILE} is missing, without which this model cannot be used")
+        return cls(config, Tokenizer.from_json(tokenizers[FILE]))
+
+    def tokenizers(self) -> dict[str, str]:
+        return {FILE: self.tokenizer.to_json()}
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        if not isinstance(model, TransformerConfig):
+            raise ConfigError(f"text-generation needs a model of kind 'transformer', not '{model.kind}'")
+        if not isinstance(model.stack.mask, Causal):
+            raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{model.stack.mask.kind}'")
+        vocab, size = model.embed.vocab, self.tokenizer.size
+        if vocab not in (0, size):
+            raise ConfigError(f"model.embed.vocab: is {vocab}, but the tokenizer has {size}; leave it at 0")
+        return replace(model, embed=replace(model.embed, vocab=size))
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def columns(self) -> int:
+        return 1
+
+    @property
+    def vocabulary(self) -> int:
+        return self.tokenizer.size
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        """Stretches of two contexts, each beginning a context after the one before: `batch` cuts a window
+        from each."""
+        context = self.config.context
+        kept: list[int] = []
+        first = True
+        for ids in self._stream(rows):
+            kept += ids
+            while len(kept) > 2 * context:
+                yield (kept[: 2 * context + 1],)
+                del kept[:context]
+                first = False
+        if len(kept) > (1 if first else context + 1):
+            yield (kept,)
+
+    def _stream(self, rows: Iterable[Row]) -> Iterator[list[int]]:
+        """The ids of all documents, some at a time, each document between start and end."""
+        stream, begins = pieces(rows), True
+        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+            ids: list[int] = []
+            for encoded, (_, ends) in zip(
+                self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True
+            ):
+                ids += [self.tokenizer.bos] * begins + encoded + [self.tokenizer.eos] * ends
+                begins = ends
+            yield ids
+
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        return np.minimum(store.lengths, self.config.context)
+
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> TextBatch:
+        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+        room = np.maximum(lengths - self.config.context, 1)  # places where a window may begin
+        starts = np.random.default_rng([epoch, *rows.tolist()]).integers(room)
+        width = min(self.config.context, int(lengths.max()) - 1) + 1
+        place = starts[:, None] + np.arange(width)
+        windows = np.take_along_axis(ids, np.minimum(place, ids.shape[1] - 1), axis=1)
+        return self._windows(windows, lengths - starts)
+
+    def _windows(self, ids: np.ndarray, lengths: np.ndarray, judged: np.ndarray | None = None) -> TextBatch:
+        """(B, C + 1) ids, of which the first `lengths` of each row are real. `judged`: (B,), the first place
+        of each row whose successor is asked for."""
+        given, wanted = ids[:, :-1], ids[:, 1:]
+        column = np.arange(given.shape[1])
+        asked = (column + 1 < lengths[:, None]) & (
+            wanted != self.tokenizer.bos
+        )  # nothing tells what comes next
+        if judged is not None:
+            asked &= column >= judged[:, None]
+        real = np.flatnonzero(asked)
+        return TextBatch(
+            torch.from_numpy(np.ascontiguousarray(given)),
+            self._places(given, lengths),
+            torch.from_numpy(real),
+            torch.from_numpy(np.ascontiguousarray(wanted).reshape(-1)[real]),
+        )
+
+    def _places(self, given: np.ndarray, lengths: np.ndarray) -> Positions:
+        """Documents within a window are segments of their own, whose positions begin at 0. What is beyond a
+        row's length follows what is real, so causality alone keeps it from being seen."""
+        begins = given == self.tokenizer.bos
+        begins[:, 0] = False
+        if not begins.any():
+            return Contiguous(0, given.shape[1])
+        place = np.broadcast_to(np.arange(given.shape[1]), given.shape)
+        start = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+        segment = torch.from_numpy(begins.cumsum(axis=1))
+        return Ragged(torch.from_numpy(place - start), segment, given.shape[1])
+
+    def loss(self, model: nn.Module, batch: TextBatch) -> Tensor:
+        assert isinstance(model, Transformer)
+        hidden = model.hidden(batch.given, batch.at)
+        return model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted)
+
+    def nats(self, model: nn.Module, batch: TextBatch) -> Tensor:
+        return self.loss(model, batch)
+
+    # ------------------------------------------------------------------ judging
+
+    @torch.inference_mode()
+    def judge(
+        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
+    ) -> Judgement:
+        """Nats a token over all of the text, end tokens included, by a window that moves on by the stride;
+        and the same in bits a byte of UTF-8, which does not depend on the tokenizer."""
+        self.score((), (), tokenize)
+        assert isinstance(model, Transformer)
+        device = model.head.weight.device
+        total, tokens = 0.0, 0
+        for batch in self._judged(rows):
+            total += float(self.nats(model, batch.to(device)).double())
+            tokens += batch.tokens
+        size = sum(len(text.encode("utf-8", "replace")) for text, _ in pieces(rows))
+        nats = total / max(tokens, 1)
+        figures = {
+            "count": len(rows),
+            "tokens": tokens,
+            "nats": nats,
+            "perplexity": math.exp(min(nats, 700.0)),
+            "bits_per_byte": total / math.log(2) / max(size, 1),
+        }
+        return Judgement(figures, [])
+
+    def _judged(self, rows: Iterable[Row]) -> Iterator[TextBatch]:
+        """Windows that ask for every token once."""
+        context = self.config.context
+        stride = self.config.stride or max(1, context // 2)
+        together = max(1, _JUDGED_TOGETHER // context)
+        windows: list[tuple[list[int], int]] = []
+        kept: list[int] = []
+        fresh = 0  # the first place of `kept` whose successor has not been asked for
+        for ids in self._stream(rows):
+            kept += ids
+            while len(kept) > context + 1:
+                windows.append((kept[: context + 1], fresh))
+                del kept[:stride]
+                fresh = context - stride
+                if len(windows) == together:
+                    yield self._together(windows)
+                    windows = []
+        if len(kept) > fresh + 1:
+            windows.append((kept, fresh))
+        if windows:
+            yield self._together(windows)
+
+    def _together(self, windows: list[tuple[list[int], int]]) -> TextBatch:
+        lengths = np.array([len(ids) for ids, _ in windows])
+        table = np.full((len(windows), int(lengths.max())), self.tokenizer.pad)
+        for row, (ids, _) in enumerate(windows):
+            table[row, : len(ids)] = ids
+        return self._windows(table, lengths, np.array([fresh for _, fresh in windows]))
+
+    def merit(self, figures: Mapping[str, Any]) -> float:
+        return -float(figures["nats"])
+
+    # ------------------------------------------------------------------ writing
+
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        """What follows each input; several samples of one are its alternatives, in the order of their scores,
+        which are the mean log-probability of their tokens."""
+        prompts = [prompt for text in inputs for prompt in [self._prompt(text)] * decoding.n]
+        outputs = self._outputs(prompts, decoding)
+        for _ in self._write(model, outputs, decoding):
+            pass
+        answers = []
+        for first in range(0, len(outputs), decoding.n):
+            some = [(output.text, output.score) for output in outputs[first : first + decoding.n]]
+            some.sort(key=lambda sample: -sample[1])
+            answers.append(Prediction(*some[0], tuple(some) if len(some) > 1 else ()))
+        return answers
+
+    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+        (output,) = self._outputs([self._prompt(text)], decoding)
+        for _ in self._write(model, [output], decoding):
+            yield output.text
+
+    def _prompt(self, text: str) -> list[int]:
+        """The ids of a text that goes on: as in training, line by line."""
+        lines = text.splitlines(keepends=True)
+        return [self.tokenizer.bos, *(i for ids in self.tokenizer.encode_batch(lines) for i in ids)]
+
+    def _outputs(self, prompts: list[list[int]], decoding: Decoding) -> list[_Output]:
+        if decoding.beam > decoding.n:
+            raise InputError("text-generation draws its tokens one by one; it has no beam")
+        return [_Output(prompt, self.tokenizer, decoding.stop) for prompt in prompts]
+
+    @torch.inference_mode()
+    def _write(self, model: nn.Module, outputs: list[_Output], decoding: Decoding) -> Iterator[None]:
+        """Make the outputs longer by a token each time."""
+        assert isinstance(model, Transformer)
+        context, device = self.config.context, model.head.weight.device
+        sampling = decoding.sampling or Sampling(temperature=0.0)
+        sampler = Sampler(sampling, [output.ids for output in outputs], self.tokenizer.size, device)
+        stepper = None
+        for _ in range(decoding.max_length or context):
+            if not outputs:
+                return
+            moved = [output.move(context) for output in outputs]
+            if stepper is None or any(moved):
+                seen = [output.ids[output.start :] for output in outputs]
+                stepper = PromptStepper(model, seen, context)
+                tokens = torch.tensor([ids[-1] for ids in seen], device=device)
+            tokens, shares = sampler.draw(stepper.step(tokens))
+            for output, token, share in zip(outputs, tokens.tolist(), shares.tolist(), strict=True):
+                output.add(token, share)
+            yield
+            kept = [row for row, output in enumerate(outputs) if not output.ended]
+            if len(kept) < len(outputs):
+                places = torch.tensor(kept, dtype=torch.long, device=device)
+                stepper.keep(places, places)
+                sampler.keep(places)
+                outputs, tokens = [outputs[row] for row in kept], tokens[places]
+
+    # ------------------------------------------------------------------ looking inside
+
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        ids = [self._prompt(text)[: self.config.context] for text in inputs]
+        return [], [row if len(row) > 1 else [*row, self.tokenizer.eos] for row in ids]
+
+    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+        return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [row.values[0] for row in rows]
+
+
+class _Output:
+    """A prompt and what was written after it, until the end token or the first of some strings."""
+
+    def __init__(self, prompt: list[int], tokenizer: Tokenizer, stop: tuple[str, ...]) -> None:
+        self.tokenizer, self.stop = tokenizer, stop
+        self.ids, self.begin = list(prompt), len(prompt)
+        self.start = 0
+        """From where on the model sees it."""
+        self.text = ""
+        self.ended = False
+        self._total = 0.0  # log-probability
+        self._count = 0
+
+    def move(self, context: int) -> bool:
+        """Whether it has outgrown the context, so that only the last half of that is seen from now on. Of a
+        prompt that is too long, as much is seen as there is room for."""
+        if len(self.ids) - self.start <= context:
+            return False
+        keep = context if len(self.ids) == self.begin else max(1, context // 2)
+        self.start = len(self.ids) - keep
+        return True
+
+    @property
+    def score(self) -> float:
+        """The mean log-probability of its tokens, the end token included."""
+        return self._total / max(1, self._count)
+
+    def add(self, token: int, log_probability: float) -> None:
+        self._total += log_probability
+        self._count += 1
+        if token == self.tokenizer.eos:
+            self.ended = True
+            return
+        self.ids.append(token)
+        self.text = self.tokenizer.decode(self.ids[self.begin :])
+        found = [at for at in (self.text.find(string) for string in self.stop if string) if at >= 0]
+        if found:
+            self.text, self.ended = self.text[: min(found)], True

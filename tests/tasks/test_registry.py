@@ -1,0 +1,97 @@
+"""What every task promises, whatever it learns: it is trained, kept, judged and asked in one way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import regard
+from regard.data.readers import open_data
+from regard.data.store import write_store
+from regard.model.presets import ENCODER_DECODER
+from regard.tasks import TASKS
+from regard.train.resolve import Asked, resolve
+
+
+def _pairs(folder: Path) -> Path:
+    chance = random.Random(1)
+    rows = ["".join(chance.choices("abcd", k=chance.randint(2, 6))) for _ in range(300)]
+    path = folder / "pairs.tsv"
+    path.write_text("source\ttarget\n" + "".join(f"{row}\t{row[::-1]}\n" for row in rows), "utf-8")
+    return path
+
+
+def _text(folder: Path) -> Path:
+    path = folder / "text.txt"
+    path.write_text("a man is riding a bicycle.\n" * 400, "utf-8")
+    return path
+
+
+DATA: dict[str, Callable[[Path], Path]] = {"translation": _pairs, "text-generation": _text}
+INPUTS = {"translation": ["abc", "dcba"], "text-generation": ["a man", "riding"]}
+QUICK = ("task.tokenizer=characters", "model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2")
+every = pytest.mark.parametrize("name", TASKS)
+
+
+def test_every_task_is_tried_here() -> None:
+    assert DATA.keys() == INPUTS.keys() == TASKS.keys()
+
+
+@every
+@pytest.mark.parametrize("preset", ENCODER_DECODER)
+def test_every_preset_makes_a_model_for_it(name: str, preset: str) -> None:
+    config = resolve(Asked(name, preset=preset))
+    assert (config.task.kind, TASKS[name].name) == (name, name)
+    with torch.device("meta"):
+        assert sum(x.numel() for x in config.model.build().parameters()) > 0
+
+
+@every
+def test_from_files_to_answers_and_back_from_a_bundle(name: str, tmp_path: Path) -> None:
+    data = DATA[name](tmp_path)
+    trained = regard.train(
+        name,
+        data,
+        tmp_path / "run",
+        settings=(*QUICK, "train.evaluations=1"),
+        steps=12,
+        quiet=True,
+        threads=1,
+    )
+    assert trained.outcome.steps == 12
+    run, again = regard.load(trained.folder), regard.load(trained.folder)
+    answers = run.predict(INPUTS[name])
+    assert len(answers) == 2
+    assert answers == again.predict(INPUTS[name])
+    assert list(run.write(INPUTS[name][0]))[-1:] in ([answers[0]], [])
+    assert run.predict([]) == []
+    figures = run.evaluate().metrics
+    assert np.isfinite(run.task.merit(figures))
+    assert figures["count"] > 0
+    assert all(finding.holds for finding in run.verify())
+    restored = TASKS[name].restore(run.task.config, run.task.tokenizers())
+    assert restored.tokenizers() == run.task.tokenizers()
+    assert restored.fit(run.bundle.model) == run.bundle.model
+
+
+@every
+def test_the_loss_is_a_sum_over_tokens_whose_gradient_reaches_every_weight(name: str, tmp_path: Path) -> None:
+    config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, "model.dropout=0")))
+    rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
+    task: Any = TASKS[name].learn(config.task, rows)
+    store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.columns, task.vocabulary)
+    assert task.lengths(store).shape == (len(store), task.columns)
+    torch.manual_seed(1)
+    model = task.fit(config.model).build()
+    batch: Any = task.batch(store, np.arange(4), 0)
+    loss = task.loss(model, batch)
+    loss.backward()
+    assert loss.shape == ()
+    assert 0.5 < float(loss.detach()) / batch.tokens < 10
+    assert all(parameter.grad is not None for parameter in model.parameters())
