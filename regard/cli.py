@@ -77,7 +77,10 @@ def demo(
 )
 def train(
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="What to learn: translation or text-generation.")
+        str,
+        typer.Argument(
+            metavar="TASK", help="What to learn: translation, text-generation or text-classification."
+        ),
     ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
     out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],

@@ -30,7 +30,18 @@ STACK = {"width": 6, "depth": 1, "attention": {"heads": 2}, "feedforward": {"kin
 TOKENS = {"kind": "tokens", "vocab": 11}
 MODELS = {
     "tied": {"kind": "transformer", "embed": TOKENS, "stack": STACK},
-    "untied": {"kind": "transformer", "embed": TOKENS, "stack": STACK, "tied": False},
+    "untied": {
+        "kind": "transformer",
+        "embed": TOKENS,
+        "stack": STACK,
+        "head": {"kind": "vocabulary", "tied": False},
+    },
+    "classes": {
+        "kind": "transformer",
+        "embed": TOKENS,
+        "stack": STACK,
+        "head": {"kind": "classes", "count": 3},
+    },
     "rotary": {
         "kind": "transformer",
         "embed": TOKENS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regard.model.mask import Contiguous, Ragged
+from regard.model.mask import Causal, Contiguous, Ragged
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Transformer
 
@@ -38,10 +38,16 @@ def laws(
 ) -> list[Finding]:
     """Try all laws on some id sequences, at least two; a single stack has no `source`."""
     rows = [(a, b) for a, b in zip(source or [[]] * len(target), target, strict=True)]
-    return [
-        Finding("cached = uncached", _cached(model, *rows[0])),
+    found = [
         Finding("fused = explicit", _explicit(model, *rows[0])),
         Finding("padding changes nothing", _padded(model, rows)),
+    ]
+    writes = isinstance(model, EncoderDecoder) or isinstance(model.config.stack.mask, Causal)
+    if not writes:
+        return found
+    return [
+        Finding("cached = uncached", _cached(model, *rows[0])),
+        *found,
         Finding("the future is not seen", _future(model, *rows[0]), 0.0),
     ]
 
@@ -88,7 +94,9 @@ def _padded(model: EncoderDecoder | Transformer, rows: list[tuple[list[int], lis
         longest = max(map(len, t))
         given = _rows(model, [[0] * (longest - len(target)) + target for target in t])
         together = model(given, Ragged.from_lengths(_lengths(model, t), longest, "left"))
-        found = [together[row : row + 1, longest - len(target) :] for row, target in enumerate(t)]
+        found = [together[row : row + 1] for row in range(len(t))]
+        if together.dim() == 3:  # a prediction for each token
+            found = [logits[:, longest - len(target) :] for logits, target in zip(found, t, strict=True)]
     return max(_apart(_logits(model, *row), logits) for row, logits in zip(rows, found, strict=True))
 
 

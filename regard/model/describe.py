@@ -22,13 +22,14 @@ from regard.model.attention import Attention
 from regard.model.block import Residual
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import VocabularyHead
+from regard.model.head import ClassHead, VocabularyHead
 from regard.model.multihead import MultiheadAttention
 from regard.model.position import PositionPart
 from regard.model.transformer import EncoderDecoder
 
 _PRODUCTLESS = (TokenEmbedding, PositionPart, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
-_COUNTED = (Attention, MultiheadAttention, FeedForward, GatedFeedForward, VocabularyHead, nn.Linear)
+_HEADS = (VocabularyHead, ClassHead)
+_COUNTED = (Attention, MultiheadAttention, FeedForward, GatedFeedForward, *_HEADS, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def _flops(part: nn.Module, T: int, S: int) -> int | None:
         D, extra = part.embed_dim, int(part.bias_k is not None) + int(part.add_zero_attn)
         projections = 2 * D * (T * D + S * part.kdim + S * part.vdim)
         return projections + 4 * T * (S + extra) * D + _product(part.out_proj, T)
+    if isinstance(part, ClassHead):
+        return 2 * part.weight.numel()
     if isinstance(part, VocabularyHead):
         return 2 * T * part.weight.numel()
     if isinstance(part, FeedForward | GatedFeedForward | nn.Linear):

@@ -1,4 +1,4 @@
-"""From a stack's vectors to predictions; the vocabulary head with its loss.
+"""From a stack's vectors to predictions: a word for each of them, or a class for all together.
 
 The loss over a vocabulary is the costliest step of a small model: its logits outweigh every other
 tensor. `vocabulary_loss` therefore never holds them all: it goes through the positions in chunks and
@@ -7,16 +7,72 @@ computes the gradient in the same pass.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.model.mask import PADDING, Positions, Ragged
 from regard.model.tap import tap
 
 CHUNK_ELEMENTS = 2**20
 """Logits held at a time: few enough to stay in a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A token of the vocabulary for each vector."""
+
+    tied: bool = True
+    """Whether its weights are the embedding's."""
+    kind: Literal["vocabulary"] = "vocabulary"
+
+    def build(self, width: int, table: nn.Parameter) -> VocabularyHead:
+        """`table`: the embedding's."""
+        return VocabularyHead(width, table.shape[0], tied=table if self.tied else None)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """One of some classes for the whole sequence."""
+
+    count: int = 0
+    """K, the number of classes; 0 in a plan that leaves it to the data."""
+    pooling: Literal["mean", "first"] = "mean"
+    """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`)."""
+    kind: Literal["classes"] = "classes"
+
+    def build(self, width: int, table: nn.Parameter) -> ClassHead:
+        return ClassHead(width, self)
+
+
+Head = Vocabulary | Classes
+
+
+class ClassHead(nn.Module):
+    """See `Classes`. (B, T, D) → (B, K) logits."""
+
+    def __init__(self, width: int, config: Classes) -> None:
+        super().__init__()
+        self.config = config
+        self.weight = nn.Parameter(torch.empty(config.count, width))
+        self.bias = nn.Parameter(torch.zeros(config.count))
+
+    def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
+        """`positions`: where the vectors stand; padding is left out."""
+        pooled = tap(self, "pooled", self._pooled(x, positions))
+        return tap(self, "logits", F.linear(pooled, self.weight, self.bias))
+
+    def _pooled(self, x: Tensor, positions: Positions | None) -> Tensor:
+        if not isinstance(positions, Ragged):
+            return x[:, 0] if self.config.pooling == "first" else x.mean(1)
+        real = (positions.segment != PADDING).expand(x.shape[:2])
+        if self.config.pooling == "first":
+            return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
+        summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
+        return summed / real.sum(1, keepdim=True).clamp_min(1)
 
 
 class VocabularyHead(nn.Module):

@@ -13,6 +13,7 @@ from regard.model.attention import AttentionConfig
 from regard.model.block import Placement
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP, Activation
+from regard.model.head import Head, Vocabulary
 from regard.model.init import Init, Xavier
 from regard.model.mask import Causal, Full, MaskRule
 from regard.model.norm import Norm
@@ -44,6 +45,7 @@ ENCODER_DECODER: dict[str, Size] = {
 
 _PAPER = StackConfig(width=0, depth=0)  # a stack's own defaults are the paper's
 _INIT = Xavier()
+_HEAD = Vocabulary()
 
 
 def encoder_decoder(
@@ -73,7 +75,7 @@ def one_stack(
     *,
     vocab: int = 0,
     mask: MaskRule,
-    tied: bool = True,
+    head: Head = _HEAD,
     placement: Placement = _PAPER.placement,
     norm: Norm = _PAPER.norm,
     position: Position = _PAPER.position,
@@ -82,7 +84,7 @@ def one_stack(
 ) -> TransformerConfig:
     """One stack of this size: a GPT if its mask is causal, a BERT if it is full."""
     return TransformerConfig(
-        Tokens(vocab), _stack(size, mask, placement, norm, position, activation), tied, init
+        Tokens(vocab), _stack(size, mask, placement, norm, position, activation), head, init
     )
 
 

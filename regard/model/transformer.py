@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from regard.model.cache import Cache
 from regard.model.embed import Embed, TokenEmbedding
-from regard.model.head import VocabularyHead
+from regard.model.head import ClassHead, Head, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
 from regard.model.mask import Positions
 from regard.model.stack import Stack, StackConfig
@@ -24,14 +24,14 @@ Tying = Literal["three-way", "two-way", "none"]
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """One stack between an embedding and a head over the same vocabulary."""
+    """One stack between an embedding and a head."""
 
     embed: Embed
     """How ids become vectors."""
     stack: StackConfig
     """The blocks."""
-    tied: bool = True
-    """Whether the head's weights are the embedding's."""
+    head: Head = Vocabulary()
+    """What is made of the stack's vectors."""
     init: Init = Xavier()
     """The numbers to start from."""
     kind: Literal["transformer"] = "transformer"
@@ -49,13 +49,13 @@ class Transformer(nn.Module):
         width = config.stack.width
         self.embed = config.embed.build(width)
         self.stack = config.stack.build()
-        tied = self.embed.weight if config.tied else None
-        self.head = VocabularyHead(width, config.embed.vocab, tied=tied)
+        self.head = config.head.build(width, self.embed.weight)
         initialise(self, config.init)
 
     def forward(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
-        """(B, T) ids → (B, T, V) logits."""
-        return self.head(self.hidden(ids, positions, cache))
+        """(B, T) ids → (B, T, V) logits, or whatever else the head makes."""
+        hidden = self.hidden(ids, positions, cache)
+        return self.head(hidden, positions) if isinstance(self.head, ClassHead) else self.head(hidden)
 
     def hidden(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T) ids → (B, T, D), what the head sees."""

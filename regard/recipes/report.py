@@ -16,11 +16,14 @@ from regard.errors import DataError, nearest
 from regard.run import Evaluation
 from regard.tasks.task import Prediction
 
+_WIDEST = 12  # labels of a table that is shown
 _FIGURES = (
     ("bleu", "BLEU", "{:.2f}"),
     ("chrf", "chrF", "{:.2f}"),
     ("exact", "exactly right", "{:.1f} %"),
     ("token_error_rate", "tokens wrong", "{:.1f} %"),
+    ("accuracy", "accuracy", "{:.1f} %"),
+    ("macro_f1", "macro F1", "{:.1f} %"),
     ("nats", "nats a token", "{:.4f}"),
     ("perplexity", "perplexity", "{:.2f}"),
     ("bits_per_byte", "bits a byte", "{:.4f}"),
@@ -39,6 +42,8 @@ def evaluation_lines(result: Evaluation, show: int = 0) -> list[str]:
     for name in ("bleu", "chrf"):
         if signature := result.metrics.get(f"{name}_signature"):
             lines.append(f"  {'BLEU' if name == 'bleu' else 'chrF'} {signature}")
+    if "confusion" in result.metrics:
+        lines += _confusion(list(result.metrics["f1"]), result.metrics["confusion"])
     for source, reference, prediction in result.examples[:show]:
         lines += [f"  {source}", f"    should be  {reference}", f"    model      {prediction}"]
     return lines
@@ -47,6 +52,17 @@ def evaluation_lines(result: Evaluation, show: int = 0) -> list[str]:
 def _figures(name: str, figures: dict[str, Any]) -> str:
     shown = [form.format(figures[key]) for key, _, form in _FIGURES if key in figures]
     return f"  {name:32}" + "".join(f"{text:>16}" for text in shown)
+
+
+def _confusion(labels: list[str], counts: list[list[int]]) -> list[str]:
+    """Which label (a line) was taken for which (a column)."""
+    if len(labels) > _WIDEST:
+        return []
+    names = [label if len(label) <= 12 else label[:11] + "…" for label in labels]
+    lines = [f"  {'true label, taken for':32}" + "".join(f"{name:>14}" for name in names)]
+    for name, row in zip(names, counts, strict=True):
+        lines.append(f"  {name:32}" + "".join(f"{count:>14,}" for count in row))
+    return lines
 
 
 def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from regard.decode.sampling import Sampling
 from regard.tasks.task import Batch, Decoding, Judgement, Prediction, Task
+from regard.tasks.text_classification import TextClassification, TextClassificationConfig
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.translation import Translation, TranslationConfig
 
-TaskConfig = TranslationConfig | TextGenerationConfig
+TaskConfig = TranslationConfig | TextGenerationConfig | TextClassificationConfig
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Translation, TextGeneration)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Translation, TextGeneration, TextClassification)}
 
 __all__ = [
     "TASKS",
@@ -20,6 +21,8 @@ __all__ = [
     "Sampling",
     "Task",
     "TaskConfig",
+    "TextClassification",
+    "TextClassificationConfig",
     "TextGeneration",
     "TextGenerationConfig",
     "Translation",

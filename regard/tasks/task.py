@@ -41,7 +41,8 @@ class Prediction:
     text: str
     """The answer."""
     score: float | None = None
-    """Its normalised log-probability, in nats a token or as the search defines it; None if not asked for."""
+    """Its log-probability, in nats a token or as the search defines it, or a label's probability; None if not
+    asked for."""
     alternatives: tuple[tuple[str, float], ...] = ()
     """The n best with their scores, the answer first, when more than one was asked for."""
 
@@ -127,8 +128,12 @@ class Task(ABC):
         """Put into a new model what it shall start from besides random numbers; says what that was."""
         return []
 
+    def notes(self) -> list[str]:
+        """What was decided while the training part was read, for people."""
+        return []
+
     def lengths(self, store: TokenStore) -> np.ndarray:
-        """(examples, columns): the tokens that `batch` will make of each example."""
+        """(examples, n): the lengths that `batch` will make of each example, where it makes n sequences."""
         return store.lengths
 
     @property
@@ -199,6 +204,10 @@ class Task(ABC):
         """How the model does on these rows: what it predicts, scored."""
         answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
         return Judgement(self.score(answers, rows, tokenize), answers)
+
+    def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+        """The figures of what needs no model, on these rows."""
+        return {}
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         """What chooses between checkpoints, from the figures of `judge`: higher is better."""

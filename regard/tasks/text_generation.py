@@ -25,6 +25,7 @@ from regard.decode.sampling import Sampler, Sampling
 from regard.decode.stepper import PromptStepper
 from regard.errors import BundleError, ConfigError, InputError, require
 from regard.model.block import PreNorm
+from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
@@ -120,6 +121,8 @@ class TextGeneration(Task):
             raise ConfigError(f"text-generation needs a model of kind 'transformer', not '{model.kind}'")
         if not isinstance(model.stack.mask, Causal):
             raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{model.stack.mask.kind}'")
+        if not isinstance(model.head, Vocabulary):
+            raise ConfigError(f"text-generation needs model.head=vocabulary, not '{model.head.kind}'")
         vocab, size = model.embed.vocab, self.tokenizer.size
         if vocab not in (0, size):
             raise ConfigError(f"model.embed.vocab: is {vocab}, but the tokenizer has {size}; leave it at 0")
@@ -206,6 +209,7 @@ class TextGeneration(Task):
 
     def loss(self, model: nn.Module, batch: TextBatch) -> Tensor:
         assert isinstance(model, Transformer)
+        assert isinstance(model.head, VocabularyHead)
         hidden = model.hidden(batch.given, batch.at)
         return model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted)
 
@@ -222,7 +226,7 @@ class TextGeneration(Task):
         and the same in bits a byte of UTF-8, which does not depend on the tokenizer."""
         self.score((), (), tokenize)
         assert isinstance(model, Transformer)
-        device = model.head.weight.device
+        device = model.embed.weight.device
         total, tokens = 0.0, 0
         for batch in self._judged(rows):
             total += float(self.nats(model, batch.to(device)).double())
@@ -305,7 +309,7 @@ class TextGeneration(Task):
     def _write(self, model: nn.Module, outputs: list[_Output], decoding: Decoding) -> Iterator[None]:
         """Make the outputs longer by a token each time."""
         assert isinstance(model, Transformer)
-        context, device = self.config.context, model.head.weight.device
+        context, device = self.config.context, model.embed.weight.device
         sampling = decoding.sampling or Sampling(temperature=0.0)
         sampler = Sampler(sampling, [output.ids for output in outputs], self.tokenizer.size, device)
         stepper = None

@@ -214,6 +214,8 @@ class _Job:
             say(f"        {line}")
         if left_out:
             say(f"        {left_out:,} left out: over task.max_length = {task.config.max_length} tokens")
+        for line in task.notes():
+            say(f"        {line}")
         say(f"ids     {task.vocabulary:,} in the vocabulary; {human_bytes(store.nbytes)} in {store.path}")
         for line in str(describe(model)).splitlines():
             say(f"model   {line}")

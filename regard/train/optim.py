@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from regard.errors import require
 from regard.model.embed import TokenEmbedding
-from regard.model.head import VocabularyHead
+from regard.model.head import ClassHead, VocabularyHead
 from regard.train.muon import MuonOptimizer
 
 
@@ -128,11 +128,9 @@ def _fusible(groups: Iterable[dict[str, Any]]) -> bool:
 
 
 def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Matrices that multiply vectors, and all the rest (tables, biases, gains)."""
-    tables = {
-        id(module.weight) for module in model.modules() if isinstance(module, TokenEmbedding | VocabularyHead)
-    }
-    tables |= {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    """Matrices that multiply vectors inside a stack, and all the rest (tables, heads, biases, gains)."""
+    kinds = (TokenEmbedding, VocabularyHead, ClassHead, nn.Embedding)
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, kinds)}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():

@@ -14,6 +14,7 @@ from members import BASE, INITS, MASKED, PARTS, D, V, ids, name
 from regard.model.attention import Attention
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
+from regard.model.head import Classes, Vocabulary
 from regard.model.init import Init, Scaled, Xavier
 from regard.model.mask import MaskRule
 from regard.model.position import Learned, NoPosition, Position, RelativeBias
@@ -26,7 +27,8 @@ from regard.schema import dump, parse
 def test_a_configuration_survives_json(stack: StackConfig) -> None:
     decoder = replace(stack, cross=stack.attention)
     for config in (
-        TransformerConfig(Tokens(V, scale=False), stack, tied=False),
+        TransformerConfig(Tokens(V, scale=False), stack, Vocabulary(tied=False)),
+        TransformerConfig(Tokens(V), stack, Classes(3, "first")),
         EncoderDecoderConfig(Tokens(V), Tokens(V), stack, decoder, tying="two-way", init=Scaled(0.01)),
     ):
         written = json.dumps(dump(config))

@@ -14,6 +14,7 @@ from regard.model.block import PreNorm, SandwichNorm
 from regard.model.describe import describe
 from regard.model.embed import Tokens
 from regard.model.feedforward import GatedMLP
+from regard.model.head import Classes, Head, Vocabulary
 from regard.model.mask import Causal
 from regard.model.multihead import MultiheadAttention
 from regard.model.norm import RMSNorm
@@ -45,10 +46,10 @@ def numbers(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("head", [Vocabulary(), Vocabulary(tied=False), Classes(3)], ids=repr)
 @pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS.keys())
-def test_a_transformers_counts_are_torchs(stack: StackConfig, tied: bool) -> None:
-    model = TransformerConfig(Tokens(V), stack, tied=tied).build()
+def test_a_transformers_counts_are_torchs(stack: StackConfig, head: Head) -> None:
+    model = TransformerConfig(Tokens(V), stack, head).build()
     described = describe(model, target=T)
     assert described.flops == counted(model, torch.zeros(1, T, dtype=torch.long))
     assert described.parameters == numbers(model)

@@ -33,8 +33,29 @@ def _text(folder: Path) -> Path:
     return path
 
 
-DATA: dict[str, Callable[[Path], Path]] = {"translation": _pairs, "text-generation": _text}
-INPUTS = {"translation": ["abc", "dcba"], "text-generation": ["a man", "riding"]}
+def _labelled(folder: Path) -> Path:
+    chance = random.Random(1)
+    rows = [
+        (label, "".join(chance.choices("abcd" + 5 * label[0], k=9)))
+        for label in ("a", "b", "c")
+        for _ in range(99)
+    ]
+    chance.shuffle(rows)
+    path = folder / "labelled.tsv"
+    path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows), "utf-8")
+    return path
+
+
+DATA: dict[str, Callable[[Path], Path]] = {
+    "translation": _pairs,
+    "text-generation": _text,
+    "text-classification": _labelled,
+}
+INPUTS = {
+    "translation": ["abc", "dcba"],
+    "text-generation": ["a man", "riding"],
+    "text-classification": ["aab", "bdc"],
+}
 QUICK = ("task.tokenizer=characters", "model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2")
 every = pytest.mark.parametrize("name", TASKS)
 
@@ -86,7 +107,7 @@ def test_the_loss_is_a_sum_over_tokens_whose_gradient_reaches_every_weight(name:
     rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
     task: Any = TASKS[name].learn(config.task, rows)
     store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.columns, task.vocabulary)
-    assert task.lengths(store).shape == (len(store), task.columns)
+    assert len(task.lengths(store)) == len(store)
     torch.manual_seed(1)
     model = task.fit(config.model).build()
     batch: Any = task.batch(store, np.arange(4), 0)

@@ -1,0 +1,338 @@
+"""Text classification: a text, or a pair of texts, gets one of some labels, or several.
+
+One stack whose mask is full (an encoder, as in BERT: arXiv 1810.04805), whose vectors are pooled into one.
+A text stands between `<s>` and `</s>`; the second of a pair follows the first, with a `</s>` of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
+from regard.errors import BundleError, ConfigError, DataError, InputError, require
+from regard.model.block import PreNorm
+from regard.model.head import Classes
+from regard.model.mask import Contiguous, Full, Positions, Ragged
+from regard.model.position import Rotary
+from regard.model.presets import ENCODER_DECODER, one_stack
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.class_metrics import class_metrics
+from regard.tasks.task import Decoding, Judgement, Prediction, Task
+
+TOKENIZER, LABELS = "tokenizer.json", "labels.json"
+PAIR = "\t"
+"""Stands between the two texts of an input."""
+_ENCODE_AT_ONCE = 4096
+_MOST_LABELS = 10_000
+
+
+@dataclass(frozen=True)
+class TextClassificationConfig:
+    """How texts and labels are read and judged."""
+
+    source: str = "text"
+    """The column that holds the text."""
+    second: str | None = None
+    """The column that holds the second text, where pairs are classified."""
+    target: str = "label"
+    """The column that holds the label."""
+    separator: str | None = None
+    """What stands between the labels of a row that may have several; None where each row has one."""
+    tokenizer: TokenizerSpec | None = None
+    """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
+    max_length: int = 256
+    """Longest input in tokens: what is beyond is not read, and in training counted."""
+    smoothing: float = 0.1
+    """Label smoothing, where each row has one label."""
+    weights: Literal["none", "balanced"] = "none"
+    """How much a label's rows count: all the same, or in inverse proportion to its frequency."""
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    """The figure that chooses between checkpoints."""
+    kind: Literal["text-classification"] = "text-classification"
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        return (self.source, *([self.second] if self.second else []), self.target)
+
+    def __post_init__(self) -> None:
+        require(self.max_length >= 3, "max_length", self.max_length, "3 or more")
+        require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "at least 0 and less than 1")
+        require(self.separator != "", "separator", "empty", "a text, or null")
+
+
+@dataclass(frozen=True)
+class ClassBatch:
+    """Texts side by side, padded on the right, and what they are."""
+
+    ids: Tensor
+    """(B, T)"""
+    lengths: Tensor
+    """(B,)"""
+    wanted: Tensor
+    """(B, K) of 0 and 1."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.wanted)
+
+    def to(self, device: torch.device) -> ClassBatch:
+        return ClassBatch(*(x.to(device, non_blocking=True) for x in (self.ids, self.lengths, self.wanted)))
+
+
+class TextClassification(Task):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "text-classification"
+    config: TextClassificationConfig
+
+    def __init__(
+        self, config: TextClassificationConfig, tokenizer: Tokenizer, labels: dict[str, int]
+    ) -> None:
+        """`labels`: how often each stood in the training part, in the order of the classes."""
+        self.config, self.tokenizer, self.labels = config, tokenizer, labels
+        self._place = {label: index for index, label in enumerate(labels)}
+        self.cut = 0
+
+    # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def model(cls, preset: str) -> ModelConfig:
+        size = ENCODER_DECODER[preset]
+        return one_stack(size, mask=Full(), head=Classes(), placement=PreNorm(), position=Rotary())
+
+    @classmethod
+    def learn(cls, config: TextClassificationConfig, rows: Rows) -> TextClassification:
+        counts = Counter(label for row in rows for label in _labels(config, row))
+        if not 2 <= len(counts) <= _MOST_LABELS:
+            found = f"{len(counts):,}" if counts else "no"
+            raise DataError(
+                f"there are {found} labels in the column '{config.target}'; give 2 to {_MOST_LABELS:,}"
+            )
+        spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
+        texts = (text for row in rows for text in row.values[:-1])
+        return cls(config, train_tokenizer(spec, texts, at_most=free), dict(sorted(counts.items())))
+
+    @classmethod
+    def restore(cls, config: TextClassificationConfig, tokenizers: Mapping[str, str]) -> TextClassification:
+        for name in (TOKENIZER, LABELS):
+            if name not in tokenizers:
+                raise BundleError(f"{name} is missing, without which this model cannot be used")
+        return cls(config, Tokenizer.from_json(tokenizers[TOKENIZER]), _read_labels(tokenizers[LABELS]))
+
+    def tokenizers(self) -> dict[str, str]:
+        return {TOKENIZER: self.tokenizer.to_json(), LABELS: json.dumps(self.labels, ensure_ascii=False)}
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Classes):
+            raise ConfigError(
+                "text-classification needs a model of kind 'transformer' with the head 'classes'"
+            )
+        for path, said, needed in (
+            ("model.embed.vocab", model.embed.vocab, self.tokenizer.size),
+            ("model.head.count", model.head.count, len(self.labels)),
+        ):
+            if said not in (0, needed):
+                raise ConfigError(f"{path}: is {said}, but the data have {needed}; leave it at 0")
+        return replace(
+            model,
+            embed=replace(model.embed, vocab=self.tokenizer.size),
+            head=replace(model.head, count=len(self.labels)),
+        )
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def columns(self) -> int:
+        return 2
+
+    @property
+    def vocabulary(self) -> int:
+        return max(self.tokenizer.size, len(self.labels))
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        stream = iter(rows)
+        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+            for row, ids in zip(some, self._ids([row.values[:-1] for row in some]), strict=True):
+                yield ids, [self._place[label] for label in _labels(self.config, row)]
+
+    def _ids(self, inputs: Sequence[Sequence[str]]) -> list[list[int]]:
+        """Each input of one or two texts, framed; of what is too long, the longer text is cut."""
+        parts = self.tokenizer.encode_batch([text for texts in inputs for text in texts])
+        found, start = [], 0
+        for texts in inputs:
+            some = parts[start : start + len(texts)]
+            start += len(texts)
+            room = self.config.max_length - 1 - len(texts)
+            self.cut += sum(map(len, some)) > room
+            while (over := sum(map(len, some)) - room) > 0:
+                longest = max(range(len(some)), key=lambda i: len(some[i]))
+                rest = max((len(part) for i, part in enumerate(some) if i != longest), default=0)
+                keep = max(len(some[longest]) - over, min(rest, len(some[longest]) - 1))
+                some[longest] = some[longest][:keep]
+            ids = [self.tokenizer.bos]
+            for part in some:
+                ids += [*part, self.tokenizer.eos]
+            found.append(ids)
+        return found
+
+    def notes(self) -> list[str]:
+        if not self.cut:
+            return []
+        return [f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"]
+
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        return store.lengths[:, :1]
+
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> ClassBatch:
+        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+        wanted = torch.zeros((len(rows), len(self.labels)))
+        for row, places in enumerate(store.column(1, rows)):
+            wanted[row, places] = 1.0
+        return ClassBatch(torch.from_numpy(ids), torch.from_numpy(lengths), wanted)
+
+    def loss(self, model: nn.Module, batch: ClassBatch) -> Tensor:
+        return self._summed(model, batch, self.config.smoothing, self._weights().to(batch.wanted))
+
+    def nats(self, model: nn.Module, batch: ClassBatch) -> Tensor:
+        return self._summed(model, batch, 0.0, torch.ones_like(batch.wanted[0]))
+
+    def _summed(self, model: nn.Module, batch: ClassBatch, smoothing: float, weights: Tensor) -> Tensor:
+        """Cross-entropy of the one label; of several, the mean over labels of a yes or no to each."""
+        assert isinstance(model, Transformer)
+        at = Ragged.from_lengths(batch.lengths, batch.ids.shape[1])
+        logits = model(batch.ids, at)
+        if self.config.separator is not None:
+            each = F.binary_cross_entropy_with_logits(logits, batch.wanted, reduction="none")
+            return (each * weights).mean(1).sum()
+        wanted = batch.wanted * (1 - smoothing) + smoothing / len(self.labels)
+        each = -(wanted * logits.log_softmax(-1)).sum(1)
+        return (each * (batch.wanted * weights).sum(1)).sum()
+
+    def _weights(self) -> Tensor:
+        counts = torch.tensor(list(self.labels.values()), dtype=torch.float32)
+        if self.config.weights == "none":
+            return torch.ones_like(counts)
+        return counts.sum() / (len(counts) * counts.clamp_min(1))
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        """The likeliest label of each input, or all with a probability of a half and more; the scores are
+        probabilities. The two texts of a pair have a tab between them."""
+        shares = self._shares(model, [self._texts(text) for text in inputs], decoding.batch_tokens)
+        names, answers = list(self.labels), []
+        for row in shares:
+            order = sorted(range(len(names)), key=lambda i: -row[i])
+            best = tuple((names[i], row[i]) for i in order[: decoding.n])
+            said = self._said(row)
+            score = row[order[0]] if said else 1 - row[order[0]]
+            text = (self.config.separator or "").join(said)
+            answers.append(Prediction(text, score, best if len(best) > 1 else ()))
+        return answers
+
+    def _said(self, shares: Sequence[float]) -> list[str]:
+        names = list(self.labels)
+        if self.config.separator is None:
+            return [names[max(range(len(names)), key=lambda i: shares[i])]]
+        return [name for name, share in zip(names, shares, strict=True) if share >= 0.5]
+
+    def _texts(self, text: str) -> list[str]:
+        texts = text.split(PAIR) if self.config.second else [text]
+        if self.config.second and len(texts) != 2:
+            raise InputError(
+                f"this model takes pairs: give two texts with a tab between them, not {len(texts)}"
+            )
+        return texts
+
+    @torch.inference_mode()
+    def _shares(self, model: nn.Module, inputs: Sequence[Sequence[str]], tokens: int) -> list[list[float]]:
+        """The probability of each label for each input."""
+        assert isinstance(model, Transformer)
+        rows = self._ids(inputs)
+        order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+        found: list[list[float]] = [[]] * len(rows)
+        start = 0
+        while start < len(order):
+            some = order[start : start + max(1, tokens // len(rows[order[start]]))]
+            logits = self._logits(model, [rows[row] for row in some]).float()
+            shares = logits.softmax(-1) if self.config.separator is None else logits.sigmoid()
+            for row, share in zip(some, shares.tolist(), strict=True):
+                found[row] = share
+            start += len(some)
+        return found
+
+    def _logits(self, model: Transformer, rows: list[list[int]]) -> Tensor:
+        device = model.embed.weight.device
+        lengths = torch.tensor([len(ids) for ids in rows])
+        table = torch.full((len(rows), int(lengths.max())), self.tokenizer.pad)
+        for row, ids in enumerate(rows):
+            table[row, : len(ids)] = torch.tensor(ids)
+        at: Positions = Contiguous(0, table.shape[1])
+        if int(lengths.min()) < table.shape[1]:
+            at = Ragged.from_lengths(lengths, table.shape[1]).on(device)
+        logits: Tensor = model(table.to(device), at)
+        return logits
+
+    # ------------------------------------------------------------------ judging
+
+    def judge(
+        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
+    ) -> Judgement:
+        self.score((), (), tokenize)
+        shares = self._shares(model, [row.values[:-1] for row in rows], decoding.batch_tokens)
+        said = [self._said(row) for row in shares]
+        figures = class_metrics(said, [_labels(self.config, row) for row in rows], list(self.labels))
+        return Judgement(figures, [(self.config.separator or "").join(labels) for labels in said])
+
+    def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+        most = max(self.labels, key=lambda label: self.labels[label])
+        references = [_labels(self.config, row) for row in rows]
+        return {"most frequent label": class_metrics([[most]] * len(rows), references, list(self.labels))}
+
+    # ------------------------------------------------------------------ looking inside
+
+    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+        yield self.predict(model, [text], decoding)[0].text
+
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        return [], self._ids([self._texts(text) for text in inputs])
+
+    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+        return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [PAIR.join(row.values[:-1]) for row in rows]
+
+
+def _labels(config: TextClassificationConfig, row: Row) -> list[str]:
+    """The labels of a row. What stands in a row is not changed but for blanks around it."""
+    if config.separator is None:
+        return [row.values[-1].strip()]
+    return [label for label in map(str.strip, row.values[-1].split(config.separator)) if label]
+
+
+def _read_labels(text: str) -> dict[str, int]:
+    try:
+        labels = json.loads(text)
+        sound = isinstance(labels, dict) and all(type(n) is int and 0 <= n < 1 << 53 for n in labels.values())
+    except (ValueError, RecursionError):
+        sound = False
+    if not sound or not 2 <= len(labels) <= _MOST_LABELS:
+        raise BundleError(
+            f"{LABELS} is damaged: it does not say how often each of some labels stood in the data"
+        )
+    return dict(labels)

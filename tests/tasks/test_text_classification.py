@@ -1,0 +1,227 @@
+"""Text classification: labels, pairs, what is cut, the losses, and what is learned."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import regard
+from regard.data.readers import open_data
+from regard.data.rows import Row
+from regard.data.store import TokenStore, write_store
+from regard.errors import BundleError, ConfigError, DataError, InputError
+from regard.model.head import Classes, ClassHead
+from regard.model.mask import Contiguous, Ragged
+from regard.model.transformer import Transformer
+from regard.tasks import Decoding, TextClassification
+from regard.tasks.class_metrics import class_metrics
+from regard.train.resolve import Asked, resolve
+
+QUICK = (
+    "task.tokenizer=characters",
+    "model.width=16",
+    "model.hidden=24",
+    "model.depth=1",
+    "model.heads=2",
+    "model.dropout=0",
+)
+
+
+def rows_of(*values: tuple[str, ...]) -> list[Row]:
+    return [Row(some, some[0]) for some in values]
+
+
+ROWS = rows_of(("abc", "x"), ("ca", "y"), ("bbbb", "x"), ("c", "z"), ("ab", "x"))
+SEVERAL = rows_of(("abc", "x;y"), ("ca", "y"), ("b", " ; "), ("c", "z; x;"))
+PAIRS = rows_of(("abc", "cab", "x"), ("ca", "a", "y"), ("bbbb", "c", "x"))
+NO_LABELS = ("", "{", "[]", '{"a": 1}', '{"a": 1, "b": -1}', '{"a": 1, "b": true}', '{"a": 1, "b": "2"}')
+
+
+def made(rows: list[Row], *settings: str) -> tuple[TextClassification, Transformer]:
+    config = resolve(Asked("text-classification", settings=(*QUICK, *settings)))
+    task: Any = TextClassification.learn(config.task, rows)  # type: ignore[arg-type]
+    torch.manual_seed(1)
+    model: Any = task.fit(config.model).build().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    return task, model
+
+
+def stored(task: TextClassification, rows: list[Row], folder: Path) -> TokenStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 2, task.vocabulary)
+
+
+# -------------------------------------------------------------------------------------------- labels, ids
+
+
+def test_labels_are_counted_and_kept() -> None:
+    task, _ = made(ROWS)
+    assert task.labels == {"x": 3, "y": 1, "z": 1}
+    again = TextClassification.restore(task.config, task.tokenizers())
+    assert (again.labels, again.tokenizer) == (task.labels, task.tokenizer)
+    several, _ = made(SEVERAL, "task.separator=;")
+    assert several.labels == {"x": 2, "y": 2, "z": 1}
+
+
+@pytest.mark.parametrize("text", NO_LABELS)
+def test_a_damaged_file_of_labels_is_refused(text: str) -> None:
+    task, _ = made(ROWS)
+    with pytest.raises(BundleError, match=r"labels\.json is damaged"):
+        TextClassification.restore(task.config, task.tokenizers() | {"labels.json": text})
+    with pytest.raises(BundleError, match=r"labels\.json is missing"):
+        TextClassification.restore(task.config, {"tokenizer.json": task.tokenizers()["tokenizer.json"]})
+
+
+def test_one_label_is_no_choice() -> None:
+    with pytest.raises(DataError, match="there are 1 labels in the column 'label'; give 2 to 10,000"):
+        made(ROWS[:1])
+
+
+def test_texts_stand_between_start_and_end_and_the_longer_of_a_pair_is_cut() -> None:
+    task, _ = made(PAIRS, "task.second=b", "task.max_length=9")
+    bos, eos = task.tokenizer.bos, task.tokenizer.eos
+    a, b = task.tokenizer.encode("abcabcabc"), task.tokenizer.encode("ca")
+    assert task._ids([["abca", "ca"]]) == [[bos, *a[:4], eos, *b, eos]]
+    assert task.notes() == []
+    assert task._ids([["abcabcabc", "ca"]]) == [[bos, *a[:4], eos, *b, eos]]
+    assert task._ids([["ca", "abcabcabc"]]) == [[bos, *b, eos, *a[:4], eos]]
+    assert [len(row) for row in task._ids([["abcabcabc", "abcabcabc"]])] == [9]
+    assert task.notes() == ["3 inputs were cut at task.max_length = 9 tokens"]
+
+
+def test_a_pair_needs_two_texts() -> None:
+    task, model = made(PAIRS, "task.second=b")
+    assert task.predict(model, ["abc\tca"], Decoding())[0].text in ("x", "y")
+    for wrong in ("abc", "a\tb\tc"):
+        with pytest.raises(InputError, match="this model takes pairs"):
+            task.predict(model, [wrong], Decoding())
+
+
+# ------------------------------------------------------------------------------------------------ losses
+
+
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_the_loss_of_one_label_is_torchs(weights: str, tmp_path: Path) -> None:
+    task, model = made(ROWS, f"task.weights={weights}", "task.smoothing=0")
+    batch: Any = task.batch(stored(task, ROWS, tmp_path), np.array([3, 0, 1, 4]))
+    logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
+    shares = torch.tensor([5 / 9, 5 / 3, 5 / 3]) if weights == "balanced" else torch.ones(3)
+    target = torch.tensor([2, 0, 1, 0])
+    want = F.cross_entropy(logits, target, weight=shares, reduction="sum")
+    torch.testing.assert_close(task.loss(model, batch), want)
+    torch.testing.assert_close(task.nats(model, batch), F.cross_entropy(logits, target, reduction="sum"))
+    smooth, _ = made(ROWS, "task.smoothing=0.2")
+    want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
+    torch.testing.assert_close(smooth.loss(model, batch), want)
+
+
+def test_the_loss_of_several_labels_is_torchs(tmp_path: Path) -> None:
+    task, model = made(SEVERAL, "task.separator=;")
+    batch: Any = task.batch(stored(task, SEVERAL, tmp_path), np.arange(4))
+    assert batch.wanted.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]]
+    logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
+    want = F.binary_cross_entropy_with_logits(logits, batch.wanted, reduction="sum") / 3
+    torch.testing.assert_close(task.loss(model, batch), want)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_pooling_leaves_padding_out(pooling: Any, side: Any) -> None:
+    head: ClassHead = Classes(3, pooling).build(4, torch.nn.Parameter(torch.zeros(1, 4)))
+    torch.nn.init.normal_(head.weight)
+    x = torch.randn(2, 5, 4)
+    lengths = torch.tensor([3, 5])
+    got = head(x, Ragged.from_lengths(lengths, 5, side))
+    for row, length in enumerate(lengths.tolist()):
+        real = x[row, 5 - length :] if side == "left" else x[row, :length]
+        alone = head(real[None], Contiguous(0, length))[0]
+        torch.testing.assert_close(got[row], alone)
+        pooled = real.mean(0) if pooling == "mean" else real[0]
+        torch.testing.assert_close(alone, F.linear(pooled, head.weight, head.bias))
+
+
+# --------------------------------------------------------------------------------------------- predicting
+
+
+def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilities() -> None:
+    task, model = made(ROWS)
+    texts = ["abc", "", "cabcab", "b"]
+    together = task.predict(model, texts, Decoding(beam=3, n=3))
+    for text, prediction in zip(texts, together, strict=True):
+        (alone,) = task.predict(model, [text], Decoding(beam=3, n=3))
+        assert alone.text == prediction.text == prediction.ranked[0][0]
+        assert sum(score for _, score in prediction.alternatives) == pytest.approx(1)
+        scores = [score for _, score in prediction.alternatives]
+        assert [score for _, score in alone.alternatives] == pytest.approx(scores, abs=1e-5)
+
+
+def test_of_several_labels_those_are_said_that_are_likelier_than_not() -> None:
+    task, model = made(SEVERAL, "task.separator=;")
+    for text, row in zip(["abc", "c", "b"], task._shares(model, [["abc"], ["c"], ["b"]], 99), strict=True):
+        said = ";".join(label for label, share in zip("xyz", row, strict=True) if share >= 0.5)
+        assert task.predict(model, [text], Decoding())[0].text == said
+
+
+def test_the_metrics_by_hand() -> None:
+    figures = class_metrics(["a", "b", "a", "b", "b"], ["a", "a", "b", "b", "d"], ["a", "b", "c"])
+    assert figures["accuracy"] == 40
+    assert figures["f1"] == pytest.approx({"a": 50, "b": 40, "c": 0})
+    assert figures["macro_f1"] == pytest.approx(45)  # c stands in no reference
+    assert figures["confusion"] == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]  # d is no label of the model
+    several = class_metrics([["a", "b"], []], [["b", "a"], ["a"]], ["a", "b"])
+    assert several["accuracy"] == 50
+    assert "confusion" not in several
+    assert class_metrics([], [], ["a"]) == {"count": 0}
+
+
+# ----------------------------------------------------------------------------------------------- learning
+
+
+def test_it_learns_which_of_two_letters_comes_first(tmp_path: Path) -> None:
+    """A bag of letters cannot tell: each text holds both."""
+    chance = random.Random(1)
+    lines = ["label\ttext"]
+    for _ in range(600):
+        others = chance.choices("cdef", k=6)
+        first, second = sorted(chance.sample(range(8), 2))
+        letters = chance.choice(["ab", "ba"])
+        others.insert(first, letters[0])
+        others.insert(second, letters[1])
+        lines.append(f"{letters}\t{''.join(others)}")
+    (tmp_path / "t.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    better = ("model.depth=2", "model.width=32", "train.tokens=512", "train.lr=5e-3", "train.evaluations=1")
+    asked: Any = {"settings": (*QUICK, *better), "steps": 250, "quiet": True, "threads": 1}
+    trained = regard.train("text-classification", tmp_path / "t.tsv", tmp_path / "run", **asked)
+    result = regard.load(trained.folder).evaluate()
+    assert result.metrics["accuracy"] > 90
+    assert result.baselines["most frequent label"]["accuracy"] < 75
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("task.max_length=2",), "max_length is 2; it must be 3 or more"),
+        (('task.separator=""',), "separator is empty"),
+        (("model.head=vocabulary",), "the head 'classes'"),
+        (("model.head.count=9",), "model.head.count: is 9, but the data have 3"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(ROWS, *settings)
+
+
+def test_columns_are_asked_for_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("sentence\tlabel\na\tx\nb\ty\n", "utf-8")
+    config: Any = resolve(Asked("text-classification", settings=("task.source=sentence",))).task
+    assert next(iter(open_data(path, config.wanted, whole=True).split("all"))).values == ("a", "x")
+    with pytest.raises(DataError, match="has no column 'text', only 'sentence', 'label'"):
+        open_data(path, resolve(Asked("text-classification")).task.wanted)
