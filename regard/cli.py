@@ -79,7 +79,8 @@ def train(
     task: Annotated[
         str,
         typer.Argument(
-            metavar="TASK", help="What to learn: translation, text-generation or text-classification."
+            metavar="TASK",
+            help="translation, text-generation, fill-mask or text-classification.",
         ),
     ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from regard.decode.sampling import Sampling
+from regard.tasks.fill_mask import FillMask, FillMaskConfig
 from regard.tasks.task import Batch, Decoding, Judgement, Prediction, Task
 from regard.tasks.text_classification import TextClassification, TextClassificationConfig
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.translation import Translation, TranslationConfig
 
-TaskConfig = TranslationConfig | TextGenerationConfig | TextClassificationConfig
+TaskConfig = TranslationConfig | TextGenerationConfig | FillMaskConfig | TextClassificationConfig
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Translation, TextGeneration, TextClassification)}
+_ALL = (Translation, TextGeneration, FillMask, TextClassification)
+TASKS: dict[str, type[Task]] = {task.name: task for task in _ALL}
 
 __all__ = [
     "TASKS",
     "Batch",
     "Decoding",
+    "FillMask",
+    "FillMaskConfig",
     "Judgement",
     "Prediction",
     "Sampling",

@@ -49,14 +49,16 @@ def _labelled(folder: Path) -> Path:
 DATA: dict[str, Callable[[Path], Path]] = {
     "translation": _pairs,
     "text-generation": _text,
+    "fill-mask": _text,
     "text-classification": _labelled,
 }
 INPUTS = {
     "translation": ["abc", "dcba"],
     "text-generation": ["a man", "riding"],
+    "fill-mask": ["a [MASK] is", "[MASK] bicycle."],
     "text-classification": ["aab", "bdc"],
 }
-QUICK = ("task.tokenizer=characters", "model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2")
+QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2")
 every = pytest.mark.parametrize("name", TASKS)
 
 

@@ -1,0 +1,300 @@
+"""Fill-mask: words are hidden and guessed from both sides, which is how BERT is pretrained.
+
+One stack whose mask is full (arXiv 1810.04805, section 3.1). Of the tokens 15 % are chosen, anew in every
+epoch; of these 80 % are replaced by `[MASK]`, 10 % by a random token, 10 % stay, and all are to be predicted.
+With whole words, the pieces of a word are chosen together (Cui et al. 2019, arXiv 1906.08101).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.data.documents import pieces
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece, train_tokenizer
+from regard.errors import BundleError, ConfigError, InputError, require
+from regard.model.block import PreNorm
+from regard.model.head import Vocabulary, VocabularyHead
+from regard.model.mask import Full, Ragged
+from regard.model.position import Rotary
+from regard.model.presets import ENCODER_DECODER, one_stack
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.task import Decoding, Judgement, Prediction, Task
+
+FILE = "tokenizer.json"
+HIDDEN = "[MASK]"
+"""What stands in an input for a word to be guessed."""
+_ENCODE_AT_ONCE = 4096
+_JUDGED_TOGETHER = 8192  # tokens
+_HIDE, _SWAP = 0.8, 0.1
+_VALID = 1 << 40  # the epoch whose choices validation takes
+
+
+@dataclass(frozen=True)
+class FillMaskConfig:
+    """How text is read, hidden and judged."""
+
+    source: str | None = None
+    """The column that holds the text; None finds it."""
+    tokenizer: TokenizerSpec | None = None
+    """How text becomes tokens; it must have a mask: None is WordPiece of 8,000 pieces, or as many as the data
+    allow."""
+    context: int = 128
+    """Tokens that are seen at once, start and end included."""
+    rate: float = 0.15
+    """How many of the tokens are to be predicted."""
+    whole_words: bool = False
+    """Whether the pieces of a word are chosen together."""
+    metric: Literal["accuracy", "nats"] = "accuracy"
+    """The figure that chooses between checkpoints: how many of the chosen are guessed, or nats each."""
+    kind: Literal["fill-mask"] = "fill-mask"
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        return (self.source,)
+
+    def __post_init__(self) -> None:
+        require(self.context >= 3, "context", self.context, "3 or more")
+        require(0 < self.rate < 1, "rate", self.rate, "more than 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class MaskedBatch:
+    """Texts with some tokens hidden, padded on the right."""
+
+    given: Tensor
+    """(B, T) ids."""
+    lengths: Tensor
+    """(B,)"""
+    real: Tensor
+    """(tokens,) places of a flattened (B · T) that are to be predicted …"""
+    wanted: Tensor
+    """(tokens,) … and what stood there."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.wanted)
+
+    def to(self, device: torch.device) -> MaskedBatch:
+        fields = (self.given, self.lengths, self.real, self.wanted)
+        return MaskedBatch(*(x.to(device, non_blocking=True) for x in fields))
+
+
+class FillMask(Task):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "fill-mask"
+    config: FillMaskConfig
+
+    def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
+        if tokenizer.mask is None:
+            raise ConfigError(
+                f"task.tokenizer: {tokenizer.spec.kind} has no mask to hide words; use wordpiece"
+            )
+        self.config, self.tokenizer, self.mask = config, tokenizer, tokenizer.mask
+        names = tokenizer.pieces(range(tokenizer.size))
+        self._goes_on = np.array([name.startswith("##") for name in names])  # pieces inside a word
+
+    # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def model(cls, preset: str) -> ModelConfig:
+        size = ENCODER_DECODER[preset]
+        return one_stack(size, mask=Full(), placement=PreNorm(), position=Rotary(), activation="gelu")
+
+    @classmethod
+    def learn(cls, config: FillMaskConfig, rows: Rows) -> FillMask:
+        spec, free = config.tokenizer or WordPiece(lowercase=True), config.tokenizer is None
+        return cls(config, train_tokenizer(spec, (text for text, _ in pieces(rows)), at_most=free))
+
+    @classmethod
+    def restore(cls, config: FillMaskConfig, tokenizers: Mapping[str, str]) -> FillMask:
+        if FILE not in tokenizers:
+            raise BundleError(f"{FILE} is missing, without which this model cannot be used")
+        return cls(config, Tokenizer.from_json(tokenizers[FILE]))
+
+    def tokenizers(self) -> dict[str, str]:
+        return {FILE: self.tokenizer.to_json()}
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vocabulary):
+            raise ConfigError("fill-mask needs a model of kind 'transformer' with the head 'vocabulary'")
+        if not isinstance(model.stack.mask, Full):
+            raise ConfigError(f"fill-mask needs model.stack.mask=full, not '{model.stack.mask.kind}'")
+        vocab, size = model.embed.vocab, self.tokenizer.size
+        if vocab not in (0, size):
+            raise ConfigError(f"model.embed.vocab: is {vocab}, but the tokenizer has {size}; leave it at 0")
+        return replace(model, embed=replace(model.embed, vocab=size))
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def columns(self) -> int:
+        return 1
+
+    @property
+    def vocabulary(self) -> int:
+        return self.tokenizer.size
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        """Each document in stretches of a context, start and end included."""
+        room = self.config.context - 2
+        stream, kept = pieces(rows), list[int]()
+        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+            for ids, (_, ends) in zip(self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True):
+                kept += ids
+                while len(kept) > room or (ends and kept):
+                    yield ([self.tokenizer.bos, *kept[:room], self.tokenizer.eos],)
+                    del kept[:room]
+
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> MaskedBatch:
+        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+        return self._hidden(ids, lengths, np.random.default_rng([epoch, *rows.tolist()]))
+
+    def _hidden(self, ids: np.ndarray, lengths: np.ndarray, chance: np.random.Generator) -> MaskedBatch:
+        """(B, T) ids with some chosen and most of those hidden; at least one in each row that has any."""
+        chosen = self._chosen(ids, lengths, chance)
+        fate = chance.random(ids.shape)
+        given = np.where(chosen & (fate < _HIDE), self.mask, ids)
+        swapped = chosen & (fate >= _HIDE) & (fate < _HIDE + _SWAP)
+        others = chance.integers(len(self.tokenizer.special), self.vocabulary, ids.shape)
+        given = np.where(swapped, others, given)
+        real = np.flatnonzero(chosen)
+        return MaskedBatch(*map(torch.from_numpy, (given, lengths, real, ids.reshape(-1)[real])))
+
+    def _chosen(self, ids: np.ndarray, lengths: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+        """(B, T) booleans: which tokens are to be predicted. Pieces of a word share one draw."""
+        column = np.arange(ids.shape[1])
+        text = (column > 0) & (column < lengths[:, None] - 1)
+        draw = chance.random(ids.shape)
+        if self.config.whole_words:
+            begins = np.where(self._goes_on[ids] & (column > 1), 0, column)
+            draw = np.take_along_axis(draw, np.maximum.accumulate(begins, axis=1), axis=1)
+        draw = np.where(text, draw, 2.0)
+        least = draw.min(axis=1, keepdims=True)
+        return text & ((draw < self.config.rate) | (draw == least))
+
+    def loss(self, model: nn.Module, batch: MaskedBatch) -> Tensor:
+        assert isinstance(model, Transformer)
+        assert isinstance(model.head, VocabularyHead)
+        return model.head.loss(self._vectors(model, batch), batch.wanted)
+
+    def nats(self, model: nn.Module, batch: MaskedBatch) -> Tensor:
+        return self.loss(model, batch)
+
+    def _vectors(self, model: Transformer, batch: MaskedBatch) -> Tensor:
+        """(tokens, D): what the head sees at the places to be predicted."""
+        at = Ragged.from_lengths(batch.lengths, batch.given.shape[1])
+        return model.hidden(batch.given, at).flatten(0, 1)[batch.real]
+
+    # ------------------------------------------------------------------ judging
+
+    @torch.inference_mode()
+    def judge(
+        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
+    ) -> Judgement:
+        """How many of the chosen tokens are guessed, and nats each; the choice is always the same."""
+        self.score((), (), tokenize)
+        assert isinstance(model, Transformer)
+        device = model.embed.weight.device
+        total, right, tokens = 0.0, 0, 0
+        for batch in self._judged(rows):
+            here = batch.to(device)
+            logits = model.head(self._vectors(model, here)).float()
+            total -= float(logits.log_softmax(-1).gather(1, here.wanted[:, None]).double().sum())
+            right += int((logits.argmax(-1) == here.wanted).sum())
+            tokens += here.tokens
+        nats = total / max(tokens, 1)
+        figures = {
+            "count": len(rows),
+            "tokens": tokens,
+            "accuracy": 100 * right / max(tokens, 1),
+            "nats": nats,
+            "perplexity": math.exp(min(nats, 700.0)),
+        }
+        return Judgement(figures, [])
+
+    def _judged(self, rows: Iterable[Row]) -> Iterator[MaskedBatch]:
+        examples = (example[0] for example in self.encode(rows) if example)
+        together = max(1, _JUDGED_TOGETHER // self.config.context)
+        number = 0
+        while some := list(islice(examples, together)):
+            lengths = np.array([len(ids) for ids in some])
+            table = np.full((len(some), int(lengths.max())), self.tokenizer.pad)
+            for row, ids in enumerate(some):
+                table[row, : len(ids)] = ids
+            yield self._hidden(table, lengths, np.random.default_rng([_VALID, number]))
+            number += 1
+
+    def merit(self, figures: Mapping[str, Any]) -> float:
+        return -float(figures["nats"]) if self.config.metric == "nats" else float(figures["accuracy"])
+
+    # ------------------------------------------------------------------ predicting
+
+    @torch.inference_mode()
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        """Each input with its `[MASK]`s filled by the likeliest tokens; of a single one, the n likeliest are
+        alternatives. Scores are probabilities: of several masks, their product."""
+        assert isinstance(model, Transformer)
+        answers = []
+        for text in inputs:
+            ids = self._ids(text)
+            places = [place for place, token in enumerate(ids) if token == self.mask]
+            logits = model(torch.tensor([ids], device=model.embed.weight.device))[0, places].float()
+            logits[:, : len(self.tokenizer.special)] = float("-inf")
+            n = decoding.n if len(places) == 1 else 1
+            shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
+            found = []
+            for rank in range(shares.shape[1]):
+                score = math.prod(shares[:, rank].tolist())
+                found.append((self._filled(ids, places, tokens[:, rank].tolist()), score))
+            answers.append(Prediction(*found[0], tuple(found) if len(found) > 1 else ()))
+        return answers
+
+    def _ids(self, text: str) -> list[int]:
+        """A text with masks, framed."""
+        if HIDDEN not in text:
+            raise InputError(f"the input '{text[:40]}' hides no word; write {HIDDEN} for each to be guessed")
+        parts = self.tokenizer.encode_batch(text.split(HIDDEN))
+        ids = [self.tokenizer.bos, *parts[0]]
+        for part in parts[1:]:
+            ids += [self.mask, *part]
+        if len(ids) >= self.config.context:
+            raise InputError(
+                f"the input '{text[:40]}' has {len(ids) + 1} tokens; this model was made for at most"
+                f" {self.config.context}: split it into shorter ones"
+            )
+        return [*ids, self.tokenizer.eos]
+
+    def _filled(self, ids: list[int], places: list[int], tokens: list[int]) -> str:
+        whole = list(ids)
+        for place, token in zip(places, tokens, strict=True):
+            whole[place] = token
+        return self.tokenizer.decode(whole)
+
+    # ------------------------------------------------------------------ looking inside
+
+    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+        yield self.predict(model, [text], decoding)[0].text
+
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        frame = self.config.context - 2
+        rows = self.tokenizer.encode_batch([text.replace(HIDDEN, " ") for text in inputs])
+        return [], [[self.tokenizer.bos, *ids[:frame], self.tokenizer.eos] for ids in rows]
+
+    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+        return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [row.values[0] for row in rows]
