@@ -21,22 +21,22 @@ from regard.data.documents import pieces
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece, train_tokenizer
-from regard.errors import BundleError, ConfigError, InputError, require
+from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
 from regard.tasks.task import Decoding, Judgement, Prediction, Task
 
-FILE = "tokenizer.json"
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
 _ENCODE_AT_ONCE = 4096
 _JUDGED_TOGETHER = 8192  # tokens
 _HIDE, _SWAP = 0.8, 0.1
-_VALID = 1 << 40  # the epoch whose choices validation takes
+_VALID = 1  # the seed of what is hidden when the model is judged
 
 
 @dataclass(frozen=True)
@@ -118,22 +118,17 @@ class FillMask(Task):
 
     @classmethod
     def restore(cls, config: FillMaskConfig, tokenizers: Mapping[str, str]) -> FillMask:
-        if FILE not in tokenizers:
-            raise BundleError(f"{FILE} is missing, without which this model cannot be used")
-        return cls(config, Tokenizer.from_json(tokenizers[FILE]))
+        return cls(config, kept_tokenizer(tokenizers))
 
     def tokenizers(self) -> dict[str, str]:
-        return {FILE: self.tokenizer.to_json()}
+        return {TOKENIZER: self.tokenizer.to_json()}
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vocabulary):
             raise ConfigError("fill-mask needs a model of kind 'transformer' with the head 'vocabulary'")
         if not isinstance(model.stack.mask, Full):
             raise ConfigError(f"fill-mask needs model.stack.mask=full, not '{model.stack.mask.kind}'")
-        vocab, size = model.embed.vocab, self.tokenizer.size
-        if vocab not in (0, size):
-            raise ConfigError(f"model.embed.vocab: is {vocab}, but the tokenizer has {size}; leave it at 0")
-        return replace(model, embed=replace(model.embed, vocab=size))
+        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
@@ -228,11 +223,9 @@ class FillMask(Task):
         together = max(1, _JUDGED_TOGETHER // self.config.context)
         number = 0
         while some := list(islice(examples, together)):
-            lengths = np.array([len(ids) for ids in some])
-            table = np.full((len(some), int(lengths.max())), self.tokenizer.pad)
-            for row, ids in enumerate(some):
-                table[row, : len(ids)] = ids
-            yield self._hidden(table, lengths, np.random.default_rng([_VALID, number]))
+            yield self._hidden(
+                *side_by_side(some, self.tokenizer.pad), np.random.default_rng([_VALID, number])
+            )
             number += 1
 
     def merit(self, figures: Mapping[str, Any]) -> float:

@@ -29,9 +29,10 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.class_metrics import class_metrics
+from regard.tasks.parts import TOKENIZER, kept, kept_tokenizer, side_by_side, sized
 from regard.tasks.task import Decoding, Judgement, Prediction, Task
 
-TOKENIZER, LABELS = "tokenizer.json", "labels.json"
+LABELS = "labels.json"
 PAIR = "\t"
 """Stands between the two texts of an input."""
 _ENCODE_AT_ONCE = 4096
@@ -126,10 +127,7 @@ class TextClassification(Task):
 
     @classmethod
     def restore(cls, config: TextClassificationConfig, tokenizers: Mapping[str, str]) -> TextClassification:
-        for name in (TOKENIZER, LABELS):
-            if name not in tokenizers:
-                raise BundleError(f"{name} is missing, without which this model cannot be used")
-        return cls(config, Tokenizer.from_json(tokenizers[TOKENIZER]), _read_labels(tokenizers[LABELS]))
+        return cls(config, kept_tokenizer(tokenizers), _read_labels(kept(tokenizers, LABELS)))
 
     def tokenizers(self) -> dict[str, str]:
         return {TOKENIZER: self.tokenizer.to_json(), LABELS: json.dumps(self.labels, ensure_ascii=False)}
@@ -139,17 +137,11 @@ class TextClassification(Task):
             raise ConfigError(
                 "text-classification needs a model of kind 'transformer' with the head 'classes'"
             )
-        for path, said, needed in (
-            ("model.embed.vocab", model.embed.vocab, self.tokenizer.size),
-            ("model.head.count", model.head.count, len(self.labels)),
-        ):
-            if said not in (0, needed):
-                raise ConfigError(f"{path}: is {said}, but the data have {needed}; leave it at 0")
-        return replace(
-            model,
-            embed=replace(model.embed, vocab=self.tokenizer.size),
-            head=replace(model.head, count=len(self.labels)),
-        )
+        said, count = model.head.count, len(self.labels)
+        if said not in (0, count):
+            raise ConfigError(f"model.head.count: is {said}, but the data have {count}; leave it at 0")
+        embed = sized(model.embed, self.tokenizer, "model.embed.vocab")
+        return replace(model, embed=embed, head=replace(model.head, count=count))
 
     # ------------------------------------------------------------------ training
 
@@ -275,10 +267,8 @@ class TextClassification(Task):
 
     def _logits(self, model: Transformer, rows: list[list[int]]) -> Tensor:
         device = model.embed.weight.device
-        lengths = torch.tensor([len(ids) for ids in rows])
-        table = torch.full((len(rows), int(lengths.max())), self.tokenizer.pad)
-        for row, ids in enumerate(rows):
-            table[row, : len(ids)] = torch.tensor(ids)
+        ids, sizes = side_by_side(rows, self.tokenizer.pad)
+        table, lengths = torch.from_numpy(ids), torch.from_numpy(sizes)
         at: Positions = Contiguous(0, table.shape[1])
         if int(lengths.min()) < table.shape[1]:
             at = Ragged.from_lengths(lengths, table.shape[1]).on(device)

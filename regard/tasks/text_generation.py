@@ -23,16 +23,16 @@ from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
 from regard.decode.sampling import Sampler, Sampling
 from regard.decode.stepper import PromptStepper
-from regard.errors import BundleError, ConfigError, InputError, require
+from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
 from regard.tasks.task import Decoding, Judgement, Prediction, Task
 
-FILE = "tokenizer.json"
 _ENCODE_AT_ONCE = 4096
 _JUDGED_TOGETHER = 8192  # tokens
 
@@ -109,12 +109,10 @@ class TextGeneration(Task):
 
     @classmethod
     def restore(cls, config: TextGenerationConfig, tokenizers: Mapping[str, str]) -> TextGeneration:
-        if FILE not in tokenizers:
-            raise BundleError(f"{FILE} is missing, without which this model cannot be used")
-        return cls(config, Tokenizer.from_json(tokenizers[FILE]))
+        return cls(config, kept_tokenizer(tokenizers))
 
     def tokenizers(self) -> dict[str, str]:
-        return {FILE: self.tokenizer.to_json()}
+        return {TOKENIZER: self.tokenizer.to_json()}
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, TransformerConfig):
@@ -123,10 +121,7 @@ class TextGeneration(Task):
             raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{model.stack.mask.kind}'")
         if not isinstance(model.head, Vocabulary):
             raise ConfigError(f"text-generation needs model.head=vocabulary, not '{model.head.kind}'")
-        vocab, size = model.embed.vocab, self.tokenizer.size
-        if vocab not in (0, size):
-            raise ConfigError(f"model.embed.vocab: is {vocab}, but the tokenizer has {size}; leave it at 0")
-        return replace(model, embed=replace(model.embed, vocab=size))
+        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
@@ -265,10 +260,7 @@ class TextGeneration(Task):
             yield self._together(windows)
 
     def _together(self, windows: list[tuple[list[int], int]]) -> TextBatch:
-        lengths = np.array([len(ids) for ids, _ in windows])
-        table = np.full((len(windows), int(lengths.max())), self.tokenizer.pad)
-        for row, (ids, _) in enumerate(windows):
-            table[row, : len(ids)] = ids
+        table, lengths = side_by_side([ids for ids, _ in windows], self.tokenizer.pad)
         return self._windows(table, lengths, np.array([fresh for _, fresh in windows]))
 
     def merit(self, figures: Mapping[str, Any]) -> float:

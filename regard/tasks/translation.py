@@ -24,16 +24,17 @@ from regard.decode.choose import shareable, stepper_for
 from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import Stepper
-from regard.errors import BundleError, ConfigError, InputError, require
+from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
-from regard.model.embed import TokenEmbedding, Tokens
+from regard.model.embed import TokenEmbedding
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, sized
 from regard.tasks.task import Decoding, Prediction, Task
 from regard.tasks.text_metrics import pair_metrics
 
-SOURCE_FILE, TARGET_FILE = "tokenizer.json", "tokenizer.target.json"
+TARGET_FILE = "tokenizer.target.json"
 _ENCODE_AT_ONCE = 4096
 
 
@@ -124,14 +125,12 @@ class Translation(Task):
 
     @classmethod
     def restore(cls, config: TranslationConfig, tokenizers: Mapping[str, str]) -> Translation:
-        if SOURCE_FILE not in tokenizers:
-            raise BundleError(f"{SOURCE_FILE} is missing, without which this model cannot be used")
-        source = Tokenizer.from_json(tokenizers[SOURCE_FILE])
+        source = kept_tokenizer(tokenizers)
         other = tokenizers.get(TARGET_FILE)
         return cls(config, source, source if other is None else Tokenizer.from_json(other))
 
     def tokenizers(self) -> dict[str, str]:
-        files = {SOURCE_FILE: self.source.to_json()}
+        files = {TOKENIZER: self.source.to_json()}
         if self.target is not self.source:
             files[TARGET_FILE] = self.target.to_json()
         return files
@@ -144,8 +143,8 @@ class Translation(Task):
                 "model.tying: 'three-way' shares one table, but source and target have vocabularies of"
                 " their own; use 'two-way'"
             )
-        source = _sized(model.source, self.source, "model.source.vocab")
-        return replace(model, source=source, target=_sized(model.target, self.target, "model.target.vocab"))
+        source = sized(model.source, self.source, "model.source.vocab")
+        return replace(model, source=source, target=sized(model.target, self.target, "model.target.vocab"))
 
     def start(self, model: nn.Module) -> list[str]:
         assert isinstance(model, EncoderDecoder)
@@ -287,12 +286,6 @@ class Translation(Task):
     ) -> dict[str, Any]:
         references = [row.values[1] for row in rows]
         return pair_metrics(predictions, references, unit=self.config.unit, tokenize=tokenize)
-
-
-def _sized(embed: Tokens, tokenizer: Tokenizer, path: str) -> Tokens:
-    if embed.vocab not in (0, tokenizer.size):
-        raise ConfigError(f"{path}: is {embed.vocab}, but the tokenizer has {tokenizer.size}; leave it at 0")
-    return replace(embed, vocab=tokenizer.size)
 
 
 def _take_vectors(path: str, tokenizer: Tokenizer, embed: TokenEmbedding) -> str:

@@ -1,0 +1,42 @@
+"""What several tasks do alike: tables sized by a tokenizer, tokenizers out of a bundle, rows side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from regard.data.tokenizer import Tokenizer
+from regard.errors import BundleError, ConfigError
+from regard.model.embed import Tokens
+
+TOKENIZER = "tokenizer.json"
+
+
+def sized(embed: Tokens, tokenizer: Tokenizer, path: str) -> Tokens:
+    """A table of as many rows as the tokenizer has ids. Raises: ConfigError when it was made for others."""
+    if embed.vocab not in (0, tokenizer.size):
+        raise ConfigError(f"{path}: is {embed.vocab}, but the tokenizer has {tokenizer.size}; leave it at 0")
+    return replace(embed, vocab=tokenizer.size)
+
+
+def kept(files: Mapping[str, str], name: str) -> str:
+    """The contents of a file that a bundle holds. Raises: BundleError when it does not."""
+    if name not in files:
+        raise BundleError(f"{name} is missing, without which this model cannot be used")
+    return files[name]
+
+
+def kept_tokenizer(files: Mapping[str, str]) -> Tokenizer:
+    """The tokenizer that a bundle holds. Raises: BundleError when it does not."""
+    return Tokenizer.from_json(kept(files, TOKENIZER))
+
+
+def side_by_side(rows: Sequence[Sequence[int]], pad: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ids as a table (rows, longest), filled up with `pad` on the right, and their lengths (rows)."""
+    lengths = np.array([len(ids) for ids in rows])
+    table = np.full((len(rows), int(lengths.max())), pad)
+    for row, ids in enumerate(rows):
+        table[row, : len(ids)] = ids
+    return table, lengths
