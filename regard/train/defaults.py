@@ -1,4 +1,4 @@
-"""What suits a data set that has a name: data only, overridden by whatever the user says."""
+"""What suits a data set that has a name, and a task: data only, overridden by whatever the user says."""
 
 from __future__ import annotations
 
@@ -62,8 +62,10 @@ _READER = (
 # table takes as long as a small batch.
 _RARE = ("train.optimizer.adam.lr=1e-2", "train.tokens=2048")
 
-KNOWN_DATA: dict[str, Suited] = {
-    "spelling": Suited("mini", (*_SPELT, *_CHARACTERS)),
-    "pinyin": Suited("mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words", *_READER, *_RARE)),
-    "dates": Suited("micro", (*_SPELT, *_CHARACTERS, *_RELATIVE)),
+KNOWN_DATA: dict[tuple[str, str], Suited] = {
+    ("translation", "spelling"): Suited("mini", (*_SPELT, *_CHARACTERS)),
+    ("translation", "pinyin"): Suited(
+        "mini", (*_SPELT, *_RELATIVE, "task.target_tokenizer=words", *_READER, *_RARE)
+    ),
+    ("translation", "dates"): Suited("micro", (*_SPELT, *_CHARACTERS, *_RELATIVE)),
 }

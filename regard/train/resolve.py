@@ -46,7 +46,7 @@ def resolve(asked: Asked) -> RunConfig:
 
     Raises: ConfigError naming the key, the value and the nearest thing that would be right.
     """
-    suited = KNOWN_DATA.get(asked.data, UNKNOWN_DATA)
+    suited = KNOWN_DATA.get((asked.task, asked.data), UNKNOWN_DATA)
     values = dump(_defaults(asked.task, asked.preset or suited.preset))
     values = _set(values, suited.settings)
     if asked.config is not None:
@@ -142,5 +142,8 @@ def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
             train[name] = getattr(asked, name)
     for name in ("source", "target"):
         if getattr(asked, name) is not None:
+            if name not in task:
+                option = "--from" if name == "source" else "--to"
+                raise ConfigError(f"{asked.task} has no column for {option}")
             task[name] = getattr(asked, name)
     return {**values, "train": train, "task": task}

@@ -16,6 +16,7 @@ from regard.model.presets import ENCODER_DECODER
 from regard.model.transformer import EncoderDecoderConfig
 from regard.schema import dump
 from regard.train.average import Tail
+from regard.train.config import TrainConfig
 from regard.train.optim import AdamW, Muon
 from regard.train.resolve import Asked, resolve
 from regard.train.schedule import Linear
@@ -88,6 +89,12 @@ def test_a_data_set_with_a_name_brings_what_suits_it_and_the_user_decides() -> N
     assert (asked.encoder.width, asked.encoder.dropout) == (ENCODER_DECODER["small"].width, 0.2)
 
 
+@pytest.mark.parametrize("data", ["spelling", "pinyin", "dates"])
+def test_what_suits_a_data_set_is_said_for_one_task(data: str) -> None:
+    assert resolve(Asked("translation", data)).train != TrainConfig()
+    assert resolve(Asked("fill-mask", data)).train == TrainConfig()
+
+
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
@@ -97,6 +104,7 @@ def test_a_data_set_with_a_name_brings_what_suits_it_and_the_user_decides() -> N
         ({"settings": ["trian.steps=5"]}, "trian.steps: is not a known key; did you mean 'train.steps'?"),
         ({"settings": ["train.optimizer=adamx"]}, "did you mean 'adamw'?"),
         ({"settings": ["model.encoder.dropuot=0"]}, "did you mean 'model.encoder.dropout'?"),
+        ({"task": "text-generation", "target": "de"}, "text-generation has no column for --to"),
         ({"settings": ["train.lrr=1"]}, "train.lrr: is not a known key; did you mean 'train.lr'?"),
         ({"settings": ["train.steps"]}, "must be KEY=VALUE"),
         ({"settings": ["=5"]}, "must be KEY=VALUE"),

@@ -74,7 +74,7 @@ def _find(found: Sequence[str], name: str, label: str) -> int:
 def _unclear(found: Sequence[str], wanted: Wanted, label: str) -> str:
     if len(found) < len(wanted):
         return f"{label} has too few columns, {_listed(found)}, where {len(wanted)} are needed"
-    remedy = "name them with --from X --to Y" if len(wanted) == 2 else "say which by name"
+    remedy = "name them with --from X --to Y" if len(wanted) == 2 else "name it with --from X"
     return f"{label} has the columns {_listed(found)}, and it is not clear which are meant; {remedy}"
 
 
