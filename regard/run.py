@@ -20,7 +20,7 @@ from torch import nn
 from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.readers import open_data
-from regard.data.rows import DataSet, Row
+from regard.data.rows import DataSet, Row, Rows
 from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, laws
@@ -141,7 +141,7 @@ class Run:
             data=name,
             split=split,
             metrics=judged.figures,
-            baselines=self._baselines(name, rows) if baselines else {},
+            baselines=self._baselines(name, rows, dataset.splits.get("train")) if baselines else {},
             seconds=seconds,
             examples=[
                 (r.values[0], r.values[-1], a) for r, a in zip(rows, judged.answers[:10], strict=False)
@@ -156,14 +156,14 @@ class Run:
             raise BundleError(f"{self.folder} does not say what it was trained on; give the data")
         return name
 
-    def _baselines(self, name: str, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    def _baselines(self, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         from regard.data.baselines import trivial_baselines
         from regard.data.builtin import BUILTIN
 
         if name not in BUILTIN:
-            return self.task.baselines(rows)
+            return self.task.baselines(rows, train)
         inputs = self.task.inputs(rows)
-        return self.task.baselines(rows) | {
+        return self.task.baselines(rows, train) | {
             title: self.task.score([guess(text) for text in inputs], rows)
             for title, guess in trivial_baselines(name).items()
         }

@@ -205,8 +205,8 @@ class Task(ABC):
         answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
         return Judgement(self.score(answers, rows, tokenize), answers)
 
-    def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-        """The figures of what needs no model, on these rows."""
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        """The figures, on these rows, of what needs no model but perhaps the training part."""
         return {}
 
     def merit(self, figures: Mapping[str, Any]) -> float:

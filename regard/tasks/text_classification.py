@@ -286,7 +286,7 @@ class TextClassification(Task):
         figures = class_metrics(said, [_labels(self.config, row) for row in rows], list(self.labels))
         return Judgement(figures, [(self.config.separator or "").join(labels) for labels in said])
 
-    def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         most = max(self.labels, key=lambda label: self.labels[label])
         references = [_labels(self.config, row) for row in rows]
         return {"most frequent label": class_metrics([[most]] * len(rows), references, list(self.labels))}

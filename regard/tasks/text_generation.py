@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.documents import pieces
+from regard.data.ngrams import MOST, NGrams
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
@@ -226,16 +227,19 @@ class TextGeneration(Task):
         for batch in self._judged(rows):
             total += float(self.nats(model, batch.to(device)).double())
             tokens += batch.tokens
+        return Judgement(self._figures(rows, total, tokens), [])
+
+    def _figures(self, rows: Sequence[Row], total: float, tokens: int) -> dict[str, Any]:
+        """`total`: nats of all of the `tokens` that the text of these rows has."""
         size = sum(len(text.encode("utf-8", "replace")) for text, _ in pieces(rows))
         nats = total / max(tokens, 1)
-        figures = {
+        return {
             "count": len(rows),
             "tokens": tokens,
             "nats": nats,
             "perplexity": math.exp(min(nats, 700.0)),
             "bits_per_byte": total / math.log(2) / max(size, 1),
         }
-        return Judgement(figures, [])
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[TextBatch]:
         """Windows that ask for every token once."""
@@ -262,6 +266,15 @@ class TextGeneration(Task):
     def _together(self, windows: list[tuple[list[int], int]]) -> TextBatch:
         table, lengths = side_by_side([ids for ids, _ in windows], self.tokenizer.pad)
         return self._windows(table, lengths, np.array([fresh for _, fresh in windows]))
+
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        if train is None:
+            return {}
+        counts = NGrams(self.vocabulary).count(self._stream(train))
+        ids = [token for some in self._stream(rows) for token in some]
+        asked = [place > 0 and token != self.tokenizer.bos for place, token in enumerate(ids)]
+        name = f"counts after {counts.longest} tokens" + ("" if counts.counted < MOST else f", of {MOST:,}")
+        return {name: self._figures(rows, counts.nats(ids, asked), sum(asked))}
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         return -float(figures["nats"])

@@ -250,6 +250,9 @@ def test_it_learns_a_text_with_a_period_and_goes_on_with_it(tmp_path: Path) -> N
     )
     run = regard.load(trained.folder)
     assert run.evaluate().metrics["nats"] < 0.1
+    (baseline,) = run.evaluate().baselines.values()
+    assert baseline["nats"] < 0.1
+    assert baseline["tokens"] == run.evaluate().metrics["tokens"]
     assert run.predict(["aabbab\naabb"], max_length=10) == ["ab\naabbab\n"]
     assert all(finding.holds for finding in run.verify())
 
