@@ -16,6 +16,7 @@ from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.model.presets import ENCODER_DECODER
 from regard.tasks import TASKS
+from regard.train.loop import Trainer
 from regard.train.resolve import Asked, resolve
 
 
@@ -101,6 +102,33 @@ def test_from_files_to_answers_and_back_from_a_bundle(name: str, tmp_path: Path)
     restored = TASKS[name].restore(run.task.config, run.task.tokenizers())
     assert restored.tokenizers() == run.task.tokenizers()
     assert restored.fit(run.bundle.model) == run.bundle.model
+
+
+@every
+def test_a_run_that_was_stopped_ends_as_if_it_never_was(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DATA[name](tmp_path)
+    asked: dict[str, Any] = {
+        "settings": (*QUICK, "train.save_steps=5"),
+        "steps": 12,
+        "quiet": True,
+        "threads": 1,
+    }
+    whole = regard.load(regard.train(name, data, tmp_path / "whole", **asked).folder)
+    save = Trainer._save
+
+    def save_and_stop(trainer: Trainer) -> None:
+        save(trainer)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            regard.train(name, data, tmp_path / "stopped", **asked)
+    resumed = regard.load(regard.train(name, data, tmp_path / "stopped", resume=True, **asked).folder)
+    assert resumed.bundle.weights.keys() == whole.bundle.weights.keys()
+    assert all(torch.equal(x, whole.bundle.weights[key]) for key, x in resumed.bundle.weights.items())
 
 
 @every
