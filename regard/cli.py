@@ -146,7 +146,9 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     beam: Beam = 1,
     alpha: Alpha = 0.6,
-    tokenize: Annotated[str | None, typer.Option(help="sacreBLEU's tokenizer: 13a, zh, char, none …")] = None,
+    tokenize: Annotated[
+        str | None, typer.Option(help="sacreBLEU's tokenizer: 13a, or zh for Chinese, unless told.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
     show: Annotated[int, typer.Option(min=0, help="Print so many predictions.")] = 3,
     dtype: Precision = Dtype.float32,

@@ -77,7 +77,7 @@ RECIPES: dict[str, Recipe] = {
         "bleu",
         None,
         "no standard split; character BLEU with its signature, and chrF",
-        (*_BPE, "task.metric=chrf"),  # BLEU of words means little where words are not set apart
+        (*_BPE, "task.metric=chrf"),
         tokenize="zh",
         show=10,
     ),

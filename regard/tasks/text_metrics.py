@@ -11,15 +11,17 @@ from typing import Any
 
 from regard.errors import DependencyError, InputError, nearest
 
+_LOOKED_AT = 100
+
 
 def pair_metrics(
     predictions: Sequence[str], references: Sequence[str], *, unit: str = "word", tokenize: str | None = None
 ) -> dict[str, Any]:
     """All figures, in per cent: `bleu`, `chrf`, `exact`, `token_error_rate` and `token_accuracy`, with
-    the signatures of the first two."""
+    the signatures of the first two. `tokenize`: BLEU's; None is `suited_tokenizer`."""
     from sacrebleu.metrics import CHRF
 
-    bleu, chrf = _bleu(tokenize or "13a"), CHRF()
+    bleu, chrf = _bleu(tokenize or suited_tokenizer(references)), CHRF()
     if not references:
         return {"count": 0}
     bleu_score = bleu.corpus_score(list(predictions), [list(references)]).score
@@ -36,6 +38,15 @@ def pair_metrics(
         "token_accuracy": 100 - errors,
         "count": len(references),
     }
+
+
+def suited_tokenizer(references: Sequence[str]) -> str:
+    """Of sacreBLEU's tokenizers the one for Chinese where most letters are Chinese, since its usual one would
+    take a whole sentence for a word."""
+    letters = [letter for text in references[:_LOOKED_AT] for letter in text if letter.isalpha()]
+    chinese = sum("\u3400" <= letter <= "\u9fff" for letter in letters)
+    kana = any("\u3040" <= letter <= "\u30ff" for letter in letters)
+    return "zh" if 2 * chinese > len(letters) and not kana else "13a"
 
 
 def _bleu(tokenize: str) -> Any:

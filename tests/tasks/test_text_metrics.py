@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regard.errors import DependencyError, InputError
-from regard.tasks.text_metrics import edit_distance, pair_metrics, token_error_rate
+from regard.tasks.text_metrics import edit_distance, pair_metrics, suited_tokenizer, token_error_rate
 
 SMALL = st.lists(st.sampled_from("abc"), max_size=6)
 
@@ -44,6 +44,24 @@ def test_edit_distance_is_a_distance(a: list[str], b: list[str], c: list[str]) -
     assert edit_distance(a, b) == edit_distance(b, a)
     assert (edit_distance(a, b) == 0) == (a == b)
     assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
+
+
+@pytest.mark.parametrize(
+    ("references", "tokenizer"),
+    [
+        (["我喜欢猫。", "他在 Berlin 工作"], "zh"),
+        (["I like 猫.", "ein Haus"], "13a"),
+        (["私は猫が好きです"], "13a"),  # Japanese, which that tokenizer is not for
+        (["123", ""], "13a"),
+        ([], "13a"),
+    ],
+)
+def test_chinese_is_told_by_its_letters(references: list[str], tokenizer: str) -> None:
+    assert suited_tokenizer(references) == tokenizer
+    if references:
+        signature = pair_metrics(references, references)["bleu_signature"]
+        assert f"tok:{tokenizer}" in signature
+        assert "tok:char" in pair_metrics(references, references, tokenize="char")["bleu_signature"]
 
 
 def test_error_rate_divides_once_and_counts_the_asked_unit() -> None:
