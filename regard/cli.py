@@ -101,6 +101,9 @@ def train(
     snapshots: Annotated[
         int | None, typer.Option(help="Keep so many sets of weights along the way, in OUT/snapshots.")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="A trained model whose body and tokenizers are trained further.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUT holds.")] = False,
     on_error: Broken = OnError.refuse,
@@ -125,6 +128,7 @@ def train(
             settings=settings or (),
             seed=seed,
             snapshots=snapshots,
+            init=init,
             resume=resume,
             overwrite=overwrite,
             on_error=on_error.value,

@@ -29,7 +29,7 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import Decoding, Judgement, Prediction, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Task
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
@@ -112,7 +112,9 @@ class FillMask(Task):
         return one_stack(size, mask=Full(), placement=PreNorm(), position=Rotary(), activation="gelu")
 
     @classmethod
-    def learn(cls, config: FillMaskConfig, rows: Rows) -> FillMask:
+    def learn(cls, config: FillMaskConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> FillMask:
+        if given:
+            return cls.restore(config, given)
         spec, free = config.tokenizer or WordPiece(lowercase=True), config.tokenizer is None
         return cls(config, train_tokenizer(spec, (text for text, _ in pieces(rows)), at_most=free))
 

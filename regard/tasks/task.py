@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -21,6 +22,8 @@ from regard.data.store import TokenStore
 from regard.decode.sampling import Sampling
 from regard.errors import InputError, require
 from regard.model.transformer import ModelConfig
+
+NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
 class Batch(Protocol):
@@ -105,8 +108,9 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def learn(cls, config: Any, rows: Rows) -> Task:
-        """Make the task ready for training: train its tokenizers on `rows`."""
+    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> Task:
+        """Make the task ready for training: train its tokenizers on `rows`, or take those that are `given`:
+        the files of a bundle whose body is trained further."""
 
     @classmethod
     @abstractmethod

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.data.bag_of_words import MOST, guesses_from_words
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
@@ -30,7 +31,7 @@ from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.parts import TOKENIZER, kept, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import Decoding, Judgement, Prediction, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Task
 
 LABELS = "labels.json"
 PAIR = "\t"
@@ -114,16 +115,21 @@ class TextClassification(Task):
         return one_stack(size, mask=Full(), head=Classes(), placement=PreNorm(), position=Rotary())
 
     @classmethod
-    def learn(cls, config: TextClassificationConfig, rows: Rows) -> TextClassification:
+    def learn(
+        cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
+    ) -> TextClassification:
         counts = Counter(label for row in rows for label in _labels(config, row))
         if not 2 <= len(counts) <= _MOST_LABELS:
             found = f"{len(counts):,}" if counts else "no"
             raise DataError(
                 f"there are {found} labels in the column '{config.target}'; give 2 to {_MOST_LABELS:,}"
             )
+        labels = dict(sorted(counts.items()))
+        if given:
+            return cls(config, kept_tokenizer(given), labels)
         spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
         texts = (text for row in rows for text in row.values[:-1])
-        return cls(config, train_tokenizer(spec, texts, at_most=free), dict(sorted(counts.items())))
+        return cls(config, train_tokenizer(spec, texts, at_most=free), labels)
 
     @classmethod
     def restore(cls, config: TextClassificationConfig, tokenizers: Mapping[str, str]) -> TextClassification:
@@ -289,7 +295,16 @@ class TextClassification(Task):
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         most = max(self.labels, key=lambda label: self.labels[label])
         references = [_labels(self.config, row) for row in rows]
-        return {"most frequent label": class_metrics([[most]] * len(rows), references, list(self.labels))}
+        found = {"most frequent label": class_metrics([[most]] * len(rows), references, list(self.labels))}
+        if train is None or self.config.separator is not None:
+            return found
+        seen = list(islice(train, MOST))
+        texts, asked = ([" ".join(row.values[:-1]) for row in some] for some in (seen, rows))
+        said = guesses_from_words(texts, [_labels(self.config, row)[0] for row in seen], asked)
+        if said is not None:
+            one_each = [[label] for label in said]
+            found["TF-IDF and logistic regression"] = class_metrics(one_each, references, list(self.labels))
+        return found
 
     # ------------------------------------------------------------------ looking inside
 

@@ -32,7 +32,7 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import Decoding, Judgement, Prediction, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Task
 
 _ENCODE_AT_ONCE = 4096
 _JUDGED_TOGETHER = 8192  # tokens
@@ -104,7 +104,11 @@ class TextGeneration(Task):
         return one_stack(size, mask=Causal(), placement=PreNorm(), position=Rotary(), activation="gelu")
 
     @classmethod
-    def learn(cls, config: TextGenerationConfig, rows: Rows) -> TextGeneration:
+    def learn(
+        cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
+    ) -> TextGeneration:
+        if given:
+            return cls.restore(config, given)
         spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
         return cls(config, train_tokenizer(spec, (text for text, _ in pieces(rows)), at_most=free))
 

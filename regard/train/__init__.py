@@ -33,6 +33,7 @@ class _Training(ModuleType):
         settings: Sequence[str] = (),
         seed: int | None = None,
         snapshots: int | None = None,
+        init: str | Path | None = None,
         resume: bool = False,
         overwrite: bool = False,
         on_error: str = "refuse",
@@ -44,7 +45,8 @@ class _Training(ModuleType):
 
         `data`: a built-in set's name, a file or a folder. `source`, `target`: names of the columns. `preset`:
         a size. One of `steps`, `epochs` and `budget` (seconds, or "10m") ends training. `config`: keys that
-        differ from the defaults, or a file of them; `settings`: single ones, as "train.lr=1e-3".
+        differ from the defaults, or a file of them; `settings`: single ones, as "train.lr=1e-3". `init`:
+        a bundle whose body is trained further.
 
         Raises: errors.RegardError; KeyboardInterrupt, after saving, when told to stop.
         """
@@ -65,6 +67,7 @@ class _Training(ModuleType):
             snapshots=snapshots,
             source=source,
             target=target,
+            init=None if init is None else str(init),
         )
         return run_job(
             asked,

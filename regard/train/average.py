@@ -58,11 +58,11 @@ Averaging = NoAverage | EMA | Tail
 
 
 class Average:
-    """The averaged weights, by parameter name."""
+    """The averaged weights, by parameter name, of those that are trained."""
 
     def __init__(self, model: nn.Module, config: Averaging) -> None:
         self.config = config
-        self.live = dict(model.named_parameters())
+        self.live = {name: value for name, value in model.named_parameters() if value.requires_grad}
         kept = {} if isinstance(config, NoAverage) else self.live
         self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in kept.items()}
 

@@ -11,6 +11,7 @@ from regard.tasks import TaskConfig
 from regard.train.average import EMA, Averaging
 from regard.train.optim import Muon, OptimizerConfig
 from regard.train.schedule import Cosine, Schedule
+from regard.train.tune import Tune, Whole
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ENDS = ("steps", "epochs", "budget")
@@ -57,6 +58,10 @@ class TrainConfig:
     """How many sets of weights to keep along the way, for looking at how they formed."""
     seed: int = 1
     """Decides every random choice."""
+    init: str | None = None
+    """The bundle whose body and tokenizers training starts from."""
+    tune: Tune = Whole()
+    """What of that body is trained."""
 
     def __post_init__(self) -> None:
         given = [name for name in ENDS if getattr(self, name) is not None]

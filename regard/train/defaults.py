@@ -62,6 +62,17 @@ _READER = (
 # table takes as long as a small batch.
 _RARE = ("train.optimizer.adam.lr=1e-2", "train.tokens=2048")
 
+# A body that has learned already: small steps, as in BERT (arXiv 1810.04805, appendix A.3), and no momentum
+# that makes all directions alike.
+FINE_TUNED = (
+    "train.optimizer=adamw",
+    "train.optimizer.lr=1e-4",
+    "train.optimizer.beta2=0.999",
+    "train.optimizer.eps=1e-8",
+    "train.optimizer.weight_decay=0.01",
+    "train.epochs=4",
+)
+
 KNOWN_DATA: dict[tuple[str, str], Suited] = {
     ("translation", "spelling"): Suited("mini", (*_SPELT, *_CHARACTERS)),
     ("translation", "pinyin"): Suited(

@@ -21,7 +21,7 @@ __all__ = ["STATE", "claimed", "finish"]
 
 STATE = "training"
 _FINISHED = ".finished"
-_KEPT = ("log.jsonl", "tensorboard", "snapshots")
+_KEPT = ("log.jsonl", "tensorboard", "snapshots", "adapter")
 
 
 @contextmanager

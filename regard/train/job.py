@@ -25,17 +25,21 @@ from regard.data.store import TokenStore, open_store, write_store
 from regard.errors import BundleError, ConfigError, DataError
 from regard.files import human_bytes, write_json
 from regard.model.describe import describe
+from regard.model.lora import merge
 from regard.model.transformer import ModelConfig
 from regard.schema import dump
 from regard.tasks import TASKS
-from regard.tasks.task import Task
+from regard.tasks.task import NOTHING_GIVEN, Task
+from regard.train.adapter import ADAPTER, save_adapter
 from regard.train.checkpoint import FILE
 from regard.train.config import RunConfig
 from regard.train.device import Place, join, leave
 from regard.train.folder import STATE, claimed, finish
 from regard.train.loop import Outcome, Trainer
 from regard.train.progress import Reporter, Silent, clock, terminal_reporter
-from regard.train.resolve import Asked, resolve
+from regard.train.resolve import Asked, resolve, started
+from regard.train.start import Start
+from regard.train.tune import LoRA, tuned
 
 _CONFIG, _TOKENS = "run.json", "train.tokens"
 
@@ -95,9 +99,11 @@ class _Job:
         self.asked, self.data, self.out, self.place = asked, asked.data, out, place
         self.reporter, self.on_error = reporter, on_error
         self.state = out / STATE
+        self.start: Start | None = None
 
     def run(self, resume: bool, overwrite: bool) -> Trained:
-        config = resolve(self.asked)
+        self.start = started(self.asked)
+        config = resolve(self.asked, self.start)
         with torch.device("meta"):
             _built(config.model)  # what its parts refuse is refused before any work
         leads = self.place.leads
@@ -108,6 +114,7 @@ class _Job:
             if isinstance(prepared, Trained):
                 return prepared
             trainer = self._trainer(config, prepared)
+            self.start = None  # its weights have served
         outcome = trainer.run(resume=resume and (self.state / FILE).exists())
         if leads:
             self._save(config, prepared, trainer.model, outcome)
@@ -129,10 +136,14 @@ class _Job:
         valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
         torch.manual_seed(config.train.seed)
         model = _built(prepared.config.model).to(self.place.device)
-        for line in task.start(model):
+        said = task.start(model)
+        if self.start is not None:
+            said += self.start.put(model, task.tokenizers())
+            said += tuned(model, config.train.tune)
+        for line in said:
             self.reporter.say(f"start   {line}")
         self._introduce(dataset, task, prepared.store, prepared.left_out, model)
-        identity = _identity(prepared.config, dataset, task)
+        identity = _identity(prepared.config, dataset, task, self.start)
         return Trainer(
             task, model, config.train, prepared.store, valid, self.place, self.state, self.reporter, identity
         )
@@ -173,7 +184,8 @@ class _Job:
                 raise _other_run(self.out)
             return kind.restore(config.task, tokenizers)
         self.reporter.busy("learning the tokenizers")
-        task = kind.learn(config.task, dataset.split("train"))
+        given = NOTHING_GIVEN if self.start is None else self.start.tokenizers
+        task = kind.learn(config.task, dataset.split("train"), given)
         if self.place.leads:
             write_json(path, {**run, "tokenizers": task.tokenizers()})
         return task
@@ -223,6 +235,9 @@ class _Job:
 
     def _save(self, config: RunConfig, prepared: _Prepared, model: nn.Module, outcome: Outcome) -> None:
         dataset, task = prepared.dataset, prepared.task
+        if isinstance(config.train.tune, LoRA):
+            save_adapter(model, config.train.tune, str(config.train.init), self.state / ADAPTER)
+            merge(model)
         bundle = bundles.Bundle(
             task=task.name,
             model=prepared.config.model,
@@ -274,7 +289,8 @@ def _is_store(path: Path) -> bool:
     return True
 
 
-def _identity(config: RunConfig, dataset: DataSet, task: Task) -> str:
+def _identity(config: RunConfig, dataset: DataSet, task: Task, start: Start | None) -> str:
     """What makes two runs the same run."""
     content: list[Any] = [dump(config), dataset.fingerprint, dataset.name, task.tokenizers()]
+    content += [] if start is None else [start.identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

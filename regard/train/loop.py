@@ -253,7 +253,7 @@ class Trainer:
         for part in self.optimizer.parts:
             self.scaler.unscale_(part)
         if self.config.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            nn.utils.clip_grad_norm_(self.average.live.values(), self.config.clip)
         steps = None if at.plan is None else at.plan.steps
         factor = self.config.schedule.factor(at.step + 1, steps)
         self.optimizer.step(factor, self.scaler)

@@ -73,8 +73,12 @@ class Muon:
 
     def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
         matrices, others = _divide(model)
-        muon = MuonOptimizer(matrices, self.lr, self.momentum, self.weight_decay)
-        return [muon, _adamw([{"params": others, "weight_decay": 0.0}], self.adam)]
+        parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            parts.append(MuonOptimizer(matrices, self.lr, self.momentum, self.weight_decay))
+        if others:
+            parts.append(_adamw([{"params": others, "weight_decay": 0.0}], self.adam))
+        return parts
 
 
 OptimizerConfig = AdamW | Muon
@@ -134,6 +138,8 @@ def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
         matrix = parameter.ndim == 2 and id(parameter) not in tables
         (matrices if matrix else others).append(parameter)
     return matrices, others

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from regard.model.presets import ENCODER_DECODER
 from regard.schema import describe, dump, override, parse
 from regard.tasks import TASKS, TaskConfig
 from regard.train.config import ENDS, RunConfig, TrainConfig
-from regard.train.defaults import KNOWN_DATA, SHORT, UNKNOWN_DATA
+from regard.train.defaults import FINE_TUNED, KNOWN_DATA, SHORT, UNKNOWN_DATA
+from regard.train.start import Start
+from regard.train.tune import Whole
 
 _LIMIT = 1 << 22  # bytes of a configuration file
 
@@ -39,24 +41,63 @@ class Asked:
     snapshots: int | None = None
     source: str | None = None
     target: str | None = None
+    init: str | None = None
 
 
-def resolve(asked: Asked) -> RunConfig:
-    """The configuration that these wishes amount to.
+def started(asked: Asked) -> Start | None:
+    """The bundle that training is to start from, if any. Raises: BundleError; ConfigError."""
+    given, where = _given(asked)
+    train = given.get("train")
+    init = asked.init or (train.get("init") if isinstance(train, Mapping) else None)
+    if init is None:
+        return None
+    if not isinstance(init, str):
+        raise ConfigError(f"{where}: train.init is {init!r}; it must be the folder of a bundle")
+    if asked.preset is not None:
+        raise ConfigError("--preset is a size for a new model, and --init brings one; give one of them")
+    return Start.open(init)
+
+
+def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
+    """The configuration that these wishes amount to, for a model that begins with the body of `start`.
 
     Raises: ConfigError naming the key, the value and the nearest thing that would be right.
     """
     suited = KNOWN_DATA.get((asked.task, asked.data), UNKNOWN_DATA)
-    values = dump(_defaults(asked.task, asked.preset or suited.preset))
-    values = _set(values, suited.settings)
-    if asked.config is not None:
-        given, where = _read(asked.config)
-        values = _merge(values, given.get("training", given))
-    else:
-        where = ""
+    defaults, settings = _defaults(asked.task, asked.preset or suited.preset), suited.settings
+    if start is not None:
+        defaults = replace(defaults, model=start.model(defaults.model))
+        settings = (*(setting for setting in settings if _keeps_body(setting)), *FINE_TUNED)
+    values = _set(dump(defaults), settings)
+    given, where = _given(asked)
+    values = _merge(values, given)
     values = _set(values, asked.settings)
     values = _flags(values, asked)
-    return parse(RunConfig, values, where)
+    config: RunConfig = parse(RunConfig, values, where)
+    if (config.train.init is None) != (start is None):
+        raise ConfigError("train.init: give it as --init, or in a configuration file")
+    if start is not None and getattr(config.task, "tokenizer", None) is not None:
+        raise ConfigError(f"task.tokenizer: the tokenizers come with {start.folder}; leave it out")
+    if start is None and not isinstance(config.train.tune, Whole):
+        raise ConfigError(
+            f"train.tune={config.train.tune.kind} keeps what a model has learned; give --init BUNDLE too"
+        )
+    return config
+
+
+def _given(asked: Asked) -> tuple[dict[str, Any], str]:
+    """What the configuration file says, and where that is."""
+    if asked.config is None:
+        return {}, ""
+    given, where = _read(asked.config)
+    training = given.get("training", given)
+    return (training if isinstance(training, dict) else given), where
+
+
+def _keeps_body(setting: str) -> bool:
+    """Whether a setting that suits some data leaves a body and its tokenizers alone."""
+    key = setting.partition("=")[0]
+    return not key.startswith(("model.", "task.tokenizer", "task.target_tokenizer", "train.optimizer"))
 
 
 def _defaults(task: str, preset: str) -> RunConfig:
@@ -137,7 +178,7 @@ def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
     train, task = dict(train), dict(task)
     if ends:
         train.update(dict.fromkeys(ENDS, None) | ends)
-    for name in ("seed", "snapshots"):
+    for name in ("seed", "snapshots", "init"):
         if getattr(asked, name) is not None:
             train[name] = getattr(asked, name)
     for name in ("source", "target"):
