@@ -80,13 +80,17 @@ def train(
         str,
         typer.Argument(
             metavar="TASK",
-            help="translation, text-generation, fill-mask or text-classification.",
+            help="translation, text-generation, fill-mask, text-classification or image-classification.",
         ),
     ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
     out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
     preset: Annotated[
-        str | None, typer.Option(help="micro, mini, tiny, small, base or big; tiny unless DATA suit another.")
+        str | None,
+        typer.Option(
+            help="micro, mini, tiny, small, base or big; for pictures also vit-b16 and its like; tiny unless "
+            "DATA suit another."
+        ),
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Train for this long, such as 20m.")] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
@@ -155,6 +159,9 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
     show: Annotated[int, typer.Option(min=0, help="Print so many predictions.")] = 3,
+    grid: Annotated[
+        Path | None, typer.Option(help="Draw pictures with their predictions into this PNG, mistakes first.")
+    ] = None,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,
     on_error: Broken = OnError.refuse,
@@ -172,6 +179,7 @@ def evaluate(
         tokenize=tokenize,
         limit=limit,
         on_error=on_error.value,
+        grid=grid,
     )
     if as_json:
         _print_json(

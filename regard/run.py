@@ -22,6 +22,7 @@ from regard.bundle import Bundle
 from regard.data.readers import open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.errors import BundleError, DataError, InputError, RegardError
+from regard.files import atomic_file
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, laws
 from regard.model.layout import lay_out
@@ -122,13 +123,18 @@ class Run:
         limit: int | None = None,
         on_error: str = "refuse",
         baselines: bool = True,
+        grid: str | Path | None = None,
     ) -> Evaluation:
         """Predict a split of `data` (by default what the run was trained on) and score it.
 
-        Raises: DataError when there is no such data or split.
-        """
+        `grid`: where to draw some of the examples with their predictions, as a PNG, if they can be seen.
+
+        Raises: DataError when there is no such data or split; InputError for an option that is not the
+        task's."""
         name = self._own_data() if data is None else str(data)
         self.task.score((), (), tokenize)  # a wrong option is refused before the work
+        if grid is not None:
+            self.task.drawn((), ())
         dataset = self.open(name, on_error)
         rows = list(islice(dataset.split(split), limit))
         if not rows:
@@ -137,6 +143,9 @@ class Run:
         with torch.inference_mode():
             judged = self.task.judge(self.model, rows, decoding, tokenize)
         seconds = time.perf_counter() - started
+        if grid is not None:
+            with atomic_file(grid) as file:
+                file.write(self.task.drawn(rows, judged.answers))
         return Evaluation(
             data=name,
             split=split,
@@ -196,8 +205,9 @@ class Run:
         if not isinstance(self.model, EncoderDecoder):
             raise InputError(f"{self.task.name} has no second sequence to align with the first")
         source, target = self.task.probe(self.model, [text], decoding)
-        weights = cross_attention(self.model, source[0], target[0])
-        inputs, outputs = self.task.pieces(source[0], target[0])
+        written = list(target[0])
+        weights = cross_attention(self.model, source[0], written)
+        inputs, outputs = self.task.pieces(source[0], written)
         # What is given at a step is the token before; what is looked at serves the token after.
         return Alignment(inputs, outputs[1:], weights[: len(outputs) - 1])
 

@@ -54,7 +54,7 @@ FORBIDDEN_CALLS = {
 FORBIDDEN_CALLS |= {"np.load", "__import__"}
 
 # Packages that neither `import regard` nor `regard --help` may load.
-HEAVY = ["torch", "numpy", "pyarrow", "plotly", "tokenizers", "pydantic", "sacrebleu"]
+HEAVY = ["torch", "numpy", "pyarrow", "plotly", "tokenizers", "pydantic", "sacrebleu", "PIL", "sklearn"]
 
 MOST_LINES = 400
 

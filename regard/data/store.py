@@ -39,6 +39,12 @@ _ALIGNED = 64
 _BUFFER = 4 << 20  # bytes of ids gathered before they are written
 _CHUNK = 1 << 18  # examples looked at together when a table is checked
 _MOST_COLUMNS = 64
+_KINDS: tuple[tuple[int, str, Literal["uint8", "uint16", "uint32"]], ...] = (
+    (1 << 8, "B", "uint8"),
+    (1 << 16, "H", "uint16"),
+    (1 << 32, "I", "uint32"),
+)
+"""Of ids below the first number: the type in memory, and on disk."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class _Header:
     columns: int
     vocab: int
     ids: int
-    dtype: Literal["uint16", "uint32"]
+    dtype: Literal["uint8", "uint16", "uint32"]
 
     @property
     def lengths_at(self) -> int:
@@ -167,8 +173,8 @@ def _write_ids(
     file: BinaryIO, spool: IO[bytes], examples: Iterable[tuple[Sequence[int], ...]], columns: int, vocab: int
 ) -> _Header:
     """The ids to `file` and the lengths to `spool`; the counts come back."""
-    small = vocab < 1 << 16
-    ids, lengths = array("H" if small else "I"), array("i")
+    code, dtype = next(kind for kind in _KINDS if vocab <= kind[0])[1:]
+    ids, lengths = array(code), array("i")
     assert array("I").itemsize == array("i").itemsize == 4
     count = total = 0
     for example in examples:
@@ -180,7 +186,7 @@ def _write_ids(
         if len(ids) * ids.itemsize >= _BUFFER or len(lengths) * 4 >= _BUFFER:
             total += _flush(file, spool, ids, lengths, vocab)
     total += _flush(file, spool, ids, lengths, vocab)
-    return _Header(count, columns, vocab, total, "uint16" if small else "uint32")
+    return _Header(count, columns, vocab, total, dtype)
 
 
 def _flush(file: BinaryIO, spool: IO[bytes], ids: array[int], lengths: array[int], vocab: int) -> int:

@@ -36,7 +36,9 @@ def _suits(model: EncoderDecoder) -> bool:
     here = all(x.device.type == "cpu" for x in tensors)
     plain = all(x.dtype in (torch.float32, torch.int8) for x in tensors)
     masks = isinstance(model.encoder.config.mask, Full) and isinstance(model.decoder.config.mask, Causal)
-    return here and plain and masks and all(_ordinary(stack) for stack in (model.encoder, model.decoder))
+    reads = isinstance(model.source, TokenEmbedding)
+    stacks = (model.encoder, model.decoder)
+    return here and plain and masks and reads and all(_ordinary(stack) for stack in stacks)
 
 
 def _ordinary(stack: Stack) -> bool:
@@ -292,6 +294,7 @@ class Engine:
     """What a `NativeStepper` needs of a model, whatever it decodes: made once."""
 
     def __init__(self, model: EncoderDecoder) -> None:
+        assert isinstance(model.source, TokenEmbedding)
         self.encoder = StackParts(model.encoder, model.source)
         self.decoder = StackParts(model.decoder, model.target)
         self.head, self.vocabulary = _product(model.head), model.head.weight.shape[0]

@@ -65,7 +65,7 @@ class PromptStepper:
     def __init__(self, model: Transformer, prompts: list[list[int]], capacity: int) -> None:
         self._model = model
         self._cache = model.cache(capacity)
-        device = model.embed.weight.device
+        device = model.device
         read = [len(prompt) - 1 for prompt in prompts]
         self._next = torch.tensor(read, device=device)[:, None]  # where each row's next token stands
         self._bound, self._even = max(read), min(read) == max(read)

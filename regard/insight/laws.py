@@ -34,10 +34,16 @@ class Finding:
 
 
 def laws(
-    model: EncoderDecoder | Transformer, source: list[list[int]], target: list[list[int]]
+    model: EncoderDecoder | Transformer, source: list[list[int]], target: list[list[int]] | list[Tensor]
 ) -> list[Finding]:
-    """Try all laws on some id sequences, at least two; a single stack has no `source`."""
-    rows = [(a, b) for a, b in zip(source or [[]] * len(target), target, strict=True)]
+    """Try all laws on some id sequences, at least two; a single stack has no `source`.
+
+    A stack that reads no ids is given tensors of one shape, one an example.
+    """
+    if isinstance(target[0], Tensor):
+        assert isinstance(model, Transformer)
+        return _of_tensors(model, torch.stack([torch.as_tensor(one) for one in target]))
+    rows = [(a, b) for a, b in zip(source or [[]] * len(target), map(list, target), strict=True)]
     found = [
         Finding("fused = explicit", _explicit(model, *rows[0])),
         Finding("padding changes nothing", _padded(model, rows)),
@@ -77,6 +83,20 @@ def _explicit(model: EncoderDecoder | Transformer, source: list[int], target: li
     fused = _logits(model, source, target)
     with open_taps(model, {"*.weights": lambda name, weights: weights.clone()}):
         return _apart(fused, _logits(model, source, target))
+
+
+@torch.inference_mode()
+def _of_tensors(model: Transformer, given: Tensor) -> list[Finding]:
+    """Of what needs no padding, such as pictures of one size: (n, …)."""
+    given = given.to(model.device)
+    together = model(given)
+    alone = torch.cat([model(one[None]) for one in given])
+    with open_taps(model, {"*.weights": lambda name, weights: weights.clone()}):
+        explicit = model(given)
+    return [
+        Finding("fused = explicit", _apart(together, explicit)),
+        Finding("neighbours change nothing", _apart(together, alone)),
+    ]
 
 
 @torch.inference_mode()

@@ -20,16 +20,20 @@ from torch import nn
 
 from regard.model.attention import Attention
 from regard.model.block import Residual
-from regard.model.embed import TokenEmbedding
+from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
 from regard.model.head import ClassHead, VocabularyHead
 from regard.model.multihead import MultiheadAttention
 from regard.model.position import PositionPart
-from regard.model.transformer import EncoderDecoder
+from regard.model.transformer import EncoderDecoder, Transformer
 
 _PRODUCTLESS = (TokenEmbedding, PositionPart, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 _HEADS = (VocabularyHead, ClassHead)
-_COUNTED = (Attention, MultiheadAttention, FeedForward, GatedFeedForward, *_HEADS, nn.Linear)
+_COUNTED = (
+    *(Attention, MultiheadAttention, FeedForward, GatedFeedForward),
+    *(*_HEADS, PatchEmbedding, nn.Linear),
+)
+_TOKENS = 20  # a sentence
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,17 @@ class Description:
         return note + (f"\nNot in the total: {', '.join(self.uncounted)}." if self.uncounted else "")
 
 
-def describe(model: nn.Module, source: int = 20, target: int = 20) -> Description:
+def describe(model: nn.Module, source: int = _TOKENS, target: int | None = None) -> Description:
     """Count the parameters and forward FLOPs of each part of `model`, for a batch of one.
 
-    `target`: tokens that go through the model, or through its decoder; `source`: tokens that go
-    through the encoder, or that are looked at. Raises ValueError: a length below 1.
+    `target`: tokens that go through the model, or through its decoder: by default 20, or as many as a picture
+    has patches; `source`: tokens that go through the encoder, or that are looked at. Raises ValueError: a
+    length below 1.
     """
+    if target is None:
+        target = _TOKENS
+        if isinstance(model, Transformer) and isinstance(model.embed, PatchEmbedding):
+            target = model.embed.config.length
     if source < 1 or target < 1:
         raise ValueError(f"lengths must be at least 1 token, not {source} and {target}")
     rows: dict[str, Row] = {}
@@ -165,6 +174,8 @@ def _flops(part: nn.Module, T: int, S: int) -> int | None:
         return projections + 4 * T * (S + extra) * D + _product(part.out_proj, T)
     if isinstance(part, ClassHead):
         return 2 * part.weight.numel()
+    if isinstance(part, PatchEmbedding):
+        return 2 * (part.config.length - part.config.class_token) * part.weight.numel()
     if isinstance(part, VocabularyHead):
         return 2 * T * part.weight.numel()
     if isinstance(part, FeedForward | GatedFeedForward | nn.Linear):

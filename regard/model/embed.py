@@ -1,7 +1,10 @@
-"""From what a model is given to vectors: (B, T) ids → (B, T, D).
+"""From what a model is given to vectors: (B, T) ids, or (B, C, H, W) pictures, → (B, T, D).
 
-Only content: where a token stands is added by the stack (`position.py`). Patches, frames and items
-will be further members of the union.
+Only content: where a token or a patch stands is added by the stack (`position.py`). Frames and items will
+be further members of the union. Every embedding has a `table` of V vectors, or None where there is none to
+predict from.
+
+Patches: ViT, arXiv 2010.11929, section 3.1.
 """
 
 from __future__ import annotations
@@ -30,16 +33,52 @@ class Tokens:
         return TokenEmbedding(width, self)
 
 
-Embed = Tokens
+@dataclass(frozen=True)
+class Patches:
+    """The patches of a picture, row by row, each times one matrix: a convolution whose stride is its size."""
+
+    channels: int = 0
+    """Numbers a pixel: 1 for grey, 3 for colour; 0 in a plan that leaves it to the data."""
+    pixel_rows: int = 0
+    """Height of a picture; 0 in a plan that leaves it to the data."""
+    pixel_columns: int = 0
+    """Width of a picture; 0 in a plan that leaves it to the data."""
+    patch: int = 0
+    """Side of a patch in pixels, which divides both sides of a picture; 0 in a plan that leaves it to the
+    data."""
+    class_token: bool = True
+    """Whether a learned vector stands before the patches, to gather what the whole picture is."""
+    kind: Literal["patches"] = "patches"
+
+    @property
+    def columns(self) -> int:
+        """Patches side by side; 0 in a plan."""
+        return self.pixel_columns // self.patch if self.patch else 0
+
+    @property
+    def length(self) -> int:
+        """Vectors a picture becomes; 0 in a plan."""
+        rows = self.pixel_rows // self.patch if self.patch else 0
+        return rows * self.columns + self.class_token if rows else 0
+
+    def build(self, width: int) -> PatchEmbedding:
+        return PatchEmbedding(width, self)
+
+
+Embed = Tokens | Patches
 
 
 class TokenEmbedding(nn.Module):
-    """See `Tokens`."""
+    """See `Tokens`. (B, T) ids → (B, T, D)."""
 
     def __init__(self, width: int, config: Tokens) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(config.vocab, width))
         self.factor = math.sqrt(width) if config.scale else 1.0
+
+    @property
+    def table(self) -> nn.Parameter:
+        return self.weight
 
     def forward(self, ids: Tensor) -> Tensor:
         vectors = nn.functional.embedding(ids, self.weight)
@@ -49,3 +88,36 @@ class TokenEmbedding(nn.Module):
     def take_vectors(self, rows: Tensor, vectors: Tensor) -> None:
         """Put pretrained (n, D) vectors into the table at (n,) rows, as the model will see them."""
         self.weight[rows] = vectors.to(self.weight) / self.factor
+
+
+class PatchEmbedding(nn.Module):
+    """See `Patches`. (B, C, H, W) numbers → (B, N, D), or (B, 1 + N, D) with a class token."""
+
+    table = None
+
+    def __init__(self, width: int, config: Patches) -> None:
+        super().__init__()
+        sides, patch = (config.pixel_rows, config.pixel_columns), config.patch
+        if patch and any(side % patch for side in sides):
+            raise ValueError(f"patches of {patch} pixels do not divide a picture of {_shown(sides)}")
+        self.config = config
+        self.weight = nn.Parameter(torch.empty(width, config.channels, patch, patch))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.first = nn.Parameter(torch.empty(1, width)) if config.class_token else None
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        c, found = self.config, tuple(pictures.shape[1:])
+        if found != (c.channels, c.pixel_rows, c.pixel_columns):
+            made = _shown((c.channels, c.pixel_rows, c.pixel_columns))
+            raise ValueError(f"pictures of {_shown(found)} were given to a model of {made}")
+        P = c.patch
+        cut = pictures.to(self.weight.dtype).unflatten(3, (-1, P)).unflatten(2, (-1, P))  # (B, C, h, P, w, P)
+        flat = cut.permute(0, 2, 4, 1, 3, 5).reshape(len(pictures), -1, c.channels * P * P)
+        vectors = nn.functional.linear(flat, self.weight.flatten(1), self.bias)
+        if self.first is not None:
+            vectors = torch.cat((self.first.to(vectors.dtype).expand(len(vectors), 1, -1), vectors), 1)
+        return tap(self, "out", vectors)
+
+
+def _shown(sizes: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sizes))

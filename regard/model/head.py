@@ -29,8 +29,10 @@ class Vocabulary:
     """Whether its weights are the embedding's."""
     kind: Literal["vocabulary"] = "vocabulary"
 
-    def build(self, width: int, table: nn.Parameter) -> VocabularyHead:
-        """`table`: the embedding's."""
+    def build(self, width: int, table: nn.Parameter | None) -> VocabularyHead:
+        """`table`: the embedding's. Raises ValueError when it has none, as for pictures."""
+        if table is None:
+            raise ValueError("the head 'vocabulary' needs an embedding of tokens; use 'classes'")
         return VocabularyHead(width, table.shape[0], tied=table if self.tied else None)
 
 
@@ -41,10 +43,11 @@ class Classes:
     count: int = 0
     """K, the number of classes; 0 in a plan that leaves it to the data."""
     pooling: Literal["mean", "first"] = "mean"
-    """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`)."""
+    """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`,
+    a ViT's class token)."""
     kind: Literal["classes"] = "classes"
 
-    def build(self, width: int, table: nn.Parameter) -> ClassHead:
+    def build(self, width: int, table: nn.Parameter | None) -> ClassHead:
         return ClassHead(width, self)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.model.attention import Attention
-from regard.model.embed import TokenEmbedding
+from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
 from regard.model.head import ClassHead, VocabularyHead
 from regard.model.position import AddedTable, BucketedBias
@@ -74,6 +74,10 @@ def initialise(model: nn.Module, init: Init) -> None:
             init.table(module.weight)
         elif isinstance(module, ClassHead):
             init.matrix(module.weight, None)
+        elif isinstance(module, PatchEmbedding):
+            init.matrix(module.weight.flatten(1), None)  # a view of the same numbers
+            if module.first is not None:
+                init.table(module.first)
         elif isinstance(module, AddedTable | BucketedBias):
             init.table(module.table.weight)
 

@@ -1,8 +1,6 @@
 """How order enters: added to the vectors, turned into queries and keys, or added to the scores.
 
-A position part has three hooks, each doing nothing by default: `add` changes the vectors that enter a
-stack, `rotation` turns queries and keys, `bias` is added to the scores. The stack calls each once a
-forward, and all of its layers share the result.
+What the parts are made of is in `position_part.py`; those for patches of a picture in `position_2d.py`.
 
 Sinusoidal and learned: arXiv 1706.03762, section 3.5. Rotary: arXiv 2104.09864. ALiBi: arXiv
 2108.12409. Relative bias: arXiv 1910.10683, section 2.1. Who may see whom is `mask.py`'s business.
@@ -12,41 +10,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from regard.errors import InputError
 from regard.model.mask import Contiguous, Positions
+from regard.model.position_2d import Rotary2D, Sinusoidal2D
+from regard.model.position_part import AddedRows, PositionPart, Rotation, TurnedRows, cos_and_sin, sinusoids
 
-
-class Rotation(NamedTuple):
-    """The angles by which queries and keys are turned: (B | 1, 1, T, pairs) each."""
-
-    cos: Tensor
-    sin: Tensor
-    interleaved: bool
-    """Whether a pair is two neighbours, or one number of each half."""
-
-
-class PositionPart(nn.Module):
-    """Order that does not enter at all: the base of every other way."""
-
-    biases = False
-    """Whether `bias` adds anything to the scores."""
-
-    def add(self, x: Tensor, at: Positions) -> Tensor:
-        """(B, T, D) vectors with their places in them."""
-        return x
-
-    def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
-        """What `rotate` needs to turn the queries and keys of these places."""
-        return None
-
-    def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
-        """(B | 1, H, T, S) to add to the scores."""
-        return None
+__all__ = [
+    "ALiBi",
+    "AddedTable",
+    "BucketedBias",
+    "Learned",
+    "NoPosition",
+    "Position",
+    "PositionPart",
+    "RelativeBias",
+    "Rotary",
+    "Rotary2D",
+    "Rotation",
+    "Sinusoidal",
+    "Sinusoidal2D",
+    "alibi_slopes",
+    "relative_bucket",
+    "rotate",
+    "sinusoids",
+]
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,8 @@ class Sinusoidal:
 class Learned:
     """One learned vector a position, for inputs of at most `length` tokens."""
 
-    length: int
+    length: int = 0
+    """The longest input, in tokens; 0 in a plan that leaves it to the data."""
     kind: Literal["learned"] = "learned"
 
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
@@ -131,57 +124,10 @@ class RelativeBias:
         return BucketedBias(heads, self)
 
 
-Position = NoPosition | Sinusoidal | Learned | Rotary | ALiBi | RelativeBias
+Position = NoPosition | Sinusoidal | Learned | Rotary | ALiBi | RelativeBias | Sinusoidal2D | Rotary2D
 
 
-def sinusoids(positions: Tensor, width: int, base: float = 10000.0, interleaved: bool = True) -> Tensor:
-    """PE(p, 2i) = sin(p / base^(2i/D)), PE(p, 2i+1) = cos of the same; (...,) → (..., width).
-
-    An odd width lacks the last cosine.
-    """
-    pairs = (width + 1) // 2
-    # Powers in float64: at position 5,000 a float32 angle is wrong in its fourth digit.
-    rates = base ** (-2 * torch.arange(pairs, dtype=torch.float64, device="cpu") / width)
-    angles = positions.to("cpu", torch.float64)[..., None] * rates
-    both = (angles.sin(), angles.cos())
-    table = torch.stack(both, dim=-1).flatten(-2) if interleaved else torch.cat(both, dim=-1)
-    return table[..., :width].to(positions.device, torch.float32)
-
-
-class _Tabled(PositionPart):
-    """Rows of a fixed table, grown when a later position is asked for.
-
-    It is made on the CPU even where weights are made without memory (`torch.device("meta")`), since
-    it is in no state dict; the first use takes it to the device.
-    """
-
-    table: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("table", self._rows(64), persistent=False)
-
-    def _rows(self, count: int) -> Tensor:
-        raise NotImplementedError
-
-    def _look_up(self, at: Positions, device: torch.device) -> Tensor:
-        """(1, T, …) for contiguous places, (B, T, …) for ragged ones."""
-        if isinstance(at, Contiguous):
-            self._reserve(at.stop, device)
-            return self.table[at.start : at.stop][None]
-        self._reserve(at.bound, device)
-        return self.table[at.position]
-
-    def _reserve(self, count: int, device: torch.device) -> None:
-        old = self.table
-        if count > old.shape[0] or old.device != device:
-            rows = max(count, 2 * old.shape[0]) if count > old.shape[0] else old.shape[0]
-            # A table grown during inference must still serve a later training step.
-            with torch.inference_mode(False):
-                self.table = self._rows(rows).to(device, old.dtype)
-
-
-class AddedSinusoids(_Tabled):
+class AddedSinusoids(AddedRows):
     """See `Sinusoidal`."""
 
     def __init__(self, width: int, config: Sinusoidal) -> None:
@@ -192,9 +138,6 @@ class AddedSinusoids(_Tabled):
         return sinusoids(
             torch.arange(count, device="cpu"), self.width, self.config.base, self.config.interleaved
         )
-
-    def add(self, x: Tensor, at: Positions) -> Tensor:
-        return x + self._look_up(at, x.device).to(x.dtype)
 
 
 class AddedTable(PositionPart):
@@ -212,7 +155,7 @@ class AddedTable(PositionPart):
         return x + self.table.weight[rows]
 
 
-class RotaryPart(_Tabled):
+class RotaryPart(TurnedRows):
     """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
     def __init__(self, head_width: int, config: Rotary) -> None:
@@ -225,12 +168,7 @@ class RotaryPart(_Tabled):
     def _rows(self, count: int) -> Tensor:
         pairs = torch.arange(self.pairs, dtype=torch.float64, device="cpu")
         positions = torch.arange(count, dtype=torch.float64, device="cpu")
-        angles = positions[:, None] * self.base ** (-pairs / self.pairs)
-        return torch.stack((angles.cos(), angles.sin()), 1).to(torch.float32)
-
-    def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
-        cos, sin = self._look_up(at, device)[:, None].unbind(-2)
-        return Rotation(cos, sin, self.interleaved)
+        return cos_and_sin(positions[:, None] * self.base ** (-pairs / self.pairs))
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:

@@ -1,8 +1,9 @@
 """Members of the family: one line each, data only.
 
-`base` and `big` are the paper's (arXiv 1706.03762, table 3). `tiny` and `small` are for small data on
-small machines: more dropout, and in `tiny` a narrower feed-forward part than the paper's four times the
-width. This file knows no task and no vocabulary.
+`base` and `big` of `ENCODER_DECODER` are the paper's (arXiv 1706.03762, table 3). `tiny` and `small` are for
+small data on small machines: more dropout, and in `tiny` a narrower feed-forward part than the paper's four
+times the width. Those of `VIT` with a name like `vit-b16` are the papers' (arXiv 2010.11929, table 1; `ti`
+and `s` arXiv 2012.12877, table 1), the others suit small pictures. This file knows no task and no vocabulary.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from regard.model.attention import AttentionConfig
-from regard.model.block import Placement
-from regard.model.embed import Tokens
+from regard.model.block import Placement, PreNorm
+from regard.model.embed import Patches, Tokens
 from regard.model.feedforward import MLP, Activation
-from regard.model.head import Head, Vocabulary
+from regard.model.head import Classes, Head, Vocabulary
 from regard.model.init import Init, Xavier
 from regard.model.mask import Causal, Full, MaskRule
-from regard.model.norm import Norm
-from regard.model.position import Position
+from regard.model.norm import LayerNorm, Norm
+from regard.model.position import Learned, Position
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig, Tying
 
@@ -43,6 +44,36 @@ ENCODER_DECODER: dict[str, Size] = {
     "big": Size(6, 6, 1024, 4096, 16, 0.3),
 }
 
+
+@dataclass(frozen=True)
+class PictureSize:
+    """What tells one Vision Transformer from another: N, D, F, H, the side of a patch and the dropout
+    rate."""
+
+    depth: int
+    width: int
+    hidden: int
+    heads: int
+    patch: int
+    """0 leaves it to the pictures."""
+    dropout: float
+
+
+VIT: dict[str, PictureSize] = {
+    "micro": PictureSize(2, 64, 128, 4, 0, 0.0),
+    "mini": PictureSize(4, 64, 128, 4, 0, 0.0),
+    "tiny": PictureSize(6, 64, 128, 4, 0, 0.0),
+    "small": PictureSize(6, 128, 512, 4, 0, 0.1),
+    "base": PictureSize(8, 256, 1024, 8, 0, 0.1),
+    "big": PictureSize(12, 384, 1536, 6, 0, 0.1),
+    "vit-ti16": PictureSize(12, 192, 768, 3, 16, 0.0),
+    "vit-s16": PictureSize(12, 384, 1536, 6, 16, 0.0),
+    "vit-b16": PictureSize(12, 768, 3072, 12, 16, 0.1),
+    "vit-b32": PictureSize(12, 768, 3072, 12, 32, 0.1),
+    "vit-l16": PictureSize(24, 1024, 4096, 16, 16, 0.1),
+}
+
+_LEARNED = Learned()
 _PAPER = StackConfig(width=0, depth=0)  # a stack's own defaults are the paper's
 _INIT = Xavier()
 _HEAD = Vocabulary()
@@ -86,6 +117,21 @@ def one_stack(
     return TransformerConfig(
         Tokens(vocab), _stack(size, mask, placement, norm, position, activation), head, init
     )
+
+
+def vit(size: PictureSize, *, position: Position = _LEARNED, init: Init = _INIT) -> TransformerConfig:
+    """A Vision Transformer (arXiv 2010.11929) of this size, for pictures and classes that are yet to come."""
+    stack = StackConfig(
+        width=size.width,
+        depth=size.depth,
+        attention=AttentionConfig(heads=size.heads),
+        feedforward=MLP(hidden=size.hidden, activation="gelu"),
+        position=position,
+        norm=LayerNorm(eps=1e-6),
+        placement=PreNorm(),
+        dropout=size.dropout,
+    )
+    return TransformerConfig(Patches(patch=size.patch), stack, Classes(pooling="first"), init)
 
 
 def _stack(

@@ -2,7 +2,7 @@
 
 `Transformer` is embed + stack + head: a GPT when its mask is causal, a BERT or a ViT when it is full.
 `EncoderDecoder` is two stacks, the second of which also looks at the first ('Attention Is All You
-Need', arXiv 1706.03762). Neither knows what its ids mean, how it is trained, or how it is decoded.
+Need', arXiv 1706.03762). Neither knows what it is given stands for, how it is trained, or how it is decoded.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from regard.model.cache import Cache
-from regard.model.embed import Embed, TokenEmbedding
+from regard.model.embed import Embed, TokenEmbedding, Tokens
 from regard.model.head import ClassHead, Head, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
 from regard.model.mask import Positions
@@ -27,7 +28,7 @@ class TransformerConfig:
     """One stack between an embedding and a head."""
 
     embed: Embed
-    """How ids become vectors."""
+    """How ids, or a picture, become vectors."""
     stack: StackConfig
     """The blocks."""
     head: Head = Vocabulary()
@@ -49,17 +50,27 @@ class Transformer(nn.Module):
         width = config.stack.width
         self.embed = config.embed.build(width)
         self.stack = config.stack.build()
-        self.head = config.head.build(width, self.embed.weight)
+        self.head = config.head.build(width, self.embed.table)
         initialise(self, config.init)
 
-    def forward(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
-        """(B, T) ids → (B, T, V) logits, or whatever else the head makes."""
-        hidden = self.hidden(ids, positions, cache)
+    @property
+    def device(self) -> torch.device:
+        """Where what it is given must be."""
+        return next(self.parameters()).device
+
+    def forward(
+        self, given: Tensor, positions: Positions | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """(B, T) ids → (B, T, V) logits, or whatever else the embedding reads and the head makes."""
+        hidden = self.hidden(given, positions, cache)
         return self.head(hidden, positions) if isinstance(self.head, ClassHead) else self.head(hidden)
 
-    def hidden(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
-        """(B, T) ids → (B, T, D), what the head sees."""
-        return self.stack(self.embed(ids), positions, cache=cache)
+    def hidden(self, given: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
+        """(B, T) ids, or what else the embedding reads → (B, T, D), what the head sees.
+
+        `positions`: where the vectors that the embedding makes stand.
+        """
+        return self.stack(self.embed(given), positions, cache=cache)
 
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache with room for `capacity` tokens (it grows when needed)."""
@@ -71,8 +82,8 @@ class EncoderDecoderConfig:
     """Two stacks of one width; the decoder looks at the encoder's output."""
 
     source: Embed
-    """How the encoder's ids become vectors."""
-    target: Embed
+    """How the encoder's ids, or a picture, become vectors."""
+    target: Tokens
     """How the decoder's ids become vectors; its vocabulary is what is predicted."""
     encoder: StackConfig
     """Reads the source."""

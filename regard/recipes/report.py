@@ -96,7 +96,7 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
             yield f"{'':15} {label}: {getattr(entry, label)}"
         yield f"{'':15} place: {_place(entry)}"
     if name and not as_json and known[name].columns and _is_here(known[name]):
-        data = open_data(name, (None,) * len(known[name].columns))
+        data = open_data(name, known[name].columns)
         for row in islice(data.split("train"), 5):
             yield f"{'':15} {'  →  '.join(row.values)}"
 

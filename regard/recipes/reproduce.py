@@ -40,6 +40,8 @@ class Recipe:
     steps: int | None = None
     """Instead of a budget."""
     split: str = "test"
+    epochs: float | None = None
+    """Instead of a budget."""
 
 
 _BPE = ("task.tokenizer=bpe", "task.tokenizer.vocab=8000")
@@ -116,6 +118,43 @@ RECIPES: dict[str, Recipe] = {
         beam=1,
         show=0,
     ),
+    "mnist-notebook": Recipe(
+        "MNIST as in a teaching notebook: 5 epochs, no augmentation",
+        "mnist",
+        None,
+        "accuracy",
+        97.55,
+        "the same recipe with torch's own layers, corrected to attend within a picture",
+        (
+            *("model.embed.patch=7", "model.width=64", "model.depth=2", "model.heads=4"),
+            *("model.hidden=2048", "model.dropout=0.1", "model.stack.feedforward.activation=relu"),
+            *("model.stack.feedforward.dropout=0.1", "model.stack.placement=post"),
+            *("task.augmentation=none", "task.smoothing=0", "train.tokens=1088", "train.clip=0"),
+            *("train.optimizer=adamw", "train.optimizer.lr=1e-3", "train.optimizer.beta2=0.999"),
+            *("train.optimizer.eps=1e-8", "train.schedule=constant", "train.average=none"),
+            "train.valid_rows=5000",
+        ),
+        task="image-classification",
+        epochs=5,
+        beam=1,
+        show=0,
+    ),
+    "mnist": Recipe(
+        "MNIST, at most 210,000 parameters",
+        "mnist",
+        "60m",
+        "accuracy",
+        99.65,
+        "asnelt/mnistvit, with augmentation; 99.5 by s-chh's ViT with 210k parameters",
+        (
+            *("model.embed.patch=4", "model.width=64", "model.depth=6", "model.heads=4", "model.hidden=128"),
+            *("task.augmentation=warp", "task.augmentation.bend=0.03", "train.tokens=6400"),
+            *("train.evaluations=20", "train.valid_rows=5000"),
+        ),
+        task="image-classification",
+        beam=1,
+        show=0,
+    ),
     "spelling": Recipe(
         "English spelling → pronunciation", "spelling", "30m", "exact", None, "built in", beam=4
     ),
@@ -130,7 +169,7 @@ def recipe_lines() -> list[str]:
     for name, recipe in RECIPES.items():
         known = "—" if recipe.published is None else f"{recipe.published:g}"
         lines.append(f"{name:20} {recipe.title}")
-        long = recipe.budget or f"{recipe.steps:,} steps"
+        long = recipe.budget or (f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs:g} epochs")
         lines.append(f"{'':20} {recipe.figure} published: {known} ({recipe.source}); trains {long}")
     return lines
 
@@ -168,6 +207,7 @@ def run_recipe(
             settings=recipe.settings,
             budget=budget or recipe.budget,
             steps=None if budget else recipe.steps,
+            epochs=None if budget else recipe.epochs,
             seed=seed,
             resume=resume,
             threads=threads,

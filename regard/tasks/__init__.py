@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from regard.decode.sampling import Sampling
 from regard.tasks.fill_mask import FillMask, FillMaskConfig
+from regard.tasks.image_classification import ImageClassification, ImageClassificationConfig
 from regard.tasks.task import Batch, Decoding, Judgement, Prediction, Task
 from regard.tasks.text_classification import TextClassification, TextClassificationConfig
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.translation import Translation, TranslationConfig
 
-TaskConfig = TranslationConfig | TextGenerationConfig | FillMaskConfig | TextClassificationConfig
+TaskConfig = (
+    TranslationConfig
+    | TextGenerationConfig
+    | FillMaskConfig
+    | TextClassificationConfig
+    | ImageClassificationConfig
+)
 
-_ALL = (Translation, TextGeneration, FillMask, TextClassification)
+_ALL = (Translation, TextGeneration, FillMask, TextClassification, ImageClassification)
 TASKS: dict[str, type[Task]] = {task.name: task for task in _ALL}
 
 __all__ = [
@@ -20,6 +27,8 @@ __all__ = [
     "Decoding",
     "FillMask",
     "FillMaskConfig",
+    "ImageClassification",
+    "ImageClassificationConfig",
     "Judgement",
     "Prediction",
     "Sampling",

@@ -202,7 +202,7 @@ class FillMask(Task):
         """How many of the chosen tokens are guessed, and nats each; the choice is always the same."""
         self.score((), (), tokenize)
         assert isinstance(model, Transformer)
-        device = model.embed.weight.device
+        device = model.device
         total, right, tokens = 0.0, 0, 0
         for batch in self._judged(rows):
             here = batch.to(device)
@@ -244,7 +244,7 @@ class FillMask(Task):
         for text in inputs:
             ids = self._ids(text)
             places = [place for place, token in enumerate(ids) if token == self.mask]
-            logits = model(torch.tensor([ids], device=model.embed.weight.device))[0, places].float()
+            logits = model(torch.tensor([ids], device=model.device))[0, places].float()
             logits[:, : len(self.tokenizer.special)] = float("-inf")
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)

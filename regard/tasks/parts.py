@@ -9,13 +9,16 @@ import numpy as np
 
 from regard.data.tokenizer import Tokenizer
 from regard.errors import BundleError, ConfigError
-from regard.model.embed import Tokens
+from regard.model.embed import Embed, Tokens
 
 TOKENIZER = "tokenizer.json"
 
 
-def sized(embed: Tokens, tokenizer: Tokenizer, path: str) -> Tokens:
-    """A table of as many rows as the tokenizer has ids. Raises: ConfigError when it was made for others."""
+def sized(embed: Embed, tokenizer: Tokenizer, path: str) -> Tokens:
+    """A table of as many rows as the tokenizer has ids. Raises: ConfigError when it was made for others, or
+    reads no ids."""
+    if not isinstance(embed, Tokens):
+        raise ConfigError(f"{path.rpartition('.')[0]}: is '{embed.kind}', but this task reads 'tokens'")
     if embed.vocab not in (0, tokenizer.size):
         raise ConfigError(f"{path}: is {embed.vocab}, but the tokenizer has {tokenizer.size}; leave it at 0")
     return replace(embed, vocab=tokenizer.size)

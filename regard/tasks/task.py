@@ -21,6 +21,7 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.decode.sampling import Sampling
 from regard.errors import InputError, require
+from regard.model.presets import ENCODER_DECODER
 from regard.model.transformer import ModelConfig
 
 NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
@@ -97,6 +98,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     """The field's name for it, as typed after `regard train`."""
+    presets: ClassVar[Mapping[str, object]] = ENCODER_DECODER
+    """The sizes that `model` knows, by name."""
     config: Any
     """The task's own frozen dataclass of options; its `wanted` are the columns that it reads, in order, None
     for one to be found."""
@@ -180,8 +183,9 @@ class Task(ABC):
     @abstractmethod
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        """What the model is given for these inputs and what it writes, as ids: for looking inside."""
+    ) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
+        """What the model is given for these inputs and what it writes, as ids: for looking inside. A stack
+        that stands alone is given what stands second, which need not be ids."""
 
     @abstractmethod
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
@@ -212,6 +216,13 @@ class Task(ABC):
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         """The figures, on these rows, of what needs no model but perhaps the training part."""
         return {}
+
+    def drawn(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
+        """These rows and what was predicted for them as one picture, a PNG.
+
+        Raises: InputError when there is nothing to be seen.
+        """
+        raise InputError(f"{self.name} has no pictures to draw, and so no use for --grid")
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         """What chooses between checkpoints, from the figures of `judge`: higher is better."""

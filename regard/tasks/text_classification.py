@@ -6,8 +6,6 @@ A text stands between `<s>` and `</s>`; the second of a pair follows the first, 
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -22,7 +20,7 @@ from regard.data.bag_of_words import MOST, guesses_from_words
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
-from regard.errors import BundleError, ConfigError, DataError, InputError, require
+from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Classes
 from regard.model.mask import Contiguous, Full, Positions, Ragged
@@ -30,14 +28,13 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.class_metrics import class_metrics
-from regard.tasks.parts import TOKENIZER, kept, kept_tokenizer, side_by_side, sized
+from regard.tasks.labels import count_labels, kept_labels, ranked, sized_head, written
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Task
 
-LABELS = "labels.json"
 PAIR = "\t"
 """Stands between the two texts of an input."""
 _ENCODE_AT_ONCE = 4096
-_MOST_LABELS = 10_000
 
 
 @dataclass(frozen=True)
@@ -118,13 +115,7 @@ class TextClassification(Task):
     def learn(
         cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> TextClassification:
-        counts = Counter(label for row in rows for label in _labels(config, row))
-        if not 2 <= len(counts) <= _MOST_LABELS:
-            found = f"{len(counts):,}" if counts else "no"
-            raise DataError(
-                f"there are {found} labels in the column '{config.target}'; give 2 to {_MOST_LABELS:,}"
-            )
-        labels = dict(sorted(counts.items()))
+        labels = count_labels((label for row in rows for label in _labels(config, row)), config.target)
         if given:
             return cls(config, kept_tokenizer(given), labels)
         spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
@@ -133,19 +124,17 @@ class TextClassification(Task):
 
     @classmethod
     def restore(cls, config: TextClassificationConfig, tokenizers: Mapping[str, str]) -> TextClassification:
-        return cls(config, kept_tokenizer(tokenizers), _read_labels(kept(tokenizers, LABELS)))
+        return cls(config, kept_tokenizer(tokenizers), kept_labels(tokenizers))
 
     def tokenizers(self) -> dict[str, str]:
-        return {TOKENIZER: self.tokenizer.to_json(), LABELS: json.dumps(self.labels, ensure_ascii=False)}
+        return {TOKENIZER: self.tokenizer.to_json(), **written(self.labels)}
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, TransformerConfig) or not isinstance(model.head, Classes):
             raise ConfigError(
                 "text-classification needs a model of kind 'transformer' with the head 'classes'"
             )
-        said, count = model.head.count, len(self.labels)
-        if said not in (0, count):
-            raise ConfigError(f"model.head.count: is {said}, but the data have {count}; leave it at 0")
+        count = sized_head(model.head, self.labels)
         embed = sized(model.embed, self.tokenizer, "model.embed.vocab")
         return replace(model, embed=embed, head=replace(model.head, count=count))
 
@@ -232,10 +221,9 @@ class TextClassification(Task):
         shares = self._shares(model, [self._texts(text) for text in inputs], decoding.batch_tokens)
         names, answers = list(self.labels), []
         for row in shares:
-            order = sorted(range(len(names)), key=lambda i: -row[i])
-            best = tuple((names[i], row[i]) for i in order[: decoding.n])
+            best = ranked(names, row, decoding.n)
             said = self._said(row)
-            score = row[order[0]] if said else 1 - row[order[0]]
+            score = best[0][1] if said else 1 - best[0][1]
             text = (self.config.separator or "").join(said)
             answers.append(Prediction(text, score, best if len(best) > 1 else ()))
         return answers
@@ -272,7 +260,7 @@ class TextClassification(Task):
         return found
 
     def _logits(self, model: Transformer, rows: list[list[int]]) -> Tensor:
-        device = model.embed.weight.device
+        device = model.device
         ids, sizes = side_by_side(rows, self.tokenizer.pad)
         table, lengths = torch.from_numpy(ids), torch.from_numpy(sizes)
         at: Positions = Contiguous(0, table.shape[1])
@@ -328,16 +316,3 @@ def _labels(config: TextClassificationConfig, row: Row) -> list[str]:
     if config.separator is None:
         return [row.values[-1].strip()]
     return [label for label in map(str.strip, row.values[-1].split(config.separator)) if label]
-
-
-def _read_labels(text: str) -> dict[str, int]:
-    try:
-        labels = json.loads(text)
-        sound = isinstance(labels, dict) and all(type(n) is int and 0 <= n < 1 << 53 for n in labels.values())
-    except (ValueError, RecursionError):
-        sound = False
-    if not sound or not 2 <= len(labels) <= _MOST_LABELS:
-        raise BundleError(
-            f"{LABELS} is damaged: it does not say how often each of some labels stood in the data"
-        )
-    return dict(labels)

@@ -226,7 +226,7 @@ class TextGeneration(Task):
         and the same in bits a byte of UTF-8, which does not depend on the tokenizer."""
         self.score((), (), tokenize)
         assert isinstance(model, Transformer)
-        device = model.embed.weight.device
+        device = model.device
         total, tokens = 0.0, 0
         for batch in self._judged(rows):
             total += float(self.nats(model, batch.to(device)).double())
@@ -318,7 +318,7 @@ class TextGeneration(Task):
     def _write(self, model: nn.Module, outputs: list[_Output], decoding: Decoding) -> Iterator[None]:
         """Make the outputs longer by a token each time."""
         assert isinstance(model, Transformer)
-        context, device = self.config.context, model.embed.weight.device
+        context, device = self.config.context, model.device
         sampling = decoding.sampling or Sampling(temperature=0.0)
         sampler = Sampler(sampling, [output.ids for output in outputs], self.tokenizer.size, device)
         stepper = None

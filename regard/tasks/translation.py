@@ -157,6 +157,7 @@ class Translation(Task):
 
     def start(self, model: nn.Module) -> list[str]:
         assert isinstance(model, EncoderDecoder)
+        assert isinstance(model.source, TokenEmbedding)
         sides = (
             (self.config.source_vectors, self.source, model.source),
             (self.config.target_vectors, self.target, model.target),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from regard.errors import ConfigError, nearest
-from regard.model.presets import ENCODER_DECODER
 from regard.schema import describe, dump, override, parse
 from regard.tasks import TASKS, TaskConfig
 from regard.train.config import ENDS, RunConfig, TrainConfig
@@ -103,9 +102,10 @@ def _keeps_body(setting: str) -> bool:
 def _defaults(task: str, preset: str) -> RunConfig:
     if task not in TASKS:
         raise ConfigError(f"there is no task '{task}'{nearest(task, TASKS)} (known: {', '.join(TASKS)})")
-    if preset not in ENCODER_DECODER:
-        known = ", ".join(ENCODER_DECODER)
-        raise ConfigError(f"there is no preset '{preset}'{nearest(preset, ENCODER_DECODER)} (known: {known})")
+    presets = TASKS[task].presets
+    if preset not in presets:
+        known = ", ".join(presets)
+        raise ConfigError(f"there is no preset '{preset}'{nearest(preset, presets)} (known: {known})")
     return RunConfig(parse(TaskConfig, {"kind": task}), TASKS[task].model(preset), TrainConfig())
 
 

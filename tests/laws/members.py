@@ -19,7 +19,15 @@ from regard.model.feedforward import FeedForwardPart
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
 from regard.model.norm import Norm
-from regard.model.position import ALiBi, Learned, Position, RelativeBias, Rotary
+from regard.model.position import (
+    ALiBi,
+    Learned,
+    Position,
+    RelativeBias,
+    Rotary,
+    Rotary2D,
+    Sinusoidal2D,
+)
 from regard.model.stack import StackConfig
 from regard.model.transformer import (
     EncoderDecoder,
@@ -35,6 +43,8 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Prefix: (Prefix(3),),
     Learned: (Learned(37),),
     Rotary: (Rotary(), Rotary(base=100.0, fraction=0.5, interleaved=True)),
+    Sinusoidal2D: (Sinusoidal2D(columns=3, leading=1),),
+    Rotary2D: (Rotary2D(columns=3, leading=1, base=10.0),),
 }
 
 
@@ -78,7 +88,7 @@ def parts() -> dict[str, StackConfig]:
         found |= {name(member): replace(BASE, **{field: member}) for member in members(union)}
     found |= {
         f"cross {position.kind}": replace(BASE, position=position, cross_position=True)
-        for position in (Rotary(), ALiBi(), RelativeBias(), Learned(37))
+        for position in (Rotary(), ALiBi(), RelativeBias(), Learned(37), Rotary2D(3))
     }
     return found | {"entry norm": replace(BASE, entry_norm=True)}
 

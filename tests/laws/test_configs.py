@@ -13,7 +13,7 @@ from members import BASE, INITS, MASKED, PARTS, D, V, ids, name
 
 from regard.model.attention import Attention
 from regard.model.block import PreNorm
-from regard.model.embed import Tokens
+from regard.model.embed import Embed, Patches, Tokens
 from regard.model.head import Classes, Vocabulary
 from regard.model.init import Init, Scaled, Xavier
 from regard.model.mask import MaskRule
@@ -29,6 +29,7 @@ def test_a_configuration_survives_json(stack: StackConfig) -> None:
     for config in (
         TransformerConfig(Tokens(V, scale=False), stack, Vocabulary(tied=False)),
         TransformerConfig(Tokens(V), stack, Classes(3, "first")),
+        TransformerConfig(Patches(3, 14, 22, 2), stack, Classes(3)),
         EncoderDecoderConfig(Tokens(V), Tokens(V), stack, decoder, tying="two-way", init=Scaled(0.01)),
     ):
         written = json.dumps(dump(config))
@@ -54,6 +55,25 @@ def _parts(config: object) -> list[object]:
 def _members(owner: type) -> list[type]:
     hints = get_type_hints(owner).values()
     return [kind for hint in hints for kind in (get_args(hint) or (hint,)) if is_dataclass(kind)]
+
+
+EMBEDS = (Tokens(V), Patches(3, 14, 22, 2), Patches(1, 10, 10, 5, class_token=False))
+
+
+def test_every_embedding_is_tried() -> None:
+    assert {type(embed) for embed in EMBEDS} == set(get_args(Embed))
+
+
+@pytest.mark.parametrize("init", INITS, ids=name)
+@pytest.mark.parametrize("embed", EMBEDS, ids=name)
+def test_every_weight_of_an_embedding_is_initialised(
+    embed: Embed, init: Init, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: made(*a, **k).fill_(math.nan))
+    model = TransformerConfig(embed, BASE, Classes(3), init).build()
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    assert model.embed.weight.std() > 0.01
 
 
 @pytest.mark.parametrize("init", INITS, ids=name)

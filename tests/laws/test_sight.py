@@ -37,7 +37,7 @@ from regard.model.mask import (
     dense,
     lower,
 )
-from regard.model.position import Learned, NoPosition, Position, Sinusoidal
+from regard.model.position import Learned, NoPosition, Position, Rotary2D, Sinusoidal, Sinusoidal2D
 from regard.model.stack import StackConfig
 
 B, T, S = 2, 7, 11
@@ -190,8 +190,25 @@ def test_without_positions_order_means_nothing() -> None:
 @pytest.mark.parametrize("position", POSITIONS, ids=name)
 @torch.no_grad()
 def test_relative_positions_depend_on_distance_alone(position: Position) -> None:
-    absolute = isinstance(position, Sinusoidal | Learned)
+    absolute = isinstance(position, Sinusoidal | Learned | Sinusoidal2D | Rotary2D)  # of a grid: see below
     stack = transformer(replace(BASE, position=position)).stack
     x = torch.randn(B, T, D)
     same = torch.allclose(stack(x, Contiguous(29, T)), stack(x, Contiguous(0, T)), atol=1e-4)
     assert same != absolute
+
+
+@torch.no_grad()
+def test_positions_on_a_grid_depend_on_both_distances_alone() -> None:
+    """A window of patches that is moved down, or to the right, sees the same."""
+    rows, columns, grid = 2, 3, 11
+    stack = transformer(replace(BASE, mask=Full(), position=Rotary2D(columns=grid, leading=1))).stack
+    x = torch.randn(B, rows * columns, D)
+
+    def at(down: int, right: int) -> Ragged:
+        places = [[1 + (down + r) * grid + right + c for r in range(rows) for c in range(columns)]]
+        return Ragged(torch.tensor(places), torch.zeros(1, 1, dtype=torch.long), 1000)
+
+    for down, right in ((0, 5), (29, 0), (13, 7)):
+        close(stack(x, at(down, right)), stack(x, at(0, 0)))
+    turned = x.unflatten(1, (rows, columns)).transpose(1, 2).flatten(1, 2)
+    assert not torch.allclose(stack(turned, at(0, 0)), stack(x, at(0, 0)), atol=1e-3)

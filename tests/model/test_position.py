@@ -17,7 +17,9 @@ from regard.model.position import (
     Position,
     RelativeBias,
     Rotary,
+    Rotary2D,
     Sinusoidal,
+    Sinusoidal2D,
     alibi_slopes,
     relative_bucket,
     sinusoids,
@@ -84,7 +86,7 @@ def test_a_row_of_short_documents_fits_a_short_table() -> None:
     assert torch.equal(added[0, :12], torch.cat((part.table.weight, part.table.weight[:5])))
 
 
-@pytest.mark.parametrize("position", [Rotary(), Sinusoidal()])
+@pytest.mark.parametrize("position", [Rotary(), Sinusoidal(), Rotary2D(7), Sinusoidal2D(7)])
 def test_a_table_grown_during_inference_serves_training(position: Position) -> None:
     stack = StackConfig(8, 1, AttentionConfig(heads=2), position=position).build()
     x = torch.randn(1, 101, 8)
@@ -108,13 +110,49 @@ def test_rotary_refuses_an_odd_number_of_turned_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "position", [Sinusoidal(), Learned(7), Rotary(), ALiBi(), RelativeBias(), NoPosition()]
+    "position",
+    [
+        *(Sinusoidal(), Learned(7), Rotary(), ALiBi(), RelativeBias(), NoPosition()),
+        *(Sinusoidal2D(3, 1), Rotary2D(3, 1)),
+    ],
 )
 def test_a_model_built_without_memory_is_whole_once_its_weights_are_loaded(position: Position) -> None:
-    config = StackConfig(10, 2, AttentionConfig(heads=5), position=position, dropout=0.0)
+    config = StackConfig(20, 2, AttentionConfig(heads=5), position=position, dropout=0.0)
     whole = config.build()
     with torch.device("meta"):
         empty = config.build()
     empty.load_state_dict(whole.state_dict(), assign=True)
-    x = torch.randn(2, 7, 10)
+    x = torch.randn(2, 7, 20)
     assert torch.equal(empty(x), whole(x))
+
+
+@pytest.mark.parametrize("leading", [0, 1, 2])
+def test_sinusoids_of_a_grid_are_the_published_formula(leading: int) -> None:
+    """MAE's: a quarter each of sin and cos of the column, then of the row; nothing on a class token."""
+    width, columns = 12, 5
+    added = (
+        Sinusoidal2D(columns, leading).build(width, 2, 6).add(torch.zeros(1, 13, width), Contiguous(0, 13))
+    )
+    for place, row in enumerate(added[0].tolist()):
+        r, c = divmod(place - leading, columns)
+        rates = [10000 ** (-i / 3) for i in range(3)]
+        want = [f(p * rate) for p in (c, r) for f in (math.sin, math.cos) for rate in rates]
+        assert row == pytest.approx(want if place >= leading else [0.0] * width, abs=1e-6)
+
+
+def test_a_grid_turns_half_of_the_pairs_by_the_row_and_half_by_the_column() -> None:
+    rotation = Rotary2D(columns=5, leading=1).build(16, 2, 8).rotation(Contiguous(3, 7), torch.device("cpu"))
+    assert rotation is not None
+    assert not rotation.interleaved
+    for place, cos, sin in zip(range(3, 10), rotation.cos[0, 0], rotation.sin[0, 0], strict=True):
+        r, c = divmod(place - 1, 5)
+        angles = [r, r * 0.1, c, c * 0.1]  # 100^0 and 100^(-1/2)
+        assert cos.tolist() == pytest.approx([math.cos(angle) for angle in angles], abs=1e-6)
+        assert sin.tolist() == pytest.approx([math.sin(angle) for angle in angles], abs=1e-6)
+
+
+def test_widths_that_do_not_suit_a_grid_are_refused() -> None:
+    with pytest.raises(ValueError, match="even width, not 7"):
+        Sinusoidal2D(3).build(7, 1, 7)
+    with pytest.raises(ValueError, match="head width in fours, not 6"):
+        Rotary2D(3).build(12, 2, 6)

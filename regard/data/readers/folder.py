@@ -1,8 +1,7 @@
 """What is in a file or a folder: which files hold which split, and in which form.
 
-It looks at names only. Formats that a task of its own will read (SQuAD-style `.json`, a folder per class of
-pictures, MNIST's IDX files) are named here so that the error can say so; each will get a form of its own.
-"""
+It looks at names only. Pictures are looked for by `picture_folder.py`. A format that a task of its own will
+read (SQuAD-style `.json`) is named here so that the error can say so; it will get a form of its own."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ from pathlib import Path
 from regard.data.readers.lines import file_errors
 from regard.errors import DataError
 
-__all__ = ["FORMS", "Found", "look_at_file", "look_at_folder"]
+__all__ = ["FORMS", "SPLIT_OF", "Found", "look_at_file", "look_at_folder", "only"]
 
 FORMS = ("tsv", "csv", "jsonl", "parquet", "txt")
 _ZIPPED_FORMS = ("tsv", "csv", "jsonl", "txt")
-_SPLIT_OF = {
+SPLIT_OF = {
     "train": "train",
     "valid": "valid",
     "val": "valid",
@@ -71,13 +70,13 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
         stems.setdefault(_parts(path)[0], []).append(path)
     splits: dict[str, Found] = {}
     for split in _ORDER:
-        named = [stem for stem in stems if _SPLIT_OF.get(stem) == split]
+        named = [stem for stem in stems if SPLIT_OF.get(stem) == split]
         candidates = [found for stem in named for found in _forms(stems[stem], columns)]
-        if found := _only(candidates, folder, f"the split '{split}'"):
+        if found := only(candidates, folder, f"the split '{split}'"):
             splits[split] = found
     if not splits:
         candidates = [found for group in stems.values() for found in _forms(group, columns)]
-        if not (found := _only(candidates, folder, "the examples")):
+        if not (found := only(candidates, folder, "the examples")):
             raise DataError(_nothing(folder, columns))
         splits["all"] = found
     return splits
@@ -105,7 +104,7 @@ def _forms(paths: list[Path], columns: int) -> list[Found]:
     return usable
 
 
-def _only(candidates: list[Found], folder: Path, what: str) -> Found | None:
+def only(candidates: list[Found], folder: Path, what: str) -> Found | None:
     if len(candidates) > 1:
         names = ", ".join(path.name for found in candidates for path in found.paths)
         raise DataError(f"{folder} holds {what} more than once: {names}; leave one of them, or give one file")

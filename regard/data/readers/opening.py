@@ -17,11 +17,13 @@ from regard.data.readers.columns import Wanted, default_names, pick_columns
 from regard.data.readers.folder import Found, look_at_file, look_at_folder
 from regard.data.readers.lines import file_errors
 from regard.data.readers.parquet import ParquetTable
+from regard.data.readers.picture_folder import look_at_pictures, open_pictures, split_pictures
+from regard.data.readers.pictures import PICTURE
 from regard.data.readers.plain import ParallelTable, TextFile
 from regard.data.readers.streams import OnError, Reading, split_table, split_text
 from regard.data.readers.tables import CsvTable, JsonlTable, Table, TsvTable
 from regard.data.remote import Progress
-from regard.data.rows import DataSet, Report, Rows
+from regard.data.rows import DataSet, KnownSet, Report, Rows
 from regard.data.splits import ALL, SINGLE_FILE, TRAIN_AND_VALID
 from regard.errors import ConfigError, DataError, nearest
 
@@ -108,6 +110,7 @@ def _exists(path: Path) -> bool:
 
 
 def _open_builtin(entry: builtin.BuiltIn, columns: Wanted, report: Report) -> DataSet:
+    _check_pictures(entry, columns)
     whole = entry.load()
     picked = pick_columns(whole.columns, columns, entry.name)
     names = tuple(whole.columns[index] for index in picked)
@@ -123,6 +126,7 @@ def _open_named(
 ) -> DataSet:
     if not entry.columns:
         raise DataError(f"{entry.name} ({entry.title}) has no text columns; give it to a task that reads it")
+    _check_pictures(entry, columns)
     folder = named.find(entry, progress)
     if all(name is None for name in columns) and len(columns) <= len(entry.columns):
         columns = entry.columns[: len(columns)]  # the direction in which its figures were published
@@ -133,21 +137,28 @@ def _open_named(
         splits, names = split_text(text, entry.shares, reading), entry.columns
         reading.report.notes.append(f"{entry.name} is split in parts one after another")
     else:
-        splits, names = _open_path(folder, columns, reading, whole=False)
+        splits, names = _open_path(folder, columns, reading, whole=False, every=entry.held_out)
     fingerprint = f"{entry.name}@{entry.commit}/{','.join(names)}"
     return DataSet(entry.name, splits, names, reading.report, entry.licence, entry.source, fingerprint)
 
 
+def _check_pictures(entry: KnownSet, columns: Wanted) -> None:
+    """Pictures are for who asks for them by name: others would take their names for text."""
+    if PICTURE in entry.columns and PICTURE not in columns:
+        raise DataError(f"{entry.name} ({entry.title}) holds pictures; give it to image-classification")
+
+
 def _open_path(
-    path: Path, columns: Wanted, reading: Reading, *, whole: bool
+    path: Path, columns: Wanted, reading: Reading, *, whole: bool, every: int = 0
 ) -> tuple[dict[str, Rows], tuple[str, ...]]:
-    found = look_at_folder(path, len(columns)) if path.is_dir() else {"all": look_at_file(path)}
+    """`every`: which pictures of train become valid, in place of a share."""
+    found = _look_at(path, columns)
     splits: dict[str, Rows] = {}
     names: tuple[str, ...] = ()
     for split, files in found.items():
         shares = _shares(split, files, found, whole)
-        rows, names_here = _open_files(files, columns, shares, reading)
-        if len(shares) > 1:
+        rows, names_here = _open_files(files, columns, shares, reading, every)
+        if len(shares) > 1 and not every:
             parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
             how = (
                 "in parts that follow one another" if files.form == "txt" else f"by a hash of {names_here[0]}"
@@ -159,6 +170,21 @@ def _open_path(
     if "test" not in splits and "valid" in splits and "all" not in found:
         reading.report.notes.append(f"{path} holds no test split, and none was made up")
     return {split: splits[split] for split in ("train", "valid", "test", "all") if split in splits}, names
+
+
+def _look_at(path: Path, columns: Wanted) -> dict[str, Found]:
+    if not path.is_dir():
+        return {"all": look_at_file(path)}
+    if PICTURE not in columns:
+        return look_at_folder(path, len(columns))
+    if pictures := look_at_pictures(path):
+        return pictures
+    try:
+        return look_at_folder(path, len(columns))
+    except DataError as error:
+        raise DataError(
+            f"{path} holds no pictures; put a folder for each class into it, or MNIST's IDX files"
+        ) from error
 
 
 def _check_agree(first: tuple[str, ...], other: tuple[str, ...], folder: Path) -> None:
@@ -184,9 +210,15 @@ def _shares(split: str, files: Found, found: Mapping[str, Found], whole: bool) -
 
 
 def _open_files(
-    files: Found, columns: Wanted, shares: Mapping[str, float], reading: Reading
+    files: Found, columns: Wanted, shares: Mapping[str, float], reading: Reading, every: int
 ) -> tuple[dict[str, Rows], tuple[str, ...]]:
     """The splits that one file, or one set of parallel files, gives, and the names of its columns."""
+    if files.form in ("pictures", "idx"):
+        pictures = open_pictures(files)
+        picked = pick_columns(pictures.columns, columns, pictures.label)
+        return split_pictures(pictures, picked, shares, reading, every), tuple(
+            pictures.columns[index] for index in picked
+        )
     for path in files.paths:
         _check_size(path)
     if files.form == "txt":
@@ -238,7 +270,8 @@ def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) ->
     """Of the names, sizes and times of the files; their content is not read."""
     digest = blake2b(repr((names, splits)).encode(), digest_size=16)
     with file_errors(path):
-        files = [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
+        inside = path.rglob("*") if PICTURE in names else path.iterdir()
+        files = [file for file in sorted(inside) if file.is_file()] if path.is_dir() else [path]
         for file in files:
             status = file.stat()
             digest.update(

@@ -16,7 +16,7 @@ from regard.data.rows import Report, Row, Rows
 from regard.data.splits import Chooser, choose_by_hash, contiguous_bounds
 from regard.errors import DataError
 
-__all__ = ["OnError", "Reading", "split_table", "split_text"]
+__all__ = ["OnError", "Reading", "split_by", "split_table", "split_text"]
 
 OnError = Literal["refuse", "skip"]
 Part = TypeVar("Part")
@@ -34,15 +34,22 @@ def split_table(
     table: Table, picked: tuple[int, ...], shares: Mapping[str, float], reading: Reading
 ) -> dict[str, Rows]:
     """The rows of a table in one or more splits, by a hash of the first picked column."""
+    return split_by(
+        table, picked, dict.fromkeys(shares) if len(shares) == 1 else choose_by_hash(shares), reading
+    )
+
+
+def split_by(
+    table: Table, picked: tuple[int, ...], choosers: Mapping[str, Chooser | None], reading: Reading
+) -> dict[str, Rows]:
+    """The rows of a table in splits, each with what chooses by the first picked column; None takes all."""
     names = tuple(table.columns[index] for index in picked)
 
     def rows(chosen: Chooser | None) -> Iterator[Row]:
         records = _without_empty(table.records(picked), names)
         return _sound(records, table.label, reading, chosen=chosen)
 
-    if len(shares) == 1:
-        return {split: _rows_of(rows, None) for split in shares}
-    return {split: _rows_of(rows, chosen) for split, chosen in choose_by_hash(shares).items()}
+    return {split: _rows_of(rows, chosen) for split, chosen in choosers.items()}
 
 
 def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) -> dict[str, Rows]:

@@ -1,0 +1,181 @@
+"""MNIST's own files: pictures and labels in the IDX format, plain or gzipped.
+
+    two bytes 0, one byte 8 (whole numbers of a byte), one byte: how many axes
+    the length of each axis, 4 bytes each, the largest first
+    the numbers
+
+Pictures have three axes (N, H, W), or four (N, H, W, C) in colour; labels have one. Files are read picture by
+picture, so a file of any size takes the memory of one, and a header that claims too much takes none.
+The format: yann.lecun.com/exdb/mnist. This file does not know splits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.data.readers.lines import file_errors, open_bytes
+from regard.data.readers.tables import Record
+from regard.errors import DataError
+
+__all__ = ["COLUMNS", "IdxPictures", "is_idx", "partner", "picture_at", "split_word"]
+
+COLUMNS = ("image", "label")
+_NAME = re.compile(r"(?:.*[-_.])?([a-z0-9]+)[-_]images[-.]idx[34][-.]ubyte(?:\.gz)?", re.ASCII)
+_MOST_PIXELS = 50_000_000
+_BYTES = 8
+"""The code of the type that is read."""
+
+
+def split_word(path: Path) -> str | None:
+    """`train` of `train-images-idx3-ubyte.gz`; None where it is no file of pictures."""
+    found = _NAME.fullmatch(path.name)
+    return found[1] if found else None
+
+
+def is_idx(path: Path) -> bool:
+    return split_word(path) is not None
+
+
+def partner(path: Path) -> Path:
+    """The file of labels that belongs to one of pictures, zipped or not. Raises DataError."""
+    plain = re.sub(r"images([-.])idx[34]", r"labels\1idx1", path.name).removesuffix(".gz")
+    for name in (plain, f"{plain}.gz"):
+        if path.with_name(name).exists():
+            return path.with_name(name)
+    raise DataError(f"{path} has no labels beside it; put {plain} into the same folder")
+
+
+@dataclass(frozen=True)
+class _Header:
+    path: Path
+    count: int
+    shape: tuple[int, ...]
+    """Of one item: (H, W), (H, W, C), or nothing for labels."""
+
+    @property
+    def start(self) -> int:
+        return 8 + 4 * len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes of one item."""
+        return int(np.prod(self.shape, dtype=object)) if self.shape else 1
+
+    def item(self, file: BinaryIO, number: int) -> bytes:
+        """The next item. Raises DataError when the file ends in it."""
+        content = file.read(self.size)
+        if len(content) < self.size:
+            raise DataError(
+                f"{self.path} was cut short: its header promises {self.count:,} items, and it ends in item"
+                f" {number:,}; fetch it again"
+            )
+        return content
+
+
+def _header(file: BinaryIO, path: Path, labels: bool) -> _Header:
+    """Read and check the header of an open file. Raises DataError."""
+    magic = file.read(4)
+    axes = magic[3] if len(magic) == 4 else 0
+    if magic[:3] != bytes((0, 0, _BYTES)) or axes not in ((1,) if labels else (3, 4)):
+        what = "labels" if labels else "pictures"
+        raise DataError(f"{path} is no IDX file of {what} of a byte a number; its first bytes are {magic!r}")
+    raw = file.read(4 * axes)
+    if len(raw) < 4 * axes:
+        raise DataError(f"{path} was cut short: it ends in its header; fetch it again")
+    count, *shape = (int.from_bytes(raw[i : i + 4], "big") for i in range(0, len(raw), 4))
+    header = _Header(path, count, tuple(shape))
+    if not labels and (not 0 < header.size <= _MOST_PIXELS or (axes == 4 and shape[2] not in (1, 3))):
+        raise DataError(f"{path} claims pictures of {' × '.join(map(str, shape))} numbers, which cannot be")
+    if path.suffix != ".gz":
+        size, wanted = os.fstat(file.fileno()).st_size, header.start + count * header.size
+        if size != wanted:
+            raise DataError(f"{path} has {size:,} bytes where its header promises {wanted:,}; fetch it again")
+    return header
+
+
+@dataclass(frozen=True)
+class IdxPictures:
+    """A file of pictures and its file of labels: a table of two columns."""
+
+    images: Path
+    labels: Path
+    keys: dict[str, str] = field(default_factory=dict, compare=False)
+    """A hash of each picture that was read, by its name."""
+    columns = COLUMNS
+
+    @property
+    def label(self) -> str:
+        return str(self.images)
+
+    def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
+        """Each picture's name and label. Raises DataError: what is wrong with a whole file."""
+        with open_bytes(self.images) as images, open_bytes(self.labels) as labels:
+            pictures, marks = _header(images, self.images, False), _header(labels, self.labels, True)
+            if pictures.count != marks.count:
+                raise DataError(
+                    f"{self.images} holds {pictures.count:,} pictures, {self.labels} {marks.count:,} labels; "
+                    "fetch them again"
+                )
+            for number in range(pictures.count):
+                name = f"{self.images}#{number}"
+                self.keys[name] = blake2b(pictures.item(images, number), digest_size=16).hexdigest()
+                values = (name, str(marks.item(labels, number)[0]))
+                yield name, tuple([values[index] for index in picked])
+
+    def key(self, name: str) -> str:
+        """What decides which split a picture belongs to."""
+        return self.keys[name]
+
+
+class _Reader:
+    """An open file of pictures; those that are asked for in order are read in one go."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.next, self.held = path, 0, ExitStack()
+        self._open()
+
+    def _open(self) -> None:
+        self.held.close()
+        self.file = self.held.enter_context(open_bytes(self.path))
+        self.header, self.next = _header(self.file, self.path, False), 0
+
+    def picture(self, number: int) -> NDArray[np.uint8]:
+        header = self.header
+        if number >= header.count:
+            raise DataError(f"{self.path} has no picture {number}, only 0 to {header.count - 1}")
+        if number < self.next:
+            self._open()
+        with file_errors(self.path):
+            if self.path.suffix != ".gz":
+                self.file.seek(header.start + number * header.size)
+                self.next = number
+            while self.next < number:
+                header.item(self.file, self.next)
+                self.next += 1
+            content = header.item(self.file, number)
+        self.next = number + 1
+        pixels = np.frombuffer(content, dtype=np.uint8).reshape(header.shape)
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+@lru_cache(maxsize=4)
+def _reader(path: Path, stamp: tuple[int, int]) -> _Reader:
+    return _Reader(path)
+
+
+def picture_at(path: Path, number: int) -> NDArray[np.uint8]:
+    """One picture (H, W, C) of a file. Raises DataError."""
+    with file_errors(path):
+        status = path.stat()
+    return _reader(path, (status.st_size, status.st_mtime_ns)).picture(number)

@@ -1,0 +1,144 @@
+"""Pictures as arrays, from whatever a row or a user names them by.
+
+A picture travels as text, like everything in a row: the path of a file, or `NAME#17`, the 17th from 0 of an
+IDX file or a built-in set. So rows stay small, a broken one can be named, and predicting takes the very words
+that training took. `read_picture` turns such a name into pixels.
+
+Files are decoded by Pillow (the extra `pictures`), and only the formats listed here: some others run
+programs. What a header claims is checked before memory is taken. This file does not know folders, labels or
+tasks."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.data.builtin_digits import DIGITS, digit_pictures
+from regard.data.readers.idx import is_idx, picture_at
+from regard.data.readers.lines import Problem, file_errors
+from regard.errors import DataError, DependencyError
+
+__all__ = ["PICTURE", "SUFFIXES", "Picture", "decode", "in_channels", "read_bytes", "read_picture", "resized"]
+
+Picture = NDArray[np.uint8]
+"""(H, W, C): C is 1 for grey and 3 for red, green and blue."""
+
+PICTURE = "image"
+"""The name of the column that holds pictures; they are given only to who asks for it."""
+
+SUFFIXES = frozenset(
+    f".{end}"
+    for end in ("png", "jpg", "jpeg", "bmp", "gif", "webp", "pbm", "pgm", "ppm", "pnm", "tif", "tiff")
+)
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
+_MOST_PIXELS = 50_000_000
+_MOST_BYTES = 1 << 28
+
+
+def read_picture(name: str) -> Picture:
+    """The picture of that name. Raises DataError saying what is wrong with it; DependencyError."""
+    home, mark, number = name.rpartition("#")
+    if mark and number.isdecimal() and len(number) < 12:
+        if home in DIGITS:
+            return _builtin(home, int(number))
+        if is_idx(Path(home)):
+            return picture_at(Path(home), int(number))
+    if not name or "\0" in name:
+        raise DataError(f"{name!r} names no picture; give the path of one")
+    found = decode(read_bytes(Path(name)))
+    if isinstance(found, Problem):
+        raise DataError(f"{name}: {found}; give a picture as {', '.join(_FORMATS)}")
+    return found
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file. Raises DataError."""
+    with file_errors(path):
+        if not path.is_file():
+            what = "is not a regular file" if path.exists() else "does not exist"
+            raise DataError(f"{path} {what}; give the path of a picture")
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path} has over {_MOST_BYTES:,} bytes, which no picture for a model needs")
+        return path.read_bytes()
+
+
+def decode(content: bytes) -> Picture | Problem:
+    """The first picture in a file's bytes, as its camera was held; what shines through stands on white."""
+    image = _pillow()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata
+            with image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+                width, height = opened.size
+                if not 0 < width * height <= _MOST_PIXELS:
+                    return Problem("picture too large", f"{width:,} × {height:,} pixels")
+                return _pixels(opened)
+    except Exception as error:  # a decoder of foreign bytes may raise anything
+        what = str(error).split("\n")[0][:80] if isinstance(error, OSError) else type(error).__name__
+        unknown = type(error).__name__ == "UnidentifiedImageError"
+        return Problem("not a picture" if unknown else "broken picture", "" if unknown else what)
+
+
+def in_channels(picture: Picture, channels: int) -> Picture:
+    """The same in grey or in colour: luma of ITU-R 601, as Pillow has it, or three times the grey."""
+    if picture.shape[2] == channels:
+        return picture
+    if channels == 3:
+        return picture.repeat(3, axis=2)
+    weights = np.array([19595, 38470, 7471], dtype=np.uint32)
+    return ((picture @ weights + 0x8000) >> 16).astype(np.uint8)[:, :, None]
+
+
+def resized(picture: Picture, side: int) -> Picture:
+    """Stretched to a square of `side` pixels, smoothly."""
+    if picture.shape[:2] == (side, side):
+        return picture
+    image = _pillow()
+    flat = image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+    return _array(flat.resize((side, side), image.Resampling.BICUBIC))
+
+
+def _pixels(opened: Any) -> Picture:
+    from PIL import ImageOps
+
+    picture: Any = ImageOps.exif_transpose(opened)
+    if picture.mode.startswith("I;16"):
+        return (np.asarray(picture) >> 8).astype(np.uint8)[:, :, None]
+    if picture.mode in ("I", "F"):
+        return Problem("unsupported picture", "pixels of 32 bits")  # type: ignore[return-value]
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        ground = _pillow().new("RGBA", picture.size, "white")
+        picture = _pillow().alpha_composite(ground, picture)
+        grey = opened.mode in ("1", "L", "LA", "La")
+        return _array(picture.convert("L" if grey else "RGB"))
+    return _array(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+
+
+def _array(picture: Any) -> Picture:
+    pixels = np.asarray(picture, dtype=np.uint8)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _builtin(name: str, number: int) -> Picture:
+    try:
+        pictures, _ = digit_pictures(name)
+    except ModuleNotFoundError as error:
+        package = DIGITS[name].package
+        raise DependencyError(f"'{name}' needs the package {package}: pip install {package}") from error
+    if number >= len(pictures):
+        raise DataError(f"{name} has no picture {number}, only 0 to {len(pictures) - 1}")
+    return pictures[number, :, :, None]
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise DependencyError("pictures need the package pillow: pip install 'regard[pictures]'") from error
+    return Image

@@ -1,0 +1,113 @@
+"""What every way for order to enter is made of: the three hooks, and tables that grow.
+
+A position part has three hooks, each doing nothing by default: `add` changes the vectors that enter a
+stack, `rotation` turns queries and keys, `bias` is added to the scores. The stack calls each once a
+forward, and all of its layers share the result. The parts themselves are in `position.py` (a line of
+tokens) and `position_2d.py` (a grid of patches).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from regard.model.mask import Contiguous, Positions
+
+
+class Rotation(NamedTuple):
+    """The angles by which queries and keys are turned: (B | 1, 1, T, pairs) each."""
+
+    cos: Tensor
+    sin: Tensor
+    interleaved: bool
+    """Whether a pair is two neighbours, or one number of each half."""
+
+
+class PositionPart(nn.Module):
+    """Order that does not enter at all: the base of every other way."""
+
+    biases = False
+    """Whether `bias` adds anything to the scores."""
+
+    def add(self, x: Tensor, at: Positions) -> Tensor:
+        """(B, T, D) vectors with their places in them."""
+        return x
+
+    def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
+        """What `rotate` needs to turn the queries and keys of these places."""
+        return None
+
+    def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
+        """(B | 1, H, T, S) to add to the scores."""
+        return None
+
+
+def sinusoids(positions: Tensor, width: int, base: float = 10000.0, interleaved: bool = True) -> Tensor:
+    """PE(p, 2i) = sin(p / base^(2i/D)), PE(p, 2i+1) = cos of the same; (...,) → (..., width).
+
+    An odd width lacks the last cosine.
+    """
+    pairs = (width + 1) // 2
+    # Powers in float64: at position 5,000 a float32 angle is wrong in its fourth digit.
+    rates = base ** (-2 * torch.arange(pairs, dtype=torch.float64, device="cpu") / width)
+    angles = positions.to("cpu", torch.float64)[..., None] * rates
+    both = (angles.sin(), angles.cos())
+    table = torch.stack(both, dim=-1).flatten(-2) if interleaved else torch.cat(both, dim=-1)
+    return table[..., :width].to(positions.device, torch.float32)
+
+
+class Tabled(PositionPart):
+    """Rows of a fixed table, grown when a later position is asked for.
+
+    It is made on the CPU even where weights are made without memory (`torch.device("meta")`), since
+    it is in no state dict; the first use takes it to the device.
+    """
+
+    table: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", self._rows(64), persistent=False)
+
+    def _rows(self, count: int) -> Tensor:
+        raise NotImplementedError
+
+    def _look_up(self, at: Positions, device: torch.device) -> Tensor:
+        """(1, T, …) for contiguous places, (B, T, …) for ragged ones."""
+        if isinstance(at, Contiguous):
+            self._reserve(at.stop, device)
+            return self.table[at.start : at.stop][None]
+        self._reserve(at.bound, device)
+        return self.table[at.position]
+
+    def _reserve(self, count: int, device: torch.device) -> None:
+        old = self.table
+        if count > old.shape[0] or old.device != device:
+            rows = max(count, 2 * old.shape[0]) if count > old.shape[0] else old.shape[0]
+            # A table grown during inference must still serve a later training step.
+            with torch.inference_mode(False):
+                self.table = self._rows(rows).to(device, old.dtype)
+
+
+class AddedRows(Tabled):
+    """A table whose rows are added to the vectors."""
+
+    def add(self, x: Tensor, at: Positions) -> Tensor:
+        return x + self._look_up(at, x.device).to(x.dtype)
+
+
+class TurnedRows(Tabled):
+    """A table of cosines and sines, (count, 2, pairs), that turn queries and keys."""
+
+    interleaved = False
+
+    def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
+        cos, sin = self._look_up(at, device)[:, None].unbind(-2)
+        return Rotation(cos, sin, self.interleaved)
+
+
+def cos_and_sin(angles: Tensor) -> Tensor:
+    """(count, pairs) angles in float64 → (count, 2, pairs)."""
+    return torch.stack((angles.cos(), angles.sin()), 1).to(torch.float32)

@@ -1,0 +1,108 @@
+"""Pictures as they might have been taken too: turned, shifted, stretched and bent a little while training.
+
+What chance decides is drawn on the processor from a generator that the caller gives, so that it can follow
+from the epoch and the rows; the pixels are moved where they are, a whole batch at once. Bending: elastic
+distortion (Simard et al. 2003) by a coarse field of moves. Nothing here knows what pictures show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.errors import require
+
+_KNOTS = 5
+"""Points along each side that are moved when a picture is bent; what lies between follows smoothly."""
+
+
+@dataclass(frozen=True)
+class NoAugmentation:
+    """Pictures as they are."""
+
+    kind: Literal["none"] = "none"
+
+    def draw(self, shape: tuple[int, ...], chance: np.random.Generator) -> Moves | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Every picture moved by chance, evenly up to these limits either way."""
+
+    turn: float = 10.0
+    """Degrees."""
+    shift: float = 0.1
+    """Part of a side."""
+    scale: float = 0.1
+    """Part of the size, of each side by itself."""
+    shear: float = 0.1
+    """How far the upper border moves against the lower, as part of a side."""
+    bend: float = 0.0
+    """How far points inside are moved, as part of a side: one deviation."""
+    flip: bool = False
+    """Whether left and right are exchanged half of the time."""
+    kind: Literal["warp"] = "warp"
+
+    def __post_init__(self) -> None:
+        require(0 <= self.turn <= 180, "turn", self.turn, "from 0 to 180 degrees")
+        for name in ("shift", "scale", "shear", "bend"):
+            value = getattr(self, name)
+            require(0 <= value < 1, name, value, "at least 0 and less than 1")
+
+    def draw(self, shape: tuple[int, ...], chance: np.random.Generator) -> Moves | None:
+        """`shape`: (B, C, H, W) of the pictures that are to be moved."""
+        B, _, rows, columns = shape
+        even = chance.uniform(-1, 1, (6, B))
+        angle = np.radians(self.turn) * even[0]
+        turn = _matrices((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle)))
+        one, none = np.ones(B), np.zeros(B)
+        shear = _matrices((one, self.shear * even[1]), (none, one))
+        mirror = np.where(chance.random(B) < 0.5, -1.0, 1.0) if self.flip else one
+        scale = _matrices((mirror * (1 + self.scale * even[2]), none), (none, 1 + self.scale * even[3]))
+        linear = turn @ shear @ scale
+        linear *= np.array(
+            [[1.0, rows / columns], [columns / rows, 1.0]]
+        )  # sides count as 2, whatever they are
+        shift = 2 * self.shift * even[4:].T[:, :, None]
+        theta = np.concatenate((linear, shift), 2).astype(np.float32)
+        bend = None
+        if self.bend:
+            field = chance.standard_normal((B, 2, _KNOTS, _KNOTS), dtype=np.float32)
+            bend = torch.from_numpy(field * np.float32(2 * self.bend))
+        return Moves(torch.from_numpy(theta), bend)
+
+
+Augmentation = NoAugmentation | Warp
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Where each picture of a batch takes its pixels from."""
+
+    theta: Tensor
+    """(B, 2, 3), as torch's affine_grid takes it."""
+    bend: Tensor | None
+    """(B, 2, knots, knots): added to that."""
+
+    def to(self, device: torch.device) -> Moves:
+        bend = None if self.bend is None else self.bend.to(device, non_blocking=True)
+        return Moves(self.theta.to(device, non_blocking=True), bend)
+
+    def applied(self, pictures: Tensor) -> Tensor:
+        """(B, C, H, W) numbers, moved; what comes from outside is as the border is."""
+        size = pictures.shape[2:]
+        grid = F.affine_grid(self.theta.to(pictures.dtype), list(pictures.shape), align_corners=False)
+        if self.bend is not None:
+            field = F.interpolate(self.bend.to(pictures.dtype), size, mode="bicubic", align_corners=True)
+            grid = grid + field.permute(0, 2, 3, 1)
+        return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _matrices(*rows: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """(B, 2, 2) out of rows of (B,) numbers."""
+    return np.stack([np.stack(row, 1) for row in rows], 1)

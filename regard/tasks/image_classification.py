@@ -1,0 +1,298 @@
+"""Image classification: a picture gets one of some labels, as a Vision Transformer (arXiv 2010.11929) does
+it.
+
+The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. In a
+store the pixels of a picture are ids from 0 to 255, channel by channel and row by row, and its label is the
+one id of a second column: the loop, the store and the batches need not know that these are pictures. All
+pictures of a model have one size, so that nothing is padded."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regard.data.picture_grid import Tile, drawn
+from regard.data.readers.pictures import PICTURE, in_channels, resized
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.errors import ConfigError, DataError, require
+from regard.model.embed import Patches
+from regard.model.head import Classes
+from regard.model.presets import VIT, vit
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.schema import dump
+from regard.tasks.augment import Augmentation, Moves, NoAugmentation
+from regard.tasks.class_metrics import class_metrics
+from regard.tasks.labels import count_labels, kept_labels, likeliest, sized_head, written
+from regard.tasks.look import LOOK, WHITE, Look, fitted, kept_look, look_at, placed, read
+from regard.tasks.task import Decoding, Prediction, Task
+
+_DRAWN = 100
+_MOST_MEANS = 1 << 26
+"""Numbers in the class means of a baseline, at most."""
+
+
+@dataclass(frozen=True)
+class ImageClassificationConfig:
+    """How pictures and labels are read and judged."""
+
+    source: str = PICTURE
+    """The column that holds the picture: `image` of pictures in folders and of MNIST's files; in a table, one
+    with paths."""
+    target: str = "label"
+    """The column that holds the label."""
+    size: int | None = None
+    """Every picture is stretched to a square of so many pixels; null takes them as they are, all of one
+    size."""
+    channels: Literal[1, 3] | None = None
+    """1 for grey, 3 for colour; null for what the first picture is."""
+    augmentation: Augmentation = NoAugmentation()
+    """How pictures are changed while training."""
+    smoothing: float = 0.1
+    """Label smoothing."""
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    """The figure that chooses between checkpoints."""
+    kind: Literal["image-classification"] = "image-classification"
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        return (self.source, self.target)
+
+    def __post_init__(self) -> None:
+        require(self.size is None or 1 <= self.size <= 4096, "size", self.size, "from 1 to 4,096 pixels")
+        require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """Pictures side by side, what they show, and how they are moved."""
+
+    pixels: Tensor
+    """(B, C, H, W) from 0 to 255, a byte each."""
+    wanted: Tensor
+    """(B,)"""
+    moves: Moves | None = None
+
+    @property
+    def tokens(self) -> int:
+        return len(self.wanted)
+
+    def to(self, device: torch.device) -> PictureBatch:
+        moves = None if self.moves is None else self.moves.to(device)
+        pixels, wanted = (x.to(device, non_blocking=True) for x in (self.pixels, self.wanted))
+        return PictureBatch(pixels, wanted, moves)
+
+
+class ImageClassification(Task):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "image-classification"
+    presets: ClassVar[Mapping[str, object]] = VIT
+    config: ImageClassificationConfig
+
+    def __init__(self, config: ImageClassificationConfig, look: Look, labels: dict[str, int]) -> None:
+        """`labels`: how often each stood in the training part, in the order of the classes."""
+        self.config, self.look, self.labels = config, look, labels
+        self._place = {label: index for index, label in enumerate(labels)}
+        self._length = 1
+        self.greyed = 0
+
+    # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def model(cls, preset: str) -> ModelConfig:
+        return vit(VIT[preset])
+
+    @classmethod
+    def learn(
+        cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = MappingProxyType({})
+    ) -> ImageClassification:
+        labels = count_labels((_label(row) for row in rows), config.target)
+        look = kept_look(given) if LOOK in given else look_at(rows, config.size, config.channels)
+        return cls(config, look, labels)
+
+    @classmethod
+    def restore(cls, config: ImageClassificationConfig, tokenizers: Mapping[str, str]) -> ImageClassification:
+        return cls(config, kept_look(tokenizers), kept_labels(tokenizers))
+
+    def tokenizers(self) -> dict[str, str]:
+        return {LOOK: json.dumps(dump(self.look)), **written(self.labels)}
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        if (
+            not isinstance(model, TransformerConfig)
+            or not isinstance(model.head, Classes)
+            or not isinstance(model.embed, Patches)
+        ):
+            raise ConfigError(
+                "image-classification needs a model of kind 'transformer' with the embedding 'patches' and "
+                "the head 'classes'"
+            )
+        embed = fitted(model.embed, self.look)
+        if model.head.pooling == "first" and not embed.class_token:
+            raise ConfigError(
+                "model.head.pooling: is 'first', which needs model.embed.class_token; use 'mean'"
+            )
+        self._length = embed.length
+        stack = replace(model.stack, position=placed(model.stack.position, embed))
+        head = replace(model.head, count=sized_head(model.head, self.labels))
+        return replace(model, embed=embed, stack=stack, head=head)
+
+    def notes(self) -> list[str]:
+        channels, rows, columns = self.look.shape
+        said = [f"pictures of {columns} × {rows} pixels, {'grey' if channels == 1 else 'in colour'}"]
+        if self.greyed:
+            said.append(f"{self.greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
+        return said
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def columns(self) -> int:
+        return 2
+
+    @property
+    def vocabulary(self) -> int:
+        return max(WHITE + 1, len(self.labels))
+
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        """What a picture costs is what the model makes of it: its patches, as `fit` has learned."""
+        return np.full((len(store), 1), self._length, dtype=np.int32)
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        for row in rows:
+            pixels = self._pixels(row.values[0], row.where)
+            yield pixels.tobytes(), [self._place[_label(row)]]
+
+    def _pixels(self, name: str, where: str = "") -> np.ndarray:
+        """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
+        picture = read(name, where)
+        if self.config.size is not None:
+            picture = resized(picture, self.config.size)
+        channels, rows, columns = self.look.shape
+        if picture.shape[:2] != (rows, columns):
+            raise DataError(
+                f"{name} has {picture.shape[1]} × {picture.shape[0]} pixels, where {columns} × {rows} are "
+                "wanted; set task.size in training, and all pictures are brought to one size"
+            )
+        self.greyed += picture.shape[2] > channels
+        return np.ascontiguousarray(in_channels(picture, channels).transpose(2, 0, 1))
+
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PictureBatch:
+        ids, _ = store.batch(rows, 0)
+        wanted, _ = store.batch(rows, 1)
+        pixels = torch.from_numpy(ids.astype(np.uint8)).view(len(rows), *self.look.shape)
+        chance = np.random.default_rng([epoch, *rows.tolist()])
+        moves = self.config.augmentation.draw(tuple(pixels.shape), chance)
+        return PictureBatch(pixels, torch.from_numpy(wanted[:, 0]), moves)
+
+    def loss(self, model: nn.Module, batch: PictureBatch) -> Tensor:
+        return self._summed(model, batch, self.config.smoothing, batch.moves)
+
+    def nats(self, model: nn.Module, batch: PictureBatch) -> Tensor:
+        return self._summed(model, batch, 0.0, None)
+
+    def _summed(self, model: nn.Module, batch: PictureBatch, smoothing: float, moves: Moves | None) -> Tensor:
+        pictures = self._centred(batch.pixels)
+        logits = model(pictures if moves is None else moves.applied(pictures))
+        return F.cross_entropy(logits, batch.wanted, label_smoothing=smoothing, reduction="sum")
+
+    def _centred(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) bytes as numbers of mean 0 and variance 1."""
+        shape, about = (1, -1, 1, 1), self.look
+        mean = torch.tensor(about.mean, device=pixels.device).view(shape)
+        deviation = torch.tensor(about.deviation, device=pixels.device).view(shape)
+        return (pixels.to(torch.float32) / WHITE - mean) / deviation
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        """The likeliest label of each picture, named by its path; the scores are probabilities."""
+        names = list(self.labels)
+        return [
+            likeliest(names, row, decoding.n) for row in self._shares(model, inputs, decoding.batch_tokens)
+        ]
+
+    @torch.inference_mode()
+    def _shares(self, model: nn.Module, inputs: Sequence[str], tokens: int) -> Iterator[list[float]]:
+        """The probability of each label for each picture; few pictures are in memory at a time."""
+        assert isinstance(model, Transformer)
+        at_once = max(1, tokens // self._length)
+        for start in range(0, len(inputs), at_once):
+            pictures = self._given(model, inputs[start : start + at_once])
+            yield from model(pictures).float().softmax(-1).tolist()
+
+    def _given(self, model: Transformer, inputs: Sequence[str]) -> Tensor:
+        """(n, C, H, W): what the model sees of these pictures."""
+        pixels = np.stack([self._pixels(name) for name in inputs])
+        return self._centred(torch.from_numpy(pixels).to(model.device))
+
+    # ------------------------------------------------------------------ judging
+
+    def score(
+        self, predictions: Sequence[str], rows: Sequence[Row], tokenize: str | None = None
+    ) -> dict[str, Any]:
+        super().score((), (), tokenize)
+        said = [[label] for label in predictions]
+        return class_metrics(said, [[_label(row)] for row in rows], list(self.labels))
+
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        most = max(self.labels, key=lambda label: self.labels[label])
+        found = {"most frequent label": self.score([most] * len(rows), rows)}
+        if train is not None and len(self.labels) * math.prod(self.look.shape) <= _MOST_MEANS:
+            found["nearest mean of a class"] = self.score(self._nearest(rows, train), rows)
+        return found
+
+    def _nearest(self, rows: Sequence[Row], train: Rows) -> list[str]:
+        """The label whose mean picture is nearest to each."""
+        sums = np.zeros((len(self.labels), math.prod(self.look.shape)), dtype=np.float32)
+        counts = np.zeros((len(self.labels), 1), dtype=np.float32)
+        for row in train:
+            if (place := self._place.get(_label(row))) is not None:
+                sums[place] += self._pixels(row.values[0], row.where).reshape(-1)
+                counts[place] += 1
+        means = sums / np.maximum(counts, 1)
+        lengths = np.where(counts[:, 0] > 0, (means**2).sum(1), np.inf)
+        names = list(self.labels)
+        pictures = (self._pixels(row.values[0], row.where).reshape(-1).astype(np.float32) for row in rows)
+        return [names[int((lengths - 2 * means @ picture).argmin())] for picture in pictures]
+
+    # ------------------------------------------------------------------ looking inside
+
+    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+        yield self.predict(model, [text], decoding)[0].text
+
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[Tensor]]:
+        assert isinstance(model, Transformer)
+        return [], list(self._given(model, inputs))
+
+    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+        return [], [str(place) for place in range(self._length)]
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [row.values[0] for row in rows]
+
+    def drawn(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
+        """At most a hundred; mistakes come first."""
+        pairs = sorted(zip(rows, answers, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
+        return drawn(
+            [
+                Tile(self._pixels(row.values[0], row.where).transpose(1, 2, 0), _label(row), answer)
+                for row, answer in pairs
+            ]
+        )
+
+
+def _label(row: Row) -> str:
+    return row.values[1].strip()

@@ -1,0 +1,131 @@
+"""What all pictures of a model are like: their size, their channels, and how their numbers are centred.
+
+A model is made for pictures of one look; here its embedding and its positions are given their sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+
+from regard.data.readers.pictures import Picture, in_channels, read_picture, resized
+from regard.data.rows import Rows
+from regard.errors import BundleError, ConfigError, DataError, RegardError, require
+from regard.model.embed import Patches
+from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
+from regard.schema import parse
+from regard.tasks.parts import kept
+
+LOOK = "pictures.json"
+WHITE = 255
+"""The brightest that a pixel can be."""
+_SAMPLE = 1000
+"""Pictures of which the mean and the deviation are taken."""
+_LEAST_DEVIATION = 0.01
+"""Of pictures that are all blank, too."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What all pictures of a model are like, and how their numbers are centred."""
+
+    channels: Literal[1, 3]
+    rows: int
+    columns: int
+    mean: tuple[float, ...]
+    """By channel, of pixels from 0 to 1."""
+    deviation: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        require(0 < self.rows * self.columns <= 1 << 25, "rows * columns", self.rows * self.columns, "sound")
+        for name, least in (("mean", 0.0), ("deviation", 1e-6)):
+            some = getattr(self, name)
+            good = len(some) == self.channels and all(least <= x <= 1 for x in some)
+            require(good, name, some, f"a number from {least:g} to 1 for each channel")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.channels, self.rows, self.columns)
+
+
+def read(name: str, where: str = "") -> Picture:
+    """The picture of that name, which stood at `where`. Raises: DataError."""
+    try:
+        return read_picture(name)
+    except DataError as error:
+        if where in ("", name):
+            raise
+        raise DataError(f"{where}: {error}") from error
+
+
+def look_at(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> Look:
+    """Size and channels of the first picture; mean and deviation of the first thousand."""
+    channels, shape = wanted, (0, 0)
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for row in islice(rows, _SAMPLE):
+        picture = read(row.values[0], row.where)
+        picture = picture if size is None else resized(picture, size)
+        if not count:
+            shape, channels = picture.shape[:2], channels or (3 if picture.shape[2] == 3 else 1)
+        numbers = in_channels(picture, channels or 1).reshape(-1, channels or 1) / np.float64(WHITE)
+        count, total, squares = count + len(numbers), total + numbers.sum(0), squares + (numbers**2).sum(0)
+    assert channels is not None, "labels were counted, so there are rows"
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, _LEAST_DEVIATION**2))
+    return Look(channels, *shape, tuple(mean.tolist()), tuple(deviation.tolist()))
+
+
+def kept_look(files: Mapping[str, str]) -> Look:
+    """The look that a bundle keeps. Raises: BundleError when it is missing or damaged."""
+    try:
+        look: Look = parse(Look, json.loads(kept(files, LOOK)), LOOK)
+    except (ValueError, RecursionError, ConfigError) as error:
+        why = str(error) if isinstance(error, RegardError) else "it is no JSON"
+        raise BundleError(f"{LOOK} is damaged: {why}") from error
+    return look
+
+
+def fitted(embed: Patches, look: Look) -> Patches:
+    """The embedding for pictures of this look. Raises: ConfigError when it was made for others."""
+    for key, value in zip(("channels", "pixel_rows", "pixel_columns"), look.shape, strict=True):
+        said = getattr(embed, key)
+        if said not in (0, value):
+            raise ConfigError(f"model.embed.{key}: is {said}, but the pictures have {value}; leave it at 0")
+        embed = replace(embed, **{key: value})
+    patch = embed.patch or _patch(look.rows, look.columns)
+    if look.rows % patch or look.columns % patch:
+        raise ConfigError(
+            f"model.embed.patch: {patch} does not divide pictures of {look.columns} × {look.rows} pixels; "
+            "set another, or a task.size that it divides"
+        )
+    return replace(embed, patch=patch)
+
+
+def _patch(rows: int, columns: int) -> int:
+    """The largest that divides both sides, up to the root of the shorter: about as many patches along a side
+    as pixels along a patch."""
+    most = math.isqrt(min(rows, columns))
+    return next(side for side in range(most, 0, -1) if rows % side == columns % side == 0)
+
+
+def placed(position: Position, embed: Patches) -> Position:
+    """The position part for such a grid. Raises: ConfigError when it was made for another."""
+    if isinstance(position, Learned):
+        wanted: dict[str, int] = {"length": embed.length}
+    elif isinstance(position, Sinusoidal2D | Rotary2D):
+        wanted = {"columns": embed.columns, "leading": int(embed.class_token)}
+    else:
+        return position
+    for key, value in wanted.items():
+        said = getattr(position, key)
+        if said not in (0, value):
+            raise ConfigError(
+                f"model.stack.position.{key}: is {said}, but the pictures need {value}; leave it at 0"
+            )
+    return replace(position, **wanted)
