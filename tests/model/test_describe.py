@@ -12,10 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from regard.model.attention import Additive, AttentionConfig
 from regard.model.block import PreNorm, SandwichNorm
 from regard.model.describe import describe
-from regard.model.embed import Tokens
+from regard.model.embed import Patches, Tokens
 from regard.model.feedforward import GatedMLP
 from regard.model.head import Classes, Head, Vocabulary
-from regard.model.mask import Causal
+from regard.model.mask import Causal, Full
 from regard.model.multihead import MultiheadAttention
 from regard.model.norm import RMSNorm
 from regard.model.position import ALiBi, Learned, RelativeBias
@@ -55,6 +55,17 @@ def test_a_transformers_counts_are_torchs(stack: StackConfig, head: Head) -> Non
     assert described.parameters == numbers(model)
     assert described.uncounted == ()
     assert described.source is None
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+def test_a_picture_is_as_many_tokens_as_it_has_patches(class_token: bool) -> None:
+    stack = replace(STACKS["plain"], mask=Full())
+    model = TransformerConfig(Patches(3, 14, 22, 2, class_token), stack, Classes(3)).build()
+    described = describe(model)
+    assert described.target == 77 + class_token
+    assert described.flops == counted(model, torch.zeros(1, 3, 14, 22))
+    assert described.parameters == numbers(model)
+    assert described.uncounted == ()
 
 
 @pytest.mark.parametrize("tying", ["three-way", "two-way", "none"])

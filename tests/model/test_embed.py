@@ -1,6 +1,8 @@
-"""What a model is given becomes vectors: patches are a convolution, and models refuse what they cannot read."""
+"""What a model is given becomes vectors: patches are a convolution, and what cannot be read is refused."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from regard.model.attention import AttentionConfig
 from regard.model.describe import describe
 from regard.model.embed import PatchEmbedding, Patches, Tokens
 from regard.model.head import Classes, Vocabulary
+from regard.model.mask import Causal
 from regard.model.presets import VIT, vit
 from regard.model.stack import StackConfig
 from regard.model.tap import open_taps
@@ -59,7 +62,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_an_encoder_of_pictures_may_have_a_decoder() -> None:
     """A model that describes pictures needs nothing new."""
     stack = StackConfig(12, 2, AttentionConfig(3), dropout=0.0)
-    decoder = StackConfig(12, 2, AttentionConfig(3), cross=AttentionConfig(3), dropout=0.0)
+    decoder = replace(stack, mask=Causal(), cross=stack.attention)
     config = EncoderDecoderConfig(Patches(C, ROWS, COLUMNS, P), Tokens(13), stack, decoder, tying="two-way")
     model = config.build().eval()
     pictures, ids = torch.randn(B, C, ROWS, COLUMNS), torch.randint(0, 13, (B, 5))
@@ -88,9 +91,7 @@ def test_pictures_of_one_size_need_no_mask_and_are_looked_at_as_fused() -> None:
     ("name", "millions"), [("vit-ti16", 5.7), ("vit-s16", 22.1), ("vit-b16", 86.6), ("vit-l16", 304.3)]
 )
 def test_the_papers_vits_have_the_papers_size(name: str, millions: float) -> None:
-    # With 1,000 classes and pictures of 224 pixels, as counted in arXiv 2106.10270, table 1 (b and l: 2010.11929).
-    from dataclasses import replace
-
+    # With 1,000 classes and pictures of 224 pixels; ti and s: arXiv 2012.12877, table 1; b and l: timm.
     plan = vit(VIT[name])
     embed = replace(plan.embed, channels=3, pixel_rows=224, pixel_columns=224)
     stack = replace(plan.stack, position=replace(plan.stack.position, length=embed.length))

@@ -11,6 +11,7 @@ The format: yann.lecun.com/exdb/mnist. This file does not know splits.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ class _Header:
     @property
     def size(self) -> int:
         """Bytes of one item."""
-        return int(np.prod(self.shape, dtype=object)) if self.shape else 1
+        return math.prod(self.shape)
 
     def item(self, file: BinaryIO, number: int) -> bytes:
         """The next item. Raises DataError when the file ends in it."""
@@ -127,8 +128,9 @@ class IdxPictures:
                     f"{self.images} holds {pictures.count:,} pictures, {self.labels} {marks.count:,} labels; "
                     "fetch them again"
                 )
+            start = f"{self.images}#"
             for number in range(pictures.count):
-                name = f"{self.images}#{number}"
+                name = f"{start}{number}"
                 self.keys[name] = blake2b(pictures.item(images, number), digest_size=16).hexdigest()
                 values = (name, str(marks.item(labels, number)[0]))
                 yield name, tuple([values[index] for index in picked])

@@ -1,0 +1,396 @@
+"""Image classification: how pictures travel, what is refused, the loss, augmentation, and what is learned."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+import regard
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore, write_store
+from regard.errors import BundleError, ConfigError, DataError, InputError
+from regard.model.mask import Contiguous
+from regard.model.transformer import Transformer
+from regard.tasks import TASKS, Decoding, ImageClassification
+from regard.tasks.augment import NoAugmentation, Warp
+from regard.train.resolve import Asked, resolve
+
+QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
+ROWS, COLUMNS, COUNT, STEPS = 9, 15, 7, 120
+NO_LOOKS = ("", "{", "[]", "{}", '{"channels": 2, "rows": 3, "columns": 3, "mean": [0], "deviation": [1]}')
+WRONG_LOOKS = (
+    {"mean": [0.5, 0.5]},
+    {"deviation": [0]},
+    {"deviation": [float("inf")]},
+    {"rows": 0},
+    {"rows": 1 << 40},
+    {"colour": True},
+)
+
+
+def pictures(folder: Path, *shape: int, count: int = COUNT, classes: str = "xyz") -> list[Row]:
+    """Random pictures on disk, a row each."""
+    chance = np.random.default_rng(1)
+    found = []
+    for number in range(count):
+        path = folder / f"{number}.png"
+        Image.fromarray(chance.integers(0, 256, shape or (ROWS, COLUMNS), dtype=np.uint8)).save(path)
+        found.append(Row((str(path), classes[number % len(classes)]), str(path)))
+    return found
+
+
+def made(rows: list[Row], *settings: str) -> tuple[ImageClassification, Transformer]:
+    config = resolve(Asked("image-classification", settings=(*QUICK, *settings)))
+    task: Any = ImageClassification.learn(config.task, Rows.of(rows))  # type: ignore[arg-type]
+    torch.manual_seed(1)
+    model: Any = task.fit(config.model).build().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    return task, model
+
+
+def stored(task: ImageClassification, rows: list[Row], folder: Path) -> TokenStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 2, task.vocabulary)
+
+
+def as_array(row: Row) -> np.ndarray:
+    with Image.open(row.values[0]) as picture:
+        return np.asarray(picture)
+
+
+# ------------------------------------------------------------------------------------------ how they travel
+
+
+@pytest.mark.parametrize("shape", [(ROWS, COLUMNS), (ROWS, COLUMNS, 3)])
+def test_pixels_come_out_of_the_store_as_they_stand_in_the_file(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    rows = pictures(tmp_path, *shape)
+    task, _ = made(rows)
+    store = stored(task, rows, tmp_path)
+    batch = task.batch(store, np.array([3, 0, 5]))
+    assert batch.pixels.dtype == torch.uint8
+    assert batch.wanted.tolist() == [0, 0, 2]
+    for place, row in enumerate((3, 0, 5)):
+        want = as_array(rows[row]).reshape(ROWS, COLUMNS, -1).transpose(2, 0, 1)
+        assert np.array_equal(batch.pixels[place].numpy(), want)
+    assert store.nbytes < 4096 + COUNT * (np.prod(shape) + 50)  # a byte a pixel
+
+
+def test_a_picture_costs_what_the_model_makes_of_it(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    for settings, length in (((), 16), (("model.embed.patch=1",), 136)):
+        task, model = made(rows, *settings)
+        assert (task.lengths(stored(task, rows, tmp_path)) == [length]).all()
+        assert model.config.embed.length == length
+
+
+def test_numbers_are_centred_by_channel(tmp_path: Path) -> None:
+    rows = pictures(tmp_path, ROWS, COLUMNS, 3, count=30)
+    task, model = made(rows)
+    seen = task._given(model, [row.values[0] for row in rows])
+    assert seen.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-4)
+    assert seen.std((0, 2, 3)).tolist() == pytest.approx([1, 1, 1], abs=1e-3)
+
+
+def test_blank_pictures_are_no_trouble(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    for row in rows:
+        Image.new("L", (COLUMNS, ROWS)).save(row.values[0])
+    task, model = made(rows)
+    assert task._given(model, [rows[0].values[0]]).abs().max() == 0
+
+
+def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
+    task, model = made(pictures(tmp_path))
+    again = ImageClassification.restore(task.config, task.tokenizers())
+    assert (again.look, again.labels) == (task.look, task.labels)
+    assert task.labels == {"x": 3, "y": 2, "z": 2}
+    assert again.fit(model.config) == model.config
+    given = ImageClassification.learn(task.config, Rows.of(pictures(tmp_path, 3, 3)), task.tokenizers())
+    assert given.look == task.look  # of the bundle that it starts from
+
+
+@pytest.mark.parametrize("text", NO_LOOKS)
+def test_a_damaged_look_is_refused(tmp_path: Path, text: str) -> None:
+    task, _ = made(pictures(tmp_path))
+    with pytest.raises(BundleError, match=r"pictures\.json is damaged"):
+        ImageClassification.restore(task.config, task.tokenizers() | {"pictures.json": text})
+    for wrong in WRONG_LOOKS:
+        damaged = json.dumps(json.loads(task.tokenizers()["pictures.json"]) | wrong)
+        with pytest.raises(BundleError, match=r"pictures\.json is damaged"):
+            ImageClassification.restore(task.config, task.tokenizers() | {"pictures.json": damaged})
+    with pytest.raises(BundleError, match=r"pictures\.json is missing"):
+        ImageClassification.restore(task.config, {"labels.json": task.tokenizers()["labels.json"]})
+
+
+# --------------------------------------------------------------------------------------------------- sizes
+
+
+def test_pictures_of_another_size_are_refused_or_brought_to_one(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    other = tmp_path / "other.png"
+    Image.new("L", (COLUMNS, ROWS + 1)).save(other)
+    task, model = made(rows)
+    with pytest.raises(
+        DataError, match=r"other\.png has 15 × 10 pixels, where 15 × 9 are wanted; set task\.size"
+    ):
+        task.predict(model, [str(other)], Decoding())
+    task, model = made(rows, "task.size=8")
+    assert task.look.shape == (1, 8, 8)
+    assert task.predict(model, [str(other)], Decoding())[0].text in "xyz"
+
+
+def test_grey_and_colour_may_be_mixed(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    Image.new("RGB", (COLUMNS, ROWS), "red").save(rows[1].values[0])
+    task, _ = made(rows)
+    list(task.encode(rows))
+    assert task.look.channels == 1
+    assert task.notes() == [
+        "pictures of 15 × 9 pixels, grey",
+        "1 were in colour and made grey; task.channels = 3 keeps colour",
+    ]
+    task, model = made(rows, "task.channels=3")
+    assert task._pixels(rows[1].values[0])[:, 0, 0].tolist() == [255, 0, 0]
+    assert model.config.embed.channels == 3
+    assert task.notes() == ["pictures of 15 × 9 pixels, in colour"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("model.head=vocabulary",), "the head 'classes'"),
+        (("model.embed=tokens",), "the embedding 'patches'"),
+        (("model.head.count=9",), "model.head.count: is 9, but the data have 3"),
+        (("model.embed.patch=2",), "model.embed.patch: 2 does not divide pictures of 15 × 9 pixels"),
+        (("model.embed.channels=3",), "model.embed.channels: is 3, but the pictures have 1"),
+        (("model.embed.pixel_rows=15",), "model.embed.pixel_rows: is 15, but the pictures have 9"),
+        (("model.embed.class_token=false",), "which needs model.embed.class_token; use 'mean'"),
+        (("model.stack.position.length=9",), r"position\.length: is 9, but the pictures need 16"),
+        (
+            ("model.stack.position=rotary-2d", "model.stack.position.columns=4"),
+            "is 4, but the pictures need 5",
+        ),
+        (("task.size=0",), "size is 0; it must be from 1 to 4,096 pixels"),
+        (("task.smoothing=1",), "smoothing is 1"),
+        (("task.augmentation=warp", "task.augmentation.bend=1"), "bend is 1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    tmp_path: Path, settings: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(pictures(tmp_path), *settings)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch"),
+    [((8, 8), 2), ((28, 28), 4), ((224, 224), 14), ((9, 15), 3), ((7, 31), 1), ((32, 64), 4)],
+)
+def test_a_patch_that_nobody_chose_divides_the_picture(tmp_path: Path, size: Any, patch: int) -> None:
+    task, _ = made(pictures(tmp_path, *size))
+    fitted: Any = task.fit(ImageClassification.model("tiny"))
+    assert fitted.embed.patch == patch
+
+
+def test_text_is_no_use_for_patches() -> None:
+    task: Any = TASKS["text-classification"]
+    rows = Rows.of([Row(("a", "x"), "1"), Row(("b", "y"), "2")])
+    config: Any = resolve(Asked("text-classification", settings=("model.embed=patches",)))
+    with pytest.raises(ConfigError, match=r"model\.embed: is 'patches', but this task reads 'tokens'"):
+        task.learn(config.task, rows).fit(config.model)
+
+
+# ------------------------------------------------------------------------------------------ loss and chance
+
+
+def test_the_loss_is_torchs(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    task, model = made(rows, "task.smoothing=0.2")
+    batch = task.batch(stored(task, rows, tmp_path), np.array([3, 0, 1, 4]))
+    logits = model(task._given(model, [rows[row].values[0] for row in (3, 0, 1, 4)]))
+    target = torch.tensor([0, 0, 1, 1])
+    want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
+    torch.testing.assert_close(task.loss(model, batch), want)
+    torch.testing.assert_close(task.nats(model, batch), F.cross_entropy(logits, target, reduction="sum"))
+
+
+def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    task, model = made(rows, "task.augmentation=warp", "task.augmentation.bend=0.05")
+    store = stored(task, rows, tmp_path)
+
+    def moved(epoch: int, *chosen: int) -> torch.Tensor:
+        batch = task.batch(store, np.array(chosen), epoch)
+        assert batch.moves is not None
+        return batch.moves.applied(batch.pixels.float())
+
+    assert torch.equal(moved(1, 3, 4), moved(1, 3, 4))
+    assert not torch.equal(moved(1, 3, 4), moved(2, 3, 4))
+    assert not torch.equal(moved(1, 3, 4)[0], moved(1, 3, 5)[0])
+    batch = task.batch(store, np.arange(4), 3)
+    assert not torch.equal(task.loss(model, batch), task.loss(model, replace(batch, moves=None)))
+    assert torch.equal(task.nats(model, batch), task.nats(model, replace(batch, moves=None)))
+
+
+@pytest.mark.parametrize("shape", [(64, 2, 15, 9), (64, 1, 8, 8)])
+def test_a_warp_without_limits_changes_nothing_and_a_flip_is_a_mirror(shape: tuple[int, ...]) -> None:
+    x, chance = torch.rand(shape), np.random.default_rng(1)
+    still = Warp(0, 0, 0, 0).draw(shape, chance)
+    assert still is not None
+    torch.testing.assert_close(still.applied(x), x)
+    flip = Warp(0, 0, 0, 0, flip=True).draw(shape, chance)
+    assert flip is not None
+    got = flip.applied(x)
+    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(got, x, strict=True)]
+    mirrored = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(got, x, strict=True)]
+    assert all(a != b for a, b in zip(same, mirrored, strict=True))
+    assert 16 < sum(mirrored) < 48
+    assert NoAugmentation().draw(shape, chance) is None
+
+
+def test_a_warp_keeps_to_its_limits() -> None:
+    """A bright point in the middle of a long picture is moved no further than was asked for."""
+    x = torch.zeros(200, 1, 41, 81)
+    x[:, :, 20, 40] = 1
+    for limits, far in ((Warp(0, 0.1, 0, 0), (4.1, 8.1)), (Warp(180, 0, 0.2, 0.1), (0.01, 0.01))):
+        moves = limits.draw(tuple(x.shape), np.random.default_rng(1))
+        assert moves is not None
+        got = moves.applied(x)
+        weight = got.sum((2, 3))
+        seen = weight[:, 0] > 0.5
+        places = torch.arange(41.0)[:, None], torch.arange(81.0)
+        middle = [((got * place).sum((2, 3)) / weight)[seen] for place in places]
+        for found, about, most in zip(middle, (20, 40), far, strict=True):
+            apart = (found - about).abs().max()
+            assert 0.8 * most - 0.02 < apart <= most + 0.02
+
+
+def test_a_turn_leaves_right_angles_right_in_a_picture_that_is_no_square() -> None:
+    x = torch.zeros(1, 1, 41, 81)
+    x[..., 20, 20:61] = 1  # a line along the picture
+    moves = Warp(90, 0, 0, 0).draw((50, 1, 41, 81), np.random.default_rng(4))
+    assert moves is not None
+    got = moves.applied(x.expand(50, 1, 41, 81))
+    weight = got.sum((2, 3))[:, 0]
+    rows, columns = torch.arange(41.0)[:, None] - 20, torch.arange(81.0) - 40
+    spread = [((got * p**2).sum((2, 3))[:, 0] / weight).sqrt() for p in (rows, columns)]
+    near = (spread[0] < 8).nonzero()[:, 0]  # those that end inside
+    assert len(near) > 10
+    length = (spread[0] ** 2 + spread[1] ** 2).sqrt()[near]
+    assert length.min() > 10.8
+    assert length.max() < 12.8  # as before: 11.8
+
+
+# --------------------------------------------------------------------------------------------- predicting
+
+
+def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilities(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    task, model = made(rows)
+    names = task.inputs(rows)
+    together = task.predict(model, names, Decoding(beam=3, n=3, batch_tokens=40))
+    assert len(together) == COUNT
+    for name, prediction in zip(names, together, strict=True):
+        (alone,) = task.predict(model, [name], Decoding(beam=3, n=3))
+        assert alone.text == prediction.text == prediction.ranked[0][0]
+        assert sum(score for _, score in prediction.alternatives) == pytest.approx(1)
+        scores = [score for _, score in prediction.alternatives]
+        assert [score for _, score in alone.alternatives] == pytest.approx(scores, abs=1e-5)
+
+
+def test_pictures_need_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are of one length, so the stack is told of no place at all, in training and in use."""
+    rows = pictures(tmp_path)
+    task, model = made(rows)
+    places: list[object] = []
+    forward = type(model.stack)._surroundings
+
+    def watched(stack: Any, query: Any, *rest: Any) -> Any:
+        around = forward(stack, query, *rest)
+        places.append((query, around.mask))
+        return around
+
+    monkeypatch.setattr(type(model.stack), "_surroundings", watched)
+    task.loss(model, task.batch(stored(task, rows, tmp_path), np.arange(4)))
+    task.predict(model, task.inputs(rows), Decoding())
+    assert places == [(Contiguous(0, 16), None)] * 2
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    task, model = made(pictures(tmp_path))
+    (tmp_path / "broken.png").write_bytes(b"x")
+    for name in ("nothing.png", str(tmp_path / "broken.png"), ""):
+        with pytest.raises(InputError, match=name or "''"):
+            task.predict(model, [name], Decoding())
+    with pytest.raises(DataError, match=r"table\.csv:2: nothing\.png"):
+        next(task.encode([Row(("nothing.png", "x"), "table.csv:2")]))
+
+
+def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    task, _ = made(rows)
+    foreign = [*rows, Row((rows[0].values[0], "other"), "there")]
+    answers = ["x"] * len(foreign)
+    assert task.score(answers, foreign)["accuracy"] == pytest.approx(100 * 3 / 8)
+    with Image.open(io.BytesIO(task.drawn(foreign, answers))) as sheet:
+        assert sheet.getpixel((5, 5)) == (196, 40, 27)
+    with pytest.raises(InputError, match="has no BLEU"):
+        task.score([], [], "13a")
+
+
+def test_baselines_know_the_means_of_classes(tmp_path: Path) -> None:
+    rows = pictures(tmp_path)
+    for row in rows:
+        Image.new("L", (COLUMNS, ROWS), {"x": 10, "y": 100, "z": 200}[row.values[1]]).save(row.values[0])
+    task, _ = made(rows)
+    found = task.baselines(rows, Rows.of(rows))
+    assert found["nearest mean of a class"]["accuracy"] == 100
+    assert found["most frequent label"]["accuracy"] == pytest.approx(100 * 3 / 7)
+    assert list(task.baselines(rows, None)) == ["most frequent label"]
+
+
+# ----------------------------------------------------------------------------------------------- learning
+
+
+@pytest.mark.parametrize("position", ["learned", "sinusoidal-2d", "rotary-2d"])
+def test_it_learns_whether_points_lie_in_one_row_or_in_one_column(tmp_path: Path, position: str) -> None:
+    """A bag of patches cannot tell, nor can the mean of a class: each point is anywhere equally often."""
+    chance = random.Random(1)
+    for number in range(900):
+        picture = np.full((8, 12), 60, np.uint8)
+        label = chance.choice(["row", "column"])
+        if label == "row":
+            row = chance.randrange(4)
+            places = [(row, column) for column in chance.sample(range(6), 2)]
+        else:
+            column = chance.randrange(6)
+            places = [(row, column) for row in chance.sample(range(4), 2)]
+        for row, column in places:
+            picture[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = 250
+        picture[0, 0] = number % 256  # none is the same as another
+        path = tmp_path / "set" / label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    settings = (
+        *("model.depth=2", "model.width=32", "model.hidden=64", "model.heads=4"),
+        *("train.tokens=1600", "train.lr=5e-3", "train.evaluations=1", f"model.stack.position={position}"),
+    )
+    asked: Any = {"settings": settings, "steps": STEPS, "quiet": True, "threads": 1}
+    trained = regard.train("image-classification", tmp_path / "set", tmp_path / "run", **asked)
+    result = regard.load(trained.folder).evaluate(split="train", grid=tmp_path / "sheet.png")
+    assert result.metrics["accuracy"] > 95
+    assert result.baselines["nearest mean of a class"]["accuracy"] < 65
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
