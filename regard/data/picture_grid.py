@@ -16,7 +16,8 @@ __all__ = ["Tile", "drawn"]
 
 _SIDE = 96
 """Pixels of a picture's longer side on the sheet; small ones are enlarged by whole numbers."""
-_TEXT = 18
+_TEXT = 20
+_LETTERS = 14
 _GAP = 6
 _RIGHT, _WRONG = "#1a7f37", "#c4281b"
 
@@ -55,7 +56,7 @@ def drawn(tiles: list[Tile]) -> bytes:
         if not right:
             pen.rectangle((x - 2, y - 2, x + _SIDE + 1, y + _SIDE + 1), outline=colour, width=2)
         text = tile.answer if right else f"{tile.answer}, not {tile.label}"
-        pen.text((x, y + _SIDE + 2), _shortened(pen, text), fill=colour)
+        pen.text((x, y + _SIDE + 1), _shortened(pen, text), fill=colour, font_size=_LETTERS)
     made = io.BytesIO()
     sheet.save(made, "PNG")
     return made.getvalue()
@@ -73,6 +74,6 @@ def _sized(image: Any, pixels: NDArray[np.uint8]) -> Any:
 
 def _shortened(pen: Any, text: str) -> str:
     """As much of it as fits below a picture."""
-    while len(text) > 1 and pen.textlength(text) > _SIDE:
+    while len(text) > 1 and pen.textlength(text, font_size=_LETTERS) > _SIDE:
         text = text[:-2] + "…" if text.endswith("…") else text[:-1] + "…"
     return text

@@ -8,7 +8,7 @@ from dataclasses import fields
 from itertools import islice
 from typing import Any
 
-from regard.data.builtin import BUILTIN
+from regard.data.builtin import BUILTIN, BuiltIn
 from regard.data.named import DATA_FOLDER, NAMED, NamedSet, local_folder
 from regard.data.readers.opening import open_data
 from regard.data.rows import KnownSet
@@ -22,8 +22,8 @@ _FIGURES = (
     ("chrf", "chrF", "{:.2f}"),
     ("exact", "exactly right", "{:.1f} %"),
     ("token_error_rate", "tokens wrong", "{:.1f} %"),
-    ("accuracy", "accuracy", "{:.1f} %"),
-    ("macro_f1", "macro F1", "{:.1f} %"),
+    ("accuracy", "accuracy", "{:.2f} %"),
+    ("macro_f1", "macro F1", "{:.2f} %"),
     ("nats", "nats a token", "{:.4f}"),
     ("perplexity", "perplexity", "{:.2f}"),
     ("bits_per_byte", "bits a byte", "{:.4f}"),
@@ -107,8 +107,9 @@ def _is_here(entry: KnownSet) -> bool:
 
 def _place(entry: KnownSet) -> str:
     """Where the rows would come from at this moment."""
-    if not isinstance(entry, NamedSet):
-        return "comes with regard"
+    if isinstance(entry, BuiltIn):
+        return f"comes with the extra '{entry.extra}'" if entry.extra else "comes with regard"
+    assert isinstance(entry, NamedSet)
     if folder := local_folder(entry):
         return str(folder)
     return "is downloaded when first used" if entry.downloadable else f"needs ${DATA_FOLDER}"

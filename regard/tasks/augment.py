@@ -35,11 +35,11 @@ class Warp:
     """Every picture moved by chance, evenly up to these limits either way."""
 
     turn: float = 10.0
-    """Degrees."""
+    """How far pictures are turned, in degrees."""
     shift: float = 0.1
-    """Part of a side."""
+    """How far they are moved, as part of a side."""
     scale: float = 0.1
-    """Part of the size, of each side by itself."""
+    """How much each side is stretched or shrunk, as part of it."""
     shear: float = 0.1
     """How far the upper border moves against the lower, as part of a side."""
     bend: float = 0.0
@@ -98,9 +98,16 @@ class Moves:
         size = pictures.shape[2:]
         grid = F.affine_grid(self.theta.to(pictures.dtype), list(pictures.shape), align_corners=False)
         if self.bend is not None:
-            field = F.interpolate(self.bend.to(pictures.dtype), size, mode="bicubic", align_corners=True)
-            grid = grid + field.permute(0, 2, 3, 1)
+            down, along = (_smooth(side, self.bend) for side in size)
+            grid = grid + (down @ self.bend @ along.T).permute(0, 2, 3, 1).to(grid.dtype)
         return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _smooth(side: int, like: Tensor) -> Tensor:
+    """(side, knots): how much of each knot's move a pixel takes part in, half a cosine to either side."""
+    places = torch.linspace(0, _KNOTS - 1, side, dtype=like.dtype, device=like.device)
+    apart = (places[:, None] - torch.arange(_KNOTS, device=like.device)).abs().clamp_max(1)
+    return (1 + torch.cos(torch.pi * apart)) / 2
 
 
 def _matrices(*rows: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -93,18 +93,19 @@ def kept_look(files: Mapping[str, str]) -> Look:
 
 def fitted(embed: Patches, look: Look) -> Patches:
     """The embedding for pictures of this look. Raises: ConfigError when it was made for others."""
+    sizes: dict[str, Any] = {}
     for key, value in zip(("channels", "pixel_rows", "pixel_columns"), look.shape, strict=True):
         said = getattr(embed, key)
         if said not in (0, value):
             raise ConfigError(f"model.embed.{key}: is {said}, but the pictures have {value}; leave it at 0")
-        embed = replace(embed, **{key: value})
+        sizes[key] = value
     patch = embed.patch or _patch(look.rows, look.columns)
     if look.rows % patch or look.columns % patch:
         raise ConfigError(
             f"model.embed.patch: {patch} does not divide pictures of {look.columns} × {look.rows} pixels; "
             "set another, or a task.size that it divides"
         )
-    return replace(embed, patch=patch)
+    return replace(embed, patch=patch, **sizes)
 
 
 def _patch(rows: int, columns: int) -> int:
@@ -117,7 +118,7 @@ def _patch(rows: int, columns: int) -> int:
 def placed(position: Position, embed: Patches) -> Position:
     """The position part for such a grid. Raises: ConfigError when it was made for another."""
     if isinstance(position, Learned):
-        wanted: dict[str, int] = {"length": embed.length}
+        wanted: dict[str, Any] = {"length": embed.length}
     elif isinstance(position, Sinusoidal2D | Rotary2D):
         wanted = {"columns": embed.columns, "leading": int(embed.class_token)}
     else:

@@ -26,6 +26,8 @@ from regard.errors import BundleError, ConfigError, DataError
 from regard.files import human_bytes, write_json
 from regard.model.describe import describe
 from regard.model.lora import merge
+from regard.model.position import Learned
+from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig
 from regard.schema import dump
 from regard.tasks import TASKS
@@ -127,7 +129,7 @@ class _Job:
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)
-        fitted = RunConfig(config.task, task.fit(config.model), config.train)
+        fitted = RunConfig(config.task, _complete(task.fit(config.model)), config.train)
         return _Prepared(fitted, dataset, task, *self._store(task, dataset, resume))
 
     def _trainer(self, config: RunConfig, prepared: _Prepared) -> Trainer:
@@ -279,6 +281,17 @@ def _built(model: ModelConfig) -> nn.Module:
         return model.build()
     except (ValueError, RuntimeError) as problem:
         raise ConfigError(f"model: {problem}") from problem
+
+
+def _complete(model: ModelConfig) -> ModelConfig:
+    """`model`. Raises: ConfigError when a size was left to data that do not decide it."""
+    for name in ("stack", "encoder", "decoder"):
+        stack = getattr(model, name, None)
+        if isinstance(stack, StackConfig) and stack.position == Learned():
+            raise ConfigError(
+                f"model.{name}.position.length: is 0; say how many tokens the longest input has"
+            )
+    return model
 
 
 def _is_store(path: Path) -> bool:

@@ -408,5 +408,5 @@ def test_a_sheet_shows_every_picture_and_marks_mistakes(count: int, size: tuple[
     tiles = [Tile(pixels(n, *size), "cat", "dog" if n == 0 else "cat") for n in range(count)]
     with Image.open(io.BytesIO(drawn(tiles))) as sheet:
         wide = max(1, int(np.ceil(np.sqrt(count))))
-        corners = [sheet.getpixel((6 + n % wide * 102 - 1, 6 + n // wide * 120 - 1)) for n in range(count)]
+        corners = [sheet.getpixel((6 + n % wide * 102 - 1, 6 + n // wide * 122 - 1)) for n in range(count)]
     assert [corner == (196, 40, 27) for corner in corners] == [n == 0 for n in range(count)]

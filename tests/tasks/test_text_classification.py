@@ -225,3 +225,12 @@ def test_columns_are_asked_for_by_name(tmp_path: Path) -> None:
     assert next(iter(open_data(path, config.wanted, whole=True).split("all"))).values == ("a", "x")
     with pytest.raises(DataError, match="has no column 'text', only 'sentence', 'label'"):
         open_data(path, resolve(Asked("text-classification")).task.wanted)
+
+
+def test_a_length_that_no_data_decide_must_be_said(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("text\tlabel\n" + "a\tx\nb\ty\n" * 50, "utf-8")
+    settings = (*QUICK, "model.stack.position=learned")
+    with pytest.raises(ConfigError, match=r"model\.stack\.position\.length: is 0; say how many tokens"):
+        regard.train(
+            "text-classification", tmp_path / "t.tsv", tmp_path / "run", settings=settings, quiet=True
+        )

@@ -113,7 +113,10 @@ PictureTable = PictureFolder | IdxPictures
 
 def open_pictures(found: Found) -> PictureTable:
     """The table of what `look_at_pictures` found."""
-    return IdxPictures(*found.paths) if found.form == "idx" else PictureFolder(*found.paths)
+    if found.form == "idx":
+        images, labels = found.paths
+        return IdxPictures(images, labels)
+    return PictureFolder(found.paths[0])
 
 
 def split_pictures(
