@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -34,7 +33,7 @@ from regard.tasks.augment import Augmentation, Moves, NoAugmentation
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, likeliest, sized_head, written
 from regard.tasks.look import LOOK, WHITE, Look, fitted, kept_look, look_at, placed, read
-from regard.tasks.task import Decoding, Prediction, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -114,7 +113,7 @@ class ImageClassification(Task):
 
     @classmethod
     def learn(
-        cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = MappingProxyType({})
+        cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> ImageClassification:
         labels = count_labels((_label(row) for row in rows), config.target)
         look = kept_look(given) if LOOK in given else look_at(rows, config.size, config.channels)
