@@ -87,10 +87,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
     preset: Annotated[
         str | None,
-        typer.Option(
-            help="micro, mini, tiny, small, base or big; for pictures also vit-b16 and its like; tiny unless "
-            "DATA suit another."
-        ),
+        typer.Option(help="micro, mini, tiny, small, base, big; for pictures vit-b16 and its like."),
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Train for this long, such as 20m.")] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
@@ -160,7 +157,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
     show: Annotated[int, typer.Option(min=0, help="Print so many predictions.")] = 3,
     grid: Annotated[
-        Path | None, typer.Option(help="Draw pictures with their predictions into this PNG, mistakes first.")
+        Path | None, typer.Option(help="Draw pictures with what was said of them; mistakes come first.")
     ] = None,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,

@@ -228,7 +228,9 @@ def test_columns_are_asked_for_by_name(tmp_path: Path) -> None:
 
 
 def test_a_length_that_no_data_decide_must_be_said(tmp_path: Path) -> None:
-    (tmp_path / "t.tsv").write_text("text\tlabel\n" + "a\tx\nb\ty\n" * 50, "utf-8")
+    (tmp_path / "t.tsv").write_text(
+        "text\tlabel\n" + "".join(f"{n} a\tx\n{n} b\ty\n" for n in range(50)), "utf-8"
+    )
     settings = (*QUICK, "model.stack.position=learned")
     with pytest.raises(ConfigError, match=r"model\.stack\.position\.length: is 0; say how many tokens"):
         regard.train(
