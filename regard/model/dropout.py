@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_LEVELS = 256
+LEVELS = 256
 
 
-def _threshold(p: float) -> int:
+def threshold_of(p: float) -> int:
     """How many of 256 byte values drop an element."""
-    return min(_LEVELS - 1, max(1, round(p * _LEVELS)))
+    return min(LEVELS - 1, max(1, round(p * LEVELS)))
 
 
-def _random_keep(like: Tensor, threshold: int) -> Tensor:
+def random_keep(like: Tensor, threshold: int) -> Tensor:
     """Booleans of `like`'s shape, True with probability 1 - threshold / 256."""
     count = like.numel()
     words = torch.empty((count + 7) // 8, dtype=torch.int64, device=like.device)
@@ -33,10 +33,10 @@ class _DropAdd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor | None, y: Tensor, p: float) -> Tensor:  # type: ignore[no-untyped-def]
-        threshold = _threshold(p)
-        keep = _random_keep(y, threshold)
+        threshold = threshold_of(p)
+        keep = random_keep(y, threshold)
         ctx.save_for_backward(keep)
-        ctx.scale = _LEVELS / (_LEVELS - threshold)
+        ctx.scale = LEVELS / (LEVELS - threshold)
         ctx.has_x = x is not None
         mask = keep.to(y.dtype)
         if x is None:

@@ -132,7 +132,7 @@ RECIPES: dict[str, Recipe] = {
             *("task.augmentation=none", "task.smoothing=0", "train.tokens=1088", "train.clip=0"),
             *("train.optimizer=adamw", "train.optimizer.lr=1e-3", "train.optimizer.beta2=0.999"),
             *("train.optimizer.eps=1e-8", "train.schedule=constant", "train.average=none"),
-            "train.valid_rows=5000",
+            *("train.valid_rows=5000", "train.evaluations=5"),
         ),
         task="image-classification",
         epochs=5,
