@@ -52,7 +52,7 @@ class _ReluMLP(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, up, down, hidden = ctx.saved_tensors
         scaled = grad * ctx.scale
         grad_x, grad_up = torch.empty_like(x), up.new_zeros(up.shape[::-1])

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from regard.decode.choose import stepper_for
 from regard.model.attention import AttentionConfig
 from regard.model.describe import describe
 from regard.model.embed import PatchEmbedding, Patches, Tokens
@@ -71,6 +72,10 @@ def test_an_encoder_of_pictures_may_have_a_decoder() -> None:
     steps = [model.head(model.decode(token, memory, cache=cache)) for token in ids.split(1, 1)]
     assert whole.shape == (B, 5, 13)
     torch.testing.assert_close(torch.cat(steps, 1), whole, atol=1e-5, rtol=1e-4)
+    stepper = stepper_for(model, pictures, None, 5)  # whatever engine reads ids alone steps aside
+    with torch.inference_mode():
+        for place, token in enumerate(ids.unbind(1)):
+            torch.testing.assert_close(stepper.step(token), whole[:, place], atol=1e-4, rtol=1e-3)
 
 
 @torch.no_grad()
