@@ -17,6 +17,7 @@ from regard.run import Evaluation
 from regard.tasks.task import Prediction
 
 _WIDEST = 12  # labels of a table that is shown
+_LONGEST = 200  # characters of a value that is shown
 _FIGURES = (
     ("bleu", "BLEU", "{:.2f}"),
     ("chrf", "chrF", "{:.2f}"),
@@ -112,7 +113,12 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
     if name and not as_json and known[name].columns and _is_here(known[name]):
         data = open_data(name, (None,) * len(known[name].columns))
         for row in islice(data.split("train"), 5):
-            yield f"{'':15} {'  →  '.join(row.values)}"
+            yield f"{'':15} {'  →  '.join(_beginning(value) for value in row.values)}"
+
+
+def _beginning(text: str) -> str:
+    line = _one_line(text)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 
 
 def _is_here(entry: KnownSet) -> bool:
