@@ -17,6 +17,7 @@ from typing import Literal
 from regard.data.readers.messages import Message, messages_as_text, read_messages
 from regard.data.rows import Row
 from regard.data.tokenizer import Tokenizer
+from regard.errors import DataError
 
 _ROWS_AT_ONCE = 512
 
@@ -38,6 +39,16 @@ def heading(role: str) -> str:
 def dialogue_of(row: Row) -> tuple[Message, ...]:
     """Raises: DataError."""
     return read_messages(row.values[0], row.where)
+
+
+def is_dialogue(text: str) -> bool:
+    """Whether it is one and not just any text."""
+    if not text.startswith('[{"'):
+        return False
+    try:
+        return bool(read_messages(text, ""))
+    except DataError:
+        return False
 
 
 def texts_of(rows: Iterable[Row]) -> Iterator[str]:

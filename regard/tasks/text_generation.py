@@ -22,7 +22,7 @@ from regard.data.ngrams import MOST, NGrams
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
-from regard.errors import ConfigError, InputError, require
+from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
@@ -30,10 +30,19 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.conversation import Conversation
-from regard.tasks.dialogue import Turns, asked_of, dialogue_stream, prompt_ids, read_asked, said, texts_of
+from regard.tasks.dialogue import (
+    Turns,
+    asked_of,
+    dialogue_stream,
+    is_dialogue,
+    prompt_ids,
+    read_asked,
+    said,
+    texts_of,
+)
 from regard.tasks.parts import side_by_side, sized
 from regard.tasks.task import Decoding, Judgement, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.text_task import ENCODE_AT_ONCE, NOTHING, TextTask
 from regard.tasks.writing import outputs_of, write
 
 _JUDGED_TOGETHER = 8192  # tokens
@@ -102,6 +111,15 @@ class TextGeneration(TextTask):
     def model(cls, preset: str) -> ModelConfig:
         size = ENCODER_DECODER[preset]
         return one_stack(size, mask=Causal(), placement=PreNorm(), position=Rotary(), activation="gelu")
+
+    @classmethod
+    def learn(
+        cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NOTHING
+    ) -> TextGeneration:
+        first = next(iter(rows), None)
+        if config.turns is None and first is not None and is_dialogue(first.values[0]):
+            raise DataError(f"{first.where}: is a dialogue, not a text; learn it with --set task.turns=turns")
+        return super().learn(config, rows, given)
 
     @classmethod
     def texts(cls, config: TextGenerationConfig, rows: Rows) -> Iterable[str]:

@@ -301,6 +301,14 @@ def test_what_has_learned_no_dialogue_holds_none() -> None:
         task.conversation(model)
 
 
+def test_dialogues_are_not_taken_for_text() -> None:
+    config: Any = resolve(Asked("text-generation")).task
+    with pytest.raises(
+        DataError, match=r"chat:0: is a dialogue, not a text; learn it with --set task\.turns=turns"
+    ):
+        TextGeneration.learn(config, Rows.of(ROWS))
+
+
 def test_an_input_is_a_turn_or_a_dialogue() -> None:
     task, model = made()
     said = task.predict(model, ["hi", '[{"role": "user", "content": "hi"}]'], Decoding(max_length=5))
