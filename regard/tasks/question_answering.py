@@ -35,8 +35,8 @@ from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, si
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, overlap, span_metrics
 from regard.tasks.span_windows import NOTHING_FOUND, Found, Read, Window, covering, inside, joined, windows
-from regard.tasks.task import Decoding, Judgement, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, NOTHING, TextTask
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 THRESHOLD = "threshold.json"
 BETWEEN = "\t"
@@ -144,7 +144,7 @@ class QuestionAnswering(TextTask):
 
     @classmethod
     def learn(
-        cls, config: QuestionAnsweringConfig, rows: Rows, given: Mapping[str, str] = NOTHING
+        cls, config: QuestionAnsweringConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> QuestionAnswering:
         unanswerable = sum(not _answers(row) for row in rows)
         return cls(config, cls.tokenizer_for(config, rows, given), unanswerable)

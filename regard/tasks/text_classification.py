@@ -31,8 +31,8 @@ from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, sized
-from regard.tasks.task import Decoding, Judgement, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, NOTHING, TextTask
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 LABELS = "labels.json"
 PAIR = "\t"
@@ -121,7 +121,7 @@ class TextClassification(TextTask):
 
     @classmethod
     def learn(
-        cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING
+        cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> TextClassification:
         counts = Counter(label for row in rows for label in _labels(config, row))
         if not 2 <= len(counts) <= _MOST_LABELS:

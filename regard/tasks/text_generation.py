@@ -41,8 +41,8 @@ from regard.tasks.dialogue import (
     texts_of,
 )
 from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import Decoding, Judgement, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, NOTHING, TextTask
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 from regard.tasks.writing import outputs_of, write
 
 _JUDGED_TOGETHER = 8192  # tokens
@@ -114,7 +114,7 @@ class TextGeneration(TextTask):
 
     @classmethod
     def learn(
-        cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NOTHING
+        cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> TextGeneration:
         first = next(iter(rows), None)
         if config.turns is None and first is not None and is_dialogue(first.values[0]):

@@ -7,7 +7,6 @@ know what is predicted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -19,9 +18,8 @@ from regard.errors import ConfigError
 from regard.model.head import Head
 from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer
-from regard.tasks.task import Decoding, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Task
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
 ENCODE_AT_ONCE = 4096
 """Rows whose texts are cut into tokens together."""
 
@@ -42,14 +40,14 @@ class TextTask(Task):
 
     @classmethod
     def tokenizer_for(cls, config: Any, rows: Rows, given: Mapping[str, str]) -> Tokenizer:
-        """The tokenizer among the files `given`, else one that is trained on `rows`."""
-        if TOKENIZER in given:
+        """The tokenizer among the files `given`, if there are any, else one that is trained on `rows`."""
+        if given:
             return kept_tokenizer(given)
         free = config.tokenizer is None
         return train_tokenizer(cls.usual if free else config.tokenizer, cls.texts(config, rows), at_most=free)
 
     @classmethod
-    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING) -> Self:
+    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> Self:
         return cls(config, cls.tokenizer_for(config, rows, given))
 
     @classmethod
