@@ -188,7 +188,7 @@ def test_it_learns_to_answer_and_remembers_the_turn_before(tmp_path: Path) -> No
         "train.tokens=2048",
         "train.evaluations=1",
     )
-    asked: Any = {"settings": settings, "steps": 400, "quiet": True, "threads": 1}
+    asked: Any = {"settings": settings, "steps": 180, "quiet": True, "threads": 1}
     trained = regard.train("text-generation", write_chats(tmp_path / "c.jsonl"), tmp_path / "run", **asked)
     run = regard.load(trained.folder)
     result = run.evaluate()

@@ -226,7 +226,7 @@ def numbers(folder: Path, scored: bool = False) -> Path:
 
 
 def test_it_learns_to_find_partners_that_share_no_token(tmp_path: Path) -> None:
-    asked: Any = {"settings": LEARNS, "steps": 250, "quiet": True, "threads": 1}
+    asked: Any = {"settings": LEARNS, "steps": 120, "quiet": True, "threads": 1}
     trained = regard.train("sentence-similarity", numbers(tmp_path), tmp_path / "run", **asked)
     run = regard.load(trained.folder)
     result = run.evaluate()
@@ -251,7 +251,7 @@ def test_it_learns_to_find_partners_that_share_no_token(tmp_path: Path) -> None:
 
 def test_it_learns_how_many_words_are_right(tmp_path: Path) -> None:
     scored = (*LEARNS, "task.objective=regression", "task.objective.highest=4")
-    asked: Any = {"settings": scored, "steps": 400, "quiet": True, "threads": 1}
+    asked: Any = {"settings": scored, "steps": 250, "quiet": True, "threads": 1}
     trained = regard.train("sentence-similarity", numbers(tmp_path, True), tmp_path / "run", **asked)
     result = regard.load(trained.folder).evaluate()
     assert result.metrics["spearman"] > 60
