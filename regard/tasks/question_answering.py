@@ -227,7 +227,7 @@ class QuestionAnswering(TextTask):
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
         """The best span of each context, or nothing where there is no answer; the scores are probabilities
-        among all spans, their places characters of the context. An input is a question, a tab, the context."""
+        among all spans, their places characters of the context. An input: a question, a tab, the context."""
         return self._answers(model, [_parts(text) for text in inputs], decoding)
 
     def _answers(
