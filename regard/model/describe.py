@@ -22,13 +22,13 @@ from regard.model.attention import Attention
 from regard.model.block import Residual
 from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, VocabularyHead
+from regard.model.head import ClassHead, SpanHead, VocabularyHead
 from regard.model.multihead import MultiheadAttention
 from regard.model.position import PositionPart
 from regard.model.transformer import EncoderDecoder, Transformer
 
 _PRODUCTLESS = (TokenEmbedding, PositionPart, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
-_HEADS = (VocabularyHead, ClassHead)
+_HEADS = (VocabularyHead, ClassHead, SpanHead)
 _COUNTED = (
     *(Attention, MultiheadAttention, FeedForward, GatedFeedForward),
     *(*_HEADS, PatchEmbedding, nn.Linear),
@@ -176,7 +176,7 @@ def _flops(part: nn.Module, T: int, S: int) -> int | None:
         return 2 * part.weight.numel()
     if isinstance(part, PatchEmbedding):
         return 2 * (part.config.length - part.config.class_token) * part.weight.numel()
-    if isinstance(part, VocabularyHead):
+    if isinstance(part, VocabularyHead | SpanHead):
         return 2 * T * part.weight.numel()
     if isinstance(part, FeedForward | GatedFeedForward | nn.Linear):
         return sum(_product(linear, T) for linear in part.modules() if isinstance(linear, nn.Linear))

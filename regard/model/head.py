@@ -1,4 +1,4 @@
-"""From a stack's vectors to predictions: a word for each of them, or a class for all together.
+"""From a stack's vectors to predictions: a word for each of them, a class for all together, a span, a vector.
 
 The loss over a vocabulary is the costliest step of a small model: its logits outweigh every other
 tensor. `vocabulary_loss` therefore never holds them all: it goes through the positions in chunks and
@@ -36,13 +36,16 @@ class Vocabulary:
         return VocabularyHead(width, table.shape[0], tied=table if self.tied else None)
 
 
+Pooling = Literal["mean", "first"]
+
+
 @dataclass(frozen=True)
 class Classes:
     """One of some classes for the whole sequence."""
 
     count: int = 0
     """K, the number of classes; 0 in a plan that leaves it to the data."""
-    pooling: Literal["mean", "first"] = "mean"
+    pooling: Pooling = "mean"
     """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`,
     a ViT's class token)."""
     kind: Literal["classes"] = "classes"
@@ -51,7 +54,43 @@ class Classes:
         return ClassHead(width, self)
 
 
-Head = Vocabulary | Classes
+@dataclass(frozen=True)
+class Spans:
+    """For each vector, whether the span that is looked for starts or ends there (arXiv 1810.04805, section
+    4.2)."""
+
+    kind: Literal["spans"] = "spans"
+
+    def build(self, width: int, table: nn.Parameter | None) -> SpanHead:
+        return SpanHead(width)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One vector for the whole sequence (Sentence-BERT: arXiv 1908.10084, section 3)."""
+
+    pooling: Pooling = "mean"
+    """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`)."""
+    normalised: bool = True
+    """Whether it is scaled to length 1, so that products are cosines."""
+    kind: Literal["vector"] = "vector"
+
+    def build(self, width: int, table: nn.Parameter | None) -> VectorHead:
+        return VectorHead(self)
+
+
+Head = Vocabulary | Classes | Spans | Vector
+
+
+def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
+    """(B, T, D) → (B, D): the mean of each row's vectors or the first of them; padding is left out."""
+    if not isinstance(positions, Ragged):
+        return x[:, 0] if pooling == "first" else x.mean(1)
+    real = (positions.segment != PADDING).expand(x.shape[:2])
+    if pooling == "first":
+        return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
+    summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
+    return summed / real.sum(1, keepdim=True).clamp_min(1)
 
 
 class ClassHead(nn.Module):
@@ -65,17 +104,33 @@ class ClassHead(nn.Module):
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        pooled = tap(self, "pooled", self._pooled(x, positions))
-        return tap(self, "logits", F.linear(pooled, self.weight, self.bias))
+        vector = tap(self, "pooled", pooled(x, positions, self.config.pooling))
+        return tap(self, "logits", F.linear(vector, self.weight, self.bias))
 
-    def _pooled(self, x: Tensor, positions: Positions | None) -> Tensor:
-        if not isinstance(positions, Ragged):
-            return x[:, 0] if self.config.pooling == "first" else x.mean(1)
-        real = (positions.segment != PADDING).expand(x.shape[:2])
-        if self.config.pooling == "first":
-            return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
-        summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
-        return summed / real.sum(1, keepdim=True).clamp_min(1)
+
+class SpanHead(nn.Module):
+    """See `Spans`. (B, T, D) → (B, T, 2) logits: of a start, of an end."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2, width))
+        self.bias = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return tap(self, "logits", F.linear(x, self.weight, self.bias))
+
+
+class VectorHead(nn.Module):
+    """See `Vector`. (B, T, D) → (B, D); no weights of its own."""
+
+    def __init__(self, config: Vector) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
+        """`positions`: where the vectors stand; padding is left out."""
+        vector = tap(self, "pooled", pooled(x, positions, self.config.pooling))
+        return tap(self, "vector", F.normalize(vector, dim=-1) if self.config.normalised else vector)
 
 
 class VocabularyHead(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from regard.model.attention import Attention
 from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, VocabularyHead
+from regard.model.head import ClassHead, SpanHead, VocabularyHead
 from regard.model.position import AddedTable, BucketedBias
 from regard.model.stack import Stack
 
@@ -72,7 +72,7 @@ def initialise(model: nn.Module, init: Init) -> None:
             init.matrix(module.down.weight, branches.get(id(module)))
         elif isinstance(module, TokenEmbedding | VocabularyHead):
             init.table(module.weight)
-        elif isinstance(module, ClassHead):
+        elif isinstance(module, ClassHead | SpanHead):
             init.matrix(module.weight, None)
         elif isinstance(module, PatchEmbedding):
             init.matrix(module.weight.flatten(1), None)  # a view of the same numbers

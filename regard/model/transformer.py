@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from regard.model.cache import Cache
 from regard.model.embed import Embed, TokenEmbedding, Tokens
-from regard.model.head import ClassHead, Head, Vocabulary, VocabularyHead
+from regard.model.head import ClassHead, Head, VectorHead, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
 from regard.model.mask import Positions
 from regard.model.stack import Stack, StackConfig
@@ -63,7 +63,8 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """(B, T) ids → (B, T, V) logits, or whatever else the embedding reads and the head makes."""
         hidden = self.hidden(given, positions, cache)
-        return self.head(hidden, positions) if isinstance(self.head, ClassHead) else self.head(hidden)
+        pools = isinstance(self.head, ClassHead | VectorHead)
+        return self.head(hidden, positions) if pools else self.head(hidden)
 
     def hidden(self, given: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T) ids, or what else the embedding reads → (B, T, D), what the head sees.

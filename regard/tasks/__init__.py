@@ -5,6 +5,8 @@ from __future__ import annotations
 from regard.decode.sampling import Sampling
 from regard.tasks.fill_mask import FillMask, FillMaskConfig
 from regard.tasks.image_classification import ImageClassification, ImageClassificationConfig
+from regard.tasks.question_answering import QuestionAnswering, QuestionAnsweringConfig
+from regard.tasks.sentence_similarity import SentenceSimilarity, SentenceSimilarityConfig
 from regard.tasks.task import Batch, Decoding, Judgement, Prediction, Task
 from regard.tasks.text_classification import TextClassification, TextClassificationConfig
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
@@ -16,9 +18,19 @@ TaskConfig = (
     | FillMaskConfig
     | TextClassificationConfig
     | ImageClassificationConfig
+    | QuestionAnsweringConfig
+    | SentenceSimilarityConfig
 )
 
-_ALL = (Translation, TextGeneration, FillMask, TextClassification, ImageClassification)
+_ALL = (
+    Translation,
+    TextGeneration,
+    FillMask,
+    TextClassification,
+    QuestionAnswering,
+    SentenceSimilarity,
+    ImageClassification,
+)
 TASKS: dict[str, type[Task]] = {task.name: task for task in _ALL}
 
 __all__ = [
@@ -31,7 +43,11 @@ __all__ = [
     "ImageClassificationConfig",
     "Judgement",
     "Prediction",
+    "QuestionAnswering",
+    "QuestionAnsweringConfig",
     "Sampling",
+    "SentenceSimilarity",
+    "SentenceSimilarityConfig",
     "Task",
     "TaskConfig",
     "TextClassification",
