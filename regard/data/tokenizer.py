@@ -25,7 +25,7 @@ from tokenizers import Tokenizer as Backend
 
 from regard.data.sample import Sample, take_sample, valid_text
 from regard.data.subword_dropout import MergeSampler
-from regard.data.tokenizer_file import read_tokenizer, write_tokenizer
+from regard.data.tokenizer_file import read_content, read_tokenizer, write_tokenizer
 from regard.data.tokenizer_kinds import (
     BOS,
     BPE,
@@ -102,6 +102,16 @@ class Tokenizer:
         """How many ids there are, special tokens included."""
         return len(self._names)
 
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """The ids that no text contains."""
+        return tuple(range(len(self.special)))
+
+    @property
+    def begins(self) -> bool:
+        """Whether a text that goes on begins with `bos`."""
+        return True
+
     def __repr__(self) -> str:
         return f"Tokenizer({self.spec!r}, size={self.size})"
 
@@ -134,8 +144,11 @@ class Tokenizer:
         rows: list[list[int]] = []
         for begin in range(0, len(texts), _CHUNK):
             chunk = [valid_text(text) for text in texts[begin : begin + _CHUNK]]
-            rows.extend(encoding.ids for encoding in self._backend.encode_batch_fast(chunk))
+            rows.extend(self._encode(chunk))
         return rows
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
 
     def sampler(self, texts: Iterable[str]) -> MergeSampler:
         """Texts that are split into words once, to be cut with dropout many times: `.sample(0.1, seed)`.
@@ -207,7 +220,13 @@ class Tokenizer:
         Raises:
             TokenizerError: the text is not one, is too large, too new, or contradicts itself.
         """
-        return cls(*read_tokenizer(text))
+        content = read_content(text)
+        spec = content.get("spec")
+        if isinstance(spec, dict) and spec.get("kind") == "given":
+            from regard.data.tokenizer_given import GivenTokenizer  # which is a `Tokenizer` itself
+
+            return GivenTokenizer.from_content(content)
+        return cls(*read_tokenizer(content))
 
     @classmethod
     def train(cls, spec: TokenizerSpec, texts: Iterable[str]) -> Tokenizer:

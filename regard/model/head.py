@@ -1,4 +1,4 @@
-"""From a stack's vectors to predictions: a word for each of them, or a class for all together.
+"""From a stack's vectors to predictions: a word for each of them, or a class or vector for all together.
 
 The loss over a vocabulary is the costliest step of a small model: its logits outweigh every other
 tensor. `vocabulary_loss` therefore never holds them all: it goes through the positions in chunks and
@@ -14,11 +14,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.model.feedforward import ACTIVATIONS, Activation
 from regard.model.mask import PADDING, Positions, Ragged
+from regard.model.norm import Norm
 from regard.model.tap import tap
 
 CHUNK_ELEMENTS = 2**20
 """Logits held at a time: few enough to stay in a processor's cache."""
+
+
+Pooling = Literal["mean", "first"]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One more layer before the predictions: norm(activation(W x + b)), as in BERT."""
+
+    activation: Activation = "tanh"
+    """What makes it more than a matrix product."""
+    norm: Norm | None = None
+    """Which norm comes last; None for none."""
+
+    def build(self, width: int) -> TransformLayer:
+        return TransformLayer(width, self)
 
 
 @dataclass(frozen=True)
@@ -27,11 +45,16 @@ class Vocabulary:
 
     tied: bool = True
     """Whether its weights are the embedding's."""
+    bias: bool = False
+    """Whether each token has a number of its own added to its logit."""
+    transform: Transform | None = None
+    """A layer before the predictions; None for none."""
     kind: Literal["vocabulary"] = "vocabulary"
 
     def build(self, width: int, table: nn.Parameter) -> VocabularyHead:
         """`table`: the embedding's."""
-        return VocabularyHead(width, table.shape[0], tied=table if self.tied else None)
+        tied = table if self.tied else None
+        return VocabularyHead(width, len(table), tied=tied, bias=self.bias, transform=self.transform)
 
 
 @dataclass(frozen=True)
@@ -40,15 +63,48 @@ class Classes:
 
     count: int = 0
     """K, the number of classes; 0 in a plan that leaves it to the data."""
-    pooling: Literal["mean", "first"] = "mean"
+    pooling: Pooling = "mean"
     """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`)."""
+    transform: Transform | None = None
+    """A layer between that and the classes; None for none."""
     kind: Literal["classes"] = "classes"
 
     def build(self, width: int, table: nn.Parameter) -> ClassHead:
         return ClassHead(width, self)
 
 
-Head = Vocabulary | Classes
+@dataclass(frozen=True)
+class Vector:
+    """One vector for the whole sequence, by which it is compared with others."""
+
+    pooling: Pooling = "mean"
+    """What stands for the sequence."""
+    normalised: bool = True
+    """Whether its length is made 1, so that a product of two is the cosine of the angle between them."""
+    kind: Literal["vector"] = "vector"
+
+    def build(self, width: int, table: nn.Parameter) -> VectorHead:
+        return VectorHead(self)
+
+
+Head = Vocabulary | Classes | Vector
+
+
+class TransformLayer(nn.Module):
+    """See `Transform`. (…, D) → (…, D)."""
+
+    def __init__(self, width: int, config: Transform) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.activation = ACTIVATIONS[config.activation]
+        self.norm = nn.Identity() if config.norm is None else config.norm.build(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.activation(self.dense(x)))
+
+
+def _transform(width: int, config: Transform | None) -> nn.Module:
+    return nn.Identity() if config is None else config.build(width)
 
 
 class ClassHead(nn.Module):
@@ -57,40 +113,65 @@ class ClassHead(nn.Module):
     def __init__(self, width: int, config: Classes) -> None:
         super().__init__()
         self.config = config
+        self.transform = _transform(width, config.transform)
         self.weight = nn.Parameter(torch.empty(config.count, width))
         self.bias = nn.Parameter(torch.zeros(config.count))
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        pooled = tap(self, "pooled", self._pooled(x, positions))
+        pooled = tap(self, "pooled", self.transform(pooled_vectors(x, positions, self.config.pooling)))
         return tap(self, "logits", F.linear(pooled, self.weight, self.bias))
 
-    def _pooled(self, x: Tensor, positions: Positions | None) -> Tensor:
-        if not isinstance(positions, Ragged):
-            return x[:, 0] if self.config.pooling == "first" else x.mean(1)
-        real = (positions.segment != PADDING).expand(x.shape[:2])
-        if self.config.pooling == "first":
-            return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
-        summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
-        return summed / real.sum(1, keepdim=True).clamp_min(1)
+
+class VectorHead(nn.Module):
+    """See `Vector`. (B, T, D) → (B, D)."""
+
+    def __init__(self, config: Vector) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
+        """`positions`: where the vectors stand; padding is left out."""
+        pooled = tap(self, "pooled", pooled_vectors(x, positions, self.config.pooling))
+        return F.normalize(pooled, dim=-1) if self.config.normalised else pooled
+
+
+def pooled_vectors(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
+    """(B, T, D) vectors → (B, D), one for each row's real tokens."""
+    if not isinstance(positions, Ragged):
+        return x[:, 0] if pooling == "first" else x.mean(1)
+    real = (positions.segment != PADDING).expand(x.shape[:2])
+    if pooling == "first":
+        return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
+    summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
+    return summed / real.sum(1, keepdim=True).clamp_min(1)
 
 
 class VocabularyHead(nn.Module):
     """(B, T, D) → (B, T, V) logits; `weight` (V, D) may be an embedding's own table (tied)."""
 
     def __init__(
-        self, width: int, vocab: int, *, tied: nn.Parameter | None = None, bias: bool = False
+        self,
+        width: int,
+        vocab: int,
+        *,
+        tied: nn.Parameter | None = None,
+        bias: bool = False,
+        transform: Transform | None = None,
     ) -> None:
         super().__init__()
+        self.transform = _transform(width, transform)
         self.weight = nn.Parameter(torch.empty(vocab, width)) if tied is None else tied
         self.bias = nn.Parameter(torch.zeros(vocab)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", F.linear(x, self.weight, self.bias))
+        return tap(self, "logits", F.linear(self.transform(x), self.weight, self.bias))
 
     def loss(self, x: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """`vocabulary_loss` of these vectors."""
-        return vocabulary_loss(x, self.weight, target, smoothing=smoothing, bias=self.bias)
+        return vocabulary_loss(
+            self.transform(x), self.weight, target, smoothing=smoothing, bias=self.bias
+        )
 
     def consistent_loss(
         self, first: Tensor, second: Tensor, target: Tensor, smoothing: float, weight: float

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from regard.model.attention import Attention
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, VocabularyHead
+from regard.model.head import ClassHead, TransformLayer, VocabularyHead
 from regard.model.position import AddedTable, BucketedBias
 from regard.model.stack import Stack
 
@@ -70,10 +70,16 @@ def initialise(model: nn.Module, init: Init) -> None:
             for part in module.gate_up.weight.chunk(2):
                 init.matrix(part, None)
             init.matrix(module.down.weight, branches.get(id(module)))
-        elif isinstance(module, TokenEmbedding | VocabularyHead):
+        elif isinstance(module, TokenEmbedding):
+            init.table(module.weight)
+            if module.types is not None:
+                init.table(module.types)
+        elif isinstance(module, VocabularyHead):
             init.table(module.weight)
         elif isinstance(module, ClassHead):
             init.matrix(module.weight, None)
+        elif isinstance(module, TransformLayer):
+            init.matrix(module.dense.weight, None)
         elif isinstance(module, AddedTable | BucketedBias):
             init.table(module.table.weight)
 

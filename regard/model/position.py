@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from regard.errors import InputError
 from regard.model.mask import Contiguous, Positions
+from regard.model.rotary_scaling import Scaling
 
 
 class Rotation(NamedTuple):
@@ -99,6 +100,8 @@ class Rotary:
     """The longest wavelength, in positions, over two pi."""
     fraction: float = 1.0
     interleaved: bool = False
+    scaling: Scaling | None = None
+    """How a model that was trained on shorter inputs was made to take longer ones; None for not at all."""
     kind: Literal["rotary"] = "rotary"
 
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
@@ -220,13 +223,17 @@ class RotaryPart(_Tabled):
         if turned % 2:
             raise ValueError(f"rotary positions need an even head width, not {turned}")
         self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved
+        self.scaling = config.scaling
         super().__init__()
 
     def _rows(self, count: int) -> Tensor:
         pairs = torch.arange(self.pairs, dtype=torch.float64, device="cpu")
         positions = torch.arange(count, dtype=torch.float64, device="cpu")
-        angles = positions[:, None] * self.base ** (-pairs / self.pairs)
-        return torch.stack((angles.cos(), angles.sin()), 1).to(torch.float32)
+        rates, length = self.base ** (-pairs / self.pairs), 1.0
+        if self.scaling is not None:
+            rates, length = self.scaling.rates(rates, self.base), self.scaling.length
+        angles = positions[:, None] * rates
+        return (torch.stack((angles.cos(), angles.sin()), 1) * length).to(torch.float32)
 
     def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
         cos, sin = self._look_up(at, device)[:, None].unbind(-2)

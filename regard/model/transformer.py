@@ -13,10 +13,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from regard.model.cache import Cache
-from regard.model.embed import Embed, TokenEmbedding
-from regard.model.head import ClassHead, Head, Vocabulary, VocabularyHead
+from regard.model.embed import Embed, TokenEmbedding, Tokens
+from regard.model.head import ClassHead, Head, VectorHead, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
-from regard.model.mask import Positions
+from regard.model.mask import Full, Positions
 from regard.model.stack import Stack, StackConfig
 
 Tying = Literal["three-way", "two-way", "none"]
@@ -45,6 +45,8 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        if isinstance(config.embed, Tokens) and config.embed.types and not isinstance(config.stack.mask, Full):
+            raise ValueError("token types need the whole input at once: give the stack a full mask")
         self.config = config
         width = config.stack.width
         self.embed = config.embed.build(width)
@@ -55,7 +57,8 @@ class Transformer(nn.Module):
     def forward(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T) ids → (B, T, V) logits, or whatever else the head makes."""
         hidden = self.hidden(ids, positions, cache)
-        return self.head(hidden, positions) if isinstance(self.head, ClassHead) else self.head(hidden)
+        whole = isinstance(self.head, ClassHead | VectorHead)
+        return self.head(hidden, positions) if whole else self.head(hidden)
 
     def hidden(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T) ids → (B, T, D), what the head sees."""
@@ -80,6 +83,8 @@ class EncoderDecoderConfig:
     """Writes the target; its `cross` must be set."""
     tying: Tying = "three-way"
     """Which tables are one: source, target and head; target and head; or none."""
+    head_bias: bool = False
+    """Whether each token has a number of its own added to its logit."""
     init: Init = Xavier()
     """The numbers to start from."""
     kind: Literal["encoder-decoder"] = "encoder-decoder"
@@ -101,7 +106,7 @@ class EncoderDecoder(nn.Module):
         self.encoder: Stack = config.encoder.build()
         self.decoder: Stack = config.decoder.build()
         tied = None if config.tying == "none" else self.target.weight
-        self.head = VocabularyHead(width, config.target.vocab, tied=tied)
+        self.head = VocabularyHead(width, config.target.vocab, tied=tied, bias=config.head_bias)
         initialise(self, config.init)
 
     def forward(
@@ -157,6 +162,8 @@ def _check(config: EncoderDecoderConfig) -> None:
         raise ValueError(
             f"encoder and decoder differ in width: {config.encoder.width}, {config.decoder.width}"
         )
+    if config.source.types or config.target.types:
+        raise ValueError("token types are for a single stack")
     if config.decoder.cross is None:
         raise ValueError("the decoder must look at the encoder: set decoder.cross")
     if config.tying == "three-way" and config.source != config.target:

@@ -102,6 +102,7 @@ class FillMask(Task):
             )
         self.config, self.tokenizer, self.mask = config, tokenizer, tokenizer.mask
         names = tokenizer.pieces(range(tokenizer.size))
+        self._ordinary = np.setdiff1d(np.arange(tokenizer.size), tokenizer.special_ids)
         self._goes_on = np.array([name.startswith("##") for name in names])  # pieces inside a word
 
     # ------------------------------------------------------------------ making and keeping
@@ -163,7 +164,7 @@ class FillMask(Task):
         fate = chance.random(ids.shape)
         given = np.where(chosen & (fate < _HIDE), self.mask, ids)
         swapped = chosen & (fate >= _HIDE) & (fate < _HIDE + _SWAP)
-        others = chance.integers(len(self.tokenizer.special), self.vocabulary, ids.shape)
+        others = self._ordinary[chance.integers(len(self._ordinary), size=ids.shape)]
         given = np.where(swapped, others, given)
         real = np.flatnonzero(chosen)
         return MaskedBatch(*map(torch.from_numpy, (given, lengths, real, ids.reshape(-1)[real])))
@@ -245,7 +246,7 @@ class FillMask(Task):
             ids = self._ids(text)
             places = [place for place, token in enumerate(ids) if token == self.mask]
             logits = model(torch.tensor([ids], device=model.embed.weight.device))[0, places].float()
-            logits[:, : len(self.tokenizer.special)] = float("-inf")
+            logits[:, self.tokenizer.special_ids] = float("-inf")
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
             found = []
