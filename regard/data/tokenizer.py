@@ -188,6 +188,10 @@ class Tokenizer:
             for i, name in zip(ids, names, strict=True)
         ]
 
+    def name(self, index: int) -> str:
+        """What the vocabulary calls an id."""
+        return self._piece(index)
+
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token of `encode(text)` stands: text[start:end], without spaces at its beginning."""
         text = valid_text(text)

@@ -188,9 +188,10 @@ class Bert(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool = True) -> Table:
+    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
         assert isinstance(model, TransformerConfig)
         task, names = self.architectures[architecture], self.names
+        prefixed = task != _BODY if prefixed is None else prefixed
         start = names.prefix if prefixed else ""
         stack, embeddings = model.stack, f"{start}embeddings"
         rules = [Rule("embed.weight", (f"{embeddings}.word_embeddings.weight",))]

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from regard.errors import BundleError, CheckpointError
-from regard.files import atomic_files, check_space, human_bytes, write_json
-from regard.weights import Entry, read_header, read_weights, write_weights
+from regard.files import human_bytes
+from regard.weights import Entry, read_header, read_weights
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
@@ -88,18 +88,6 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
                 raise CheckpointError(f"{path}: the weight '{name}' is also in {files[name].name}")
             entries[name], files[name] = entry, path
     return Checkpoint(place, config, entries, files)
-
-
-def write_checkpoint(
-    folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], texts: Mapping[str, str]
-) -> None:
-    """Write a folder that other libraries read, all or nothing. Raises: StorageError."""
-    check_space(folder, sum(weight.nbytes for weight in weights.values()))
-    with atomic_files(folder, [CONFIG, WEIGHTS, *texts]) as writing:
-        write_weights(writing / WEIGHTS, weights, shown=folder / WEIGHTS)
-        for name, text in texts.items():
-            (writing / name).write_text(text, encoding="utf-8", newline="")
-        write_json(writing / CONFIG, dict(config))
 
 
 def _shards(place: Path) -> dict[Path, dict[str, Entry]]:

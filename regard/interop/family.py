@@ -75,9 +75,17 @@ class Family(ABC):
     architectures: ClassVar[Mapping[str, str]]
     """The classes of it that can be taken over, and the task that each becomes."""
 
+    frame: ClassVar[tuple[str, str]] = ("cls", "sep")
+    """The roles of the tokens that a text begins and ends with."""
+
     @abstractmethod
     def plan(self, source: Source) -> Plan:
         """Read a checkpoint's configuration. Raises: CheckpointError for what cannot be taken over."""
+
+    @abstractmethod
+    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+        """Which weight is which. `prefixed`: whether the names of the body's begin with its name; None for
+        what the library does."""
 
     @abstractmethod
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
