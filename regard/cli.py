@@ -15,7 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli_checkpoints import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export_command, import_command
-from regard.cli_options import Alpha, AsJson, Beam, Broken, Device, Dtype, OnError, Precision, RunArgument, Threads
+from regard.cli_options import (
+    Alpha,
+    AsJson,
+    Beam,
+    Broken,
+    Device,
+    Dtype,
+    OnError,
+    Precision,
+    RunArgument,
+    Threads,
+)
 from regard.errors import RegardError
 
 app = typer.Typer(

@@ -85,6 +85,8 @@ class Tokenizer:
     unk = UNK
     bos = BOS
     eos = EOS
+    start: int | None = None
+    """What the input of an encoder begins with that has a decoder after it; None for nothing."""
 
     def __init__(self, spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None = None) -> None:
         self.spec = spec
@@ -107,10 +109,9 @@ class Tokenizer:
         """The ids that no text contains."""
         return tuple(range(len(self.special)))
 
-    @property
-    def begins(self) -> bool:
-        """Whether a text that goes on begins with `bos`."""
-        return True
+    def encode_prompt(self, text: str) -> list[int]:
+        """The ids of a text that is to go on: as in training, line by line after `bos`."""
+        return [self.bos, *(i for ids in self.encode_batch(text.splitlines(keepends=True)) for i in ids)]
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.spec!r}, size={self.size})"

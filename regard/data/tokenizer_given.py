@@ -40,12 +40,14 @@ class Given:
     mask: int | None = None
     begins: bool = True
     """Whether a text that goes on begins with `bos` (Llama's does, GPT-2's does not)."""
+    start: int | None = None
+    """What the input of an encoder begins with that has a decoder after it (BART's); None for nothing."""
     special: tuple[int, ...] = ()
     """Further ids that no text contains."""
     kind: Literal["given"] = "given"
 
     def __post_init__(self) -> None:
-        named = [self.pad, self.bos, self.eos, self.unk, self.mask, *self.special]
+        named = [self.pad, self.bos, self.eos, self.unk, self.mask, self.start, *self.special]
         if not all(0 <= index < self.size for index in named if index is not None):
             raise TokenizerError(f"a special token is not one of the {self.size} ids of the tokenizer")
 
@@ -65,7 +67,8 @@ class GivenTokenizer(Tokenizer):
         self.pad, self.bos, self.eos, self.mask = given.pad, given.bos, given.eos, given.mask
         self.unk = -1 if given.unk is None else given.unk
         self._names = _names(self._backend, given.size)
-        named = {given.pad, given.bos, given.eos, given.unk, given.mask, *given.special} - {None}
+        self.start = given.start
+        named = {given.pad, given.bos, given.eos, given.unk, given.mask, given.start, *given.special}
         self._special = frozenset(index for index in named if index is not None)
         self.special = tuple(self._names[index] for index in sorted(self._special))
         _try(self._backend)
@@ -74,9 +77,9 @@ class GivenTokenizer(Tokenizer):
     def special_ids(self) -> tuple[int, ...]:
         return tuple(sorted(self._special))
 
-    @property
-    def begins(self) -> bool:
-        return bool(self.spec.begins)
+    def encode_prompt(self, text: str) -> list[int]:
+        ids = self.encode(text)
+        return [self.bos, *ids] if self.spec.begins or not ids else ids
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GivenTokenizer) and (self.spec, self.text) == (other.spec, other.text)
@@ -104,9 +107,7 @@ class GivenTokenizer(Tokenizer):
         names = [self._piece(index) for index in ids]
         if not self._of_bytes:
             return names
-        return [
-            name if self._is_special(i) else _readable(name) for i, name in zip(ids, names, strict=True)
-        ]
+        return [name if self._is_special(i) else _readable(name) for i, name in zip(ids, names, strict=True)]
 
     @functools.cached_property
     def _of_bytes(self) -> bool:
@@ -135,7 +136,7 @@ class GivenTokenizer(Tokenizer):
         known = {field.name for field in fields(Given)}
         special = spec.get("special")
         whole = [spec.get(name) for name in ("size", "pad", "bos", "eos")]
-        perhaps = [spec.get(name) for name in ("unk", "mask")]
+        perhaps = [spec.get(name) for name in ("unk", "mask", "start")]
         good = (
             set(spec) == known
             and isinstance(text, str)

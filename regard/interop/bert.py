@@ -106,7 +106,9 @@ class Bert(Family):
         )
 
     def _stack(self, keys: Keys) -> StackConfig:
-        keys.only("position_embedding_type", "absolute", "the relative kinds were dropped by the library itself")
+        keys.only(
+            "position_embedding_type", "absolute", "the relative kinds were dropped by the library itself"
+        )
         width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
         if width % heads:
             raise keys.refuse("hidden_size", f"it must be a multiple of the {heads} heads")
@@ -134,7 +136,9 @@ class Bert(Family):
         attention_dropout: float,
     ) -> StackConfig:
         if positions <= self.names.offset:
-            raise CheckpointError(f"{positions} positions are none, as the first {self.names.offset} are not used")
+            raise CheckpointError(
+                f"{positions} positions are none, as the first {self.names.offset} are not used"
+            )
         return StackConfig(
             width=width,
             depth=depth,
@@ -158,7 +162,7 @@ class Bert(Family):
             raise CheckpointError(f"{source.checkpoint.folder}: the weight '{name}' is missing or no matrix")
         if not 2 <= entry.shape[0] <= 10_000:
             raise CheckpointError(
-                f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; text-classification has 2 to 10,000"
+                f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be 2 to 10,000"
             )
         return entry.shape[0]
 
@@ -289,7 +293,9 @@ class Roberta(Bert):
 
     def plan(self, source: Source) -> Plan:
         if source.keys.ids("pad_token_id") not in ((), (1,)):
-            raise source.keys.refuse("pad_token_id", "RoBERTa's positions begin after it, and only 1 is supported")
+            raise source.keys.refuse(
+                "pad_token_id", "RoBERTa's positions begin after it, and only 1 is supported"
+            )
         return super().plan(source)
 
     def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:
@@ -371,7 +377,7 @@ def _vector(source: Source) -> Vector:
     if steps is None:
         return Vector("mean", normalised=False)
     known = ("Transformer", "Pooling", "Normalize")
-    kinds = [kind for kind in known if f"models.{kind}\"" in steps]
+    kinds = [kind for kind in known if f'models.{kind}"' in steps]
     if steps.count('"type"') != len(kinds):
         raise CheckpointError(
             f"{source.checkpoint.folder / 'modules.json'}: only {', '.join(known)} can be taken over"

@@ -148,7 +148,9 @@ def is_float(entry: Entry) -> bool:
 def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST_TEXT:
-            raise CheckpointError(f"{path} is larger than {human_bytes(_LARGEST_TEXT)}, too large to be right")
+            raise CheckpointError(
+                f"{path} is larger than {human_bytes(_LARGEST_TEXT)}, too large to be right"
+            )
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error

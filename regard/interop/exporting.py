@@ -39,7 +39,7 @@ class Exported:
 def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
     """Write the bundle in `run` as a checkpoint for Hugging Face's libraries in `out`.
 
-    Raises: BundleError: no bundle. CheckpointError: a model that no family can describe; the message says why.
+    Raises: BundleError: no bundle. CheckpointError: a model that no family can describe, and why.
     """
     bundle, place = bundles.load(run), Path(out)
     if bundles.is_bundle(place) and not (place / TOKENIZER_CONFIG).is_file():

@@ -14,12 +14,17 @@ from pathlib import Path
 from regard import bundle as bundles
 from regard.bundle import JSON, Bundle, software_versions, weights_of
 from regard.errors import BundleError, CheckpointError, StorageError
+from regard.interop.bart import Bart, Marian
 from regard.interop.bert import Bert, DistilBert, Roberta
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from regard.interop.family import Family, Plan, Source
+from regard.interop.gpt2 import Gpt2
 from regard.interop.keys import Keys
+from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
+from regard.interop.t5 import T5
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (Bert(), Roberta(), DistilBert())}
+_ALL = (Bert(), Roberta(), DistilBert(), Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), Bart(), Marian())
+FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 """By the `model_type` of their configurations."""
 
 LABELS = "labels.json"

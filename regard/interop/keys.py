@@ -16,23 +16,28 @@ from regard.model.feedforward import Activation
 
 T = TypeVar("T")
 
-IRRELEVANT = frozenset(
-    # What the library notes of itself, and how it trains and returns things.
-    "_name_or_path architectures model_type transformers_version dtype torch_dtype return_dict use_return_dict"
-    " output_attentions output_hidden_states torchscript use_bfloat16 use_cache gradient_checkpointing"
-    " initializer_range initializer_factor init_std tf_legacy_loss tokenizer_class prefix finetuning_task"
-    " problem_type task_specific_params id2label label2id num_labels _num_labels classif_dropout"
-    " classifier_dropout classifier_dropout_prob seq_classif_dropout qa_dropout encoder_layerdrop"
-    " decoder_layerdrop _attn_implementation attn_implementation _commit_hash bos_token_id eos_token_id"
-    " pad_token_id sep_token_id cls_token_id mask_token_id decoder_start_token_id output_past"
-    " model_max_length max_window_layers pretraining_tp chunk_size_feed_forward"
-    # How it would draw tokens: whoever generates says that anew.
-    " max_length min_length max_new_tokens do_sample early_stopping num_beams num_beam_groups num_return_sequences"
-    " diversity_penalty temperature top_k top_p typical_p repetition_penalty length_penalty"
-    " no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids remove_invalid_values"
-    " exponential_decay_length_penalty suppress_tokens begin_suppress_tokens forced_bos_token_id"
-    " forced_eos_token_id output_scores return_dict_in_generate".split()
-)
+_OF_THE_LIBRARY = """
+_name_or_path architectures model_type transformers_version dtype torch_dtype return_dict
+use_return_dict output_attentions output_hidden_states torchscript use_bfloat16 use_cache
+gradient_checkpointing initializer_range initializer_factor init_std tf_legacy_loss tokenizer_class
+prefix finetuning_task problem_type task_specific_params id2label label2id num_labels _num_labels
+classif_dropout classifier_dropout classifier_dropout_prob seq_classif_dropout qa_dropout
+encoder_layerdrop decoder_layerdrop _attn_implementation attn_implementation _commit_hash
+bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id
+decoder_start_token_id output_past model_max_length pretraining_tp chunk_size_feed_forward
+"""
+"""What the library notes of itself, and how it trains and returns things."""
+
+_OF_GENERATION = """
+max_length min_length max_new_tokens do_sample early_stopping num_beams num_beam_groups
+num_return_sequences diversity_penalty temperature top_k top_p typical_p repetition_penalty
+length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids remove_invalid_values
+exponential_decay_length_penalty suppress_tokens begin_suppress_tokens forced_bos_token_id
+forced_eos_token_id output_scores return_dict_in_generate
+"""
+"""How it would draw tokens: whoever generates says that anew."""
+
+IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION).split())
 """Keys that change nothing of what a model makes of its input, or are read where they matter."""
 
 _PLAIN = {
@@ -82,7 +87,9 @@ class Keys:
         """How many there are of something; the weights must have room for that many."""
         value = self._present(name, default)
         if type(value) is not int or not 1 <= value <= self._limit:
-            raise self.refuse(name, f"it must be a whole number from 1 to {self._limit}, or the weights are others")
+            raise self.refuse(
+                name, f"it must be a whole number from 1 to {self._limit}, or the weights are others"
+            )
         return value
 
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
@@ -154,7 +161,9 @@ class Keys:
         for name in self._config:
             if name not in self._taken:
                 hint = nearest(name, self._taken - IRRELEVANT)
-                raise self.refuse(name, f"that key is not known, and might change what the model computes{hint}")
+                raise self.refuse(
+                    name, f"that key is not known, and might change what the model computes{hint}"
+                )
 
     def _present(self, name: str, default: Any) -> Any:
         self._taken.add(name)
@@ -166,10 +175,16 @@ class Keys:
 
 def activation_name(activation: Activation) -> str:
     """What other libraries call it."""
-    return {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new", "silu": "silu", "tanh": "tanh"}[activation]
+    return {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new", "silu": "silu", "tanh": "tanh"}[
+        activation
+    ]
 
 
 def _shown(value: Any) -> str:
-    text = {True: "true", False: "false", None: "null"}.get(value) if not isinstance(value, list | dict) else None
+    text = (
+        {True: "true", False: "false", None: "null"}.get(value)
+        if not isinstance(value, list | dict)
+        else None
+    )
     text = text if text is not None and type(value) in (bool, type(None)) else repr(value)
     return text if len(text) <= 60 else text[:59] + "…"

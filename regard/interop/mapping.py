@@ -141,14 +141,12 @@ class Table:
                 notes[why] = notes.get(why, 0) + 1
         return [f"left out: {why} ({count} weights)" for why, count in notes.items()]
 
-    def _check_one(
-        self, name: str, shape: tuple[int, ...], theirs: Mapping[str, Entry], where: str
-    ) -> None:
+    def _check_one(self, name: str, shape: tuple[int, ...], theirs: Mapping[str, Entry], where: str) -> None:
         if name not in theirs:
             raise CheckpointError(f"{where}: the weight '{name}' is missing{nearest(name, theirs)}")
         if theirs[name].shape != shape:
             raise CheckpointError(
-                f"{where}: the weight '{name}' is {theirs[name]}, but the configuration asks for {list(shape)}"
+                f"{where}: the weight '{name}' is {theirs[name]}, the configuration asks for {list(shape)}"
             )
         if not is_float(theirs[name]):
             raise CheckpointError(f"{where}: the weight '{name}' is {theirs[name]}, which holds no floats")
@@ -177,9 +175,7 @@ def both(ours: str, theirs: str, bias: bool = True, way: Way = SAME) -> list[Rul
     return [*found, Rule(f"{ours}.bias", (f"{theirs}.bias",))] if bias else found
 
 
-def stacked(
-    ours: str, theirs: Iterable[str], rows: Iterable[int], bias: bool = True
-) -> list[Rule]:
+def stacked(ours: str, theirs: Iterable[str], rows: Iterable[int], bias: bool = True) -> list[Rule]:
     """A linear of ours that makes at once what several of theirs make."""
     names, sizes = tuple(theirs), tuple(rows)
     kinds = ("weight", "bias") if bias else ("weight",)

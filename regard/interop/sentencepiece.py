@@ -1,7 +1,8 @@
 """A SentencePiece model as a `tokenizer.json`, read without the library.
 
-The file is a protocol buffer, of which a few fields matter: pieces with their scores and kinds, whether the
-model is a unigram or BPE one, and how texts are normalised (sentencepiece_model.proto of google/sentencepiece).
+The file is a protocol buffer, of which a few fields matter: pieces with their scores and kinds, whether
+the model is a unigram or BPE one, and how texts are normalised (google/sentencepiece,
+sentencepiece_model.proto).
 """
 
 from __future__ import annotations
@@ -43,9 +44,7 @@ class Pieces:
         if not self.unigram:
             return self._bpe()
         unknown = self.kinds.index(_UNKNOWN) if _UNKNOWN in self.kinds else None
-        model = models.Unigram(
-            list(zip(self.names, self.scores, strict=True)), unknown, _BYTE in self.kinds
-        )
+        model = models.Unigram(list(zip(self.names, self.scores, strict=True)), unknown, _BYTE in self.kinds)
         return self._finished(Backend(model))
 
     def _bpe(self) -> str:

@@ -41,17 +41,23 @@ class Found:
     """The ids of its special tokens by their roles: pad, unk, cls, sep, bos, eos, mask."""
     special: tuple[int, ...]
     """All ids that it marks as special."""
-    longest: int | None
-    """Tokens that it says an input may have."""
+    first: int | None
+    """The id that it puts before every text; None where it does not."""
 
-    def tokenizer(self, size: int, *, begin: str, end: str, begins: bool = True) -> GivenTokenizer:
-        """Ready for a model with so many ids. `begin` and `end`: the roles of what a text is framed by.
+    def tokenizer(
+        self, size: int, *, begin: str | int, end: str, starts: str | None = None
+    ) -> GivenTokenizer:
+        """Ready for a model with so many ids. `begin` and `end`: the roles of what a text is framed by, or an
+        id; `starts`: that of what an encoder's input begins with.
 
         Raises: CheckpointError when there is no such token, or an id that the model does not have.
         """
-        first, last = self.ids.get(begin), self.ids.get(end)
+        first = begin if isinstance(begin, int) else self.ids.get(begin)
+        last, start = self.ids.get(end), self.ids.get(starts or "")
         if last is None:
-            raise CheckpointError(f"the tokenizer does not say which token is its {end}; see special_tokens_map.json")
+            raise CheckpointError(
+                f"the tokenizer does not say which token is its {end}; see special_tokens_map.json"
+            )
         given = Given(
             size=size,
             pad=self.ids.get("pad", last),
@@ -59,7 +65,8 @@ class Found:
             eos=last,
             unk=self.ids.get("unk"),
             mask=self.ids.get("mask"),
-            begins=begins and first is not None,
+            begins=first is not None and self.first == first,
+            start=start,
             special=self.special,
         )
         return GivenTokenizer(given, self.text)
@@ -77,9 +84,16 @@ def find_tokenizer(checkpoint: Checkpoint) -> Found:
     special = tuple(
         sorted(index for index, token in backend.get_added_tokens_decoder().items() if token.special)
     )
-    longest = said.get("model_max_length")
-    known = longest if type(longest) is int and 1 <= longest < 1 << 31 else None
-    return Found(text, ids, special, known)
+    return Found(text, ids, special, _first(backend))
+
+
+def _first(backend: Backend) -> int | None:
+    """What stands before a text that has been framed."""
+    try:
+        framed, bare = (backend.encode("a", add_special_tokens=framed).ids for framed in (True, False))
+    except Exception as error:  # the library has no narrower class for it
+        raise CheckpointError(f"tokenizer.json cannot cut a text: {error}") from error
+    return framed[0] if framed and framed[:1] != bare[:1] else None
 
 
 def _roles(
@@ -112,7 +126,7 @@ def _converted(checkpoint: Checkpoint, said: Mapping[str, Any]) -> str:
         if (checkpoint.folder / name).is_file():
             return pieces_of(checkpoint.folder / name).to_hf()
     raise CheckpointError(
-        f"{checkpoint.folder} has no tokenizer: neither tokenizer.json, vocab.txt, vocab.json with merges.txt,"
+        f"{checkpoint.folder} has no tokenizer: no tokenizer.json, vocab.txt, vocab.json with merges.txt,"
         " nor a SentencePiece model; save one there with the library that wrote the checkpoint"
     )
 
@@ -146,7 +160,7 @@ def _byte_bpe(vocabulary: str, merges: str, said: Mapping[str, Any], checkpoint:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: {error}") from error
     if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 1 << 31 for i in ids.values()):
-        raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: it must name an id for each piece")
+        raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: each piece must have an id")
     pairs = [line.split(" ") for line in merges.splitlines() if line and not line.startswith("#version")]
     if not all(len(pair) == 2 for pair in pairs):
         raise CheckpointError(f"{checkpoint.folder / 'merges.txt'} is damaged: a line is not two pieces")

@@ -169,9 +169,7 @@ class VocabularyHead(nn.Module):
 
     def loss(self, x: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """`vocabulary_loss` of these vectors."""
-        return vocabulary_loss(
-            self.transform(x), self.weight, target, smoothing=smoothing, bias=self.bias
-        )
+        return vocabulary_loss(self.transform(x), self.weight, target, smoothing=smoothing, bias=self.bias)
 
     def consistent_loss(
         self, first: Tensor, second: Tensor, target: Tensor, smoothing: float, weight: float

@@ -27,7 +27,7 @@ from regard.decode.stepper import PromptStepper
 from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
-from regard.model.mask import Causal, Contiguous, Positions, Ragged
+from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
@@ -36,6 +36,8 @@ from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Ta
 
 _ENCODE_AT_ONCE = 4096
 _JUDGED_TOGETHER = 8192  # tokens
+_ROOM = 1024
+"""New tokens for which memory is taken in advance; a context may be many times that."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,11 @@ class TextGeneration(Task):
     def fit(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, TransformerConfig):
             raise ConfigError(f"text-generation needs a model of kind 'transformer', not '{model.kind}'")
-        if not isinstance(model.stack.mask, Causal):
-            raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{model.stack.mask.kind}'")
+        mask = model.stack.mask
+        if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
+            raise ConfigError(
+                f"text-generation needs model.stack.mask=causal, or a window before, not '{mask.kind}'"
+            )
         if not isinstance(model.head, Vocabulary):
             raise ConfigError(f"text-generation needs model.head=vocabulary, not '{model.head.kind}'")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
@@ -161,7 +166,9 @@ class TextGeneration(Task):
             for encoded, (_, ends) in zip(
                 self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True
             ):
-                ids += [self.tokenizer.bos] * begins + encoded + [self.tokenizer.eos] * ends
+                ids += [self.tokenizer.bos] * begins + encoded
+                if ends and self.tokenizer.eos != self.tokenizer.bos:
+                    ids.append(self.tokenizer.eos)  # or else what begins the next document ends this one
                 begins = ends
             yield ids
 
@@ -182,9 +189,9 @@ class TextGeneration(Task):
         of each row whose successor is asked for."""
         given, wanted = ids[:, :-1], ids[:, 1:]
         column = np.arange(given.shape[1])
-        asked = (column + 1 < lengths[:, None]) & (
-            wanted != self.tokenizer.bos
-        )  # nothing tells what comes next
+        asked = column + 1 < lengths[:, None]
+        if self.tokenizer.bos != self.tokenizer.eos:
+            asked &= wanted != self.tokenizer.bos  # nothing tells what comes next
         if judged is not None:
             asked &= column >= judged[:, None]
         real = np.flatnonzero(asked)
@@ -276,7 +283,8 @@ class TextGeneration(Task):
             return {}
         counts = NGrams(self.vocabulary).count(self._stream(train))
         ids = [token for some in self._stream(rows) for token in some]
-        asked = [place > 0 and token != self.tokenizer.bos for place, token in enumerate(ids)]
+        unasked = self.tokenizer.bos if self.tokenizer.bos != self.tokenizer.eos else -1
+        asked = [place > 0 and token != unasked for place, token in enumerate(ids)]
         name = f"counts after {counts.longest} tokens" + ("" if counts.counted < MOST else f", of {MOST:,}")
         return {name: self._figures(rows, counts.nats(ids, asked), sum(asked))}
 
@@ -305,9 +313,8 @@ class TextGeneration(Task):
             yield output.text
 
     def _prompt(self, text: str) -> list[int]:
-        """The ids of a text that goes on: as in training, line by line."""
-        lines = text.splitlines(keepends=True)
-        return [self.tokenizer.bos, *(i for ids in self.tokenizer.encode_batch(lines) for i in ids)]
+        """The ids of a text that goes on."""
+        return self.tokenizer.encode_prompt(text)
 
     def _outputs(self, prompts: list[list[int]], decoding: Decoding) -> list[_Output]:
         if decoding.beam > decoding.n:
@@ -322,13 +329,15 @@ class TextGeneration(Task):
         sampling = decoding.sampling or Sampling(temperature=0.0)
         sampler = Sampler(sampling, [output.ids for output in outputs], self.tokenizer.size, device)
         stepper = None
-        for _ in range(decoding.max_length or context):
+        limit = decoding.max_length or context
+        for _ in range(limit):
             if not outputs:
                 return
             moved = [output.move(context) for output in outputs]
             if stepper is None or any(moved):
                 seen = [output.ids[output.start :] for output in outputs]
-                stepper = PromptStepper(model, seen, context)
+                room = min(context, max(map(len, seen)) + min(limit, _ROOM))
+                stepper = PromptStepper(model, seen, room)
                 tokens = torch.tensor([ids[-1] for ids in seen], device=device)
             tokens, shares = sampler.draw(stepper.step(tokens))
             for output, token, share in zip(outputs, tokens.tolist(), shares.tolist(), strict=True):
