@@ -107,11 +107,11 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None 
 
 
 def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:
-    if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
-        raise BundleError(f"{shown} is a pickle, which can run code when read; it must be safetensors")
     if size < 8:
         raise BundleError(f"{shown} is damaged: it ends after {size} bytes")
-    if length > min(size - 8, _MAX_HEADER):
+    if length > min(size - 8, _MAX_HEADER):  # a good file may well begin with a pickle's first byte
+        if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+            raise BundleError(f"{shown} is a pickle, which can run code when read; it must be safetensors")
         claim = f"a header of {human_bytes(length)} in a file of {human_bytes(size)}"
         raise BundleError(f"{shown} is damaged: it claims {claim}")
 

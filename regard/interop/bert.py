@@ -211,14 +211,14 @@ class Bert(Family):
         if task == _FILL:
             rules += both("head.transform.dense", names.mask_transform)
             rules += both("head.transform.norm", names.mask_norm)
-            rules.append(Rule("head.bias", (names.mask_bias,)))
-            product = f"{names.mask_product}.weight"
-            if names.mask_bias != f"{names.mask_product}.bias":
-                copies[f"{names.mask_product}.bias"] = names.mask_bias
+            product, biases = f"{names.mask_product}.weight", f"{names.mask_product}.bias"
             if isinstance(model.head, Vocabulary) and model.head.tied:
                 copies[product] = f"{embeddings}.word_embeddings.weight"
+                copies |= {biases: names.mask_bias} if biases != names.mask_bias else {}
+                rules.append(Rule("head.bias", (names.mask_bias,)))
             else:
-                rules.append(Rule("head.weight", (product,)))
+                rules += both("head", names.mask_product)
+                spare.append((names.mask_bias, "biases of the head that it does not read"))
         elif task == _CLASSES:
             rules += both("head.transform.dense", names.class_transform) + both("head", names.class_product)
         if task != _CLASSES:
@@ -303,6 +303,10 @@ class Roberta(Bert):
         if not isinstance(head, Vocabulary):
             return head
         return Vocabulary(head.tied, True, Transform("gelu", stack.norm))  # whatever the blocks have
+
+
+    def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
+        return super()._written(model, feedforward, positions) | {"pad_token_id": 1}
 
 
 class DistilBert(Bert):

@@ -20,6 +20,7 @@ from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
 from regard.interop.family import Family, Unfit
 from regard.interop.importing import FAMILIES, LABELS, read_checkpoint
+from regard.model.transformer import EncoderDecoderConfig
 from regard.schema import dump
 from regard.weights import write_weights
 
@@ -79,11 +80,13 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
         raise Unfit("its two sides have tokenizers of their own")
     tokenizer = tokenizers[TOKENIZER]
     config = {"architectures": [architecture], "model_type": family.name, "dtype": "float32"}
-    config |= family.config(bundle, architecture) | _ids(tokenizer, config) | _labels(bundle)
+    config |= _ids(tokenizer, bundle) | family.config(bundle, architecture) | _labels(bundle)
     weights = family.table(bundle.model, architecture).give(_once(bundle))
+    begins = tokenizer.start if isinstance(bundle.model, EncoderDecoderConfig) else tokenizer.bos
+    said = _tokenizer_config(tokenizer, family, begins)
     texts = {
         TOKENIZER: tokenizer.to_hf(),
-        TOKENIZER_CONFIG: json.dumps(_tokenizer_config(tokenizer, family), ensure_ascii=False, indent=2),
+        TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),
     }
     check_space(place, sum(weight.nbytes for weight in weights.values()))
     with atomic_files(place, [CONFIG, WEIGHTS, *texts]) as writing:
@@ -125,12 +128,11 @@ def _once(bundle: Bundle) -> dict[str, Any]:
     return {name: bundle.weights[name] for name in names}
 
 
-def _ids(tokenizer: Tokenizer, config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "pad_token_id": tokenizer.pad,
-        "bos_token_id": tokenizer.bos,
-        "eos_token_id": tokenizer.eos,
-    }
+def _ids(tokenizer: Tokenizer, bundle: Bundle) -> dict[str, Any]:
+    ids = {"pad_token_id": tokenizer.pad, "bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eos}
+    if isinstance(bundle.model, EncoderDecoderConfig):  # `bos` is what the decoder begins with
+        ids |= {"bos_token_id": tokenizer.start, "decoder_start_token_id": tokenizer.bos}
+    return ids
 
 
 def _labels(bundle: Bundle) -> dict[str, Any]:
@@ -146,9 +148,9 @@ def _labels(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _tokenizer_config(tokenizer: Tokenizer, family: Family) -> dict[str, Any]:
+def _tokenizer_config(tokenizer: Tokenizer, family: Family, begins: int | None) -> dict[str, Any]:
     begin, end = family.frame
-    roles = {"pad": tokenizer.pad, begin: tokenizer.bos, end: tokenizer.eos, "mask": tokenizer.mask}
+    roles = {"pad": tokenizer.pad, begin: begins, end: tokenizer.eos, "mask": tokenizer.mask}
     if tokenizer.unk >= 0:
         roles["unk"] = tokenizer.unk
     names = {f"{role}_token": tokenizer.name(index) for role, index in roles.items() if index is not None}

