@@ -268,8 +268,7 @@ def _residual(residual: Residual, part: Function) -> Function:
 def _head(head: nn.Module) -> Function:
     """The vocabulary head, its logits always in the same memory: new memory for so many numbers would
     cost as much time as half the product."""
-    bare = type(head) is VocabularyHead and head.bias is None and isinstance(head.transform, nn.Identity)
-    if not bare:
+    if type(head) is not VocabularyHead or not head.bare:
         return head.forward
     weight = head.weight.t()
     room = weight.new_empty((0, weight.shape[1]))

@@ -15,7 +15,7 @@ from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import After, Rule, Table, both, stacked
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens, TokenTypes
-from regard.model.feedforward import MLP
+from regard.model.feedforward import MLP, Activation
 from regard.model.head import Classes, Head, Transform, Vector, Vocabulary
 from regard.model.init import Scaled
 from regard.model.mask import Full
@@ -78,7 +78,7 @@ class Bert(Family):
         class_transform="bert.pooler.dense",
         class_product="classifier",
     )
-    class_activation: ClassVar[str] = "tanh"
+    class_activation: ClassVar[Activation] = "tanh"
 
     # ------------------------------------------------------------------ reading
 
@@ -173,8 +173,7 @@ class Bert(Family):
             tied = keys.flag("tie_word_embeddings", True)
             return Vocabulary(tied, True, Transform(stack.feedforward.activation, stack.norm))
         if task == _CLASSES:
-            activation = "relu" if self.class_activation == "relu" else "tanh"
-            return Classes(classes, "first", Transform(activation))
+            return Classes(classes, "first", Transform(self.class_activation))
         keys.any("tie_word_embeddings")
         return _vector(source)
 
@@ -304,7 +303,6 @@ class Roberta(Bert):
             return head
         return Vocabulary(head.tied, True, Transform("gelu", stack.norm))  # whatever the blocks have
 
-
     def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
         return super()._written(model, feedforward, positions) | {"pad_token_id": 1}
 
@@ -338,7 +336,7 @@ class DistilBert(Bert):
         class_transform="pre_classifier",
         class_product="classifier",
     )
-    class_activation = "relu"
+    class_activation: ClassVar[Activation] = "relu"
 
     def _stack(self, keys: Keys) -> StackConfig:
         keys.flag("sinusoidal_pos_embds", False)  # how the table was begun; it is a table all the same

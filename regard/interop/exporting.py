@@ -62,7 +62,7 @@ def _candidates(bundle: Bundle) -> list[tuple[Family, str]]:
     """Families that have the task, the one that it came from first."""
     origin = bundle.data.get("imported")
     origin = origin if isinstance(origin, Mapping) else {}
-    found = []
+    found: list[tuple[Family, str]] = []
     for family in FAMILIES.values():
         fit = [name for name, task in family.architectures.items() if task == bundle.task]
         if family.name == origin.get("family") and origin.get("architecture") in fit:
@@ -129,7 +129,11 @@ def _once(bundle: Bundle) -> dict[str, Any]:
 
 
 def _ids(tokenizer: Tokenizer, bundle: Bundle) -> dict[str, Any]:
-    ids = {"pad_token_id": tokenizer.pad, "bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eos}
+    ids: dict[str, Any] = {
+        "pad_token_id": tokenizer.pad,
+        "bos_token_id": tokenizer.bos,
+        "eos_token_id": tokenizer.eos,
+    }
     if isinstance(bundle.model, EncoderDecoderConfig):  # `bos` is what the decoder begins with
         ids |= {"bos_token_id": tokenizer.start, "decoder_start_token_id": tokenizer.bos}
     return ids

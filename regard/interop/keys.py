@@ -40,7 +40,7 @@ forced_eos_token_id output_scores return_dict_in_generate
 IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION).split())
 """Keys that change nothing of what a model makes of its input, or are read where they matter."""
 
-_PLAIN = {
+_PLAIN: dict[str, Any] = {
     "add_cross_attention": False,
     "cross_attention_hidden_size": None,
     "is_decoder": False,

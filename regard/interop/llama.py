@@ -80,7 +80,7 @@ class Llama(Family):
         head = Vocabulary(keys.flag("tie_word_embeddings", False))
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
         ends = keys.ids("eos_token_id")
-        notes = ()
+        notes: tuple[str, ...] = ()
         if len(ends) > 1:
             notes = (f"of the {len(ends)} tokens that end a text, only the tokenizer's own is heeded",)
         return Plan(

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def _ids(bundle: Bundle) -> tuple[Tensor, Tensor]:
     )
 
 
-def _theirs(model: torch.nn.Module, source: Tensor, target: Tensor) -> Tensor:
+def _theirs(model: Any, source: Tensor, target: Tensor) -> Tensor:
     everything = torch.ones_like(source)
     if model.config.is_encoder_decoder:
         logits: Tensor = model(input_ids=source, attention_mask=everything, decoder_input_ids=target).logits

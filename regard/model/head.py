@@ -164,6 +164,11 @@ class VocabularyHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(vocab, width)) if tied is None else tied
         self.bias = nn.Parameter(torch.zeros(vocab)) if bias else None
 
+    @property
+    def bare(self) -> bool:
+        """Whether it is one product and nothing more."""
+        return self.bias is None and isinstance(self.transform, nn.Identity)
+
     def forward(self, x: Tensor) -> Tensor:
         return tap(self, "logits", F.linear(self.transform(x), self.weight, self.bias))
 

@@ -83,10 +83,10 @@ class EncoderDecoderConfig:
     """Writes the target; its `cross` must be set."""
     tying: Tying = "three-way"
     """Which tables are one: source, target and head; target and head; source and target; or none."""
-    head_bias: bool = False
-    """Whether each token has a number of its own added to its logit."""
     init: Init = Xavier()
     """The numbers to start from."""
+    head_bias: bool = False
+    """Whether each token has a number of its own added to its logit."""
     kind: Literal["encoder-decoder"] = "encoder-decoder"
 
     def build(self) -> EncoderDecoder:
