@@ -126,9 +126,7 @@ class TextGeneration(Task):
             raise ConfigError(f"text-generation needs a model of kind 'transformer', not '{model.kind}'")
         mask = model.stack.mask
         if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
-            raise ConfigError(
-                f"text-generation needs model.stack.mask=causal, or a window before, not '{mask.kind}'"
-            )
+            raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{mask.kind}'")
         if not isinstance(model.head, Vocabulary):
             raise ConfigError(f"text-generation needs model.head=vocabulary, not '{model.head.kind}'")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
