@@ -181,7 +181,9 @@ class Bert(Family):
         if task == _FILL:
             return {"kind": task, "context": context}
         if task == _BODY:
-            return {"kind": task}
+            said = source.checkpoint.json("sentence_bert_config.json") or {}
+            longest = said.get("max_seq_length")
+            return {"kind": task, "max_length": longest if type(longest) is int and longest >= 3 else context}
         several = source.keys.any("problem_type")
         if several not in (None, "single_label_classification", "multi_label_classification"):
             raise source.keys.refuse("problem_type", "only classes can be taken over, not numbers")

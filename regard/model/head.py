@@ -1,4 +1,4 @@
-"""From a stack's vectors to predictions: a word for each of them, or a class or vector for all together.
+"""From a stack's vectors to predictions: a word for each of them, or a class or a vector for all together.
 
 The loss over a vocabulary is the costliest step of a small model: its logits outweigh every other
 tensor. `vocabulary_loss` therefore never holds them all: it goes through the positions in chunks and
@@ -75,12 +75,12 @@ class Classes:
 
 @dataclass(frozen=True)
 class Vector:
-    """One vector for the whole sequence, by which it is compared with others."""
+    """One vector for the whole sequence (Sentence-BERT: arXiv 1908.10084, section 3)."""
 
     pooling: Pooling = "mean"
-    """What stands for the sequence."""
+    """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`)."""
     normalised: bool = True
-    """Whether its length is made 1, so that a product of two is the cosine of the angle between them."""
+    """Whether it is scaled to length 1, so that products are cosines."""
     kind: Literal["vector"] = "vector"
 
     def build(self, width: int, table: nn.Parameter) -> VectorHead:
@@ -88,6 +88,17 @@ class Vector:
 
 
 Head = Vocabulary | Classes | Vector
+
+
+def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
+    """(B, T, D) → (B, D): the mean of each row's vectors or the first of them; padding is left out."""
+    if not isinstance(positions, Ragged):
+        return x[:, 0] if pooling == "first" else x.mean(1)
+    real = (positions.segment != PADDING).expand(x.shape[:2])
+    if pooling == "first":
+        return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
+    summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
+    return summed / real.sum(1, keepdim=True).clamp_min(1)
 
 
 class TransformLayer(nn.Module):
@@ -119,12 +130,12 @@ class ClassHead(nn.Module):
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        pooled = tap(self, "pooled", self.transform(pooled_vectors(x, positions, self.config.pooling)))
-        return tap(self, "logits", F.linear(pooled, self.weight, self.bias))
+        vector = tap(self, "pooled", self.transform(pooled(x, positions, self.config.pooling)))
+        return tap(self, "logits", F.linear(vector, self.weight, self.bias))
 
 
 class VectorHead(nn.Module):
-    """See `Vector`. (B, T, D) → (B, D)."""
+    """See `Vector`. (B, T, D) → (B, D); no weights of its own."""
 
     def __init__(self, config: Vector) -> None:
         super().__init__()
@@ -132,19 +143,8 @@ class VectorHead(nn.Module):
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        pooled = tap(self, "pooled", pooled_vectors(x, positions, self.config.pooling))
-        return F.normalize(pooled, dim=-1) if self.config.normalised else pooled
-
-
-def pooled_vectors(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
-    """(B, T, D) vectors → (B, D), one for each row's real tokens."""
-    if not isinstance(positions, Ragged):
-        return x[:, 0] if pooling == "first" else x.mean(1)
-    real = (positions.segment != PADDING).expand(x.shape[:2])
-    if pooling == "first":
-        return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
-    summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
-    return summed / real.sum(1, keepdim=True).clamp_min(1)
+        vector = tap(self, "pooled", pooled(x, positions, self.config.pooling))
+        return tap(self, "vector", F.normalize(vector, dim=-1) if self.config.normalised else vector)
 
 
 class VocabularyHead(nn.Module):

@@ -66,7 +66,21 @@ def test_an_id_beyond_the_vocabulary_is_refused() -> None:
 
 def test_wordpiece_of_a_vocabulary_alone_cuts_as_bert_does(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", ",", "world", "##s", "a", "man", "'", "中"]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "hello",
+        ",",
+        "world",
+        "##s",
+        "a",
+        "man",
+        "'",
+        "中",
+    ]
     words += [chr(letter) for letter in range(98, 123)] + [f"##{chr(x)}" for x in range(97, 123) if x != 115]
     (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
     for said in ({}, {"do_lower_case": False}, {"strip_accents": False}):
