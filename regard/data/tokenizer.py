@@ -85,6 +85,8 @@ class Tokenizer:
     unk = UNK
     bos = BOS
     eos = EOS
+    mask_takes_space = False
+    """Whether the mask stands for the space before a word, too (RoBERTa's)."""
     start: int | None = None
     """What the input of an encoder begins with that has a decoder after it; None for nothing."""
 

@@ -68,6 +68,8 @@ class GivenTokenizer(Tokenizer):
         self.unk = -1 if given.unk is None else given.unk
         self._names = _names(self._backend, given.size)
         self.start = given.start
+        added = self._backend.get_added_tokens_decoder().get(-1 if given.mask is None else given.mask)
+        self.mask_takes_space = added is not None and added.lstrip
         named = {given.pad, given.bos, given.eos, given.unk, given.mask, given.start, *given.special}
         self._special = frozenset(index for index in named if index is not None)
         self.special = tuple(self._names[index] for index in sorted(self._special))

@@ -260,7 +260,10 @@ class FillMask(Task):
         """A text with masks, framed."""
         if HIDDEN not in text:
             raise InputError(f"the input '{text[:40]}' hides no word; write {HIDDEN} for each to be guessed")
-        parts = self.tokenizer.encode_batch(text.split(HIDDEN))
+        texts = text.split(HIDDEN)
+        if self.tokenizer.mask_takes_space:
+            texts = [*(part.rstrip(" ") for part in texts[:-1]), texts[-1]]
+        parts = self.tokenizer.encode_batch(texts)
         ids = [self.tokenizer.bos, *parts[0]]
         for part in parts[1:]:
             ids += [self.mask, *part]

@@ -1,4 +1,4 @@
-"""Weights that other people trained: recorded tensors met layer by layer, stories told, sentences compared."""
+"""Weights that other people trained: a recorded run, a story, the meaning of sentences."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def nano(folder: Path) -> dict[str, Any]:
     config = said.pop("config")
     weights = {}
     for name, value in said.items():
-        if name.endswith("attn.bias"):
+        if name.endswith(".attn.bias"):
             continue  # the causal mask
         turned = name.endswith(".weight") and any(part in name for part in ("c_attn", "c_proj", "c_fc"))
         weights[name] = numbers(value).t().contiguous() if turned else numbers(value)
