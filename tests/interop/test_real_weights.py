@@ -219,7 +219,7 @@ def test_the_smallest_llama_agrees_with_the_reference_library(tmp_path: Path) ->
 # --------------------------------------------------------------------------------------- MiniLM
 
 
-@pytest.mark.skipif(importlib.util.find_spec(MINILM) is None, reason="the extra `weights` is not installed")
+@pytest.mark.skipif(importlib.util.find_spec(MINILM) is None, reason="needs tests/interop/weights.txt")
 @torch.no_grad()
 def test_minilm_knows_what_sentences_mean(tmp_path: Path) -> None:
     package = importlib.util.find_spec(MINILM)
