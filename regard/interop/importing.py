@@ -13,7 +13,7 @@ from pathlib import Path
 
 from regard import bundle as bundles
 from regard.bundle import JSON, Bundle, software_versions, weights_of
-from regard.errors import BundleError, CheckpointError, StorageError
+from regard.errors import BundleError, CheckpointError, StorageError, TokenizerError
 from regard.interop.bart import Bart, Marian
 from regard.interop.bert import Bert, DistilBert, Roberta
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
@@ -94,7 +94,7 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()
         ours = weights_of(plan.model, str(where))
-    except (BundleError, ValueError) as error:
+    except (BundleError, TokenizerError, ValueError) as error:
         raise CheckpointError(f"{where}: {error}") from error
     notes = plan.table.check(ours, checkpoint.entries, str(checkpoint.folder))
     return checkpoint, family, architecture, plan, [*plan.notes, *notes]
