@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit
+from regard.interop.family import Family, Plan, Source, Unfit, both_sides
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import After, Row, Rule, Table, both, stacked
 from regard.model.attention import AttentionConfig
@@ -22,6 +22,7 @@ from regard.model.position import Learned, Sinusoidal
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig
 
+TARGET_FILE = "tokenizer.target.json"
 _POSITIONS = 2  # rows of a table of learned positions before the first
 
 
@@ -59,16 +60,14 @@ class Bart(Family):
         never = keys.any("bad_words_ids")
         if never is not None and not _are_single(never, vocab):
             raise keys.refuse("bad_words_ids", "only single tokens can be forbidden")
-        tokenizer = source.tokenizer.tokenizer(
-            vocab, begin=begin[0], end="eos", starts="bos" if self.starts else None
-        )
+        starts = "bos" if self.starts else None
         options = {"kind": "translation", "max_length": context, "never": [ids[0] for ids in never or ()]}
         return Plan(
             task="translation",
             options=options,
             model=model,
             table=self.table(model, source.architecture),
-            tokenizers={"tokenizer.json": tokenizer},
+            tokenizers=both_sides(source, TARGET_FILE, size=vocab, begin=begin[0], end="eos", starts=starts),
         )
 
     def _check(self, keys: Keys) -> None:

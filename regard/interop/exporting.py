@@ -76,9 +76,9 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
     tokenizers = {
         name: Tokenizer.from_json(text) for name, text in bundle.tokenizers.items() if name != LABELS
     }
-    if set(tokenizers) != {TOKENIZER}:
-        raise Unfit("its two sides have tokenizers of their own")
     tokenizer = tokenizers[TOKENIZER]
+    if any(_pieces(other) != _pieces(tokenizer) for other in tokenizers.values()):
+        raise Unfit("its two sides have vocabularies of their own")
     config = {"architectures": [architecture], "model_type": family.name, "dtype": "float32"}
     config |= _ids(tokenizer, bundle) | family.config(bundle, architecture) | _labels(bundle)
     weights = family.table(bundle.model, architecture).give(_once(bundle))
@@ -120,6 +120,10 @@ def _first_difference(there: Any, here: Any, path: str) -> str | None:
                     return found
         return None
     return None if there == here else f"{path} = {json.dumps(here)}"
+
+
+def _pieces(tokenizer: Tokenizer) -> list[str]:
+    return tokenizer.pieces(range(tokenizer.size))
 
 
 def _once(bundle: Bundle) -> dict[str, Any]:

@@ -63,6 +63,16 @@ class Source:
         return self._found[0]
 
 
+def both_sides(source: Source, name: str, **options: Any) -> dict[str, GivenTokenizer]:
+    """The tokenizers of a model with two stacks, by their files; `options` as for `Found.tokenizer`."""
+    from regard.interop.vocabulary import find_tokenizer, has_sides
+
+    found = {"tokenizer.json": source.tokenizer.tokenizer(**options)}
+    if has_sides(source.checkpoint):
+        found[name] = find_tokenizer(source.checkpoint, "target").tokenizer(**options)
+    return found
+
+
 class Unfit(Exception):  # noqa: N818  (no error that a user meets by itself)
     """Why a model cannot be written as a family's."""
 

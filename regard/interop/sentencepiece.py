@@ -8,13 +8,14 @@ sentencepiece_model.proto).
 from __future__ import annotations
 
 import math
+import re
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from regard.errors import CheckpointError
@@ -38,6 +39,19 @@ class Pieces:
     """Whether a text gets a space before its first word."""
     tidy: bool
     """Whether spaces at the ends are taken away and several become one."""
+
+    def renumbered(self, ids: Mapping[str, int]) -> Pieces:
+        """The same with the ids of another list, as Marian's two models share one; what is only there is
+        chosen only where nothing else fits. Raises: ValueError when the ids leave gaps."""
+        names = sorted(ids, key=lambda name: ids[name])
+        if [ids[name] for name in names] != list(range(len(names))):
+            raise ValueError("its ids are not 0, 1, 2, …")
+        scores = dict(zip(self.names, self.scores, strict=True))
+        special = {"<unk>": _UNKNOWN, "</s>": _CONTROL, "<pad>": _CONTROL}
+        kinds = (_DEFINED if re.fullmatch(">>.+<<", name) else special.get(name, _NORMAL) for name in names)
+        absent = -1000.0
+        found = tuple(scores.get(name, absent) if name not in special else absent for name in names)
+        return replace(self, names=tuple(names), scores=found, kinds=tuple(kinds))
 
     def to_hf(self) -> str:
         """The `tokenizer.json` that cuts alike."""
@@ -66,7 +80,7 @@ class Pieces:
         if self.charsmap:
             steps.append(normalizers.Precompiled(self.charsmap))
         if self.tidy:
-            steps += [normalizers.Strip(), normalizers.Replace(_spaces(), " ")]
+            steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
         if steps:
             backend.normalizer = normalizers.Sequence(steps)
         scheme = "always" if self.prefix else "never"
@@ -81,6 +95,13 @@ class Pieces:
             if kind in (_UNKNOWN, _CONTROL)
         ]
         backend.add_special_tokens(special)
+        backend.add_tokens(
+            [
+                AddedToken(name, normalized=False)
+                for name, kind in zip(self.names, self.kinds, strict=True)
+                if kind == _DEFINED
+            ]
+        )
         return backend.to_str()
 
 
@@ -163,9 +184,3 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return value, at
         if shift > 63:
             raise ValueError("a number is too long")
-
-
-def _spaces() -> Any:
-    from tokenizers import Regex
-
-    return Regex(" {2,}")

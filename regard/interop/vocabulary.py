@@ -72,10 +72,19 @@ class Found:
         return GivenTokenizer(given, self.text)
 
 
-def find_tokenizer(checkpoint: Checkpoint) -> Found:
+def has_sides(checkpoint: Checkpoint) -> bool:
+    """Whether source and target are cut by models of their own, though with one list of ids (Marian's)."""
+    there = all((checkpoint.folder / f"{side}.spm").is_file() for side in ("source", "target"))
+    return there and not (checkpoint.folder / "tokenizer.json").is_file()
+
+
+def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
     """The tokenizer in the folder. Raises: CheckpointError when there is none that can be read."""
     said = checkpoint.json("tokenizer_config.json") or {}
-    text = checkpoint.text("tokenizer.json") or _converted(checkpoint, said)
+    if has_sides(checkpoint):
+        text = _one_side(checkpoint, side)
+    else:
+        text = checkpoint.text("tokenizer.json") or _converted(checkpoint, said)
     try:
         backend = open_backend(text)
     except RegardError as error:
@@ -129,6 +138,19 @@ def _converted(checkpoint: Checkpoint, said: Mapping[str, Any]) -> str:
         f"{checkpoint.folder} has no tokenizer: no tokenizer.json, vocab.txt, vocab.json with merges.txt,"
         " nor a SentencePiece model; save one there with the library that wrote the checkpoint"
     )
+
+
+def _one_side(checkpoint: Checkpoint, side: str) -> str:
+    """Marian's: a SentencePiece model that cuts, a list that gives ids."""
+    path = checkpoint.folder / "vocab.json"
+    ids = checkpoint.json("vocab.json")
+    if ids is None or not all(type(index) is int for index in ids.values()):
+        raise CheckpointError(f"{path} is missing or damaged: each piece must have an id")
+    pieces = pieces_of(checkpoint.folder / f"{side}.spm")
+    try:
+        return pieces.renumbered(ids).to_hf()
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def _wordpiece(pieces: str, said: Mapping[str, Any]) -> str:

@@ -149,13 +149,20 @@ class Translation(Task):
     def fit(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, EncoderDecoderConfig):
             raise ConfigError(f"translation needs a model of kind 'encoder-decoder', not '{model.kind}'")
-        if model.tying in ("three-way", "embeddings") and self.source is not self.target:
+        if model.tying in ("three-way", "embeddings") and not self._one_list():
             raise ConfigError(
                 f"model.tying: '{model.tying}' shares one table, but source and target have vocabularies of"
                 " their own; use 'two-way'"
             )
         source = sized(model.source, self.source, "model.source.vocab")
         return replace(model, source=source, target=sized(model.target, self.target, "model.target.vocab"))
+
+    def _one_list(self) -> bool:
+        """Whether an id stands for the same piece on both sides."""
+        if self.source is self.target:
+            return True
+        sides = (tokenizer.pieces(range(tokenizer.size)) for tokenizer in (self.source, self.target))
+        return len({tuple(names) for names in sides}) == 1
 
     def start(self, model: nn.Module) -> list[str]:
         assert isinstance(model, EncoderDecoder)

@@ -201,7 +201,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "activation_function": "swish",
         },
     ),
-    "marian without scale": ("MarianMTModel", "MarianConfig", {**_BART, "decoder_start_token_id": PAD}),
+    "marian, whose embedding is not scaled": (
+        "MarianMTModel",
+        "MarianConfig",
+        {**_BART, "decoder_start_token_id": PAD},
+    ),
     "bart": ("BartForConditionalGeneration", "BartConfig", {**_BART, "decoder_start_token_id": EOS}),
     "bart scaled": (
         "BartForConditionalGeneration",

@@ -133,3 +133,36 @@ def test_a_sentencepiece_model_cuts_as_its_library_does(kind: str, tmp_path: Pat
     for text in [*TEXTS[:3], "Hello world", "man's  bicycle"]:
         assert ours.encode(text) == theirs.encode(text)
         assert ours.decode(theirs.encode(text)) == theirs.decode(theirs.encode(text)).replace(" ⁇ ", "\ufffd")
+
+
+@pytest.mark.filterwarnings("ignore:Recommended")  # what normalises punctuation is left to the user
+def test_marians_two_models_with_one_list_of_ids_cut_as_its_library_does(tmp_path: Path) -> None:
+    transformers, library = pytest.importorskip("transformers"), pytest.importorskip("sentencepiece")
+    sides = {"source": TEXTS, "target": ["Guten Tag, schöne Welt!", "Ein Mann fährt Rad.", "Das ist gut."]}
+    pieces: dict[str, None] = {"</s>": None, "<unk>": None}
+    for side, texts in sides.items():
+        (tmp_path / "text.txt").write_text("\n".join(text for text in texts * 20 if text), "utf-8")
+        prefix, hard = str(tmp_path / side), False
+        library.SentencePieceTrainer.train(
+            input=str(tmp_path / "text.txt"),
+            model_prefix=prefix,
+            vocab_size=70,
+            hard_vocab_limit=hard,
+            minloglevel=5,
+        )
+        (tmp_path / f"{side}.model").rename(tmp_path / f"{side}.spm")
+        model = library.SentencePieceProcessor(model_file=str(tmp_path / f"{side}.spm"))
+        pieces |= {model.id_to_piece(index): None for index in range(3, model.get_piece_size())}
+    names = [*pieces, ">>de<<", "<pad>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}), "utf-8")
+    theirs = transformers.MarianTokenizer.from_pretrained(tmp_path)
+    options = {"size": len(names), "begin": len(names) - 1, "end": "eos"}
+    source = find_tokenizer(folder_of(tmp_path)).tokenizer(**options)
+    target = find_tokenizer(folder_of(tmp_path), "target").tokenizer(**options)
+    for text in [*TEXTS[:2], ">>de<< Hello, world!"]:
+        assert [*source.encode(text), source.eos] == theirs(text)["input_ids"]
+        ids = source.encode(text)
+        assert source.decode(ids) == target.decode(ids)
+    for text in sides["target"]:
+        assert [*target.encode(text), target.eos] == theirs(text_target=text)["input_ids"]
+    assert source.pieces(range(source.size)) == target.pieces(range(target.size))
