@@ -36,8 +36,7 @@ from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Ta
 
 _ENCODE_AT_ONCE = 4096
 _JUDGED_TOGETHER = 8192  # tokens
-_ROOM = 1024
-"""New tokens for which memory is taken in advance; a context may be many times that."""
+_ROOM = 1024  # new tokens for which memory is taken in advance; a context may be many times that
 
 
 @dataclass(frozen=True)
@@ -311,7 +310,6 @@ class TextGeneration(Task):
             yield output.text
 
     def _prompt(self, text: str) -> list[int]:
-        """The ids of a text that goes on."""
         return self.tokenizer.encode_prompt(text)
 
     def _outputs(self, prompts: list[list[int]], decoding: Decoding) -> list[_Output]:
@@ -327,15 +325,13 @@ class TextGeneration(Task):
         sampling = decoding.sampling or Sampling(temperature=0.0)
         sampler = Sampler(sampling, [output.ids for output in outputs], self.tokenizer.size, device)
         stepper = None
-        limit = decoding.max_length or context
-        for _ in range(limit):
+        for _ in range(decoding.max_length or context):
             if not outputs:
                 return
             moved = [output.move(context) for output in outputs]
             if stepper is None or any(moved):
                 seen = [output.ids[output.start :] for output in outputs]
-                room = min(context, max(map(len, seen)) + min(limit, _ROOM))
-                stepper = PromptStepper(model, seen, room)
+                stepper = PromptStepper(model, seen, min(context, len(max(seen, key=len)) + _ROOM))
                 tokens = torch.tensor([ids[-1] for ids in seen], device=device)
             tokens, shares = sampler.draw(stepper.step(tokens))
             for output, token, share in zip(outputs, tokens.tolist(), shares.tolist(), strict=True):

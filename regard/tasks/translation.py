@@ -159,8 +159,8 @@ class Translation(Task):
 
     def _one_list(self) -> bool:
         """Whether an id stands for the same piece on both sides."""
-        if self.source is self.target:
-            return True
+        if self.source is self.target or self.source.spec.kind != "given":
+            return self.source is self.target
         sides = (tokenizer.pieces(range(tokenizer.size)) for tokenizer in (self.source, self.target))
         return len({tuple(names) for names in sides}) == 1
 
