@@ -4,6 +4,7 @@
     model.safetensors   each weight once, also one that the model uses in two places
     tokenizer.json      and `tokenizer.target.json` where the vocabularies are separate
     labels.json         the classes of a task that has some
+    threshold.json      when a task says that there is no answer
     metrics.json        what it scored; the only file that no hash binds
 
 A bundle is replaced as one (`regard.files.atomic_files`) and read as one: what the files claim is checked
@@ -43,7 +44,7 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 FORMAT = 1  # the newest format that is read, and the one that is written
 
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
-TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|labels\.json")
+TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|labels\.json|threshold\.json")
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
 _MAX_JSON = 1 << 28  # bytes; a vocabulary of a million pieces takes a quarter of it

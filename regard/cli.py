@@ -66,7 +66,8 @@ def train(
         str,
         typer.Argument(
             metavar="TASK",
-            help="translation, text-generation, fill-mask or text-classification.",
+            help="translation, text-generation, fill-mask, text-classification, "
+            "question-answering or sentence-similarity.",
         ),
     ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
@@ -201,6 +202,9 @@ def predict(
     ] = 1.0,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides every draw.")] = None,
+    among: Annotated[Path | None, typer.Option(help="Show the n lines of this file nearest to each.")] = None,
+    words: Annotated[bool, typer.Option("--words", help="Show the n words nearest to each.")] = False,
+    talk: Annotated[bool, typer.Option("--chat", help="Hold a dialogue, turn by turn.")] = False,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,
     threads: Threads = None,
@@ -208,6 +212,7 @@ def predict(
 ) -> None:
     """Predict from arguments, a file or standard input: one result a line; one argument's as it grows."""
     from regard.data.text_input import lines_of
+    from regard.recipes.converse import chat, converse, show
     from regard.recipes.report import prediction_line
     from regard.tasks import Decoding, Sampling
 
@@ -225,15 +230,20 @@ def predict(
         sampling=sampling if drawn else None,
         stop=tuple(stop or ()),
     )
-    loaded = _open(run, dtype, threads, device)
-    if not inputs and file is None and sys.stdin.isatty():
-        _converse(loaded, decoding)
+    loaded, nearest = _open(run, dtype, threads, device), among is not None or words
+    if talk or (not inputs and file is None and sys.stdin.isatty()):
+        (chat if talk else converse)(loaded, decoding)
         return
-    if inputs and len(inputs) == 1 and file is None and decoding.beam == 1 and not as_json:
-        _show(loaded.write(inputs[0], decoding))
+    if inputs and len(inputs) == 1 and file is None and decoding.beam == 1 and not (as_json or nearest):
+        show(loaded.write(inputs[0], decoding))
         return
     source = inputs or lines_of(file)
-    for text, prediction in loaded.stream(source, decoding):
+    if nearest:
+        source, known = list(source), [line for line in lines_of(among) if line.strip()] if among else None
+        found = zip(source, loaded.neighbours(source, known, n), strict=True)
+    else:
+        found = loaded.stream(source, decoding)
+    for text, prediction in found:
         print(prediction_line(text, prediction, as_json=as_json), flush=True)
 
 
@@ -320,38 +330,6 @@ def _open(folder: Path, dtype: Dtype, threads: int | None, device: str | None) -
     if threads:
         torch.set_num_threads(threads)
     return load(folder, pick_device(device), dtype.value)
-
-
-def _converse(run: Any, decoding: Any) -> None:
-    """Answer what is typed, token by token where the search allows it, until an empty line."""
-    print("type an input and Enter; an empty line ends", file=sys.stderr)
-    while text := _typed("> "):
-        try:
-            if decoding.beam == 1:
-                _show(run.write(text, decoding))
-            else:
-                for answer, score in run.predictions([text], decoding)[0].ranked:
-                    print(f"{score:8.3f}  {answer}")
-        except RegardError as problem:
-            print(f"regard: {problem}", file=sys.stderr)
-
-
-def _show(texts: Any) -> None:
-    """An answer as it grows; a character whose bytes are not all there yet waits for the rest."""
-    shown = text = ""
-    for text in texts:
-        ready = text.rstrip("\ufffd")
-        print(ready[len(shown) :] if ready.startswith(shown) else f"\r{ready}", end="", flush=True)
-        shown = ready
-    print(text[len(shown) :])
-
-
-def _typed(prompt: str) -> str:
-    """A line from the terminal; its end (Ctrl-D) is an empty one."""
-    try:
-        return input(prompt).strip()
-    except EOFError:
-        return ""
 
 
 def _print_json(value: Any) -> None:

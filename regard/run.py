@@ -15,20 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.readers import open_data
 from regard.data.rows import DataSet, Row, Rows
+from regard.data.tokenizer import Tokenizer
 from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, laws
+from regard.insight.neighbours import nearest
 from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
-from regard.tasks import TASKS, TaskConfig
+from regard.tasks import TASKS, SentenceSimilarity, TaskConfig, TextGeneration
+from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task
+from regard.tasks.text_task import TextTask
 
 _SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
@@ -107,6 +111,37 @@ class Run:
         """The greedy answer as it grows, token by token."""
         return self.task.write(self.model, text, decoding)
 
+    def neighbours(
+        self, queries: Sequence[str], among: Sequence[str] | None = None, n: int = 10
+    ) -> list[Prediction]:
+        """For each query the n nearest of the texts `among`, with their cosines; without those, the nearest
+        pieces of the vocabulary, by the model's table.
+
+        Raises: InputError where there are no such vectors.
+        """
+        if n < 1:
+            raise InputError(f"n is {n}; it must be 1 or more")
+        task, model = self.task, self.model
+        if not queries:
+            return []
+        if among is None:
+            if not isinstance(task, TextTask) or not isinstance(model, Transformer):
+                raise InputError(f"{task.name} has more than one table of words; give texts to look among")
+            return _nearest_words(task.tokenizer, model.embed.weight.detach(), queries, n)
+        if not isinstance(task, SentenceSimilarity):
+            raise InputError(f"{task.name} makes no vectors of texts; train sentence-similarity for that")
+        if not among:
+            raise InputError("there is no text to look among; give at least one")
+        found = nearest(task.vectors(model, queries), task.vectors(model, among), n)
+        rows = zip(*(side.tolist() for side in found), strict=True)
+        return [_ranked([(among[place], cosine) for cosine, place in zip(*row, strict=True)]) for row in rows]
+
+    def chat(self, system: str | None = None) -> Conversation:
+        """A dialogue: `say` what you like, turn by turn. Raises: InputError when it has learned none."""
+        if not isinstance(self.task, TextGeneration):
+            raise InputError(f"{self.task.name} answers inputs one by one; it holds no dialogue")
+        return self.task.conversation(self.model, system)
+
     # ------------------------------------------------------------------ evaluating
 
     def open(self, data: str | Path, on_error: str = "refuse") -> DataSet:
@@ -144,9 +179,7 @@ class Run:
             metrics=judged.figures,
             baselines=self._baselines(name, rows, dataset.splits.get("train")) if baselines else {},
             seconds=seconds,
-            examples=[
-                (r.values[0], r.values[-1], a) for r, a in zip(rows, judged.answers[:10], strict=False)
-            ],
+            examples=[(*self.task.shown(r), a) for r, a in zip(rows, judged.answers[:10], strict=False)],
             notes=str(dataset.report).splitlines(),
         )
 
@@ -206,6 +239,27 @@ class Run:
         inputs, outputs = self.task.pieces(source[0], target[0])
         # What is given at a step is the token before; what is looked at serves the token after.
         return Alignment(inputs, outputs[1:], weights[: len(outputs) - 1])
+
+
+def _nearest_words(tokenizer: Tokenizer, table: Tensor, queries: Sequence[str], n: int) -> list[Prediction]:
+    """`table`: (V, D). Of a query of several pieces the mean is taken; its own pieces are no answers."""
+    special = len(tokenizer.special)
+    names = tokenizer.pieces(range(tokenizer.size))
+    answers = []
+    for query in queries:
+        ids = min((tokenizer.encode(text) for text in (f" {query}", query)), key=len)
+        if not ids:
+            raise InputError(f"the input '{query[:40]}' has no word to look for")
+        cosines, places = nearest(table[ids].mean(0, keepdim=True), table[special:], n + len(set(ids)))
+        found = zip(cosines[0].tolist(), (places[0] + special).tolist(), strict=True)
+        answers.append(_ranked([(names[token], cosine) for cosine, token in found if token not in ids][:n]))
+    return answers
+
+
+def _ranked(best: list[tuple[str, float]]) -> Prediction:
+    if not best:
+        raise InputError("there is nothing to compare with but the input itself")
+    return Prediction(*best[0], tuple(best) if len(best) > 1 else ())
 
 
 def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:

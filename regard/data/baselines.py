@@ -40,7 +40,7 @@ def trivial_baselines(name: str) -> dict[str, Predict]:
     if name not in builtin.BUILTIN:
         raise DataError(f"there is no built-in set '{name}'{nearest(name, builtin.BUILTIN)}")
     rows = builtin.BUILTIN[name].load().split("train")
-    return {title: learn(rows) for title, learn in _BASELINES[name].items()}
+    return {title: learn(rows) for title, learn in _BASELINES.get(name, {}).items()}
 
 
 # ---------------------------------------------------------------------------------------- for any pairs

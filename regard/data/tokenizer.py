@@ -195,10 +195,15 @@ class Tokenizer:
         """What the vocabulary calls an id."""
         return self._piece(index)
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where each token of `encode(text)` stands: text[start:end], without spaces at its beginning."""
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids, and where each of these tokens stands: text[start:end], without spaces before it."""
         text = valid_text(text)
-        return [trimmed(text, start, end) for start, end in self._backend.encode(text).offsets]
+        found = self._backend.encode(text)
+        return found.ids, [trimmed(text, start, end) for start, end in found.offsets]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """The places alone."""
+        return self.encode_with_offsets(text)[1]
 
     def normalise(self, text: str) -> str:
         """The text as far as this tokenizer tells texts apart: what decoding gives back.

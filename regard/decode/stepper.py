@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from regard.model.cache import Cache
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.transformer import EncoderDecoder, Transformer
 
@@ -74,28 +75,61 @@ class Without:
         self._stepper.keep(inputs, rows)
 
 
+class KeptPrompt:
+    """What was read of a text that goes on, so that only what is new is read next time. The caller's to keep.
+
+    `ids` are the tokens whose keys and values `cache` holds.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.cache: Cache | None = None
+
+    def shared(self, ids: list[int]) -> int:
+        """With how many of the tokens that are kept `ids` begins."""
+        pairs = zip(self.ids, ids, strict=False)
+        return next((n for n, (old, new) in enumerate(pairs) if old != new), min(len(self.ids), len(ids)))
+
+    def take(self, ids: list[int], model: Transformer, capacity: int) -> Cache:
+        """A cache of what `ids` begins with; what follows there is forgotten."""
+        if self.cache is None:
+            self.cache = model.cache(capacity)
+        self.cache.truncate(min(self.shared(ids), self.cache.length))
+        self.ids = ids[: self.cache.length]
+        return self.cache
+
+
 class PromptStepper:
     """Goes on from prompts of different lengths; all but their last tokens are read when this is made.
 
-    `step` is first given those last tokens.
+    `step` is first given those last tokens. A prompt that is there several times is read once. `kept`: of a
+    single prompt, what was read of it before.
     """
 
     @torch.inference_mode()
-    def __init__(self, model: Transformer, prompts: list[list[int]], capacity: int) -> None:
+    def __init__(
+        self, model: Transformer, prompts: list[list[int]], capacity: int, kept: KeptPrompt | None = None
+    ) -> None:
+        assert kept is None or len(prompts) == 1
         self._model = model
-        self._cache = model.cache(capacity)
         device = model.embed.weight.device
-        read = [len(prompt) - 1 for prompt in prompts]
-        self._next = torch.tensor(read, device=device)[:, None]  # where each row's next token stands
+        places = {tuple(prompt): place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        read = [len(prompt) - 1 for prompt in places]
         self._bound, self._even = max(read), min(read) == max(read)
-        if self._bound:
-            ids = torch.zeros((len(prompts), self._bound), dtype=torch.long)
-            for row, prompt in enumerate(prompts):
-                ids[row, self._bound - read[row] :] = torch.tensor(prompt[:-1], dtype=torch.long)
-            at: Positions = Contiguous(0, self._bound)
+        self._cache = model.cache(capacity) if kept is None else kept.take(prompts[0][:-1], model, capacity)
+        known = self._cache.length
+        if self._bound > known:
+            ids = torch.zeros((len(places), self._bound - known), dtype=torch.long)
+            for row, prompt in enumerate(places):
+                ids[row, self._bound - read[row] :] = torch.tensor(prompt[known:-1], dtype=torch.long)
+            at: Positions = Contiguous(known, self._bound - known)
             if not self._even:
-                at = Ragged.from_lengths(self._next[:, 0], self._bound, "left")
+                at = Ragged.from_lengths(torch.tensor(read, device=device), self._bound, "left")
             model.hidden(ids.to(device), at, self._cache)
+        rows = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=device)
+        self._next = torch.tensor(read, device=device)[rows, None]  # where each row's next token stands
+        if len(places) < len(prompts):
+            self._cache.select(rows)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:

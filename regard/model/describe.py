@@ -22,13 +22,13 @@ from regard.model.attention import Attention
 from regard.model.block import Residual
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, VocabularyHead
+from regard.model.head import ClassHead, SpanHead, VocabularyHead
 from regard.model.multihead import MultiheadAttention
 from regard.model.position import PositionPart
 from regard.model.transformer import EncoderDecoder
 
 _PRODUCTLESS = (TokenEmbedding, PositionPart, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
-_HEADS = (VocabularyHead, ClassHead)
+_HEADS = (VocabularyHead, ClassHead, SpanHead)
 _COUNTED = (Attention, MultiheadAttention, FeedForward, GatedFeedForward, *_HEADS, nn.Linear)
 
 
@@ -165,6 +165,8 @@ def _flops(part: nn.Module, T: int, S: int) -> int | None:
         return projections + 4 * T * (S + extra) * D + _product(part.out_proj, T)
     if isinstance(part, ClassHead):
         return 2 * part.weight.numel() + _products(part.transform, 1)
+    if isinstance(part, SpanHead):
+        return 2 * T * part.weight.numel()
     if isinstance(part, VocabularyHead):
         return 2 * T * part.weight.numel() + _products(part.transform, T)
     if isinstance(part, FeedForward | GatedFeedForward | nn.Linear):

@@ -1,4 +1,4 @@
-"""From a stack's vectors to predictions: a word for each of them, or a class or a vector for all together.
+"""From a stack's vectors to predictions: a word for each of them, a class for all together, a span, a vector.
 
 The loss over a vocabulary is the costliest step of a small model: its logits outweigh every other
 tensor. `vocabulary_loss` therefore never holds them all: it goes through the positions in chunks and
@@ -74,6 +74,17 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """For each vector, whether the span that is looked for starts or ends there (arXiv 1810.04805, section
+    4.2)."""
+
+    kind: Literal["spans"] = "spans"
+
+    def build(self, width: int, table: nn.Parameter) -> SpanHead:
+        return SpanHead(width)
+
+
+@dataclass(frozen=True)
 class Vector:
     """One vector for the whole sequence (Sentence-BERT: arXiv 1908.10084, section 3)."""
 
@@ -87,7 +98,7 @@ class Vector:
         return VectorHead(self)
 
 
-Head = Vocabulary | Classes | Vector
+Head = Vocabulary | Classes | Spans | Vector
 
 
 def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
@@ -132,6 +143,18 @@ class ClassHead(nn.Module):
         """`positions`: where the vectors stand; padding is left out."""
         vector = tap(self, "pooled", self.transform(pooled(x, positions, self.config.pooling)))
         return tap(self, "logits", F.linear(vector, self.weight, self.bias))
+
+
+class SpanHead(nn.Module):
+    """See `Spans`. (B, T, D) → (B, T, 2) logits: of a start, of an end."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2, width))
+        self.bias = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return tap(self, "logits", F.linear(x, self.weight, self.bias))
 
 
 class VectorHead(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from regard.model.attention import Attention
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, TransformLayer, VocabularyHead
+from regard.model.head import ClassHead, SpanHead, TransformLayer, VocabularyHead
 from regard.model.position import AddedTable, BucketedBias
 from regard.model.stack import Stack
 
@@ -76,7 +76,7 @@ def initialise(model: nn.Module, init: Init) -> None:
                 init.table(module.types)
         elif isinstance(module, VocabularyHead):
             init.table(module.weight)
-        elif isinstance(module, ClassHead):
+        elif isinstance(module, ClassHead | SpanHead):
             init.matrix(module.weight, None)
         elif isinstance(module, TransformLayer):
             init.matrix(module.dense.weight, None)

@@ -57,8 +57,8 @@ class Transformer(nn.Module):
     def forward(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T) ids → (B, T, V) logits, or whatever else the head makes."""
         hidden = self.hidden(ids, positions, cache)
-        whole = isinstance(self.head, ClassHead | VectorHead)
-        return self.head(hidden, positions) if whole else self.head(hidden)
+        pools = isinstance(self.head, ClassHead | VectorHead)
+        return self.head(hidden, positions) if pools else self.head(hidden)
 
     def hidden(self, ids: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T) ids → (B, T, D), what the head sees."""

@@ -17,13 +17,19 @@ from regard.run import Evaluation
 from regard.tasks.task import Prediction
 
 _WIDEST = 12  # labels of a table that is shown
+_LONGEST = 200  # characters of a value that is shown
 _FIGURES = (
     ("bleu", "BLEU", "{:.2f}"),
     ("chrf", "chrF", "{:.2f}"),
     ("exact", "exactly right", "{:.1f} %"),
+    ("token_f1", "F1", "{:.1f} %"),
+    ("answerable_f1", "F1, answerable", "{:.1f} %"),
+    ("unanswerable_f1", "F1, no answer", "{:.1f} %"),
     ("token_error_rate", "tokens wrong", "{:.1f} %"),
     ("accuracy", "accuracy", "{:.1f} %"),
     ("macro_f1", "macro F1", "{:.1f} %"),
+    ("mrr", "mean 1 / rank", "{:.1f} %"),
+    ("spearman", "Spearman", "{:.2f}"),
     ("nats", "nats a token", "{:.4f}"),
     ("perplexity", "perplexity", "{:.2f}"),
     ("bits_per_byte", "bits a byte", "{:.4f}"),
@@ -68,11 +74,20 @@ def _confusion(labels: list[str], counts: list[list[int]]) -> list[str]:
 def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:
     """One input's answer; of several best, one a line with its score."""
     if as_json:
-        best = [{"text": answer, "score": score} for answer, score in prediction.ranked]
+        best = [_as_object(prediction, place) for place in range(len(prediction.ranked))]
         return json.dumps({"input": text, "predictions": best}, ensure_ascii=False)
     if prediction.alternatives:
         return "\n".join(f"{score:.3f}\t{_one_line(answer)}" for answer, score in prediction.alternatives)
     return _one_line(prediction.text)
+
+
+def _as_object(prediction: Prediction, place: int) -> dict[str, Any]:
+    """The answer in this place, with where it stands if it is a span."""
+    text, score = prediction.ranked[place]
+    found: dict[str, Any] = {"text": text, "score": score}
+    if prediction.spans:
+        found["start"], found["end"] = prediction.spans[place] or (None, None)
+    return found
 
 
 def _one_line(text: str) -> str:
@@ -98,7 +113,12 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
     if name and not as_json and known[name].columns and _is_here(known[name]):
         data = open_data(name, (None,) * len(known[name].columns))
         for row in islice(data.split("train"), 5):
-            yield f"{'':15} {'  →  '.join(row.values)}"
+            yield f"{'':15} {'  →  '.join(_beginning(value) for value in row.values)}"
+
+
+def _beginning(text: str) -> str:
+    line = _one_line(text)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 
 
 def _is_here(entry: KnownSet) -> bool:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from regard.decode.sampling import Sampling
 from regard.tasks.fill_mask import FillMask, FillMaskConfig
+from regard.tasks.question_answering import QuestionAnswering, QuestionAnsweringConfig
+from regard.tasks.sentence_similarity import SentenceSimilarity, SentenceSimilarityConfig
 from regard.tasks.task import Batch, Decoding, Judgement, Prediction, Task
 from regard.tasks.text_classification import TextClassification, TextClassificationConfig
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.translation import Translation, TranslationConfig
 
-TaskConfig = TranslationConfig | TextGenerationConfig | FillMaskConfig | TextClassificationConfig
+TaskConfig = (
+    TranslationConfig
+    | TextGenerationConfig
+    | FillMaskConfig
+    | TextClassificationConfig
+    | QuestionAnsweringConfig
+    | SentenceSimilarityConfig
+)
 
-_ALL = (Translation, TextGeneration, FillMask, TextClassification)
+_ALL = (
+    Translation,
+    TextGeneration,
+    FillMask,
+    TextClassification,
+    QuestionAnswering,
+    SentenceSimilarity,
+)
 TASKS: dict[str, type[Task]] = {task.name: task for task in _ALL}
 
 __all__ = [
@@ -22,7 +38,11 @@ __all__ = [
     "FillMaskConfig",
     "Judgement",
     "Prediction",
+    "QuestionAnswering",
+    "QuestionAnsweringConfig",
     "Sampling",
+    "SentenceSimilarity",
+    "SentenceSimilarityConfig",
     "Task",
     "TaskConfig",
     "TextClassification",

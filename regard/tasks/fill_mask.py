@@ -18,22 +18,22 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.documents import pieces
-from regard.data.rows import Row, Rows
+from regard.data.rows import Row
 from regard.data.store import TokenStore
-from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece, train_tokenizer
+from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
-from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Task
+from regard.model.transformer import ModelConfig, Transformer
+from regard.tasks.parts import side_by_side, sized
+from regard.tasks.task import Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
-_ENCODE_AT_ONCE = 4096
 _JUDGED_TOGETHER = 8192  # tokens
 _HIDE, _SWAP = 0.8, 0.1
 _VALID = 1  # the seed of what is hidden when the model is judged
@@ -89,10 +89,11 @@ class MaskedBatch:
         return MaskedBatch(*(x.to(device, non_blocking=True) for x in fields))
 
 
-class FillMask(Task):
+class FillMask(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "fill-mask"
+    usual: ClassVar[TokenizerSpec] = WordPiece(lowercase=True)
     config: FillMaskConfig
 
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
@@ -100,7 +101,8 @@ class FillMask(Task):
             raise ConfigError(
                 f"task.tokenizer: {tokenizer.spec.kind} has no mask to hide words; use wordpiece"
             )
-        self.config, self.tokenizer, self.mask = config, tokenizer, tokenizer.mask
+        super().__init__(config, tokenizer)
+        self.mask = tokenizer.mask
         names = tokenizer.pieces(range(tokenizer.size))
         self._ordinary = np.setdiff1d(np.arange(tokenizer.size), tokenizer.special_ids)
         self._goes_on = np.array([name.startswith("##") for name in names])  # pieces inside a word
@@ -112,42 +114,19 @@ class FillMask(Task):
         size = ENCODER_DECODER[preset]
         return one_stack(size, mask=Full(), placement=PreNorm(), position=Rotary(), activation="gelu")
 
-    @classmethod
-    def learn(cls, config: FillMaskConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> FillMask:
-        if given:
-            return cls.restore(config, given)
-        spec, free = config.tokenizer or WordPiece(lowercase=True), config.tokenizer is None
-        return cls(config, train_tokenizer(spec, (text for text, _ in pieces(rows)), at_most=free))
-
-    @classmethod
-    def restore(cls, config: FillMaskConfig, tokenizers: Mapping[str, str]) -> FillMask:
-        return cls(config, kept_tokenizer(tokenizers))
-
-    def tokenizers(self) -> dict[str, str]:
-        return {TOKENIZER: self.tokenizer.to_json()}
-
     def fit(self, model: ModelConfig) -> ModelConfig:
-        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vocabulary):
-            raise ConfigError("fill-mask needs a model of kind 'transformer' with the head 'vocabulary'")
+        model = self.stack_for(model, Vocabulary)
         if not isinstance(model.stack.mask, Full):
             raise ConfigError(f"fill-mask needs model.stack.mask=full, not '{model.stack.mask.kind}'")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
-    @property
-    def columns(self) -> int:
-        return 1
-
-    @property
-    def vocabulary(self) -> int:
-        return self.tokenizer.size
-
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
         """Each document in stretches of a context, start and end included."""
         room = self.config.context - 2
         stream, kept = pieces(rows), list[int]()
-        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+        while some := list(islice(stream, ENCODE_AT_ONCE)):
             for ids, (_, ends) in zip(self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True):
                 kept += ids
                 while len(kept) > room or (ends and kept):
@@ -185,9 +164,6 @@ class FillMask(Task):
         assert isinstance(model, Transformer)
         assert isinstance(model.head, VocabularyHead)
         return model.head.loss(self._vectors(model, batch), batch.wanted)
-
-    def nats(self, model: nn.Module, batch: MaskedBatch) -> Tensor:
-        return self.loss(model, batch)
 
     def _vectors(self, model: Transformer, batch: MaskedBatch) -> Tensor:
         """(tokens, D): what the head sees at the places to be predicted."""
@@ -282,18 +258,9 @@ class FillMask(Task):
 
     # ------------------------------------------------------------------ looking inside
 
-    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        yield self.predict(model, [text], decoding)[0].text
-
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         frame = self.config.context - 2
         rows = self.tokenizer.encode_batch([text.replace(HIDDEN, " ") for text in inputs])
         return [], [[self.tokenizer.bos, *ids[:frame], self.tokenizer.eos] for ids in rows]
-
-    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
-        return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
-
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [row.values[0] for row in rows]

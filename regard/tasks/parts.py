@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from regard.data.tokenizer import Tokenizer
 from regard.errors import BundleError, ConfigError
 from regard.model.embed import Tokens
+from regard.model.mask import Contiguous, Positions, Ragged
 
 TOKENIZER = "tokenizer.json"
 
@@ -40,3 +43,24 @@ def side_by_side(rows: Sequence[Sequence[int]], pad: int) -> tuple[np.ndarray, n
     for row, ids in enumerate(rows):
         table[row, : len(ids)] = ids
     return table, lengths
+
+
+def on_the_right(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device | None = None
+) -> tuple[Tensor, Positions]:
+    """Rows of ids as a tensor (rows, longest), filled up with `pad` on the right, and where they stand."""
+    table, lengths = side_by_side(rows, pad)
+    at: Positions = Contiguous(0, table.shape[1])
+    if int(lengths.min()) < table.shape[1]:
+        at = Ragged.from_lengths(torch.from_numpy(lengths), table.shape[1]).on(device)
+    return torch.from_numpy(table).to(device), at
+
+
+def by_length(rows: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:
+    """The numbers of rows that are handled together: the longest first, so many as make `tokens`."""
+    order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+    start = 0
+    while start < len(order):
+        some = order[start : start + max(1, tokens // max(1, len(rows[order[start]])))]
+        yield some
+        start += len(some)

@@ -48,6 +48,9 @@ class Prediction:
     asked for."""
     alternatives: tuple[tuple[str, float], ...] = ()
     """The n best with their scores, the answer first, when more than one was asked for."""
+    spans: tuple[tuple[int, int] | None, ...] = ()
+    """Where each of `ranked` stands in the text that was given, in characters from and to; None for what
+    stands nowhere. Empty where answers are no spans."""
 
     @property
     def ranked(self) -> tuple[tuple[str, float | None], ...]:
@@ -208,6 +211,14 @@ class Task(ABC):
         """How the model does on these rows: what it predicts, scored."""
         answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
         return Judgement(self.score(answers, rows, tokenize), answers)
+
+    def settle(self, model: nn.Module, rows: Sequence[Row]) -> None:
+        """Choose what is chosen on the validation part once the model is trained, such as a threshold."""
+        return None
+
+    def shown(self, row: Row) -> tuple[str, str]:
+        """A row for people to read: what is given, and what should be answered."""
+        return row.values[0], row.values[-1]
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         """The figures, on these rows, of what needs no model but perhaps the training part."""

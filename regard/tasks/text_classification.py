@@ -21,22 +21,22 @@ from torch import Tensor, nn
 from regard.data.bag_of_words import MOST, guesses_from_words
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
-from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
+from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import BundleError, ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Classes
-from regard.model.mask import Contiguous, Full, Positions, Ragged
+from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
-from regard.tasks.parts import TOKENIZER, kept, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Task
+from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, sized
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 LABELS = "labels.json"
 PAIR = "\t"
 """Stands between the two texts of an input."""
-_ENCODE_AT_ONCE = 4096
 _MOST_LABELS = 10_000
 
 
@@ -93,7 +93,7 @@ class ClassBatch:
         return ClassBatch(*(x.to(device, non_blocking=True) for x in (self.ids, self.lengths, self.wanted)))
 
 
-class TextClassification(Task):
+class TextClassification(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-classification"
@@ -103,7 +103,8 @@ class TextClassification(Task):
         self, config: TextClassificationConfig, tokenizer: Tokenizer, labels: dict[str, int]
     ) -> None:
         """`labels`: how often each stood in the training part, in the order of the classes."""
-        self.config, self.tokenizer, self.labels = config, tokenizer, labels
+        super().__init__(config, tokenizer)
+        self.labels = labels
         self._place = {label: index for index, label in enumerate(labels)}
         self.cut = 0
 
@@ -115,6 +116,10 @@ class TextClassification(Task):
         return one_stack(size, mask=Full(), head=Classes(), placement=PreNorm(), position=Rotary())
 
     @classmethod
+    def texts(cls, config: TextClassificationConfig, rows: Rows) -> Iterable[str]:
+        return (text for row in rows for text in row.values[:-1])
+
+    @classmethod
     def learn(
         cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> TextClassification:
@@ -124,25 +129,18 @@ class TextClassification(Task):
             raise DataError(
                 f"there are {found} labels in the column '{config.target}'; give 2 to {_MOST_LABELS:,}"
             )
-        labels = dict(sorted(counts.items()))
-        if given:
-            return cls(config, kept_tokenizer(given), labels)
-        spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
-        texts = (text for row in rows for text in row.values[:-1])
-        return cls(config, train_tokenizer(spec, texts, at_most=free), labels)
+        return cls(config, cls.tokenizer_for(config, rows, given), dict(sorted(counts.items())))
 
     @classmethod
     def restore(cls, config: TextClassificationConfig, tokenizers: Mapping[str, str]) -> TextClassification:
         return cls(config, kept_tokenizer(tokenizers), _read_labels(kept(tokenizers, LABELS)))
 
     def tokenizers(self) -> dict[str, str]:
-        return {TOKENIZER: self.tokenizer.to_json(), LABELS: json.dumps(self.labels, ensure_ascii=False)}
+        return super().tokenizers() | {LABELS: json.dumps(self.labels, ensure_ascii=False)}
 
     def fit(self, model: ModelConfig) -> ModelConfig:
-        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Classes):
-            raise ConfigError(
-                "text-classification needs a model of kind 'transformer' with the head 'classes'"
-            )
+        model = self.stack_for(model, Classes)
+        assert isinstance(model.head, Classes)
         said, count = model.head.count, len(self.labels)
         if said not in (0, count):
             raise ConfigError(f"model.head.count: is {said}, but the data have {count}; leave it at 0")
@@ -161,7 +159,7 @@ class TextClassification(Task):
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
         stream = iter(rows)
-        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+        while some := list(islice(stream, ENCODE_AT_ONCE)):
             for row, ids in zip(some, self._ids([row.values[:-1] for row in some]), strict=True):
                 yield ids, [self._place[label] for label in _labels(self.config, row)]
 
@@ -259,27 +257,14 @@ class TextClassification(Task):
         """The probability of each label for each input."""
         assert isinstance(model, Transformer)
         rows = self._ids(inputs)
-        order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
         found: list[list[float]] = [[]] * len(rows)
-        start = 0
-        while start < len(order):
-            some = order[start : start + max(1, tokens // len(rows[order[start]]))]
-            logits = self._logits(model, [rows[row] for row in some]).float()
+        for some in by_length(rows, tokens):
+            ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.embed.weight.device)
+            logits = model(ids, at).float()
             shares = logits.softmax(-1) if self.config.separator is None else logits.sigmoid()
             for row, share in zip(some, shares.tolist(), strict=True):
                 found[row] = share
-            start += len(some)
         return found
-
-    def _logits(self, model: Transformer, rows: list[list[int]]) -> Tensor:
-        device = model.embed.weight.device
-        ids, sizes = side_by_side(rows, self.tokenizer.pad)
-        table, lengths = torch.from_numpy(ids), torch.from_numpy(sizes)
-        at: Positions = Contiguous(0, table.shape[1])
-        if int(lengths.min()) < table.shape[1]:
-            at = Ragged.from_lengths(lengths, table.shape[1]).on(device)
-        logits: Tensor = model(table.to(device), at)
-        return logits
 
     # ------------------------------------------------------------------ judging
 
@@ -308,16 +293,10 @@ class TextClassification(Task):
 
     # ------------------------------------------------------------------ looking inside
 
-    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        yield self.predict(model, [text], decoding)[0].text
-
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         return [], self._ids([self._texts(text) for text in inputs])
-
-    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
-        return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         return [PAIR.join(row.values[:-1]) for row in rows]

@@ -21,22 +21,31 @@ from regard.data.documents import pieces
 from regard.data.ngrams import MOST, NGrams
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
-from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
-from regard.decode.sampling import Sampler, Sampling
-from regard.decode.stepper import PromptStepper
-from regard.errors import ConfigError, InputError, require
+from regard.data.tokenizer import TokenizerSpec
+from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
-from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Task
+from regard.model.transformer import ModelConfig, Transformer
+from regard.tasks.conversation import Conversation
+from regard.tasks.dialogue import (
+    Turns,
+    asked_of,
+    dialogue_stream,
+    is_dialogue,
+    prompt_ids,
+    read_asked,
+    said,
+    texts_of,
+)
+from regard.tasks.parts import side_by_side, sized
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.writing import outputs_of, write
 
-_ENCODE_AT_ONCE = 4096
 _JUDGED_TOGETHER = 8192  # tokens
-_ROOM = 1024  # new tokens for which memory is taken in advance; a context may be many times that
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class TextGenerationConfig:
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     context: int = 256
     """Tokens that are seen at once, in training and later."""
+    turns: Turns | None = None
+    """How dialogues are learned from, where the column holds those; null where it holds text."""
     stride: int = 0
     """How far the window moves on between judgements: each token is judged with at least context - stride
     tokens before it. 0 is half the context."""
@@ -58,7 +69,7 @@ class TextGenerationConfig:
 
     @property
     def wanted(self) -> tuple[str | None, ...]:
-        return (self.source,)
+        return (self.source or (None if self.turns is None else "messages"),)
 
     def __post_init__(self) -> None:
         require(self.context >= 1, "context", self.context, "1 or more")
@@ -88,14 +99,11 @@ class TextBatch:
         return TextBatch(given, at, real, wanted)
 
 
-class TextGeneration(Task):
+class TextGeneration(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-generation"
     config: TextGenerationConfig
-
-    def __init__(self, config: TextGenerationConfig, tokenizer: Tokenizer) -> None:
-        self.config, self.tokenizer = config, tokenizer
 
     # ------------------------------------------------------------------ making and keeping
 
@@ -108,37 +116,27 @@ class TextGeneration(Task):
     def learn(
         cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> TextGeneration:
-        if given:
-            return cls.restore(config, given)
-        spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
-        return cls(config, train_tokenizer(spec, (text for text, _ in pieces(rows)), at_most=free))
+        first = next(iter(rows), None)
+        if config.turns is None and first is not None and is_dialogue(first.values[0]):
+            raise DataError(f"{first.where}: is a dialogue, not a text; learn it with --set task.turns=turns")
+        return super().learn(config, rows, given)
 
     @classmethod
-    def restore(cls, config: TextGenerationConfig, tokenizers: Mapping[str, str]) -> TextGeneration:
-        return cls(config, kept_tokenizer(tokenizers))
-
-    def tokenizers(self) -> dict[str, str]:
-        return {TOKENIZER: self.tokenizer.to_json()}
+    def texts(cls, config: TextGenerationConfig, rows: Rows) -> Iterable[str]:
+        return super().texts(config, rows) if config.turns is None else texts_of(rows)
 
     def fit(self, model: ModelConfig) -> ModelConfig:
-        if not isinstance(model, TransformerConfig):
-            raise ConfigError(f"text-generation needs a model of kind 'transformer', not '{model.kind}'")
+        model = self.stack_for(model, Vocabulary)
         mask = model.stack.mask
         if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
             raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{mask.kind}'")
-        if not isinstance(model.head, Vocabulary):
-            raise ConfigError(f"text-generation needs model.head=vocabulary, not '{model.head.kind}'")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 1
-
-    @property
     def vocabulary(self) -> int:
-        return self.tokenizer.size
+        return self.tokenizer.size * (1 if self.config.turns is None else 2)  # with marks
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
         """Stretches of two contexts, each beginning a context after the one before: `batch` cuts a window
@@ -156,9 +154,13 @@ class TextGeneration(Task):
             yield (kept,)
 
     def _stream(self, rows: Iterable[Row]) -> Iterator[list[int]]:
-        """The ids of all documents, some at a time, each document between start and end."""
+        """The ids of all documents, some at a time, each document between start and end; of dialogues with
+        marks on what is not to be learned."""
+        if self.config.turns is not None:
+            yield from dialogue_stream(rows, self.tokenizer, self.config.turns)
+            return
         stream, begins = pieces(rows), True
-        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+        while some := list(islice(stream, ENCODE_AT_ONCE)):
             ids: list[int] = []
             for encoded, (_, ends) in zip(
                 self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True
@@ -184,13 +186,18 @@ class TextGeneration(Task):
     def _windows(self, ids: np.ndarray, lengths: np.ndarray, judged: np.ndarray | None = None) -> TextBatch:
         """(B, C + 1) ids, of which the first `lengths` of each row are real. `judged`: (B,), the first place
         of each row whose successor is asked for."""
+        marked = ids >= self.tokenizer.size
+        ids = np.where(marked, ids - self.tokenizer.size, ids)
         given, wanted = ids[:, :-1], ids[:, 1:]
         column = np.arange(given.shape[1])
         asked = column + 1 < lengths[:, None]
         if self.tokenizer.bos != self.tokenizer.eos:
             asked &= wanted != self.tokenizer.bos  # nothing tells what comes next
+        learned = asked & ~marked[:, 1:]
         if judged is not None:
-            asked &= column >= judged[:, None]
+            asked = learned & (column >= judged[:, None])
+        elif learned.any():  # a batch must ask for something
+            asked = learned
         real = np.flatnonzero(asked)
         return TextBatch(
             torch.from_numpy(np.ascontiguousarray(given)),
@@ -217,9 +224,6 @@ class TextGeneration(Task):
         hidden = model.hidden(batch.given, batch.at)
         return model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted)
 
-    def nats(self, model: nn.Module, batch: TextBatch) -> Tensor:
-        return self.loss(model, batch)
-
     # ------------------------------------------------------------------ judging
 
     @torch.inference_mode()
@@ -239,7 +243,9 @@ class TextGeneration(Task):
 
     def _figures(self, rows: Sequence[Row], total: float, tokens: int) -> dict[str, Any]:
         """`total`: nats of all of the `tokens` that the text of these rows has."""
-        size = sum(len(text.encode("utf-8", "replace")) for text, _ in pieces(rows))
+        turns = self.config.turns
+        texts = (text for text, _ in pieces(rows)) if turns is None else said(rows, turns)
+        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
         nats = total / max(tokens, 1)
         return {
             "count": len(rows),
@@ -278,10 +284,12 @@ class TextGeneration(Task):
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         if train is None:
             return {}
-        counts = NGrams(self.vocabulary).count(self._stream(train))
-        ids = [token for some in self._stream(rows) for token in some]
+        size = self.tokenizer.size
+        counts = NGrams(size).count([token % size for token in some] for some in self._stream(train))
+        marked = [token for some in self._stream(rows) for token in some]
         unasked = self.tokenizer.bos if self.tokenizer.bos != self.tokenizer.eos else -1
-        asked = [place > 0 and token != unasked for place, token in enumerate(ids)]
+        asked = [place > 0 and unasked != token < size for place, token in enumerate(marked)]
+        ids = [token % size for token in marked]
         name = f"counts after {counts.longest} tokens" + ("" if counts.counted < MOST else f", of {MOST:,}")
         return {name: self._figures(rows, counts.nats(ids, asked), sum(asked))}
 
@@ -294,8 +302,8 @@ class TextGeneration(Task):
         """What follows each input; several samples of one are its alternatives, in the order of their scores,
         which are the mean log-probability of their tokens."""
         prompts = [prompt for text in inputs for prompt in [self._prompt(text)] * decoding.n]
-        outputs = self._outputs(prompts, decoding)
-        for _ in self._write(model, outputs, decoding):
+        outputs = outputs_of(prompts, self.tokenizer, decoding)
+        for _ in write(model, outputs, decoding, self.config.context):
             pass
         answers = []
         for first in range(0, len(outputs), decoding.n):
@@ -305,44 +313,14 @@ class TextGeneration(Task):
         return answers
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        (output,) = self._outputs([self._prompt(text)], decoding)
-        for _ in self._write(model, [output], decoding):
+        (output,) = outputs_of([self._prompt(text)], self.tokenizer, decoding)
+        for _ in write(model, [output], decoding, self.config.context):
             yield output.text
 
     def _prompt(self, text: str) -> list[int]:
+        if self.config.turns is not None:
+            return prompt_ids(read_asked(text), self.tokenizer)
         return self.tokenizer.encode_prompt(text)
-
-    def _outputs(self, prompts: list[list[int]], decoding: Decoding) -> list[_Output]:
-        if decoding.beam > decoding.n:
-            raise InputError("text-generation draws its tokens one by one; it has no beam")
-        return [_Output(prompt, self.tokenizer, decoding.stop) for prompt in prompts]
-
-    @torch.inference_mode()
-    def _write(self, model: nn.Module, outputs: list[_Output], decoding: Decoding) -> Iterator[None]:
-        """Make the outputs longer by a token each time."""
-        assert isinstance(model, Transformer)
-        context, device = self.config.context, model.embed.weight.device
-        sampling = decoding.sampling or Sampling(temperature=0.0)
-        sampler = Sampler(sampling, [output.ids for output in outputs], self.tokenizer.size, device)
-        stepper = None
-        for _ in range(decoding.max_length or context):
-            if not outputs:
-                return
-            moved = [output.move(context) for output in outputs]
-            if stepper is None or any(moved):
-                seen = [output.ids[output.start :] for output in outputs]
-                stepper = PromptStepper(model, seen, min(context, len(max(seen, key=len)) + _ROOM))
-                tokens = torch.tensor([ids[-1] for ids in seen], device=device)
-            tokens, shares = sampler.draw(stepper.step(tokens))
-            for output, token, share in zip(outputs, tokens.tolist(), shares.tolist(), strict=True):
-                output.add(token, share)
-            yield
-            kept = [row for row, output in enumerate(outputs) if not output.ended]
-            if len(kept) < len(outputs):
-                places = torch.tensor(kept, dtype=torch.long, device=device)
-                stepper.keep(places, places)
-                sampler.keep(places)
-                outputs, tokens = [outputs[row] for row in kept], tokens[places]
 
     # ------------------------------------------------------------------ looking inside
 
@@ -352,48 +330,11 @@ class TextGeneration(Task):
         ids = [self._prompt(text)[: self.config.context] for text in inputs]
         return [], [row if len(row) > 1 else [*row, self.tokenizer.eos] for row in ids]
 
-    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
-        return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
-
     def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [row.values[0] for row in rows]
+        return super().inputs(rows) if self.config.turns is None else [asked_of(row) for row in rows]
 
-
-class _Output:
-    """A prompt and what was written after it, until the end token or the first of some strings."""
-
-    def __init__(self, prompt: list[int], tokenizer: Tokenizer, stop: tuple[str, ...]) -> None:
-        self.tokenizer, self.stop = tokenizer, stop
-        self.ids, self.begin = list(prompt), len(prompt)
-        self.start = 0
-        """From where on the model sees it."""
-        self.text = ""
-        self.ended = False
-        self._total = 0.0  # log-probability
-        self._count = 0
-
-    def move(self, context: int) -> bool:
-        """Whether it has outgrown the context, so that only the last half of that is seen from now on. Of a
-        prompt that is too long, as much is seen as there is room for."""
-        if len(self.ids) - self.start <= context:
-            return False
-        keep = context if len(self.ids) == self.begin else max(1, context // 2)
-        self.start = len(self.ids) - keep
-        return True
-
-    @property
-    def score(self) -> float:
-        """The mean log-probability of its tokens, the end token included."""
-        return self._total / max(1, self._count)
-
-    def add(self, token: int, log_probability: float) -> None:
-        self._total += log_probability
-        self._count += 1
-        if token == self.tokenizer.eos:
-            self.ended = True
-            return
-        self.ids.append(token)
-        self.text = self.tokenizer.decode(self.ids[self.begin :])
-        found = [at for at in (self.text.find(string) for string in self.stop if string) if at >= 0]
-        if found:
-            self.text, self.ended = self.text[: min(found)], True
+    def conversation(self, model: nn.Module, system: str | None = None) -> Conversation:
+        """A dialogue with this model. Raises: InputError when it has learned none."""
+        if self.config.turns is None:
+            raise InputError("this model has learned no dialogues; train it with --set task.turns=turns")
+        return Conversation(model, self.tokenizer, self.config.context, system)

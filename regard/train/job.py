@@ -117,6 +117,7 @@ class _Job:
             self.start = None  # its weights have served
         outcome = trainer.run(resume=resume and (self.state / FILE).exists())
         if leads:
+            prepared.task.settle(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
         return Trained(self.out, outcome)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from regard.errors import require
 from regard.model.embed import TokenEmbedding
-from regard.model.head import ClassHead, VocabularyHead
+from regard.model.head import ClassHead, SpanHead, VocabularyHead
 from regard.train.muon import MuonOptimizer
 
 
@@ -133,7 +133,7 @@ def _fusible(groups: Iterable[dict[str, Any]]) -> bool:
 
 def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices that multiply vectors inside a stack, and all the rest (tables, heads, biases, gains)."""
-    kinds = (TokenEmbedding, VocabularyHead, ClassHead, nn.Embedding)
+    kinds = (TokenEmbedding, VocabularyHead, ClassHead, SpanHead, nn.Embedding)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, kinds)}
     tables |= {id(module.types) for module in model.modules() if isinstance(module, TokenEmbedding)}
     matrices: list[nn.Parameter] = []

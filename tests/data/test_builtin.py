@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from regard.data import builtin_dates
+from regard.data import builtin_dates, builtin_stdlib
 from regard.data.builtin import BUILTIN
 from regard.data.readers import open_data
 
-PAIR = (None, None)
+PAIRS = [name for name, entry in BUILTIN.items() if len(entry.columns) == 2]
 
 
 def sources(name: str, split: str) -> list[str]:
@@ -21,7 +23,7 @@ def sources(name: str, split: str) -> list[str]:
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_every_set_opens_with_its_columns_licence_and_source(name: str) -> None:
-    data = open_data(name, PAIR)
+    data = open_data(name, (None,) * len(BUILTIN[name].columns))
     assert list(data.splits) == ["train", "valid", "test"]
     assert data.columns == BUILTIN[name].columns
     assert data.licence
@@ -39,12 +41,38 @@ def test_no_held_out_source_is_in_training(name: str) -> None:
     assert not valid & test
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", PAIRS)
 def test_columns_can_be_asked_for_the_other_way_round(name: str) -> None:
     source, target = BUILTIN[name].columns
     there, back = open_data(name, (source, target)), open_data(name, (target, source))
     assert next(iter(there.split("test"))).values == next(iter(back.split("test"))).values[::-1]
     assert there.fingerprint != back.fingerprint
+
+
+def test_the_standard_library_is_python_without_tests(tmp_path: Path) -> None:
+    data = BUILTIN["stdlib"].load()
+    rows = [row for rows in data.splits.values() for row in rows]
+    size = {split: sum(len(row.values[0]) for row in rows) for split, rows in data.splits.items()}
+    assert 4e6 < sum(size.values()) < 3e7
+    assert size["test"] > 1e5 < size["valid"]
+    assert not any("test" in row.where.split("/") for row in rows)
+    for row in data.split("valid"):
+        assert ast.parse(row.values[0])
+    for name, content in (
+        ("a.py", b"x = 1\n"),
+        ("b.py", b"x = 1"),
+        ("c.py", b"# coding: latin-1\ns = '\xe9'\n"),
+        ("d.py", b"\xff"),
+        ("e.py", b"# coding: nonsense\n"),
+        ("f.py", b" \n"),
+        ("test/g.py", b"x = 2"),
+        ("site-packages/h.py", b"x = 3"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    found = [row for _, row in builtin_stdlib.examples(tmp_path)]
+    assert [row.where for row in found] == ["a.py", "c.py"]
+    assert found[1].values[0].endswith("s = 'é'")
 
 
 def test_spelling_holds_all_words_with_one_pronunciation() -> None:

@@ -16,6 +16,7 @@ from regard.model.attention import AttentionConfig, Score
 from regard.model.block import Placement
 from regard.model.embed import Tokens
 from regard.model.feedforward import FeedForwardPart
+from regard.model.head import Classes, Head, Vector, Vocabulary
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
 from regard.model.norm import Norm, RMSNorm
@@ -40,6 +41,9 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
         Rotary(base=100.0, fraction=0.5, interleaved=True),
         Rotary(base=100.0, scaling=Yarn(4.0, 3)),
     ),
+    Vocabulary: (Vocabulary(), Vocabulary(tied=False)),
+    Classes: (Classes(3), Classes(3, "first")),
+    Vector: (Vector(), Vector("first", normalised=False)),
 }
 
 
@@ -50,6 +54,7 @@ def members(union: Any) -> list[Any]:
 MASKS: list[MaskRule] = members(MaskRule)
 POSITIONS: list[Position] = members(Position)
 INITS: list[Init] = members(Init)
+OUTPUTS: list[Head] = members(Head)
 
 STEPWISE: list[MaskRule] = [Causal(), Window(2), Window(0), Prefix(3)]
 """Rules under which a token never sees a later one, but for a prefix that comes at once."""

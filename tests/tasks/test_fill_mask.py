@@ -186,7 +186,7 @@ def test_what_cannot_be_filled_is_refused(text: str, message: str) -> None:
         (("task.rate=1",), "rate is 1.0; it must be more than 0 and less than 1"),
         (("task.context=2",), "context is 2"),
         (("model.stack.mask=causal",), "needs model.stack.mask=full, not 'causal'"),
-        (("model.head=classes",), "with the head 'vocabulary'"),
+        (("model.head=classes",), "needs the head 'vocabulary', not 'classes'"),
         (("model.embed.vocab=7",), "model.embed.vocab: is 7"),
     ],
 )

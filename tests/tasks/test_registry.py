@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -47,17 +48,35 @@ def _labelled(folder: Path) -> Path:
     return path
 
 
+def _asked(folder: Path) -> Path:
+    chance = random.Random(1)
+    paragraphs = []
+    for number in range(150):
+        context = " ".join(chance.choices("abcdefgh", k=6))
+        answer = {"text": context[4], "answer_start": 4}
+        question = {"id": f"{number}", "question": f"after {context[2]} ?", "answers": [answer]}
+        silent = {"id": f"{number}x", "question": "after z ?", "answers": [], "is_impossible": True}
+        paragraphs.append({"context": context, "qas": [question, silent]})
+    path = folder / "asked.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), "utf-8")
+    return path
+
+
 DATA: dict[str, Callable[[Path], Path]] = {
     "translation": _pairs,
     "text-generation": _text,
     "fill-mask": _text,
     "text-classification": _labelled,
+    "question-answering": _asked,
+    "sentence-similarity": _pairs,
 }
 INPUTS = {
     "translation": ["abc", "dcba"],
     "text-generation": ["a man", "riding"],
     "fill-mask": ["a [MASK] is", "[MASK] bicycle."],
     "text-classification": ["aab", "bdc"],
+    "question-answering": ["after a ?\tb a c", "after z ?\th g f e"],
+    "sentence-similarity": ["dcba\tab", "abc"],
 }
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2")
 every = pytest.mark.parametrize("name", TASKS)

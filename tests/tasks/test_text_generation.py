@@ -18,7 +18,7 @@ from regard.errors import BundleError, ConfigError, InputError
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, Sampling, TextGeneration, TextGenerationConfig
-from regard.tasks.text_generation import _Output
+from regard.tasks.writing import Output, outputs_of, write
 from regard.train.resolve import Asked, resolve
 
 CONTEXT = 12
@@ -162,9 +162,9 @@ def test_every_token_is_judged_once_with_what_the_stride_leaves_before_it(stride
 # ------------------------------------------------------------------------------------------------ writing
 
 
-def outputs(task: TextGeneration, model: Transformer, texts: list[str], decoding: Decoding) -> list[_Output]:
-    found = task._outputs([task._prompt(text) for text in texts], decoding)
-    for _ in task._write(model, found, decoding):
+def outputs(task: TextGeneration, model: Transformer, texts: list[str], decoding: Decoding) -> list[Output]:
+    found = outputs_of([task._prompt(text) for text in texts], task.tokenizer, decoding)
+    for _ in write(model, found, decoding, task.config.context):
         pass
     return found
 

@@ -1,7 +1,7 @@
 """What is in a file or a folder: which files hold which split, and in which form.
 
-It looks at names only. Formats that a task of its own will read (SQuAD-style `.json`, a folder per class of
-pictures, MNIST's IDX files) are named here so that the error can say so; each will get a form of its own.
+It looks at names only. Formats that a task of its own will read (a folder per class of pictures, MNIST's IDX
+files) will each get a form of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from regard.errors import DataError
 
 __all__ = ["FORMS", "Found", "look_at_file", "look_at_folder"]
 
-FORMS = ("tsv", "csv", "jsonl", "parquet", "txt")
-_ZIPPED_FORMS = ("tsv", "csv", "jsonl", "txt")
+FORMS = ("tsv", "csv", "jsonl", "parquet", "txt", "json")
+_ZIPPED_FORMS = ("tsv", "csv", "jsonl", "txt", "json")
+_COLUMNS = {"txt": 1, "json": 3}
+"""Forms that hold so many columns; SQuAD's `.json` has three."""
 _SPLIT_OF = {
     "train": "train",
     "valid": "valid",
@@ -47,9 +49,8 @@ def look_at_file(path: Path, shown: str | None = None) -> Found:
     _, form = _parts(path)
     if form not in FORMS:
         kinds = ", ".join(f".{kind}" for kind in FORMS)
-        hint = " (a question-answering set is not a table)" if form == "json" else ""
         raise DataError(
-            f"{shown or path} is in no form that can be read here{hint}; give {kinds}, "
+            f"{shown or path} is in no form that can be read here; give {kinds}, "
             "or a folder with parallel files such as train.en and train.de"
         )
     return Found(form, (path,))
@@ -59,7 +60,7 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
     """The files of each split, in the order train, valid, test.
 
     A folder without any of these that holds one set of examples gives it under the name `all`. `columns`,
-    the number of columns wanted, decides between forms: plain `.txt` has one.
+    the number of columns wanted, decides between forms: plain `.txt` has one, SQuAD's `.json` three.
 
     Raises:
         DataError: nothing usable is there, or more than one file claims to be the same split.
@@ -97,7 +98,7 @@ def _parts(path: Path) -> tuple[str, str]:
 def _forms(paths: list[Path], columns: int) -> list[Found]:
     """What files that share a stem hold."""
     tables = [Found(form, (path,)) for path in paths if (form := _parts(path)[1]) in FORMS]
-    usable = [found for found in tables if found.form != "txt" or columns == 1]
+    usable = [found for found in tables if _COLUMNS.get(found.form, columns) == columns]
     parallel = [path for path in paths if _parts(path)[1] not in (*FORMS, *_NO_LANGUAGE)]
     if len(parallel) > 1:
         extensions = tuple(_parts(path)[1] for path in parallel)
@@ -113,6 +114,6 @@ def _only(candidates: list[Found], folder: Path, what: str) -> Found | None:
 
 
 def _nothing(folder: Path, columns: int) -> str:
-    kinds = ", ".join(f".{form}" for form in FORMS if form != "txt" or columns == 1)
+    kinds = ", ".join(f".{form}" for form in FORMS if _COLUMNS.get(form, columns) == columns)
     pairs = " or parallel files such as train.en and train.de" if columns > 1 else ""
     return f"{folder} holds nothing that can be read; put train, valid and test into it as {kinds}{pairs}"

@@ -18,6 +18,7 @@ from regard.data.readers.folder import Found, look_at_file, look_at_folder
 from regard.data.readers.lines import file_errors
 from regard.data.readers.parquet import ParquetTable
 from regard.data.readers.plain import ParallelTable, TextFile
+from regard.data.readers.squad import SquadFile
 from regard.data.readers.streams import OnError, Reading, split_table, split_text
 from regard.data.readers.tables import CsvTable, JsonlTable, Table, TsvTable
 from regard.data.remote import Progress
@@ -211,6 +212,8 @@ def _open_table(files: Found, columns: Wanted) -> Table:
             return JsonlTable.open(files.paths[0])
         case "parquet":
             return ParquetTable.open(files.paths[0])
+        case "json":
+            return SquadFile(files.paths[0])
     raise AssertionError(files.form)
 
 

@@ -5,7 +5,8 @@ place. This file does not know which problems are forgiven, nor how rows are spl
 
 - `.tsv` has no quoting: a tab is always a border, a line always a record.
 - `.csv` is what spreadsheets write (RFC 4180): cells may be quoted and may then hold commas and line ends.
-- `.jsonl`: strings are taken as they are, numbers and truth values as JSON writes them, null as empty.
+- `.jsonl`: strings are taken as they are, numbers and truth values as JSON writes them, null as empty; lists
+  and objects only in the columns that are made of them (`STRUCTURED`), again as JSON writes them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from typing import Protocol
 
 from regard.data.readers.columns import Wanted, default_names, looks_like_header
 from regard.data.readers.lines import BLANK, LINE_LIMIT, Line, Problem, read_lines, too_long
+from regard.data.readers.messages import messages_in
 from regard.errors import DataError
 
 __all__ = ["CsvTable", "JsonlTable", "Record", "Table", "TsvTable", "as_text"]
+
+STRUCTURED = ("answers", "messages")
+"""Columns whose values are lists or objects: spans of a context, turns of a dialogue."""
 
 Record = tuple[str, tuple[str, ...] | Problem]
 """Where it stands (`pairs.tsv:17`), and the values of the columns that were picked, or why there are none."""
@@ -202,11 +207,20 @@ def _json_values(row: dict[str, object] | Problem, names: list[str]) -> tuple[st
     for name in names:
         if name not in row:
             return Problem("wrong number of columns", f"no '{name}'")
-        value = as_text(row[name])
+        value = _flat(name, row[name])
         if isinstance(value, Problem):
             return value
         values.append(value)
     return tuple(values)
+
+
+def _flat(name: str, value: object) -> str | Problem:
+    """A value as text; a dialogue must be one."""
+    if name not in STRUCTURED or not isinstance(value, list | dict):
+        return as_text(value)
+    if name == "messages" and isinstance(turns := messages_in(value), Problem):
+        return turns
+    return as_text(json.dumps(value, ensure_ascii=False))
 
 
 class _BrokenRecordError(Exception):

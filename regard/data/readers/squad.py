@@ -1,0 +1,128 @@
+"""SQuAD-style JSON: questions about contexts, whose answers are spans of them.
+
+    {"data": [{"paragraphs": [{"context": "…", "qas": [{"id": "…", "question": "…",
+        "answers": [{"text": "…", "answer_start": 0}], "is_impossible": false}]}]}]}
+
+Versions 1 and 2 (arXiv 1606.05250, 1806.03822). A file is a table of context, question and answers; the
+context comes first, so that a file that is split is split by contexts. It is read whole, as JSON must be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regard.data.readers.answers import answers_as_text, answers_in
+from regard.data.readers.lines import Problem, open_bytes
+from regard.data.readers.tables import Record, as_text
+from regard.errors import DataError
+
+__all__ = ["COLUMNS", "SquadFile"]
+
+COLUMNS = ("context", "question", "answers")
+_LIMIT = 1 << 28  # bytes; six times SQuAD 2's training part
+_FORM = "give SQuAD's form: data, paragraphs, context, qas, question, answers"
+
+
+@dataclass(frozen=True)
+class SquadFile:
+    """See the module's docstring."""
+
+    path: Path
+    columns: tuple[str, ...] = field(default=COLUMNS, init=False)
+
+    @property
+    def label(self) -> str:
+        return str(self.path)
+
+    def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
+        """One record a question; `where` is its place in the document."""
+        known: set[str] = set()
+        for where, values in self._questions(known):
+            yield where, values if isinstance(values, Problem) else tuple(values[index] for index in picked)
+
+    def _questions(self, known: set[str]) -> Iterator[Record]:
+        """`known`: the ids that were seen."""
+        document = self._document()
+        articles = document.get("data") if isinstance(document, dict) else None
+        if not isinstance(articles, list):
+            raise DataError(f"{self.path} has no list 'data'; {_FORM}")
+        for where, paragraph in _inside(articles, f"{self.path}:data", "paragraphs"):
+            if isinstance(paragraph, Problem):
+                yield where, paragraph
+                continue
+            context = as_text(paragraph.get("context"))
+            if not isinstance(context, Problem) and not context.strip():
+                context = Problem("empty context")
+            if isinstance(context, Problem):
+                yield where, context
+                continue
+            for place, question in _items(paragraph.get("qas"), f"{where}.qas"):
+                found = question if isinstance(question, Problem) else _question(question, context, known)
+                yield place, found
+
+    def _document(self) -> Any:
+        with open_bytes(self.path) as file:
+            raw = file.read(_LIMIT + 1)
+        if len(raw) > _LIMIT:
+            raise DataError(f"{self.path} has over {_LIMIT:,} bytes, too many for one JSON text; split it")
+        try:
+            return json.loads(raw.decode("utf-8-sig"))
+        except UnicodeDecodeError as problem:
+            raise DataError(
+                f"{self.path} is not UTF-8 text (byte {problem.start + 1}); convert it to UTF-8"
+            ) from problem
+        except RecursionError as problem:
+            raise DataError(f"{self.path} is nested too deeply; {_FORM}") from problem
+        except json.JSONDecodeError as problem:
+            where = f"{self.path}:{problem.lineno}"
+            raise DataError(
+                f"{where}: is not JSON: {problem.msg} at character {problem.colno} of the line; mend it"
+            ) from problem
+        except ValueError as problem:
+            raise DataError(f"{self.path} holds a number with thousands of digits; mend it") from problem
+
+
+def _inside(parents: list[Any], path: str, key: str) -> Iterator[tuple[str, dict[str, Any] | Problem]]:
+    """The items of the list `key` of each of `parents`, with their places."""
+    for where, parent in _items(parents, path):
+        if isinstance(parent, Problem):
+            yield where, parent
+        else:
+            yield from _items(parent.get(key), f"{where}.{key}")
+
+
+def _items(value: object, path: str) -> Iterator[tuple[str, dict[str, Any] | Problem]]:
+    """The objects of a list, with their places; what is none is a `Problem`."""
+    if not isinstance(value, list):
+        yield path, Problem("bad form", f"a {type(value).__name__} where a list was expected")
+        return
+    for index, item in enumerate(value):
+        found = item if isinstance(item, dict) else Problem("bad form", f"a {type(item).__name__}, no object")
+        yield f"{path}[{index}]", found
+
+
+def _question(item: dict[str, Any], context: str, known: set[str]) -> tuple[str, ...] | Problem:
+    question = as_text(item.get("question"))
+    if isinstance(question, Problem):
+        return question
+    if not question.strip():
+        return Problem("empty question")
+    name, impossible = item.get("id"), item.get("is_impossible", False)
+    if isinstance(name, str):
+        if name in known:
+            return Problem("duplicate id", name[:80])
+        known.add(name)
+    if not isinstance(impossible, bool):
+        return Problem("bad form", "is_impossible is neither true nor false")
+    answers = answers_in(item.get("answers", []), context)
+    if isinstance(answers, Problem):
+        return answers
+    if impossible and answers:
+        return Problem("bad answers", "it is said to be impossible, but has some")
+    if not impossible and not answers:
+        return Problem("no answers", "a question without one must say is_impossible")
+    return context, question, answers_as_text(answers)

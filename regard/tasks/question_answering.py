@@ -1,0 +1,360 @@
+"""Question answering, extractive: the answer to a question is a span of the text that goes with it.
+
+One stack whose mask is full reads `<s> question </s> context </s>`; for each token it says whether the answer
+starts or ends there, and the first token stands for 'no answer' (arXiv 1810.04805, sections 4.2 and 4.3). A
+context that is too long is read in windows that overlap. The ids of an example are those of one window; with
+them are kept the places of its answers' first and last tokens, and where the context begins.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.data.readers.answers import Answer, read_answers
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
+from regard.decode.spans import best_spans
+from regard.errors import BundleError, InputError, require
+from regard.model.block import PreNorm
+from regard.model.head import Spans
+from regard.model.mask import Full, Ragged
+from regard.model.position import Rotary
+from regard.model.presets import ENCODER_DECODER, one_stack
+from regard.model.transformer import ModelConfig, Transformer
+from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, sized
+from regard.tasks.span_baselines import beside, usual_length
+from regard.tasks.span_metrics import best_threshold, overlap, span_metrics
+from regard.tasks.span_windows import NOTHING_FOUND, Found, Read, Window, covering, inside, joined, windows
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+
+THRESHOLD = "threshold.json"
+BETWEEN = "\t"
+"""Stands between the question and the context of an input."""
+_FRAME = 3  # tokens around the question and the context
+
+
+@dataclass(frozen=True)
+class QuestionAnsweringConfig:
+    """How questions and contexts are read and judged."""
+
+    source: str = "question"
+    """The column that holds the question."""
+    context: str = "context"
+    """The column that holds the text in which the answer stands."""
+    target: str = "answers"
+    """The column that holds the answers: a JSON list of objects with text and answer_start."""
+    tokenizer: TokenizerSpec | None = None
+    """How text becomes tokens; None is WordPiece of 8,000 pieces, or as many as the data allow."""
+    max_length: int = 256
+    """Tokens that are read at once: the question, and as much of the context as there is room for."""
+    max_question: int = 64
+    """Longest question in tokens: what is beyond is not read."""
+    stride: int = 0
+    """How far a window over a long context moves on, in tokens; 0 is half the room that it has."""
+    max_answer: int = 30
+    """Longest answer in tokens."""
+    metric: Literal["token_f1", "exact"] = "token_f1"
+    """The figure that chooses between checkpoints."""
+    kind: Literal["question-answering"] = "question-answering"
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        return (self.context, self.source, self.target)
+
+    def __post_init__(self) -> None:
+        require(self.max_question >= 1, "max_question", self.max_question, "1 or more")
+        least = self.max_question + _FRAME + 1
+        require(self.max_length >= least, "max_length", self.max_length, f"{least} or more")
+        require(self.stride >= 0, "stride", self.stride, "0 or more")
+        require(self.max_answer >= 1, "max_answer", self.max_answer, "1 or more")
+
+
+@dataclass(frozen=True)
+class SpanBatch:
+    """Windows side by side, padded on the right."""
+
+    ids: Tensor
+    """(B, T)"""
+    lengths: Tensor
+    """(B,)"""
+    allowed: Tensor
+    """(B, T) booleans: the tokens of the context, and the first."""
+    wanted: Tensor
+    """(B, 2, T): how many of the references start and end there, as shares."""
+
+    @property
+    def tokens(self) -> int:
+        return 2 * len(self.ids)
+
+    def to(self, device: torch.device) -> SpanBatch:
+        fields = (self.ids, self.lengths, self.allowed, self.wanted)
+        return SpanBatch(*(x.to(device, non_blocking=True) for x in fields))
+
+
+class QuestionAnswering(TextTask):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "question-answering"
+    usual: ClassVar[TokenizerSpec] = WordPiece(lowercase=True)
+    config: QuestionAnsweringConfig
+
+    def __init__(
+        self,
+        config: QuestionAnsweringConfig,
+        tokenizer: Tokenizer,
+        unanswerable: int = 0,
+        threshold: float = 0.0,
+    ) -> None:
+        """`unanswerable`: questions of the training part without an answer; with none there is always one.
+        `threshold`: how far 'no answer' must be above the best span to be the answer."""
+        super().__init__(config, tokenizer)
+        self.unanswerable, self.threshold = unanswerable, threshold
+        self._last: tuple[str, Read] = ("", Read([], []))
+        self.lost = 0
+
+    # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def model(cls, preset: str) -> ModelConfig:
+        size = ENCODER_DECODER[preset]
+        return one_stack(
+            size, mask=Full(), head=Spans(), placement=PreNorm(), position=Rotary(), activation="gelu"
+        )
+
+    @classmethod
+    def texts(cls, config: QuestionAnsweringConfig, rows: Rows) -> Iterator[str]:
+        before = ""
+        for row in rows:
+            context, question, _ = row.values
+            yield question
+            if context != before:  # the questions of a context follow one another
+                yield context
+            before = context
+
+    @classmethod
+    def learn(
+        cls, config: QuestionAnsweringConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
+    ) -> QuestionAnswering:
+        unanswerable = sum(not _answers(row) for row in rows)
+        return cls(config, cls.tokenizer_for(config, rows, given), unanswerable)
+
+    @classmethod
+    def restore(cls, config: QuestionAnsweringConfig, tokenizers: Mapping[str, str]) -> QuestionAnswering:
+        return cls(config, kept_tokenizer(tokenizers), *_read_threshold(kept(tokenizers, THRESHOLD)))
+
+    def tokenizers(self) -> dict[str, str]:
+        silence = {"unanswerable": self.unanswerable, "threshold": self.threshold}
+        return super().tokenizers() | {THRESHOLD: json.dumps(silence)}
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        model = self.stack_for(model, Spans)
+        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def columns(self) -> int:
+        return 3
+
+    @property
+    def vocabulary(self) -> int:
+        return max(self.tokenizer.size, self.config.max_length)
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        """Each window's ids; first and last tokens of the answers in it, or the first token twice; where its
+        context begins."""
+        stream = iter(rows)
+        while some := list(islice(stream, ENCODE_AT_ONCE)):
+            questions = self.tokenizer.encode_batch([row.values[1] for row in some])
+            for row, question in zip(some, questions, strict=True):
+                read, answers = self._read(row.values[0]), _answers(row)
+                spans = [span for answer in answers if (span := covering(read.places, answer))]
+                if answers and not spans:
+                    self.lost += 1
+                    continue
+                for window in self._windows(question, read.ids):
+                    held = inside(window, spans)
+                    yield window.ids, [place for span in held for place in span] or [0, 0], [window.first]
+
+    def notes(self) -> list[str]:
+        return [f"{self.lost:,} left out: the tokenizer sees nothing of the answer"] if self.lost else []
+
+    def _read(self, context: str) -> Read:
+        """The questions of a context follow one another, so the last one is kept."""
+        if self._last[0] != context:
+            self._last = context, Read(*self.tokenizer.encode_with_offsets(context))
+        return self._last[1]
+
+    def _windows(self, question: list[int], context: list[int]) -> Iterator[Window]:
+        asked = [self.tokenizer.bos, *question[: self.config.max_question], self.tokenizer.eos]
+        return windows(asked, context, self.tokenizer.eos, self.config.max_length, self.config.stride)
+
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        return store.lengths[:, :1]
+
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> SpanBatch:
+        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+        first, _ = store.batch(rows, 2)
+        column = np.arange(ids.shape[1])
+        allowed = (column == 0) | ((column >= first) & (column < lengths[:, None] - 1))
+        wanted = torch.zeros((len(rows), 2, ids.shape[1]))
+        for row, places in enumerate(store.column(1, rows)):
+            for side in (0, 1):
+                shares = torch.full((len(places) // 2,), 2 / len(places))
+                wanted[row, side].index_add_(0, torch.from_numpy(places[side::2]), shares)
+        given, sizes, legal = (torch.from_numpy(x) for x in (ids, lengths, allowed))
+        return SpanBatch(given, sizes, legal, wanted)
+
+    def loss(self, model: nn.Module, batch: SpanBatch) -> Tensor:
+        """Cross-entropy of starts and of ends. Of several references each has its share."""
+        logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
+        outside = ~batch.allowed[:, None]
+        shares = logits.transpose(1, 2).float().masked_fill(outside, float("-inf")).log_softmax(-1)
+        return -(batch.wanted * shares.masked_fill(outside, 0.0)).sum()
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        """The best span of each context, or nothing where there is no answer; the scores are probabilities
+        among all spans, their places characters of the context. An input: a question, a tab, the context."""
+        return self._answers(model, [_parts(text) for text in inputs], decoding)
+
+    def _answers(
+        self, model: nn.Module, asked: Sequence[tuple[str, str]], decoding: Decoding
+    ) -> list[Prediction]:
+        """`asked`: questions and their contexts."""
+        found = self._found(model, asked, decoding)
+        return [
+            self._ranked(said, context, decoding.n) for said, (_, context) in zip(found, asked, strict=True)
+        ]
+
+    def _ranked(self, found: Found, context: str, n: int) -> Prediction:
+        order: list[tuple[float, tuple[int, int] | None]] = [(x, span) for span, x in found.spans.items()]
+        total = found.total
+        if self.unanswerable or not order:
+            order.append((found.null - self.threshold, None))
+            total = float(np.logaddexp(total, order[-1][0]))
+        order = sorted(order, key=lambda some: -some[0])[:n]
+        spans = tuple(span for _, span in order)
+        texts = ("" if span is None else context[span[0] : span[1]] for span in spans)
+        best = [(text, math.exp(score - total)) for text, (score, _) in zip(texts, order, strict=True)]
+        return Prediction(*best[0], tuple(best) if len(best) > 1 else (), spans)
+
+    @torch.inference_mode()
+    def _found(self, model: nn.Module, asked: Sequence[tuple[str, str]], decoding: Decoding) -> list[Found]:
+        assert isinstance(model, Transformer)
+        device = model.embed.weight.device
+        questions = self.tokenizer.encode_batch([question for question, _ in asked])
+        contexts = [self._read(context) for _, context in asked]
+        all_windows, owners = list[Window](), list[int]()
+        for owner, (question, context) in enumerate(zip(questions, contexts, strict=True)):
+            for window in self._windows(question, context.ids):
+                all_windows.append(window)
+                owners.append(owner)
+        found = [NOTHING_FOUND] * len(asked)
+        for some in by_length([window.ids for window in all_windows], decoding.batch_tokens):
+            here = [all_windows[number] for number in some]
+            ids, at = on_the_right([window.ids for window in here], self.tokenizer.pad, device)
+            first, stop = torch.tensor([[w.first, len(w.ids) - 1] for w in here], device=device).unbind(1)
+            # Tokens that share a character name a span twice.
+            best = best_spans(model(ids, at), first, stop, longest=self.config.max_answer, n=2 * decoding.n)
+            for number, window, *said in zip(some, here, *(x.tolist() for x in best), strict=True):
+                owner = owners[number]
+                found[owner] = joined(found[owner], window, contexts[owner].places, *said)
+        return found
+
+    # ------------------------------------------------------------------ judging
+
+    def judge(
+        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
+    ) -> Judgement:
+        self.score((), (), tokenize)
+        answers = [said.text for said in self._answers(model, [_asked(row) for row in rows], decoding)]
+        return Judgement(span_metrics(answers, _references(rows)), answers)
+
+    def settle(self, model: nn.Module, rows: Sequence[Row]) -> None:
+        """Choose the threshold that gives the best F1 on these rows."""
+        if not self.unanswerable or not rows:
+            return
+        asked, references = [_asked(row) for row in rows], _references(rows)
+        found = self._found(model, asked, Decoding())
+        best = [max(said.spans, key=lambda span: said.spans[span], default=(0, 0)) for said in found]
+        texts = [context[begin:end] for (_, context), (begin, end) in zip(asked, best, strict=True)]
+        answered = [overlap(text, wanted) for text, wanted in zip(texts, references, strict=True)]
+        silent = [overlap("", wanted) for wanted in references]
+        margins = [min(said.margin, 1e9) for said in found]
+        self.threshold = best_threshold(margins, answered, silent)
+
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        references = _references(rows)
+        learned = [] if train is None else list(islice(train, 10_000))
+        size = usual_length(answer.text for row in learned for answer in _answers(row))
+        found = {
+            "the whole context": [row.values[0] for row in rows],
+            "the words beside the question's": [beside(*_asked(row), size) for row in rows],
+        }
+        if not all(references):
+            found["no answer, ever"] = [""] * len(rows)
+        return {name: span_metrics(answers, references) for name, answers in found.items()}
+
+    # ------------------------------------------------------------------ looking inside
+
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """The first window of each."""
+        asked = [_parts(text) for text in inputs]
+        questions = self.tokenizer.encode_batch([question for question, _ in asked])
+        rows = zip(questions, (self._read(context).ids for _, context in asked), strict=True)
+        return [], [next(self._windows(question, context)).ids for question, context in rows]
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [BETWEEN.join((row.values[1].replace(BETWEEN, " "), row.values[0])) for row in rows]
+
+    def shown(self, row: Row) -> tuple[str, str]:
+        texts = dict.fromkeys(answer.text for answer in _answers(row))
+        return f"{row.values[1]} | {row.values[0]}", " / ".join(texts)
+
+
+def _answers(row: Row) -> tuple[Answer, ...]:
+    return read_answers(row.values[2], row.values[0], row.where)
+
+
+def _asked(row: Row) -> tuple[str, str]:
+    return row.values[1], row.values[0]
+
+
+def _references(rows: Iterable[Row]) -> list[list[str]]:
+    return [[answer.text for answer in _answers(row)] for row in rows]
+
+
+def _parts(text: str) -> tuple[str, str]:
+    question, tab, context = text.partition(BETWEEN)
+    if not tab or not context.strip():
+        raise InputError(
+            f"the input '{text[:40]}' is no question with a context; give both with a tab between them"
+        )
+    return question, context
+
+
+def _read_threshold(text: str) -> tuple[int, float]:
+    try:
+        said = json.loads(text)
+        count, threshold = said["unanswerable"], said["threshold"]
+        sound = type(count) is int and count >= 0 and type(threshold) is float and math.isfinite(threshold)
+    except (ValueError, RecursionError, LookupError, TypeError):
+        sound = False
+    if not sound:
+        raise BundleError(f"{THRESHOLD} is damaged: it does not say when there is no answer")
+    return count, threshold

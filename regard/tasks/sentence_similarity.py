@@ -1,0 +1,318 @@
+"""Sentence similarity: texts become vectors; those that mean the same have vectors that point the same way.
+
+One stack whose mask is full, whose vectors are pooled into one (Sentence-BERT: arXiv 1908.10084). It learns
+from pairs: each text is to find its partner among the others of the batch (SimCSE: arXiv 2104.08821, section
+4), or the cosine of a pair is to be its score.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regard.data.rows import Row, Rows
+from regard.data.store import TokenStore
+from regard.data.tokenizer import TokenizerSpec
+from regard.errors import DataError, require
+from regard.model.block import PreNorm
+from regard.model.head import Vector
+from regard.model.mask import Full, Ragged
+from regard.model.position import Rotary
+from regard.model.presets import ENCODER_DECODER, one_stack
+from regard.model.transformer import ModelConfig, Transformer
+from regard.tasks.parts import by_length, on_the_right, sized
+from regard.tasks.similarity_metrics import (
+    POOL,
+    bags,
+    correlation_metrics,
+    partners,
+    rarity,
+    retrieval_metrics,
+)
+from regard.tasks.task import Decoding, Judgement, Prediction
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+
+PAIR = "\t"
+"""Stands between the two texts of an input whose cosine is asked for."""
+_STEPS = 10_000  # a score is kept as a whole number of so many parts
+_BASELINE_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """Each text is to find its partner among those of the batch (InfoNCE: arXiv 1807.03748, section 2.3)."""
+
+    temperature: float = 0.05
+    """What cosines are divided by: the lower, the more the nearest of the others count."""
+    metric: Literal["mrr", "accuracy"] = "mrr"
+    """The figure that chooses between checkpoints."""
+    kind: Literal["contrastive"] = "contrastive"
+
+    def __post_init__(self) -> None:
+        good = math.isfinite(self.temperature) and self.temperature > 0
+        require(good, "temperature", self.temperature, "more than 0")
+
+
+@dataclass(frozen=True)
+class Regression:
+    """The cosine of a pair is to be its score (arXiv 1908.10084, section 3)."""
+
+    score: str = "score"
+    """The column that holds how alike the two texts are."""
+    highest: float = 1.0
+    """The score of texts that mean the same; the lowest is 0."""
+    metric: Literal["spearman"] = "spearman"
+    """The figure that chooses between checkpoints."""
+    kind: Literal["regression"] = "regression"
+
+    def __post_init__(self) -> None:
+        good = math.isfinite(self.highest) and self.highest > 0
+        require(good, "highest", self.highest, "more than 0")
+
+    def read(self, row: Row) -> float:
+        """The score of a row, from 0 to 1. Raises: DataError."""
+        try:
+            score = float(row.values[2])
+        except ValueError:
+            score = math.nan
+        if not 0 <= score <= self.highest:
+            raise DataError(
+                f"{row.where}: the score '{row.values[2][:40]}' is no number from 0 to {self.highest:g}; mend"
+                " it, or say task.objective.highest"
+            )
+        return score / self.highest
+
+
+Objective = Contrastive | Regression
+
+
+@dataclass(frozen=True)
+class SentenceSimilarityConfig:
+    """How pairs of texts are read and judged."""
+
+    source: str | None = None
+    """The column that holds a text; None finds it."""
+    target: str | None = None
+    """The column that holds its partner; None finds it."""
+    objective: Objective = Contrastive()
+    """What is learned of pairs."""
+    tokenizer: TokenizerSpec | None = None
+    """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
+    max_length: int = 128
+    """Longest text in tokens: what is beyond is not read, and in training counted."""
+    kind: Literal["sentence-similarity"] = "sentence-similarity"
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        scored = (self.objective.score,) if isinstance(self.objective, Regression) else ()
+        return (self.source, self.target, *scored)
+
+    @property
+    def metric(self) -> str:
+        return self.objective.metric
+
+    def __post_init__(self) -> None:
+        require(self.max_length >= 3, "max_length", self.max_length, "3 or more")
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pairs of texts side by side, padded on the right."""
+
+    left: Tensor
+    """(B, T)"""
+    left_lengths: Tensor
+    """(B,)"""
+    right: Tensor
+    """(B, S)"""
+    right_lengths: Tensor
+    """(B,)"""
+    scores: Tensor
+    """(B,) from 0 to 1, or (0,)."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.left)
+
+    def to(self, device: torch.device) -> PairBatch:
+        fields = (self.left, self.left_lengths, self.right, self.right_lengths, self.scores)
+        return PairBatch(*(x.to(device, non_blocking=True) for x in fields))
+
+
+class SentenceSimilarity(TextTask):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "sentence-similarity"
+    config: SentenceSimilarityConfig
+    cut = 0
+
+    # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def model(cls, preset: str) -> ModelConfig:
+        size = ENCODER_DECODER[preset]
+        return one_stack(
+            size, mask=Full(), head=Vector(), placement=PreNorm(), position=Rotary(), activation="gelu"
+        )
+
+    @classmethod
+    def texts(cls, config: SentenceSimilarityConfig, rows: Rows) -> Iterable[str]:
+        return (text for row in rows for text in row.values[:2])
+
+    def fit(self, model: ModelConfig) -> ModelConfig:
+        model = self.stack_for(model, Vector)
+        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def columns(self) -> int:
+        return 3
+
+    @property
+    def vocabulary(self) -> int:
+        return max(self.tokenizer.size, _STEPS + 1)
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+        """The ids of both texts, and the score if there is one."""
+        stream, objective = iter(rows), self.config.objective
+        while some := list(islice(stream, ENCODE_AT_ONCE)):
+            left, right = (self._ids([row.values[side] for row in some]) for side in (0, 1))
+            for row, a, b in zip(some, left, right, strict=True):
+                score = [objective.read(row)] if isinstance(objective, Regression) else []
+                yield a, b, [round(_STEPS * x) for x in score]
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each text between start and end."""
+        room = self.config.max_length - 2
+        rows = self.tokenizer.encode_batch(texts)
+        self.cut += sum(len(ids) > room for ids in rows)
+        return [[self.tokenizer.bos, *ids[:room], self.tokenizer.eos] for ids in rows]
+
+    def notes(self) -> list[str]:
+        return [f"{self.cut:,} texts were cut at {self.config.max_length} tokens"] if self.cut else []
+
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        return store.lengths[:, :2]
+
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
+        left, right = (store.batch(rows, side, pad=self.tokenizer.pad) for side in (0, 1))
+        scores = [places[0] / _STEPS for places in store.column(2, rows) if len(places)]
+        a, a_lengths, b, b_lengths = (torch.from_numpy(x) for x in (*left, *right))
+        return PairBatch(a, a_lengths, b, b_lengths, torch.tensor(scores, dtype=torch.float32))
+
+    def loss(self, model: nn.Module, batch: PairBatch) -> Tensor:
+        left = _pointing(model, batch.left, batch.left_lengths)
+        right = _pointing(model, batch.right, batch.right_lengths)
+        objective = self.config.objective
+        if isinstance(objective, Regression):
+            return ((left * right).sum(1) - batch.scores).square().sum()
+        logits = left @ right.T / objective.temperature
+        # A text that stands in the batch twice has two partners, and neither is wrong.
+        known = _same(batch.left) | _same(batch.right)
+        logits = logits.masked_fill(
+            known & ~torch.eye(len(known), dtype=torch.bool, device=known.device), -math.inf
+        )
+        own = torch.arange(len(logits), device=logits.device)
+        both = F.cross_entropy(logits, own, reduction="sum") + F.cross_entropy(logits.T, own, reduction="sum")
+        return both / 2
+
+    # ------------------------------------------------------------------ predicting
+
+    @torch.inference_mode()
+    def vectors(self, model: nn.Module, texts: Sequence[str], tokens: int = 4096) -> Tensor:
+        """(N, D), on the host: the vector of each text. `tokens`: how many are read side by side."""
+        assert isinstance(model, Transformer)
+        rows = self._ids(texts)
+        found = torch.zeros((len(rows), model.config.stack.width))
+        for some in by_length(rows, tokens):
+            ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.embed.weight.device)
+            found[some] = model(ids, at).float().cpu()
+        return found
+
+    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+        """The vector of each text as JSON; of two texts with a tab between them, the cosine."""
+        texts = [text.split(PAIR, 1) for text in inputs]
+        flat = [text for some in texts for text in some]
+        vectors = self.vectors(model, flat, decoding.batch_tokens)
+        answers, place = [], 0
+        for some in texts:
+            mine = vectors[place : place + len(some)]
+            place += len(some)
+            if len(some) == 2:
+                cosine = float(F.cosine_similarity(mine[0], mine[1], dim=0))
+                answers.append(Prediction(f"{cosine:.4f}", cosine))
+            else:
+                answers.append(Prediction(json.dumps([round(x, 6) for x in mine[0].tolist()])))
+        return answers
+
+    # ------------------------------------------------------------------ judging
+
+    def judge(
+        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
+    ) -> Judgement:
+        self.score((), (), tokenize)
+        left, right = (
+            self.vectors(model, [row.values[side] for row in rows], decoding.batch_tokens) for side in (0, 1)
+        )
+        numbers, answers = self._compared(left, right, rows)
+        return Judgement(self._figures(numbers, rows), answers)
+
+    def _compared(
+        self, left: Tensor, right: Tensor, rows: Sequence[Row]
+    ) -> tuple[Sequence[float], list[str]]:
+        """Of vectors of the two sides: cosines, or ranks and the nearest texts."""
+        if isinstance(self.config.objective, Regression):
+            cosines = F.cosine_similarity(left, right).tolist()
+            return cosines, [f"{cosine:.4f}" for cosine in cosines]
+        ranks, nearest = partners(left, right, [row.values for row in rows])
+        return ranks, [rows[place].values[1] for place in nearest]
+
+    def _figures(self, numbers: Sequence[float], rows: Sequence[Row]) -> dict[str, Any]:
+        objective = self.config.objective
+        if isinstance(objective, Regression):
+            return correlation_metrics(numbers, [objective.read(row) for row in rows])
+        return retrieval_metrics(numbers)
+
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        """Bags of tokens, the rare ones weighing more."""
+        known = list(rows) if train is None else list(islice(train, _BASELINE_ROWS))
+        texts = self.tokenizer.encode_batch([text for row in known for text in row.values[:2]])
+        weights, numbers = rarity(texts, self.tokenizer.size), list[float]()
+        for begin in range(0, len(rows), POOL):
+            some = rows[begin : begin + POOL]
+            ids = (self.tokenizer.encode_batch([row.values[side] for row in some]) for side in (0, 1))
+            left, right = (bags(side, weights) for side in ids)
+            numbers += self._compared(left, right, some)[0]
+        return {"tokens in common, rare ones first": self._figures(numbers, rows)}
+
+    # ------------------------------------------------------------------ looking inside
+
+    def probe(
+        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        return [], self._ids(inputs)
+
+    def shown(self, row: Row) -> tuple[str, str]:
+        if isinstance(self.config.objective, Regression):
+            return f"{row.values[0]} | {row.values[1]}", f"{self.config.objective.read(row):.4f}"
+        return row.values[0], row.values[1]
+
+
+def _pointing(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
+    """(B, D): a vector of length 1 for each text."""
+    return F.normalize(model(ids, Ragged.from_lengths(lengths, ids.shape[1])), dim=-1)
+
+
+def _same(ids: Tensor) -> Tensor:
+    """(B, B) booleans: which rows are the same."""
+    return (ids[:, None] == ids[None]).all(-1)

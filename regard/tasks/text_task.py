@@ -1,0 +1,86 @@
+"""What the tasks over text and one stack have alike: one tokenizer, learned from the rows, kept in a bundle.
+
+A task of this kind says what its tokenizer learns from (`texts`) and which suits it (`usual`). It does not
+know what is predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from regard.data.documents import pieces
+from regard.data.rows import Row, Rows
+from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
+from regard.errors import ConfigError
+from regard.model.head import Head
+from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.tasks.parts import TOKENIZER, kept_tokenizer
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Task
+
+ENCODE_AT_ONCE = 4096
+"""Rows whose texts are cut into tokens together."""
+
+
+class TextTask(Task):
+    """See the module's docstring."""
+
+    usual: ClassVar[TokenizerSpec] = ByteBPE(vocab=8000)
+    """How text becomes tokens where the user does not say; its vocabulary is a limit."""
+
+    def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
+        self.config, self.tokenizer = config, tokenizer
+
+    @classmethod
+    def texts(cls, config: Any, rows: Rows) -> Iterable[str]:
+        """What the tokenizer learns from."""
+        return (text for text, _ in pieces(rows))
+
+    @classmethod
+    def tokenizer_for(cls, config: Any, rows: Rows, given: Mapping[str, str]) -> Tokenizer:
+        """The tokenizer among the files `given`, if there are any, else one that is trained on `rows`."""
+        if given:
+            return kept_tokenizer(given)
+        free = config.tokenizer is None
+        return train_tokenizer(cls.usual if free else config.tokenizer, cls.texts(config, rows), at_most=free)
+
+    @classmethod
+    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> Self:
+        return cls(config, cls.tokenizer_for(config, rows, given))
+
+    @classmethod
+    def restore(cls, config: Any, tokenizers: Mapping[str, str]) -> Self:
+        return cls(config, kept_tokenizer(tokenizers))
+
+    def tokenizers(self) -> dict[str, str]:
+        return {TOKENIZER: self.tokenizer.to_json()}
+
+    def stack_for(self, model: ModelConfig, head: type[Head]) -> TransformerConfig:
+        """`model`, if it is one stack with this head. Raises: ConfigError."""
+        if not isinstance(model, TransformerConfig):
+            raise ConfigError(f"{self.name} needs a model of kind 'transformer', not '{model.kind}'")
+        if not isinstance(model.head, head):
+            raise ConfigError(f"{self.name} needs the head '{head.kind}', not '{model.head.kind}'")
+        return model
+
+    @property
+    def columns(self) -> int:
+        return 1
+
+    @property
+    def vocabulary(self) -> int:
+        return self.tokenizer.size
+
+    def nats(self, model: nn.Module, batch: Any) -> Tensor:
+        return self.loss(model, batch)
+
+    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+        yield self.predict(model, [text], decoding)[0].text
+
+    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+        return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [row.values[0] for row in rows]
