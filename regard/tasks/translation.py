@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
+from regard.data.tokenizer_given import GivenTokenizer
 from regard.data.vectors import read_vectors
 from regard.decode.choose import shareable, stepper_for
 from regard.decode.parallel import in_shares
@@ -159,7 +160,7 @@ class Translation(Task):
 
     def _one_list(self) -> bool:
         """Whether an id stands for the same piece on both sides."""
-        if self.source is self.target or self.source.spec.kind != "given":
+        if self.source is self.target or not isinstance(self.source, GivenTokenizer):
             return self.source is self.target
         sides = (tokenizer.pieces(range(tokenizer.size)) for tokenizer in (self.source, self.target))
         return len({tuple(names) for names in sides}) == 1
