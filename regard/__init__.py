@@ -25,6 +25,8 @@ _NAMES = {
     "TransformerConfig": "regard.model.transformer",
     "attend": "regard.model.attention",
     "describe": "regard.model.describe",
+    "export_checkpoint": "regard.interop.exporting",
+    "import_checkpoint": "regard.interop.importing",
     "load": "regard.run",
     "train": "regard",
 }

@@ -1,3 +1,5 @@
+from regard.interop.exporting import export_checkpoint as export_checkpoint
+from regard.interop.importing import import_checkpoint as import_checkpoint
 from regard.model.attention import attend as attend
 from regard.model.describe import describe as describe
 from regard.model.mask import Causal as Causal

@@ -38,7 +38,7 @@ from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
 from regard.weights import Entry, read_header, read_weights, write_weights
 
-__all__ = ["FORMAT", "JSON", "Bundle", "load", "save", "software_versions"]
+__all__ = ["FORMAT", "JSON", "Bundle", "load", "save", "software_versions", "weights_of"]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -140,6 +140,11 @@ def load(folder: str | Path) -> Bundle:
             if _state(place) == before:
                 return bundle
     raise BundleError(f"{place} was replaced again and again while it was read; wait until its writer ends")
+
+
+def weights_of(model: ModelConfig, where: str) -> Mapping[str, Entry]:
+    """The weights of such a model, once each; takes no memory. Raises BundleError, which names `where`."""
+    return _Layout.of(model, where).entries
 
 
 # ----------------------------------------------------------------------------------- config.json

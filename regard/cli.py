@@ -9,12 +9,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from regard.cli_checkpoints import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export_command, import_command
+from regard.cli_options import (
+    Alpha,
+    AsJson,
+    Beam,
+    Broken,
+    Device,
+    Dtype,
+    OnError,
+    Precision,
+    RunArgument,
+    Threads,
+)
 from regard.errors import RegardError
 
 app = typer.Typer(
@@ -28,32 +40,6 @@ app = typer.Typer(
 
 # typer has a click of its own, or none, depending on its version; this is the base of what either raises.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
-
-
-class OnError(StrEnum):
-    """What to do with a broken row."""
-
-    refuse = "refuse"
-    skip = "skip"
-
-
-class Dtype(StrEnum):
-    """What a model computes in."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    int8 = "int8"
-
-
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a trained model.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads to use; all by default.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-Beam = Annotated[int, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy.")]
-Alpha = Annotated[float, typer.Option(help="Length normalisation of the beam; 0 prefers short outputs.")]
-Precision = Annotated[Dtype, typer.Option(help="What the model computes in.")]
-Broken = Annotated[OnError, typer.Option(help="Refuse the data at a broken row, or skip and count it.")]
 
 
 @app.command(epilog="Example: regard demo --budget 5m")
@@ -288,6 +274,10 @@ def verify(
             )
     if not all(finding.holds for finding in findings):
         raise typer.Exit(1)
+
+
+app.command(name="import", epilog=IMPORT_EXAMPLES)(import_command)
+app.command(name="export", epilog=EXPORT_EXAMPLES)(export_command)
 
 
 @app.command(epilog="Examples: regard data, or: regard data spelling")

@@ -13,6 +13,7 @@ from unicodedata import category
 
 __all__ = [
     "BundleError",
+    "CheckpointError",
     "ConfigError",
     "DataError",
     "DependencyError",
@@ -60,6 +61,11 @@ class TokenizerError(InputError):
 
 class BundleError(InputError):
     """A folder is not a bundle, or one that is damaged, incomplete or too new."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint of another library is damaged, unsafe, or of a kind that cannot be taken over; or a model
+    cannot be written as one."""
 
 
 class DependencyError(InputError):

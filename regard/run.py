@@ -35,6 +35,7 @@ from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task
 from regard.tasks.text_task import TextTask
 
+_SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
 
 
@@ -215,12 +216,17 @@ class Run:
     def verify(self, inputs: Sequence[str] | None = None) -> list[Finding]:
         """Try the library's laws on this very model, with `inputs` or some of its own data."""
         if not inputs:
-            rows = islice(self.open(self._own_data()).split("train"), 8)
-            inputs = self.task.inputs(rows)
+            inputs = self._some_inputs()
         source, target = self.task.probe(self.model, inputs, Decoding())
         assert isinstance(self.model, EncoderDecoder | Transformer)
         findings = laws(self.model, source, target)
         return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]
+
+    def _some_inputs(self) -> list[str]:
+        """Inputs of its own data; or some sentences, if it was trained elsewhere."""
+        if "imported" in self.bundle.data:
+            return list(_SENTENCES)
+        return self.task.inputs(islice(self.open(self._own_data()).split("train"), 8))
 
     def _reload(self) -> float:
         """Save, load, and compare every weight."""

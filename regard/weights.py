@@ -50,6 +50,10 @@ class Entry:
     def of(cls, tensor: Tensor) -> Entry:
         return cls(_NAMES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape))
 
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * _DTYPES[self.dtype].itemsize
+
     def __str__(self) -> str:
         return f"{self.dtype} {list(self.shape)}"
 
@@ -71,7 +75,11 @@ def read_header(path: Path, shown: Path | None = None) -> dict[str, Entry]:
     if not isinstance(header, dict):
         raise BundleError(f"{shown} is damaged: its header is not a JSON object")
     header.pop("__metadata__", None)
-    return {name: _entry(shown, name, claim, size - 8 - length) for name, claim in header.items()}
+    room = size - 8 - length
+    entries = {name: _entry(shown, name, claim, room) for name, claim in header.items()}
+    if sum(entry.bytes for entry in entries.values()) > room:
+        raise BundleError(f"{shown} is damaged: its tensors overlap")
+    return entries
 
 
 def read_weights(path: Path, shown: Path | None = None) -> dict[str, Tensor]:
@@ -99,11 +107,11 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None 
 
 
 def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:
-    if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
-        raise BundleError(f"{shown} is a pickle, which can run code when read; it must be safetensors")
     if size < 8:
         raise BundleError(f"{shown} is damaged: it ends after {size} bytes")
-    if length > min(size - 8, _MAX_HEADER):
+    if length > min(size - 8, _MAX_HEADER):  # a good file may well begin with a pickle's first byte
+        if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+            raise BundleError(f"{shown} is a pickle, which can run code when read; it must be safetensors")
         claim = f"a header of {human_bytes(length)} in a file of {human_bytes(size)}"
         raise BundleError(f"{shown} is damaged: it claims {claim}")
 

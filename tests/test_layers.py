@@ -33,6 +33,8 @@ MAY_IMPORT = {
     "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode"},
     "serve": COMMON | {"run", "insight"},
 }
+MAY_IMPORT["cli_options"] = set()
+MAY_IMPORT["cli_checkpoints"] = {"cli_options", "interop"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer as Backend
 
 from regard.data.sample import Sample, take_sample, valid_text
 from regard.data.subword_dropout import MergeSampler
-from regard.data.tokenizer_file import read_tokenizer, write_tokenizer
+from regard.data.tokenizer_file import read_content, read_tokenizer, write_tokenizer
 from regard.data.tokenizer_kinds import (
     BOS,
     BPE,
@@ -85,6 +85,10 @@ class Tokenizer:
     unk = UNK
     bos = BOS
     eos = EOS
+    mask_takes_space = False
+    """Whether the mask stands for the space before a word, too (RoBERTa's)."""
+    start: int | None = None
+    """What the input of an encoder begins with that has a decoder after it; None for nothing."""
 
     def __init__(self, spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None = None) -> None:
         self.spec = spec
@@ -101,6 +105,15 @@ class Tokenizer:
     def size(self) -> int:
         """How many ids there are, special tokens included."""
         return len(self._names)
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """The ids that no text contains."""
+        return tuple(range(len(self.special)))
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """The ids of a text that is to go on: as in training, line by line after `bos`."""
+        return [self.bos, *(i for ids in self.encode_batch(text.splitlines(keepends=True)) for i in ids)]
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.spec!r}, size={self.size})"
@@ -134,8 +147,11 @@ class Tokenizer:
         rows: list[list[int]] = []
         for begin in range(0, len(texts), _CHUNK):
             chunk = [valid_text(text) for text in texts[begin : begin + _CHUNK]]
-            rows.extend(encoding.ids for encoding in self._backend.encode_batch_fast(chunk))
+            rows.extend(self._encode(chunk))
         return rows
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
 
     def sampler(self, texts: Iterable[str]) -> MergeSampler:
         """Texts that are split into words once, to be cut with dropout many times: `.sample(0.1, seed)`.
@@ -175,6 +191,10 @@ class Tokenizer:
             for i, name in zip(ids, names, strict=True)
         ]
 
+    def name(self, index: int) -> str:
+        """What the vocabulary calls an id."""
+        return self._piece(index)
+
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids, and where each of these tokens stands: text[start:end], without spaces before it."""
         text = valid_text(text)
@@ -212,7 +232,13 @@ class Tokenizer:
         Raises:
             TokenizerError: the text is not one, is too large, too new, or contradicts itself.
         """
-        return cls(*read_tokenizer(text))
+        content = read_content(text)
+        spec = content.get("spec")
+        if isinstance(spec, dict) and spec.get("kind") == "given":
+            from regard.data.tokenizer_given import GivenTokenizer  # which is a `Tokenizer` itself
+
+            return GivenTokenizer.from_content(content)
+        return cls(*read_tokenizer(content))
 
     @classmethod
     def train(cls, spec: TokenizerSpec, texts: Iterable[str]) -> Tokenizer:

@@ -26,18 +26,18 @@ from regard.data.tokenizer_kinds import (
 from regard.data.vocabulary import Vocabulary
 from regard.errors import TokenizerError
 
-__all__ = ["read_tokenizer", "write_tokenizer"]
+__all__ = ["FORMAT", "VERSION", "read_content", "read_tokenizer", "write_tokenizer"]
 
-_FORMAT = "regard-tokenizer"
-_VERSION = 1
+FORMAT = "regard-tokenizer"
+VERSION = 1
 _MOST_CHARACTERS = 200_000_000
 
 
 def write_tokenizer(spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None) -> str:
     """All of a tokenizer as one JSON text, which `read_tokenizer` takes back."""
     content = {
-        "format": _FORMAT,
-        "version": _VERSION,
+        "format": FORMAT,
+        "version": VERSION,
         "spec": asdict(spec),
         "sample": asdict(sample) if sample else None,
         "special": special_names(spec),
@@ -46,8 +46,8 @@ def write_tokenizer(spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample 
     return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
 
 
-def read_tokenizer(text: str) -> tuple[TokenizerSpec, Vocabulary, Sample | None]:
-    """What `write_tokenizer` was given.
+def read_content(text: str) -> dict[str, Any]:
+    """The JSON object that a tokenizer of this library is kept as.
 
     Raises:
         TokenizerError: the text is not one, is too large, too new, or contradicts itself.
@@ -60,13 +60,23 @@ def read_tokenizer(text: str) -> tuple[TokenizerSpec, Vocabulary, Sample | None]
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TokenizerError(f"the tokenizer is not JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise TokenizerError(f'this is no tokenizer of regard: it has no "format": "{_FORMAT}"')
-    if content.get("version") != _VERSION:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise TokenizerError(f'this is no tokenizer of regard: it has no "format": "{FORMAT}"')
+    if content.get("version") != VERSION:
         raise TokenizerError(
-            f"the tokenizer has version {content.get('version')!r} and this regard reads {_VERSION}; "
+            f"the tokenizer has version {content.get('version')!r} and this regard reads {VERSION}; "
             "upgrade regard"
         )
+    assert isinstance(content, dict)
+    return content
+
+
+def read_tokenizer(content: dict[str, Any]) -> tuple[TokenizerSpec, Vocabulary, Sample | None]:
+    """What `write_tokenizer` was given.
+
+    Raises:
+        TokenizerError: the content contradicts itself.
+    """
     spec = _parse_spec(content.get("spec"))
     vocabulary = Vocabulary(
         _strings(content, "pieces"),

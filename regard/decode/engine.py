@@ -56,7 +56,7 @@ def _ordinary_block(block: nn.Module) -> bool:
     residuals = [block.attention_residual, block.feedforward_residual, block.cross_residual]
     kinds = {type(residual) for residual in residuals if residual is not None}
     return (
-        all(type(a) is Attention and a.additive is None and a.heads == a.kv_heads for a in attentions)
+        all(type(a) is Attention and a.plain for a in attentions)
         and kinds in ({PostResidual}, {PreResidual})
         and all(_is_norm(residual.norm) for residual in residuals if residual is not None)
     )

@@ -36,7 +36,7 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
     """Whether a `LeanStepper` does what `model`'s own decoder would do with a source of these places."""
     config = model.config.decoder
     ordinary = all(
-        isinstance(part, Attention) and part.additive is None and part.heads == part.kv_heads
+        isinstance(part, Attention) and part.plain
         for block in model.decoder.blocks
         for part in (block.attention, block.cross)
     )
@@ -268,7 +268,7 @@ def _residual(residual: Residual, part: Function) -> Function:
 def _head(head: nn.Module) -> Function:
     """The vocabulary head, its logits always in the same memory: new memory for so many numbers would
     cost as much time as half the product."""
-    if type(head) is not VocabularyHead or head.bias is not None:
+    if type(head) is not VocabularyHead or not head.bare:
         return head.forward
     weight = head.weight.t()
     room = weight.new_empty((0, weight.shape[1]))

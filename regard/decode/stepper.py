@@ -6,6 +6,7 @@ tokens, read logits, and reorder or drop rows; they never see the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -54,6 +55,24 @@ class EncoderDecoderStepper:
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
         self._cache.select(rows)
         self._cache.select_memory(inputs)
+
+
+class Without:
+    """Another stepper, to which some tokens are impossible."""
+
+    def __init__(self, stepper: Stepper, tokens: Sequence[int]) -> None:
+        self._stepper, self._tokens = stepper, list(tokens)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        logits = self._stepper.step(tokens)
+        logits[:, self._tokens] = float("-inf")
+        return logits
+
+    def reorder(self, rows: Tensor) -> None:
+        self._stepper.reorder(rows)
+
+    def keep(self, inputs: Tensor, rows: Tensor) -> None:
+        self._stepper.keep(inputs, rows)
 
 
 class KeptPrompt:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from regard.model.cache import LayerCache
 from regard.model.dropout import dropout as drop
 from regard.model.mask import Contiguous, Lowered, MaskRule, dense, lower
+from regard.model.norm import Norm
 from regard.model.position import Rotation, rotate
 from regard.model.tap import tap, wanted
 
@@ -172,6 +173,10 @@ class AttentionConfig:
     """How a query is compared with a key."""
     bias: bool = True
     """Whether the projections add a bias."""
+    out_bias: bool | None = None
+    """Whether the last one does; None means as the others (Qwen2's does not)."""
+    norm: Norm | None = None
+    """Which norm each head's queries and keys go through (arXiv 2010.04245); None for none."""
     dropout: float = 0.0
     """Probability of dropping an attention weight while training."""
 
@@ -204,7 +209,11 @@ class Attention(nn.Module):
             self.kv = nn.Linear(width, shared, bias=config.bias)
         else:
             self.qkv = nn.Linear(width, inner + shared, bias=config.bias)
-        self.out = nn.Linear(inner, width, bias=config.bias)
+        out_bias = config.bias if config.out_bias is None else config.out_bias
+        self.out = nn.Linear(inner, width, bias=out_bias)
+        self.q_norm, self.k_norm = (
+            nn.Identity() if config.norm is None else config.norm.build(self.head_width) for _ in range(2)
+        )
         additive = isinstance(config.score, Additive)
         self.additive = nn.Parameter(torch.empty(self.heads, self.head_width)) if additive else None
 
@@ -223,6 +232,7 @@ class Attention(nn.Module):
         q, kv = self.qkv(x).split([inner, 2 * self.kv_heads * self.head_width], dim=-1)
         q = q.view(B, T, self.heads, self.head_width).transpose(1, 2)  # (B, H, T, C)
         k, v = self._split_kv(kv)
+        q = self.q_norm(q)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         if cache is not None:
@@ -246,7 +256,7 @@ class Attention(nn.Module):
         B, T, _ = x.shape
         k, v = memory
         beams = B // k.shape[0]
-        q = self.q(x).view(B, T, self.heads, self.head_width)
+        q = self.q_norm(self.q(x).view(B, T, self.heads, self.head_width))
         if rotation is not None:
             q = rotate(q.transpose(1, 2), rotation).transpose(1, 2)
         q = q.reshape(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
@@ -260,10 +270,17 @@ class Attention(nn.Module):
         k, v = self._split_kv(self.kv(memory))
         return (k if rotation is None else rotate(k, rotation)), v
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is softmax(scale · q kᵀ) v of its projections, and nothing more."""
+        same = self.additive is None and self.heads == self.kv_heads
+        return same and isinstance(self.q_norm, nn.Identity)
+
     def _split_kv(self, kv: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys, normalised, and values."""
         B, S, _ = kv.shape
         k, v = kv.view(B, S, 2, self.kv_heads, self.head_width).permute(2, 0, 3, 1, 4)
-        return k, v
+        return self.k_norm(k), v
 
     def _attend(
         self,

@@ -173,15 +173,21 @@ def _flops(part: nn.Module, T: int, S: int) -> int | None:
         projections = 2 * D * (T * D + S * part.kdim + S * part.vdim)
         return projections + 4 * T * (S + extra) * D + _product(part.out_proj, T)
     if isinstance(part, ClassHead):
-        return 2 * part.weight.numel()
+        return 2 * part.weight.numel() + _products(part.transform, 1)
     if isinstance(part, PatchEmbedding):
         return 2 * (part.config.length - part.config.class_token) * part.weight.numel()
-    if isinstance(part, VocabularyHead | SpanHead):
+    if isinstance(part, SpanHead):
         return 2 * T * part.weight.numel()
+    if isinstance(part, VocabularyHead):
+        return 2 * T * part.weight.numel() + _products(part.transform, T)
     if isinstance(part, FeedForward | GatedFeedForward | nn.Linear):
-        return sum(_product(linear, T) for linear in part.modules() if isinstance(linear, nn.Linear))
+        return _products(part, T)
     vectors = all(weight.dim() < 2 for weight in part.parameters(recurse=False))
     return 0 if vectors else None
+
+
+def _products(part: nn.Module, tokens: int) -> int:
+    return sum(_product(linear, tokens) for linear in part.modules() if isinstance(linear, nn.Linear))
 
 
 def _product(linear: nn.Linear, tokens: int) -> int:

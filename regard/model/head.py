@@ -14,11 +14,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.model.feedforward import ACTIVATIONS, Activation
 from regard.model.mask import PADDING, Positions, Ragged
+from regard.model.norm import Norm
 from regard.model.tap import tap
 
 CHUNK_ELEMENTS = 2**20
 """Logits held at a time: few enough to stay in a processor's cache."""
+
+
+Pooling = Literal["mean", "first"]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One more layer before the predictions: norm(activation(W x + b)), as in BERT."""
+
+    activation: Activation = "tanh"
+    """What makes it more than a matrix product."""
+    norm: Norm | None = None
+    """Which norm comes last; None for none."""
+
+    def build(self, width: int) -> TransformLayer:
+        return TransformLayer(width, self)
 
 
 @dataclass(frozen=True)
@@ -27,16 +45,18 @@ class Vocabulary:
 
     tied: bool = True
     """Whether its weights are the embedding's."""
+    bias: bool = False
+    """Whether each token has a number of its own added to its logit."""
+    transform: Transform | None = None
+    """A layer before the predictions; None for none."""
     kind: Literal["vocabulary"] = "vocabulary"
 
     def build(self, width: int, table: nn.Parameter | None) -> VocabularyHead:
         """`table`: the embedding's. Raises ValueError when it has none, as for pictures."""
         if table is None:
             raise ValueError("the head 'vocabulary' needs an embedding of tokens; use 'classes'")
-        return VocabularyHead(width, table.shape[0], tied=table if self.tied else None)
-
-
-Pooling = Literal["mean", "first"]
+        tied = table if self.tied else None
+        return VocabularyHead(width, len(table), tied=tied, bias=self.bias, transform=self.transform)
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,8 @@ class Classes:
     pooling: Pooling = "mean"
     """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`,
     a ViT's class token)."""
+    transform: Transform | None = None
+    """A layer between that and the classes; None for none."""
     kind: Literal["classes"] = "classes"
 
     def build(self, width: int, table: nn.Parameter | None) -> ClassHead:
@@ -93,18 +115,36 @@ def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
     return summed / real.sum(1, keepdim=True).clamp_min(1)
 
 
+class TransformLayer(nn.Module):
+    """See `Transform`. (…, D) → (…, D)."""
+
+    def __init__(self, width: int, config: Transform) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.activation = ACTIVATIONS[config.activation]
+        self.norm = nn.Identity() if config.norm is None else config.norm.build(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.activation(self.dense(x)))
+
+
+def _transform(width: int, config: Transform | None) -> nn.Module:
+    return nn.Identity() if config is None else config.build(width)
+
+
 class ClassHead(nn.Module):
     """See `Classes`. (B, T, D) → (B, K) logits."""
 
     def __init__(self, width: int, config: Classes) -> None:
         super().__init__()
         self.config = config
+        self.transform = _transform(width, config.transform)
         self.weight = nn.Parameter(torch.empty(config.count, width))
         self.bias = nn.Parameter(torch.zeros(config.count))
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        vector = tap(self, "pooled", pooled(x, positions, self.config.pooling))
+        vector = tap(self, "pooled", self.transform(pooled(x, positions, self.config.pooling)))
         return tap(self, "logits", F.linear(vector, self.weight, self.bias))
 
 
@@ -137,18 +177,30 @@ class VocabularyHead(nn.Module):
     """(B, T, D) → (B, T, V) logits; `weight` (V, D) may be an embedding's own table (tied)."""
 
     def __init__(
-        self, width: int, vocab: int, *, tied: nn.Parameter | None = None, bias: bool = False
+        self,
+        width: int,
+        vocab: int,
+        *,
+        tied: nn.Parameter | None = None,
+        bias: bool = False,
+        transform: Transform | None = None,
     ) -> None:
         super().__init__()
+        self.transform = _transform(width, transform)
         self.weight = nn.Parameter(torch.empty(vocab, width)) if tied is None else tied
         self.bias = nn.Parameter(torch.zeros(vocab)) if bias else None
 
+    @property
+    def bare(self) -> bool:
+        """Whether it is one product and nothing more."""
+        return self.bias is None and isinstance(self.transform, nn.Identity)
+
     def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", F.linear(x, self.weight, self.bias))
+        return tap(self, "logits", F.linear(self.transform(x), self.weight, self.bias))
 
     def loss(self, x: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """`vocabulary_loss` of these vectors."""
-        return vocabulary_loss(x, self.weight, target, smoothing=smoothing, bias=self.bias)
+        return vocabulary_loss(self.transform(x), self.weight, target, smoothing=smoothing, bias=self.bias)
 
     def consistent_loss(
         self, first: Tensor, second: Tensor, target: Tensor, smoothing: float, weight: float

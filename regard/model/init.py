@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from regard.model.attention import Attention
 from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, SpanHead, VocabularyHead
+from regard.model.head import ClassHead, SpanHead, TransformLayer, VocabularyHead
 from regard.model.position import AddedTable, BucketedBias
 from regard.model.stack import Stack
 
@@ -70,7 +70,11 @@ def initialise(model: nn.Module, init: Init) -> None:
             for part in module.gate_up.weight.chunk(2):
                 init.matrix(part, None)
             init.matrix(module.down.weight, branches.get(id(module)))
-        elif isinstance(module, TokenEmbedding | VocabularyHead):
+        elif isinstance(module, TokenEmbedding):
+            init.table(module.weight)
+            if module.types is not None:
+                init.table(module.types)
+        elif isinstance(module, VocabularyHead):
             init.table(module.weight)
         elif isinstance(module, ClassHead | SpanHead):
             init.matrix(module.weight, None)
@@ -78,6 +82,8 @@ def initialise(model: nn.Module, init: Init) -> None:
             init.matrix(module.weight.flatten(1), None)  # a view of the same numbers
             if module.first is not None:
                 init.table(module.first)
+        elif isinstance(module, TransformLayer):
+            init.matrix(module.dense.weight, None)
         elif isinstance(module, AddedTable | BucketedBias):
             init.table(module.table.weight)
 

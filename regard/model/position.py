@@ -19,6 +19,7 @@ from regard.errors import InputError
 from regard.model.mask import Contiguous, Positions
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
 from regard.model.position_part import AddedRows, PositionPart, Rotation, TurnedRows, cos_and_sin, sinusoids
+from regard.model.rotary_scaling import Scaling
 
 __all__ = [
     "ALiBi",
@@ -92,6 +93,8 @@ class Rotary:
     """The longest wavelength, in positions, over two pi."""
     fraction: float = 1.0
     interleaved: bool = False
+    scaling: Scaling | None = None
+    """How a model that was trained on shorter inputs was made to take longer ones; None for not at all."""
     kind: Literal["rotary"] = "rotary"
 
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
@@ -163,12 +166,16 @@ class RotaryPart(TurnedRows):
         if turned % 2:
             raise ValueError(f"rotary positions need an even head width, not {turned}")
         self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved
+        self.scaling = config.scaling
         super().__init__()
 
     def _rows(self, count: int) -> Tensor:
         pairs = torch.arange(self.pairs, dtype=torch.float64, device="cpu")
         positions = torch.arange(count, dtype=torch.float64, device="cpu")
-        return cos_and_sin(positions[:, None] * self.base ** (-pairs / self.pairs))
+        rates, length = self.base ** (-pairs / self.pairs), 1.0
+        if self.scaling is not None:
+            rates, length = self.scaling.rates(rates, self.base), self.scaling.length
+        return cos_and_sin(positions[:, None] * rates) * length
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:

@@ -75,8 +75,12 @@ class Int8Linear(nn.Module):
 class Int8VocabularyHead(Int8Linear):
     """A `VocabularyHead` with 8-bit weights of its own: (B, T, D) → (B, T, V) logits."""
 
+    def __init__(self, head: VocabularyHead) -> None:
+        super().__init__(head)
+        self.transform = head.transform
+
     def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", super().forward(x))
+        return tap(self, "logits", super().forward(self.transform(x)))
 
 
 def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,10 +17,10 @@ from regard.model.cache import Cache
 from regard.model.embed import Embed, TokenEmbedding, Tokens
 from regard.model.head import ClassHead, Head, VectorHead, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
-from regard.model.mask import Positions
+from regard.model.mask import Full, Positions
 from regard.model.stack import Stack, StackConfig
 
-Tying = Literal["three-way", "two-way", "none"]
+Tying = Literal["three-way", "two-way", "embeddings", "none"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        if _typed(config.embed) and not isinstance(config.stack.mask, Full):
+            raise ValueError("token types need the whole input at once: give the stack a full mask")
         self.config = config
         width = config.stack.width
         self.embed = config.embed.build(width)
@@ -91,9 +93,11 @@ class EncoderDecoderConfig:
     decoder: StackConfig
     """Writes the target; its `cross` must be set."""
     tying: Tying = "three-way"
-    """Which tables are one: source, target and head; target and head; or none."""
+    """Which tables are one: source, target and head; target and head; source and target; or none."""
     init: Init = Xavier()
     """The numbers to start from."""
+    head_bias: bool = False
+    """Whether each token has a number of its own added to its logit."""
     kind: Literal["encoder-decoder"] = "encoder-decoder"
 
     def build(self) -> EncoderDecoder:
@@ -109,11 +113,12 @@ class EncoderDecoder(nn.Module):
         self.config = config
         width = config.decoder.width
         self.target = config.target.build(width)
-        self.source = self.target if config.tying == "three-way" else config.source.build(width)
+        joint = config.tying in ("three-way", "embeddings")
+        self.source = self.target if joint else config.source.build(width)
         self.encoder: Stack = config.encoder.build()
         self.decoder: Stack = config.decoder.build()
-        tied = None if config.tying == "none" else self.target.weight
-        self.head = VocabularyHead(width, config.target.vocab, tied=tied)
+        tied = None if config.tying in ("none", "embeddings") else self.target.weight
+        self.head = VocabularyHead(width, config.target.vocab, tied=tied, bias=config.head_bias)
         initialise(self, config.init)
 
     def forward(
@@ -164,15 +169,22 @@ Model = Transformer | EncoderDecoder
 ModelConfig = TransformerConfig | EncoderDecoderConfig
 
 
+def _typed(embed: Embed) -> bool:
+    """Whether what a token is depends on all before it."""
+    return isinstance(embed, Tokens) and embed.types is not None
+
+
 def _check(config: EncoderDecoderConfig) -> None:
     if config.encoder.width != config.decoder.width:
         raise ValueError(
             f"encoder and decoder differ in width: {config.encoder.width}, {config.decoder.width}"
         )
+    if _typed(config.source) or _typed(config.target):
+        raise ValueError("token types are for a single stack")
     if config.decoder.cross is None:
         raise ValueError("the decoder must look at the encoder: set decoder.cross")
-    if config.tying == "three-way" and config.source != config.target:
-        raise ValueError("three-way tying needs one vocabulary for source and target; use two-way")
+    if config.tying in ("three-way", "embeddings") and config.source != config.target:
+        raise ValueError(f"{config.tying} tying needs one vocabulary for source and target; use two-way")
 
 
 __all__ = [

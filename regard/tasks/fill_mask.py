@@ -104,6 +104,7 @@ class FillMask(TextTask):
         super().__init__(config, tokenizer)
         self.mask = tokenizer.mask
         names = tokenizer.pieces(range(tokenizer.size))
+        self._ordinary = np.setdiff1d(np.arange(tokenizer.size), tokenizer.special_ids)
         self._goes_on = np.array([name.startswith("##") for name in names])  # pieces inside a word
 
     # ------------------------------------------------------------------ making and keeping
@@ -142,7 +143,7 @@ class FillMask(TextTask):
         fate = chance.random(ids.shape)
         given = np.where(chosen & (fate < _HIDE), self.mask, ids)
         swapped = chosen & (fate >= _HIDE) & (fate < _HIDE + _SWAP)
-        others = chance.integers(len(self.tokenizer.special), self.vocabulary, ids.shape)
+        others = self._ordinary[chance.integers(len(self._ordinary), size=ids.shape)]
         given = np.where(swapped, others, given)
         real = np.flatnonzero(chosen)
         return MaskedBatch(*map(torch.from_numpy, (given, lengths, real, ids.reshape(-1)[real])))
@@ -221,7 +222,7 @@ class FillMask(TextTask):
             ids = self._ids(text)
             places = [place for place, token in enumerate(ids) if token == self.mask]
             logits = model(torch.tensor([ids], device=model.device))[0, places].float()
-            logits[:, : len(self.tokenizer.special)] = float("-inf")
+            logits[:, self.tokenizer.special_ids] = float("-inf")
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
             found = []
@@ -235,7 +236,10 @@ class FillMask(TextTask):
         """A text with masks, framed."""
         if HIDDEN not in text:
             raise InputError(f"the input '{text[:40]}' hides no word; write {HIDDEN} for each to be guessed")
-        parts = self.tokenizer.encode_batch(text.split(HIDDEN))
+        texts = text.split(HIDDEN)
+        if self.tokenizer.mask_takes_space:
+            texts = [*(part.rstrip(" ") for part in texts[:-1]), texts[-1]]
+        parts = self.tokenizer.encode_batch(texts)
         ids = [self.tokenizer.bos, *parts[0]]
         for part in parts[1:]:
             ids += [self.mask, *part]

@@ -25,7 +25,7 @@ from regard.data.tokenizer import TokenizerSpec
 from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
-from regard.model.mask import Causal, Contiguous, Positions, Ragged
+from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
@@ -127,8 +127,9 @@ class TextGeneration(TextTask):
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
-        if not isinstance(model.stack.mask, Causal):
-            raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{model.stack.mask.kind}'")
+        mask = model.stack.mask
+        if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
+            raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{mask.kind}'")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
@@ -164,7 +165,9 @@ class TextGeneration(TextTask):
             for encoded, (_, ends) in zip(
                 self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True
             ):
-                ids += [self.tokenizer.bos] * begins + encoded + [self.tokenizer.eos] * ends
+                ids += [self.tokenizer.bos] * begins + encoded
+                if ends and self.tokenizer.eos != self.tokenizer.bos:
+                    ids.append(self.tokenizer.eos)  # or else what begins the next document ends this one
                 begins = ends
             yield ids
 
@@ -188,7 +191,8 @@ class TextGeneration(TextTask):
         given, wanted = ids[:, :-1], ids[:, 1:]
         column = np.arange(given.shape[1])
         asked = column + 1 < lengths[:, None]
-        asked &= wanted != self.tokenizer.bos  # nothing tells what comes next
+        if self.tokenizer.bos != self.tokenizer.eos:
+            asked &= wanted != self.tokenizer.bos  # nothing tells what comes next
         learned = asked & ~marked[:, 1:]
         if judged is not None:
             asked = learned & (column >= judged[:, None])
@@ -283,7 +287,8 @@ class TextGeneration(TextTask):
         size = self.tokenizer.size
         counts = NGrams(size).count([token % size for token in some] for some in self._stream(train))
         marked = [token for some in self._stream(rows) for token in some]
-        asked = [place > 0 and self.tokenizer.bos != token < size for place, token in enumerate(marked)]
+        unasked = self.tokenizer.bos if self.tokenizer.bos != self.tokenizer.eos else -1
+        asked = [place > 0 and unasked != token < size for place, token in enumerate(marked)]
         ids = [token % size for token in marked]
         name = f"counts after {counts.longest} tokens" + ("" if counts.counted < MOST else f", of {MOST:,}")
         return {name: self._figures(rows, counts.nats(ids, asked), sum(asked))}
@@ -313,11 +318,9 @@ class TextGeneration(TextTask):
             yield output.text
 
     def _prompt(self, text: str) -> list[int]:
-        """The ids of a text that goes on: as in training, line by line; or of a dialogue."""
         if self.config.turns is not None:
             return prompt_ids(read_asked(text), self.tokenizer)
-        lines = text.splitlines(keepends=True)
-        return [self.tokenizer.bos, *(i for ids in self.tokenizer.encode_batch(lines) for i in ids)]
+        return self.tokenizer.encode_prompt(text)
 
     # ------------------------------------------------------------------ looking inside
 

@@ -20,18 +20,19 @@ from torch import Tensor, nn
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
+from regard.data.tokenizer_given import GivenTokenizer
 from regard.data.vectors import read_vectors
 from regard.decode.choose import shareable, stepper_for
 from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy, stream
-from regard.decode.stepper import Stepper
+from regard.decode.stepper import Stepper, Without
 from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
-from regard.tasks.parts import TOKENIZER, kept_tokenizer, sized
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task
 from regard.tasks.text_metrics import pair_metrics
 
@@ -68,6 +69,8 @@ class TranslationConfig:
     """The figure that chooses between checkpoints."""
     unit: Literal["character", "word"] = "word"
     """What the token error rate counts: words separated by spaces, or characters."""
+    never: tuple[int, ...] = ()
+    """Ids that are never written, whatever the model makes of them."""
     kind: Literal["translation"] = "translation"
 
     @property
@@ -147,13 +150,20 @@ class Translation(Task):
     def fit(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, EncoderDecoderConfig):
             raise ConfigError(f"translation needs a model of kind 'encoder-decoder', not '{model.kind}'")
-        if model.tying == "three-way" and self.source is not self.target:
+        if model.tying in ("three-way", "embeddings") and not self._one_list():
             raise ConfigError(
-                "model.tying: 'three-way' shares one table, but source and target have vocabularies of"
+                f"model.tying: '{model.tying}' shares one table, but source and target have vocabularies of"
                 " their own; use 'two-way'"
             )
         source = sized(model.source, self.source, "model.source.vocab")
         return replace(model, source=source, target=sized(model.target, self.target, "model.target.vocab"))
+
+    def _one_list(self) -> bool:
+        """Whether an id stands for the same piece on both sides."""
+        if self.source is self.target or not isinstance(self.source, GivenTokenizer):
+            return self.source is self.target
+        sides = (tokenizer.pieces(range(tokenizer.size)) for tokenizer in (self.source, self.target))
+        return len({tuple(names) for names in sides}) == 1
 
     def start(self, model: nn.Module) -> list[str]:
         assert isinstance(model, EncoderDecoder)
@@ -182,7 +192,12 @@ class Translation(Task):
                 yield self._framed(source, target) if fits else None
 
     def _framed(self, source: list[int], target: list[int]) -> tuple[list[int], list[int]]:
-        return [*source, self.source.eos], [self.target.bos, *target, self.target.eos]
+        return self._given(source), [self.target.bos, *target, self.target.eos]
+
+    def _given(self, source: list[int]) -> list[int]:
+        """What the encoder is given."""
+        start = [] if self.source.start is None else [self.source.start]
+        return [*start, *source, self.source.eos]
 
     def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
         source, source_lengths = store.batch(rows, 0, pad=self.source.pad)
@@ -276,16 +291,15 @@ class Translation(Task):
     ) -> tuple[Stepper, Limits]:
         """Encode some inputs, none of them empty, ready to decode."""
         device = model.head.weight.device
-        lengths = torch.tensor([len(tokens) + 1 for tokens in ids])
-        source = torch.full((len(ids), int(lengths.max())), self.source.pad)
-        for row, tokens in enumerate(ids):
-            source[row, : len(tokens) + 1] = torch.tensor([*tokens, self.source.eos])
+        table, sizes = side_by_side([self._given(tokens) for tokens in ids], self.source.pad)
+        source, lengths = torch.from_numpy(table), torch.from_numpy(sizes)
         padded = bool((lengths != lengths[0]).any())
         at = places(lengths.to(device), source.shape[1], padded)
-        limit = [decoding.max_length or 2 * len(tokens) + 20 for tokens in ids]
+        room = getattr(model.config.decoder.position, "length", 1 << 31)
+        limit = [min(room, decoding.max_length or 2 * len(tokens) + 20) for tokens in ids]
         limits = Limits(self.target.bos, self.target.eos, limit)
         stepper = stepper_for(model, source.to(device), at, capacity=min(max(limit), 64))
-        return stepper, limits
+        return (Without(stepper, self.config.never) if self.config.never else stepper), limits
 
     def _prediction(self, best: list[tuple[str, float]]) -> Prediction:
         text, score = best[0]
@@ -295,7 +309,7 @@ class Translation(Task):
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         answers = [prediction.text for prediction in self.predict(model, inputs, decoding)]
-        source = [[*ids, self.source.eos] for ids in self.source.encode_batch(list(inputs))]
+        source = [self._given(ids) for ids in self.source.encode_batch(list(inputs))]
         target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
         return source, target
 

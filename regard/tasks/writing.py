@@ -17,6 +17,8 @@ from regard.errors import InputError
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
 
+_ROOM = 1024  # new tokens for which memory is taken in advance; a context may be many times that
+
 
 def outputs_of(prompts: list[list[int]], tokenizer: Tokenizer, decoding: Decoding) -> list[Output]:
     """Nothing written yet. Raises: InputError for a search that this is not."""
@@ -49,7 +51,8 @@ def write(
         moved = [output.move(context) for output in outputs]
         if stepper is None or any(moved):
             seen = [output.ids[output.start :] for output in outputs]
-            stepper = PromptStepper(model, seen, context, kept)
+            room = min(context, len(max(seen, key=len)) + _ROOM)
+            stepper = PromptStepper(model, seen, room, kept)
             tokens = torch.tensor([ids[-1] for ids in seen], device=device)
         tokens, shares = sampler.draw(stepper.step(tokens))
         if kept is not None and kept.cache is not None:

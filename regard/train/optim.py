@@ -135,6 +135,7 @@ def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices that multiply vectors inside a stack, and all the rest (tables, heads, biases, gains)."""
     kinds = (TokenEmbedding, VocabularyHead, ClassHead, SpanHead, nn.Embedding)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, kinds)}
+    tables |= {id(module.types) for module in model.modules() if isinstance(module, TokenEmbedding)}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():

@@ -19,7 +19,7 @@ from regard.model.feedforward import FeedForwardPart
 from regard.model.head import Classes, Head, Vector, Vocabulary
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
-from regard.model.norm import Norm
+from regard.model.norm import Norm, RMSNorm
 from regard.model.position import (
     ALiBi,
     Learned,
@@ -29,6 +29,7 @@ from regard.model.position import (
     Rotary2D,
     Sinusoidal2D,
 )
+from regard.model.rotary_scaling import Yarn
 from regard.model.stack import StackConfig
 from regard.model.transformer import (
     EncoderDecoder,
@@ -43,7 +44,11 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Window: (Window(2), Window(0), Window(2, 1)),
     Prefix: (Prefix(3),),
     Learned: (Learned(37),),
-    Rotary: (Rotary(), Rotary(base=100.0, fraction=0.5, interleaved=True)),
+    Rotary: (
+        Rotary(),
+        Rotary(base=100.0, fraction=0.5, interleaved=True),
+        Rotary(base=100.0, scaling=Yarn(4.0, 3)),
+    ),
     Sinusoidal2D: (Sinusoidal2D(columns=3, leading=1),),
     Rotary2D: (Rotary2D(columns=3, leading=1, base=10.0),),
     Vocabulary: (Vocabulary(), Vocabulary(tied=False)),
@@ -67,6 +72,7 @@ STEPWISE: list[MaskRule] = [Causal(), Window(2), Window(0), Prefix(3)]
 HEADS = {
     "multi-head": AttentionConfig(heads=5),
     "grouped": AttentionConfig(heads=6, kv_heads=2, head_width=4),
+    "normed": AttentionConfig(heads=5, norm=RMSNorm(), out_bias=False),
     "multi-query": AttentionConfig(heads=3, kv_heads=1, head_width=4, bias=False),
 }
 

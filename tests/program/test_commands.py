@@ -23,7 +23,9 @@ from regard.tasks import Decoding
 from regard.train.resolve import Asked, resolve
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-COMMANDS = [str(command.callback.__name__) for command in app.registered_commands if command.callback]
+COMMANDS = [
+    command.name or str(command.callback.__name__) for command in app.registered_commands if command.callback
+]
 WORDS = ["abc", "", "fedcba", "b", "faced", "  ", "bad", "zzz"]
 
 Cli = Callable[..., Any]

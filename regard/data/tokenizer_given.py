@@ -1,0 +1,190 @@
+"""A tokenizer that was made elsewhere: the `tokenizer.json` of Hugging Face's libraries, as it is.
+
+What such a file says is done by `tokenizers`; here are only the laws that ours keep: special tokens cannot
+be written in a text, `unk` decodes to U+FFFD, an id beyond the vocabulary is refused. Decoding gives back
+what the file's own decoder makes of the pieces, which for some kinds (BERT's) is not the text.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from tokenizers import Tokenizer as Backend
+
+from regard.data.sample import REPLACEMENT
+from regard.data.subword_dropout import MergeSampler
+from regard.data.tokenizer import Tokenizer
+from regard.data.tokenizer_file import FORMAT, VERSION
+from regard.data.tokenizer_kinds import bytes_of, readable
+from regard.errors import TokenizerError
+
+__all__ = ["Given", "GivenTokenizer", "open_backend"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is to be known of a `tokenizer.json` besides what it says itself."""
+
+    size: int
+    """How many ids the model has; some may have no piece."""
+    pad: int
+    bos: int
+    """What a text begins with; BERT's `[CLS]`."""
+    eos: int
+    """What a text ends with; BERT's `[SEP]`."""
+    unk: int | None = None
+    mask: int | None = None
+    begins: bool = True
+    """Whether a text that goes on begins with `bos` (Llama's does, GPT-2's does not)."""
+    start: int | None = None
+    """What the input of an encoder begins with that has a decoder after it (BART's); None for nothing."""
+    special: tuple[int, ...] = ()
+    """Further ids that no text contains."""
+    kind: Literal["given"] = "given"
+
+    def __post_init__(self) -> None:
+        named = [self.pad, self.bos, self.eos, self.unk, self.mask, self.start, *self.special]
+        if not all(0 <= index < self.size for index in named if index is not None):
+            raise TokenizerError(f"a special token is not one of the {self.size} ids of the tokenizer")
+
+
+class GivenTokenizer(Tokenizer):
+    """See the module's docstring."""
+
+    def __init__(self, given: Given, text: str) -> None:
+        """`text`: the `tokenizer.json`. Raises: TokenizerError."""
+        self.spec: Any = given
+        self.text = text
+        self.sample = None
+        self._backend = open_backend(text)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.encode_special_tokens = True  # which means: as any other text
+        self.pad, self.bos, self.eos, self.mask = given.pad, given.bos, given.eos, given.mask
+        self.unk = -1 if given.unk is None else given.unk
+        self._names = _names(self._backend, given.size)
+        self.start = given.start
+        added = self._backend.get_added_tokens_decoder().get(-1 if given.mask is None else given.mask)
+        self.mask_takes_space = added is not None and added.lstrip
+        named = {given.pad, given.bos, given.eos, given.unk, given.mask, given.start, *given.special}
+        self._special = frozenset(index for index in named if index is not None)
+        self.special = tuple(self._names[index] for index in sorted(self._special))
+        _try(self._backend)
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        return tuple(sorted(self._special))
+
+    def encode_prompt(self, text: str) -> list[int]:
+        ids = self.encode(text)
+        return [self.bos, *ids] if self.spec.begins or not ids else ids
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GivenTokenizer) and (self.spec, self.text) == (other.spec, other.text)
+
+    def __hash__(self) -> int:
+        return hash((self.spec, len(self.text)))
+
+    def encode(self, text: str) -> list[int]:
+        return self.encode_batch([text])[0]
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [x.ids for x in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def sampler(self, texts: Iterable[str]) -> MergeSampler:
+        raise TokenizerError("a given tokenizer has no merges to drop; use no dropout")
+
+    def decode(self, ids: Sequence[int]) -> str:
+        for index in ids:
+            self._piece(index)
+        kept = [i for i in ids if i == self.unk or not self._is_special(i)]
+        text: str = self._backend.decode(kept, skip_special_tokens=False)
+        return text.replace(self._names[self.unk], REPLACEMENT) if self.unk in kept else text
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        names = [self._piece(index) for index in ids]
+        if not self._of_bytes:
+            return names
+        return [name if self._is_special(i) else _readable(name) for i, name in zip(ids, names, strict=True)]
+
+    @functools.cached_property
+    def _of_bytes(self) -> bool:
+        return '"ByteLevel"' in json.dumps(json.loads(self._backend.to_str())["decoder"])
+
+    def normalise(self, text: str) -> str:
+        return self.decode(self.encode(text))
+
+    def to_json(self) -> str:
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "spec": asdict(self.spec),
+            "sample": None,
+            "tokenizer": self.text,
+        }
+        return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
+
+    def to_hf(self) -> str:
+        return self.text
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> GivenTokenizer:
+        """What `to_json` wrote, parsed. Raises: TokenizerError."""
+        spec, text = dict(content["spec"]), content.get("tokenizer")
+        known = {field.name for field in fields(Given)}
+        special = spec.get("special")
+        whole = [spec.get(name) for name in ("size", "pad", "bos", "eos")]
+        perhaps = [spec.get(name) for name in ("unk", "mask", "start")]
+        good = (
+            set(spec) == known
+            and isinstance(text, str)
+            and isinstance(special, list)
+            and all(type(value) is int for value in (*whole, *special))
+            and all(value is None or type(value) is int for value in perhaps)
+            and type(spec["begins"]) is bool
+        )
+        if not good:
+            raise TokenizerError("the tokenizer is damaged: a value of its spec is wrong")
+        assert isinstance(text, str)
+        return cls(Given(**{**spec, "special": tuple(special or ())}), text)
+
+    def _is_special(self, index: int) -> bool:
+        return index in self._special
+
+
+def open_backend(text: str) -> Backend:
+    """What a `tokenizer.json` describes. Raises: TokenizerError when that is nothing."""
+    try:
+        return Backend.from_str(text)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # what its Rust code cannot bear is no Exception
+        raise TokenizerError(f"tokenizer.json is damaged or of an unknown kind: {error}") from error
+
+
+def _names(backend: Backend, size: int) -> tuple[str, ...]:
+    names = [f"<unused {index}>" for index in range(size)]
+    for name, index in backend.get_vocab(with_added_tokens=True).items():
+        if index >= size:
+            raise TokenizerError(f"the tokenizer has the id {index}, but the model only ids below {size}")
+        names[index] = name
+    return tuple(names)
+
+
+def _try(backend: Backend) -> None:
+    """Some texts that any tokenizer must bear."""
+    try:
+        backend.encode("a, ɐ 中\n\U0001f600", add_special_tokens=False)
+    except Exception as error:
+        raise TokenizerError(f"tokenizer.json cannot cut a text: {error}") from error
+
+
+def _readable(name: str) -> str:
+    try:
+        return readable(bytes_of(name))
+    except KeyError:  # a token that was added as it is
+        return name

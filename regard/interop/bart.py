@@ -1,0 +1,203 @@
+"""Marian's translators (aclanthology.org/P18-4020) and BART (arXiv 1910.13461): two stacks, late norms.
+
+Marian adds sinusoids, the sines first, and scales its embedding; BART adds learned positions, whose table
+begins with two rows that nothing looks up, and normalises what enters a stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from regard.bundle import Bundle
+from regard.interop.family import Family, Plan, Source, Unfit, both_sides
+from regard.interop.keys import Keys, activation_name
+from regard.interop.mapping import After, Row, Rule, Table, both, stacked
+from regard.model.attention import AttentionConfig
+from regard.model.embed import Tokens
+from regard.model.feedforward import MLP
+from regard.model.mask import Causal, Full
+from regard.model.norm import LayerNorm
+from regard.model.position import Learned, Sinusoidal
+from regard.model.stack import StackConfig
+from regard.model.transformer import EncoderDecoderConfig, ModelConfig
+
+TARGET_FILE = "tokenizer.target.json"
+_POSITIONS = 2  # rows of a table of learned positions before the first
+
+
+class Bart(Family):
+    """BART itself."""
+
+    name: ClassVar[str] = "bart"
+    architectures: ClassVar[dict[str, str]] = {"BartForConditionalGeneration": "translation"}
+    frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    learned: ClassVar[bool] = True
+    """Whether positions are, and what enters a stack is normalised."""
+    starts: ClassVar[bool] = True
+    """Whether an input begins with a token of its own."""
+
+    # ------------------------------------------------------------------ reading
+
+    def plan(self, source: Source) -> Plan:
+        keys = source.keys
+        keys.only("is_encoder_decoder", True, "it has two stacks")
+        self._check(keys)
+        encoder = self._stack(keys, "encoder")
+        decoder = replace(self._stack(keys, "decoder"), mask=Causal())
+        decoder = replace(decoder, cross=decoder.attention)
+        keys.any("num_hidden_layers")  # the encoder's depth once more
+        vocab = keys.size("vocab_size")
+        if keys.any("decoder_vocab_size") not in (None, vocab):
+            raise keys.refuse("decoder_vocab_size", "both sides must have one vocabulary")
+        keys.only("tie_word_embeddings", True, "the head is the embedding's table")
+        embed = Tokens(vocab, scale=keys.flag("scale_embedding", False))
+        model = EncoderDecoderConfig(embed, embed, encoder, decoder, "three-way", head_bias=True)
+        begin = keys.ids("decoder_start_token_id")
+        if len(begin) != 1:
+            raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
+        context = keys.whole("max_position_embeddings", 1024, least=1)
+        never = keys.any("bad_words_ids")
+        if never is not None and not _are_single(never, vocab):
+            raise keys.refuse("bad_words_ids", "only single tokens can be forbidden")
+        starts = "bos" if self.starts else None
+        options = {"kind": "translation", "max_length": context, "never": [ids[0] for ids in never or ()]}
+        return Plan(
+            task="translation",
+            options=options,
+            model=model,
+            table=self.table(model, source.architecture),
+            tokenizers=both_sides(source, TARGET_FILE, size=vocab, begin=begin[0], end="eos", starts=starts),
+        )
+
+    def _check(self, keys: Keys) -> None:
+        """What older files say, and what has only one answer now."""
+        for name in ("normalize_before", "add_final_layer_norm", "add_bias_logits"):
+            keys.only(name, False, "norms come after the sums, and the bias is a weight")
+        if keys.any("normalize_embedding") not in (None, self.learned):
+            raise keys.refuse("normalize_embedding", _NORMED)
+        static = keys.any("static_position_embeddings")
+        if static not in (None, not self.learned):
+            raise keys.refuse("static_position_embeddings", f"in {self.name} it is {not self.learned}")
+        if keys.any("extra_pos_embeddings") not in (None, _POSITIONS, 0, 1):
+            raise keys.refuse("extra_pos_embeddings", f"it must be {_POSITIONS}")
+        keys.any("share_encoder_decoder_embeddings")
+        if keys.any("share_encoder_decoder_embeddings") is False:
+            raise keys.refuse("share_encoder_decoder_embeddings", "both sides must share a table")
+
+    def _stack(self, keys: Keys, side: str) -> StackConfig:
+        width, heads = keys.size("d_model"), keys.size(f"{side}_attention_heads")
+        if width % heads:
+            raise keys.refuse("d_model", f"it must be a multiple of the {heads} heads")
+        activation = keys.activation("activation_function", "gelu")
+        positions = keys.whole("max_position_embeddings", 1024, least=1)
+        return StackConfig(
+            width=width,
+            depth=keys.size(f"{side}_layers"),
+            attention=AttentionConfig(heads, dropout=keys.rate("attention_dropout")),
+            feedforward=MLP(
+                keys.size(f"{side}_ffn_dim"), activation, dropout=keys.rate("activation_dropout")
+            ),
+            mask=Full(),
+            position=Learned(keys.size("max_position_embeddings", positions))
+            if self.learned
+            else Sinusoidal(interleaved=False),
+            norm=LayerNorm(),
+            dropout=keys.rate("dropout", 0.1),
+            entry_norm=self.learned,
+        )
+
+    # ------------------------------------------------------------------ weights
+
+    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+        assert isinstance(model, EncoderDecoderConfig)
+        shared = "model.shared.weight"
+        rules = [Rule("target.weight", (shared,)), Rule("head.bias", ("final_logits_bias",), way=Row())]
+        copies = {f"model.{side}.embed_tokens.weight": shared for side in ("encoder", "decoder")}
+        copies["lm_head.weight"] = shared
+        spare = []
+        for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
+            positions = f"model.{side}.embed_positions.weight"
+            if isinstance(stack.position, Learned):
+                rules.append(Rule(f"{side}.position.table.weight", (positions,), way=After(_POSITIONS)))
+            else:
+                spare.append((positions, "sinusoids, which follow from the positions"))
+            if stack.entry_norm:
+                rules += both(f"{side}.entry_norm", f"model.{side}.layernorm_embedding")
+            for index in range(stack.depth):
+                rules += _block(stack, f"{side}.blocks.{index}.", f"model.{side}.layers.{index}.")
+        return Table(tuple(rules), copies, tuple(spare))
+
+    # ------------------------------------------------------------------ writing
+
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        model = bundle.model
+        if not isinstance(model, EncoderDecoderConfig):
+            raise Unfit("it has one stack")
+        if not isinstance(model.encoder.position, Learned if self.learned else Sinusoidal):
+            raise Unfit(f"its positions are {model.encoder.position.kind}")
+        task = bundle.training.get("task")
+        options = task if isinstance(task, dict) else {}
+        longest = getattr(model.encoder.position, "length", options.get("max_length", 512))
+        config = {
+            "vocab_size": model.target.vocab,
+            "d_model": model.encoder.width,
+            "max_position_embeddings": longest,
+            "scale_embedding": model.target.scale,
+            "dropout": model.encoder.dropout,
+            "attention_dropout": model.encoder.attention.dropout,
+            "is_encoder_decoder": True,
+            "tie_word_embeddings": True,
+        }
+        for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
+            part = stack.feedforward
+            if not isinstance(part, MLP):
+                raise Unfit("its feed-forward parts are gated")
+            config |= {
+                f"{side}_layers": stack.depth,
+                f"{side}_attention_heads": stack.attention.heads,
+                f"{side}_ffn_dim": part.hidden or 4 * stack.width,
+                "activation_function": activation_name(part.activation),
+                "activation_dropout": part.dropout,
+            }
+        if options.get("never"):
+            config["bad_words_ids"] = [[token] for token in options["never"]]
+        return config
+
+
+class Marian(Bart):
+    """A translator of Marian's."""
+
+    name: ClassVar[str] = "marian"
+    architectures: ClassVar[dict[str, str]] = {"MarianMTModel": "translation"}
+    learned = False
+    starts = False
+
+
+_NORMED = "BART normalises what enters a stack, Marian does not"
+
+
+def _are_single(value: Any, vocab: int) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(ids, list) and len(ids) == 1 and type(ids[0]) is int and 0 <= ids[0] < vocab
+        for ids in value
+    )
+
+
+def _block(stack: StackConfig, ours: str, theirs: str) -> list[Rule]:
+    width, own = stack.width, f"{theirs}self_attn."
+    rules = [
+        *stacked(f"{ours}attention.qkv", [f"{own}{name}_proj" for name in "qkv"], [width] * 3),
+        *both(f"{ours}attention.out", f"{own}out_proj"),
+        *both(f"{ours}attention_residual.norm", f"{theirs}self_attn_layer_norm"),
+        *both(f"{ours}feedforward.up", f"{theirs}fc1"),
+        *both(f"{ours}feedforward.down", f"{theirs}fc2"),
+        *both(f"{ours}feedforward_residual.norm", f"{theirs}final_layer_norm"),
+    ]
+    if stack.cross is not None:
+        cross = f"{theirs}encoder_attn."
+        rules += both(f"{ours}cross.q", f"{cross}q_proj")
+        rules += stacked(f"{ours}cross.kv", [f"{cross}k_proj", f"{cross}v_proj"], [width] * 2)
+        rules += both(f"{ours}cross.out", f"{cross}out_proj")
+        rules += both(f"{ours}cross_residual.norm", f"{theirs}encoder_attn_layer_norm")
+    return rules

@@ -1,0 +1,399 @@
+"""BERT (arXiv 1810.04805), RoBERTa (1907.11692) and DistilBERT (1910.01108): one stack, norms after the sums.
+
+They differ in what things are called, in what RoBERTa's positions count from, and in their heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from regard.bundle import Bundle
+from regard.errors import CheckpointError
+from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
+from regard.interop.keys import Keys, activation_name
+from regard.interop.mapping import After, Rule, Table, both, stacked
+from regard.model.attention import AttentionConfig
+from regard.model.embed import Tokens, TokenTypes
+from regard.model.feedforward import MLP, Activation
+from regard.model.head import Classes, Head, Transform, Vector, Vocabulary
+from regard.model.init import Scaled
+from regard.model.mask import Full
+from regard.model.norm import LayerNorm
+from regard.model.position import Learned
+from regard.model.stack import StackConfig
+from regard.model.transformer import ModelConfig, TransformerConfig
+
+_FILL, _CLASSES, _BODY = "fill-mask", "text-classification", "sentence-similarity"
+_BERT_LAYER = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "out": "attention.output.dense",
+    "first_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "second_norm": "output.LayerNorm",
+}
+_SEPARATOR = "|"
+"""Between the labels of a text that may have several."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What one of the three calls its parts."""
+
+    prefix: str
+    layers: str
+    layer: dict[str, str]
+    mask_transform: str
+    mask_norm: str
+    mask_product: str
+    mask_bias: str
+    """The head's biases, if they stand beside its product as well."""
+    class_transform: str
+    class_product: str
+    offset: int = 0
+    """Positions begin at this row of their table."""
+
+
+class Bert(Family):
+    """BERT itself."""
+
+    name: ClassVar[str] = "bert"
+    architectures: ClassVar[dict[str, str]] = {
+        "BertForMaskedLM": _FILL,
+        "BertForPreTraining": _FILL,
+        "BertForSequenceClassification": _CLASSES,
+        "BertModel": _BODY,
+    }
+    names = Names(
+        prefix="bert.",
+        layers="encoder.layer",
+        layer=_BERT_LAYER,
+        mask_transform="cls.predictions.transform.dense",
+        mask_norm="cls.predictions.transform.LayerNorm",
+        mask_product="cls.predictions.decoder",
+        mask_bias="cls.predictions.bias",
+        class_transform="bert.pooler.dense",
+        class_product="classifier",
+    )
+    class_activation: ClassVar[Activation] = "tanh"
+
+    # ------------------------------------------------------------------ reading
+
+    def plan(self, source: Source) -> Plan:
+        keys, task = source.keys, self.architectures[source.architecture]
+        stack = self._stack(keys)
+        vocab = keys.size("vocab_size")
+        tokenizer = source.tokenizer.tokenizer(vocab, begin="cls", end="sep")
+        types = self._types(keys)
+        embed = Tokens(vocab, scale=False, types=TokenTypes(types, tokenizer.eos) if types else None)
+        labels: list[str] = []
+        if task == _CLASSES:
+            labels = keys.labels(self._count(source))
+        model = TransformerConfig(embed, stack, self._head(source, task, len(labels), stack), Scaled())
+        context = min(stack.position.length if isinstance(stack.position, Learned) else 512, 1 << 20)
+        options = self._options(source, task, context)
+        prefixed = source.has(self.names.prefix)
+        return Plan(
+            task=task,
+            options=options,
+            model=model,
+            table=self.table(model, source.architecture, prefixed=prefixed),
+            tokenizers={"tokenizer.json": tokenizer},
+            labels=tuple(labels),
+        )
+
+    def _stack(self, keys: Keys) -> StackConfig:
+        keys.only(
+            "position_embedding_type", "absolute", "the relative kinds were dropped by the library itself"
+        )
+        width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
+        if width % heads:
+            raise keys.refuse("hidden_size", f"it must be a multiple of the {heads} heads")
+        return self._made(
+            width=width,
+            depth=keys.size("num_hidden_layers"),
+            heads=heads,
+            feedforward=MLP(keys.size("intermediate_size"), keys.activation("hidden_act", "gelu")),
+            positions=keys.size("max_position_embeddings"),
+            eps=keys.number("layer_norm_eps", 1e-12, 1e-30, 1.0),
+            dropout=keys.rate("hidden_dropout_prob", 0.1),
+            attention_dropout=keys.rate("attention_probs_dropout_prob", 0.1),
+        )
+
+    def _made(
+        self,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        feedforward: MLP,
+        positions: int,
+        eps: float,
+        dropout: float,
+        attention_dropout: float,
+    ) -> StackConfig:
+        if positions <= self.names.offset:
+            raise CheckpointError(
+                f"{positions} positions are none, as the first {self.names.offset} are not used"
+            )
+        return StackConfig(
+            width=width,
+            depth=depth,
+            attention=AttentionConfig(heads, dropout=attention_dropout),
+            feedforward=feedforward,
+            mask=Full(),
+            position=Learned(positions - self.names.offset),
+            norm=LayerNorm(eps),
+            dropout=dropout,
+            entry_norm=True,
+        )
+
+    def _types(self, keys: Keys) -> int:
+        return keys.size("type_vocab_size", 2)
+
+    def _count(self, source: Source) -> int:
+        """How many classes the weights have."""
+        name = f"{self.names.class_product}.weight"
+        entry = source.checkpoint.entries.get(name)
+        if entry is None or len(entry.shape) != 2:
+            raise CheckpointError(f"{source.checkpoint.folder}: the weight '{name}' is missing or no matrix")
+        if not 2 <= entry.shape[0] <= 10_000:
+            raise CheckpointError(
+                f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be 2 to 10,000"
+            )
+        return entry.shape[0]
+
+    def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:
+        keys = source.keys
+        if task == _FILL:
+            assert isinstance(stack.feedforward, MLP)
+            tied = keys.flag("tie_word_embeddings", True)
+            return Vocabulary(tied, True, Transform(stack.feedforward.activation, stack.norm))
+        if task == _CLASSES:
+            return Classes(classes, "first", Transform(self.class_activation))
+        keys.any("tie_word_embeddings")
+        return _vector(source)
+
+    def _options(self, source: Source, task: str, context: int) -> dict[str, Any]:
+        if task == _FILL:
+            return {"kind": task, "context": context}
+        if task == _BODY:
+            said = source.checkpoint.json("sentence_bert_config.json") or {}
+            longest = said.get("max_seq_length")
+            return {"kind": task, "max_length": longest if type(longest) is int and longest >= 3 else context}
+        several = source.keys.any("problem_type")
+        if several not in (None, "single_label_classification", "multi_label_classification"):
+            raise source.keys.refuse("problem_type", "only classes can be taken over, not numbers")
+        source.keys.any("tie_word_embeddings")
+        separator = _SEPARATOR if several == "multi_label_classification" else None
+        return {"kind": task, "max_length": context, "separator": separator}
+
+    # ------------------------------------------------------------------ weights
+
+    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+        assert isinstance(model, TransformerConfig)
+        task, names = self.architectures[architecture], self.names
+        prefixed = task != _BODY if prefixed is None else prefixed
+        start = names.prefix if prefixed else ""
+        stack, embeddings = model.stack, f"{start}embeddings"
+        rules = [Rule("embed.weight", (f"{embeddings}.word_embeddings.weight",))]
+        if tokens_of(model).types is not None:
+            rules.append(Rule("embed.types", (f"{embeddings}.token_type_embeddings.weight",)))
+        positions = f"{embeddings}.position_embeddings.weight"
+        rules.append(Rule("stack.position.table.weight", (positions,), way=After(names.offset)))
+        rules += both("stack.entry_norm", f"{embeddings}.LayerNorm")
+        for index in range(stack.depth):
+            rules += self._layer(index, stack.width, f"{start}{names.layers}.{index}.")
+        spare = [(f"{embeddings}.position_ids", "position numbers, which follow from themselves")]
+        copies: dict[str, str] = {}
+        if task == _FILL:
+            rules += both("head.transform.dense", names.mask_transform)
+            rules += both("head.transform.norm", names.mask_norm)
+            product, biases = f"{names.mask_product}.weight", f"{names.mask_product}.bias"
+            if isinstance(model.head, Vocabulary) and model.head.tied:
+                copies[product] = f"{embeddings}.word_embeddings.weight"
+                copies |= {biases: names.mask_bias} if biases != names.mask_bias else {}
+                rules.append(Rule("head.bias", (names.mask_bias,)))
+            else:
+                rules += both("head", names.mask_product)
+                spare.append((names.mask_bias, "biases of the head that it does not read"))
+        elif task == _CLASSES:
+            rules += both("head.transform.dense", names.class_transform) + both("head", names.class_product)
+        if task != _CLASSES:
+            why = "the layer over the first vector, which only a head of classes reads"
+            spare += [(f"{start}pooler.", why), ("cls.seq_relationship.", "the next-sentence head")]
+        return Table(tuple(rules), copies, tuple(spare))
+
+    def _layer(self, index: int, width: int, start: str) -> list[Rule]:
+        ours, names = f"stack.blocks.{index}.", self.names.layer
+        qkv = [start + names[part] for part in "qkv"]
+        return [
+            *stacked(f"{ours}attention.qkv", qkv, [width] * 3),
+            *both(f"{ours}attention.out", start + names["out"]),
+            *both(f"{ours}attention_residual.norm", start + names["first_norm"]),
+            *both(f"{ours}feedforward.up", start + names["up"]),
+            *both(f"{ours}feedforward.down", start + names["down"]),
+            *both(f"{ours}feedforward_residual.norm", start + names["second_norm"]),
+        ]
+
+    # ------------------------------------------------------------------ writing
+
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        model = bundle.model
+        if not isinstance(model, TransformerConfig):
+            raise Unfit("it has two stacks")
+        if not isinstance(model.stack.feedforward, MLP) or not isinstance(model.stack.position, Learned):
+            raise Unfit("its positions are not learned, or its feed-forward parts not plain")
+        if not isinstance(model.stack.norm, LayerNorm):
+            raise Unfit("its norm is not LayerNorm")
+        return self._written(model, model.stack.feedforward, model.stack.position.length + self.names.offset)
+
+    def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
+        stack, embed = model.stack, tokens_of(model)
+        assert isinstance(stack.norm, LayerNorm)
+        return {
+            "vocab_size": embed.vocab,
+            "hidden_size": stack.width,
+            "num_hidden_layers": stack.depth,
+            "num_attention_heads": stack.attention.heads,
+            "intermediate_size": feedforward.hidden or 4 * stack.width,
+            "hidden_act": activation_name(feedforward.activation),
+            "hidden_dropout_prob": stack.dropout,
+            "attention_probs_dropout_prob": stack.attention.dropout,
+            "max_position_embeddings": positions,
+            "type_vocab_size": embed.types.count if embed.types else 0,
+            "layer_norm_eps": stack.norm.eps,
+            "tie_word_embeddings": getattr(model.head, "tied", True),
+        }
+
+
+class Roberta(Bert):
+    """BERT with other names, whose positions begin after the padding's id."""
+
+    name: ClassVar[str] = "roberta"
+    architectures: ClassVar[dict[str, str]] = {
+        "RobertaForMaskedLM": _FILL,
+        "RobertaForSequenceClassification": _CLASSES,
+        "RobertaModel": _BODY,
+    }
+    names = Names(
+        prefix="roberta.",
+        layers="encoder.layer",
+        layer=_BERT_LAYER,
+        mask_transform="lm_head.dense",
+        mask_norm="lm_head.layer_norm",
+        mask_product="lm_head.decoder",
+        mask_bias="lm_head.bias",
+        class_transform="classifier.dense",
+        class_product="classifier.out_proj",
+        offset=2,
+    )
+
+    def plan(self, source: Source) -> Plan:
+        if source.keys.ids("pad_token_id") not in ((), (1,)):
+            raise source.keys.refuse(
+                "pad_token_id", "RoBERTa's positions begin after it, and only 1 is supported"
+            )
+        return super().plan(source)
+
+    def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:
+        head = super()._head(source, task, classes, stack)
+        if not isinstance(head, Vocabulary):
+            return head
+        return Vocabulary(head.tied, True, Transform("gelu", stack.norm))  # whatever the blocks have
+
+    def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
+        return super()._written(model, feedforward, positions) | {"pad_token_id": 1}
+
+
+class DistilBert(Bert):
+    """A BERT of half the depth, without token types."""
+
+    name: ClassVar[str] = "distilbert"
+    architectures: ClassVar[dict[str, str]] = {
+        "DistilBertForMaskedLM": _FILL,
+        "DistilBertForSequenceClassification": _CLASSES,
+        "DistilBertModel": _BODY,
+    }
+    names = Names(
+        prefix="distilbert.",
+        layers="transformer.layer",
+        layer={
+            "q": "attention.q_lin",
+            "k": "attention.k_lin",
+            "v": "attention.v_lin",
+            "out": "attention.out_lin",
+            "first_norm": "sa_layer_norm",
+            "up": "ffn.lin1",
+            "down": "ffn.lin2",
+            "second_norm": "output_layer_norm",
+        },
+        mask_transform="vocab_transform",
+        mask_norm="vocab_layer_norm",
+        mask_product="vocab_projector",
+        mask_bias="vocab_projector.bias",
+        class_transform="pre_classifier",
+        class_product="classifier",
+    )
+    class_activation: ClassVar[Activation] = "relu"
+
+    def _stack(self, keys: Keys) -> StackConfig:
+        keys.flag("sinusoidal_pos_embds", False)  # how the table was begun; it is a table all the same
+        width, heads = keys.size("dim"), keys.size("n_heads")
+        if width % heads:
+            raise keys.refuse("dim", f"it must be a multiple of the {heads} heads")
+        return self._made(
+            width=width,
+            depth=keys.size("n_layers"),
+            heads=heads,
+            feedforward=MLP(keys.size("hidden_dim"), keys.activation("activation", "gelu")),
+            positions=keys.size("max_position_embeddings"),
+            eps=1e-12,
+            dropout=keys.rate("dropout", 0.1),
+            attention_dropout=keys.rate("attention_dropout", 0.1),
+        )
+
+    def _types(self, keys: Keys) -> int:
+        return 0
+
+    def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
+        stack = model.stack
+        return {
+            "vocab_size": tokens_of(model).vocab,
+            "dim": stack.width,
+            "n_layers": stack.depth,
+            "n_heads": stack.attention.heads,
+            "hidden_dim": feedforward.hidden or 4 * stack.width,
+            "activation": activation_name(feedforward.activation),
+            "dropout": stack.dropout,
+            "attention_dropout": stack.attention.dropout,
+            "max_position_embeddings": positions,
+            "tie_word_embeddings": getattr(model.head, "tied", True),
+        }
+
+
+def _vector(source: Source) -> Vector:
+    """The mean of an encoder's vectors, unless the folder is sentence-transformers' and says otherwise."""
+    steps = source.checkpoint.text("modules.json")
+    if steps is None:
+        return Vector("mean", normalised=False)
+    known = ("Transformer", "Pooling", "Normalize")
+    kinds = [kind for kind in known if f'models.{kind}"' in steps]
+    if steps.count('"type"') != len(kinds):
+        raise CheckpointError(
+            f"{source.checkpoint.folder / 'modules.json'}: only {', '.join(known)} can be taken over"
+        )
+    pooling = source.checkpoint.json("1_Pooling/config.json") or {}
+    modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
+    if modes not in (["pooling_mode_mean_tokens"], ["pooling_mode_cls_token"]):
+        raise CheckpointError(
+            f"{source.checkpoint.folder / '1_Pooling/config.json'}: only the mean or the first vector can be"
+            f" taken, not {', '.join(modes) or 'nothing'}"
+        )
+    return Vector("first" if "cls" in modes[0] else "mean", "Normalize" in kinds)
+
+
+__all__ = ["Bert", "DistilBert", "Roberta"]

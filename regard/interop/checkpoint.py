@@ -1,0 +1,179 @@
+"""A folder as other libraries leave it: `config.json`, safetensors in one file or several, tokenizer files.
+
+Only headers are read until they are believed. A pickle is never opened, whatever it is called, and no file
+outside the folder is read because a file inside it says so. This file does not know what the weights mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.errors import BundleError, CheckpointError
+from regard.files import human_bytes
+from regard.weights import Entry, read_header, read_weights
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
+_LARGEST_TEXT = 1 << 28  # bytes
+_MOST_SHARDS = 4096
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_OLD_NAMES = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a folder holds, its weights not yet read."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    entries: Mapping[str, Entry]
+    """Type and shape of each weight."""
+    files: Mapping[str, Path]
+    """The file that each is in."""
+
+    def text(self, name: str) -> str | None:
+        """A text file of the folder; None where there is none."""
+        path = self.folder / name
+        return _read_text(path) if path.is_file() else None
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """A JSON object of the folder; None where there is none."""
+        text = self.text(name)
+        return None if text is None else _object(text, self.folder / name)
+
+    def weights(self) -> dict[str, Tensor]:
+        """All of them: floats in float32, the rest as they are."""
+        found: dict[str, Tensor] = {}
+        for path in dict.fromkeys(self.files.values()):
+            with _damage():
+                found |= read_weights(path)
+        floats = (torch.float64, torch.float16, torch.bfloat16)
+        return {
+            _today(name): weight.to(torch.float32) if weight.dtype in floats else weight
+            for name, weight in found.items()
+        }
+
+
+def open_checkpoint(folder: str | Path) -> Checkpoint:
+    """Look at the folder, reading only its configuration and the headers of its weights.
+
+    Raises: CheckpointError: no checkpoint, a damaged one, or one that is not safetensors.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise CheckpointError(f"{place} is not a folder; give the one that holds {CONFIG} and {WEIGHTS}")
+    if not (place / CONFIG).is_file():
+        raise CheckpointError(f"{place} is not a checkpoint: it has no {CONFIG}")
+    config = _object(_read_text(place / CONFIG), place / CONFIG)
+    if (place / WEIGHTS).is_file():
+        shards = {place / WEIGHTS: _header(place / WEIGHTS)}
+    elif (place / INDEX).is_file():
+        shards = _shards(place)
+    else:
+        raise CheckpointError(_no_weights(place))
+    entries: dict[str, Entry] = {}
+    files: dict[str, Path] = {}
+    for path, header in shards.items():
+        for old, entry in header.items():
+            name = _today(old)
+            if name in entries:
+                raise CheckpointError(f"{path}: the weight '{name}' is also in {files[name].name}")
+            entries[name], files[name] = entry, path
+    return Checkpoint(place, config, entries, files)
+
+
+def _shards(place: Path) -> dict[Path, dict[str, Entry]]:
+    """The files that the index names, and what is in them, which must be what the index says."""
+    shown = place / INDEX
+    where = _object(_read_text(shown), shown).get("weight_map")
+    if not isinstance(where, dict) or not where or not all(isinstance(v, str) for v in where.values()):
+        raise CheckpointError(f"{shown} is damaged: its 'weight_map' does not say which file holds what")
+    names = sorted(set(where.values()))
+    if len(names) > _MOST_SHARDS:
+        raise CheckpointError(f"{shown} names {len(names):,} files; at most {_MOST_SHARDS:,} are read")
+    shards = {}
+    for name in names:
+        if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name):
+            raise CheckpointError(
+                f"{shown} names the file '{name}'; it must be a .safetensors file of the same folder"
+            )
+        if not (place / name).is_file():
+            raise CheckpointError(f"{place} is not whole: {name}, which {INDEX} names, is missing")
+        shards[place / name] = _header(place / name)
+    for weight, name in where.items():
+        if weight not in shards[place / name]:
+            raise CheckpointError(f"{place / name} has no '{weight}', which {INDEX} says is in it")
+    for path, header in shards.items():
+        for weight in header:
+            if where.get(weight) != path.name:
+                raise CheckpointError(f"{path} holds '{weight}', of which {INDEX} does not know")
+    return shards
+
+
+def _header(path: Path) -> dict[str, Entry]:
+    with _damage():
+        return read_header(path)
+
+
+def _no_weights(place: Path) -> str:
+    pickles = sorted(path.name for path in place.iterdir() if path.suffix in _PICKLES)
+    if pickles:
+        return (
+            f"{place} has no {WEIGHTS}, and {pickles[0]} may be a pickle, which can run code when read and is"
+            " never opened; convert it to safetensors with the library that wrote it"
+        )
+    return f"{place} is not a checkpoint: it has neither {WEIGHTS} nor {INDEX}"
+
+
+def _today(name: str) -> str:
+    """The name that a weight with a name of the first BERTs has today."""
+    for old, new in _OLD_NAMES:
+        name = old.sub(new, name)
+    return name
+
+
+def is_float(entry: Entry) -> bool:
+    """Whether it holds floating-point numbers."""
+    return entry.dtype in _FLOATS
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LARGEST_TEXT:
+            raise CheckpointError(
+                f"{path} is larger than {human_bytes(_LARGEST_TEXT)}, too large to be right"
+            )
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is damaged: it is not UTF-8 text") from error
+
+
+def _object(text: str, shown: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{shown} is damaged: it is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{shown} is damaged: it must hold a JSON object")
+    return value
+
+
+class _damage:  # noqa: N801  (a context manager, used like a function)
+    """What is wrong with a file of tensors is the checkpoint's fault."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BundleError):
+            raise CheckpointError(str(error)) from error

@@ -1,0 +1,165 @@
+"""From a bundle to a folder that other libraries read.
+
+What was written is read again by the importer before it takes its place: only if that gives the same model
+is it kept. So a family need not know by heart what it cannot say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regard import bundle as bundles
+from regard.bundle import Bundle, weights_of
+from regard.data.tokenizer import Tokenizer
+from regard.errors import CheckpointError
+from regard.files import atomic_files, check_space, write_json
+from regard.interop.checkpoint import CONFIG, WEIGHTS
+from regard.interop.family import Family, Unfit
+from regard.interop.importing import FAMILIES, LABELS, read_checkpoint
+from regard.model.transformer import EncoderDecoderConfig
+from regard.schema import dump
+from regard.weights import write_weights
+
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    folder: Path
+    family: str
+    architecture: str
+    parameters: int
+
+
+def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
+    """Write the bundle in `run` as a checkpoint for Hugging Face's libraries in `out`.
+
+    Raises: BundleError: no bundle. CheckpointError: a model that no family can describe, and why.
+    """
+    bundle, place = bundles.load(run), Path(out)
+    if bundles.is_bundle(place) and not (place / TOKENIZER_CONFIG).is_file():
+        raise CheckpointError(f"{place} holds something already; give another folder")
+    reasons = []
+    for family, architecture in _candidates(bundle):
+        try:
+            _write(bundle, place, family, architecture)
+        except Unfit as why:
+            reasons.append(f"no {family.name}, because {why}")
+            continue
+        count = sum(weight.numel() for weight in bundle.weights.values())
+        return Exported(place, family.name, architecture, count)
+    known = "; ".join(reasons) or f"no family has the task {bundle.task}"
+    raise CheckpointError(f"{run} cannot be written as a checkpoint: {known}")
+
+
+def _candidates(bundle: Bundle) -> list[tuple[Family, str]]:
+    """Families that have the task, the one that it came from first."""
+    origin = bundle.data.get("imported")
+    origin = origin if isinstance(origin, Mapping) else {}
+    found: list[tuple[Family, str]] = []
+    for family in FAMILIES.values():
+        fit = [name for name, task in family.architectures.items() if task == bundle.task]
+        if family.name == origin.get("family") and origin.get("architecture") in fit:
+            found.insert(0, (family, str(origin["architecture"])))
+        elif fit:
+            found.append((family, fit[0]))
+    return found
+
+
+def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> None:
+    tokenizers = {
+        name: Tokenizer.from_json(text) for name, text in bundle.tokenizers.items() if name != LABELS
+    }
+    tokenizer = tokenizers[TOKENIZER]
+    if any(_pieces(other) != _pieces(tokenizer) for other in tokenizers.values()):
+        raise Unfit("its two sides have vocabularies of their own")
+    config = {"architectures": [architecture], "model_type": family.name, "dtype": "float32"}
+    config |= _ids(tokenizer, bundle) | family.config(bundle, architecture) | _labels(bundle)
+    weights = family.table(bundle.model, architecture).give(_once(bundle))
+    begins = tokenizer.start if isinstance(bundle.model, EncoderDecoderConfig) else tokenizer.bos
+    said = _tokenizer_config(tokenizer, family, begins)
+    texts = {
+        TOKENIZER: tokenizer.to_hf(),
+        TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),
+    }
+    check_space(place, sum(weight.nbytes for weight in weights.values()))
+    with atomic_files(place, [CONFIG, WEIGHTS, *texts]) as writing:
+        write_weights(writing / WEIGHTS, weights, shown=place / WEIGHTS)
+        for name, text in texts.items():
+            (writing / name).write_text(text, encoding="utf-8", newline="")
+        write_json(writing / CONFIG, config)
+        _prove(bundle, writing)
+
+
+def _prove(bundle: Bundle, folder: Path) -> None:
+    """Read it again. Raises: Unfit when that gives another model."""
+    try:
+        *_, plan, _ = read_checkpoint(folder)
+    except CheckpointError as error:
+        raise Unfit(str(error).replace(f"{folder}/", "")) from error
+    there, here = dump(plan.model), dump(bundle.model)
+    if here.get("head", {}).get("kind") == "vector":  # which is no part of a body's checkpoint
+        there.pop("head"), here.pop("head")
+    if (path := _first_difference(there, here, "model")) is not None:
+        raise Unfit(f"it has no place for {path}")
+
+
+def _first_difference(there: Any, here: Any, path: str) -> str | None:
+    """Where two configurations differ in what is computed; how a model is trained does not count."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in dict.fromkeys((*here, *there)):
+            if key not in ("init", "dropout"):
+                found = _first_difference(there.get(key), here.get(key), f"{path}.{key}")
+                if found is not None:
+                    return found
+        return None
+    return None if there == here else f"{path} = {json.dumps(here)}"
+
+
+def _pieces(tokenizer: Tokenizer) -> list[str]:
+    return tokenizer.pieces(range(tokenizer.size))
+
+
+def _once(bundle: Bundle) -> dict[str, Any]:
+    """Its weights under the names that a table knows."""
+    names = weights_of(bundle.model, "the bundle")
+    return {name: bundle.weights[name] for name in names}
+
+
+def _ids(tokenizer: Tokenizer, bundle: Bundle) -> dict[str, Any]:
+    ids: dict[str, Any] = {
+        "pad_token_id": tokenizer.pad,
+        "bos_token_id": tokenizer.bos,
+        "eos_token_id": tokenizer.eos,
+    }
+    if isinstance(bundle.model, EncoderDecoderConfig):  # `bos` is what the decoder begins with
+        ids |= {"bos_token_id": tokenizer.start, "decoder_start_token_id": tokenizer.bos}
+    return ids
+
+
+def _labels(bundle: Bundle) -> dict[str, Any]:
+    if LABELS not in bundle.tokenizers:
+        return {}
+    names = list(json.loads(bundle.tokenizers[LABELS]))
+    task = bundle.training.get("task")
+    several = isinstance(task, Mapping) and task.get("separator") is not None
+    return {
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+        "problem_type": f"{'multi' if several else 'single'}_label_classification",
+    }
+
+
+def _tokenizer_config(tokenizer: Tokenizer, family: Family, begins: int | None) -> dict[str, Any]:
+    begin, end = family.frame
+    roles = {"pad": tokenizer.pad, begin: begins, end: tokenizer.eos, "mask": tokenizer.mask}
+    if tokenizer.unk >= 0:
+        roles["unk"] = tokenizer.unk
+    names = {f"{role}_token": tokenizer.name(index) for role, index in roles.items() if index is not None}
+    return {"tokenizer_class": "PreTrainedTokenizerFast", **names}

@@ -1,0 +1,110 @@
+"""What a family of checkpoints is: how its configuration, weights and tokenizer become ours, and back.
+
+A family reads a configuration into a `Plan`. It writes one from a model by plain look-ups; whether what it
+wrote says all that the model is, is proved by reading it again (`export.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from regard.bundle import Bundle
+from regard.data.tokenizer_given import GivenTokenizer
+from regard.interop.checkpoint import Checkpoint
+from regard.interop.keys import Keys
+from regard.interop.mapping import Table
+from regard.interop.vocabulary import Found
+from regard.model.embed import Tokens
+from regard.model.transformer import ModelConfig, TransformerConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a checkpoint becomes."""
+
+    task: str
+    """The task that it can be used for."""
+    options: Mapping[str, Any]
+    """That task's own options."""
+    model: ModelConfig
+    table: Table
+    """Which of its weights is which of the model's."""
+    tokenizers: Mapping[str, GivenTokenizer]
+    """By the name of the file that keeps each in a bundle."""
+    labels: tuple[str, ...] = ()
+    """The classes, in order, of a model that has some."""
+    notes: tuple[str, ...] = ()
+    """What a user should know."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a family is given to read."""
+
+    checkpoint: Checkpoint
+    architecture: str
+    """The class that the configuration names, such as BertForMaskedLM."""
+    keys: Keys
+    _found: list[Found] = field(default_factory=list)
+
+    def has(self, start: str) -> bool:
+        """Whether the name of some weight begins like that."""
+        return any(name.startswith(start) for name in self.checkpoint.entries)
+
+    @property
+    def tokenizer(self) -> Found:
+        """The tokenizer of the folder, looked for when it is asked for."""
+        if not self._found:
+            from regard.interop.vocabulary import find_tokenizer
+
+            self._found.append(find_tokenizer(self.checkpoint))
+        return self._found[0]
+
+
+def both_sides(source: Source, name: str, **options: Any) -> dict[str, GivenTokenizer]:
+    """The tokenizers of a model with two stacks, by their files; `options` as for `Found.tokenizer`."""
+    from regard.interop.vocabulary import find_tokenizer, has_sides
+
+    found = {"tokenizer.json": source.tokenizer.tokenizer(**options)}
+    if has_sides(source.checkpoint):
+        found[name] = find_tokenizer(source.checkpoint, "target").tokenizer(**options)
+    return found
+
+
+class Unfit(Exception):  # noqa: N818  (no error that a user meets by itself)
+    """Why a model cannot be written as a family's."""
+
+
+class Family(ABC):
+    """One family of checkpoints."""
+
+    name: ClassVar[str]
+    """As `config.json` has it: its `model_type`."""
+    architectures: ClassVar[Mapping[str, str]]
+    """The classes of it that can be taken over, and the task that each becomes."""
+
+    frame: ClassVar[tuple[str, str]] = ("cls", "sep")
+    """The roles of the tokens that a text begins and ends with."""
+
+    @abstractmethod
+    def plan(self, source: Source) -> Plan:
+        """Read a checkpoint's configuration. Raises: CheckpointError for what cannot be taken over."""
+
+    @abstractmethod
+    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+        """Which weight is which. `prefixed`: whether the names of the body's begin with its name; None for
+        what the library does."""
+
+    @abstractmethod
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        """The configuration that says what the bundle's model is. Raises: Unfit when none can."""
+
+
+def tokens_of(model: TransformerConfig) -> Tokens:
+    """The embedding of a model that reads tokens. Raises: Unfit when it reads something else."""
+    if not isinstance(model.embed, Tokens):
+        raise Unfit(f"it reads {model.embed.kind}, not tokens")
+    return model.embed

@@ -1,0 +1,137 @@
+"""From a checkpoint's folder to a bundle.
+
+Order matters: the configuration is believed only as far as the weights' headers bear it out, and the weights
+are read only when each of them has found its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from regard import bundle as bundles
+from regard.bundle import JSON, Bundle, software_versions, weights_of
+from regard.errors import BundleError, CheckpointError, StorageError, TokenizerError
+from regard.interop.bart import Bart, Marian
+from regard.interop.bert import Bert, DistilBert, Roberta
+from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from regard.interop.family import Family, Plan, Source
+from regard.interop.gpt2 import Gpt2
+from regard.interop.keys import Keys
+from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
+from regard.interop.t5 import T5
+
+_ALL = (Bert(), Roberta(), DistilBert(), Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), Bart(), Marian())
+FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
+"""By the `model_type` of their configurations."""
+
+LABELS = "labels.json"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of a checkpoint."""
+
+    folder: Path
+    family: str
+    architecture: str
+    task: str
+    parameters: int
+    notes: tuple[str, ...]
+    """What was left out, and what a user should know."""
+    difference: float | None
+    """The largest difference of any output from the reference library's; None where it was not compared."""
+    largest: float | None
+    """The largest of those outputs."""
+
+
+def import_checkpoint(
+    folder: str | Path, out: str | Path, *, overwrite: bool = False, compare: bool = True
+) -> Imported:
+    """Make a bundle in `out` of the checkpoint in `folder`.
+
+    `compare`: whether its outputs are compared with those of transformers, where that is installed.
+
+    Raises: CheckpointError for what cannot be taken over; StorageError when `out` holds a bundle already.
+    """
+    place = Path(out)
+    if bundles.is_bundle(place) and not overwrite:
+        raise StorageError(f"{place} holds a model already; give another folder, or --overwrite")
+    checkpoint, family, architecture, plan, notes = read_checkpoint(folder)
+    bundle = _bundle(checkpoint, family, architecture, plan)
+    difference = largest = None
+    if compare:
+        from regard.interop.reference import compared
+
+        difference, largest = compared(bundle, checkpoint, architecture) or (None, None)
+    bundles.save(bundle, place)
+    return Imported(
+        folder=place,
+        family=family.name,
+        architecture=architecture,
+        task=plan.task,
+        parameters=sum(weight.numel() for weight in bundle.weights.values()),
+        notes=tuple(notes),
+        difference=difference,
+        largest=largest,
+    )
+
+
+def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, list[str]]:
+    """What the checkpoint becomes, its weights checked but not read; notes for people.
+
+    Raises: CheckpointError.
+    """
+    checkpoint = open_checkpoint(folder)
+    where = checkpoint.folder / CONFIG
+    family = _family(checkpoint)
+    architecture = _architecture(checkpoint, family)
+    sizes = (size for entry in checkpoint.entries.values() for size in entry.shape)
+    keys = Keys(checkpoint.config, where, max([len(checkpoint.entries), *sizes]))
+    try:
+        plan = family.plan(Source(checkpoint, architecture, keys))
+        keys.finish()
+        ours = weights_of(plan.model, str(where))
+    except (BundleError, TokenizerError, ValueError) as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    notes = plan.table.check(ours, checkpoint.entries, str(checkpoint.folder))
+    return checkpoint, family, architecture, plan, [*plan.notes, *notes]
+
+
+def _bundle(checkpoint: Checkpoint, family: Family, architecture: str, plan: Plan) -> Bundle:
+    texts = {name: tokenizer.to_json() for name, tokenizer in plan.tokenizers.items()}
+    if plan.labels:
+        texts[LABELS] = json.dumps(dict.fromkeys(plan.labels, 1), ensure_ascii=False)
+    origin: Mapping[str, JSON] = {"family": family.name, "architecture": architecture}
+    return Bundle(
+        task=plan.task,
+        model=plan.model,
+        weights=plan.table.take(checkpoint.weights(), str(checkpoint.folder)),
+        tokenizers=texts,
+        training={"task": dict(plan.options)},
+        data={"imported": origin},
+        metrics={},
+        versions=software_versions(),
+    )
+
+
+def _family(checkpoint: Checkpoint) -> Family:
+    said = checkpoint.config.get("model_type")
+    if not isinstance(said, str) or said not in FAMILIES:
+        raise CheckpointError(
+            f"{checkpoint.folder / CONFIG}: 'model_type' is {said!r}; known are {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[said]
+
+
+def _architecture(checkpoint: Checkpoint, family: Family) -> str:
+    said = checkpoint.config.get("architectures")
+    found = said[0] if isinstance(said, list) and len(said) == 1 else None
+    if not isinstance(found, str) or found not in family.architectures:
+        raise CheckpointError(
+            f"{checkpoint.folder / CONFIG}: 'architectures' is {said!r}; of {family.name}, these can be taken"
+            f" over: {', '.join(family.architectures)}"
+        )
+    return found

@@ -1,0 +1,190 @@
+"""The keys of a foreign configuration, each of which must be honoured or be known not to matter.
+
+A family takes the keys that it understands, one by one; what is left in the end is refused by name. Nothing
+is believed: a size that the weights have no room for is refused before anything of that size is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from regard.errors import CheckpointError, nearest
+from regard.model.feedforward import Activation
+
+T = TypeVar("T")
+
+_OF_THE_LIBRARY = """
+_name_or_path architectures model_type transformers_version dtype torch_dtype return_dict
+use_return_dict output_attentions output_hidden_states torchscript use_bfloat16 use_cache
+gradient_checkpointing initializer_range initializer_factor init_std tf_legacy_loss tokenizer_class
+prefix finetuning_task problem_type task_specific_params id2label label2id num_labels _num_labels
+classif_dropout classifier_dropout classifier_dropout_prob seq_classif_dropout qa_dropout
+encoder_layerdrop decoder_layerdrop _attn_implementation attn_implementation _commit_hash
+bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id
+decoder_start_token_id output_past model_max_length pretraining_tp chunk_size_feed_forward
+"""
+"""What the library notes of itself, and how it trains and returns things."""
+
+_OF_GENERATION = """
+max_length min_length max_new_tokens do_sample early_stopping num_beams num_beam_groups
+num_return_sequences diversity_penalty temperature top_k top_p typical_p repetition_penalty
+length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids remove_invalid_values
+exponential_decay_length_penalty suppress_tokens begin_suppress_tokens forced_bos_token_id
+forced_eos_token_id output_scores return_dict_in_generate
+"""
+"""How it would draw tokens: whoever generates says that anew."""
+
+IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION).split())
+"""Keys that change nothing of what a model makes of its input, or are read where they matter."""
+
+_PLAIN: dict[str, Any] = {
+    "add_cross_attention": False,
+    "cross_attention_hidden_size": None,
+    "is_decoder": False,
+    "pruned_heads": {},
+    "sparsify": None,
+    "quantization_config": None,
+    "auto_map": None,
+}
+"""Keys with which only one value is what it would be without them."""
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu-tanh",
+    "gelu_fast": "gelu-tanh",
+    "gelu_pytorch_tanh": "gelu-tanh",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+
+
+class Keys:
+    """See the module's docstring."""
+
+    def __init__(self, config: Mapping[str, Any], where: Path | str, limit: int) -> None:
+        """`limit`: no size of the model can exceed it."""
+        self._config, self.where, self._limit = dict(config), where, limit
+        self._taken: set[str] = set(IRRELEVANT)
+
+    def refuse(self, name: str, why: str) -> CheckpointError:
+        """What to raise when the value of a key cannot be taken over."""
+        return CheckpointError(f"{self.where}: '{name}' is {_shown(self._config.get(name))}; {why}")
+
+    def __contains__(self, name: str) -> bool:
+        return self._config.get(name) is not None
+
+    def any(self, name: str) -> Any:
+        self._taken.add(name)
+        return self._config.get(name)
+
+    def size(self, name: str, default: int | None = None) -> int:
+        """How many there are of something; the weights must have room for that many."""
+        value = self._present(name, default)
+        if type(value) is not int or not 1 <= value <= self._limit:
+            raise self.refuse(
+                name, f"it must be a whole number from 1 to {self._limit}, or the weights are others"
+            )
+        return value
+
+    def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
+        value = self._present(name, default)
+        if type(value) is not int or not least <= value < 1 << 31:
+            raise self.refuse(name, f"it must be a whole number, {least} or more")
+        return value
+
+    def number(
+        self, name: str, default: float | None = None, least: float = 0.0, most: float = math.inf
+    ) -> float:
+        value = self._present(name, default)
+        if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
+            raise self.refuse(name, f"it must be a number from {least:g} to {most:g}")
+        return float(value)
+
+    def rate(self, name: str, default: float = 0.0) -> float:
+        """A probability of dropping something."""
+        value = self.number(name, default)
+        if not value < 1:
+            raise self.refuse(name, "it must be less than 1")
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._present(name, default)
+        if type(value) is not bool:
+            raise self.refuse(name, "it must be true or false")
+        return value
+
+    def only(self, name: str, wanted: T, why: str) -> T:
+        """A key of which one value is supported, which is also what its absence means."""
+        self._taken.add(name)
+        value = self._config.get(name, wanted)
+        if value != wanted or isinstance(value, bool) != isinstance(wanted, bool):
+            raise self.refuse(name, f"only {_shown(wanted)} is supported: {why}")
+        return wanted
+
+    def activation(self, name: str, default: str) -> Activation:
+        value = self._present(name, default)
+        if not isinstance(value, str) or value not in _ACTIVATIONS:
+            raise self.refuse(name, f"known are {', '.join(_ACTIVATIONS)}")
+        return _ACTIVATIONS[value]
+
+    def ids(self, name: str) -> tuple[int, ...]:
+        """A token id, or several, or none."""
+        value = self._config.get(name)
+        found = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(type(x) is int and 0 <= x < 1 << 31 for x in found):
+            raise self.refuse(name, "it must be a token id, a list of them, or null")
+        return tuple(found)
+
+    def labels(self, count: int) -> list[str]:
+        """The names of the classes, in order."""
+        names = self._config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
+        good = isinstance(names, dict) and all(isinstance(names.get(str(i)), str) for i in range(count))
+        if not good or len(names) != count:
+            raise self.refuse("id2label", f"it must name {count} classes, from '0' on")
+        found = [names[str(i)].strip() for i in range(count)]
+        if len(set(found)) != count or not all(found):
+            raise self.refuse("id2label", "its names must differ from one another")
+        return found
+
+    def finish(self) -> None:
+        """Refuse what nobody took. Raises: CheckpointError."""
+        for name, wanted in _PLAIN.items():
+            if name not in self._taken:
+                self.only(name, wanted, "the rest is not known here") if self._config.get(name) else None
+                self._taken.add(name)
+        for name in self._config:
+            if name not in self._taken:
+                hint = nearest(name, self._taken - IRRELEVANT)
+                raise self.refuse(
+                    name, f"that key is not known, and might change what the model computes{hint}"
+                )
+
+    def _present(self, name: str, default: Any) -> Any:
+        self._taken.add(name)
+        value = self._config.get(name)
+        if value is None and default is None:
+            raise CheckpointError(f"{self.where}: '{name}' is missing")
+        return default if value is None else value
+
+
+def activation_name(activation: Activation) -> str:
+    """What other libraries call it."""
+    return {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new", "silu": "silu", "tanh": "tanh"}[
+        activation
+    ]
+
+
+def _shown(value: Any) -> str:
+    text = (
+        {True: "true", False: "false", None: "null"}.get(value)
+        if not isinstance(value, list | dict)
+        else None
+    )
+    text = text if text is not None and type(value) in (bool, type(None)) else repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,182 @@
+"""Which weight of ours is which of theirs: one table a family, read in both directions.
+
+A `Rule` says how one tensor of ours is made of one or more of theirs, and how those are made of it again.
+Importing takes every rule from right to left, exporting from left to right, so that the one undoes the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from regard.errors import CheckpointError, nearest
+from regard.interop.checkpoint import is_float
+from regard.weights import Entry
+
+
+class Way(Protocol):
+    """A change that can be undone."""
+
+    def take(self, theirs: Tensor) -> Tensor: ...
+
+    def give(self, ours: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Same:
+    """No change."""
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return theirs
+
+    def give(self, ours: Tensor) -> Tensor:
+        return ours
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """Inputs and outputs change places (GPT-2 keeps its linears that way)."""
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return theirs.t()
+
+    def give(self, ours: Tensor) -> Tensor:
+        return ours.t()
+
+
+@dataclass(frozen=True)
+class After:
+    """Theirs has `rows` rows before ours which nothing ever looks up; they are given as zeros."""
+
+    rows: int
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return theirs[self.rows :]
+
+    def give(self, ours: Tensor) -> Tensor:
+        return torch.cat((ours.new_zeros((self.rows, *ours.shape[1:])), ours))
+
+
+@dataclass(frozen=True)
+class Times:
+    """Ours is theirs times a number."""
+
+    factor: float
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return theirs * self.factor
+
+    def give(self, ours: Tensor) -> Tensor:
+        return ours / self.factor
+
+
+@dataclass(frozen=True)
+class Row:
+    """Theirs is (1, n), ours (n,)."""
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return theirs[0] if len(theirs) == 1 else theirs
+
+    def give(self, ours: Tensor) -> Tensor:
+        return ours[None]
+
+
+SAME = Same()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`ours` is `theirs`, one upon the other, each with so many rows."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    rows: tuple[int, ...] = ()
+    """How many rows each of several has."""
+    way: Way = SAME
+
+    def take(self, theirs: Sequence[Tensor]) -> Tensor:
+        parts = [self.way.take(tensor) for tensor in theirs]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def give(self, ours: Tensor) -> list[Tensor]:
+        parts = [ours] if len(self.theirs) == 1 else list(ours.split(list(self.rows)))
+        return [self.way.give(part) for part in parts]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that is to be known of the weights of one model."""
+
+    rules: tuple[Rule, ...]
+    copies: Mapping[str, str]
+    """Names that may stand for a weight a second time, and the name that it has in `rules`."""
+    spare: tuple[tuple[str, str], ...] = ()
+    """The beginnings of names that are left out, and why."""
+
+    def check(self, ours: Mapping[str, Entry], theirs: Mapping[str, Entry], where: str) -> list[str]:
+        """Refuse a weight that is missing, left over or of another shape; what is left out, in words."""
+        known = set()
+        for rule in self.rules:
+            wanted = rule.give(torch.empty(ours[rule.ours].shape, device="meta"))
+            for name, tensor in zip(rule.theirs, wanted, strict=True):
+                self._check_one(name, tuple(tensor.shape), theirs, where)
+                known.add(name)
+        assert {rule.ours for rule in self.rules} == set(ours), "a family's table forgets a weight"
+        notes: dict[str, int] = {}
+        for name, entry in theirs.items():
+            if name in known:
+                continue
+            why = next((why for start, why in self.spare if name.startswith(start)), None)
+            if name in self.copies:
+                if entry.shape != theirs[self.copies[name]].shape:
+                    raise CheckpointError(f"{where}: '{name}' must be the same as '{self.copies[name]}'")
+            elif why is None:
+                hint = nearest(name, known)
+                raise CheckpointError(f"{where}: the weight '{name}' has no place in this model{hint}")
+            else:
+                notes[why] = notes.get(why, 0) + 1
+        return [f"left out: {why} ({count} weights)" for why, count in notes.items()]
+
+    def _check_one(self, name: str, shape: tuple[int, ...], theirs: Mapping[str, Entry], where: str) -> None:
+        if name not in theirs:
+            raise CheckpointError(f"{where}: the weight '{name}' is missing{nearest(name, theirs)}")
+        if theirs[name].shape != shape:
+            raise CheckpointError(
+                f"{where}: the weight '{name}' is {theirs[name]}, the configuration asks for {list(shape)}"
+            )
+        if not is_float(theirs[name]):
+            raise CheckpointError(f"{where}: the weight '{name}' is {theirs[name]}, which holds no floats")
+
+    def take(self, theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+        """Ours of theirs, which have been checked. Raises: CheckpointError for copies that differ."""
+        for name, first in self.copies.items():
+            if name in theirs and not torch.equal(theirs[name], theirs[first]):
+                raise CheckpointError(f"{where}: '{name}' differs from '{first}', to which it is tied")
+        return {
+            rule.ours: rule.take([theirs[name] for name in rule.theirs]).contiguous() for rule in self.rules
+        }
+
+    def give(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Theirs of ours."""
+        return {
+            name: tensor.contiguous()
+            for rule in self.rules
+            for name, tensor in zip(rule.theirs, rule.give(ours[rule.ours]), strict=True)
+        }
+
+
+def both(ours: str, theirs: str, bias: bool = True, way: Way = SAME) -> list[Rule]:
+    """A linear's or a norm's `weight` and, with `bias`, its `bias`. `way` is for the weight."""
+    found = [Rule(f"{ours}.weight", (f"{theirs}.weight",), way=way)]
+    return [*found, Rule(f"{ours}.bias", (f"{theirs}.bias",))] if bias else found
+
+
+def stacked(ours: str, theirs: Iterable[str], rows: Iterable[int], bias: bool = True) -> list[Rule]:
+    """A linear of ours that makes at once what several of theirs make."""
+    names, sizes = tuple(theirs), tuple(rows)
+    kinds = ("weight", "bias") if bias else ("weight",)
+    return [Rule(f"{ours}.{kind}", tuple(f"{name}.{kind}" for name in names), sizes) for kind in kinds]

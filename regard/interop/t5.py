@@ -1,0 +1,188 @@
+"""T5 (arXiv 1910.10683) and its version 1.1: two stacks, unscaled scores, a bias that all layers share.
+
+Where the head is the embedding's table, T5 divides what enters it by √D; here the last norm's gains do that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from regard.bundle import Bundle
+from regard.interop.family import Family, Plan, Source, Unfit
+from regard.interop.keys import Keys, activation_name
+from regard.interop.mapping import SAME, Rule, Table, Times, both, stacked
+from regard.model.attention import AttentionConfig, DotProduct
+from regard.model.block import PreNorm
+from regard.model.embed import Tokens
+from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
+from regard.model.mask import Causal
+from regard.model.norm import RMSNorm
+from regard.model.position import RelativeBias
+from regard.model.stack import StackConfig
+from regard.model.transformer import EncoderDecoderConfig, ModelConfig
+
+_LONGEST = 512  # tokens of its training; the bias allows any number
+
+
+class T5(Family):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "t5"
+    architectures: ClassVar[dict[str, str]] = {"T5ForConditionalGeneration": "translation"}
+    frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+
+    # ------------------------------------------------------------------ reading
+
+    def plan(self, source: Source) -> Plan:
+        keys = source.keys
+        keys.only("is_encoder_decoder", True, "it has two stacks")
+        part = _feedforward(keys)
+        heads, eps = keys.size("num_heads"), keys.number("layer_norm_epsilon", 1e-6, 1e-30, 1.0)
+        rate = keys.rate("dropout_rate", 0.1)
+        attention = AttentionConfig(
+            heads, head_width=keys.size("d_kv", 64), score=DotProduct(1.0), bias=False, dropout=rate
+        )
+        position = RelativeBias(
+            _even(keys), keys.whole("relative_attention_max_distance", 128, least=2), bidirectional=True
+        )
+        if position.max_distance <= position.buckets // 2:
+            raise keys.refuse("relative_attention_max_distance", "it must be more than half of the buckets")
+        encoder = StackConfig(
+            width=keys.size("d_model"),
+            depth=(depth := keys.size("num_layers")),
+            attention=attention,
+            feedforward=part,
+            position=position,
+            norm=RMSNorm(eps),
+            placement=PreNorm(),
+            dropout=rate,
+        )
+        decoder = replace(
+            encoder,
+            depth=keys.size("num_decoder_layers", depth),
+            mask=Causal(),
+            position=replace(position, bidirectional=False),
+            cross=attention,
+        )
+        vocab = keys.size("vocab_size")
+        said_tied = keys.flag("tie_word_embeddings", True)
+        scaled = keys.flag("scale_decoder_outputs", said_tied)
+        own = not said_tied and source.has("lm_head.weight")
+        embed = Tokens(vocab, scale=False)
+        model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
+        for name in ("n_positions", "decoder_layers"):
+            keys.any(name)
+        start = (*keys.ids("decoder_start_token_id"), *keys.ids("pad_token_id"), 0)[0]
+        return Plan(
+            task="translation",
+            options={"kind": "translation", "max_length": _LONGEST},
+            model=model,
+            table=_table(model, scaled),
+            tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin=start, end="eos")},
+        )
+
+    # ------------------------------------------------------------------ weights
+
+    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+        assert isinstance(model, EncoderDecoderConfig)
+        return _table(model, scaled=model.tying == "three-way")
+
+    # ------------------------------------------------------------------ writing
+
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        model = bundle.model
+        if not isinstance(model, EncoderDecoderConfig):
+            raise Unfit("it has one stack")
+        stack, part = model.encoder, model.encoder.feedforward
+        if not isinstance(stack.position, RelativeBias) or not isinstance(stack.norm, RMSNorm):
+            raise Unfit(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")
+        if part.hidden is None:
+            raise Unfit("its hidden width is not stated")
+        name = activation_name(part.activation)
+        if isinstance(part, GatedMLP):
+            name = "gated-gelu" if name == "gelu_new" else f"gated-{name}"
+        tied = model.tying == "three-way"
+        return {
+            "vocab_size": model.target.vocab,
+            "d_model": stack.width,
+            "d_kv": stack.attention.head_width or stack.width // stack.attention.heads,
+            "d_ff": part.hidden,
+            "num_layers": stack.depth,
+            "num_decoder_layers": model.decoder.depth,
+            "num_heads": stack.attention.heads,
+            "relative_attention_num_buckets": stack.position.buckets,
+            "relative_attention_max_distance": stack.position.max_distance,
+            "dropout_rate": stack.dropout,
+            "layer_norm_epsilon": stack.norm.eps,
+            "feed_forward_proj": name,
+            "tie_word_embeddings": tied,
+            "is_encoder_decoder": True,
+        }
+
+
+def _even(keys: Keys) -> int:
+    buckets = keys.size("relative_attention_num_buckets", 32)
+    if buckets < 4 or buckets % 2:
+        raise keys.refuse("relative_attention_num_buckets", "it must be an even number, 4 or more")
+    return buckets
+
+
+def _feedforward(keys: Keys) -> FeedForwardPart:
+    """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant."""
+    said = keys.any("feed_forward_proj") or "relu"
+    kinds = said.split("-") if isinstance(said, str) else []
+    if not 1 <= len(kinds) <= 2 or (len(kinds) == 2 and kinds[0] != "gated"):
+        raise keys.refuse("feed_forward_proj", "it must be an activation, or 'gated-' and one")
+    name = "gelu_new" if said == "gated-gelu" else kinds[-1]
+    keys.only("dense_act_fn", name, "it follows from feed_forward_proj")
+    keys.only("is_gated_act", len(kinds) == 2, "it follows from feed_forward_proj")
+    inner = Keys({"feed_forward_proj": name}, keys.where, 1)
+    activation, hidden = inner.activation("feed_forward_proj", name), keys.size("d_ff")
+    if len(kinds) == 2:
+        return GatedMLP(hidden, activation, dropout=keys.rate("dropout_rate", 0.1))
+    return MLP(hidden, activation, bias=False, dropout=keys.rate("dropout_rate", 0.1))
+
+
+def _table(model: EncoderDecoderConfig, scaled: bool) -> Table:
+    rules = [Rule("target.weight", ("shared.weight",))]
+    copies = {f"{side}.embed_tokens.weight": "shared.weight" for side in ("encoder", "decoder")}
+    if model.tying == "three-way":
+        copies["lm_head.weight"] = "shared.weight"
+    else:
+        rules.append(Rule("head.weight", ("lm_head.weight",)))
+    for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
+        way = Times(stack.width**-0.5) if side == "decoder" and scaled else SAME
+        first = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        rules.append(Rule(f"{side}.position.table.weight", (first,)))
+        rules.append(Rule(f"{side}.final_norm.weight", (f"{side}.final_layer_norm.weight",), way=way))
+        for index in range(stack.depth):
+            rules += _block(stack, f"{side}.blocks.{index}.", f"{side}.block.{index}.layer.")
+    unread = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+    return Table(tuple(rules), copies, ((unread, "a bias that T5 itself never reads"),))
+
+
+def _block(stack: StackConfig, ours: str, theirs: str) -> list[Rule]:
+    part, last = stack.feedforward, 1 if stack.cross is None else 2
+    assert part.hidden is not None
+    inner = stack.attention.heads * (stack.attention.head_width or 0)
+    own, dense = f"{theirs}0.SelfAttention.", f"{theirs}{last}.DenseReluDense."
+    rules = [
+        *stacked(f"{ours}attention.qkv", [own + name for name in "qkv"], [inner] * 3, False),
+        *both(f"{ours}attention.out", f"{own}o", False),
+        *both(f"{ours}attention_residual.norm", f"{theirs}0.layer_norm", False),
+        *both(f"{ours}feedforward.down", f"{dense}wo", False),
+        *both(f"{ours}feedforward_residual.norm", f"{theirs}{last}.layer_norm", False),
+    ]
+    if isinstance(part, GatedMLP):
+        gates = [f"{dense}wi_0", f"{dense}wi_1"]
+        rules += stacked(f"{ours}feedforward.gate_up", gates, [part.hidden] * 2, False)
+    else:
+        rules += both(f"{ours}feedforward.up", f"{dense}wi", False)
+    if stack.cross is not None:
+        cross = f"{theirs}1.EncDecAttention."
+        rules += both(f"{ours}cross.q", f"{cross}q", False)
+        rules += stacked(f"{ours}cross.kv", [f"{cross}k", f"{cross}v"], [inner] * 2, False)
+        rules += both(f"{ours}cross.out", f"{cross}o", False)
+        rules += both(f"{ours}cross_residual.norm", f"{theirs}1.layer_norm", False)
+    return rules

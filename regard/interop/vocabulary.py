@@ -1,0 +1,216 @@
+"""The tokenizer of a checkpoint: found, converted where it is of an older form, its special tokens named.
+
+Taken as it is: `tokenizer.json`. Converted: WordPiece's `vocab.txt`, GPT-2's `vocab.json` with `merges.txt`.
+SentencePiece models are `sentencepiece.py`'s business. This file does not know models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer as Backend
+
+from regard.data.tokenizer_given import Given, GivenTokenizer, open_backend
+from regard.errors import CheckpointError, RegardError
+from regard.interop.checkpoint import Checkpoint
+from regard.interop.sentencepiece import pieces_of
+
+_ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
+_USUAL = {
+    "pad": ("[PAD]", "<pad>"),
+    "unk": ("[UNK]", "<unk>"),
+    "cls": ("[CLS]", "<s>"),
+    "sep": ("[SEP]", "</s>"),
+    "bos": ("<s>", "<|begin_of_text|>"),
+    "eos": ("</s>", "<|endoftext|>"),
+    "mask": ("[MASK]", "<mask>"),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The tokenizer of a folder."""
+
+    text: str
+    """A `tokenizer.json`."""
+    ids: Mapping[str, int]
+    """The ids of its special tokens by their roles: pad, unk, cls, sep, bos, eos, mask."""
+    special: tuple[int, ...]
+    """All ids that it marks as special."""
+    first: int | None
+    """The id that it puts before every text; None where it does not."""
+
+    def tokenizer(
+        self, size: int, *, begin: str | int, end: str, starts: str | None = None
+    ) -> GivenTokenizer:
+        """Ready for a model with so many ids. `begin` and `end`: the roles of what a text is framed by, or an
+        id; `starts`: that of what an encoder's input begins with.
+
+        Raises: CheckpointError when there is no such token, or an id that the model does not have.
+        """
+        first = begin if isinstance(begin, int) else self.ids.get(begin)
+        last, start = self.ids.get(end), self.ids.get(starts or "")
+        if last is None:
+            raise CheckpointError(
+                f"the tokenizer does not say which token is its {end}; see special_tokens_map.json"
+            )
+        given = Given(
+            size=size,
+            pad=self.ids.get("pad", last),
+            bos=last if first is None else first,
+            eos=last,
+            unk=self.ids.get("unk"),
+            mask=self.ids.get("mask"),
+            begins=first is not None and self.first == first,
+            start=start,
+            special=self.special,
+        )
+        return GivenTokenizer(given, self.text)
+
+
+def has_sides(checkpoint: Checkpoint) -> bool:
+    """Whether source and target are cut by models of their own, though with one list of ids (Marian's)."""
+    there = all((checkpoint.folder / f"{side}.spm").is_file() for side in ("source", "target"))
+    return there and not (checkpoint.folder / "tokenizer.json").is_file()
+
+
+def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
+    """The tokenizer in the folder. Raises: CheckpointError when there is none that can be read."""
+    said = checkpoint.json("tokenizer_config.json") or {}
+    if has_sides(checkpoint):
+        text = _one_side(checkpoint, side)
+    else:
+        text = checkpoint.text("tokenizer.json") or _converted(checkpoint, said)
+    try:
+        backend = open_backend(text)
+    except RegardError as error:
+        raise CheckpointError(f"{checkpoint.folder}: {error}") from error
+    ids = _roles(checkpoint, said, backend.token_to_id)
+    special = tuple(
+        sorted(index for index, token in backend.get_added_tokens_decoder().items() if token.special)
+    )
+    return Found(text, ids, special, _first(backend))
+
+
+def _first(backend: Backend) -> int | None:
+    """What stands before a text that has been framed."""
+    try:
+        framed, bare = (backend.encode("a", add_special_tokens=framed).ids for framed in (True, False))
+    except Exception as error:  # the library has no narrower class for it
+        raise CheckpointError(f"tokenizer.json cannot cut a text: {error}") from error
+    return framed[0] if framed and framed[:1] != bare[:1] else None
+
+
+def _roles(
+    checkpoint: Checkpoint, said: Mapping[str, Any], index: Callable[[str], int | None]
+) -> dict[str, int]:
+    """The id of each role: what the tokenizer's files say, else the configuration, else the usual name."""
+    named = dict(checkpoint.json("special_tokens_map.json") or {}) | dict(said)
+    ids = {}
+    for role in _ROLES:
+        token = named.get(f"{role}_token")
+        name = token.get("content") if isinstance(token, dict) else token
+        told = checkpoint.config.get(f"{role}_token_id")
+        if isinstance(name, str) and index(name) is not None:
+            ids[role] = index(name)
+        elif type(told) is int and told >= 0:
+            ids[role] = told
+        elif f"{role}_token" not in named:
+            usual = (index(name) for name in _USUAL[role])
+            ids[role] = next((found for found in usual if found is not None), None)
+    return {role: found for role, found in ids.items() if found is not None}
+
+
+def _converted(checkpoint: Checkpoint, said: Mapping[str, Any]) -> str:
+    vocabulary, merges = checkpoint.text("vocab.json"), checkpoint.text("merges.txt")
+    if (pieces := checkpoint.text("vocab.txt")) is not None:
+        return _wordpiece(pieces, said)
+    if vocabulary is not None and merges is not None:
+        return _byte_bpe(vocabulary, merges, said, checkpoint)
+    for name in ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model"):
+        if (checkpoint.folder / name).is_file():
+            return pieces_of(checkpoint.folder / name).to_hf()
+    raise CheckpointError(
+        f"{checkpoint.folder} has no tokenizer: no tokenizer.json, vocab.txt, vocab.json with merges.txt,"
+        " nor a SentencePiece model; save one there with the library that wrote the checkpoint"
+    )
+
+
+def _one_side(checkpoint: Checkpoint, side: str) -> str:
+    """Marian's: a SentencePiece model that cuts, a list that gives ids."""
+    path = checkpoint.folder / "vocab.json"
+    ids = checkpoint.json("vocab.json")
+    if ids is None or not all(type(index) is int for index in ids.values()):
+        raise CheckpointError(f"{path} is missing or damaged: each piece must have an id")
+    pieces = pieces_of(checkpoint.folder / f"{side}.spm")
+    try:
+        return pieces.renumbered(ids).to_hf()
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _wordpiece(pieces: str, said: Mapping[str, Any]) -> str:
+    """BERT's: one piece a line."""
+    lines = [line.rstrip("\r") for line in pieces.split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    ids = {piece: index for index, piece in enumerate(lines)}
+    unknown = _name(said, "unk", "[UNK]")
+    if len(ids) != len(lines) or unknown not in ids:
+        raise CheckpointError(f"vocab.txt is damaged: a piece is there twice, or {unknown} is not there")
+    backend = Backend(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=said.get("tokenize_chinese_chars") is not False,
+        strip_accents=said.get("strip_accents"),
+        lowercase=said.get("do_lower_case") is not False,
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    usual = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+    return _with_special(backend, [_name(said, role, name) for role, name in usual.items()])
+
+
+def _byte_bpe(vocabulary: str, merges: str, said: Mapping[str, Any], checkpoint: Checkpoint) -> str:
+    """GPT-2's."""
+    try:
+        ids = json.loads(vocabulary)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: {error}") from error
+    if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 1 << 31 for i in ids.values()):
+        raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: each piece must have an id")
+    pairs = [line.split(" ") for line in merges.splitlines() if line and not line.startswith("#version")]
+    if not all(len(pair) == 2 for pair in pairs):
+        raise CheckpointError(f"{checkpoint.folder / 'merges.txt'} is damaged: a line is not two pieces")
+    try:
+        model = models.BPE(ids, [(left, right) for left, right in pairs])
+    except Exception as error:  # the library has no narrower class for it
+        raise CheckpointError(f"{checkpoint.folder / 'merges.txt'} is damaged: {error}") from error
+    backend = Backend(model)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=said.get("add_prefix_space") is True)
+    backend.decoder = decoders.ByteLevel()
+    usual = ("<|endoftext|>", "<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    named = [_name(said, role, "") for role in _ROLES]
+    tokens = [
+        AddedToken(name, special=True, normalized=False, lstrip=name == "<mask>")
+        for name in dict.fromkeys((*usual, *named))
+        if name in ids
+    ]
+    backend.add_special_tokens(tokens)
+    return backend.to_str()
+
+
+def _name(said: Mapping[str, Any], role: str, usual: str) -> str:
+    token = said.get(f"{role}_token")
+    name = token.get("content") if isinstance(token, dict) else token
+    return name if isinstance(name, str) else usual
+
+
+def _with_special(backend: Backend, names: list[str]) -> str:
+    known = [name for name in dict.fromkeys(names) if backend.token_to_id(name) is not None]
+    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in known])
+    return backend.to_str()

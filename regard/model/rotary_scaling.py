@@ -1,0 +1,95 @@
+"""How rotary positions are stretched, so that a model takes longer inputs than it was first trained on.
+
+Each way changes the rates at which pairs of numbers turn, the fast ones less than the slow ones, and
+some also the length of what is turned. It does not know queries or keys (`position.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """Positions divided by `factor` (arXiv 2306.15595)."""
+
+    factor: float
+    """How much longer inputs may be."""
+    kind: Literal["interpolated"] = "interpolated"
+
+    length = 1.0
+
+    def rates(self, rates: Tensor, base: float) -> Tensor:
+        return rates / self.factor
+
+
+@dataclass(frozen=True)
+class Llama3:
+    """Slow pairs interpolated, fast ones left alone, a mixture between them (arXiv 2407.21783 and its code).
+
+    A pair is slow if it turns fewer than `low` times within `original` positions, fast if more than `high`.
+    """
+
+    factor: float
+    original: int
+    """Tokens of the inputs of the first training."""
+    low: float = 1.0
+    high: float = 4.0
+    kind: Literal["llama3"] = "llama3"
+
+    length = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low must be less than high, not {self.low} and {self.high}")
+
+    def rates(self, rates: Tensor, base: float) -> Tensor:
+        turns = self.original * rates / (2 * math.pi)
+        share = ((turns - self.low) / (self.high - self.low)).clamp(0, 1)
+        return rates * share + rates / self.factor * (1 - share)
+
+
+@dataclass(frozen=True)
+class Yarn:
+    """A mixture as Llama 3's, linear in the number of the pair, and queries and keys lengthened (arXiv
+    2309.00071, section 3)."""
+
+    factor: float
+    original: int
+    fast: float = 32.0
+    """A pair that turns so many times within `original` positions is left alone …"""
+    slow: float = 1.0
+    """… and one that turns so many times is interpolated."""
+    amplitude: float | None = None
+    """What turned queries and keys are multiplied by; None is 0.1 · ln(factor) + 1."""
+    whole: bool = True
+    """Whether the mixture begins and ends at whole pairs."""
+    kind: Literal["yarn"] = "yarn"
+
+    @property
+    def length(self) -> float:
+        if self.amplitude is not None:
+            return self.amplitude
+        return 0.1 * math.log(self.factor) + 1.0 if self.factor > 1 else 1.0
+
+    def rates(self, rates: Tensor, base: float) -> Tensor:
+        first, last = self._pair(self.fast, len(rates), base), self._pair(self.slow, len(rates), base)
+        if self.whole:
+            first, last = math.floor(first), math.ceil(last)
+        first, last = max(first, 0), min(last, 2 * len(rates) - 1)
+        last = first + 0.001 if first == last else last
+        pairs = torch.arange(len(rates), dtype=rates.dtype, device=rates.device)
+        share = 1 - ((pairs - first) / (last - first)).clamp(0, 1)
+        return rates * share + rates / self.factor * (1 - share)
+
+    def _pair(self, turns: float, pairs: int, base: float) -> float:
+        """The number of the pair that turns so many times within `original` positions."""
+        return pairs * math.log(self.original / (turns * 2 * math.pi)) / math.log(base)
+
+
+Scaling = Interpolated | Llama3 | Yarn
