@@ -30,10 +30,9 @@ from regard.insight.neighbours import nearest
 from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
-from regard.tasks import TASKS, SentenceSimilarity, TaskConfig, TextGeneration
+from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task
-from regard.tasks.text_task import TextTask
 
 _SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
@@ -126,11 +125,7 @@ class Run:
         if not queries:
             return []
         if among is None:
-            if not isinstance(task, TextTask) or not isinstance(model, Transformer):
-                raise InputError(f"{task.name} has more than one table of words; give texts to look among")
-            return _nearest_words(task.tokenizer, model.embed.weight.detach(), queries, n)
-        if not isinstance(task, SentenceSimilarity):
-            raise InputError(f"{task.name} makes no vectors of texts; train sentence-similarity for that")
+            return _nearest_words(*task.words(model), queries, n)
         if not among:
             raise InputError("there is no text to look among; give at least one")
         found = nearest(task.vectors(model, queries), task.vectors(model, among), n)
@@ -139,8 +134,6 @@ class Run:
 
     def chat(self, system: str | None = None) -> Conversation:
         """A dialogue: `say` what you like, turn by turn. Raises: InputError when it has learned none."""
-        if not isinstance(self.task, TextGeneration):
-            raise InputError(f"{self.task.name} answers inputs one by one; it holds no dialogue")
         return self.task.conversation(self.model, system)
 
     # ------------------------------------------------------------------ evaluating

@@ -230,7 +230,7 @@ class SentenceSimilarity(TextTask):
 
     @torch.inference_mode()
     def vectors(self, model: nn.Module, texts: Sequence[str], tokens: int = 4096) -> Tensor:
-        """(N, D), on the host: the vector of each text. `tokens`: how many are read side by side."""
+        """`tokens`: how many are read side by side."""
         assert isinstance(model, Transformer)
         rows = self._ids(texts)
         found = torch.zeros((len(rows), model.config.stack.width))

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from torch import Tensor, device, nn
@@ -23,6 +23,10 @@ from regard.decode.sampling import Sampling
 from regard.errors import InputError, require
 from regard.model.presets import ENCODER_DECODER
 from regard.model.transformer import ModelConfig
+
+if TYPE_CHECKING:
+    from regard.data.tokenizer import Tokenizer
+    from regard.tasks.conversation import Conversation
 
 NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 
@@ -234,6 +238,18 @@ class Task(ABC):
         Raises: InputError when there is nothing to be seen.
         """
         raise InputError(f"{self.name} has no pictures to draw, and so no use for --grid")
+
+    def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
+        """(N, D), on the host: a vector for each text. Raises: InputError where the task makes none."""
+        raise InputError(f"{self.name} makes no vectors of texts; train sentence-similarity for that")
+
+    def words(self, model: nn.Module) -> tuple[Tokenizer, Tensor]:
+        """The one tokenizer, and the (V, D) table of its pieces. Raises: InputError where there is none."""
+        raise InputError(f"{self.name} has no one table of words; give texts to look among")
+
+    def conversation(self, model: nn.Module, system: str | None = None) -> Conversation:
+        """A dialogue with the model. Raises: InputError when it has learned none."""
+        raise InputError(f"{self.name} answers inputs one by one; it holds no dialogue")
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         """What chooses between checkpoints, from the figures of `judge`: higher is better."""

@@ -15,8 +15,9 @@ from regard.data.documents import pieces
 from regard.data.rows import Row, Rows
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
 from regard.errors import ConfigError
+from regard.model.embed import TokenEmbedding
 from regard.model.head import Head
-from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Task
 
@@ -72,6 +73,11 @@ class TextTask(Task):
     @property
     def vocabulary(self) -> int:
         return self.tokenizer.size
+
+    def words(self, model: nn.Module) -> tuple[Tokenizer, Tensor]:
+        assert isinstance(model, Transformer)
+        assert isinstance(model.embed, TokenEmbedding)
+        return self.tokenizer, model.embed.weight.detach()
 
     def nats(self, model: nn.Module, batch: Any) -> Tensor:
         return self.loss(model, batch)
