@@ -211,6 +211,7 @@ class Attention(nn.Module):
             self.qkv = nn.Linear(width, inner + shared, bias=config.bias)
         out_bias = config.bias if config.out_bias is None else config.out_bias
         self.out = nn.Linear(inner, width, bias=out_bias)
+        self.normed = config.norm is not None
         self.q_norm, self.k_norm = (
             nn.Identity() if config.norm is None else config.norm.build(self.head_width) for _ in range(2)
         )
@@ -232,7 +233,7 @@ class Attention(nn.Module):
         q, kv = self.qkv(x).split([inner, 2 * self.kv_heads * self.head_width], dim=-1)
         q = q.view(B, T, self.heads, self.head_width).transpose(1, 2)  # (B, H, T, C)
         k, v = self._split_kv(kv)
-        q = self.q_norm(q)
+        q = self.q_norm(q) if self.normed else q
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         if cache is not None:
@@ -256,7 +257,8 @@ class Attention(nn.Module):
         B, T, _ = x.shape
         k, v = memory
         beams = B // k.shape[0]
-        q = self.q_norm(self.q(x).view(B, T, self.heads, self.head_width))
+        q = self.q(x).view(B, T, self.heads, self.head_width)
+        q = self.q_norm(q) if self.normed else q
         if rotation is not None:
             q = rotate(q.transpose(1, 2), rotation).transpose(1, 2)
         q = q.reshape(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
@@ -274,13 +276,13 @@ class Attention(nn.Module):
     def plain(self) -> bool:
         """Whether it is softmax(scale · q kᵀ) v of its projections, and nothing more."""
         same = self.additive is None and self.heads == self.kv_heads
-        return same and isinstance(self.q_norm, nn.Identity)
+        return same and not self.normed
 
     def _split_kv(self, kv: Tensor) -> tuple[Tensor, Tensor]:
         """Keys, normalised, and values."""
         B, S, _ = kv.shape
         k, v = kv.view(B, S, 2, self.kv_heads, self.head_width).permute(2, 0, 3, 1, 4)
-        return self.k_norm(k), v
+        return (self.k_norm(k) if self.normed else k), v
 
     def _attend(
         self,

@@ -80,7 +80,7 @@ class FeedForward(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._wide(x):
+        if torch.is_grad_enabled() and self._wide(x):
             p = self.dropout if self.training else 0.0
             return relu_mlp(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, p)
         hidden = tap(self, "hidden", self.activation(self.up(x)))  # (B, T, F)
@@ -95,7 +95,6 @@ class FeedForward(nn.Module):
         return (
             x.device.type == "cpu"
             and x.dtype == up.weight.dtype == torch.float32
-            and torch.is_grad_enabled()
             and not torch.is_autocast_enabled("cpu")
             and all(part.requires_grad for part in (*up.parameters(), *down.parameters()))
             and not wanted(self, "hidden")
