@@ -80,7 +80,7 @@ class FeedForward(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and self._wide(x):
+        if self._wide(x):
             p = self.dropout if self.training else 0.0
             return relu_mlp(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, p)
         hidden = tap(self, "hidden", self.activation(self.up(x)))  # (B, T, F)
@@ -88,6 +88,8 @@ class FeedForward(nn.Module):
 
     def _wide(self, x: Tensor) -> bool:
         """Whether there is a quicker way to the same values and gradients, and nobody looks inside."""
+        if not torch.is_grad_enabled():  # asked first, since it costs the least
+            return False
         up, down = self.up, self.down
         plain = type(up) is nn.Linear and type(down) is nn.Linear and up.bias is not None
         if not plain or self.activation is not F.relu or up.out_features < _WIDE * up.in_features:
