@@ -202,18 +202,6 @@ class VocabularyHead(nn.Module):
         """`vocabulary_loss` of these vectors."""
         return vocabulary_loss(self.transform(x), self.weight, target, smoothing=smoothing, bias=self.bias)
 
-    def consistent_loss(
-        self, first: Tensor, second: Tensor, target: Tensor, smoothing: float, weight: float
-    ) -> Tensor:
-        """The mean `loss` of two passes' (n, D) vectors, and `weight` times the mean divergence between what
-        they predict, both ways (arXiv 2106.14448, equations 2 to 4)."""
-        p, q = (F.linear(x, self.weight, self.bias).float().log_softmax(-1) for x in (first, second))
-        told = (p + q).gather(1, target[:, None]).sum() * (1 - smoothing)
-        spread = (p + q).mean(1).sum() * smoothing if smoothing else 0.0
-        # KL(p, q) + KL(q, p) is a sum over one difference of probabilities times one of their logarithms.
-        apart = ((p.exp() - q.exp()) * (p - q)).sum()
-        return -(told + spread) / 2 + weight * apart / 4
-
 
 def vocabulary_loss(
     x: Tensor, weight: Tensor, target: Tensor, *, smoothing: float = 0.0, bias: Tensor | None = None

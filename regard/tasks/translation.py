@@ -7,7 +7,6 @@ predicts each next token up to `</s>` (arXiv 1706.03762, section 3).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -62,9 +61,6 @@ class TranslationConfig:
     inputs are refused."""
     smoothing: float = 0.1
     """Label smoothing."""
-    consistency: float = 0.0
-    """How much it counts that two passes of the same pairs, with other elements dropped in each, disagree
-    (R-Drop, arXiv 2106.14448, equation 4); a step then costs twice as much. For small data; 0 is one pass."""
     metric: Literal["bleu", "chrf", "exact", "token_accuracy"] = "bleu"
     """The figure that chooses between checkpoints."""
     unit: Literal["character", "word"] = "word"
@@ -79,7 +75,6 @@ class TranslationConfig:
 
     def __post_init__(self) -> None:
         require(self.max_length >= 1, "max_length", self.max_length, "1 or more")
-        require(0 <= self.consistency < math.inf, "consistency", self.consistency, "0 or more")
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "at least 0 and less than 1")
 
 
@@ -213,21 +208,7 @@ class Translation(Task):
         )
 
     def loss(self, model: nn.Module, batch: PairBatch) -> Tensor:
-        if self.config.consistency > 0 and model.training:
-            return self._consistent(model, batch)
         return self._summed(model, batch, self.config.smoothing)
-
-    def _consistent(self, model: nn.Module, batch: PairBatch) -> Tensor:
-        """The mean loss of two passes, and how far what they predict is apart."""
-        assert isinstance(model, EncoderDecoder)
-        source, given, lengths = (
-            x.repeat(2, *[1] * (x.ndim - 1)) for x in (batch.source, batch.given, batch.source_lengths)
-        )
-        hidden = model.hidden(source, given, Ragged.from_lengths(lengths, source.shape[1]))
-        first, second = (half.flatten(0, 1)[batch.real] for half in hidden.chunk(2))
-        return model.head.consistent_loss(
-            first, second, batch.wanted, self.config.smoothing, self.config.consistency
-        )
 
     def nats(self, model: nn.Module, batch: PairBatch) -> Tensor:
         return self._summed(model, batch, 0.0)

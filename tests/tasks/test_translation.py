@@ -85,27 +85,6 @@ def test_the_loss_of_a_batch_is_the_sum_over_its_rows(made: Made) -> None:
     assert whole == pytest.approx(alone, rel=1e-5)
 
 
-def test_consistency_counts_only_while_training_and_only_where_passes_differ(pairs: Path) -> None:
-    """Two passes of a model that drops nothing agree; of one that drops they do not."""
-    found = []
-    for dropout in ("0", "0.4"):
-        settings = ("task.consistency=50", f"model.dropout={dropout}")
-        config = resolve(asked(pairs, *settings))
-        task: Any = Translation.learn(config.task, open_data(pairs, config.task.wanted).split("train"))
-        examples = (x for x in task.encode(open_data(pairs, config.task.wanted).split("train")) if x)
-        store = write_store(pairs.parent / f"ids{dropout}", examples, task.columns, task.vocabulary)
-        torch.manual_seed(1)
-        model = task.fit(config.model).build()
-        batch = task.batch(store, np.arange(9))
-        plain = float(task.loss(model.eval(), batch).detach())
-        assert plain == pytest.approx(
-            float(task._summed(model, batch, task.config.smoothing).detach()), rel=1e-6
-        )
-        found.append((plain, float(task.loss(model.train(), batch).detach())))
-    assert found[0][1] == pytest.approx(found[0][0], rel=1e-5)
-    assert found[1][1] > 1.5 * found[1][0]
-
-
 def test_pairs_that_are_too_long_are_left_out(pairs: Path) -> None:
     task = Translation.learn(TranslationConfig(max_length=4, tokenizer=None), Rows.of(rows("abcabc", "d")))
     short = Translation(TranslationConfig(max_length=2), task.source, task.target)
