@@ -107,6 +107,16 @@ class Tokenizer:
         return len(self._names)
 
     @property
+    def between(self) -> list[int]:
+        """What stands between the two texts of a pair."""
+        return [self.eos]
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The ids that end what is written."""
+        return frozenset((self.eos,))
+
+    @property
     def special_ids(self) -> tuple[int, ...]:
         """The ids that no text contains."""
         return tuple(range(len(self.special)))

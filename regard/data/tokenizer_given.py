@@ -44,12 +44,18 @@ class Given:
     """What the input of an encoder begins with that has a decoder after it (BART's); None for nothing."""
     special: tuple[int, ...] = ()
     """Further ids that no text contains."""
+    between: int = 1
+    """How many `eos` stand between the two texts of a pair (RoBERTa has two)."""
+    ends: tuple[int, ...] = ()
+    """Further ids that end what is written (Llama 3 ends a turn by another than a text)."""
     kind: Literal["given"] = "given"
 
     def __post_init__(self) -> None:
-        named = [self.pad, self.bos, self.eos, self.unk, self.mask, self.start, *self.special]
+        named = [self.pad, self.bos, self.eos, self.unk, self.mask, self.start, *self.special, *self.ends]
         if not all(0 <= index < self.size for index in named if index is not None):
             raise TokenizerError(f"a special token is not one of the {self.size} ids of the tokenizer")
+        if self.between not in (1, 2):
+            raise TokenizerError(f"{self.between} separators stand in a pair; there must be 1 or 2")
 
 
 class GivenTokenizer(Tokenizer):
@@ -72,12 +78,21 @@ class GivenTokenizer(Tokenizer):
         self.mask_takes_space = added is not None and added.lstrip
         named = {given.pad, given.bos, given.eos, given.unk, given.mask, given.start, *given.special}
         self._special = frozenset(index for index in named if index is not None)
+        self._ends = frozenset((given.eos, *given.ends))
         self.special = tuple(self._names[index] for index in sorted(self._special))
         _try(self._backend)
 
     @property
     def special_ids(self) -> tuple[int, ...]:
         return tuple(sorted(self._special))
+
+    @property
+    def between(self) -> list[int]:
+        return [self.eos] * int(self.spec.between)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        return self._ends
 
     def encode_prompt(self, text: str) -> list[int]:
         ids = self.encode(text)
@@ -134,23 +149,24 @@ class GivenTokenizer(Tokenizer):
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> GivenTokenizer:
         """What `to_json` wrote, parsed. Raises: TokenizerError."""
-        spec, text = dict(content["spec"]), content.get("tokenizer")
+        spec, text = {"between": 1, "ends": []} | dict(content["spec"]), content.get("tokenizer")
         known = {field.name for field in fields(Given)}
-        special = spec.get("special")
-        whole = [spec.get(name) for name in ("size", "pad", "bos", "eos")]
+        lists = [spec.get(name) for name in ("special", "ends")]
+        whole = [spec.get(name) for name in ("size", "pad", "bos", "eos", "between")]
         perhaps = [spec.get(name) for name in ("unk", "mask", "start")]
         good = (
             set(spec) == known
             and isinstance(text, str)
-            and isinstance(special, list)
-            and all(type(value) is int for value in (*whole, *special))
+            and all(isinstance(some, list) and all(type(value) is int for value in some) for some in lists)
+            and all(type(value) is int for value in whole)
             and all(value is None or type(value) is int for value in perhaps)
             and type(spec["begins"]) is bool
         )
         if not good:
             raise TokenizerError("the tokenizer is damaged: a value of its spec is wrong")
         assert isinstance(text, str)
-        return cls(Given(**{**spec, "special": tuple(special or ())}), text)
+        special, ends = (tuple(some or ()) for some in lists)
+        return cls(Given(**{**spec, "special": special, "ends": ends}), text)
 
     def _is_special(self, index: int) -> bool:
         return index in self._special

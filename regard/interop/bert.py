@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
-from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
+from regard.interop.family import Family, Plan, Source, Unfit, classes_of, tokens_of
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import After, Rule, Table, both, stacked
+from regard.interop.sentences import LENGTH, sentence_files, vector_of
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens, TokenTypes
 from regard.model.feedforward import MLP, Activation
-from regard.model.head import Classes, Head, Transform, Vector, Vocabulary
+from regard.model.head import Classes, Head, Spans, Transform, Vocabulary
 from regard.model.init import Scaled
 from regard.model.mask import Full
 from regard.model.norm import LayerNorm
@@ -25,6 +26,13 @@ from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
 
 _FILL, _CLASSES, _BODY = "fill-mask", "text-classification", "sentence-similarity"
+_SPANS = "question-answering"
+_SILENCE = {"threshold.json": '{"unanswerable": 0, "threshold": 0.0}'}
+"""What that task keeps of questions without an answer: a checkpoint does not say that there were any."""
+_READ = 384
+"""Tokens that answers are looked for in at once, at most: what such models were mostly trained with."""
+_LEAST = 10
+"""Tokens that a question and a context need."""
 _BERT_LAYER = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -65,6 +73,7 @@ class Bert(Family):
         "BertForMaskedLM": _FILL,
         "BertForPreTraining": _FILL,
         "BertForSequenceClassification": _CLASSES,
+        "BertForQuestionAnswering": _SPANS,
         "BertModel": _BODY,
     }
     names = Names(
@@ -79,6 +88,8 @@ class Bert(Family):
         class_product="classifier",
     )
     class_activation: ClassVar[Activation] = "tanh"
+    between: ClassVar[int] = 1
+    """Separators between the texts of a pair, where the tokenizer does not say it."""
 
     # ------------------------------------------------------------------ reading
 
@@ -86,12 +97,12 @@ class Bert(Family):
         keys, task = source.keys, self.architectures[source.architecture]
         stack = self._stack(keys)
         vocab = keys.size("vocab_size")
-        tokenizer = source.tokenizer.tokenizer(vocab, begin="cls", end="sep")
+        tokenizer = source.tokenizer.tokenizer(vocab, begin="cls", end="sep", between=self.between)
         types = self._types(keys)
         embed = Tokens(vocab, scale=False, types=TokenTypes(types, tokenizer.eos) if types else None)
         labels: list[str] = []
         if task == _CLASSES:
-            labels = keys.labels(self._count(source))
+            labels = keys.labels(classes_of(source, self.names.class_product))
         model = TransformerConfig(embed, stack, self._head(source, task, len(labels), stack), Scaled())
         context = min(stack.position.length if isinstance(stack.position, Learned) else 512, 1 << 20)
         options = self._options(source, task, context)
@@ -102,6 +113,7 @@ class Bert(Family):
             model=model,
             table=self.table(model, source.architecture, prefixed=prefixed),
             tokenizers={"tokenizer.json": tokenizer},
+            files=_SILENCE if task == _SPANS else {},
             labels=tuple(labels),
         )
 
@@ -154,18 +166,6 @@ class Bert(Family):
     def _types(self, keys: Keys) -> int:
         return keys.size("type_vocab_size", 2)
 
-    def _count(self, source: Source) -> int:
-        """How many classes the weights have."""
-        name = f"{self.names.class_product}.weight"
-        entry = source.checkpoint.entries.get(name)
-        if entry is None or len(entry.shape) != 2:
-            raise CheckpointError(f"{source.checkpoint.folder}: the weight '{name}' is missing or no matrix")
-        if not 2 <= entry.shape[0] <= 10_000:
-            raise CheckpointError(
-                f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be 2 to 10,000"
-            )
-        return entry.shape[0]
-
     def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:
         keys = source.keys
         if task == _FILL:
@@ -175,15 +175,22 @@ class Bert(Family):
         if task == _CLASSES:
             return Classes(classes, "first", Transform(self.class_activation))
         keys.any("tie_word_embeddings")
-        return _vector(source)
+        if task == _SPANS:
+            return Spans()
+        return vector_of(source.checkpoint)
 
     def _options(self, source: Source, task: str, context: int) -> dict[str, Any]:
         if task == _FILL:
             return {"kind": task, "context": context}
         if task == _BODY:
-            said = source.checkpoint.json("sentence_bert_config.json") or {}
+            said = source.checkpoint.json(LENGTH) or {}
             longest = said.get("max_seq_length")
             return {"kind": task, "max_length": longest if type(longest) is int and longest >= 3 else context}
+        if task == _SPANS:
+            if context < _LEAST:
+                raise CheckpointError(f"{context} positions are too few for a question and its context")
+            length = min(context, _READ)
+            return {"kind": task, "max_length": length, "max_question": min(64, length // 2)}
         several = source.keys.any("problem_type")
         if several not in (None, "single_label_classification", "multi_label_classification"):
             raise source.keys.refuse("problem_type", "only classes can be taken over, not numbers")
@@ -222,6 +229,8 @@ class Bert(Family):
                 spare.append((names.mask_bias, "biases of the head that it does not read"))
         elif task == _CLASSES:
             rules += both("head.transform.dense", names.class_transform) + both("head", names.class_product)
+        elif task == _SPANS:
+            rules += both("head", "qa_outputs")
         if task != _CLASSES:
             why = "the layer over the first vector, which only a head of classes reads"
             spare += [(f"{start}pooler.", why), ("cls.seq_relationship.", "the next-sentence head")]
@@ -251,6 +260,9 @@ class Bert(Family):
             raise Unfit("its norm is not LayerNorm")
         return self._written(model, model.stack.feedforward, model.stack.position.length + self.names.offset)
 
+    def files(self, bundle: Bundle) -> dict[str, str]:
+        return sentence_files(bundle)
+
     def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
         stack, embed = model.stack, tokens_of(model)
         assert isinstance(stack.norm, LayerNorm)
@@ -277,6 +289,7 @@ class Roberta(Bert):
     architectures: ClassVar[dict[str, str]] = {
         "RobertaForMaskedLM": _FILL,
         "RobertaForSequenceClassification": _CLASSES,
+        "RobertaForQuestionAnswering": _SPANS,
         "RobertaModel": _BODY,
     }
     names = Names(
@@ -291,6 +304,7 @@ class Roberta(Bert):
         class_product="classifier.out_proj",
         offset=2,
     )
+    between: ClassVar[int] = 2
 
     def plan(self, source: Source) -> Plan:
         if source.keys.ids("pad_token_id") not in ((), (1,)):
@@ -316,6 +330,7 @@ class DistilBert(Bert):
     architectures: ClassVar[dict[str, str]] = {
         "DistilBertForMaskedLM": _FILL,
         "DistilBertForSequenceClassification": _CLASSES,
+        "DistilBertForQuestionAnswering": _SPANS,
         "DistilBertModel": _BODY,
     }
     names = Names(
@@ -373,27 +388,6 @@ class DistilBert(Bert):
             "max_position_embeddings": positions,
             "tie_word_embeddings": getattr(model.head, "tied", True),
         }
-
-
-def _vector(source: Source) -> Vector:
-    """The mean of an encoder's vectors, unless the folder is sentence-transformers' and says otherwise."""
-    steps = source.checkpoint.text("modules.json")
-    if steps is None:
-        return Vector("mean", normalised=False)
-    known = ("Transformer", "Pooling", "Normalize")
-    kinds = [kind for kind in known if f'models.{kind}"' in steps]
-    if steps.count('"type"') != len(kinds):
-        raise CheckpointError(
-            f"{source.checkpoint.folder / 'modules.json'}: only {', '.join(known)} can be taken over"
-        )
-    pooling = source.checkpoint.json("1_Pooling/config.json") or {}
-    modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
-    if modes not in (["pooling_mode_mean_tokens"], ["pooling_mode_cls_token"]):
-        raise CheckpointError(
-            f"{source.checkpoint.folder / '1_Pooling/config.json'}: only the mean or the first vector can be"
-            f" taken, not {', '.join(modes) or 'nothing'}"
-        )
-    return Vector("first" if "cls" in modes[0] else "mean", "Normalize" in kinds)
 
 
 __all__ = ["Bert", "DistilBert", "Roberta"]

@@ -7,10 +7,14 @@ is it kept. So a family need not know by heart what it cannot say.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from regard import bundle as bundles
 from regard.bundle import Bundle, weights_of
@@ -20,11 +24,14 @@ from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
 from regard.interop.family import Family, Unfit
 from regard.interop.importing import FAMILIES, LABELS, read_checkpoint
+from regard.interop.looks import PREPROCESSOR
 from regard.model.transformer import EncoderDecoderConfig
 from regard.schema import dump
 from regard.weights import write_weights
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+_MARKS = (TOKENIZER_CONFIG, PREPROCESSOR)
+"""What a checkpoint has, but a bundle has not."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
     Raises: BundleError: no bundle. CheckpointError: a model that no family can describe, and why.
     """
     bundle, place = bundles.load(run), Path(out)
-    if bundles.is_bundle(place) and not (place / TOKENIZER_CONFIG).is_file():
+    if bundles.is_bundle(place) and not any((place / name).is_file() for name in _MARKS):
         raise CheckpointError(f"{place} holds something already; give another folder")
     reasons = []
     for family, architecture in _candidates(bundle):
@@ -54,7 +61,7 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
             continue
         count = sum(weight.numel() for weight in bundle.weights.values())
         return Exported(place, family.name, architecture, count)
-    known = "; ".join(reasons) or f"no family has the task {bundle.task}"
+    known = "; ".join(dict.fromkeys(reasons)) or f"no family has the task {bundle.task}"
     raise CheckpointError(f"{run} cannot be written as a checkpoint: {known}")
 
 
@@ -67,34 +74,68 @@ def _candidates(bundle: Bundle) -> list[tuple[Family, str]]:
         fit = [name for name, task in family.architectures.items() if task == bundle.task]
         if family.name == origin.get("family") and origin.get("architecture") in fit:
             found.insert(0, (family, str(origin["architecture"])))
-        elif fit:
-            found.append((family, fit[0]))
+        else:
+            found += [(family, name) for name in fit]
     return found
 
 
 def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> None:
-    tokenizers = {
-        name: Tokenizer.from_json(text) for name, text in bundle.tokenizers.items() if name != LABELS
-    }
-    tokenizer = tokenizers[TOKENIZER]
-    if any(_pieces(other) != _pieces(tokenizer) for other in tokenizers.values()):
-        raise Unfit("its two sides have vocabularies of their own")
-    config = {"architectures": [architecture], "model_type": family.name, "dtype": "float32"}
-    config |= _ids(tokenizer, bundle) | family.config(bundle, architecture) | _labels(bundle)
-    weights = family.table(bundle.model, architecture).give(_once(bundle))
-    begins = tokenizer.start if isinstance(bundle.model, EncoderDecoderConfig) else tokenizer.bos
-    said = _tokenizer_config(tokenizer, family, begins)
-    texts = {
-        TOKENIZER: tokenizer.to_hf(),
-        TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),
-    }
+    config: dict[str, Any] = {"architectures": [architecture], "model_type": family.name, "dtype": "float32"}
+    ids, texts = _tokenizer(bundle, family)
+    config |= ids | family.config(bundle, architecture) | _labels(bundle)
+    texts |= family.files(bundle)
+    weights = _weights(bundle, family, architecture)
+    inner = {name: texts.pop(name) for name in list(texts) if "/" in name}
     check_space(place, sum(weight.nbytes for weight in weights.values()))
     with atomic_files(place, [CONFIG, WEIGHTS, *texts]) as writing:
         write_weights(writing / WEIGHTS, weights, shown=place / WEIGHTS)
         for name, text in texts.items():
             (writing / name).write_text(text, encoding="utf-8", newline="")
         write_json(writing / CONFIG, config)
-        _prove(bundle, writing)
+        with _beside(writing, inner):
+            _prove(bundle, writing)
+        for name, text in inner.items():
+            folder, _, file = name.rpartition("/")
+            with atomic_files(place / folder, [file]) as inside:
+                (inside / file).write_text(text, encoding="utf-8", newline="")
+
+
+def _tokenizer(bundle: Bundle, family: Family) -> tuple[dict[str, Any], dict[str, str]]:
+    """The ids that the configuration names, and the files, of the bundle's tokenizer if it has one."""
+    found = {name: text for name, text in bundle.tokenizers.items() if name.startswith("tokenizer")}
+    if not found:
+        return {}, {}
+    tokenizers = {name: Tokenizer.from_json(text) for name, text in found.items()}
+    tokenizer = tokenizers[TOKENIZER]
+    if any(_pieces(other) != _pieces(tokenizer) for other in tokenizers.values()):
+        raise Unfit("its two sides have vocabularies of their own")
+    begins = tokenizer.start if isinstance(bundle.model, EncoderDecoderConfig) else tokenizer.bos
+    said = _tokenizer_config(tokenizer, family, begins)
+    return _ids(tokenizer, bundle), {
+        TOKENIZER: tokenizer.to_hf(),
+        TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),
+    }
+
+
+def _weights(bundle: Bundle, family: Family, architecture: str) -> dict[str, Tensor]:
+    """Theirs. Raises: Unfit when the family's models have others."""
+    ours, table = _once(bundle), family.table(bundle.model, architecture)
+    for name in sorted({rule.ours for rule in table.rules} ^ set(ours)):
+        raise Unfit(f"it has {'no' if name not in ours else 'the'} weight '{name}'")
+    return table.give(ours)
+
+
+@contextmanager
+def _beside(folder: Path, texts: Mapping[str, str]) -> Iterator[None]:
+    """Texts in folders inside a folder, for as long as they are looked at."""
+    try:
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8", newline="")
+        yield
+    finally:
+        for name in texts:
+            shutil.rmtree((folder / name).parent, ignore_errors=True)
 
 
 def _prove(bundle: Bundle, folder: Path) -> None:
@@ -104,8 +145,6 @@ def _prove(bundle: Bundle, folder: Path) -> None:
     except CheckpointError as error:
         raise Unfit(str(error).replace(f"{folder}/", "")) from error
     there, here = dump(plan.model), dump(bundle.model)
-    if here.get("head", {}).get("kind") == "vector":  # which is no part of a body's checkpoint
-        there.pop("head"), here.pop("head")
     if (path := _first_difference(there, here, "model")) is not None:
         raise Unfit(f"it has no place for {path}")
 
@@ -114,7 +153,7 @@ def _first_difference(there: Any, here: Any, path: str) -> str | None:
     """Where two configurations differ in what is computed; how a model is trained does not count."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in dict.fromkeys((*here, *there)):
-            if key not in ("init", "dropout"):
+            if key not in ("init", "dropout", "start"):
                 found = _first_difference(there.get(key), here.get(key), f"{path}.{key}")
                 if found is not None:
                     return found
@@ -133,10 +172,11 @@ def _once(bundle: Bundle) -> dict[str, Any]:
 
 
 def _ids(tokenizer: Tokenizer, bundle: Bundle) -> dict[str, Any]:
+    others = sorted(tokenizer.ends - {tokenizer.eos})
     ids: dict[str, Any] = {
         "pad_token_id": tokenizer.pad,
         "bos_token_id": tokenizer.bos,
-        "eos_token_id": tokenizer.eos,
+        "eos_token_id": [tokenizer.eos, *others] if others else tokenizer.eos,
     }
     if isinstance(bundle.model, EncoderDecoderConfig):  # `bos` is what the decoder begins with
         ids |= {"bos_token_id": tokenizer.start, "decoder_start_token_id": tokenizer.bos}

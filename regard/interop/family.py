@@ -13,12 +13,15 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.data.tokenizer_given import GivenTokenizer
+from regard.errors import CheckpointError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.keys import Keys
 from regard.interop.mapping import Table
 from regard.interop.vocabulary import Found
 from regard.model.embed import Tokens
 from regard.model.transformer import ModelConfig, TransformerConfig
+
+_MOST_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Plan:
     """Which of its weights is which of the model's."""
     tokenizers: Mapping[str, GivenTokenizer]
     """By the name of the file that keeps each in a bundle."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Further texts that the bundle keeps, by their files."""
     labels: tuple[str, ...] = ()
     """The classes, in order, of a model that has some."""
     notes: tuple[str, ...] = ()
@@ -101,6 +106,24 @@ class Family(ABC):
     @abstractmethod
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         """The configuration that says what the bundle's model is. Raises: Unfit when none can."""
+
+    def files(self, bundle: Bundle) -> Mapping[str, str]:
+        """Further texts that belong to it, by their files. Raises: Unfit."""
+        return {}
+
+
+def classes_of(source: Source, product: str) -> int:
+    """How many classes the weights of that product have. Raises: CheckpointError."""
+    entry = source.checkpoint.entries.get(f"{product}.weight")
+    if entry is None or len(entry.shape) != 2:
+        raise CheckpointError(
+            f"{source.checkpoint.folder}: the weight '{product}.weight' is missing or no matrix"
+        )
+    if not 2 <= entry.shape[0] <= _MOST_CLASSES:
+        raise CheckpointError(
+            f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be 2 to 10,000"
+        )
+    return entry.shape[0]
 
 
 def tokens_of(model: TransformerConfig) -> Tokens:

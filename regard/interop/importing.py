@@ -22,8 +22,12 @@ from regard.interop.gpt2 import Gpt2
 from regard.interop.keys import Keys
 from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
 from regard.interop.t5 import T5
+from regard.interop.vit import DeiT, Dinov2, ViT
 
-_ALL = (Bert(), Roberta(), DistilBert(), Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), Bart(), Marian())
+_ALL = (
+    *(Bert(), Roberta(), DistilBert(), Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), Bart(), Marian()),
+    *(ViT(), DeiT(), Dinov2()),
+)
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 """By the `model_type` of their configurations."""
 
@@ -101,7 +105,7 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
 
 
 def _bundle(checkpoint: Checkpoint, family: Family, architecture: str, plan: Plan) -> Bundle:
-    texts = {name: tokenizer.to_json() for name, tokenizer in plan.tokenizers.items()}
+    texts = {name: tokenizer.to_json() for name, tokenizer in plan.tokenizers.items()} | dict(plan.files)
     if plan.labels:
         texts[LABELS] = json.dumps(dict.fromkeys(plan.labels, 1), ensure_ascii=False)
     origin: Mapping[str, JSON] = {"family": family.name, "architecture": architecture}

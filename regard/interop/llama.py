@@ -79,17 +79,12 @@ class Llama(Family):
         vocab = keys.size("vocab_size")
         head = Vocabulary(keys.flag("tie_word_embeddings", False))
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
-        ends = keys.ids("eos_token_id")
-        notes: tuple[str, ...] = ()
-        if len(ends) > 1:
-            notes = (f"of the {len(ends)} tokens that end a text, only the tokenizer's own is heeded",)
         return Plan(
             task="text-generation",
             options={"kind": "text-generation", "context": context},
             model=model,
             table=self.table(model, source.architecture, prefixed=source.has("model.")),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
-            notes=notes,
         )
 
     def _biases(self, keys: Keys) -> tuple[bool, bool]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from regard.errors import CheckpointError, nearest
@@ -85,26 +86,60 @@ class Row:
         return ours[None]
 
 
+@dataclass(frozen=True)
+class Regridded:
+    """Ours is a table of positions (n, D) on another grid than theirs (1, n, D), made between the places of the
+    old one; the first `leading` of its rows stand on no grid."""
+
+    theirs: tuple[int, int]
+    """Rows and columns of the grid."""
+    ours: tuple[int, int]
+    leading: int
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return self._made(theirs[0], self.theirs, self.ours)
+
+    def give(self, ours: Tensor) -> Tensor:
+        return self._made(ours, self.ours, self.theirs)[None]
+
+    def _made(self, table: Tensor, before: tuple[int, int], after: tuple[int, int]) -> Tensor:
+        places = table[self.leading :].t().reshape(1, -1, *before)  # (1, D, h, w)
+        made = F.interpolate(places, size=after, mode="bicubic", align_corners=False)
+        return torch.cat((table[: self.leading], made[0].flatten(1).t()))
+
+
 SAME = Same()
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`ours` is `theirs`, one upon the other, each with so many rows."""
+    """`ours` is `theirs`, one upon the other, each with so many rows; side by side where `axis` is 1."""
 
     ours: str
     theirs: tuple[str, ...]
     rows: tuple[int, ...] = ()
     """How many rows each of several has."""
     way: Way = SAME
+    axis: int = 0
 
     def take(self, theirs: Sequence[Tensor]) -> Tensor:
         parts = [self.way.take(tensor) for tensor in theirs]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, self.axis)
 
     def give(self, ours: Tensor) -> list[Tensor]:
-        parts = [ours] if len(self.theirs) == 1 else list(ours.split(list(self.rows)))
+        parts = [ours] if len(self.theirs) == 1 else list(ours.split(list(self.rows), self.axis))
         return [self.way.give(part) for part in parts]
+
+
+@dataclass(frozen=True)
+class Averaged(Rule):
+    """`ours` is the mean of `theirs`; each of them is given as that mean."""
+
+    def take(self, theirs: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(theirs)).mean(0)
+
+    def give(self, ours: Tensor) -> list[Tensor]:
+        return [ours] * len(self.theirs)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from regard.bundle import Bundle
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.family import tokens_of
-from regard.model.embed import Tokens
+from regard.model.embed import Patches, Tokens
 from regard.model.head import Vector
 from regard.model.transformer import EncoderDecoder, Transformer, TransformerConfig
 
@@ -38,9 +38,21 @@ def compared(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> tuple
     theirs = kind.from_pretrained(
         checkpoint.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
     ).eval()
-    want = _theirs(theirs, *(ids := _ids(bundle)))
-    got = _ours(bundle, *ids)
+    if (pictures := _pictures(bundle)) is not None:
+        want, got = theirs(pixel_values=pictures).logits, bundle.build()(pictures)
+    else:
+        want = _theirs(theirs, *(ids := _ids(bundle)))
+        got = _ours(bundle, *ids)
     return float((want - got).abs().max()), float(want.abs().max())
+
+
+def _pictures(bundle: Bundle) -> Tensor | None:
+    """(B, C, H, W) numbers for a model that takes pictures."""
+    model = bundle.model
+    if not isinstance(model, TransformerConfig) or not isinstance(model.embed, Patches):
+        return None
+    shape = (model.embed.channels, model.embed.pixel_rows, model.embed.pixel_columns)
+    return torch.randn(_ROWS, *shape, generator=torch.Generator().manual_seed(1))
 
 
 def _ids(bundle: Bundle) -> tuple[Tensor, Tensor]:
@@ -71,6 +83,8 @@ def _theirs(model: Any, source: Tensor, target: Tensor) -> Tensor:
         logits: Tensor = model(input_ids=source, attention_mask=everything, decoder_input_ids=target).logits
         return logits
     given = model(input_ids=source, attention_mask=everything)
+    if hasattr(given, "start_logits"):
+        return torch.stack((given.start_logits, given.end_logits), -1)
     with suppress(AttributeError):
         logits = given.logits
         return logits

@@ -19,6 +19,7 @@ from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.sentencepiece import pieces_of
 
+GENERATION = "generation_config.json"
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
@@ -43,12 +44,17 @@ class Found:
     """All ids that it marks as special."""
     first: int | None
     """The id that it puts before every text; None where it does not."""
+    between: tuple[int, ...]
+    """What it puts between the texts of a pair; nothing where it frames none."""
+    ends: tuple[int, ...]
+    """The ids that end what is written, as the configurations say."""
 
     def tokenizer(
-        self, size: int, *, begin: str | int, end: str, starts: str | None = None
+        self, size: int, *, begin: str | int, end: str, starts: str | None = None, between: int = 1
     ) -> GivenTokenizer:
         """Ready for a model with so many ids. `begin` and `end`: the roles of what a text is framed by, or an
-        id; `starts`: that of what an encoder's input begins with.
+        id; `starts`: that of what an encoder's input begins with; `between`: how many `end` stand between the
+        texts of a pair, where the file does not say it.
 
         Raises: CheckpointError when there is no such token, or an id that the model does not have.
         """
@@ -68,6 +74,8 @@ class Found:
             begins=first is not None and self.first == first,
             start=start,
             special=self.special,
+            between=self.between.count(last) or between,
+            ends=tuple(index for index in self.ends if index != last) if end == "eos" else (),
         )
         return GivenTokenizer(given, self.text)
 
@@ -93,7 +101,7 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
     special = tuple(
         sorted(index for index, token in backend.get_added_tokens_decoder().items() if token.special)
     )
-    return Found(text, ids, special, _first(backend))
+    return Found(text, ids, special, _first(backend), _between(backend), _ends(checkpoint))
 
 
 def _first(backend: Backend) -> int | None:
@@ -103,6 +111,35 @@ def _first(backend: Backend) -> int | None:
     except Exception as error:  # the library has no narrower class for it
         raise CheckpointError(f"tokenizer.json cannot cut a text: {error}") from error
     return framed[0] if framed and framed[:1] != bare[:1] else None
+
+
+def _between(backend: Backend) -> tuple[int, ...]:
+    """What stands between the texts of a pair that has been framed."""
+    try:
+        framed = backend.encode("a", "b", add_special_tokens=True)
+    except Exception as error:  # the library has no narrower class for it
+        raise CheckpointError(f"tokenizer.json cannot cut a pair: {error}") from error
+    sides = [{i for i, side in enumerate(framed.sequence_ids) if side == which} for which in (0, 1)]
+    if not all(sides):
+        return ()
+    return tuple(framed.ids[max(sides[0]) + 1 : min(sides[1])])
+
+
+def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """The ids that end what is written: one or several, in the configuration or in that of generation."""
+    found: list[int] = []
+    for name, said in (
+        ("config.json", checkpoint.config),
+        (GENERATION, checkpoint.json(GENERATION) or {}),
+    ):
+        value = said.get("eos_token_id")
+        some = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
+            raise CheckpointError(
+                f"{checkpoint.folder / name}: 'eos_token_id' must be a token id, a list of them, or null"
+            )
+        found += some
+    return tuple(dict.fromkeys(found))
 
 
 def _roles(

@@ -2,7 +2,8 @@
 
 Around each part goes a residual connection with a norm, 'Add & Norm' in the paper's figure 1. Where
 the norm stands is a type: after the sum as in the paper (arXiv 1706.03762, section 3.1), before the
-part (arXiv 2002.04745), or on both sides of it (arXiv 2105.13290).
+part (arXiv 2002.04745), or on both sides of it (arXiv 2105.13290); before it with what it adds scaled (arXiv
+2103.17239).
 
 A block is told everything through its arguments; it holds no mask, no position and no cache.
 """
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from regard.model.attention import AttentionConfig
@@ -57,7 +59,20 @@ class SandwichNorm:
         return SandwichResidual(width, norm, dropout)
 
 
-Placement = PostNorm | PreNorm | SandwichNorm
+@dataclass(frozen=True)
+class LayerScale:
+    """x + gains · part(norm(x)), with a learned gain for each number of a vector (arXiv 2103.17239, section
+    2.1): what each part adds begins small. The stack ends with a norm."""
+
+    start: float = 1e-4
+    """The gains to begin with."""
+    kind: Literal["layer-scale"] = "layer-scale"
+
+    def build(self, width: int, norm: Norm, dropout: float) -> Residual:
+        return ScaledResidual(width, norm, dropout, self.start)
+
+
+Placement = PostNorm | PreNorm | SandwichNorm | LayerScale
 
 
 class Residual(nn.Module):
@@ -92,6 +107,15 @@ class SandwichResidual(Residual):
 
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
         return self.add(x, self.norm_out(branch(self.norm(x))))
+
+
+class ScaledResidual(Residual):
+    def __init__(self, width: int, norm: Norm, dropout: float, start: float) -> None:
+        super().__init__(width, norm, dropout)
+        self.gain = nn.Parameter(torch.full((width,), start))
+
+    def forward(self, x: Tensor, branch: Branch) -> Tensor:
+        return self.add(x, self.gain * branch(self.norm(x)))
 
 
 @dataclass

@@ -175,7 +175,7 @@ def _flops(part: nn.Module, T: int, S: int) -> int | None:
     if isinstance(part, ClassHead):
         return 2 * part.weight.numel() + _products(part.transform, 1)
     if isinstance(part, PatchEmbedding):
-        return 2 * (part.config.length - part.config.class_token) * part.weight.numel()
+        return 2 * (part.config.length - part.config.leading) * part.weight.numel()
     if isinstance(part, SpanHead):
         return 2 * T * part.weight.numel()
     if isinstance(part, VocabularyHead):

@@ -62,6 +62,9 @@ class Patches:
     data."""
     class_token: bool = True
     """Whether a learned vector stands before the patches, to gather what the whole picture is."""
+    registers: int = 0
+    """Further learned vectors between that and the patches (DeiT's distillation token: arXiv 2012.12877,
+    section 4; registers: arXiv 2309.16588)."""
     kind: Literal["patches"] = "patches"
 
     @property
@@ -70,10 +73,15 @@ class Patches:
         return self.pixel_columns // self.patch if self.patch else 0
 
     @property
+    def leading(self) -> int:
+        """Vectors before the patches."""
+        return self.class_token + self.registers
+
+    @property
     def length(self) -> int:
         """Vectors a picture becomes; 0 in a plan."""
         rows = self.pixel_rows // self.patch if self.patch else 0
-        return rows * self.columns + self.class_token if rows else 0
+        return rows * self.columns + self.leading if rows else 0
 
     def build(self, width: int) -> PatchEmbedding:
         return PatchEmbedding(width, self)
@@ -116,7 +124,7 @@ class TokenEmbedding(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """See `Patches`. (B, C, H, W) numbers → (B, N, D), or (B, 1 + N, D) with a class token."""
+    """See `Patches`. (B, C, H, W) numbers → (B, N, D), or (B, L + N, D) with L vectors before them."""
 
     table = None
 
@@ -128,7 +136,7 @@ class PatchEmbedding(nn.Module):
         self.config = config
         self.weight = nn.Parameter(torch.empty(width, config.channels, patch, patch))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.first = nn.Parameter(torch.empty(1, width)) if config.class_token else None
+        self.first = nn.Parameter(torch.empty(config.leading, width)) if config.leading else None
 
     def forward(self, pictures: Tensor) -> Tensor:
         c, found = self.config, tuple(pictures.shape[1:])
@@ -140,7 +148,7 @@ class PatchEmbedding(nn.Module):
         flat = cut.permute(0, 2, 4, 1, 3, 5).reshape(len(pictures), -1, c.channels * P * P)
         vectors = nn.functional.linear(flat, self.weight.flatten(1), self.bias)
         if self.first is not None:
-            vectors = torch.cat((self.first.to(vectors.dtype).expand(len(vectors), 1, -1), vectors), 1)
+            vectors = torch.cat((self.first.to(vectors.dtype).expand(len(vectors), -1, -1), vectors), 1)
         return tap(self, "out", vectors)
 
 

@@ -23,7 +23,10 @@ CHUNK_ELEMENTS = 2**20
 """Logits held at a time: few enough to stay in a processor's cache."""
 
 
-Pooling = Literal["mean", "first"]
+Pooling = Literal["mean", "first", "first-and-second", "first-and-mean"]
+"""What stands for a sequence: the mean of its vectors or the first of them (BERT's `[CLS]`, a ViT's class
+token); or, side by side, the first and the second (DeiT's distillation token), or the first and the mean of the
+others (DINOv2)."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class Classes:
     count: int = 0
     """K, the number of classes; 0 in a plan that leaves it to the data."""
     pooling: Pooling = "mean"
-    """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`,
-    a ViT's class token)."""
+    """What stands for the sequence: the mean of its vectors, the first of them (BERT's `[CLS]`, a ViT's class
+    token), or, side by side, the first and the second, or the first and the mean of the others."""
     transform: Transform | None = None
     """A layer between that and the classes; None for none."""
     kind: Literal["classes"] = "classes"
@@ -92,7 +95,8 @@ class Vector:
     """One vector for the whole sequence (Sentence-BERT: arXiv 1908.10084, section 3)."""
 
     pooling: Pooling = "mean"
-    """What stands for the sequence: the mean of its vectors, or the first of them (BERT's `[CLS]`)."""
+    """What stands for the sequence: the mean of its vectors, the first of them (BERT's `[CLS]`), or two such
+    vectors side by side."""
     normalised: bool = True
     """Whether it is scaled to length 1, so that products are cosines."""
     kind: Literal["vector"] = "vector"
@@ -105,14 +109,40 @@ Head = Vocabulary | Classes | Spans | Vector
 
 
 def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
-    """(B, T, D) → (B, D): the mean of each row's vectors or the first of them; padding is left out."""
-    if not isinstance(positions, Ragged):
-        return x[:, 0] if pooling == "first" else x.mean(1)
-    real = (positions.segment != PADDING).expand(x.shape[:2])
-    if pooling == "first":
-        return x[torch.arange(len(x), device=x.device), real.int().argmax(1)]
-    summed = x.masked_fill(~real[:, :, None], 0.0).sum(1)
-    return summed / real.sum(1, keepdim=True).clamp_min(1)
+    """(B, T, D) → (B, D), or (B, 2D) of two side by side: what `Pooling` says of each row; padding is left out,
+    and of what is not there the mean is 0."""
+    if isinstance(positions, Ragged):
+        real = (positions.segment != PADDING).expand(x.shape[:2])
+        place = real.cumsum(1) - 1
+        means = {
+            "first": lambda: _mean(x, real & (place == 0)),
+            "second": lambda: _mean(x, real & (place == 1)),
+            "others": lambda: _mean(x, real & (place > 0)),
+            "all": lambda: _mean(x, real),
+        }
+    else:
+        means = {
+            "first": lambda: x[:, 0],
+            "second": lambda: x[:, 1:2].sum(1),
+            "others": lambda: x[:, 1:].sum(1) / max(1, x.shape[1] - 1),
+            "all": lambda: x.mean(1),
+        }
+    parts = [means[name]() for name in _POOLED[pooling]]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+
+_POOLED: dict[Pooling, tuple[str, ...]] = {
+    "mean": ("all",),
+    "first": ("first",),
+    "first-and-second": ("first", "second"),
+    "first-and-mean": ("first", "others"),
+}
+
+
+def _mean(x: Tensor, chosen: Tensor) -> Tensor:
+    """The mean of those of (B, T, D) that are (B, T) chosen."""
+    summed = x.masked_fill(~chosen[:, :, None], 0.0).sum(1)
+    return summed / chosen.sum(1, keepdim=True).clamp_min(1)
 
 
 class TransformLayer(nn.Module):
@@ -138,6 +168,7 @@ class ClassHead(nn.Module):
     def __init__(self, width: int, config: Classes) -> None:
         super().__init__()
         self.config = config
+        width *= len(_POOLED[config.pooling])
         self.transform = _transform(width, config.transform)
         self.weight = nn.Parameter(torch.empty(config.count, width))
         self.bias = nn.Parameter(torch.zeros(config.count))
@@ -161,7 +192,7 @@ class SpanHead(nn.Module):
 
 
 class VectorHead(nn.Module):
-    """See `Vector`. (B, T, D) → (B, D); no weights of its own."""
+    """See `Vector`. (B, T, D) → (B, D), or (B, 2D) of two side by side; no weights of its own."""
 
     def __init__(self, config: Vector) -> None:
         super().__init__()

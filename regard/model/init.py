@@ -57,6 +57,8 @@ Init = Xavier | Scaled
 @torch.no_grad()
 def initialise(model: nn.Module, init: Init) -> None:
     """Fill every weight of `model` from torch's generator; biases start at 0 and gains at 1."""
+    if all(weight.is_meta for weight in model.parameters()):
+        return  # shapes without memory
     branches = {id(block): _branches(stack) for stack in _of(model, Stack) for block in stack.modules()}
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.bias is not None:

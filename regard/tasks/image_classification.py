@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.data.look import LOOK, WHITE, Look
 from regard.data.picture_grid import Tile, drawn
-from regard.data.readers.pictures import PICTURE, in_channels, resized
+from regard.data.readers.pictures import PICTURE, in_channels
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.errors import ConfigError, DataError, require
@@ -32,7 +33,7 @@ from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, likeliest, sized_head, written
-from regard.tasks.look import LOOK, WHITE, Look, fitted, kept_look, look_at, placed, read
+from regard.tasks.look import fitted, given_look, kept_look, look_at, placed, read
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task
 
 _DRAWN = 100
@@ -116,7 +117,8 @@ class ImageClassification(Task):
         cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> ImageClassification:
         labels = count_labels((_label(row) for row in rows), config.target)
-        look = kept_look(given) if LOOK in given else look_at(rows, config.size, config.channels)
+        wishes = (config.size, config.channels)
+        look = given_look(given, *wishes) if LOOK in given else look_at(rows, *wishes)
         return cls(config, look, labels)
 
     @classmethod
@@ -137,9 +139,9 @@ class ImageClassification(Task):
                 "the head 'classes'"
             )
         embed = fitted(model.embed, self.look)
-        if model.head.pooling == "first" and not embed.class_token:
+        if model.head.pooling != "mean" and not embed.class_token:
             raise ConfigError(
-                "model.head.pooling: is 'first', which needs model.embed.class_token; use 'mean'"
+                f"model.head.pooling: is '{model.head.pooling}', which needs model.embed.class_token; use 'mean'"
             )
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))
@@ -175,8 +177,7 @@ class ImageClassification(Task):
     def _pixels(self, name: str, where: str = "") -> np.ndarray:
         """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
         picture = read(name, where)
-        if self.config.size is not None:
-            picture = resized(picture, self.config.size)
+        picture = self.look.brought(picture)
         channels, rows, columns = self.look.shape
         if picture.shape[:2] != (rows, columns):
             raise DataError(

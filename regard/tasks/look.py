@@ -1,4 +1,4 @@
-"""What all pictures of a model are like: their size, their channels, and how their numbers are centred.
+"""What all pictures of a model are like, taken from the data or out of a bundle.
 
 A model is made for pictures of one look; here its embedding and its positions are given their sizes.
 """
@@ -8,50 +8,25 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 
+from regard.data.look import LOOK, WHITE, Look, Stretch
 from regard.data.readers.pictures import Picture, in_channels, read_picture, resized
 from regard.data.rows import Rows
-from regard.errors import BundleError, ConfigError, DataError, RegardError, require
+from regard.errors import BundleError, ConfigError, DataError, RegardError
 from regard.model.embed import Patches
 from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
 from regard.schema import parse
 from regard.tasks.parts import kept
 
-LOOK = "pictures.json"
-WHITE = 255
-"""The brightest that a pixel can be."""
 _SAMPLE = 1000
 """Pictures of which the mean and the deviation are taken."""
 _LEAST_DEVIATION = 0.01
 """Of pictures that are all blank, too."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What all pictures of a model are like, and how their numbers are centred."""
-
-    channels: Literal[1, 3]
-    rows: int
-    columns: int
-    mean: tuple[float, ...]
-    """By channel, of pixels from 0 to 1."""
-    deviation: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        require(0 < self.rows * self.columns <= 1 << 25, "rows * columns", self.rows * self.columns, "sound")
-        for name, least in (("mean", 0.0), ("deviation", 1e-6)):
-            some = getattr(self, name)
-            good = len(some) == self.channels and all(least <= x <= 1 for x in some)
-            require(good, name, some, f"a number from {least:g} to 1 for each channel")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (self.channels, self.rows, self.columns)
 
 
 def read(name: str, where: str = "") -> Picture:
@@ -78,7 +53,24 @@ def look_at(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> Look:
     assert channels is not None, "labels were counted, so there are rows"
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, _LEAST_DEVIATION**2))
-    return Look(channels, *shape, tuple(mean.tolist()), tuple(deviation.tolist()))
+    resize = None if size is None else Stretch(size, size)
+    return Look(channels, *shape, tuple(mean.tolist()), tuple(deviation.tolist()), resize)
+
+
+def given_look(files: Mapping[str, str], size: int | None, wanted: Literal[1, 3] | None) -> Look:
+    """The look of a bundle whose body is trained further. Raises: BundleError; ConfigError for other wishes."""
+    look = kept_look(files)
+    if size is not None and (look.rows, look.columns) != (size, size):
+        raise ConfigError(
+            f"task.size: is {size}, but the bundle that training starts from takes pictures of {look.columns} ×"
+            f" {look.rows} pixels; leave it out"
+        )
+    if wanted not in (None, look.channels):
+        raise ConfigError(
+            f"task.channels: is {wanted}, but the bundle that training starts from takes {look.channels};"
+            " leave it out"
+        )
+    return look if size is None else replace(look, resize=Stretch(size, size), crop=False)
 
 
 def kept_look(files: Mapping[str, str]) -> Look:
@@ -120,7 +112,7 @@ def placed(position: Position, embed: Patches) -> Position:
     if isinstance(position, Learned):
         wanted: dict[str, Any] = {"length": embed.length}
     elif isinstance(position, Sinusoidal2D | Rotary2D):
-        wanted = {"columns": embed.columns, "leading": int(embed.class_token)}
+        wanted = {"columns": embed.columns, "leading": embed.leading}
     else:
         return position
     for key, value in wanted.items():

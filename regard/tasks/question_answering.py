@@ -197,7 +197,9 @@ class QuestionAnswering(TextTask):
         return self._last[1]
 
     def _windows(self, question: list[int], context: list[int]) -> Iterator[Window]:
-        asked = [self.tokenizer.bos, *question[: self.config.max_question], self.tokenizer.eos]
+        between = self.tokenizer.between
+        question = question[: self.config.max_question + 1 - len(between)]  # the least room counts one
+        asked = [self.tokenizer.bos, *question, *between]
         return windows(asked, context, self.tokenizer.eos, self.config.max_length, self.config.stride)
 
     def lengths(self, store: TokenStore) -> np.ndarray:

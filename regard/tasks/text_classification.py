@@ -160,17 +160,18 @@ class TextClassification(TextTask):
         for texts in inputs:
             some = parts[start : start + len(texts)]
             start += len(texts)
-            room = self.config.max_length - 1 - len(texts)
+            between = self.tokenizer.between
+            room = self.config.max_length - 2 - len(between) * (len(texts) - 1)
             self.cut += sum(map(len, some)) > room
             while (over := sum(map(len, some)) - room) > 0:
                 longest = max(range(len(some)), key=lambda i: len(some[i]))
                 rest = max((len(part) for i, part in enumerate(some) if i != longest), default=0)
                 keep = max(len(some[longest]) - over, min(rest, len(some[longest]) - 1))
                 some[longest] = some[longest][:keep]
-            ids = [self.tokenizer.bos]
-            for part in some:
-                ids += [*part, self.tokenizer.eos]
-            found.append(ids)
+            ids = [self.tokenizer.bos, *some[0]]
+            for part in some[1:]:
+                ids += [*between, *part]
+            found.append([*ids, self.tokenizer.eos])
         return found
 
     def notes(self) -> list[str]:

@@ -99,7 +99,7 @@ class Output:
     def add(self, token: int, log_probability: float) -> None:
         self._total += log_probability
         self._count += 1
-        if token == self.tokenizer.eos:
+        if token in self.tokenizer.ends:
             self.ended = True
             return
         self.ids.append(token)

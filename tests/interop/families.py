@@ -101,6 +101,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert one type": ("BertForMaskedLM", "BertConfig", {**_BERT, "type_vocab_size": 1}),
     "bert pretraining": ("BertForPreTraining", "BertConfig", _BERT),
     "bert classes": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 5}),
+    "bert spans": ("BertForQuestionAnswering", "BertConfig", _BERT),
     "bert body": ("BertModel", "BertConfig", _BERT),
     "roberta": ("RobertaForMaskedLM", "RobertaConfig", {**_BERT, "type_vocab_size": 1, "pad_token_id": 1}),
     "roberta gelu-tanh": (
@@ -113,6 +114,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "RobertaConfig",
         {**_BERT, "num_labels": 3, "pad_token_id": 1},
     ),
+    "roberta spans": (
+        "RobertaForQuestionAnswering",
+        "RobertaConfig",
+        {**_BERT, "pad_token_id": 1, "type_vocab_size": 1},
+    ),
     "roberta body": ("RobertaModel", "RobertaConfig", {**_BERT, "pad_token_id": 1}),
     "distilbert": ("DistilBertForMaskedLM", "DistilBertConfig", _DISTIL),
     "distilbert classes": (
@@ -120,6 +126,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "DistilBertConfig",
         {**_DISTIL, "num_labels": 5},
     ),
+    "distilbert spans": ("DistilBertForQuestionAnswering", "DistilBertConfig", _DISTIL),
     "distilbert body": ("DistilBertModel", "DistilBertConfig", _DISTIL),
     "gpt2": ("GPT2LMHeadModel", "GPT2Config", _GPT2),
     "gpt2 untied, other widths": (
@@ -214,6 +221,56 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 
+CHANNELS, SIDE, PATCH, K = 3, 35, 7, 5
+"""Of pictures: channels, pixels along a side and along a patch; classes."""
+_PICTURE = {
+    "hidden_size": D,
+    "num_hidden_layers": DEPTH,
+    "num_attention_heads": HEADS,
+    "image_size": SIDE,
+    "patch_size": PATCH,
+    "num_channels": CHANNELS,
+    "num_labels": K,
+}
+_VIT = {**_PICTURE, "intermediate_size": HIDDEN}
+_DINO = {**_PICTURE, "mlp_ratio": 2}
+
+PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "vit": ("ViTForImageClassification", "ViTConfig", _VIT),
+    "vit grey, not square, without biases": (
+        "ViTForImageClassification",
+        "ViTConfig",
+        {**_VIT, "num_channels": 1, "image_size": [35, 21], "qkv_bias": False, "hidden_act": "relu"},
+    ),
+    "deit": ("DeiTForImageClassification", "DeiTConfig", _VIT),
+    "deit taught": ("DeiTForImageClassificationWithTeacher", "DeiTConfig", {**_VIT, "layer_norm_eps": 1e-3}),
+    "dinov2": ("Dinov2ForImageClassification", "Dinov2Config", _DINO),
+    "dinov2 gated": (
+        "Dinov2ForImageClassification",
+        "Dinov2Config",
+        {**_DINO, "use_swiglu_ffn": True, "use_mask_token": False, "layerscale_value": 0.5},
+    ),
+}
+"""Those that look at pictures."""
+ALL = CASES | PICTURES
+
+
+def preprocessor(config: Any, **changes: Any) -> dict[str, Any]:
+    """How the library makes pictures of the size that a model's configuration says."""
+    size = config.image_size
+    rows, columns = size if isinstance(size, list | tuple) else (size, size)
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": rows, "width": columns},
+        "resample": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.4, 0.3][: config.num_channels],
+        "image_std": [0.2, 0.25, 0.5][: config.num_channels],
+    } | changes
+
 
 def tokenizer_json(size: int = V) -> str:
     """Words between spaces, framed as BERT frames them."""
@@ -235,11 +292,19 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(said), "utf-8")
 
 
-def checkpoint(name: str, folder: Path, change: Callable[[Any], None] | None = None) -> Any:
-    """Write the case's checkpoint into `folder`; returns the model that it is of."""
+_DEPTHS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "num_decoder_layers")
+_DEPTHS += ("encoder_layers", "decoder_layers")
+
+
+def checkpoint(
+    name: str, folder: Path, change: Callable[[Any], None] | None = None, depth: int | None = None
+) -> Any:
+    """Write the case's checkpoint into `folder`, with so many blocks; returns the model that it is of."""
     import transformers
 
-    kind, config, options = CASES[name]
+    kind, config, options = ALL[name]
+    if depth is not None:
+        options = options | {key: depth for key in _DEPTHS if options.get(key)}
     torch.manual_seed(len(name))
     model = getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
     with torch.no_grad():
@@ -252,5 +317,9 @@ def checkpoint(name: str, folder: Path, change: Callable[[Any], None] | None = N
     if change is not None:
         change(model)
     model.save_pretrained(folder)
-    write_tokenizer(folder)
+    if name in PICTURES:
+        said = json.dumps(preprocessor(model.config))
+        (folder / "preprocessor_config.json").write_text(said, "utf-8")
+    else:
+        write_tokenizer(folder)
     return model

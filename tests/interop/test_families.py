@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +20,7 @@ from regard.interop.mapping import Table
 from regard.model.head import Vector
 from regard.model.mask import Ragged
 from regard.model.transformer import EncoderDecoder
-from tests.interop.families import BOS, CASES, EOS, PAD, V, checkpoint
+from tests.interop.families import ALL, BOS, CASES, EOS, PAD, V, checkpoint
 
 LENGTHS = (13, 7, 11)
 every = pytest.mark.parametrize("name", CASES)
@@ -29,6 +32,29 @@ written = pytest.mark.parametrize(
         if ("LM" in kind and "Mask" not in kind) or "Cond" in kind or "MT" in kind
     ],
 )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A case: the library's model, its folder, and what came in. Nothing of it is changed."""
+
+    model: Any
+    there: Path
+    run: Path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+    """Each case, made once."""
+
+    @functools.cache
+    def make(name: str) -> Made:
+        folder = tmp_path_factory.mktemp("case")
+        model = checkpoint(name, folder / "there")
+        import_checkpoint(folder / "there", folder / "run", compare=False)
+        return Made(model, folder / "there", folder / "run")
+
+    return make
 
 
 def batch(side: Literal["left", "right"]) -> tuple[Tensor, Tensor]:
@@ -51,6 +77,8 @@ def theirs(model: Any, ids: Tensor, real: Tensor, target: Tensor) -> Tensor:
     found = model(input_ids=ids, attention_mask=real, **options)
     if type(model).__name__ == "BertForPreTraining":
         return found.prediction_logits
+    if hasattr(found, "start_logits"):
+        return torch.stack((found.start_logits, found.end_logits), -1)
     return found.last_hidden_state if hasattr(found, "last_hidden_state") else found.logits
 
 
@@ -72,42 +100,43 @@ def same(got: Tensor, want: Tensor, real: Tensor) -> None:
 @every
 @pytest.mark.parametrize("side", ["left", "right"])
 @torch.no_grad()
-def test_what_comes_in_computes_the_same(name: str, side: Literal["left", "right"], tmp_path: Path) -> None:
+def test_what_comes_in_computes_the_same(
+    name: str, side: Literal["left", "right"], made: Callable[[str], Made]
+) -> None:
     if side == "left" and (name.startswith(("distilbert", "marian", "bart")) or name.endswith("classes")):
         pytest.skip("the library itself takes padding on the left for the beginning of the text")
-    model = checkpoint(name, tmp_path / "there")
-    import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
+    model = made(name).model
     ids, real = batch(side)
     target = torch.randint(5, V, (len(LENGTHS), 5))
-    got = ours(tmp_path / "run", ids, real, target, side)
+    got = ours(made(name).run, ids, real, target, side)
     seen = torch.ones_like(target) if model.config.is_encoder_decoder else real
     same(got, theirs(model, ids, real, target), seen)
 
 
 @every
 @torch.no_grad()
-def test_what_goes_out_computes_the_same_and_comes_in_again(name: str, tmp_path: Path) -> None:
+def test_what_goes_out_computes_the_same_and_comes_in_again(
+    name: str, made: Callable[[str], Made], tmp_path: Path
+) -> None:
     import transformers
 
-    model = checkpoint(name, tmp_path / "there")
-    import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
-    export_checkpoint(tmp_path / "run", tmp_path / "back")
+    model = made(name).model
+    export_checkpoint(made(name).run, tmp_path / "back")
     again = getattr(transformers, CASES[name][0]).from_pretrained(tmp_path / "back").eval()
     ids, real = batch("right")
     target = torch.randint(5, V, (len(LENGTHS), 5))
     seen = torch.ones_like(target) if model.config.is_encoder_decoder else real
     same(theirs(again, ids, real, target), theirs(model, ids, real, target), seen)
     import_checkpoint(tmp_path / "back", tmp_path / "again", compare=False)
-    first, second = bundles.load(tmp_path / "run"), bundles.load(tmp_path / "again")
+    first, second = bundles.load(made(name).run), bundles.load(tmp_path / "again")
     assert first.tokenizers == second.tokenizers
     for key, weight in first.weights.items():
         torch.testing.assert_close(second.weights[key], weight, atol=0, rtol=1e-6)
 
 
 @every
-def test_a_table_undoes_itself(name: str, tmp_path: Path) -> None:
-    checkpoint(name, tmp_path)
-    opened, _, _, plan, _ = read_checkpoint(tmp_path)
+def test_a_table_undoes_itself(name: str, made: Callable[[str], Made]) -> None:
+    opened, _, _, plan, _ = read_checkpoint(made(name).there)
     table: Table = plan.table
     weights = opened.weights()
     given = table.give(table.take(weights, "here"))
@@ -169,5 +198,5 @@ def test_greedy_writing_is_the_same_token_for_token(name: str, tmp_path: Path) -
 
 
 def test_every_family_is_tried() -> None:
-    tried = {CASES[name][0] for name in CASES}
+    tried = {kind for kind, *_ in ALL.values()}
     assert tried == {kind for family in FAMILIES.values() for kind in family.architectures}

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,16 +14,17 @@ import torch
 import regard
 from regard.cli import main
 from regard.errors import CheckpointError, StorageError
-from regard.interop import import_checkpoint
+from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import read_checkpoint
 from regard.model.head import Vector
 from regard.model.transformer import TransformerConfig
-from tests.interop.families import checkpoint
+from tests.interop.families import BOS, EOS, D, checkpoint
 
 USED = {
     "bert": ["w5 [MASK] w9", "[MASK] w6 [MASK] w30"],
     "roberta": ["w5 [MASK] w9", "[MASK] w6"],
     "distilbert classes": ["w5 w9", "w8 w8 w20"],
+    "bert body": ["w5 w9", "w8 w8 w20"],
     "mistral": ["w5 w9", "w8"],
     "t5": ["w5 w9 w21", "w8"],
     "bart": ["w5 w9 w21", "w8"],
@@ -50,6 +52,70 @@ def test_a_bundle_that_came_in_is_used_like_any_other(name: str, tmp_path: Path)
     data = tmp_path / ("rows.tsv" if labelled or len(column) == 2 else "rows.txt")
     figures = run.evaluate(data, "train", baselines=False).metrics
     assert math.isfinite(run.task.merit(figures))
+
+
+@pytest.mark.parametrize(("name", "between"), [("bert", 1), ("roberta", 2), ("distilbert", 1)])
+def test_an_answer_is_where_the_library_finds_it(name: str, between: int, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    model = checkpoint(f"{name} spans", tmp_path / "there")
+    path = tmp_path / "there" / "tokenizer.json"
+    said = json.loads(path.read_text("utf-8")) | {"post_processor": None}  # so that the family decides
+    path.write_text(json.dumps(said), "utf-8")
+    made = import_checkpoint(tmp_path / "there", tmp_path / "run")
+    assert (made.task, made.difference is not None and made.difference < 1e-4) == ("question-answering", True)
+    run = regard.load(tmp_path / "run")
+    question, context = "w5 w9", "w11 w30 w6 w21 w8"
+    ids = [BOS, 5, 9, *[EOS] * between, 11, 30, 6, 21, 8, EOS]
+    types = {} if name != "bert" else {"token_type_ids": torch.tensor([[0] * 4 + [1] * 6])}
+    with torch.no_grad():
+        found = model(input_ids=torch.tensor([ids]), **types)
+    first = 3 + between
+    words = context.split()
+    scores = {
+        " ".join(words[a : b + 1]): float(found.start_logits[0, first + a] + found.end_logits[0, first + b])
+        for a in range(5)
+        for b in range(a, 5)
+    }
+    assert run.predict([f"{question}\t{context}"]) == [max(scores, key=lambda text: scores[text])]
+    exported = export_checkpoint(tmp_path / "run", tmp_path / "back")
+    assert exported.architecture == type(model).__name__
+
+
+def test_the_texts_of_a_pair_are_parted_as_the_library_parts_them(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    checkpoint("roberta classes", tmp_path / "there")
+    path = tmp_path / "there" / "tokenizer.json"
+    for processor, between in ((None, 2), (json.loads(path.read_text("utf-8"))["post_processor"], 1)):
+        said = json.loads(path.read_text("utf-8")) | {"post_processor": processor}
+        path.write_text(json.dumps(said), "utf-8")
+        run = import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False, overwrite=True).folder
+        task: Any = regard.load(run).task
+        assert task._ids([("w5", "w6 w7")]) == [[BOS, 5, *[EOS] * between, 6, 7, EOS]]
+        assert task._ids([("w5 w6",)]) == [[BOS, 5, 6, EOS]]
+        long = " ".join(["w5"] * 100)
+        assert len(task._ids([(long, long)])[0]) == task.config.max_length
+
+
+def test_any_of_several_tokens_ends_a_text(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    checkpoint("llama", tmp_path / "there")
+    before = (
+        regard.load(import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False).folder)
+        .predict(["w5 w9"], max_length=12)[0]
+        .split()
+    )
+    last = next(word for word in before[2:] if word.startswith("w"))
+    index = int(last[1:])
+    for name, value in (("config.json", [EOS, index]), ("generation_config.json", [index, EOS])):
+        path = tmp_path / "there" / name
+        said = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        kept = json.dumps(said)
+        path.write_text(json.dumps(said | {"eos_token_id": value}), "utf-8")
+        run = import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False, overwrite=True).folder
+        assert regard.load(run).predict(["w5 w9"], max_length=12)[0].split() == before[: before.index(last)]
+        exported = export_checkpoint(run, tmp_path / name.partition(".")[0]).folder
+        assert json.loads((exported / "config.json").read_text("utf-8"))["eos_token_id"] == [EOS, index]
+        path.write_text(kept, "utf-8")
 
 
 def test_the_commands_say_what_they_did(
@@ -116,6 +182,16 @@ def test_a_sentence_encoder_pools_as_its_folder_says(
     plan = read_checkpoint(tmp_path)[3]
     assert isinstance(plan.model, TransformerConfig)
     assert plan.model.head == want
+    run = import_checkpoint(tmp_path, tmp_path / "run", compare=False).folder
+    back = export_checkpoint(run, tmp_path / "back").folder
+    again = read_checkpoint(back)[3]
+    assert again.model == plan.model
+    assert again.options == plan.options
+    written = json.loads((back / "modules.json").read_text("utf-8"))
+    assert [step["type"].rpartition(".")[2] for step in written] == list(kinds)
+    assert (
+        json.loads((back / "1_Pooling" / "config.json").read_text("utf-8"))["word_embedding_dimension"] == D
+    )
 
 
 def test_a_token_that_is_never_written_is_not(tmp_path: Path) -> None:

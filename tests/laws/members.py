@@ -16,7 +16,7 @@ from regard.model.attention import AttentionConfig, Score
 from regard.model.block import Placement
 from regard.model.embed import Tokens
 from regard.model.feedforward import FeedForwardPart
-from regard.model.head import Classes, Head, Vector, Vocabulary
+from regard.model.head import Classes, Head, Transform, Vector, Vocabulary
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
 from regard.model.norm import Norm, RMSNorm
@@ -52,7 +52,12 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Sinusoidal2D: (Sinusoidal2D(columns=3, leading=1),),
     Rotary2D: (Rotary2D(columns=3, leading=1, base=10.0),),
     Vocabulary: (Vocabulary(), Vocabulary(tied=False)),
-    Classes: (Classes(3), Classes(3, "first")),
+    Classes: (
+        Classes(3),
+        Classes(3, "first"),
+        Classes(3, "first-and-second"),
+        Classes(3, "first-and-mean", Transform("relu")),
+    ),
     Vector: (Vector(), Vector("first", normalised=False)),
 }
 

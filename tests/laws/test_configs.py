@@ -57,7 +57,12 @@ def _members(owner: type) -> list[type]:
     return [kind for hint in hints for kind in (get_args(hint) or (hint,)) if is_dataclass(kind)]
 
 
-EMBEDS = (Tokens(V), Patches(3, 14, 22, 2), Patches(1, 10, 10, 5, class_token=False))
+EMBEDS = (
+    Tokens(V),
+    Patches(3, 14, 22, 2),
+    Patches(1, 10, 10, 5, class_token=False),
+    Patches(1, 10, 10, 5, registers=2),
+)
 
 
 def test_every_embedding_is_tried() -> None:

@@ -42,6 +42,18 @@ def test_patches_are_a_convolution_whose_stride_is_its_size() -> None:
     assert torch.equal(got[:, 0], tokened.first.expand(B, -1))
 
 
+@torch.no_grad()
+def test_registers_stand_between_the_class_token_and_the_patches() -> None:
+    plain, many = made(class_token=False), made(registers=2)
+    assert (plain.first, many.first.shape) == (None, (3, D))
+    many.load_state_dict(plain.state_dict() | {"first": many.first})
+    pictures = torch.randn(B, C, ROWS, COLUMNS)
+    got = many(pictures)
+    assert got.shape == (B, many.config.length, D)
+    assert torch.equal(got[:, :3], many.first.expand(B, -1, -1))
+    torch.testing.assert_close(got[:, 3:], plain(pictures))
+
+
 def test_a_plan_knows_no_sizes_and_a_size_says_how_many_vectors() -> None:
     assert (Patches().length, Patches().columns) == (0, 0)
     assert (Patches(C, ROWS, COLUMNS, P).length, Patches(C, ROWS, COLUMNS, P).columns) == (16, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,35 @@ def test_other_precisions_say_the_same(cli: Cli, trained: tuple[Path, Path], dty
     run, data = trained
     answer = cli("evaluate", run, data, "--dtype", dtype, "--json")
     assert json.loads(answer.out)["metrics"]["accuracy"] == 100
+
+
+def test_a_run_from_another_bundles_body_learns_other_labels(
+    cli: Cli, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, data = trained
+    other, out = tmp_path / "data", tmp_path / "run"
+    for label, name in (("dark", "night"), ("bright", "noon")):
+        shutil.copytree(data / "train" / label, other / "train" / name)
+        shutil.copytree(data / "test" / label, other / "test" / name)
+    answer = cli(
+        *("train", "image-classification", other, "--out", out, "--init", run, "--steps", 40),
+        *("--threads", 1, "--set", "train.lr=1e-2"),
+    )
+    assert answer.status == 0, answer.err
+    assert (out / "pictures.json").read_text() == (run / "pictures.json").read_text()
+    before, after = regard.load(run).bundle, regard.load(out).bundle
+    assert before.model == after.model
+    path = str(other / "test" / "night" / "0.png")
+    assert cli("predict", out, path).out == "night\n"
+    assert json.loads(cli("evaluate", out, other, "--json").out)["metrics"]["accuracy"] > 90
+    for wish, said in (("task.size=14", "takes pictures of 7 × 7 pixels"), ("task.channels=3", "takes 1")):
+        answer = cli(
+            *("train", "image-classification", other, "--out", tmp_path / "no", "--init", run),
+            *("--steps", 2, "--threads", 1, "--set", wish),
+        )
+        assert answer.status == 2
+        assert said in answer.err
+        assert not (tmp_path / "no").exists()
 
 
 def test_what_has_no_pictures_draws_no_sheet(cli: Cli, run: Path, tmp_path: Path) -> None:

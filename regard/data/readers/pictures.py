@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,16 @@ from regard.data.readers.idx import is_idx, picture_at
 from regard.data.readers.lines import Problem, file_errors
 from regard.errors import DataError, DependencyError
 
-__all__ = ["PICTURE", "SUFFIXES", "Picture", "decode", "in_channels", "read_bytes", "read_picture", "resized"]
+__all__ = [
+    *("PICTURE", "SUFFIXES", "Filter", "Picture", "decode", "in_channels"),
+    *("read_bytes", "read_picture", "resized", "scaled"),
+]
 
 Picture = NDArray[np.uint8]
 """(H, W, C): C is 1 for grey and 3 for red, green and blue."""
+
+Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+"""How the pixels of a picture of another size are made of those around them."""
 
 PICTURE = "image"
 """The name of the column that holds pictures; they are given only to who asks for it."""
@@ -96,11 +102,16 @@ def in_channels(picture: Picture, channels: int) -> Picture:
 
 def resized(picture: Picture, side: int) -> Picture:
     """Stretched to a square of `side` pixels, smoothly."""
-    if picture.shape[:2] == (side, side):
+    return scaled(picture, side, side, "bicubic")
+
+
+def scaled(picture: Picture, rows: int, columns: int, how: Filter) -> Picture:
+    """Stretched to that size."""
+    if picture.shape[:2] == (rows, columns):
         return picture
     image = _pillow()
     flat = image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    return _array(flat.resize((side, side), image.Resampling.BICUBIC))
+    return _array(flat.resize((columns, rows), image.Resampling[how.upper()]))
 
 
 def _pixels(opened: Any) -> Picture:

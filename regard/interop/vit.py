@@ -1,0 +1,363 @@
+"""ViT (arXiv 2010.11929), DeiT (2012.12877) and DINOv2 (2304.07193): one stack over patches, norms before parts.
+
+They differ in what stands before the patches, in what the classes are read from, and in that DINOv2 scales
+what each part adds, may have gates, and stretches its table of positions to pictures of another size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from regard.bundle import Bundle
+from regard.data.look import Look
+from regard.interop.family import Family, Plan, Source, Unfit, classes_of
+from regard.interop.keys import Keys, activation_name
+from regard.interop.looks import look_of, read_look, written_look
+from regard.interop.mapping import Averaged, Regridded, Row, Rule, Table, Times, Way, both, stacked
+from regard.model.attention import AttentionConfig
+from regard.model.block import LayerScale, Placement, PreNorm
+from regard.model.embed import Patches
+from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
+from regard.model.head import Classes, Pooling
+from regard.model.init import Scaled
+from regard.model.mask import Full
+from regard.model.norm import LayerNorm
+from regard.model.position import Learned
+from regard.model.stack import StackConfig
+from regard.model.transformer import ModelConfig, TransformerConfig
+
+_CLASSES = "image-classification"
+_SIDE = 1 << 14  # pixels
+_ROW = Row()
+_OF_OTHER_HEADS = ("encoder_stride", "pooler_output_size", "pooler_act")
+_OF_BACKBONES = (
+    *("out_features", "out_indices", "_out_features", "_out_indices", "stage_names"),
+    *("apply_layernorm", "reshape_hidden_states", "use_mask_token"),
+)
+
+
+class ViT(Family):
+    """ViT itself."""
+
+    name: ClassVar[str] = "vit"
+    architectures: ClassVar[dict[str, str]] = {"ViTForImageClassification": _CLASSES}
+    prefix: ClassVar[str] = "vit."
+    placement: ClassVar[Placement] = PreNorm()
+    eps: ClassVar[float] = 1e-12
+    """Of the norms, where the configuration does not say it."""
+    patch: ClassVar[int] = 16
+    """Pixels along a patch, likewise."""
+    registers: ClassVar[int] = 0
+    pooling: ClassVar[Pooling] = "first"
+    norms: ClassVar[tuple[str, str]] = ("layernorm_before", "layernorm_after")
+    parts: ClassVar[tuple[str, str]] = ("intermediate.dense", "output.dense")
+    """The two products of the feed-forward part."""
+
+    # ------------------------------------------------------------------ reading
+
+    def plan(self, source: Source) -> Plan:
+        keys = source.keys
+        made = self._patches(keys)
+        look = read_look(source.checkpoint, 3 if made.channels == 3 else 1)
+        embed = self._fitted(keys, made, look)
+        head = self._head(source)
+        count = classes_of(source, self._products(source.architecture)[0])
+        stack = StackConfig(
+            width=self._width(keys),
+            depth=keys.size("num_hidden_layers"),
+            attention=AttentionConfig(
+                keys.size("num_attention_heads"),
+                bias=(biased := keys.flag("qkv_bias", True)),
+                out_bias=None if biased else True,
+                dropout=keys.rate("attention_probs_dropout_prob", 0.0),
+            ),
+            feedforward=self._feedforward(keys),
+            mask=Full(),
+            position=Learned(embed.length),
+            norm=LayerNorm(keys.number("layer_norm_eps", self.eps, 1e-30, 1.0)),
+            placement=self._placement(keys),
+            dropout=keys.rate("hidden_dropout_prob", 0.0),
+        )
+        model = TransformerConfig(embed, stack, replace(head, count=count), Scaled())
+        table = self.table(model, source.architecture, prefixed=source.has(self.prefix))
+        notes: tuple[str, ...] = ()
+        if embed != made:
+            table = _stretched(table, made, embed)
+            notes = (f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}",)
+        return Plan(
+            task=_CLASSES,
+            options={"kind": _CLASSES, "channels": look.channels},
+            model=model,
+            table=table,
+            tokenizers={},
+            files=written_look(look),
+            labels=tuple(keys.labels(count)),
+            notes=notes,
+        )
+
+    def _width(self, keys: Keys) -> int:
+        width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
+        if width % heads:
+            raise keys.refuse("hidden_size", f"it must be a multiple of the {heads} heads")
+        return width
+
+    def _patches(self, keys: Keys) -> Patches:
+        """The pictures that the weights were made for."""
+        rows, columns = _sides(keys, "image_size", 224)
+        patch, across = _sides(keys, "patch_size", self.patch)
+        if patch != across:
+            raise keys.refuse("patch_size", "only square patches can be taken over")
+        if rows % patch or columns % patch:
+            raise keys.refuse("image_size", f"the patches of {patch} pixels must divide it")
+        channels = keys.whole("num_channels", 3)
+        if channels not in (1, 3):
+            raise keys.refuse("num_channels", "only grey (1) or colour (3) can be taken over")
+        return Patches(channels, rows, columns, patch, registers=self.registers)
+
+    def _fitted(self, keys: Keys, embed: Patches, look: Look) -> Patches:
+        """What the pictures that the folder's preprocessor makes need."""
+        if (look.rows, look.columns) != (embed.pixel_rows, embed.pixel_columns):
+            raise keys.refuse(
+                "image_size",
+                f"the preprocessor makes pictures of {look.columns} × {look.rows} pixels, and this family's"
+                " positions are for its own size only",
+            )
+        return embed
+
+    def _feedforward(self, keys: Keys) -> FeedForwardPart:
+        for name in _OF_OTHER_HEADS:
+            keys.any(name)
+        return MLP(keys.size("intermediate_size"), keys.activation("hidden_act", "gelu"))
+
+    def _placement(self, keys: Keys) -> Placement:
+        return self.placement
+
+    def _head(self, source: Source) -> Classes:
+        several = source.keys.any("problem_type")
+        if several not in (None, "single_label_classification"):
+            raise source.keys.refuse("problem_type", "a picture has one label here")
+        return Classes(0, self._pooling(source.architecture))
+
+    def _pooling(self, architecture: str) -> Pooling:
+        return self.pooling
+
+    # ------------------------------------------------------------------ weights
+
+    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+        assert isinstance(model, TransformerConfig)
+        start = "" if prefixed is False else self.prefix
+        there = f"{start}embeddings"
+        rules = [
+            *both("embed", f"{there}.patch_embeddings.projection"),
+            self._leading(there),
+            Rule("stack.position.table.weight", (f"{there}.position_embeddings",), way=_ROW),
+            *both("stack.final_norm", f"{start}layernorm"),
+            *self._class_rules(architecture, model.stack.width),
+        ]
+        for index in range(model.stack.depth):
+            rules += self._layer(index, model.stack, f"{start}encoder.layer.{index}.")
+        spare = (
+            (f"{there}.mask_token", "what stands for hidden patches, which only its pretraining hides"),
+            (f"{start}pooler.", "the layer over the first vector, which this head does not read"),
+        )
+        return Table(tuple(rules), {}, spare)
+
+    def _leading(self, there: str) -> Rule:
+        return Rule("embed.first", (f"{there}.cls_token",), way=_ROW)
+
+    def _products(self, architecture: str) -> tuple[str, ...]:
+        """The products of the head."""
+        return ("classifier",)
+
+    def _class_rules(self, architecture: str, width: int) -> list[Rule]:
+        return both("head", *self._products(architecture))
+
+    def _layer(self, index: int, stack: StackConfig, start: str) -> list[Rule]:
+        ours, inside = f"stack.blocks.{index}.", f"{start}attention.attention."
+        qkv = [f"{inside}{part}" for part in ("query", "key", "value")]
+        first, second = self.norms
+        return [
+            *stacked(f"{ours}attention.qkv", qkv, [stack.width] * 3, stack.attention.bias),
+            *both(f"{ours}attention.out", f"{start}attention.output.dense"),
+            *both(f"{ours}attention_residual.norm", start + first),
+            *both(f"{ours}feedforward_residual.norm", start + second),
+            *self._products_of(f"{ours}feedforward.", stack.feedforward, start),
+        ]
+
+    def _products_of(self, ours: str, part: FeedForwardPart, start: str) -> list[Rule]:
+        up, down = self.parts
+        return [*both(f"{ours}up", start + up), *both(f"{ours}down", start + down)]
+
+    # ------------------------------------------------------------------ writing
+
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        model = bundle.model
+        if not isinstance(model, TransformerConfig) or not isinstance(model.embed, Patches):
+            raise Unfit("it does not read pictures")
+        stack, embed = model.stack, model.embed
+        if not isinstance(stack.norm, LayerNorm) or stack.placement.kind != self.placement.kind:
+            raise Unfit(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
+        return {
+            "hidden_size": stack.width,
+            "num_hidden_layers": stack.depth,
+            "num_attention_heads": stack.attention.heads,
+            **self._part_written(stack),
+            "hidden_dropout_prob": stack.dropout,
+            "attention_probs_dropout_prob": stack.attention.dropout,
+            "layer_norm_eps": stack.norm.eps,
+            "qkv_bias": stack.attention.bias,
+            "image_size": _written_sides(embed),
+            "patch_size": embed.patch,
+            "num_channels": embed.channels,
+        }
+
+    def _part_written(self, stack: StackConfig) -> dict[str, Any]:
+        part = stack.feedforward
+        if not isinstance(part, MLP):
+            raise Unfit("its feed-forward parts are not plain")
+        return {
+            "intermediate_size": part.hidden or 4 * stack.width,
+            "hidden_act": activation_name(part.activation),
+        }
+
+    def files(self, bundle: Bundle) -> dict[str, str]:
+        return look_of(bundle)
+
+
+class DeiT(ViT):
+    """A ViT with a second vector before the patches, which has learned from a teacher."""
+
+    name: ClassVar[str] = "deit"
+    architectures: ClassVar[dict[str, str]] = {
+        "DeiTForImageClassification": _CLASSES,
+        "DeiTForImageClassificationWithTeacher": _CLASSES,
+    }
+    prefix: ClassVar[str] = "deit."
+    registers: ClassVar[int] = 1
+
+    def _leading(self, there: str) -> Rule:
+        names = (f"{there}.cls_token", f"{there}.distillation_token")
+        return Rule("embed.first", names, (1, 1), _ROW)
+
+    def _pooling(self, architecture: str) -> Pooling:
+        return "first-and-second" if architecture.endswith("WithTeacher") else "first"
+
+    def _products(self, architecture: str) -> tuple[str, ...]:
+        if architecture.endswith("WithTeacher"):
+            return ("cls_classifier", "distillation_classifier")
+        return ("classifier",)
+
+    def _class_rules(self, architecture: str, width: int) -> list[Rule]:
+        products = self._products(architecture)
+        if len(products) == 1:
+            return super()._class_rules(architecture, width)
+        weights, biases = (tuple(f"{name}.{kind}" for name in products) for kind in ("weight", "bias"))
+        # The mean of two heads is one that looks at both vectors with half the weights.
+        return [
+            Rule("head.weight", weights, (width, width), Times(0.5), axis=1),
+            Averaged("head.bias", biases),
+        ]
+
+
+class Dinov2(ViT):
+    """A ViT that has learned without labels."""
+
+    name: ClassVar[str] = "dinov2"
+    architectures: ClassVar[dict[str, str]] = {"Dinov2ForImageClassification": _CLASSES}
+    prefix: ClassVar[str] = "dinov2."
+    placement: ClassVar[Placement] = LayerScale(1.0)
+    eps: ClassVar[float] = 1e-6
+    patch: ClassVar[int] = 14
+    pooling: ClassVar[Pooling] = "first-and-mean"
+    norms: ClassVar[tuple[str, str]] = ("norm1", "norm2")
+    parts: ClassVar[tuple[str, str]] = ("mlp.fc1", "mlp.fc2")
+
+    def _fitted(self, keys: Keys, embed: Patches, look: Look) -> Patches:
+        if embed.pixel_rows != embed.pixel_columns:
+            raise keys.refuse("image_size", "its positions must be a square")
+        if look.rows % embed.patch or look.columns % embed.patch:
+            raise keys.refuse(
+                "patch_size",
+                f"it must divide the {look.columns} × {look.rows} pixels that the preprocessor makes",
+            )
+        return super()._fitted(keys, replace(embed, pixel_rows=look.rows, pixel_columns=look.columns), look)
+
+    def _feedforward(self, keys: Keys) -> FeedForwardPart:
+        for name in _OF_BACKBONES:
+            keys.any(name)
+        keys.rate("drop_path_rate", 0.0)  # of training only
+        hidden = int(keys.size("hidden_size") * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
+        activation = keys.activation("hidden_act", "gelu")
+        if keys.flag("use_swiglu_ffn", False):
+            return GatedMLP(_gated(hidden), "silu", bias=True)
+        return MLP(hidden, activation)
+
+    def _placement(self, keys: Keys) -> Placement:
+        return LayerScale(keys.number("layerscale_value", 1.0))
+
+    def _layer(self, index: int, stack: StackConfig, start: str) -> list[Rule]:
+        ours = f"stack.blocks.{index}."
+        return [
+            *super()._layer(index, stack, start),
+            Rule(f"{ours}attention_residual.gain", (f"{start}layer_scale1.lambda1",)),
+            Rule(f"{ours}feedforward_residual.gain", (f"{start}layer_scale2.lambda1",)),
+        ]
+
+    def _products_of(self, ours: str, part: FeedForwardPart, start: str) -> list[Rule]:
+        if isinstance(part, MLP):
+            return super()._products_of(ours, part, start)
+        names = (f"{start}mlp.weights_in", f"{start}mlp.weights_out")
+        return [*both(f"{ours}gate_up", names[0]), *both(f"{ours}down", names[1])]
+
+    def _part_written(self, stack: StackConfig) -> dict[str, Any]:
+        part, width = stack.feedforward, stack.width
+        assert isinstance(stack.placement, LayerScale)
+        gated = isinstance(part, GatedMLP)
+        hidden = part.hidden or (8 * width // 3 if gated else 4 * width)
+        sizes = ((ratio, _gated(ratio * width) if gated else ratio * width) for ratio in range(1, 65))
+        ratio = next((ratio for ratio, size in sizes if size == hidden), None)
+        if ratio is None:
+            raise Unfit(f"its {hidden} hidden values are no whole multiple of its width")
+        activation = "gelu" if gated else activation_name(part.activation)
+        return {
+            "mlp_ratio": ratio,
+            "use_swiglu_ffn": gated,
+            "hidden_act": activation,
+            "layerscale_value": stack.placement.start,
+        }
+
+
+def _gated(hidden: int) -> int:
+    """How many hidden values are left where each has a gate: two thirds, filled up to eights."""
+    return (int(hidden * 2 / 3) + 7) // 8 * 8
+
+
+def _stretched(table: Table, made: Patches, embed: Patches) -> Table:
+    """The same table where positions are those of another grid."""
+    grids = [(patches.pixel_rows // patches.patch, patches.columns) for patches in (made, embed)]
+    way: Way = Regridded(*grids, leading=made.leading)
+    rules = (replace(rule, way=way) if rule.ours.endswith("table.weight") else rule for rule in table.rules)
+    return replace(table, rules=tuple(rules))
+
+
+def _sides(keys: Keys, name: str, default: int) -> tuple[int, int]:
+    """Height and width in pixels: one number for both, or each."""
+    value = keys.any(name)
+    sides = value if isinstance(value, list) else [default if value is None else value] * 2
+    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= _SIDE for side in sides):
+        raise keys.refuse(name, f"it must be a number of pixels from 1 to {_SIDE:,}, or one for each side")
+    return sides[0], sides[1]
+
+
+def _written_sides(embed: Patches) -> int | list[int]:
+    if embed.pixel_rows == embed.pixel_columns:
+        return embed.pixel_rows
+    return [embed.pixel_rows, embed.pixel_columns]
+
+
+def _shown(embed: Patches) -> str:
+    return f"{embed.pixel_columns} × {embed.pixel_rows}"
+
+
+__all__ = ["DeiT", "Dinov2", "ViT"]
