@@ -20,8 +20,8 @@ MOST = 50_000
 
 def guesses_from_words(texts: Sequence[str], labels: Sequence[str], asked: Sequence[str]) -> list[str] | None:
     """The label of each text that is `asked`, from the words of `texts`; None without scikit-learn, or where
-    no text has a word."""
-    if find_spec("sklearn") is None:
+    no text has a word or all have one label."""
+    if find_spec("sklearn") is None or len(set(labels)) < 2:
         return None
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

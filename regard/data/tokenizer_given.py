@@ -149,7 +149,8 @@ class GivenTokenizer(Tokenizer):
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> GivenTokenizer:
         """What `to_json` wrote, parsed. Raises: TokenizerError."""
-        spec, text = {"between": 1, "ends": []} | dict(content["spec"]), content.get("tokenizer")
+        spec: dict[str, Any] = {"between": 1, "ends": [], **dict(content["spec"])}
+        text = content.get("tokenizer")
         known = {field.name for field in fields(Given)}
         lists = [spec.get(name) for name in ("special", "ends")]
         whole = [spec.get(name) for name in ("size", "pad", "bos", "eos", "between")]
@@ -165,8 +166,7 @@ class GivenTokenizer(Tokenizer):
         if not good:
             raise TokenizerError("the tokenizer is damaged: a value of its spec is wrong")
         assert isinstance(text, str)
-        special, ends = (tuple(some or ()) for some in lists)
-        return cls(Given(**{**spec, "special": special, "ends": ends}), text)
+        return cls(Given(**{**spec, "special": tuple(spec["special"]), "ends": tuple(spec["ends"])}), text)
 
     def _is_special(self, index: int) -> bool:
         return index in self._special

@@ -88,8 +88,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Regridded:
-    """Ours is a table of positions (n, D) on another grid than theirs (1, n, D), made between the places of the
-    old one; the first `leading` of its rows stand on no grid."""
+    """Ours is a table of positions (n, D) on another grid than theirs (1, n, D), made from it by bicubic
+    interpolation; the first `leading` of its rows stand on no grid."""
 
     theirs: tuple[int, int]
     """Rows and columns of the grid."""

@@ -1,6 +1,6 @@
 """Folders of sentence-transformers: what makes one vector of an encoder's, read and written.
 
-Such a folder is a checkpoint with `modules.json`, which lists steps, and a folder for each step after the first.
+Such a folder is a checkpoint with `modules.json`, which lists steps, and folders for those after the first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def vector_of(checkpoint: Checkpoint) -> Vector:
 
 
 def sentence_files(bundle: Bundle) -> dict[str, str]:
-    """What says how a bundle's encoder makes one vector of a text; nothing for other bundles. Raises: Unfit."""
+    """What says how a bundle's encoder makes one vector of a text; nothing for others. Raises: Unfit."""
     model = bundle.model
     if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vector):
         return {}

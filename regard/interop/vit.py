@@ -1,4 +1,4 @@
-"""ViT (arXiv 2010.11929), DeiT (2012.12877) and DINOv2 (2304.07193): one stack over patches, norms before parts.
+"""ViT (arXiv 2010.11929), DeiT (2012.12877), DINOv2 (2304.07193): one stack over patches, norms before parts.
 
 They differ in what stands before the patches, in what the classes are read from, and in that DINOv2 scales
 what each part adds, may have gates, and stretches its table of positions to pictures of another size.

@@ -25,8 +25,8 @@ CHUNK_ELEMENTS = 2**20
 
 Pooling = Literal["mean", "first", "first-and-second", "first-and-mean"]
 """What stands for a sequence: the mean of its vectors or the first of them (BERT's `[CLS]`, a ViT's class
-token); or, side by side, the first and the second (DeiT's distillation token), or the first and the mean of the
-others (DINOv2)."""
+token); or, side by side, the first and the second (DeiT's distillation token), or the first and the mean of
+the others (DINOv2)."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ Head = Vocabulary | Classes | Spans | Vector
 
 
 def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
-    """(B, T, D) → (B, D), or (B, 2D) of two side by side: what `Pooling` says of each row; padding is left out,
-    and of what is not there the mean is 0."""
+    """(B, T, D) → (B, D), or (B, 2D) of two side by side: what `Pooling` says of each row. Padding is left out;
+    the mean of nothing is 0."""
     if isinstance(positions, Ragged):
         real = (positions.segment != PADDING).expand(x.shape[:2])
         place = real.cumsum(1) - 1

@@ -43,8 +43,8 @@ def _f1(label: str, predictions: Sequence[Collection[str]], references: Sequence
 def confusion(
     predictions: Sequence[Collection[str]], references: Sequence[Collection[str]], labels: Sequence[str]
 ) -> list[list[int]]:
-    """Counts, a row a true label and a column a predicted one, in the order of `labels`; what is none of them is
-    not counted."""
+    """Counts, a row a true label and a column a predicted one, in the order of `labels`; what is none of them
+    is not counted."""
     place = {label: index for index, label in enumerate(labels)}
     table = [[0] * len(labels) for _ in labels]
     for (predicted,), (true,) in zip(predictions, references, strict=True):

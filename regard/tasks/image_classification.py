@@ -141,7 +141,8 @@ class ImageClassification(Task):
         embed = fitted(model.embed, self.look)
         if model.head.pooling != "mean" and not embed.class_token:
             raise ConfigError(
-                f"model.head.pooling: is '{model.head.pooling}', which needs model.embed.class_token; use 'mean'"
+                f"model.head.pooling: is '{model.head.pooling}', which needs model.embed.class_token;"
+                " use 'mean'"
             )
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))

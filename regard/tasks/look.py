@@ -58,12 +58,15 @@ def look_at(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> Look:
 
 
 def given_look(files: Mapping[str, str], size: int | None, wanted: Literal[1, 3] | None) -> Look:
-    """The look of a bundle whose body is trained further. Raises: BundleError; ConfigError for other wishes."""
+    """The look of a bundle whose body is trained further.
+
+    Raises: BundleError; ConfigError for other wishes.
+    """
     look = kept_look(files)
     if size is not None and (look.rows, look.columns) != (size, size):
         raise ConfigError(
-            f"task.size: is {size}, but the bundle that training starts from takes pictures of {look.columns} ×"
-            f" {look.rows} pixels; leave it out"
+            f"task.size: is {size}, but the bundle that training starts from takes pictures of"
+            f" {look.columns} × {look.rows} pixels; leave it out"
         )
     if wanted not in (None, look.channels):
         raise ConfigError(

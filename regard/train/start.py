@@ -63,6 +63,11 @@ class Start:
             )
         if not (isinstance(mine, TransformerConfig) and isinstance(wanted, TransformerConfig)):
             return mine
+        if mine.embed.kind != wanted.embed.kind:
+            raise ConfigError(
+                f"{self.folder} holds a model that reads '{mine.embed.kind}', but this task needs"
+                f" '{wanted.embed.kind}'"
+            )
         head = mine.head if type(mine.head) is type(wanted.head) else wanted.head
         if isinstance(head, Classes):
             head = replace(head, count=0)  # the new data's business

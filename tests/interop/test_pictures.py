@@ -1,4 +1,4 @@
-"""Families that look at pictures, against the library that they are of; and what is made of pictures before."""
+"""Families that look at pictures, against the library that they are of; and how pictures are made ready."""
 
 from __future__ import annotations
 

@@ -156,7 +156,6 @@ def test_an_answer_that_is_not_in_its_context_is_named(cli: Cli, tmp_path: Path)
     ("name", "content"),
     [
         ("empty.txt", ""),
-        ("blank.txt", " \n\n \n"),
         ("empty.jsonl", '{"text": ""}\n{"text": ""}\n'),
         ("empty.tsv", "label\ttext\n"),
     ],
@@ -255,7 +254,7 @@ def test_what_is_no_checkpoint_and_what_cannot_be_written_as_one(
     assert not any((tmp_path / name).exists() for name in ("run", "out"))
 
 
-# ------------------------------------------------------------------------------------- beginning with a bundle
+# ----------------------------------------------------------------------------------- beginning with a bundle
 
 
 @pytest.mark.parametrize("what", ["missing", "file", "folder", "checkpoint", "adapter"])
@@ -282,8 +281,8 @@ def test_a_bundle_of_another_kind_is_no_beginning(
     data, out = table(tmp_path / "rows.tsv", "ab"), tmp_path / "run"
     for base, task, rows, said in (
         (run, "text-classification", data, "encoder-decoder"),
-        (seen[0], "text-classification", data, "patches"),
-        (labelled, "image-classification", seen[1], "patches"),
+        (seen[0], "text-classification", data, "reads 'patches'"),
+        (labelled, "image-classification", seen[1], "reads 'tokens'"),
     ):
         answer = cli("train", task, rows, "--out", out, "--init", base, "--steps", 2, "--threads", 1)
         one_sentence(answer, said)
@@ -303,7 +302,7 @@ def test_an_adapter_of_another_model_is_refused_by_name(labelled: Path, tmp_path
     })  # fmt: skip
     model = regard.load(other.folder).bundle.build()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    with pytest.raises(BundleError, match="shape|no linear"):
+    with pytest.raises(BundleError, match=r"shape|no linear"):
         load_adapter(model, adapter)
     assert all((weight == before[name]).all() for name, weight in model.state_dict().items())
 
