@@ -109,8 +109,8 @@ Head = Vocabulary | Classes | Spans | Vector
 
 
 def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
-    """(B, T, D) → (B, D), or (B, 2D) of two side by side: what `Pooling` says of each row. Padding is left out;
-    the mean of nothing is 0."""
+    """(B, T, D) → (B, D), or (B, 2D) of two side by side: what `Pooling` says of each row. Padding is left
+    out; the mean of nothing is 0."""
     if isinstance(positions, Ragged):
         real = (positions.segment != PADDING).expand(x.shape[:2])
         place = real.cumsum(1) - 1
