@@ -171,7 +171,7 @@ class ViT(Family):
         return ("classifier",)
 
     def _class_rules(self, architecture: str, width: int) -> list[Rule]:
-        return both("head", *self._products(architecture))
+        return both("head", self._products(architecture)[0])
 
     def _layer(self, index: int, stack: StackConfig, start: str) -> list[Rule]:
         ours, inside = f"stack.blocks.{index}.", f"{start}attention.attention."
@@ -335,8 +335,8 @@ def _gated(hidden: int) -> int:
 
 def _stretched(table: Table, made: Patches, embed: Patches) -> Table:
     """The same table where positions are those of another grid."""
-    grids = [(patches.pixel_rows // patches.patch, patches.columns) for patches in (made, embed)]
-    way: Way = Regridded(*grids, leading=made.leading)
+    theirs, ours = ((patches.pixel_rows // patches.patch, patches.columns) for patches in (made, embed))
+    way: Way = Regridded(theirs, ours, made.leading)
     rules = (replace(rule, way=way) if rule.ours.endswith("table.weight") else rule for rule in table.rules)
     return replace(table, rules=tuple(rules))
 
