@@ -196,12 +196,17 @@ def _load(place: Path) -> Bundle:
 
 def _read_config(place: Path) -> _Config:
     if not place.exists():
-        raise BundleError(f"{place} does not exist; give the folder that `regard train` wrote")
+        raise BundleError(f"{place} does not exist; give the folder that `regard train` or `import` wrote")
     if not place.is_dir():
         raise BundleError(f"{place} is a file, not a bundle; give the folder that `regard train` wrote")
     if not resolve(place, CONFIG).exists():
         raise BundleError(f"{place} is not a bundle: it has no {CONFIG}")
     data = _read_json(place, CONFIG)
+    if "model_type" in data and "format" not in data:
+        raise BundleError(
+            f"{place} is a checkpoint of another library, not a bundle; make one of it with"
+            f" `regard import {place} RUN`, and give RUN"
+        )
     written = data.get("format")
     if isinstance(written, int) and written > FORMAT:
         raise BundleError(

@@ -14,7 +14,8 @@ from regard.cli_options import AsJson, RunArgument
 
 IMPORT_EXAMPLES = (
     "Examples:\n\n  regard import checkpoints/bert-base-uncased runs/bert\n\n"
-    "  regard predict runs/bert 'Paris is the [MASK] of France.'"
+    "  regard predict runs/bert 'Paris is the [MASK] of France.'\n\n"
+    "  regard import minilm runs/minilm"
 )
 EXPORT_EXAMPLES = "Example: regard export runs/bert checkpoints/mine --to hf"
 
@@ -27,7 +28,10 @@ class Format(StrEnum):
 
 def import_command(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder with config.json and model.safetensors.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="A folder with config.json and model.safetensors, or a name of `regard data`."
+        ),
     ],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that the model goes to.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that RUN holds.")] = False,
@@ -36,8 +40,15 @@ def import_command(
 ) -> None:
     """Take over a checkpoint of Hugging Face's libraries, its tokenizer included."""
     from regard.interop import import_checkpoint
+    from regard.interop.public import located
+    from regard.train.progress import fetching, terminal_reporter
 
-    made = import_checkpoint(folder, run, overwrite=overwrite, compare=compare)
+    reporter = terminal_reporter()
+    try:
+        place = located(folder, fetching(reporter, str(folder)))
+    finally:
+        reporter.close()
+    made = import_checkpoint(place, run, overwrite=overwrite, compare=compare)
     if as_json:
         print(json.dumps({**asdict(made), "folder": str(made.folder)}, ensure_ascii=False))
         return

@@ -8,7 +8,7 @@ downloaded in that form: they need REGARD_DATA. This file does not know how rows
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
 from regard.data.rows import KnownSet
 from regard.errors import DataError
 
-__all__ = ["DATA_FOLDER", "NAMED", "NamedSet", "find", "local_folder"]
+__all__ = ["DATA_FOLDER", "NAMED", "NamedSet", "find", "kept", "kept_folder", "local_folder"]
 
 DATA_FOLDER = "REGARD_DATA"
 
@@ -48,7 +48,7 @@ def find(entry: NamedSet, progress: Progress | None = None) -> Path:
     """
     if (there := local_folder(entry)) is not None:
         return there
-    folder = cache_folder() / "data" / entry.name
+    folder = kept_folder(entry.name)
     for name, file in entry.files.items():
         if file is None:
             raise DataError(
@@ -61,12 +61,24 @@ def find(entry: NamedSet, progress: Progress | None = None) -> Path:
 
 def local_folder(entry: NamedSet) -> Path | None:
     """Where the whole set is already: its folder in REGARD_DATA, zipped or not, else in the cache."""
+    return kept(entry.name, entry.files, zipped=True)
+
+
+def kept(place: str, files: Iterable[str], *, zipped: bool = False) -> Path | None:
+    """Where all of these files are already: in the folder `place` of REGARD_DATA, perhaps each with `.gz`, else
+    in that of the cache."""
+    names = list(files)
     if own := os.environ.get(DATA_FOLDER):
-        folder = Path(own).expanduser() / entry.name
-        if all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in entry.files):
+        folder = Path(own).expanduser() / place
+        if all((folder / n).is_file() or (zipped and (folder / f"{n}.gz").is_file()) for n in names):
             return folder
-    folder = cache_folder() / "data" / entry.name
-    return folder if all((folder / name).is_file() for name in entry.files) else None
+    folder = kept_folder(place)
+    return folder if all((folder / name).is_file() for name in names) else None
+
+
+def kept_folder(place: str) -> Path:
+    """Where downloads of that name go."""
+    return cache_folder() / "data" / place
 
 
 # ------------------------------------------------------------------------------- forms that we convert

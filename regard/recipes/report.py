@@ -13,6 +13,8 @@ from regard.data.named import DATA_FOLDER, NAMED, NamedSet, local_folder
 from regard.data.readers.opening import open_data
 from regard.data.rows import KnownSet
 from regard.errors import DataError, nearest
+from regard.interop.public import CHECKPOINTS, PublicCheckpoint
+from regard.interop.public import local_folder as checkpoint_folder
 from regard.run import Evaluation
 from regard.tasks.task import Prediction
 
@@ -98,9 +100,10 @@ def _one_line(text: str) -> str:
 def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
     """All sets that have a name; or one, and its first rows if it is here without a download."""
     known: dict[str, KnownSet] = {**BUILTIN, **NAMED}
-    if name is not None and name not in known:
-        raise DataError(f"there is no data set called '{name}'{nearest(name, known)}")
-    for entry in [known[name]] if name else known.values():
+    if name is not None and name not in known and name not in CHECKPOINTS:
+        every = [*known, *CHECKPOINTS]
+        raise DataError(f"there is no data set or checkpoint called '{name}'{nearest(name, every)}")
+    for entry in (entry for entry in known.values() if name in (None, entry.name)):
         if as_json:
             about = {field.name: getattr(entry, field.name) for field in fields(KnownSet)}
             yield json.dumps({**about, "place": _place(entry)}, ensure_ascii=False)
@@ -110,10 +113,26 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
         for label in ("size", "split", "source", "licence"):
             yield f"{'':15} {label}: {getattr(entry, label)}"
         yield f"{'':15} place: {_place(entry)}"
-    if name and not as_json and known[name].columns and _is_here(known[name]):
+    for checkpoint in CHECKPOINTS.values():
+        if name in (None, checkpoint.name):
+            yield from _checkpoint_lines(checkpoint, as_json=as_json)
+    if name in known and not as_json and known[name].columns and _is_here(known[name]):
         data = open_data(name, known[name].columns)
         for row in islice(data.split("train"), 5):
             yield f"{'':15} {'  →  '.join(_beginning(value) for value in row.values)}"
+
+
+def _checkpoint_lines(entry: PublicCheckpoint, *, as_json: bool) -> Iterator[str]:
+    """What others trained, for `regard import` and the recipes."""
+    folder = checkpoint_folder(entry)
+    place = "is downloaded when first used" if folder is None else str(folder)
+    about = {label: getattr(entry, label) for label in ("size", "source", "licence")} | {"place": place}
+    if as_json:
+        yield json.dumps({"name": entry.name, "title": entry.title, **about}, ensure_ascii=False)
+        return
+    yield f"{entry.name:15} {entry.title} (a checkpoint: regard import {entry.name} RUN)"
+    for label, value in about.items():
+        yield f"{'':15} {label}: {value}"
 
 
 def _beginning(text: str) -> str:

@@ -1,166 +1,23 @@
 """`regard reproduce NAME`: a published figure, re-obtained, printed beside the published one.
 
-A recipe is data: what is trained on what, for how long, how it is scored, and what was published.
+The recipes are in `table.py`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from regard import train
 from regard.bundle import is_bundle
 from regard.errors import InputError, nearest
+from regard.interop.public import CHECKPOINTS, imported
 from regard.recipes.report import evaluation_lines
+from regard.recipes.table import RECIPES, Recipe
 from regard.run import load
 from regard.tasks.task import Decoding
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One figure and how to obtain it."""
-
-    title: str
-    data: str
-    budget: str | None
-    figure: str
-    """The metric's name."""
-    published: float | None
-    source: str
-    """Where it was published, or why there is no standard."""
-    settings: tuple[str, ...] = ()
-    preset: str | None = None
-    beam: int = 5
-    alpha: float = 0.6
-    tokenize: str | None = None
-    show: int = 3
-    task: str = "translation"
-    steps: int | None = None
-    """Instead of a budget."""
-    split: str = "test"
-    epochs: float | None = None
-    """Instead of a budget."""
-
-
-_BPE = ("task.tokenizer=bpe", "task.tokenizer.vocab=8000")
-
-RECIPES: dict[str, Recipe] = {
-    "multi30k-en-de": Recipe(
-        "Multi30k English → German, lower-case Moses tokens, Flickr 2016 test",
-        "multi30k-tok",
-        "60m",
-        "bleu",
-        41.02,
-        "Wu et al. 2021 (arXiv 2105.14462), Transformer-Tiny",
-        (
-            "task.tokenizer=bpe",
-            "task.tokenizer.vocab=10000",
-            "task.tokenizer.lowercase=true",
-            "model.dropout=0.25",
-        ),
-        tokenize="none",
-    ),
-    "multi30k-raw-en-de": Recipe(
-        "Multi30k English → German, raw cased text, Flickr 2016 test",
-        "multi30k",
-        "60m",
-        "bleu",
-        None,
-        "no standard for raw text; with its sacreBLEU signature",
-        _BPE,
-        show=10,
-    ),
-    "tatoeba-en-zh": Recipe(
-        "Tatoeba English → Chinese, short sentences",
-        "tatoeba-en-zh",
-        "60m",
-        "bleu",
-        None,
-        "no standard split; character BLEU with its signature, and chrF",
-        (*_BPE, "task.metric=chrf"),
-        tokenize="zh",
-        show=10,
-    ),
-    "tinyshakespeare-cpu": Recipe(
-        "Tiny Shakespeare by characters, nanoGPT's setting for a CPU, whole validation part",
-        "tinyshakespeare",
-        None,
-        "nats",
-        1.88,
-        "nanoGPT's README, on a sample of the validation part",
-        (
-            *("task.tokenizer=characters", "task.context=64", "task.stride=64"),
-            *("model.depth=4", "model.heads=4", "model.width=128", "model.hidden=512", "model.dropout=0"),
-            *("model.stack.position=learned", "model.stack.position.length=64"),
-            *("train.optimizer=adamw", "train.optimizer.lr=1e-3", "train.optimizer.beta2=0.99"),
-            *("train.optimizer.eps=1e-8", "train.optimizer.weight_decay=0.1"),
-            *("train.schedule.warmup=100", "train.schedule.floor=0.1", "train.average=none"),
-            *("train.tokens=768", "train.evaluations=2"),
-        ),
-        task="text-generation",
-        steps=2000,
-        split="valid",
-        beam=1,
-        show=0,
-    ),
-    "tinyshakespeare": Recipe(
-        "Tiny Shakespeare by characters, whole validation part, stride 128",
-        "tinyshakespeare",
-        "30m",
-        "nats",
-        1.4697,
-        "nanoGPT, 10.7M parameters, 5,000 iterations on an A100",
-        ("task.tokenizer=characters", "task.context=256", "task.stride=128", "train.tokens=4096"),
-        task="text-generation",
-        split="valid",
-        beam=1,
-        show=0,
-    ),
-    "mnist-notebook": Recipe(
-        "MNIST as in a teaching notebook: 5 epochs, no augmentation",
-        "mnist",
-        None,
-        "accuracy",
-        97.55,
-        "the same recipe with torch's own layers, corrected to attend within a picture",
-        (
-            *("model.embed.patch=7", "model.width=64", "model.depth=2", "model.heads=4"),
-            *("model.hidden=2048", "model.dropout=0.1", "model.stack.feedforward.activation=relu"),
-            *("model.stack.feedforward.dropout=0.1", "model.stack.placement=post"),
-            *("task.augmentation=none", "task.smoothing=0", "train.tokens=1088", "train.clip=0"),
-            *("train.optimizer=adamw", "train.optimizer.lr=1e-3", "train.optimizer.beta2=0.999"),
-            *("train.optimizer.eps=1e-8", "train.schedule=constant", "train.average=none"),
-            *("train.valid_rows=5000", "train.evaluations=5"),
-        ),
-        task="image-classification",
-        epochs=5,
-        beam=1,
-        show=0,
-    ),
-    "mnist": Recipe(
-        "MNIST, at most 210,000 parameters",
-        "mnist",
-        "60m",
-        "accuracy",
-        99.65,
-        "asnelt/mnistvit, with augmentation; 99.5 by s-chh's ViT with 210k parameters",
-        (
-            *("model.embed.patch=4", "model.width=64", "model.depth=6", "model.heads=4", "model.hidden=128"),
-            *("task.augmentation=warp", "task.augmentation.bend=0.03", "train.tokens=6400"),
-            *("train.evaluations=20", "train.valid_rows=5000"),
-        ),
-        task="image-classification",
-        beam=1,
-        show=0,
-    ),
-    "spelling": Recipe(
-        "English spelling → pronunciation", "spelling", "30m", "exact", None, "built in", beam=4
-    ),
-    "pinyin": Recipe("Chinese phrases → pronunciation", "pinyin", "30m", "exact", None, "built in", beam=4),
-    "dates": Recipe("English dates → Chinese dates", "dates", "90s", "exact", None, "built in", beam=1),
-}
+from regard.train.progress import fetching, terminal_reporter
 
 
 def recipe_lines() -> list[str]:
@@ -170,6 +27,8 @@ def recipe_lines() -> list[str]:
         known = "—" if recipe.published is None else f"{recipe.published:g}"
         lines.append(f"{name:20} {recipe.title}")
         long = recipe.budget or (f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs:g} epochs")
+        if recipe.init is not None:
+            long += f" from {recipe.init} ({CHECKPOINTS[recipe.init].licence})"
         lines.append(f"{'':20} {recipe.figure} published: {known} ({recipe.source}); trains {long}")
     return lines
 
@@ -209,6 +68,7 @@ def run_recipe(
             steps=None if budget else recipe.steps,
             epochs=None if budget else recipe.epochs,
             seed=seed,
+            init=None if recipe.init is None else _body(recipe.init),
             resume=resume,
             threads=threads,
             device=device,
@@ -224,6 +84,15 @@ def run_recipe(
         return
     print("\n".join(evaluation_lines(result, recipe.show)))
     print(_verdict(recipe, ours))
+
+
+def _body(name: str) -> Path:
+    """The bundle of a public checkpoint, which is fetched and imported the first time."""
+    reporter = terminal_reporter()
+    try:
+        return imported(CHECKPOINTS[name], fetching(reporter, name))
+    finally:
+        reporter.close()
 
 
 def _verdict(recipe: Recipe, ours: float) -> str:

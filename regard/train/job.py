@@ -38,7 +38,7 @@ from regard.train.config import RunConfig
 from regard.train.device import Place, join, leave
 from regard.train.folder import STATE, claimed, finish
 from regard.train.loop import Outcome, Trainer
-from regard.train.progress import Reporter, Silent, clock, terminal_reporter
+from regard.train.progress import Reporter, Silent, clock, fetching, terminal_reporter
 from regard.train.resolve import Asked, resolve, started
 from regard.train.start import Start
 from regard.train.tune import LoRA, tuned
@@ -126,7 +126,8 @@ class _Job:
     def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""
         wanted = config.task.wanted
-        dataset = open_data(self.data, wanted, on_error=self.on_error, progress=self._fetching)  # type: ignore[arg-type]
+        told = fetching(self.reporter, self.data)
+        dataset = open_data(self.data, wanted, on_error=self.on_error, progress=told)  # type: ignore[arg-type]
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)
@@ -214,10 +215,6 @@ class _Job:
         if not len(store):
             raise DataError(f"{self.data} has no training examples that could be used")
         return store, left_out
-
-    def _fetching(self, arrived: int, whole: int | None) -> None:
-        of = f" of {human_bytes(whole)}" if whole else ""
-        self.reporter.busy(f"fetching {self.data}: {human_bytes(arrived)}{of}")
 
     def _introduce(
         self, dataset: DataSet, task: Task, store: TokenStore, left_out: int, model: nn.Module

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from regard.errors import StorageError
-from regard.files import write_text
+from regard.files import human_bytes, write_text
 
 LOG = "log.jsonl"
 _PLAIN_EVERY = 10.0  # seconds between lines when nobody watches a terminal
@@ -133,6 +133,16 @@ def clock(seconds: float) -> str:
 def terminal_reporter() -> Reporter:
     """A moving line if somebody watches, plain lines otherwise."""
     return TerminalBar() if sys.stderr.isatty() else PlainLines()
+
+
+def fetching(reporter: Reporter, what: str) -> Callable[[int, int | None], None]:
+    """Who is told of the bytes of a download, and tells the reporter."""
+
+    def told(arrived: int, whole: int | None) -> None:
+        of = f" of {human_bytes(whole)}" if whole else ""
+        reporter.busy(f"fetching {what}: {human_bytes(arrived)}{of}")
+
+    return told
 
 
 class Record:

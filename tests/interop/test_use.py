@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer as Backend
 
 import regard
 from regard.cli import main
@@ -17,8 +18,9 @@ from regard.errors import CheckpointError, StorageError
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import read_checkpoint
 from regard.model.head import Vector
-from regard.model.transformer import TransformerConfig
-from tests.interop.families import BOS, EOS, D, checkpoint
+from regard.model.transformer import Transformer, TransformerConfig
+from regard.tasks import Decoding
+from tests.interop.families import BOS, EOS, D, checkpoint, tokenizer_json
 
 USED = {
     "bert": ["w5 [MASK] w9", "[MASK] w6 [MASK] w30"],
@@ -154,6 +156,33 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
     with pytest.raises(StorageError, match="--overwrite"):
         import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
+
+
+def test_a_question_and_its_context_are_read_as_the_encoder_learned_pairs(tmp_path: Path) -> None:
+    """Framed as its own tokenizer frames two texts, each with its type."""
+    pytest.importorskip("transformers")
+    checkpoint("bert body", tmp_path / "there")
+    import_checkpoint(tmp_path / "there", tmp_path / "body", compare=False)
+    answers = json.dumps([{"text": "w9", "answer_start": 3}])
+    rows = "".join(f"w8 w9 w1{i}\tw5 w6\t{answers}\n" for i in range(9))
+    (tmp_path / "rows.tsv").write_text(f"context\tquestion\tanswers\n{rows}", "utf-8")
+    regard.train(
+        "question-answering",
+        tmp_path / "rows.tsv",
+        tmp_path / "run",
+        settings=["task.max_length=40", "task.max_question=20"],
+        init=tmp_path / "body",
+        steps=1,
+        quiet=True,
+        threads=1,
+    )
+    run = regard.load(tmp_path / "run")
+    _, (ids,) = run.task.probe(run.model, ["w5 w6\tw8 w9 w10"], Decoding())
+    want = Backend.from_str(tokenizer_json()).encode("w5 w6", "w8 w9 w10")
+    assert list(ids) == want.ids
+    assert isinstance(run.model, Transformer)
+    assert run.model.embed._type(torch.tensor([want.ids])).tolist() == [want.type_ids]
+    assert run.predictions(["w5 w6\tw8 w9 w10"])[0].spans[0] in {(0, 2), (3, 5), (6, 9), (0, 5), (3, 9), (0, 9)}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import regard
 from regard.cli import app
 from regard.data.builtin import BUILTIN
 from regard.data.named import NAMED
+from regard.interop.public import CHECKPOINTS, imported, local_folder
 from regard.recipes.reference import PAGE, configuration_page
-from regard.recipes.reproduce import RECIPES
+from regard.recipes.table import RECIPES
 from regard.tasks import Decoding
 from regard.train.resolve import Asked, resolve
+from regard.train.start import Start
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -182,9 +185,13 @@ def test_data_lists_every_set_with_its_licence_and_place(
         assert re.search(rf"^{name} ", text, re.MULTILINE)
         assert entry.licence in text
     assert len(cli("data", "dates").out.splitlines()) >= 10
-    keys = {"name", "title", "size", "columns", "licence", "source", "split", "place"}
+    common = {"name", "title", "size", "licence", "source", "place"}
     for line in cli("data", "--json").out.splitlines():
-        assert set(json.loads(line)) == keys
+        found = json.loads(line)
+        assert set(found) == (common if found["name"] in CHECKPOINTS else common | {"columns", "split"})
+    for name, checkpoint in CHECKPOINTS.items():
+        assert f"licence: {checkpoint.licence}" in cli("data", name).out
+        assert f"regard import {name} RUN" in text
     monkeypatch.setenv("REGARD_DATA", str(tmp_path))
     monkeypatch.setenv("REGARD_CACHE", str(tmp_path / "cache"))
     assert "needs $REGARD_DATA" in cli("data", "tatoeba-en-zh").out
@@ -200,12 +207,33 @@ def test_reproduce_lists_every_recipe(cli: Cli) -> None:
     assert answer.status == 0
     for name, recipe in RECIPES.items():
         assert re.search(rf"^{name} +{re.escape(recipe.title)}", answer.out, re.MULTILINE)
+    assert "from minilm (Apache-2.0)" in answer.out
+
+
+@pytest.fixture(scope="module")
+def body(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Start]:
+    """A public checkpoint that recipes start from, if it can be had without a download."""
+
+    @cache
+    def opened(name: str) -> Start:
+        if local_folder(CHECKPOINTS[name]) is None:
+            pytest.skip("needs tests/interop/weights.txt")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REGARD_CACHE", str(tmp_path_factory.mktemp("cache")))
+            return Start.open(imported(CHECKPOINTS[name]))
+
+    return opened
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_can_be_resolved(name: str) -> None:
+def test_every_recipe_can_be_resolved(name: str, body: Callable[[str], Start]) -> None:
     recipe = RECIPES[name]
-    config = resolve(Asked(recipe.task, recipe.data, recipe.preset, settings=recipe.settings, budget=60.0))
+    start = None if recipe.init is None else body(recipe.init)
+    init = None if start is None else str(start.folder)
+    asked = Asked(
+        recipe.task, recipe.data, recipe.preset, settings=recipe.settings, budget=60.0, init=init
+    )
+    config = resolve(asked, start)
     assert config.train.budget == 60
 
 
