@@ -286,7 +286,7 @@ def data(
     as_json: AsJson = False,
 ) -> None:
     """List the data sets that have a name: built in, or public ones that are fetched when first used."""
-    from regard.recipes.report import data_lines
+    from regard.recipes.known import data_lines
 
     for line in data_lines(name, as_json=as_json):
         print(line)

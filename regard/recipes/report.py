@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import fields
-from itertools import islice
 from typing import Any
 
-from regard.data.builtin import BUILTIN, BuiltIn
-from regard.data.named import DATA_FOLDER, NAMED, NamedSet, local_folder
-from regard.data.readers.opening import open_data
-from regard.data.rows import KnownSet
-from regard.errors import DataError, nearest
-from regard.interop.public import CHECKPOINTS, PublicCheckpoint
-from regard.interop.public import local_folder as checkpoint_folder
 from regard.run import Evaluation
 from regard.tasks.task import Prediction
 
 _WIDEST = 12  # labels of a table that is shown
-_LONGEST = 200  # characters of a value that is shown
 _FIGURES = (
     ("bleu", "BLEU", "{:.2f}"),
     ("chrf", "chrF", "{:.2f}"),
@@ -79,8 +68,8 @@ def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:
         best = [_as_object(prediction, place) for place in range(len(prediction.ranked))]
         return json.dumps({"input": text, "predictions": best}, ensure_ascii=False)
     if prediction.alternatives:
-        return "\n".join(f"{score:.3f}\t{_one_line(answer)}" for answer, score in prediction.alternatives)
-    return _one_line(prediction.text)
+        return "\n".join(f"{score:.3f}\t{one_line(answer)}" for answer, score in prediction.alternatives)
+    return one_line(prediction.text)
 
 
 def _as_object(prediction: Prediction, place: int) -> dict[str, Any]:
@@ -92,63 +81,6 @@ def _as_object(prediction: Prediction, place: int) -> dict[str, Any]:
     return found
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """A model may have learned to write line breaks; JSON shows them."""
     return text.replace("\r", " ").replace("\n", " ")
-
-
-def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
-    """All sets that have a name; or one, and its first rows if it is here without a download."""
-    known: dict[str, KnownSet] = {**BUILTIN, **NAMED}
-    if name is not None and name not in known and name not in CHECKPOINTS:
-        every = [*known, *CHECKPOINTS]
-        raise DataError(f"there is no data set or checkpoint called '{name}'{nearest(name, every)}")
-    for entry in (entry for entry in known.values() if name in (None, entry.name)):
-        if as_json:
-            about = {field.name: getattr(entry, field.name) for field in fields(KnownSet)}
-            yield json.dumps({**about, "place": _place(entry)}, ensure_ascii=False)
-            continue
-        columns = f" ({' → '.join(entry.columns)})" if entry.columns else ""
-        yield f"{entry.name:15} {entry.title}{columns}"
-        for label in ("size", "split", "source", "licence"):
-            yield f"{'':15} {label}: {getattr(entry, label)}"
-        yield f"{'':15} place: {_place(entry)}"
-    for checkpoint in CHECKPOINTS.values():
-        if name in (None, checkpoint.name):
-            yield from _checkpoint_lines(checkpoint, as_json=as_json)
-    if name in known and not as_json and known[name].columns and _is_here(known[name]):
-        data = open_data(name, known[name].columns)
-        for row in islice(data.split("train"), 5):
-            yield f"{'':15} {'  →  '.join(_beginning(value) for value in row.values)}"
-
-
-def _checkpoint_lines(entry: PublicCheckpoint, *, as_json: bool) -> Iterator[str]:
-    """What others trained, for `regard import` and the recipes."""
-    folder = checkpoint_folder(entry)
-    place = "is downloaded when first used" if folder is None else str(folder)
-    about = {label: getattr(entry, label) for label in ("size", "source", "licence")} | {"place": place}
-    if as_json:
-        yield json.dumps({"name": entry.name, "title": entry.title, **about}, ensure_ascii=False)
-        return
-    yield f"{entry.name:15} {entry.title} (a checkpoint: regard import {entry.name} RUN)"
-    for label, value in about.items():
-        yield f"{'':15} {label}: {value}"
-
-
-def _beginning(text: str) -> str:
-    line = _one_line(text)
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
-
-
-def _is_here(entry: KnownSet) -> bool:
-    return not isinstance(entry, NamedSet) or local_folder(entry) is not None
-
-
-def _place(entry: KnownSet) -> str:
-    """Where the rows would come from at this moment."""
-    if isinstance(entry, BuiltIn):
-        return f"comes with the extra '{entry.extra}'" if entry.extra else "comes with regard"
-    assert isinstance(entry, NamedSet)
-    if folder := local_folder(entry):
-        return str(folder)
-    return "is downloaded when first used" if entry.downloadable else f"needs ${DATA_FOLDER}"

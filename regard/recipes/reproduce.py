@@ -17,7 +17,7 @@ from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
 from regard.run import load
 from regard.tasks.task import Decoding
-from regard.train.progress import fetching, terminal_reporter
+from regard.train.progress import clock, fetching, terminal_reporter
 
 
 def recipe_lines() -> list[str]:
@@ -77,13 +77,13 @@ def run_recipe(
     run = load(folder, device or "cpu")
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
     ours = result.metrics[recipe.figure]
+    seconds = run.bundle.metrics.get("seconds")
     if as_json:
-        print(
-            json.dumps({"name": name, "seed": seed, "published": recipe.published, "metrics": result.metrics})
-        )
+        about = {"name": name, "seed": seed, "published": recipe.published, "seconds": seconds}
+        print(json.dumps({**about, "metrics": result.metrics}))
         return
     print("\n".join(evaluation_lines(result, recipe.show)))
-    print(_verdict(recipe, ours))
+    print(_verdict(recipe, ours, seconds))
 
 
 def _body(name: str) -> Path:
@@ -95,6 +95,7 @@ def _body(name: str) -> Path:
         reporter.close()
 
 
-def _verdict(recipe: Recipe, ours: float) -> str:
+def _verdict(recipe: Recipe, ours: float, seconds: object) -> str:
     published = "no published figure" if recipe.published is None else f"published {recipe.published:.2f}"
-    return f"{recipe.title}\n  {recipe.figure}: ours {ours:.2f}, {published} ({recipe.source})"
+    after = f" after {clock(seconds)} of training" if isinstance(seconds, int | float) else ""
+    return f"{recipe.title}\n  {recipe.figure}: ours {ours:.2f}{after}, {published} ({recipe.source})"

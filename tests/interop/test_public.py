@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import regard
 from regard import bundle as bundles
@@ -21,6 +24,8 @@ from regard.data.remote import RemoteFile
 from regard.errors import BundleError, CheckpointError, DownloadError
 from regard.interop import public
 from regard.interop.public import CHECKPOINTS, Package, PublicCheckpoint, find, imported, local_folder, located
+from regard.recipes import reproduce
+from regard.recipes.table import Recipe
 from tests.interop.families import checkpoint
 
 NAMES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -131,6 +136,30 @@ def test_a_name_is_what_is_there_or_else_the_checkpoint(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "little").mkdir()
     assert located("little") == Path("little")
+
+
+def test_a_recipe_trains_what_the_checkpoint_began(
+    entry: PublicCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "rows.tsv"
+    data.write_text("label\ttext\n" + "".join(f"{'ab'[i % 2]}\tw{5 + i % 30} w6\n" for i in range(90)), "utf-8")
+    settings = ("train.lr=1e-30", "task.max_length=40", "train.average=none")
+    recipe = Recipe(
+        "Letters", str(data), None, "accuracy", 50.0, "chance", settings, task="text-classification", epochs=1
+    )
+    monkeypatch.setattr(reproduce, "RECIPES", {"letters": replace(recipe, init="little")})
+    monkeypatch.setattr(reproduce, "CHECKPOINTS", {"little": entry})
+    assert "trains 1 epochs from little (MIT)" in reproduce.recipe_lines()[1]
+    reproduce.run_recipe("letters", tmp_path / "runs", 1, None, threads=1)
+    said = capsys.readouterr().out
+    assert re.search(r"accuracy: ours \d+\.\d\d after \d+ s of training, published 50\.00 \(chance\)", said)
+    body, run = bundles.load(imported(entry)).weights, bundles.load(tmp_path / "runs" / "letters-seed1").weights
+    shared = [name for name in body if not name.startswith("head.")]
+    assert len(shared) > 10
+    assert all(torch.equal(body[name], run[name]) for name in shared)
+    reproduce.run_recipe("letters", tmp_path / "runs", 1, None, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"name", "seed", "published", "seconds", "metrics"}
 
 
 def test_a_checkpoint_where_a_bundle_belongs_says_how_to_make_one(
