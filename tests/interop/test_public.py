@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import re
 import sys
@@ -81,6 +82,7 @@ def test_it_is_taken_from_the_nearest_place(
     assert local_folder(entry) is None
     installed = put(tmp_path / "site" / "little_weights" / "model", home)
     (installed.parent / "__init__.py").write_text("raise SystemExit('it is never run')", "utf-8")
+    importlib.invalidate_caches()  # it was just installed
     assert find(entry) == installed
     assert "little_weights" not in sys.modules
     cached = put(tmp_path / "cache" / "data" / "weights" / "little", home)
@@ -144,10 +146,9 @@ def test_a_recipe_trains_what_the_checkpoint_began(
     data = tmp_path / "rows.tsv"
     data.write_text("label\ttext\n" + "".join(f"{'ab'[i % 2]}\tw{5 + i % 30} w6\n" for i in range(90)), "utf-8")
     settings = ("train.lr=1e-30", "task.max_length=40", "train.average=none")
-    recipe = Recipe(
-        "Letters", str(data), None, "accuracy", 50.0, "chance", settings, task="text-classification", epochs=1
-    )
-    monkeypatch.setattr(reproduce, "RECIPES", {"letters": replace(recipe, init="little")})
+    recipe = Recipe("Letters", str(data), None, "accuracy", 50.0, "chance", settings, epochs=1, split="train")
+    recipe = replace(recipe, task="text-classification", init="little")
+    monkeypatch.setattr(reproduce, "RECIPES", {"letters": recipe})
     monkeypatch.setattr(reproduce, "CHECKPOINTS", {"little": entry})
     assert "trains 1 epochs from little (MIT)" in reproduce.recipe_lines()[1]
     reproduce.run_recipe("letters", tmp_path / "runs", 1, None, threads=1)
