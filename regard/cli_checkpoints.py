@@ -62,7 +62,7 @@ def import_command(
             f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
             f" {made.largest:.1f}"
         )
-    print(f"next: regard predict {made.folder}, or: regard train TASK DATA --init {made.folder} --out runs/mine")
+    print(f"next: regard predict {run}, or: regard train TASK DATA --init {run} --out runs/mine")
 
 
 def export_command(

@@ -65,8 +65,8 @@ def local_folder(entry: NamedSet) -> Path | None:
 
 
 def kept(place: str, files: Iterable[str], *, zipped: bool = False) -> Path | None:
-    """Where all of these files are already: in the folder `place` of REGARD_DATA, perhaps each with `.gz`, else
-    in that of the cache."""
+    """Where all of these files are already: in the folder `place` of REGARD_DATA, each perhaps with `.gz`,
+    else in that of the cache."""
     names = list(files)
     if own := os.environ.get(DATA_FOLDER):
         folder = Path(own).expanduser() / place

@@ -208,7 +208,7 @@ class Tokenizer:
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids, and where each of these tokens stands: text[start:end], without spaces before it."""
         text = valid_text(text)
-        found = self._backend.encode(text, add_special_tokens=False)  # a given tokenizer has a frame of its own
+        found = self._backend.encode(text, add_special_tokens=False)  # a given one may have a frame
         return found.ids, [trimmed(text, start, end) for start, end in found.offsets]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:

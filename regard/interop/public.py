@@ -1,8 +1,8 @@
 """Public checkpoints that have a name: found on this machine, or fetched once and kept, and imported once.
 
 A checkpoint is taken from `$REGARD_DATA/weights/<name>` if it is there, else from the cache, else from an
-installed package that holds the same files, else downloaded from the very commit that is written here. Wherever
-it came from, its files are what their SHA-256 says before anything in them is believed.
+installed package that holds the same files, else downloaded from the very commit that is written here.
+Wherever it came from, its files are what their SHA-256 says before anything in them is believed.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def find(entry: PublicCheckpoint, progress: Progress | None = None) -> Path:
         found = _sha256(folder / name)
         if found != file.sha256:
             raise CheckpointError(
-                f"{folder / name} is not the file of {entry.name} that is published: its SHA-256 is {found} and"
-                f" should be {file.sha256}; remove {folder}, and it is fetched again"
+                f"{folder / name} is not the file of {entry.name} that is published: its SHA-256 is {found}"
+                f" and should be {file.sha256}; remove {folder}, and it is fetched again"
             )
     return folder
 
@@ -94,8 +94,9 @@ def located(folder: str | Path, progress: Progress | None = None) -> Path:
 
     Raises: as `find`.
     """
-    name = str(folder)
-    return find(CHECKPOINTS[name], progress) if name in CHECKPOINTS and not Path(name).exists() else Path(name)
+    place = Path(folder)
+    entry = None if place.exists() else CHECKPOINTS.get(str(folder))
+    return place if entry is None else find(entry, progress)
 
 
 def imported(entry: PublicCheckpoint, progress: Progress | None = None) -> Path:
@@ -128,6 +129,8 @@ def _hub(repository: str, commit: str, sums: Mapping[str, str]) -> dict[str, Rem
 
 _MINILM = ("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41")
 
+_SENTENCE_BERT = "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"
+
 _ENTRIES = (
     PublicCheckpoint(
         name="minilm",
@@ -145,7 +148,7 @@ _ENTRIES = (
                 "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
                 "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
                 "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
-                "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+                "sentence_bert_config.json": _SENTENCE_BERT,
                 "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
             },
         ),

@@ -1,4 +1,4 @@
-"""What has a name: the built-in data sets, the public ones, and the public checkpoints, as `regard data` lists them."""
+"""What has a name, as `regard data` lists it: built-in data sets, public ones, and public checkpoints."""
 
 from __future__ import annotations
 

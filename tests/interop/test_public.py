@@ -24,12 +24,21 @@ from regard.cli import main
 from regard.data.remote import RemoteFile
 from regard.errors import BundleError, CheckpointError, DownloadError
 from regard.interop import public
-from regard.interop.public import CHECKPOINTS, Package, PublicCheckpoint, find, imported, local_folder, located
+from regard.interop.public import (
+    CHECKPOINTS,
+    Package,
+    PublicCheckpoint,
+    find,
+    imported,
+    local_folder,
+    located,
+)
 from regard.recipes import reproduce
 from regard.recipes.table import Recipe
 from tests.interop.families import checkpoint
 
 NAMES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+Captured = pytest.CaptureFixture[str]
 FURTHER: dict[str, Any] = {"steps": 2, "quiet": True, "threads": 1}
 
 
@@ -126,7 +135,7 @@ def test_files_that_are_not_the_published_ones_are_refused_by_name(
 
 
 def test_a_name_is_what_is_there_or_else_the_checkpoint(
-    entry: PublicCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    entry: PublicCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     assert located("little") == find(entry)
     assert located("elsewhere") == Path("elsewhere")
@@ -141,10 +150,11 @@ def test_a_name_is_what_is_there_or_else_the_checkpoint(
 
 
 def test_a_recipe_trains_what_the_checkpoint_began(
-    entry: PublicCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    entry: PublicCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     data = tmp_path / "rows.tsv"
-    data.write_text("label\ttext\n" + "".join(f"{'ab'[i % 2]}\tw{5 + i % 30} w6\n" for i in range(90)), "utf-8")
+    rows = "".join(f"{'ab'[i % 2]}\tw{5 + i % 30} w6\n" for i in range(90))
+    data.write_text(f"label\ttext\n{rows}", "utf-8")
     settings = ("train.lr=1e-30", "task.max_length=40", "train.average=none")
     recipe = Recipe("Letters", str(data), None, "accuracy", 50.0, "chance", settings, epochs=1, split="train")
     recipe = replace(recipe, task="text-classification", init="little")
@@ -154,7 +164,8 @@ def test_a_recipe_trains_what_the_checkpoint_began(
     reproduce.run_recipe("letters", tmp_path / "runs", 1, None, threads=1)
     said = capsys.readouterr().out
     assert re.search(r"accuracy: ours \d+\.\d\d after \d+ s of training, published 50\.00 \(chance\)", said)
-    body, run = bundles.load(imported(entry)).weights, bundles.load(tmp_path / "runs" / "letters-seed1").weights
+    trained = tmp_path / "runs" / "letters-seed1"
+    body, run = (bundles.load(folder).weights for folder in (imported(entry), trained))
     shared = [name for name in body if not name.startswith("head.")]
     assert len(shared) > 10
     assert all(torch.equal(body[name], run[name]) for name in shared)

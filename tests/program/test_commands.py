@@ -230,9 +230,7 @@ def test_every_recipe_can_be_resolved(name: str, body: Callable[[str], Start]) -
     recipe = RECIPES[name]
     start = None if recipe.init is None else body(recipe.init)
     init = None if start is None else str(start.folder)
-    asked = Asked(
-        recipe.task, recipe.data, recipe.preset, settings=recipe.settings, budget=60.0, init=init
-    )
+    asked = Asked(recipe.task, recipe.data, recipe.preset, settings=recipe.settings, budget=60.0, init=init)
     config = resolve(asked, start)
     assert config.train.budget == 60
 
