@@ -170,7 +170,7 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         preset="mini",
         task="text-classification",
-        epochs=6,
+        epochs=4,
         beam=1,
         show=0,
     ),
