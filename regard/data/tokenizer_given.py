@@ -25,6 +25,11 @@ from regard.errors import TokenizerError
 __all__ = ["Given", "GivenTokenizer", "open_backend"]
 
 
+_SPARE = 1 << 16
+"""Ids without a piece that a model's table may have: sizes are rounded up, not doubled."""
+_SEPARATORS = 8
+
+
 @dataclass(frozen=True)
 class Given:
     """What is to be known of a `tokenizer.json` besides what it says itself."""
@@ -162,6 +167,7 @@ class GivenTokenizer(Tokenizer):
             and all(type(value) is int for value in whole)
             and all(value is None or type(value) is int for value in perhaps)
             and type(spec["begins"]) is bool
+            and 0 <= spec["between"] <= _SEPARATORS
         )
         if not good:
             raise TokenizerError("the tokenizer is damaged: a value of its spec is wrong")
@@ -183,6 +189,10 @@ def open_backend(text: str) -> Backend:
 
 
 def _names(backend: Backend, size: int) -> tuple[str, ...]:
+    """A name for each id. Raises: TokenizerError for ids beyond `size`, or a size far beyond them."""
+    known = backend.get_vocab_size(with_added_tokens=True)
+    if not 0 < size <= known + _SPARE:
+        raise TokenizerError(f"the size of the vocabulary is {size}, but the tokenizer knows {known} pieces")
     names = [f"<unused {index}>" for index in range(size)]
     for name, index in backend.get_vocab(with_added_tokens=True).items():
         if index >= size:

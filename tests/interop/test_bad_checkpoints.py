@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from regard.data.tokenizer import Tokenizer
-from regard.errors import CheckpointError, RegardError
+from regard.errors import CheckpointError, RegardError, TokenizerError
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import read_checkpoint
 from regard.interop.sentencepiece import pieces_of
@@ -369,6 +369,15 @@ def test_any_kept_tokenizer_is_read_or_refused(data: st.DataObject) -> None:
     with suppress(RegardError):
         tokenizer = Tokenizer.from_json(json.dumps(content))
         assert all(0 <= index < tokenizer.size for index in tokenizer.encode("w5 w9"))
+
+
+def test_a_size_that_no_tokenizer_has_takes_no_memory() -> None:
+    """Found by the fuzz: a name was made for each of 10⁹ ids."""
+    for key, value in (("size", 10**9), ("size", 1 << 40), ("size", 0), ("between", 10**9)):
+        content = json.loads(_kept())
+        content["spec"][key] = value
+        with pytest.raises(TokenizerError):
+            Tokenizer.from_json(json.dumps(content))
 
 
 def _kept() -> str:
