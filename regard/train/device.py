@@ -7,6 +7,8 @@ how many processes there are.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -95,14 +97,22 @@ def join(device: str | None = None) -> Place:
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     if not dist.is_initialized():
+        # Its functions keep the group of the moment when they are defined as a default, for ever. The first
+        # DistributedDataParallel imports it: after the next line, and the group could never be destroyed.
+        importlib.import_module("torch.distributed.nn.functional")
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return Place(chosen, dist.get_rank(), dist.get_world_size())
 
 
 def leave(place: Place) -> None:
-    """Part from the other processes."""
+    """Part from the other processes; what `wrap` gave is no longer in use.
+
+    The group's threads must have ended before the interpreter does: one that lets go of a tensor later
+    aborts the process (github.com/pytorch/pytorch/pull/179291).
+    """
     if place.world > 1 and dist.is_initialized():
         dist.destroy_process_group()
+        gc.collect()  # a wrapped model refers to itself, and to the group
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -132,6 +132,7 @@ class Trainer:
             with StopRequest() as stop:
                 reason = self._steps(stop)
         finally:
+            self.wrapped = nn.Identity()  # nothing here holds the group of processes any longer
             if self.record is not None:
                 self.record.close()
         self._take_best()
