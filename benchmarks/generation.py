@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from regard.decode.stepper import PromptStepper
+from regard.decode.choose import prompt_stepper_for
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
@@ -94,7 +94,7 @@ def regard_generate(peer: Any, dtype: str) -> Generate:
 
     @torch.inference_mode()
     def generate(prompts: list[list[int]]) -> list[list[int]]:
-        stepper = PromptStepper(model, prompts, PROMPT + WRITTEN)
+        stepper = prompt_stepper_for(model, prompts, PROMPT + WRITTEN)
         tokens = torch.tensor([ids[-1] for ids in prompts])
         found = []
         for _ in range(WRITTEN):

@@ -64,14 +64,14 @@ def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ign
     x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
     becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
     cross-attention. turning: (at, cos, sin, interleaved, and whether cross-attention is turned, too).
-    cache: keys and values, both of (L, capacity, rows, H · C), the paths, and how many steps there are with
-    this one.
+    cache: keys and values, both of (L, capacity, rows, H · C), the paths with the steps where rows begin, and
+    how many steps there are with this one.
     memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
     """
     eps, centred = norm
     heads, scale, cross_heads, cross_scale = attention
     at, cos, sin, interleaved, crossing = turning
-    keys, values, path, steps = cache
+    keys, values, path, first, steps = cache
     both, owner, starts = memory
     R, inner = len(x), keys.shape[3]
     y, qkv = np.empty_like(x), np.empty((R, 3 * inner), np.float32)
@@ -81,7 +81,7 @@ def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ign
         _apply(h, weights.qkv, i, False, qkv)
         if cos.shape[1]:
             turn(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
-        attend(qkv, path[:, :steps], heads, scale, keys[i], values[i], z)
+        attend(qkv, path[:, :steps], first, heads, scale, keys[i], values[i], z)
         _apply(z, weights.out, i, False, y)
         add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
         _apply(h, weights.cross_q, i, False, q)

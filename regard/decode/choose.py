@@ -6,9 +6,9 @@ from torch import Tensor
 
 from regard.decode.fast import compiling, have_loops
 from regard.decode.lean import LeanStepper, suits
-from regard.decode.stepper import EncoderDecoderStepper, Stepper
+from regard.decode.stepper import EncoderDecoderStepper, KeptPrompt, PromptStepper, Stepper
 from regard.model.mask import Positions
-from regard.model.transformer import EncoderDecoder
+from regard.model.transformer import EncoderDecoder, Transformer
 
 
 def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int) -> Stepper:
@@ -22,6 +22,19 @@ def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | No
             return stepper
     made = LeanStepper if suits(model, positions) else EncoderDecoderStepper
     return made(model, source, positions, capacity)
+
+
+def prompt_stepper_for(
+    model: Transformer, prompts: list[list[int]], capacity: int, kept: KeptPrompt | None = None
+) -> Stepper:
+    """Goes on from prompts; see `PromptStepper`."""
+    if kept is None and have_loops():
+        with compiling("the decoder's loops"):
+            from regard.decode.native import native_prompt_stepper
+
+        if (stepper := native_prompt_stepper(model, prompts, capacity)) is not None:
+            return stepper
+    return PromptStepper(model, prompts, capacity, kept)
 
 
 def shareable(model: EncoderDecoder) -> bool:

@@ -26,24 +26,38 @@ from regard.model.feedforward import FeedForward
 from regard.model.head import VocabularyHead
 from regard.model.mask import Causal, Contiguous, Full
 from regard.model.position import PositionPart
-from regard.model.quantize import Int8Linear
+from regard.model.quantize import Int8Linear, Int8VocabularyHead
 from regard.model.stack import Stack
-from regard.model.transformer import EncoderDecoder
+from regard.model.transformer import EncoderDecoder, Transformer
+
+Model = EncoderDecoder | Transformer
 
 
-def _suits(model: EncoderDecoder) -> bool:
+def _suits(model: Model) -> bool:
     tensors = (*model.parameters(), *model.buffers())
     here = all(x.device.type == "cpu" for x in tensors)
     plain = all(x.dtype in (torch.float32, torch.int8) for x in tensors)
-    masks = isinstance(model.encoder.config.mask, Full) and isinstance(model.decoder.config.mask, Causal)
-    reads = isinstance(model.source, TokenEmbedding)
-    stacks = (model.encoder, model.decoder)
-    return here and plain and masks and reads and all(_ordinary(stack) for stack in stacks)
+    return here and plain and _bare(model.head) and all(_ordinary(*reader) for reader in _readers(model))
 
 
-def _ordinary(stack: Stack) -> bool:
+def _readers(model: Model) -> list[tuple[Stack, nn.Module, type]]:
+    """Its stacks, what embeds for them, and the masks by which an engine reads."""
+    if isinstance(model, Transformer):
+        return [(model.stack, model.embed, Causal)]
+    return [(model.encoder, model.source, Full), (model.decoder, model.target, Causal)]
+
+
+def _bare(head: nn.Module) -> bool:
+    """Whether it is one product."""
+    return isinstance(head, VocabularyHead | Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
+
+
+def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
     return (
-        not stack.position.biases
+        isinstance(embed, TokenEmbedding)
+        and embed.types is None
+        and isinstance(stack.config.mask, mask)
+        and not stack.position.biases
         and all(isinstance(p, nn.Identity) or _is_norm(p) for p in (stack.entry_norm, stack.final_norm))
         and all(_ordinary_block(block) for block in stack.blocks)
     )
@@ -199,7 +213,7 @@ _NO_ANGLES = np.empty((1, 0), np.float32)
 class StackParts:
     """The layers of a stack and the norms between their parts."""
 
-    def __init__(self, stack: Stack, embed: TokenEmbedding) -> None:
+    def __init__(self, stack: Stack, embed: Any) -> None:
         self.position: PositionPart = stack.position
         self.turns_memory = stack.config.cross_position
         self.width = stack.config.width
@@ -291,21 +305,24 @@ class StackParts:
 
 
 class Engine:
-    """What a `NativeStepper` needs of a model, whatever it decodes: made once."""
+    """What a native stepper needs of a model, whatever it decodes: made once."""
 
-    def __init__(self, model: EncoderDecoder) -> None:
-        assert isinstance(model.source, TokenEmbedding)
-        self.encoder = StackParts(model.encoder, model.source)
-        self.decoder = StackParts(model.decoder, model.target)
-        self.head, self.vocabulary = _product(model.head), model.head.weight.shape[0]
-        self.weights = sum(x.numel() for x in (*model.decoder.state_dict().values(), model.head.weight))
-        self.packed = _packed(model.decoder, self.decoder)
+    def __init__(self, model: Model) -> None:
+        *encoders, (decoder, _, _) = _readers(model)
+        *before, self.decoder = [StackParts(stack, embed) for stack, embed, _ in _readers(model)]
+        self.encoder = before[0] if before else None
+        head: Any = model.head
+        self.head, self.vocabulary = _product(head), head.weight.shape[0]
+        self.weights = sum(x.numel() for x in (*decoder.state_dict().values(), head.weight))
+        self.tiled = isinstance(head, Int8Linear) and tiles.has_int8()
+        """Whether its products leave Python's lock and are made by one thread each."""
+        self.packed = _packed(decoder, self.decoder) if encoders else None
 
 
-_engines: WeakKeyDictionary[EncoderDecoder, tuple[Any, Engine | None]] = WeakKeyDictionary()
+_engines: WeakKeyDictionary[Model, tuple[Any, Engine | None]] = WeakKeyDictionary()
 
 
-def engine_of(model: EncoderDecoder) -> Engine | None:
+def engine_of(model: Model) -> Engine | None:
     """The engine of this very model with these very weights; None if it does not suit."""
     state, parts = [], [model]
     while parts:  # a fifth of the time of `model.modules()`

@@ -1,12 +1,11 @@
 """Decoding on a processor whose every operation costs: matrix products by torch, all else by `loops.py`.
 
 For float32 and int8 models on a CPU. A `NativeStepper` walks through the blocks of an ordinary
-encoder-decoder with their own weights. Nothing that it once wrote is ever moved:
+encoder-decoder with their own weights, a `NativePromptStepper` through those of one causal stack. Nothing
+that they once wrote is ever moved:
 
 - Rows of the encoder stand one after the other without padding.
-- A row of the decoder (a beam of an input) remembers its *path*: which row it stood in at each earlier
-  step. Keys and values stay where they were written; when beams change places or inputs leave, only paths
-  are reordered.
+- Keys and values of the decoder stay where they were written (`slots.py`).
 - A memory's keys and values are shared by the beams of its input, each of which knows its *owner*.
 
 What is not ordinary goes another way (`choose.py`). The law tests hold all ways together.
@@ -14,7 +13,10 @@ What is not ordinary goes another way (`choose.py`). The law tests hold all ways
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -25,9 +27,12 @@ from regard.decode import loops
 from regard.decode.blocks import blocks
 from regard.decode.engine import Engine, Layer, Numbers, Room, engine_of
 from regard.decode.fast import compiling
+from regard.decode.parallel import AT_LEAST
+from regard.decode.slots import Slots
+from regard.decode.stepper import PromptStepper
 from regard.model.mask import Positions, Ragged
 from regard.model.tap import watching
-from regard.model.transformer import EncoderDecoder
+from regard.model.transformer import EncoderDecoder, Transformer
 
 _FOR_ONE_THREAD = 2**27
 """Weights times rows up to which one thread is faster than several, which would wait for one another."""
@@ -43,8 +48,16 @@ def native_stepper(
     return None if engine is None else NativeStepper(engine, source, positions, capacity)
 
 
-def suits_native(model: EncoderDecoder) -> bool:
-    """Whether the model is one for which a `NativeStepper` is made, if padding stands on the right."""
+def native_prompt_stepper(
+    model: Transformer, prompts: list[list[int]], capacity: int
+) -> NativePromptStepper | None:
+    """A stepper, or None where it would not do what `model`'s own stack does."""
+    engine = None if model.training or watching() else engine_of(model)
+    return None if engine is None else NativePromptStepper(engine, model, prompts, capacity)
+
+
+def suits_native(model: EncoderDecoder | Transformer) -> bool:
+    """Whether the model is one for which a native stepper is made, if padding stands on the right."""
     return not (model.training or watching()) and engine_of(model) is not None
 
 
@@ -68,15 +81,13 @@ class NativeStepper:
         self._starts = np.concatenate(([0], np.cumsum(lengths)))
         self._owner = np.arange(inputs)
         self._memory = self._remember(source.numpy(), lengths)
-        self._length = 0
-        self._path = np.empty((inputs, max(1, capacity)), np.int32)
+        self._slots = Slots(len(engine.decoder.layers), engine.decoder.layers[0].inner, inputs, capacity)
         self._room, self._zeros = Room(inputs), np.zeros(inputs, np.int64)
-        layers, inner = len(engine.decoder.layers), engine.decoder.layers[0].inner
-        self._keys = self._values = np.empty((layers, 0, 0, inner), np.float32)
 
     def _remember(self, source: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Every layer's keys and values of the encoder's output, (L, tokens, 2 · H · C)."""
         encoder, decoder = self._engine.encoder, self._engine.decoder
+        assert encoder is not None
         layers = decoder.layers
         owner = np.repeat(self._owner, lengths)
         at = np.arange(len(owner)) - self._starts[owner]
@@ -100,27 +111,21 @@ class NativeStepper:
 
     def step(self, tokens: Tensor) -> Tensor:
         """What `Stepper.step` says."""
-        engine, rows, at = self._engine, len(tokens), self._length
+        engine, rows, at = self._engine, len(tokens), self._slots.length
         if rows != self._room.rows:
             self._room, self._zeros = Room(rows), np.zeros(rows, np.int64)
-        self._reserve(rows)
-        self._path[:, at] = np.arange(rows)
+        self._slots.grow()
         logits = self._room.get("logits", engine.vocabulary)
         with _threads(rows * engine.weights):
             x = engine.decoder.enter(tokens.numpy(), self._zeros, at, 1, self._room)
             h = self._part_by_part(x) if engine.packed is None else self._all_at_once(x)
             engine.head(h, logits, self._room)
-        self._length += 1
         return logits.tensor
 
     def _part_by_part(self, x: Numbers) -> Numbers:
-        path, decoder = self._path[:, : self._length + 1], self._engine.decoder
-        turn = decoder.turning(self._zeros, self._length, 1)
-
-        def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
-            turn(qkv.array, 2 * layer.heads)
-            keys, values = self._keys[index], self._values[index]
-            loops.attend(qkv.array, path, layer.heads, layer.scale, keys, values, z.array)
+        decoder = self._engine.decoder
+        turn = decoder.turning(self._zeros, self._slots.length - 1, 1)
+        attend = _attending(self._slots, turn)
 
         def look(index: int, layer: Layer, q: Numbers, z: Numbers) -> None:
             heads, scale, memory = layer.cross_heads, layer.cross_scale, self._memory[index]
@@ -132,7 +137,7 @@ class NativeStepper:
 
     def _all_at_once(self, x: Numbers) -> Numbers:
         """The same by one call; a small step is over before a dozen calls would have begun."""
-        decoder, at = self._engine.decoder, self._length
+        decoder, at, slots = self._engine.decoder, self._slots.length - 1, self._slots
         h = x if decoder.after else self._room.get("h", decoder.width)
         layer, norm = decoder.layers[0], decoder.norms[0]
         given = (
@@ -142,7 +147,7 @@ class NativeStepper:
             (np.float32(norm.eps), norm.centred),
             (layer.heads, np.float32(layer.scale), layer.cross_heads, np.float32(layer.cross_scale)),
             (self._zeros, *decoder.angles(at, 1), decoder.turns_memory),
-            (self._keys, self._values, self._path, at + 1),
+            (slots.keys, slots.values, slots.path, slots.first, slots.length),
             (self._memory, self._owner, self._starts),
         )
         if blocks.signatures:
@@ -152,26 +157,87 @@ class NativeStepper:
                 blocks(*given)
         return h
 
-    def _reserve(self, rows: int) -> None:
-        """Room for the keys and values of one more step of so many rows."""
-        used = self._length
-        if used == self._path.shape[1]:
-            self._path = np.concatenate((self._path, np.empty_like(self._path)), 1)
-        layers, steps, wide, inner = self._keys.shape
-        if steps > used and wide >= rows:
-            return
-        shape = layers, self._path.shape[1], max(rows, wide), inner
-        old = self._keys, self._values
-        self._keys, self._values = (np.empty(shape, np.float32) for _ in old)
-        for kept, before in zip((self._keys, self._values), old, strict=True):
-            kept[:, :used, :wide] = before[:, :used]
-
     def reorder(self, rows: Tensor) -> None:
-        chosen = rows.numpy()
-        self._path, self._owner = self._path[chosen], self._owner[chosen]
+        self._owner = self._owner[self._slots.reorder(rows)]
 
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
         self.reorder(rows)
+
+
+class NativePromptStepper:
+    """A `PromptStepper` from its first step on; the prompts are read by the model's own modules.
+
+    Each of several threads takes rows of its own through a step, where products are those of `tiles.py`.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, engine: Engine, model: Transformer, prompts: list[list[int]], capacity: int) -> None:
+        read = PromptStepper(model, prompts, capacity)
+        self._engine, self._at = engine, read.next[:, 0].numpy()
+        layers = engine.decoder.layers
+        self._slots = Slots(len(layers), layers[0].inner, len(prompts), max(capacity, read.cache.length))
+        self._slots.read(read.cache, self._at)
+        self._threads = torch.get_num_threads() if engine.tiled else 1
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._share(len(prompts))
+
+    def _share(self, rows: int) -> None:
+        """Room for a step of so many rows, and which of them each thread takes."""
+        count = max(1, min(self._threads, rows // AT_LEAST))
+        bounds = [rows * i // count for i in range(count + 1)]
+        self._rows = [slice(*pair) for pair in itertools.pairwise(bounds)]
+        self._rooms = [Room(rows.stop - rows.start) for rows in self._rows]
+        self._logits = Numbers.of((rows, self._engine.vocabulary))
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor) -> Tensor:
+        """What `Stepper.step` says."""
+        if len(tokens) != len(self._logits.tensor):
+            self._share(len(tokens))
+        self._slots.grow()
+        ids = tokens.numpy()
+        if len(self._rows) == 1:
+            with _threads(len(tokens) * self._engine.weights):
+                self._take(ids, self._rows[0], self._rooms[0])
+        else:
+            assert self._pool is not None
+            list(self._pool.map(functools.partial(self._take, ids), self._rows, self._rooms))
+        self._at = self._at + 1
+        return self._logits.tensor
+
+    @torch.inference_mode()
+    def _take(self, ids: np.ndarray, rows: slice, room: Room) -> None:
+        """Some rows through the step."""
+        decoder, at = self._engine.decoder, self._at[rows]
+        start = int(at.min())
+        at, length = at - start, int(at.max()) - start + 1
+        x = decoder.enter(ids[rows], at, start, length, room)
+        attend = _attending(self._slots, decoder.turning(at, start, length), rows)
+        logits = Numbers(self._logits.tensor[rows], self._logits.array[rows])
+        self._engine.head(decoder.run(x, room, attend), logits, room)
+
+    def reorder(self, rows: Tensor) -> None:
+        self._at = self._at[self._slots.reorder(rows)]
+
+    def keep(self, inputs: Tensor, rows: Tensor) -> None:
+        self.reorder(rows)
+
+
+_ALL = slice(None)
+
+
+def _attending(
+    slots: Slots, turn: Callable[[np.ndarray, int], None], rows: slice = _ALL
+) -> Callable[[int, Layer, Numbers, Numbers], None]:
+    """Self-attention of some rows at the step that the slots have last."""
+    path, first = slots.path[rows, : slots.length], slots.first[rows]
+
+    def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
+        turn(qkv.array, 2 * layer.heads)
+        keys, values = slots.keys[index], slots.values[index]
+        loops.attend(qkv.array, path, first, layer.heads, layer.scale, keys, values, z.array)
+
+    return attend
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import torch
 Input = TypeVar("Input")
 Answer = TypeVar("Answer")
 
-_EACH = 4
+AT_LEAST = 4
 """Inputs that a thread has at least: fewer are as fast together."""
 
 
@@ -30,7 +30,7 @@ def in_shares(
     threads = torch.get_num_threads()
     if not shareable or threads == 1:
         return decode(inputs)
-    shares = max(1, min(threads, len(inputs) // _EACH))
+    shares = max(1, min(threads, len(inputs) // AT_LEAST))
     bounds = [len(inputs) * i // shares for i in range(shares + 1)]
     parts = [inputs[start:stop] for start, stop in itertools.pairwise(bounds)]
     torch.set_num_threads(1)

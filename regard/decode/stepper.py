@@ -116,8 +116,8 @@ class PromptStepper:
         places = {tuple(prompt): place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
         read = [len(prompt) - 1 for prompt in places]
         self._bound, self._even = max(read), min(read) == max(read)
-        self._cache = model.cache(capacity) if kept is None else kept.take(prompts[0][:-1], model, capacity)
-        known = self._cache.length
+        self.cache = model.cache(capacity) if kept is None else kept.take(prompts[0][:-1], model, capacity)
+        known = self.cache.length
         if self._bound > known:
             ids = torch.zeros((len(places), self._bound - known), dtype=torch.long)
             for row, prompt in enumerate(places):
@@ -125,24 +125,24 @@ class PromptStepper:
             at: Positions = Contiguous(known, self._bound - known)
             if not self._even:
                 at = Ragged.from_lengths(torch.tensor(read, device=device), self._bound, "left")
-            model.hidden(ids.to(device), at, self._cache)
+            model.hidden(ids.to(device), at, self.cache)
         rows = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=device)
-        self._next = torch.tensor(read, device=device)[rows, None]  # where each row's next token stands
+        self.next = torch.tensor(read, device=device)[rows, None]  # (rows, 1): where the next tokens stand
         if len(places) < len(prompts):
-            self._cache.select(rows)
+            self.cache.select(rows)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         at: Positions = Contiguous(self._bound, 1)
         if not self._even:
-            at = Ragged(self._next, self._next.new_zeros((1, 1)), self._bound + 1)
-        hidden = self._model.hidden(tokens[:, None], at, self._cache)
-        self._next, self._bound = self._next + 1, self._bound + 1
+            at = Ragged(self.next, self.next.new_zeros((1, 1)), self._bound + 1)
+        hidden = self._model.hidden(tokens[:, None], at, self.cache)
+        self.next, self._bound = self.next + 1, self._bound + 1
         return self._model.head(hidden[:, 0])
 
     def reorder(self, rows: Tensor) -> None:
-        self._cache.select(rows)
-        self._next = self._next[rows]
+        self.cache.select(rows)
+        self.next = self.next[rows]
 
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
         self.reorder(rows)

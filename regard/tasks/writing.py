@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from regard.data.tokenizer import Tokenizer
+from regard.decode.choose import prompt_stepper_for
 from regard.decode.sampling import Sampler, Sampling
-from regard.decode.stepper import KeptPrompt, PromptStepper
+from regard.decode.stepper import KeptPrompt
 from regard.errors import InputError
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
@@ -52,7 +53,7 @@ def write(
         if stepper is None or any(moved):
             seen = [output.ids[output.start :] for output in outputs]
             room = min(context, len(max(seen, key=len)) + _ROOM)
-            stepper = PromptStepper(model, seen, room, kept)
+            stepper = prompt_stepper_for(model, seen, room, kept)
             tokens = torch.tensor([ids[-1] for ids in seen], device=device)
         tokens, shares = sampler.draw(stepper.step(tokens))
         if kept is not None and kept.cache is not None:
