@@ -114,7 +114,12 @@ RECIPES: Mapping[str, Recipe] = {
         "nats",
         1.4697,
         "nanoGPT, 10.7M parameters, 5,000 iterations on an A100",
-        ("task.tokenizer=characters", "task.context=256", "task.stride=128", "train.tokens=4096"),
+        (
+            *("task.tokenizer=characters", "task.context=256", "task.stride=128", "train.tokens=4096"),
+            *("model.width=192", "model.hidden=768", "model.heads=6", "model.dropout=0.1"),
+            *("train.evaluations=6", "train.valid_rows=2000"),
+        ),
+        preset="small",
         task="text-generation",
         split="valid",
         beam=1,
