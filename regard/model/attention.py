@@ -13,6 +13,7 @@ Layout inside is (B, H, T, C); keys and values have G heads, where G divides H.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -58,7 +59,7 @@ def attend(
     lowered = _lowered(mask, T, S, q.device)
     if explicit or additive is not None or dropout > 0.0:
         scores = attention_scores(q, k, scale=scale, bias=bias, additive=additive)
-        weights = drop(attention_weights(scores, lowered), dropout, training=True)
+        weights = drop(attention_weights(scores, lowered, finite=bias is None), dropout, training=True)
         return weigh(weights, v)
     grouped = q.shape[1] != k.shape[1]
     if bias is not None:
@@ -87,16 +88,19 @@ def attention_scores(
     return scores if bias is None else scores + bias.to(scores.dtype)
 
 
-def attention_weights(scores: Tensor, mask: Lowered = None) -> Tensor:
+def attention_weights(scores: Tensor, mask: Lowered = None, *, finite: bool = False) -> Tensor:
     """Softmax of (B, H, T, S) scores over the keys allowed; a row that may see nothing is all zeros.
 
     What is forbidden gets the lowest finite number rather than -inf, so that such a row has a
-    gradient of zero instead of NaN. A score of -inf (from a bias) is forbidden too.
+    gradient of zero instead of NaN. A score of -inf (from a bias) is forbidden too; `finite` says that there
+    is none.
     """
     allowed = dense(mask, scores.shape[-2], scores.shape[-1], scores.device)
-    forbidden = torch.isneginf(scores)
-    if allowed is not None:
-        forbidden = forbidden | ~allowed
+    hidden = [] if allowed is None else [~allowed]
+    hidden += [] if finite else [torch.isneginf(scores)]
+    if not hidden:
+        return torch.softmax(scores, dim=-1)
+    forbidden = functools.reduce(torch.logical_or, hidden)
     lowest = torch.finfo(scores.dtype).min
     weights = torch.softmax(scores.masked_fill(forbidden, lowest), dim=-1)
     return weights.masked_fill(forbidden, 0.0)
