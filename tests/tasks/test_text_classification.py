@@ -131,6 +131,32 @@ def test_the_loss_of_several_labels_is_torchs(tmp_path: Path) -> None:
     torch.testing.assert_close(task.loss(model, batch), want)
 
 
+@pytest.mark.parametrize("separator", [None, ";"])
+def test_two_passes_are_told_to_agree(separator: str | None, tmp_path: Path) -> None:
+    """R-Drop's loss, from distributions and `kl_div` instead of logits."""
+    several = [f"task.separator={separator}"] if separator else []
+    rows = SEVERAL if separator else ROWS
+    task, model = made(rows, "task.rdrop=3", *several)
+    plain, _ = made(rows, *several)
+    batch = task.batch(stored(task, rows, tmp_path), np.arange(len(rows)))
+    torch.testing.assert_close(task.loss(model, batch), plain.loss(model, batch))  # without dropout they do
+    dropping = made(rows, "model.dropout=0.5", *several)[1].train()
+    torch.manual_seed(2)
+    loss = task.loss(dropping, batch)
+    torch.manual_seed(2)
+    twice = batch.repeated(2)
+    logits = dropping(twice.ids, Ragged.from_lengths(twice.lengths, twice.ids.shape[1]))
+    one, other = (
+        torch.stack((x.sigmoid(), (-x).sigmoid()), -1) if separator else x.softmax(-1)
+        for x in logits.chunk(2)
+    )
+    apart = F.kl_div(one.log(), other, reduction="none") + F.kl_div(other.log(), one, reduction="none")
+    summed = (apart.sum(-1).mean(1) if separator else apart.sum(-1)).sum()
+    assert summed.item() > 0.1
+    wrong = plain._summed(logits, twice.wanted, plain.config.smoothing, plain._weights())
+    torch.testing.assert_close(loss, wrong / 2 + 3 / 4 * summed)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "first"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_pooling_leaves_padding_out(pooling: Any, side: Any) -> None:
