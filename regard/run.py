@@ -34,7 +34,6 @@ from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task
 
-_SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
 
 
@@ -208,17 +207,16 @@ class Run:
 
     def verify(self, inputs: Sequence[str] | None = None) -> list[Finding]:
         """Try the library's laws on this very model, with `inputs` or some of its own data."""
-        if not inputs:
-            inputs = self._some_inputs()
-        source, target = self.task.probe(self.model, inputs, Decoding())
+        if inputs or "imported" not in self.bundle.data:
+            source, target = self.task.probe(self.model, inputs or self._some_inputs(), Decoding())
+        else:
+            source, target = self.task.trial(self.model)
         assert isinstance(self.model, EncoderDecoder | Transformer)
         findings = laws(self.model, source, target)
         return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]
 
     def _some_inputs(self) -> list[str]:
-        """Inputs of its own data; or some sentences, if it was trained elsewhere."""
-        if "imported" in self.bundle.data:
-            return list(_SENTENCES)
+        """Inputs of its own data."""
         return self.task.inputs(islice(self.open(self._own_data()).split("train"), 8))
 
     def _reload(self) -> float:

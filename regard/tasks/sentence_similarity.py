@@ -7,7 +7,6 @@ from pairs: each text is to find its partner among the others of the batch (SimC
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.parts import by_length, on_the_right, sized
+from regard.tasks.parts import as_text, by_length, on_the_right, sized
 from regard.tasks.similarity_metrics import (
     POOL,
     bags,
@@ -252,7 +251,7 @@ class SentenceSimilarity(TextTask):
                 cosine = float(F.cosine_similarity(mine[0], mine[1], dim=0))
                 answers.append(Prediction(f"{cosine:.4f}", cosine))
             else:
-                answers.append(Prediction(json.dumps([round(x, 6) for x in mine[0].tolist()])))
+                answers.append(Prediction(as_text(mine[0])))
         return answers
 
     # ------------------------------------------------------------------ judging

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from regard.data.tokenizer import Tokenizer
     from regard.tasks.conversation import Conversation
 
+SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
+"""What a model that brought no data is tried with."""
 NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
@@ -193,6 +195,10 @@ class Task(ABC):
     ) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
         """What the model is given for these inputs and what it writes, as ids: for looking inside. A stack
         that stands alone is given what stands second, which need not be ids."""
+
+    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
+        """As `probe`, of inputs that need no data: for a model that was trained elsewhere."""
+        return self.probe(model, SENTENCES, Decoding())
 
     @abstractmethod
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
