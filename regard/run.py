@@ -95,6 +95,7 @@ class Run:
         """The answers with their scores and alternatives."""
         if isinstance(inputs, str):
             raise InputError("predict takes a list of inputs; put the one you have in brackets")
+        self.task.check(decoding)
         with torch.inference_mode():
             return self.task.predict(self.model, inputs, decoding)
 
@@ -108,6 +109,7 @@ class Run:
 
     def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
         """The greedy answer as it grows, token by token."""
+        self.task.check(decoding)
         return self.task.write(self.model, text, decoding)
 
     def neighbours(
@@ -161,6 +163,7 @@ class Run:
         task's."""
         name = self._own_data() if data is None else str(data)
         self.task.score((), (), tokenize)  # a wrong option is refused before the work
+        self.task.check(decoding)
         if grid is not None:
             self.task.drawn((), ())
         dataset = self.open(name, on_error)

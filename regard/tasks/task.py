@@ -92,6 +92,15 @@ class Decoding:
         require(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
 
 
+_OPTIONS = {
+    "beam": "--beam",
+    "max_length": "--max-length",
+    "sampling": "--temperature and the other ways to draw tokens",
+    "stop": "--stop",
+}
+"""The choices of `Decoding` that not all tasks heed, as people know them."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """How a model did on some rows."""
@@ -109,6 +118,8 @@ class Task(ABC):
     """The field's name for it, as typed after `regard train`."""
     presets: ClassVar[Mapping[str, object]] = ENCODER_DECODER
     """The sizes that `model` knows, by name."""
+    heeds: ClassVar[frozenset[str]] = frozenset()
+    """What of `Decoding` changes its answers: some of beam, max_length, sampling and stop."""
     config: Any
     """The task's own frozen dataclass of options; its `wanted` are the columns that it reads, in order, None
     for one to be found."""
@@ -184,6 +195,18 @@ class Task(ABC):
 
         Raises: InputError for an input that this model cannot take.
         """
+
+    def check(self, decoding: Decoding) -> None:
+        """Refuse a wish that would be ignored. Raises: InputError."""
+        wishes = {
+            "beam": decoding.beam > decoding.n,
+            "max_length": decoding.max_length is not None,
+            "sampling": decoding.sampling is not None,
+            "stop": bool(decoding.stop),
+        }
+        for name, wished in wishes.items():
+            if wished and name not in self.heeds:
+                raise InputError(f"{self.name} has no use for {_OPTIONS[name]}; leave it out")
 
     @abstractmethod
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
