@@ -21,6 +21,7 @@ _FIGURES = (
     ("macro_f1", "macro F1", "{:.2f} %"),
     ("mrr", "mean 1 / rank", "{:.1f} %"),
     ("spearman", "Spearman", "{:.2f}"),
+    ("uniformity", "uniformity", "{:.3f}"),
     ("nats", "nats a token", "{:.4f}"),
     ("perplexity", "perplexity", "{:.2f}"),
     ("bits_per_byte", "bits a byte", "{:.4f}"),

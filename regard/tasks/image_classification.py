@@ -101,8 +101,8 @@ class ImageClassification(Task):
     config: ImageClassificationConfig
 
     def __init__(self, config: ImageClassificationConfig, look: Look, labels: dict[str, int]) -> None:
-        """`labels`: how often each stood in the training part, in the order of the classes; none of a body that
-        others have trained without any, which answers with vectors."""
+        """`labels`: how often each stood in the training part, in the order of the classes; none of a body
+        that others have trained without any, which answers with vectors."""
         self.config, self.look, self.labels = config, look, labels
         self._place = {label: index for index, label in enumerate(labels)}
         self._length = 1
@@ -223,8 +223,8 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The likeliest label of each picture, named by its path; the scores are probabilities. Without labels,
-        the vector of each as JSON."""
+        """The likeliest label of each picture, named by its path; the scores are probabilities. Without
+        labels, the vector of each as JSON."""
         assert isinstance(model, Transformer)
         if not self.labels:
             return [Prediction(as_text(vector)) for vector in self.vectors(model, inputs)]
@@ -261,7 +261,8 @@ class ImageClassification(Task):
         super().score((), (), tokenize)
         if not self.labels:
             raise InputError(
-                f"this model has learned no labels yet; teach it some: regard train {self.name} DATA --init RUN"
+                "this model has learned no labels yet; teach it some:"
+                f" regard train {self.name} DATA --init RUN"
             )
         said = [[label] for label in predictions]
         return class_metrics(said, [[_label(row)] for row in rows], list(self.labels))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -130,6 +130,11 @@ class Task(ABC):
         """The model that suits the task, in the size of that name; vocabularies are left at 0."""
 
     @classmethod
+    def decided(cls, config: Any, columns: Callable[[], Sequence[str]]) -> Any:
+        """`config` with what it left to the data, whose `columns` can be asked for."""
+        return config
+
+    @classmethod
     @abstractmethod
     def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> Task:
         """Make the task ready for training: train its tokenizers on `rows`, or take those that are `given`:
@@ -248,6 +253,10 @@ class Task(ABC):
         """How the model does on these rows: what it predicts, scored."""
         answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
         return Judgement(self.score(answers, rows, tokenize), answers)
+
+    def judged_on(self, columns: Callable[[], Sequence[str]]) -> Task:
+        """The task as it is judged on other data than its own, whose `columns` can be asked for."""
+        return self
 
     def settle(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose what is chosen on the validation part once the model is trained, such as a threshold."""

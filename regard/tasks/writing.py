@@ -56,7 +56,8 @@ def write(
 ) -> Iterator[None]:
     """Make the outputs longer by a token each time; the model sees at most `context` tokens of each.
 
-    `chance`: what draws are made with, where others were made before. `kept`: of a single one, what was read of its prompt before; in the end, of all of it.
+    `chance`: what draws are made with, where others were made before. `kept`: of a single one, what was read
+    of its prompt before; in the end, of all of it.
     """
     assert isinstance(model, Transformer)
     device = model.device
