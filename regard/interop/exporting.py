@@ -181,8 +181,8 @@ def _prove(bundle: Bundle, folder: Path) -> None:
 
 
 def _first_difference(there: Any, here: Any, path: str) -> str | None:
-    """Where two configurations differ in what is computed; how a model is trained does not count, nor what one
-    of them leaves to be found, since the weights have it."""
+    """Where two configurations differ in what is computed; how a model is trained does not count, nor what
+    one of them leaves to be found, since the weights have it."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in dict.fromkeys((*here, *there)):
             left = key in _FOUND and None in (there.get(key), here.get(key))

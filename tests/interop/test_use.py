@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as Backend
 
 import regard
 from regard.cli import main
-from regard.errors import CheckpointError, StorageError
+from regard.errors import CheckpointError
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import read_checkpoint
 from regard.model.head import Vector
@@ -154,7 +154,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     checkpoint("bert body", tmp_path / "there")
     import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
-    with pytest.raises(StorageError, match="--overwrite"):
+    with pytest.raises(CheckpointError, match="--overwrite"):
         import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
 
 
