@@ -21,7 +21,6 @@ import copy
 import itertools
 import json
 import math
-import multiprocessing
 import statistics
 import tempfile
 import time
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from engines import Engine
 
 from regard.decode.choose import shareable, stepper_for
 from regard.decode.parallel import in_shares
@@ -228,21 +228,6 @@ def prepare(engine: str, peer: Any, model: EncoderDecoder, cell: Cell, threads: 
     return ctranslate2_decode(peer, replace(ENCODER_DECODER[cell.size]), cell.beam, cell.dtype, workers, each)
 
 
-class Engine:
-    """An engine in its process."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.name = name
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, name, threads), daemon=True)
-        self.process.start()
-
-    def ask(self, what: Cell | int | None) -> Any:
-        self.pipe.send(what)
-        return None if what is None else self.pipe.recv()
-
-
 def measure(engines: list[Engine], cell: Cell, rounds: int) -> dict[str, float]:
     """Tokens a second of each, medians of rounds in which they take turns."""
     seconds: dict[str, list[float]] = {engine.name: [] for engine in engines}
@@ -285,7 +270,7 @@ def run(options: argparse.Namespace) -> Any:
     threads: int = options.threads
     ways = [f"ctranslate2 {workers}x{each}" for workers, each in ctranslate2_ways(threads)]
     names = ["regard", *ways, *([] if options.without_marian else ["marian"])]
-    engines = [Engine(name, threads) for name in names]
+    engines = [Engine(serve, name, threads) for name in names]
     print("size batch search  dtype    regard CTranslate2 Marian  ratio  to Marian  same tokens  its ways")
     for values in itertools.product(("tiny", "base"), (1, 64), (1, BEAM), ("float32", "int8")):
         cell = Cell(*values)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import multiprocessing
 import statistics
 import tempfile
 import time
@@ -28,6 +27,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
+from engines import Engine
 
 from regard.decode.choose import prompt_stepper_for
 from regard.model.attention import AttentionConfig
@@ -187,21 +187,6 @@ def serve(pipe: Connection, engine: str, threads: int) -> None:
             pipe.send(time.perf_counter() - start)
 
 
-class Engine:
-    """An engine in its process."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.name = name
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, name, threads), daemon=True)
-        self.process.start()
-
-    def ask(self, what: Cell | str | None) -> Any:
-        self.pipe.send(what)
-        return None if what is None else self.pipe.recv()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -217,7 +202,7 @@ def main() -> None:
     threads, wanted = options.threads, set(filter(None, options.only.split(",")))
     ways = [f"ctranslate2 1x{threads}", *([f"ctranslate2 {threads}x1"] if threads > 1 else [])]
     names = ["regard", *ways, *([] if options.without_transformers else ["transformers"])]
-    engines = [Engine(name, threads) for name in names]
+    engines = [Engine(serve, name, threads) for name in names]
     weights = 4 * sum(p.numel() for p in ours(gpt2()).parameters())
     print("batch dtype    regard CTranslate2 transformers  ratio  same tokens  its ways")
     for batch, dtype in itertools.product((1, 16), ("float32", "int8")):

@@ -135,7 +135,12 @@ def evaluate(
     data: Annotated[
         str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, valid, test, or all of a file; test, or all where it was trained elsewhere."
+        ),
+    ] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     tokenize: Annotated[

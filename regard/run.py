@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from regard import bundle as bundles
 from regard.bundle import Bundle
-from regard.data.readers import open_data
+from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.data.tokenizer import Tokenizer
 from regard.errors import BundleError, DataError, InputError, RegardError
@@ -34,7 +34,6 @@ from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task
 
-_SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
 
 
@@ -96,6 +95,7 @@ class Run:
         """The answers with their scores and alternatives."""
         if isinstance(inputs, str):
             raise InputError("predict takes a list of inputs; put the one you have in brackets")
+        self.task.check(decoding)
         with torch.inference_mode():
             return self.task.predict(self.model, inputs, decoding)
 
@@ -109,6 +109,7 @@ class Run:
 
     def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
         """The greedy answer as it grows, token by token."""
+        self.task.check(decoding)
         return self.task.write(self.model, text, decoding)
 
     def neighbours(
@@ -140,12 +141,12 @@ class Run:
 
     def open(self, data: str | Path, on_error: str = "refuse") -> DataSet:
         """`data` with this run's columns."""
-        return open_data(data, self.task.config.wanted, on_error=on_error)  # type: ignore[arg-type]
+        return _open(self.task, data, on_error)
 
     def evaluate(
         self,
         data: str | Path | None = None,
-        split: str = "test",
+        split: str | None = None,
         *,
         decoding: Decoding = Decoding(),
         tokenize: str | None = None,
@@ -156,21 +157,32 @@ class Run:
     ) -> Evaluation:
         """Predict a split of `data` (by default what the run was trained on) and score it.
 
-        `grid`: where to draw some of the examples with their predictions, as a PNG, if they can be seen.
+        `split`: "test" if it is left open, but "all" of a single file where the model was trained elsewhere
+        and has seen none of it. `grid`: where to draw some of the examples with their predictions, as a PNG,
+        if they can be seen.
 
         Raises: DataError when there is no such data or split; InputError for an option that is not the
-        task's."""
+        task's.
+        """
         name = self._own_data() if data is None else str(data)
         self.task.score((), (), tokenize)  # a wrong option is refused before the work
+        self.task.check(decoding)
         if grid is not None:
             self.task.drawn((), ())
-        dataset = self.open(name, on_error)
+        task = (
+            self.task
+            if name == self.bundle.data.get("name")
+            else self.task.judged_on(lambda: columns_of(name))
+        )
+        single = Path(name).is_file()
+        split = split or ("all" if single and "imported" in self.bundle.data else "test")
+        dataset = _open(task, name, on_error, whole=split == "all" and single)
         rows = list(islice(dataset.split(split), limit))
         if not rows:
             raise DataError(f"the split '{split}' of {name} is empty")
         started = time.perf_counter()
         with torch.inference_mode():
-            judged = self.task.judge(self.model, rows, decoding, tokenize)
+            judged = task.judge(self.model, rows, decoding, tokenize)
         seconds = time.perf_counter() - started
         if grid is not None:
             with atomic_file(grid) as file:
@@ -179,9 +191,9 @@ class Run:
             data=name,
             split=split,
             metrics=judged.figures,
-            baselines=self._baselines(name, rows, dataset.splits.get("train")) if baselines else {},
+            baselines=_baselines(task, name, rows, dataset.splits.get("train")) if baselines else {},
             seconds=seconds,
-            examples=[(*self.task.shown(r), a) for r, a in zip(rows, judged.answers[:10], strict=False)],
+            examples=[(*task.shown(r), a) for r, a in zip(rows, judged.answers[:10], strict=False)],
             notes=str(dataset.report).splitlines(),
         )
 
@@ -192,33 +204,20 @@ class Run:
             raise BundleError(f"{self.folder} does not say what it was trained on; give the data")
         return name
 
-    def _baselines(self, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-        from regard.data.baselines import trivial_baselines
-        from regard.data.builtin import BUILTIN
-
-        if name not in BUILTIN:
-            return self.task.baselines(rows, train)
-        inputs = self.task.inputs(rows)
-        return self.task.baselines(rows, train) | {
-            title: self.task.score([guess(text) for text in inputs], rows)
-            for title, guess in trivial_baselines(name).items()
-        }
-
     # ------------------------------------------------------------------ proving
 
     def verify(self, inputs: Sequence[str] | None = None) -> list[Finding]:
         """Try the library's laws on this very model, with `inputs` or some of its own data."""
-        if not inputs:
-            inputs = self._some_inputs()
-        source, target = self.task.probe(self.model, inputs, Decoding())
+        if inputs or "imported" not in self.bundle.data:
+            source, target = self.task.probe(self.model, inputs or self._some_inputs(), Decoding())
+        else:
+            source, target = self.task.trial(self.model)
         assert isinstance(self.model, EncoderDecoder | Transformer)
         findings = laws(self.model, source, target)
         return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]
 
     def _some_inputs(self) -> list[str]:
-        """Inputs of its own data; or some sentences, if it was trained elsewhere."""
-        if "imported" in self.bundle.data:
-            return list(_SENTENCES)
+        """Inputs of its own data."""
         return self.task.inputs(islice(self.open(self._own_data()).split("train"), 8))
 
     def _reload(self) -> float:
@@ -242,6 +241,23 @@ class Run:
         inputs, outputs = self.task.pieces(source[0], written)
         # What is given at a step is the token before; what is looked at serves the token after.
         return Alignment(inputs, outputs[1:], weights[: len(outputs) - 1])
+
+
+def _open(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -> DataSet:
+    return open_data(data, task.config.wanted, on_error=on_error, whole=whole)  # type: ignore[arg-type]
+
+
+def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+    from regard.data.baselines import trivial_baselines
+    from regard.data.builtin import BUILTIN
+
+    if name not in BUILTIN:
+        return task.baselines(rows, train)
+    inputs = task.inputs(rows)
+    return task.baselines(rows, train) | {
+        title: task.score([guess(text) for text in inputs], rows)
+        for title, guess in trivial_baselines(name).items()
+    }
 
 
 def _nearest_words(tokenizer: Tokenizer, table: Tensor, queries: Sequence[str], n: int) -> list[Prediction]:

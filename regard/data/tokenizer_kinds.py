@@ -47,7 +47,7 @@ class ByteBPE:
 
     kind: Literal["byte-bpe"] = "byte-bpe"
     vocab: int = 8000
-    """Pieces, special ones included."""
+    """Pieces, special ones included; with 260 a byte is a token, and nothing is merged."""
     lowercase: bool = False
     """Whether capital letters become small ones."""
     nfc: bool = False

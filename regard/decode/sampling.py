@@ -74,19 +74,30 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     return shares / shares.sum(-1, keepdim=True)
 
 
+def generator_of(sampling: Sampling | None, device: torch.device) -> torch.Generator:
+    """A new source of chance, as the seed says."""
+    generator = torch.Generator(device)
+    if sampling is None or sampling.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(sampling.seed)
+    return generator
+
+
 class Sampler:
     """Draws a token for each of some rows, step after step; remembers what each row has written."""
 
     def __init__(
-        self, sampling: Sampling, rows: list[list[int]], vocabulary: int, device: torch.device
+        self,
+        sampling: Sampling,
+        rows: list[list[int]],
+        vocabulary: int,
+        device: torch.device,
+        generator: torch.Generator | None = None,
     ) -> None:
-        """`rows`: what stands before the first token that is drawn."""
+        """`rows`: what stands before the first token that is drawn. `generator`: one to go on with."""
         self.sampling = sampling
-        self.generator = torch.Generator(device)
-        if sampling.seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(sampling.seed)
+        self.generator = generator_of(sampling, device) if generator is None else generator
         self.written = torch.zeros((len(rows), vocabulary), dtype=torch.bool, device=device)
         for row, tokens in enumerate(rows):
             self.written[row, tokens] = True

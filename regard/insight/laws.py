@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regard.model.mask import Causal, Contiguous, Ragged
+from regard.model.mask import Causal, Contiguous, Ragged, Window
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Transformer
 
@@ -48,14 +48,21 @@ def laws(
         Finding("fused = explicit", _explicit(model, *rows[0])),
         Finding("padding changes nothing", _padded(model, rows)),
     ]
-    writes = isinstance(model, EncoderDecoder) or isinstance(model.config.stack.mask, Causal)
-    if not writes:
+    if not _writes(model):
         return found
     return [
         Finding("cached = uncached", _cached(model, *rows[0])),
         *found,
         Finding("the future is not seen", _future(model, *rows[0]), 0.0),
     ]
+
+
+def _writes(model: EncoderDecoder | Transformer) -> bool:
+    """Whether nothing looks ahead, so that it can write token by token."""
+    if isinstance(model, EncoderDecoder):
+        return True
+    mask = model.config.stack.mask
+    return isinstance(mask, Causal) or (isinstance(mask, Window) and mask.after == 0)
 
 
 def _logits(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> Tensor:

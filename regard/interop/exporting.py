@@ -14,24 +14,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer as Backend
+from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
 from regard import bundle as bundles
 from regard.bundle import Bundle, weights_of
 from regard.data.tokenizer import Tokenizer
+from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import CheckpointError
 from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
 from regard.interop.family import Family, Unfit
 from regard.interop.importing import FAMILIES, LABELS, read_checkpoint
 from regard.interop.looks import PREPROCESSOR
-from regard.model.transformer import EncoderDecoderConfig
+from regard.model.mask import Full
+from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 from regard.schema import dump
 from regard.weights import write_weights
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 _MARKS = (TOKENIZER_CONFIG, PREPROCESSOR)
 """What a checkpoint has, but a bundle has not."""
+_FOUND = ("hidden", "kv_heads", "head_width", "out_bias")
+"""What of a model may be left open, and follows from the rest of it."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +58,22 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
     bundle, place = bundles.load(run), Path(out)
     if bundles.is_bundle(place) and not any((place / name).is_file() for name in _MARKS):
         raise CheckpointError(f"{place} holds something already; give another folder")
-    reasons = []
+    reasons: dict[str, list[str]] = {}
     for family, architecture in _candidates(bundle):
         try:
             _write(bundle, place, family, architecture)
         except Unfit as why:
-            reasons.append(f"no {family.name}, because {why}")
+            reasons.setdefault(str(why), []).append(family.name)
             continue
         count = sum(weight.numel() for weight in bundle.weights.values())
         return Exported(place, family.name, architecture, count)
-    known = "; ".join(dict.fromkeys(reasons)) or f"no family has the task {bundle.task}"
-    raise CheckpointError(f"{run} cannot be written as a checkpoint: {known}")
+    known = "; ".join(
+        f"no {' or '.join(dict.fromkeys(names))}, because {why}" for why, names in reasons.items()
+    )
+    raise CheckpointError(
+        f"{run} cannot be written as a checkpoint: {known or f'no family has the task {bundle.task}'}; what"
+        " began with an imported model can"
+    )
 
 
 def _candidates(bundle: Bundle) -> list[tuple[Family, str]]:
@@ -112,9 +123,29 @@ def _tokenizer(bundle: Bundle, family: Family) -> tuple[dict[str, Any], dict[str
     begins = tokenizer.start if isinstance(bundle.model, EncoderDecoderConfig) else tokenizer.bos
     said = _tokenizer_config(tokenizer, family, begins)
     return _ids(tokenizer, bundle), {
-        TOKENIZER: tokenizer.to_hf(),
+        TOKENIZER: _framing(tokenizer, bundle),
         TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),
     }
+
+
+def _framing(tokenizer: Tokenizer, bundle: Bundle) -> str:
+    """The tokenizer's file, so that it frames texts as the model has learned them. One that came with an
+    imported model does so already."""
+    text = tokenizer.to_hf()
+    if isinstance(tokenizer, GivenTokenizer):
+        return text
+    model = bundle.model
+    writes = isinstance(model, TransformerConfig) and not isinstance(model.stack.mask, Full)
+    begin = [] if isinstance(model, EncoderDecoderConfig) else [tokenizer.name(tokenizer.bos)]
+    end = [] if writes else [tokenizer.name(tokenizer.eos)]
+    between = [tokenizer.name(index) for index in tokenizer.between]
+    backend = Backend.from_str(text)
+    backend.post_processor = TemplateProcessing(
+        single=[*begin, "$A", *end],
+        pair=[*begin, "$A", *between, "$B", *end],
+        special_tokens=[(tokenizer.name(index), index) for index in (tokenizer.bos, tokenizer.eos)],
+    )
+    return backend.to_str(pretty=True)
 
 
 def _weights(bundle: Bundle, family: Family, architecture: str) -> dict[str, Tensor]:
@@ -143,17 +174,19 @@ def _prove(bundle: Bundle, folder: Path) -> None:
     try:
         *_, plan, _ = read_checkpoint(folder)
     except CheckpointError as error:
-        raise Unfit(str(error).replace(f"{folder}/", "")) from error
+        raise Unfit(str(error).replace(f"{folder}/", "").replace(f"{folder}: ", "")) from error
     there, here = dump(plan.model), dump(bundle.model)
     if (path := _first_difference(there, here, "model")) is not None:
         raise Unfit(f"it has no place for {path}")
 
 
 def _first_difference(there: Any, here: Any, path: str) -> str | None:
-    """Where two configurations differ in what is computed; how a model is trained does not count."""
+    """Where two configurations differ in what is computed; how a model is trained does not count, nor what
+    one of them leaves to be found, since the weights have it."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in dict.fromkeys((*here, *there)):
-            if key not in ("init", "dropout", "start"):
+            left = key in _FOUND and None in (there.get(key), here.get(key))
+            if key not in ("init", "dropout", "start") and not left:
                 found = _first_difference(there.get(key), here.get(key), f"{path}.{key}")
                 if found is not None:
                     return found

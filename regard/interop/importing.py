@@ -13,7 +13,7 @@ from pathlib import Path
 
 from regard import bundle as bundles
 from regard.bundle import JSON, Bundle, software_versions, weights_of
-from regard.errors import BundleError, CheckpointError, StorageError, TokenizerError
+from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
 from regard.interop.bert import Bert, DistilBert, Roberta
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
@@ -58,11 +58,11 @@ def import_checkpoint(
 
     `compare`: whether its outputs are compared with those of transformers, where that is installed.
 
-    Raises: CheckpointError for what cannot be taken over; StorageError when `out` holds a bundle already.
+    Raises: CheckpointError for what cannot be taken over, and when `out` holds a bundle already.
     """
     place = Path(out)
     if bundles.is_bundle(place) and not overwrite:
-        raise StorageError(f"{place} holds a model already; give another folder, or --overwrite")
+        raise CheckpointError(f"{place} holds a model already; give another folder, or --overwrite")
     checkpoint, family, architecture, plan, notes = read_checkpoint(folder)
     bundle = _bundle(checkpoint, family, architecture, plan)
     difference = largest = None

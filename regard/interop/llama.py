@@ -115,7 +115,7 @@ class Llama(Family):
         out_bias = part.bias if part.out_bias is None else part.out_bias
         gated = stack.feedforward
         assert isinstance(gated, GatedMLP)
-        assert gated.hidden is not None
+        hidden = gated.hidden or 8 * stack.width // 3
         for index in range(stack.depth):
             ours, theirs = f"stack.blocks.{index}.", f"{start}layers.{index}."
             attention, mlp = f"{theirs}self_attn.", f"{theirs}mlp."
@@ -127,7 +127,7 @@ class Llama(Family):
                 rules += both(f"{ours}attention.k_norm", f"{attention}k_norm", False)
             rules += both(f"{ours}attention_residual.norm", f"{theirs}input_layernorm", False)
             gate_up = [f"{mlp}gate_proj", f"{mlp}up_proj"]
-            rules += stacked(f"{ours}feedforward.gate_up", gate_up, [gated.hidden] * 2, gated.bias)
+            rules += stacked(f"{ours}feedforward.gate_up", gate_up, [hidden] * 2, gated.bias)
             rules += both(f"{ours}feedforward.down", f"{mlp}down_proj", gated.bias)
             rules += both(f"{ours}feedforward_residual.norm", f"{theirs}post_attention_layernorm", False)
             spare.append((f"{attention}rotary_emb.inv_freq", spare[0][1]))
@@ -144,14 +144,14 @@ class Llama(Family):
         stack, part, gated = model.stack, model.stack.attention, model.stack.feedforward
         if not isinstance(gated, GatedMLP) or not isinstance(stack.position, Rotary):
             raise Unfit(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
-        if not isinstance(stack.norm, RMSNorm) or gated.hidden is None:
-            raise Unfit(f"its norm is {stack.norm.kind}, not rms, or its hidden width not stated")
+        if not isinstance(stack.norm, RMSNorm):
+            raise Unfit(f"its norm is {stack.norm.kind}, not rms")
         task = bundle.training.get("task")
         context = task.get("context") if isinstance(task, dict) else None
         return {
             "vocab_size": tokens_of(model).vocab,
             "hidden_size": stack.width,
-            "intermediate_size": gated.hidden,
+            "intermediate_size": gated.hidden or 8 * stack.width // 3,
             "num_hidden_layers": stack.depth,
             "num_attention_heads": part.heads,
             "num_key_value_heads": part.kv_heads or part.heads,

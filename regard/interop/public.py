@@ -16,7 +16,7 @@ from pathlib import Path
 from regard import bundle as bundles
 from regard.data.named import kept, kept_folder
 from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
-from regard.errors import CheckpointError
+from regard.errors import CheckpointError, nearest
 from regard.interop.importing import import_checkpoint
 
 __all__ = ["CHECKPOINTS", "PublicCheckpoint", "find", "imported", "local_folder", "located"]
@@ -92,10 +92,12 @@ def find(entry: PublicCheckpoint, progress: Progress | None = None) -> Path:
 def located(folder: str | Path, progress: Progress | None = None) -> Path:
     """The folder that is meant: what is there, or else the public checkpoint of that name.
 
-    Raises: as `find`.
+    Raises: as `find`; CheckpointError for what is nearly such a name.
     """
     place = Path(folder)
     entry = None if place.exists() else CHECKPOINTS.get(str(folder))
+    if entry is None and not place.exists() and (hint := nearest(str(folder), CHECKPOINTS)):
+        raise CheckpointError(f"there is no folder and no public checkpoint '{folder}'{hint}")
     return place if entry is None else find(entry, progress)
 
 

@@ -39,7 +39,7 @@ def compared(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> tuple
         checkpoint.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
     ).eval()
     if (pictures := _pictures(bundle)) is not None:
-        want, got = theirs(pixel_values=pictures).logits, bundle.build()(pictures)
+        want, got = _outputs(theirs(pixel_values=pictures)), _ours(bundle, pictures)
     else:
         want = _theirs(theirs, *(ids := _ids(bundle)))
         got = _ours(bundle, *ids)
@@ -82,17 +82,21 @@ def _theirs(model: Any, source: Tensor, target: Tensor) -> Tensor:
     if model.config.is_encoder_decoder:
         logits: Tensor = model(input_ids=source, attention_mask=everything, decoder_input_ids=target).logits
         return logits
-    given = model(input_ids=source, attention_mask=everything)
+    return _outputs(model(input_ids=source, attention_mask=everything))
+
+
+def _outputs(given: Any) -> Tensor:
+    """Of what the library returned: logits, or a vector for each place where there is no head."""
     if hasattr(given, "start_logits"):
         return torch.stack((given.start_logits, given.end_logits), -1)
     with suppress(AttributeError):
-        logits = given.logits
+        logits: Tensor = given.logits
         return logits
     hidden: Tensor = given.last_hidden_state
     return hidden
 
 
-def _ours(bundle: Bundle, source: Tensor, target: Tensor) -> Tensor:
+def _ours(bundle: Bundle, source: Tensor, target: Tensor | None = None) -> Tensor:
     model = bundle.build()
     if isinstance(model, EncoderDecoder):
         logits: Tensor = model(source, target)

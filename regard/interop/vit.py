@@ -19,7 +19,7 @@ from regard.model.attention import AttentionConfig
 from regard.model.block import LayerScale, Placement, PreNorm
 from regard.model.embed import Patches
 from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
-from regard.model.head import Classes, Pooling
+from regard.model.head import Classes, Pooling, Vector
 from regard.model.init import Scaled
 from regard.model.mask import Full
 from regard.model.norm import LayerNorm
@@ -29,6 +29,8 @@ from regard.model.transformer import ModelConfig, TransformerConfig
 
 _CLASSES = "image-classification"
 _SIDE = 1 << 14  # pixels
+_NO_LABELS = "it knows no labels yet: it gives vectors, and `regard train image-classification` with --init"
+_NO_LABELS += " begins with its body"
 _ROW = Row()
 _OF_OTHER_HEADS = ("encoder_stride", "pooler_output_size", "pooler_act")
 _OF_BACKBONES = (
@@ -41,7 +43,12 @@ class ViT(Family):
     """ViT itself."""
 
     name: ClassVar[str] = "vit"
-    architectures: ClassVar[dict[str, str]] = {"ViTForImageClassification": _CLASSES}
+    architectures: ClassVar[dict[str, str]] = {
+        "ViTForImageClassification": _CLASSES,
+        "ViTModel": _CLASSES,
+    }
+    body: ClassVar[str] = "ViTModel"
+    """The one of these that has no classes."""
     prefix: ClassVar[str] = "vit."
     placement: ClassVar[Placement] = PreNorm()
     eps: ClassVar[float] = 1e-12
@@ -62,7 +69,7 @@ class ViT(Family):
         look = read_look(source.checkpoint, 3 if made.channels == 3 else 1)
         embed = self._fitted(keys, made, look)
         head = self._head(source)
-        count = classes_of(source, self._products(source.architecture)[0])
+        count = head.count if isinstance(head, Classes) else 0
         stack = StackConfig(
             width=self._width(keys),
             depth=keys.size("num_hidden_layers"),
@@ -79,12 +86,12 @@ class ViT(Family):
             placement=self._placement(keys),
             dropout=keys.rate("hidden_dropout_prob", 0.0),
         )
-        model = TransformerConfig(embed, stack, replace(head, count=count), Scaled())
+        model = TransformerConfig(embed, stack, head, Scaled())
         table = self.table(model, source.architecture, prefixed=source.has(self.prefix))
-        notes: tuple[str, ...] = ()
+        notes = [] if count else [_NO_LABELS]
         if embed != made:
             table = _stretched(table, made, embed)
-            notes = (f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}",)
+            notes.append(f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}")
         return Plan(
             task=_CLASSES,
             options={"kind": _CLASSES, "channels": look.channels},
@@ -92,8 +99,8 @@ class ViT(Family):
             table=table,
             tokenizers={},
             files=written_look(look),
-            labels=tuple(keys.labels(count)),
-            notes=notes,
+            labels=tuple(keys.labels(count)) if count else (),
+            notes=tuple(notes),
         )
 
     def _width(self, keys: Keys) -> int:
@@ -133,11 +140,14 @@ class ViT(Family):
     def _placement(self, keys: Keys) -> Placement:
         return self.placement
 
-    def _head(self, source: Source) -> Classes:
+    def _head(self, source: Source) -> Classes | Vector:
+        pooling = self._pooling(source.architecture)
+        if source.architecture == self.body:
+            return Vector(pooling, normalised=False)
         several = source.keys.any("problem_type")
         if several not in (None, "single_label_classification"):
             raise source.keys.refuse("problem_type", "a picture has one label here")
-        return Classes(0, self._pooling(source.architecture))
+        return Classes(classes_of(source, self._products(source.architecture)[0]), pooling)
 
     def _pooling(self, architecture: str) -> Pooling:
         return self.pooling
@@ -146,7 +156,8 @@ class ViT(Family):
 
     def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
         assert isinstance(model, TransformerConfig)
-        start = "" if prefixed is False else self.prefix
+        prefixed = architecture != self.body if prefixed is None else prefixed
+        start = self.prefix if prefixed else ""
         there = f"{start}embeddings"
         rules = [
             *both("embed", f"{there}.patch_embeddings.projection"),
@@ -167,11 +178,11 @@ class ViT(Family):
         return Rule("embed.first", (f"{there}.cls_token",), way=_ROW)
 
     def _products(self, architecture: str) -> tuple[str, ...]:
-        """The products of the head."""
-        return ("classifier",)
+        """The products of the head, of which a body has none."""
+        return () if architecture == self.body else ("classifier",)
 
     def _class_rules(self, architecture: str, width: int) -> list[Rule]:
-        return both("head", self._products(architecture)[0])
+        return [rule for name in self._products(architecture) for rule in both("head", name)]
 
     def _layer(self, index: int, stack: StackConfig, start: str) -> list[Rule]:
         ours, inside = f"stack.blocks.{index}.", f"{start}attention.attention."
@@ -232,7 +243,9 @@ class DeiT(ViT):
     architectures: ClassVar[dict[str, str]] = {
         "DeiTForImageClassification": _CLASSES,
         "DeiTForImageClassificationWithTeacher": _CLASSES,
+        "DeiTModel": _CLASSES,
     }
+    body: ClassVar[str] = "DeiTModel"
     prefix: ClassVar[str] = "deit."
     registers: ClassVar[int] = 1
 
@@ -246,11 +259,11 @@ class DeiT(ViT):
     def _products(self, architecture: str) -> tuple[str, ...]:
         if architecture.endswith("WithTeacher"):
             return ("cls_classifier", "distillation_classifier")
-        return ("classifier",)
+        return super()._products(architecture)
 
     def _class_rules(self, architecture: str, width: int) -> list[Rule]:
         products = self._products(architecture)
-        if len(products) == 1:
+        if len(products) < 2:
             return super()._class_rules(architecture, width)
         weights, biases = (tuple(f"{name}.{kind}" for name in products) for kind in ("weight", "bias"))
         # The mean of two heads is one that looks at both vectors with half the weights.
@@ -264,7 +277,11 @@ class Dinov2(ViT):
     """A ViT that has learned without labels."""
 
     name: ClassVar[str] = "dinov2"
-    architectures: ClassVar[dict[str, str]] = {"Dinov2ForImageClassification": _CLASSES}
+    architectures: ClassVar[dict[str, str]] = {
+        "Dinov2ForImageClassification": _CLASSES,
+        "Dinov2Model": _CLASSES,
+    }
+    body: ClassVar[str] = "Dinov2Model"
     prefix: ClassVar[str] = "dinov2."
     placement: ClassVar[Placement] = LayerScale(1.0)
     eps: ClassVar[float] = 1e-6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 from regard.run import Evaluation
@@ -21,6 +22,7 @@ _FIGURES = (
     ("macro_f1", "macro F1", "{:.2f} %"),
     ("mrr", "mean 1 / rank", "{:.1f} %"),
     ("spearman", "Spearman", "{:.2f}"),
+    ("uniformity", "uniformity", "{:.3f}"),
     ("nats", "nats a token", "{:.4f}"),
     ("perplexity", "perplexity", "{:.2f}"),
     ("bits_per_byte", "bits a byte", "{:.4f}"),
@@ -41,6 +43,9 @@ def evaluation_lines(result: Evaluation, show: int = 0) -> list[str]:
             lines.append(f"  {'BLEU' if name == 'bleu' else 'chrF'} {signature}")
     if "confusion" in result.metrics:
         lines += _confusion(list(result.metrics["f1"]), result.metrics["confusion"])
+    if unknown := result.metrics.get("unknown_labels"):
+        names = ", ".join(f"'{name}' {count:,}" for name, count in islice(unknown.items(), _WIDEST))
+        lines.append(f"  labels that training never saw, so that no answer can be right: {names}")
     for source, reference, prediction in result.examples[:show]:
         lines += [f"  {source}", f"    should be  {reference}", f"    model      {prediction}"]
     return lines

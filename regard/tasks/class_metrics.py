@@ -6,6 +6,7 @@ the labels' F1 scores, over the labels that stand in the references.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,19 +14,23 @@ from typing import Any
 def class_metrics(
     predictions: Sequence[Collection[str]], references: Sequence[Collection[str]], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """`accuracy` (rows all of whose labels are right), `macro_f1` and `f1` by label in per cent; and for rows
-    of one label `confusion`: how often each label (rows) was taken for each (columns)."""
+    """`accuracy` (rows all of whose labels are right), `macro_f1` and `f1` by label in per cent; for rows of
+    one label `confusion`: how often each label (rows) was taken for each (columns); and how often what stands
+    in the references is none of the `labels`, so that no answer can be right, as `unknown_labels`."""
     if not references:
         return {"count": 0}
     right = sum(set(p) == set(r) for p, r in zip(predictions, references, strict=True))
     f1 = {label: _f1(label, predictions, references) for label in labels}
-    present = [label for label in labels if any(label in row for row in references)]
+    true = Counter(label for row in references for label in row)
+    unknown = {label: count for label, count in sorted(true.items()) if label not in f1}
     figures: dict[str, Any] = {
         "count": len(references),
         "accuracy": 100 * right / len(references),
-        "macro_f1": 100 * sum(f1[label] for label in present) / max(1, len(present)),
+        "macro_f1": 100 * sum(f1.get(label, 0.0) for label in true) / max(1, len(true)),
         "f1": {label: 100 * f1[label] for label in labels},
     }
+    if unknown:
+        figures["unknown_labels"] = unknown
     if all(len(row) == 1 for row in (*predictions, *references)):
         figures["confusion"] = confusion(predictions, references, labels)
     return figures

@@ -43,7 +43,8 @@ class Conversation:
         """
         if not text.strip():
             raise InputError("a turn is empty; say something")
-        outputs_of([], self.tokenizer, decoding)  # a search that is none is refused before anything is said
+        if decoding.beam > 1:  # n is at most the beam
+            raise InputError("a dialogue has one answer a turn, with no beam and no n")
         self._turns.append(turn_ids([Message("user", text)], self.tokenizer))
         head = self.tokenizer.encode(heading("assistant"))
         room = min(decoding.max_length or self.context // 4, self.context // 2) + len(head)
@@ -55,6 +56,7 @@ class Conversation:
         (output,) = outputs_of([[*self.ids, *head]], self.tokenizer, decoding)
         try:
             for _ in write(self.model, [output], decoding, self.context, self.kept):
-                yield output.text
+                yield output.sure
+            yield output.text
         finally:  # also when nobody wants to read on
             self._turns.append([*head, *output.ids[output.begin :], self.tokenizer.eos])

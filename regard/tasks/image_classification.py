@@ -24,16 +24,17 @@ from regard.data.picture_grid import Tile, drawn
 from regard.data.readers.pictures import PICTURE, in_channels
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
-from regard.errors import ConfigError, DataError, require
+from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.embed import Patches
-from regard.model.head import Classes
+from regard.model.head import Classes, Vector, pooled
 from regard.model.presets import VIT, vit
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
 from regard.tasks.class_metrics import class_metrics
-from regard.tasks.labels import count_labels, kept_labels, likeliest, sized_head, written
+from regard.tasks.labels import LABELS, count_labels, kept_labels, likeliest, sized_head, written
 from regard.tasks.look import fitted, given_look, kept_look, look_at, placed, read
+from regard.tasks.parts import as_text, kept
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task
 
 _DRAWN = 100
@@ -100,7 +101,8 @@ class ImageClassification(Task):
     config: ImageClassificationConfig
 
     def __init__(self, config: ImageClassificationConfig, look: Look, labels: dict[str, int]) -> None:
-        """`labels`: how often each stood in the training part, in the order of the classes."""
+        """`labels`: how often each stood in the training part, in the order of the classes; none of a body
+        that others have trained without any, which answers with vectors."""
         self.config, self.look, self.labels = config, look, labels
         self._place = {label: index for index, label in enumerate(labels)}
         self._length = 1
@@ -123,15 +125,16 @@ class ImageClassification(Task):
 
     @classmethod
     def restore(cls, config: ImageClassificationConfig, tokenizers: Mapping[str, str]) -> ImageClassification:
-        return cls(config, kept_look(tokenizers), kept_labels(tokenizers))
+        labels = kept_labels(tokenizers) if LABELS in tokenizers else {}
+        return cls(config, kept_look(tokenizers), labels)
 
     def tokenizers(self) -> dict[str, str]:
-        return {LOOK: json.dumps(dump(self.look)), **written(self.labels)}
+        return {LOOK: json.dumps(dump(self.look)), **(written(self.labels) if self.labels else {})}
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         if (
             not isinstance(model, TransformerConfig)
-            or not isinstance(model.head, Classes)
+            or not isinstance(model.head, Classes if self.labels else Classes | Vector)
             or not isinstance(model.embed, Patches)
         ):
             raise ConfigError(
@@ -146,7 +149,10 @@ class ImageClassification(Task):
             )
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))
-        head = replace(model.head, count=sized_head(model.head, self.labels))
+        head = model.head
+        if isinstance(head, Classes):
+            kept(self.tokenizers(), LABELS)  # which only a body can do without
+            head = replace(head, count=sized_head(head, self.labels))
         return replace(model, embed=embed, stack=stack, head=head)
 
     def notes(self) -> list[str]:
@@ -217,20 +223,30 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The likeliest label of each picture, named by its path; the scores are probabilities."""
-        names = list(self.labels)
-        return [
-            likeliest(names, row, decoding.n) for row in self._shares(model, inputs, decoding.batch_tokens)
-        ]
+        """The likeliest label of each picture, named by its path; the scores are probabilities. Without
+        labels, the vector of each as JSON."""
+        assert isinstance(model, Transformer)
+        if not self.labels:
+            return [Prediction(as_text(vector)) for vector in self.vectors(model, inputs)]
+        names, parts = list(self.labels), self._in_parts(model, inputs, decoding.batch_tokens)
+        shares = (model(pictures).float().softmax(-1).tolist() for pictures in parts)
+        with torch.inference_mode():
+            return [likeliest(names, row, decoding.n) for rows in shares for row in rows]
 
     @torch.inference_mode()
-    def _shares(self, model: nn.Module, inputs: Sequence[str], tokens: int) -> Iterator[list[float]]:
-        """The probability of each label for each picture; few pictures are in memory at a time."""
+    def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
+        """Of pictures, named by their paths: what their labels are read from."""
         assert isinstance(model, Transformer)
+        head = model.config.head
+        assert isinstance(head, Classes | Vector)
+        parts = self._in_parts(model, texts, Decoding().batch_tokens)
+        return torch.cat([pooled(model.hidden(some), None, head.pooling).float().cpu() for some in parts])
+
+    def _in_parts(self, model: Transformer, inputs: Sequence[str], tokens: int) -> Iterator[Tensor]:
+        """These pictures, few of them in memory at a time."""
         at_once = max(1, tokens // self._length)
         for start in range(0, len(inputs), at_once):
-            pictures = self._given(model, inputs[start : start + at_once])
-            yield from model(pictures).float().softmax(-1).tolist()
+            yield self._given(model, inputs[start : start + at_once])
 
     def _given(self, model: Transformer, inputs: Sequence[str]) -> Tensor:
         """(n, C, H, W): what the model sees of these pictures."""
@@ -243,6 +259,11 @@ class ImageClassification(Task):
         self, predictions: Sequence[str], rows: Sequence[Row], tokenize: str | None = None
     ) -> dict[str, Any]:
         super().score((), (), tokenize)
+        if not self.labels:
+            raise InputError(
+                "this model has learned no labels yet; teach it some:"
+                f" regard train {self.name} DATA --init RUN"
+            )
         said = [[label] for label in predictions]
         return class_metrics(said, [[_label(row)] for row in rows], list(self.labels))
 
@@ -277,6 +298,11 @@ class ImageClassification(Task):
     ) -> tuple[list[list[int]], list[Tensor]]:
         assert isinstance(model, Transformer)
         return [], list(self._given(model, inputs))
+
+    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[Tensor]]:
+        assert isinstance(model, Transformer)
+        noise = torch.randint(0, WHITE + 1, (2, *self.look.shape), generator=torch.Generator().manual_seed(1))
+        return [], list(self._centred(noise.to(model.device)))
 
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return [], [str(place) for place in range(self._length)]

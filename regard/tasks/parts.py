@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -57,6 +58,11 @@ def on_the_right(
     if int(lengths.min()) < table.shape[1]:
         at = Ragged.from_lengths(torch.from_numpy(lengths), table.shape[1]).on(device)
     return torch.from_numpy(table).to(device), at
+
+
+def as_text(vector: Tensor) -> str:
+    """A vector as JSON."""
+    return json.dumps([round(x, 6) for x in vector.tolist()])
 
 
 def by_length(rows: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:

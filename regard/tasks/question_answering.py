@@ -35,7 +35,7 @@ from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, si
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, overlap, span_metrics
 from regard.tasks.span_windows import NOTHING_FOUND, Found, Read, Window, covering, inside, joined, windows
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 THRESHOLD = "threshold.json"
@@ -320,6 +320,9 @@ class QuestionAnswering(TextTask):
         questions = self.tokenizer.encode_batch([question for question, _ in asked])
         rows = zip(questions, (self._read(context).ids for _, context in asked), strict=True)
         return [], [next(self._windows(question, context)).ids for question, context in rows]
+
+    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
+        return self.probe(model, [f"{SENTENCES[-1]}{BETWEEN}{text}" for text in SENTENCES], Decoding())
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         return [BETWEEN.join((row.values[1].replace(BETWEEN, " "), row.values[0])) for row in rows]

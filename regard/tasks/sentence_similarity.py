@@ -2,14 +2,13 @@
 
 One stack whose mask is full, whose vectors are pooled into one (Sentence-BERT: arXiv 1908.10084). It learns
 from pairs: each text is to find its partner among the others of the batch (SimCSE: arXiv 2104.08821, section
-4), or the cosine of a pair is to be its score.
+4), or the cosine of a pair is to be its score; or from texts alone, each of which is its own partner.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar, Literal
@@ -22,14 +21,14 @@ from torch import Tensor, nn
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
-from regard.errors import DataError, require
+from regard.errors import ConfigError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vector
 from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.parts import by_length, on_the_right, sized
+from regard.tasks.parts import as_text, by_length, on_the_right, sized
 from regard.tasks.similarity_metrics import (
     POOL,
     bags,
@@ -37,6 +36,15 @@ from regard.tasks.similarity_metrics import (
     partners,
     rarity,
     retrieval_metrics,
+    uniformity_metrics,
+)
+from regard.tasks.similarity_objectives import (
+    Contrastive,
+    Objective,
+    Regression,
+    SimCSE,
+    judged,
+    objective_for,
 )
 from regard.tasks.task import Decoding, Judgement, Prediction
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
@@ -48,54 +56,6 @@ _BASELINE_ROWS = 50_000
 
 
 @dataclass(frozen=True)
-class Contrastive:
-    """Each text is to find its partner among those of the batch (InfoNCE: arXiv 1807.03748, section 2.3)."""
-
-    temperature: float = 0.05
-    """What cosines are divided by: the lower, the more the nearest of the others count."""
-    metric: Literal["mrr", "accuracy"] = "mrr"
-    """The figure that chooses between checkpoints."""
-    kind: Literal["contrastive"] = "contrastive"
-
-    def __post_init__(self) -> None:
-        good = math.isfinite(self.temperature) and self.temperature > 0
-        require(good, "temperature", self.temperature, "more than 0")
-
-
-@dataclass(frozen=True)
-class Regression:
-    """The cosine of a pair is to be its score (arXiv 1908.10084, section 3)."""
-
-    score: str = "score"
-    """The column that holds how alike the two texts are."""
-    highest: float = 1.0
-    """The score of texts that mean the same; the lowest is 0."""
-    metric: Literal["spearman"] = "spearman"
-    """The figure that chooses between checkpoints."""
-    kind: Literal["regression"] = "regression"
-
-    def __post_init__(self) -> None:
-        good = math.isfinite(self.highest) and self.highest > 0
-        require(good, "highest", self.highest, "more than 0")
-
-    def read(self, row: Row) -> float:
-        """The score of a row, from 0 to 1. Raises: DataError."""
-        try:
-            score = float(row.values[2])
-        except ValueError:
-            score = math.nan
-        if not 0 <= score <= self.highest:
-            raise DataError(
-                f"{row.where}: the score '{row.values[2][:40]}' is no number from 0 to {self.highest:g}; mend"
-                " it, or say task.objective.highest"
-            )
-        return score / self.highest
-
-
-Objective = Contrastive | Regression
-
-
-@dataclass(frozen=True)
 class SentenceSimilarityConfig:
     """How pairs of texts are read and judged."""
 
@@ -103,8 +63,9 @@ class SentenceSimilarityConfig:
     """The column that holds a text; None finds it."""
     target: str | None = None
     """The column that holds its partner; None finds it."""
-    objective: Objective = Contrastive()
-    """What is learned of pairs."""
+    objective: Objective | None = None
+    """What is learned; null finds it by the columns: `simcse` of one, `regression` where one is called
+    `score`, else `contrastive`."""
     tokenizer: TokenizerSpec | None = None
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     max_length: int = 128
@@ -113,12 +74,19 @@ class SentenceSimilarityConfig:
 
     @property
     def wanted(self) -> tuple[str | None, ...]:
-        scored = (self.objective.score,) if isinstance(self.objective, Regression) else ()
-        return (self.source, self.target, *scored)
+        goal = self.goal
+        if isinstance(goal, SimCSE):
+            return (self.source,)
+        return (self.source, self.target, *((goal.score,) if isinstance(goal, Regression) else ()))
+
+    @property
+    def goal(self) -> Objective:
+        """The objective, once it is decided."""
+        return self.objective or Contrastive()
 
     @property
     def metric(self) -> str:
-        return self.objective.metric
+        return self.goal.metric
 
     def __post_init__(self) -> None:
         require(self.max_length >= 3, "max_length", self.max_length, "3 or more")
@@ -126,7 +94,7 @@ class SentenceSimilarityConfig:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pairs of texts side by side, padded on the right."""
+    """Pairs of texts side by side, padded on the right; of texts alone, each is its own partner."""
 
     left: Tensor
     """(B, T)"""
@@ -170,7 +138,22 @@ class SentenceSimilarity(TextTask):
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vector)
+        stack = model.stack
+        if isinstance(self.config.goal, SimCSE) and not (stack.dropout or stack.attention.dropout):
+            raise ConfigError(
+                "task.objective.kind: 'simcse' tells two readings of a text apart by dropout;"
+                " set model.dropout=0.1"
+            )
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
+
+    @classmethod
+    def decided(
+        cls, config: SentenceSimilarityConfig, columns: Callable[[], Sequence[str]]
+    ) -> SentenceSimilarityConfig:
+        return config if config.objective else replace(config, objective=objective_for(columns()))
+
+    def judged_on(self, columns: Callable[[], Sequence[str]]) -> SentenceSimilarity:
+        return type(self)(self.decided(replace(self.config, objective=None), columns), self.tokenizer)
 
     # ------------------------------------------------------------------ training
 
@@ -183,12 +166,14 @@ class SentenceSimilarity(TextTask):
         return max(self.tokenizer.size, _STEPS + 1)
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
-        """The ids of both texts, and the score if there is one."""
-        stream, objective = iter(rows), self.config.objective
+        """The ids of both texts, or of the one twice, and the score if there is one. A blank line is none."""
+        goal = self.config.goal
+        stream = (row for row in rows if row.values[0].strip())
         while some := list(islice(stream, ENCODE_AT_ONCE)):
-            left, right = (self._ids([row.values[side] for row in some]) for side in (0, 1))
+            left = self._ids([row.values[0] for row in some])
+            right = left if isinstance(goal, SimCSE) else self._ids([row.values[1] for row in some])
             for row, a, b in zip(some, left, right, strict=True):
-                score = [objective.read(row)] if isinstance(objective, Regression) else []
+                score = [goal.learned(row)] if isinstance(goal, Regression) else []
                 yield a, b, [round(_STEPS * x) for x in score]
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -213,10 +198,10 @@ class SentenceSimilarity(TextTask):
     def loss(self, model: nn.Module, batch: PairBatch) -> Tensor:
         left = _pointing(model, batch.left, batch.left_lengths)
         right = _pointing(model, batch.right, batch.right_lengths)
-        objective = self.config.objective
-        if isinstance(objective, Regression):
+        goal = self.config.goal
+        if isinstance(goal, Regression):
             return ((left * right).sum(1) - batch.scores).square().sum()
-        logits = left @ right.T / objective.temperature
+        logits = left @ right.T / goal.temperature
         # A text that stands in the batch twice has two partners, and neither is wrong.
         known = _same(batch.left) | _same(batch.right)
         logits = logits.masked_fill(
@@ -233,11 +218,11 @@ class SentenceSimilarity(TextTask):
         """`tokens`: how many are read side by side."""
         assert isinstance(model, Transformer)
         rows = self._ids(texts)
-        found = torch.zeros((len(rows), model.config.stack.width))
+        found: dict[int, Tensor] = {}
         for some in by_length(rows, tokens):
             ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
-            found[some] = model(ids, at).float().cpu()
-        return found
+            found |= zip(some, model(ids, at).float().cpu(), strict=True)
+        return torch.stack([found[row] for row in range(len(rows))]) if rows else torch.zeros((0, 1))
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
         """The vector of each text as JSON; of two texts with a tab between them, the cosine."""
@@ -252,7 +237,7 @@ class SentenceSimilarity(TextTask):
                 cosine = float(F.cosine_similarity(mine[0], mine[1], dim=0))
                 answers.append(Prediction(f"{cosine:.4f}", cosine))
             else:
-                answers.append(Prediction(json.dumps([round(x, 6) for x in mine[0].tolist()])))
+                answers.append(Prediction(as_text(mine[0])))
         return answers
 
     # ------------------------------------------------------------------ judging
@@ -261,6 +246,9 @@ class SentenceSimilarity(TextTask):
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Judgement:
         self.score((), (), tokenize)
+        if isinstance(self.config.goal, SimCSE):
+            texts = list(dict.fromkeys(row.values[0] for row in rows if row.values[0].strip()))
+            return Judgement(uniformity_metrics(self.vectors(model, texts, decoding.batch_tokens)), [])
         left, right = (
             self.vectors(model, [row.values[side] for row in rows], decoding.batch_tokens) for side in (0, 1)
         )
@@ -271,20 +259,21 @@ class SentenceSimilarity(TextTask):
         self, left: Tensor, right: Tensor, rows: Sequence[Row]
     ) -> tuple[Sequence[float], list[str]]:
         """Of vectors of the two sides: cosines, or ranks and the nearest texts."""
-        if isinstance(self.config.objective, Regression):
+        if isinstance(self.config.goal, Regression):
             cosines = F.cosine_similarity(left, right).tolist()
             return cosines, [f"{cosine:.4f}" for cosine in cosines]
         ranks, nearest = partners(left, right, [row.values for row in rows])
         return ranks, [rows[place].values[1] for place in nearest]
 
     def _figures(self, numbers: Sequence[float], rows: Sequence[Row]) -> dict[str, Any]:
-        objective = self.config.objective
-        if isinstance(objective, Regression):
-            return correlation_metrics(numbers, [objective.read(row) for row in rows])
+        if isinstance(self.config.goal, Regression):
+            return correlation_metrics(numbers, [judged(row) for row in rows])
         return retrieval_metrics(numbers)
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         """Bags of tokens, the rare ones weighing more."""
+        if isinstance(self.config.goal, SimCSE):
+            return {}
         known = list(rows) if train is None else list(islice(train, _BASELINE_ROWS))
         texts = self.tokenizer.encode_batch([text for row in known for text in row.values[:2]])
         weights, numbers = rarity(texts, self.tokenizer.size), list[float]()
@@ -303,9 +292,13 @@ class SentenceSimilarity(TextTask):
         return [], self._ids(inputs)
 
     def shown(self, row: Row) -> tuple[str, str]:
-        if isinstance(self.config.objective, Regression):
-            return f"{row.values[0]} | {row.values[1]}", f"{self.config.objective.read(row):.4f}"
-        return row.values[0], row.values[1]
+        if isinstance(self.config.goal, Regression):
+            return f"{row.values[0]} | {row.values[1]}", f"{judged(row):g}"
+        return row.values[0], row.values[-1]
+
+    def merit(self, figures: Mapping[str, Any]) -> float:
+        value = super().merit(figures)
+        return -value if isinstance(self.config.goal, SimCSE) else value
 
 
 def _pointing(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:

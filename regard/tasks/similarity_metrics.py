@@ -7,6 +7,7 @@ different sizes can be compared. Spearman's correlation: Spearman 1904; for sent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,6 +66,20 @@ def correlation_metrics(cosines: Sequence[float], scores: Sequence[float]) -> di
     x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x * x).sum() * (y * y).sum()))
     return {"count": len(scores), "spearman": 100 * float((x * y).sum()) / size if size else 0.0}
+
+
+def uniformity_metrics(vectors: Tensor) -> dict[str, Any]:
+    """`uniformity` of (N, D) vectors of different texts: the log of the mean of e^(-2 d²) over all pairs, d
+    being how far apart they are on the sphere (arXiv 2005.10242, section 4.1.2). 0 where all are the same;
+    lower is better."""
+    points = F.normalize(vectors, dim=-1)
+    total, pairs = 0.0, len(points) * (len(points) - 1)
+    for begin in range(0, len(points), POOL):
+        some = points[begin : begin + POOL]
+        total += float(torch.exp(4 * (some @ points.T - 1)).double().sum())
+    if not pairs:
+        return {"count": len(points)}
+    return {"count": len(points), "uniformity": math.log(max((total - len(points)) / pairs, 1e-300))}
 
 
 def bags(rows: Sequence[Sequence[int]], weights: Tensor) -> Tensor:

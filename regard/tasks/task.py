@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from regard.data.tokenizer import Tokenizer
     from regard.tasks.conversation import Conversation
 
+SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
+"""What a model that brought no data is tried with."""
 NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
@@ -90,6 +92,15 @@ class Decoding:
         require(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
 
 
+_OPTIONS = {
+    "beam": "--beam",
+    "max_length": "--max-length",
+    "sampling": "--temperature and the other ways to draw tokens",
+    "stop": "--stop",
+}
+"""The choices of `Decoding` that not all tasks heed, as people know them."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """How a model did on some rows."""
@@ -107,6 +118,8 @@ class Task(ABC):
     """The field's name for it, as typed after `regard train`."""
     presets: ClassVar[Mapping[str, object]] = ENCODER_DECODER
     """The sizes that `model` knows, by name."""
+    heeds: ClassVar[frozenset[str]] = frozenset()
+    """What of `Decoding` changes its answers: some of beam, max_length, sampling and stop."""
     config: Any
     """The task's own frozen dataclass of options; its `wanted` are the columns that it reads, in order, None
     for one to be found."""
@@ -115,6 +128,11 @@ class Task(ABC):
     @abstractmethod
     def model(cls, preset: str) -> ModelConfig:
         """The model that suits the task, in the size of that name; vocabularies are left at 0."""
+
+    @classmethod
+    def decided(cls, config: Any, columns: Callable[[], Sequence[str]]) -> Any:
+        """`config` with what it left to the data, whose `columns` can be asked for."""
+        return config
 
     @classmethod
     @abstractmethod
@@ -183,6 +201,18 @@ class Task(ABC):
         Raises: InputError for an input that this model cannot take.
         """
 
+    def check(self, decoding: Decoding) -> None:
+        """Refuse a wish that would be ignored. Raises: InputError."""
+        wishes = {
+            "beam": decoding.beam > decoding.n,
+            "max_length": decoding.max_length is not None,
+            "sampling": decoding.sampling is not None,
+            "stop": bool(decoding.stop),
+        }
+        for name, wished in wishes.items():
+            if wished and name not in self.heeds:
+                raise InputError(f"{self.name} has no use for {_OPTIONS[name]}; leave it out")
+
     @abstractmethod
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         """The greedy answer to one input, longer by a token each time."""
@@ -193,6 +223,10 @@ class Task(ABC):
     ) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
         """What the model is given for these inputs and what it writes, as ids: for looking inside. A stack
         that stands alone is given what stands second, which need not be ids."""
+
+    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
+        """As `probe`, of inputs that need no data: for a model that was trained elsewhere."""
+        return self.probe(model, SENTENCES, Decoding())
 
     @abstractmethod
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
@@ -219,6 +253,10 @@ class Task(ABC):
         """How the model does on these rows: what it predicts, scored."""
         answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
         return Judgement(self.score(answers, rows, tokenize), answers)
+
+    def judged_on(self, columns: Callable[[], Sequence[str]]) -> Task:
+        """The task as it is judged on other data than its own, whose `columns` can be asked for."""
+        return self
 
     def settle(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose what is chosen on the validation part once the model is trained, such as a threshold."""

@@ -30,7 +30,7 @@ from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, ranked, sized_head, written
 from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 PAIR = "\t"
@@ -306,6 +306,10 @@ class TextClassification(TextTask):
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         return [], self._ids([self._texts(text) for text in inputs])
+
+    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
+        pair = PAIR + SENTENCES[-1] if self.config.second else ""
+        return self.probe(model, [text + pair for text in SENTENCES], Decoding())
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         return [PAIR.join(row.values[:-1]) for row in rows]

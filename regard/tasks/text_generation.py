@@ -43,7 +43,7 @@ from regard.tasks.dialogue import (
 from regard.tasks.parts import side_by_side, sized
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
-from regard.tasks.writing import outputs_of, write
+from regard.tasks.writing import outputs_of, write, write_all
 
 _JUDGED_TOGETHER = 8192  # tokens
 
@@ -103,6 +103,7 @@ class TextGeneration(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-generation"
+    heeds = frozenset({"max_length", "sampling", "stop"})
     config: TextGenerationConfig
 
     # ------------------------------------------------------------------ making and keeping
@@ -301,10 +302,13 @@ class TextGeneration(TextTask):
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
         """What follows each input; several samples of one are its alternatives, in the order of their scores,
         which are the mean log-probability of their tokens."""
+        if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
+            raise InputError(
+                f"there is one likeliest text, not {decoding.n}; draw several with --temperature 1"
+            )
         prompts = [prompt for text in inputs for prompt in [self._prompt(text)] * decoding.n]
         outputs = outputs_of(prompts, self.tokenizer, decoding)
-        for _ in write(model, outputs, decoding, self.config.context):
-            pass
+        write_all(model, outputs, decoding, self.config.context)
         answers = []
         for first in range(0, len(outputs), decoding.n):
             some = [(output.text, output.score) for output in outputs[first : first + decoding.n]]
@@ -315,7 +319,8 @@ class TextGeneration(TextTask):
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         (output,) = outputs_of([self._prompt(text)], self.tokenizer, decoding)
         for _ in write(model, [output], decoding, self.config.context):
-            yield output.text
+            yield output.sure
+        yield output.text
 
     def _prompt(self, text: str) -> list[int]:
         if self.config.turns is not None:

@@ -111,6 +111,7 @@ class Translation(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "translation"
+    heeds = frozenset({"beam", "max_length"})
     config: TranslationConfig
 
     def __init__(self, config: TranslationConfig, source: Tokenizer, target: Tokenizer) -> None:

@@ -12,20 +12,37 @@ from torch import nn
 
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import prompt_stepper_for
-from regard.decode.sampling import Sampler, Sampling
+from regard.decode.sampling import Sampler, Sampling, generator_of
 from regard.decode.stepper import KeptPrompt
-from regard.errors import InputError
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
 
+_TIMES = 4  # tokens remembered for one that is read, since of each text one is computed at a time
 _ROOM = 1024  # new tokens for which memory is taken in advance; a context may be many times that
 
 
 def outputs_of(prompts: list[list[int]], tokenizer: Tokenizer, decoding: Decoding) -> list[Output]:
-    """Nothing written yet. Raises: InputError for a search that this is not."""
-    if decoding.beam > decoding.n:
-        raise InputError("text-generation draws its tokens one by one; it has no beam")
+    """Nothing written yet."""
     return [Output(prompt, tokenizer, decoding.stop) for prompt in prompts]
+
+
+def write_all(model: nn.Module, outputs: list[Output], decoding: Decoding, context: int) -> None:
+    """Write all outputs to their ends, so many side by side as memory should hold the keys and values of."""
+    assert isinstance(model, Transformer)
+    chance = generator_of(decoding.sampling, model.device)
+    most = _TIMES * decoding.batch_tokens
+    while outputs:
+        longest = len(outputs[0].ids)
+        count = 0
+        for output in outputs:
+            longest = max(longest, len(output.ids))
+            seen = min(context, longest + (decoding.max_length or context))
+            if count and (count + 1) * seen > most:
+                break
+            count += 1
+        some, outputs = outputs[:count], outputs[count:]
+        for _ in write(model, some, decoding, context, chance=chance):
+            pass
 
 
 @torch.inference_mode()
@@ -35,16 +52,18 @@ def write(
     decoding: Decoding,
     context: int,
     kept: KeptPrompt | None = None,
+    chance: torch.Generator | None = None,
 ) -> Iterator[None]:
     """Make the outputs longer by a token each time; the model sees at most `context` tokens of each.
 
-    `kept`: of a single one, what was read of its prompt before; in the end, of all of it.
+    `chance`: what draws are made with, where others were made before. `kept`: of a single one, what was read
+    of its prompt before; in the end, of all of it.
     """
     assert isinstance(model, Transformer)
     device = model.device
     sampling = decoding.sampling or Sampling(temperature=0.0)
     vocabulary = model.embed.weight.shape[0]
-    sampler = Sampler(sampling, [output.ids for output in outputs], vocabulary, device)
+    sampler = Sampler(sampling, [output.ids for output in outputs], vocabulary, device, chance)
     stepper = None
     for _ in range(decoding.max_length or context):
         if not outputs:
@@ -91,6 +110,15 @@ class Output:
         keep = context if len(self.ids) == self.begin else max(1, context // 2)
         self.start = len(self.ids) - keep
         return True
+
+    @property
+    def sure(self) -> str:
+        """The text but for an end that may become one of the strings to stop at."""
+        longest = max((len(string) for string in self.stop), default=0)
+        for size in range(min(longest - 1, len(self.text)), 0, -1):
+            if not self.ended and any(string.startswith(self.text[-size:]) for string in self.stop):
+                return self.text[:-size]
+        return self.text
 
     @property
     def score(self) -> float:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from regard import bundle as bundles
-from regard.data.readers import open_data
+from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Rows
 from regard.data.store import TokenStore, open_store, write_store
 from regard.errors import BundleError, ConfigError, DataError
@@ -105,7 +105,7 @@ class _Job:
 
     def run(self, resume: bool, overwrite: bool) -> Trained:
         self.start = started(self.asked)
-        config = resolve(self.asked, self.start)
+        config = self._decided(resolve(self.asked, self.start))
         with torch.device("meta"):
             _built(config.model)  # what its parts refuse is refused before any work
         leads = self.place.leads
@@ -122,6 +122,12 @@ class _Job:
             prepared.task.settle(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
         return Trained(self.out, outcome)
+
+    def _decided(self, config: RunConfig) -> RunConfig:
+        """With what the configuration leaves to the data."""
+        return replace(
+            config, task=TASKS[self.asked.task].decided(config.task, lambda: columns_of(self.data))
+        )
 
     def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""

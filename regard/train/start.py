@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.errors import ConfigError
-from regard.model.head import Classes
+from regard.model.head import Classes, Vector
 from regard.model.transformer import ModelConfig, TransformerConfig
 
 __all__ = ["Start"]
@@ -69,6 +69,8 @@ class Start:
                 f" '{wanted.embed.kind}'"
             )
         head = mine.head if type(mine.head) is type(wanted.head) else wanted.head
+        if isinstance(mine.head, Vector) and isinstance(head, Classes):
+            head = replace(head, pooling=mine.head.pooling)  # what the body has learned to say it all with
         if isinstance(head, Classes):
             head = replace(head, count=0)  # the new data's business
         return replace(mine, head=head)

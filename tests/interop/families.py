@@ -245,6 +245,9 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "deit": ("DeiTForImageClassification", "DeiTConfig", _VIT),
     "deit taught": ("DeiTForImageClassificationWithTeacher", "DeiTConfig", {**_VIT, "layer_norm_eps": 1e-3}),
     "dinov2": ("Dinov2ForImageClassification", "Dinov2Config", _DINO),
+    "vit body": ("ViTModel", "ViTConfig", _VIT),
+    "deit body": ("DeiTModel", "DeiTConfig", _VIT),
+    "dinov2 body": ("Dinov2Model", "Dinov2Config", _DINO),
     "dinov2 gated": (
         "Dinov2ForImageClassification",
         "Dinov2Config",

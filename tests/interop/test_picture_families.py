@@ -15,9 +15,10 @@ from torch import Tensor
 import regard
 from regard import bundle as bundles
 from regard.data.look import LOOK, Look, Shorter, Stretch
-from regard.errors import CheckpointError
+from regard.errors import CheckpointError, InputError
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import read_checkpoint
+from regard.model.head import Vector
 from regard.schema import parse
 from tests.interop.families import CHANNELS, PATCH, PICTURES, SIDE, checkpoint, preprocessor
 
@@ -32,6 +33,19 @@ def pictures(config: Any, rows: int | None = None) -> Tensor:
     height, width = size if isinstance(size, list | tuple) else (size, size)
     torch.manual_seed(3)
     return torch.randn(2, config.num_channels, rows or height, rows or width)
+
+
+def theirs(model: Any, given: Tensor) -> Tensor:
+    """Logits; of a body, the vector of every patch."""
+    said = model(pixel_values=given)
+    found: Tensor = said.logits if hasattr(said, "logits") else said.last_hidden_state
+    return found
+
+
+def ours(run: Path, given: Tensor) -> Tensor:
+    model: Any = bundles.load(run).build()
+    found: Tensor = model.hidden(given) if isinstance(model.config.head, Vector) else model(given)
+    return found
 
 
 def same(got: Tensor, want: Tensor) -> None:
@@ -57,11 +71,12 @@ def test_what_comes_in_computes_the_same_and_goes_out_again(name: str, tmp_path:
     assert made.difference is not None
     assert made.difference < 1e-4
     given = pictures(model.config)
-    want = model(pixel_values=given).logits
-    same(bundles.load(tmp_path / "run").build()(given), want)
-    export_checkpoint(tmp_path / "run", tmp_path / "back")
+    want = theirs(model, given)
+    same(ours(tmp_path / "run", given), want)
+    exported = export_checkpoint(tmp_path / "run", tmp_path / "back")
+    assert exported.architecture == PICTURES[name][0]
     again = getattr(transformers, PICTURES[name][0]).from_pretrained(tmp_path / "back").eval()
-    same(again(pixel_values=given).logits, want)
+    same(theirs(again, given), want)
     import_checkpoint(tmp_path / "back", tmp_path / "again", compare=False)
     first, second = bundles.load(tmp_path / "run"), bundles.load(tmp_path / "again")
     assert first.tokenizers == second.tokenizers
@@ -234,7 +249,7 @@ def write_shades(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["vit", "deit taught", "dinov2"])
+@pytest.mark.parametrize("name", ["vit", "deit taught", "dinov2", "vit body", "dinov2 body"])
 def test_another_training_begins_with_its_body_and_its_look(name: str, tmp_path: Path) -> None:
     checkpoint(name, tmp_path / "there")
     import_checkpoint(tmp_path / "there", tmp_path / "base", compare=False)
@@ -249,3 +264,35 @@ def test_another_training_begins_with_its_body_and_its_look(name: str, tmp_path:
     assert run.predict(paths) == ["dark", "bright"]
     exported = export_checkpoint(made.folder, tmp_path / "back")
     assert exported.architecture == PICTURES[name][0] or exported.family == name.split()[0]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vit body", "deit body", "dinov2 body"])
+def test_a_body_without_classes_gives_vectors_and_refuses_labels(name: str, tmp_path: Path) -> None:
+    """Of the first place, and of DINOv2 the mean of the patches beside it."""
+    model = checkpoint(name, tmp_path / "there")
+    made = import_checkpoint(tmp_path / "there", tmp_path / "run")
+    assert any("it knows no labels yet" in note for note in made.notes)
+    data = write_shades(tmp_path / "data")
+    paths = [str(data / "dark" / "0.png"), str(data / "bright" / "1.png")]
+    run: Any = regard.load(tmp_path / "run")
+    hidden = theirs(model, run.task._given(run.model, paths))
+    want = hidden[:, 0]
+    if name.startswith("dinov2"):
+        want = torch.cat([want, hidden[:, 1:].mean(1)], 1)
+    got = torch.tensor([json.loads(text) for text in run.predict(paths)])
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+    (found,) = run.neighbours(paths[:1], paths, 2)
+    assert found.ranked[0] == (paths[0], pytest.approx(1, abs=1e-5))
+    assert all(finding.holds for finding in run.verify(paths))
+    with pytest.raises(InputError, match=r"has learned no labels yet; .* --init"):
+        run.evaluate(data)
+
+
+@every
+def test_it_is_verified_without_a_picture(name: str, tmp_path: Path) -> None:
+    checkpoint(name, tmp_path / "there")
+    import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
+    findings = regard.load(tmp_path / "run").verify()
+    assert findings
+    assert all(finding.holds for finding in findings)

@@ -262,7 +262,7 @@ def test_from_a_text_to_more_of_it(cli: Cli, tmp_path: Path) -> None:
         "regard: top_p is 1.5; it must be more than 0 and at most 1\n",
     )
     assert cli("evaluate", out, "--tokenize", "zh").status == 2
-    assert "has no beam" in cli("predict", out, "a", "b", "--beam", 2).err
+    assert "has no use for --beam" in cli("predict", out, "a", "b", "--beam", 2).err
 
 
 # ----------------------------------------------------------------------------------------------- demo

@@ -272,7 +272,7 @@ def test_the_oldest_turns_are_forgotten_when_the_context_is_full() -> None:
         list(chat.say("hi" * CONTEXT))
     with pytest.raises(InputError, match="a turn is empty"):
         list(chat.say(" "))
-    with pytest.raises(InputError, match="it has no beam"):
+    with pytest.raises(InputError, match="with no beam"):
         list(chat.say("hi", Decoding(beam=2)))
     assert list(chat.say("hi", Decoding(max_length=4)))
 

@@ -15,8 +15,9 @@ import torch
 import regard
 from regard.data.readers import open_data
 from regard.data.store import write_store
+from regard.errors import InputError
 from regard.model.presets import ENCODER_DECODER
-from regard.tasks import TASKS
+from regard.tasks import TASKS, Decoding, Sampling
 from regard.train.loop import Trainer
 from regard.train.resolve import Asked, resolve
 
@@ -114,6 +115,26 @@ def test_every_preset_makes_a_model_for_it(name: str) -> None:
 @every
 def test_the_usual_sizes_are_known_to_it(name: str) -> None:
     assert ENCODER_DECODER.keys() <= TASKS[name].presets.keys()
+
+
+@every
+def test_a_wish_is_heeded_or_refused(name: str) -> None:
+    """Nothing that was asked for is ignored."""
+    task: Any = object.__new__(TASKS[name])
+    wishes = {
+        "beam": Decoding(beam=2),
+        "max_length": Decoding(max_length=3),
+        "sampling": Decoding(sampling=Sampling()),
+        "stop": Decoding(stop=("x",)),
+    }
+    assert task.heeds <= wishes.keys()
+    task.check(Decoding(beam=3, n=3))
+    for wish, decoding in wishes.items():
+        if wish in task.heeds:
+            task.check(decoding)
+        else:
+            with pytest.raises(InputError, match=f"{name} has no use for --"):
+                task.check(decoding)
 
 
 @every

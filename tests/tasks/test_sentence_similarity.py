@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import regard
-from regard.data.readers import open_data
+from regard.data.readers import columns_of, open_data
 from regard.data.rows import Row, Rows
 from regard.data.store import write_store
 from regard.errors import ConfigError, DataError, InputError
@@ -24,9 +26,15 @@ from regard.insight.neighbours import nearest
 from regard.model.head import Vector, VectorHead
 from regard.model.mask import Contiguous, Ragged
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, SentenceSimilarity
+from regard.tasks import Decoding, SentenceSimilarity, SentenceSimilarityConfig
 from regard.tasks import similarity_metrics as metrics
-from regard.tasks.similarity_metrics import correlation_metrics, partners, retrieval_metrics
+from regard.tasks.similarity_metrics import (
+    correlation_metrics,
+    partners,
+    retrieval_metrics,
+    uniformity_metrics,
+)
+from regard.tasks.similarity_objectives import Contrastive
 from regard.train.resolve import Asked, resolve
 
 QUICK = (
@@ -80,7 +88,10 @@ def test_a_vector_is_pooled_without_padding(pooling: Any, normalised: bool) -> N
 def test_the_contrastive_loss_by_hand(normalised: bool, tmp_path: Path) -> None:
     """Of every text the partner against all others but those that are partners too."""
     task, model = made(
-        ROWS, f"model.head.normalised={str(normalised).lower()}", "task.objective.temperature=0.3"
+        ROWS,
+        f"model.head.normalised={str(normalised).lower()}",
+        "task.objective=contrastive",
+        "task.objective.temperature=0.3",
     )
     loss = task.loss(model, batch_of(task, ROWS, tmp_path))
     sides = [F.normalize(task.vectors(model, [row.values[side] for row in ROWS]), dim=-1) for side in (0, 1)]
@@ -123,7 +134,31 @@ def test_what_is_too_long_is_cut_and_said() -> None:
     assert task.notes() == ["1 texts were cut at 4 tokens"]
 
 
+def test_a_text_alone_is_to_find_itself_by_another_dropout(tmp_path: Path) -> None:
+    task, model = made(ROWS, "task.objective=simcse", "model.dropout=0.2")
+    alone = [Row(row.values[:1], row.where) for row in ROWS]
+    assert len(list(task.encode([*alone, Row((" ",), "blank")]))) == len(ROWS)
+    batch = batch_of(task, alone, tmp_path)
+    assert torch.equal(batch.left, batch.right)
+    loss = task.loss(model.train(), batch)
+    places = Ragged.from_lengths(batch.left_lengths, batch.left.shape[1])
+    first, other = (F.normalize(model(batch.left, places), dim=-1) for _ in range(2))
+    assert not torch.allclose(first, other)
+    still = task.loss(model.eval(), batch)  # without dropout a text is itself, and only the others count
+    assert 0 < still.item() < loss.item()
+
+
 # ------------------------------------------------------------------------------------------------ figures
+
+
+def test_uniformity_by_its_definition() -> None:
+    x = torch.randn(7, 3)
+    points = F.normalize(x, dim=-1)
+    apart = [math.exp(-2 * float((a - b).square().sum())) for a, b in itertools.permutations(points, 2)]
+    got = uniformity_metrics(x)
+    assert got == {"count": 7, "uniformity": pytest.approx(math.log(sum(apart) / len(apart)), abs=1e-4)}
+    assert uniformity_metrics(torch.ones(4, 3))["uniformity"] == pytest.approx(0, abs=1e-5)
+    assert uniformity_metrics(x[:1]) == {"count": 1}
 
 
 def test_ranks_by_hand() -> None:
@@ -184,14 +219,16 @@ def test_bags_of_tokens_find_what_shares_rare_words() -> None:
 def test_a_score_that_is_none_is_refused_with_its_place(score: str) -> None:
     task, _ = made(STARS, *SCORED)
     bad = Row(("a", "b", score), "pairs.tsv:7")
-    with pytest.raises(DataError, match=r"pairs\.tsv:7: the score '.*' is no number from 0 to 5"):
+    with pytest.raises(DataError, match=r"pairs\.tsv:7: the score '.*' is no number"):
         list(task.encode([bad]))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("task.objective.temperature=0",), "temperature is 0"),
+        (("task.objective=contrastive", "task.objective.temperature=0"), "temperature is 0"),
+        (("task.objective=simcse", "task.objective.temperature=-1"), "temperature is -1"),
+        (("task.objective=simcse",), "by dropout; set model.dropout=0.1"),
         (("task.objective=regression", "task.objective.highest=-1"), "highest is -1"),
         (("task.max_length=2",), "max_length is 2; it must be 3 or more"),
         (("model.head=classes",), "sentence-similarity needs the head 'vector', not 'classes'"),
@@ -266,6 +303,58 @@ def test_the_nearest_are_those_of_a_search_through_all() -> None:
         torch.testing.assert_close(found, every.sort(descending=True).values[:4])
         torch.testing.assert_close(every[best], found)
     assert nearest(queries, known, 99)[0].shape == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("t.txt", "a b\n\nc d\n", "simcse"),
+        ("t.tsv", "text\na b\nc d\n", "simcse"),
+        ("t.tsv", "source\ttarget\na\tb\nc\td\n", "contrastive"),
+        ("t.csv", "one,other,score\na,b,1\nc,d,0\n", "regression"),
+    ],
+)
+def test_what_is_learned_follows_from_the_columns(name: str, text: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    for data in (tmp_path / name, tmp_path):
+        config = SentenceSimilarity.decided(SentenceSimilarityConfig(), lambda data=data: columns_of(data))
+        assert config.objective.kind == kind
+        rows = open_data(tmp_path / name, config.wanted, whole=True).split("all")
+        assert next(iter(rows)).values[0].split()[0] == "a"
+        said = replace(config, objective=Contrastive())
+        assert SentenceSimilarity.decided(said, lambda data=data: columns_of(data)) is said
+
+
+def test_it_learns_from_texts_alone_to_part_them(tmp_path: Path) -> None:
+    lines = numbers(tmp_path).read_text("utf-8").splitlines()[1:]
+    (tmp_path / "t.txt").write_text("".join(line.partition("\t")[2] + "\n" for line in lines), "utf-8")
+    asked: Any = {"settings": (*LEARNS, "model.dropout=0.1"), "steps": 60, "quiet": True, "threads": 1}
+    begun: Any = asked | {"steps": 1}
+    before, after = (
+        regard.load(regard.train("sentence-similarity", tmp_path / "t.txt", tmp_path / out, **how).folder)
+        .evaluate()
+        .metrics["uniformity"]
+        for out, how in (("before", begun), ("after", asked))
+    )
+    assert after < min(-2.0, before - 0.5)
+
+
+def test_other_data_with_scores_are_judged_by_them_without_training(tmp_path: Path) -> None:
+    asked: Any = {"settings": LEARNS, "steps": 1, "quiet": True, "threads": 1}
+    run = regard.load(
+        regard.train("sentence-similarity", numbers(tmp_path), tmp_path / "run", **asked).folder
+    )
+    chance = random.Random(2)
+    lines = [
+        f"{chance.randint(1, 9)} 1\t{chance.randint(1, 9)} 1\t{chance.uniform(-3, 7):.3f}" for _ in range(40)
+    ]
+    (tmp_path / "scored.tsv").write_text("a\tb\tscore\n" + "\n".join(lines) + "\n", "utf-8")
+    result = run.evaluate(tmp_path / "scored.tsv", "all")
+    pairs = ["\t".join(line.split("\t")[:2]) for line in lines]
+    cosines = [float(text) for text in run.predict(pairs)]
+    want = correlation_metrics(cosines, [float(line.split("\t")[2]) for line in lines])["spearman"]
+    assert result.metrics == {"count": 40, "spearman": pytest.approx(want, abs=1.0)}
+    assert "mrr" in run.evaluate().metrics
 
 
 def test_columns_may_be_named_and_scored(tmp_path: Path) -> None:

@@ -199,7 +199,8 @@ def test_the_metrics_by_hand() -> None:
     figures = class_metrics(["a", "b", "a", "b", "b"], ["a", "a", "b", "b", "d"], ["a", "b", "c"])
     assert figures["accuracy"] == 40
     assert figures["f1"] == pytest.approx({"a": 50, "b": 40, "c": 0})
-    assert figures["macro_f1"] == pytest.approx(45)  # c stands in no reference
+    assert figures["macro_f1"] == pytest.approx(30)  # c stands in no reference, and d can never be right
+    assert figures["unknown_labels"] == {"d": 1}
     assert figures["confusion"] == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]  # d is no label of the model
     several = class_metrics([["a", "b"], []], [["b", "a"], ["a"]], ["a", "b"])
     assert several["accuracy"] == 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from pathlib import Path
@@ -17,7 +18,7 @@ from regard.data.store import TokenStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, Sampling, TextGeneration, TextGenerationConfig
+from regard.tasks import Decoding, Sampling, TextGeneration, TextGenerationConfig, writing
 from regard.tasks.writing import Output, outputs_of, write
 from regard.train.resolve import Asked, resolve
 
@@ -220,10 +221,44 @@ def test_samples_differ_are_ranked_and_repeat_with_their_seed() -> None:
     assert (first.text, first.score) == first.ranked[0]
 
 
-def test_a_beam_is_refused() -> None:
+@pytest.mark.parametrize("sampling", [None, Sampling(temperature=0)])
+def test_several_of_the_one_likeliest_text_are_refused(sampling: Sampling | None) -> None:
     task, model = made(documents(30))
-    with pytest.raises(InputError, match="has no beam"):
-        task.predict(model, ["a"], Decoding(beam=3))
+    with pytest.raises(InputError, match="one likeliest text, not 2; draw several with --temperature 1"):
+        task.predict(model, ["a"], Decoding(beam=2, n=2, sampling=sampling))
+
+
+def test_memory_bounds_how_many_are_written_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing else depends on it, but that samples differ from one another."""
+    task, model = made(documents(30))
+    texts = ["ab", "b", "", "abab"]
+    greedy = task.predict(model, texts, Decoding(max_length=9))
+    together: list[int] = []
+    write = writing.write
+
+    def spied(model: Any, outputs: list[Any], *rest: Any, **more: Any) -> Any:
+        together.append(len(outputs))
+        return write(model, outputs, *rest, **more)
+
+    monkeypatch.setattr(writing, "write", spied)
+    few = Decoding(max_length=9, batch_tokens=6)
+    for one, other in zip(task.predict(model, texts, few), greedy, strict=True):
+        assert one.text == other.text
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+    assert together == [2, 2]
+    drawn = Decoding(beam=6, n=6, max_length=9, batch_tokens=6, sampling=Sampling(seed=1))
+    assert len({text for text, _ in task.predict(model, ["ab"], drawn)[0].ranked}) > 3
+
+
+def test_what_may_become_a_stop_waits_before_it_is_shown() -> None:
+    """Each text that is shown begins the next, so that nothing is taken back."""
+    task, model = made(documents(30))
+    (whole,) = (p.text for p in task.predict(model, ["ab"], Decoding(max_length=20)))
+    for stop in (whole[4:7], whole[3:5] + "?", whole[-1] + "?"):
+        shown = list(task.write(model, "ab", Decoding(max_length=20, stop=("never", stop))))
+        assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(shown))
+        assert shown[-1] == whole.partition(stop)[0]
+        assert (len(set(shown)) > 3) == (stop not in whole)
 
 
 # ------------------------------------------------------------------------------------- learning, the bundle

@@ -5,6 +5,6 @@
 knows tokens or models.
 """
 
-from regard.data.readers.opening import open_data
+from regard.data.readers.opening import columns_of, open_data
 
-__all__ = ["open_data"]
+__all__ = ["columns_of", "open_data"]

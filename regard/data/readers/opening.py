@@ -28,7 +28,7 @@ from regard.data.rows import DataSet, KnownSet, Report, Rows
 from regard.data.splits import ALL, SINGLE_FILE, TRAIN_AND_VALID
 from regard.errors import ConfigError, DataError, nearest
 
-__all__ = ["open_data"]
+__all__ = ["columns_of", "open_data"]
 
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
@@ -77,6 +77,33 @@ def open_data(
         return _open_named(named.NAMED[name], columns, Reading(on_error, report), progress)
     splits, names = _open_path(path, columns, Reading(on_error, report), whole=whole)
     return DataSet(str(data), splits, names, report, fingerprint=_fingerprint(path, names, tuple(splits)))
+
+
+def columns_of(data: str | Path) -> tuple[str, ...]:
+    """The names of all columns of some data, whichever may be wanted of them.
+
+    Raises: DataError as `open_data`.
+    """
+    path = _as_path(data)
+    if path is None:
+        known: Mapping[str, KnownSet] = {**builtin.BUILTIN, **named.NAMED}
+        return known[str(data)].columns
+    found = _look_at_examples(path)
+    if found.form == "txt":
+        return ("text",)
+    for file in found.paths:
+        _check_size(file)
+    return tuple(_open_table(found, (None,)).columns)
+
+
+def _look_at_examples(path: Path) -> Found:
+    """The files of the first split: of two columns if there are such, else of one."""
+    if not path.is_dir():
+        return look_at_file(path)
+    try:
+        return next(iter(look_at_folder(path, 2).values()))
+    except DataError:
+        return next(iter(look_at_folder(path, 1).values()))
 
 
 def _as_path(data: str | Path) -> Path | None:
