@@ -1,0 +1,12 @@
+"""Worked examples: one entry each, in an order that a newcomer can follow.
+
+Each is a file, or a few related ones in a file, with its texts in both languages. What needs a tokenizer or
+a trained model is put together in `recipes/explain.py`.
+"""
+
+from __future__ import annotations
+
+from regard.insight.explain import attention_by_hand
+from regard.insight.worked import Example
+
+EXAMPLES: dict[str, Example] = {example.name: example for example in (attention_by_hand.EXAMPLE,)}
