@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "train": COMMON | {"model", "data", "tasks", "bundle"},
     "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
-    # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked examples
-    # that need a tokenizer or a training run.
+    # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
+    # examples that need a tokenizer or a training run.
     "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
     "serve": COMMON | {"run", "insight"},
 }

@@ -79,8 +79,8 @@ def proofs_body(proofs: tuple[Proof, ...], key: str) -> str:
     rows = []
     for proof in proofs:
         word, kind = (_HOLDS, "holds") if proof.holds else (_BROKEN, "broken")
-        figures = f"<td>{proof.difference:.1e}</td><td>{proof.tolerance:.0e}</td>"
-        rows.append((both(proof.claim), [f'{figures}<td class="word {kind}">{both(word)}</td>']))
+        figures = [f"<td>{proof.difference:.1e}</td>", f"<td>{proof.tolerance:.0e}</td>"]
+        rows.append((both(proof.claim), [*figures, f'<td class="word {kind}">{both(word)}</td>']))
     table = grid(f"{key}-proofs", both(_PROOFS), [both(word) for word in _COLUMNS], rows, readout=False)
     return f'<section class="proofs"><h2>{both(_PROOFS)}</h2>{table}</section>'
 

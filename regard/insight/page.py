@@ -92,9 +92,16 @@ def grid(
     top = ""
     if head:
         first, *others = head
-        corner = f'<th scope="col">{first}</th>' if first else "<td></td>"
+        corner = f'<th scope="col" class="word">{first}</th>' if first else "<td></td>"
         named = any(name for name, _ in rows)
-        cells = "".join(f'<th scope="col">{one}</th>' for one in others)
+        wordy = [
+            all('class="word' in cell for cell in column)
+            for column in zip(*(cells for _, cells in rows), strict=True)
+        ]
+        cells = "".join(
+            f'<th scope="col"{" class=word" if wide else ""}>{one}</th>'
+            for one, wide in zip(others, wordy, strict=True)
+        )
         top = f"<thead><tr>{corner if named else ''}{cells}</tr></thead>"
     lines = "".join(
         "<tr>" + (f'<th scope="row">{name}</th>' if name else "") + "".join(cells) + "</tr>"
