@@ -6,7 +6,18 @@ a trained model is put together in `recipes/explain.py`.
 
 from __future__ import annotations
 
-from regard.insight.explain import attention_by_hand
+from regard.insight.explain import attention_by_hand, nothing_to_learn, numpy_walk, scaling, softmax
 from regard.insight.worked import Example
 
-EXAMPLES: dict[str, Example] = {example.name: example for example in (attention_by_hand.EXAMPLE,)}
+EXAMPLES: dict[str, Example] = {
+    example.name: example
+    for example in (
+        nothing_to_learn.EXAMPLE,
+        attention_by_hand.EXAMPLE,
+        numpy_walk.EXAMPLE,
+        softmax.ANGLES,
+        softmax.OVERFLOW,
+        softmax.MASKS,
+        scaling.EXAMPLE,
+    )
+}
