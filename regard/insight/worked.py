@@ -160,7 +160,7 @@ class Proof:
     @classmethod
     def of(cls, claim: Words, one: Tensor, other: Tensor, tolerance: float = TOLERANCE) -> Proof:
         assert one.shape == other.shape, (one.shape, other.shape)
-        return cls(claim, float((one - other).abs().max()), tolerance)
+        return cls(claim, float((plain(one) - plain(other)).abs().max()), tolerance)
 
 
 @dataclass(frozen=True)

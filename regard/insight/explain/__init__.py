@@ -6,7 +6,15 @@ a trained model is put together in `recipes/explain.py`.
 
 from __future__ import annotations
 
-from regard.insight.explain import attention_by_hand, nothing_to_learn, numpy_walk, scaling, softmax
+from regard.insight.explain import (
+    attention_by_hand,
+    heads,
+    nothing_to_learn,
+    numpy_walk,
+    positions,
+    scaling,
+    softmax,
+)
 from regard.insight.worked import Example
 
 EXAMPLES: dict[str, Example] = {
@@ -19,5 +27,9 @@ EXAMPLES: dict[str, Example] = {
         softmax.OVERFLOW,
         softmax.MASKS,
         scaling.EXAMPLE,
+        positions.POSITIONS,
+        positions.ORDER,
+        heads.EXAMPLE,
+        heads.ADDITIVE,
     )
 }
