@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from regard.insight.explain import (
     attention_by_hand,
+    blocks,
+    decoder,
+    embedding,
     heads,
     nothing_to_learn,
     numpy_walk,
+    picture,
     positions,
+    recurrent,
     scaling,
     softmax,
 )
@@ -28,8 +33,15 @@ EXAMPLES: dict[str, Example] = {
         softmax.MASKS,
         scaling.EXAMPLE,
         positions.POSITIONS,
-        positions.ORDER,
         heads.EXAMPLE,
+        decoder.TEACHING,
+        decoder.CROSS,
+        blocks.ADD_AND_NORM,
+        blocks.FEED_FORWARD,
+        positions.ORDER,
+        embedding.EXAMPLE,
+        picture.EXAMPLE,
         heads.ADDITIVE,
+        recurrent.EXAMPLE,
     )
 }

@@ -115,3 +115,14 @@ def observed(model: nn.Module, *points: str, call: Callable[[], Any]) -> tuple[A
 
     with torch.no_grad(), open_taps(model, dict.fromkeys(points, see)):
         return call(), seen
+
+
+def descend(model: nn.Module, loss: Callable[[], Tensor], steps: int, rate: float = 0.2) -> None:
+    """Plain gradient descent, with no optimizer to load: enough for what a toy has to learn."""
+    weights = list(model.parameters())
+    for _ in range(steps):
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(loss(), weights)
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight -= rate * gradient
