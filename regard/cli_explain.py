@@ -36,11 +36,18 @@ def explain_command(
     wq: _Matrix = None,
     wk: _Matrix = None,
     wv: _Matrix = None,
+    text: Annotated[str | None, typer.Option(help="For text-to-input: another text.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="For text-to-input: a run with a tokenizer.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--run", help="For myths: train on all of MNIST, which takes minutes.")
+    ] = False,
 ) -> None:
     """Show a worked computation step by step: formulas, shapes, every number, and the proof."""
     from regard.recipes.explain import Asked, example_lines, explained
 
-    asked = Asked(matrices=(matrix, wq, wk, wv))
+    asked = Asked((matrix, wq, wk, wv), text, tokenizer, full)
     if name is None:
         print("\n".join(example_lines(lang.value, as_json=as_json)))
         return

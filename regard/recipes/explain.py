@@ -14,8 +14,12 @@ from regard.errors import InputError, nearest
 from regard.insight.explain import EXAMPLES as OF_MODELS
 from regard.insight.explain import attention_by_hand
 from regard.insight.worked import Example, Lang, Worked
+from regard.recipes import explain_myths, explain_text
 
-EXAMPLES: dict[str, Example] = {**OF_MODELS}
+EXAMPLES: dict[str, Example] = {
+    **OF_MODELS,
+    **{example.name: example for example in (explain_text.example(), explain_myths.example())},
+}
 """In an order that a newcomer can follow."""
 
 Matrices = tuple[Path | None, Path | None, Path | None, Path | None]
@@ -27,6 +31,12 @@ class Asked:
 
     matrices: Matrices = (None, None, None, None)
     """Files of X, W_Q, W_K and W_V, for attention by hand."""
+    text: str | None = None
+    """What becomes an input."""
+    tokenizer: Path | None = None
+    """A run whose tokenizer and table make it one."""
+    full: bool = False
+    """Whether a training run of minutes is wanted, where an example has one."""
 
 
 def explained(name: str, asked: Asked = Asked()) -> Worked:
@@ -40,6 +50,14 @@ def explained(name: str, asked: Asked = Asked()) -> Worked:
         if example is not attention_by_hand.EXAMPLE:
             raise InputError(f"'{name}' takes no matrices; attention-by-hand does")
         example = attention_by_hand.example(_given(asked.matrices))
+    if asked.text is not None or asked.tokenizer is not None:
+        if name != "text-to-input":
+            raise InputError(f"'{name}' takes no text; text-to-input does")
+        example = explain_text.example(asked.text, asked.tokenizer)
+    if asked.full:
+        if name != "myths":
+            raise InputError(f"'{name}' has no longer run; myths has")
+        example = explain_myths.example(full=True)
     return example.worked()
 
 

@@ -24,7 +24,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         plain, scaled = steps_of(q, k, v, scale=1.0), steps_of(q, k, v)
         figures = [float(plain.scores.var()), float(scaled.scores.var())]
         for steps in (plain, scaled):
-            figures += [float(steps.weights.amax(-1).mean()), _gradient(steps.scores)]
+            figures += [float(steps.weights.amax(-1).mean()), gradient(steps.scores)]
         rows.append((width, *figures))  # type: ignore[arg-type]
         claim = Words(f"d_k = {width}: steps = fused", f"d_k = {width}：逐步 = 融合")
         proofs.append(proved(q, k, v, scaled, claim=claim))
@@ -87,7 +87,7 @@ def _joined(one: Words, other: Words) -> Words:
     return Words(f"{one.en}, {other.en}", f"{one.zh}（{other.zh}）")
 
 
-def _gradient(scores: Tensor) -> float:
+def gradient(scores: Tensor) -> float:
     """The mean length of the gradient that a random direction sends back through the softmax."""
     leaf = scores.clone().requires_grad_()
     (attention_weights(leaf[None, None])[0, 0] * random(*scores.shape, seed=4)).sum().backward()
