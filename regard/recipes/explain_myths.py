@@ -1,7 +1,7 @@
 """Myths, tried: those of `insight/explain/myths.py`, and one that must be trained to be seen.
 
 A layer of torch's is left at `batch_first=False` and given (batch, tokens, width), so that attention runs
-across the pictures of a batch. The much-copied notebook is for MNIST; by default the same mistake is made with
+across the pictures of a batch. The much-copied notebook is for MNIST; by default the mistake is made with
 small digits, in seconds.
 """
 
@@ -83,7 +83,7 @@ class _Notebook(nn.Module):
 
 def _pictures(name: str, split: str) -> tuple[Tensor, Tensor]:
     """(N, H, W) from 0 to 1, and (N,) digits."""
-    rows = list(open_data(name, (None, None)).split(split))
+    rows = list(open_data(name, ("image", "label")).split(split))
     grey = [torch.from_numpy(read_picture(row.values[0])).reshape(-1) for row in rows]
     side = round(len(grey[0]) ** 0.5)
     return torch.stack(grey).view(-1, side, side).float() / 255, torch.tensor(

@@ -14,6 +14,7 @@ from regard.errors import InputError
 from regard.insight.explain.parts import built, observed, steps_of
 from regard.insight.worked import Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
+from regard.model.block import Block
 from regard.model.embed import TokenEmbedding, Tokens
 from regard.model.feedforward import MLP
 from regard.model.mask import Contiguous
@@ -91,7 +92,9 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
         )
     ]
     if plain and stack.config.mask.kind == "full" and q.shape == k.shape:
-        steps = steps_of(q, k, v, scale=stack.blocks[0].attention.scale)
+        block = stack.blocks[0]
+        assert isinstance(block, Block)
+        steps = steps_of(q, k, v, scale=block.attention.scale)
         heads = seen["blocks.0.attention.heads"][0]
         proofs.append(
             Proof.of(

@@ -7,6 +7,7 @@ rounds its weights.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -257,7 +258,7 @@ def _masked(steps: Steps, v: Tensor, T: int) -> Step:
     allowed = sees(Causal(), T, T)
     assert allowed is not None
     shown = steps.scores.masked_fill(~allowed, float("-inf"))
-    labels = {"rows": named("q", T), "columns": named("k", T)}
+    labels: dict[str, Any] = {"rows": named("q", T), "columns": named("k", T)}
     return Step(
         Words("With a causal mask", "加上因果掩码"),
         Words(

@@ -12,7 +12,7 @@ from regard.insight.explain.parts import REAL, built, fused, named, observed, ra
 from regard.insight.worked import Drawing, Example, Lang, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block, Placement, PostNorm, PreNorm, Surroundings
-from regard.model.feedforward import MLP
+from regard.model.feedforward import MLP, FeedForward
 from regard.model.norm import LayerNorm
 
 _DEPTHS = (1, 2, 4, 8, 16, 32)
@@ -64,7 +64,8 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     fused_out = block(x, around)
     _, seen = observed(block, "attention.*", call=lambda: block(x, around))
     with torch.no_grad():
-        heads = steps_of(*(seen[f"attention.{name}"][0] for name in "qkv")).out
+        q, k, v = (seen[f"attention.{name}"][0] for name in "qkv")
+        heads = steps_of(q, k, v).out
         made = block.attention.out(heads.transpose(0, 1).flatten(1))
         added = x[0] + made
         mean, deviation = added.mean(-1, keepdim=True), added.var(-1, correction=0, keepdim=True).sqrt()
@@ -142,7 +143,7 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Proof.of(
             Words("its attention in steps = attend()", "其中的注意力逐步计算 = attend()"),
             heads,
-            fused(*(seen[f"attention.{name}"][0] for name in "qkv")),
+            fused(q, k, v),
         ),
     )
 
@@ -166,7 +167,7 @@ def _draw(sizes: dict[Words, list[float]], lang: Lang) -> Any:
 
 
 def _feedforward() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    module = built(4, lambda: MLP(hidden=8).build(4))
+    module = built(4, lambda: FeedForward(4, MLP(hidden=8)))
     x = random(1, 3, 4, seed=1)
     out, seen = observed(module, "hidden", call=lambda: module(x))
     with torch.no_grad():

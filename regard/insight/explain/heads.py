@@ -3,6 +3,8 @@ products beside additive scores (Bahdanau et al., arXiv 1409.0473)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from regard.insight.explain.parts import built, fused, named, observed, proved, random, steps_of
@@ -25,7 +27,7 @@ def _many() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     joined = torch.cat(list(steps.out), -1)
     made = joined @ module.out.weight.T + module.out.bias
     labels, sheets = named("x", _TOKENS), tuple(Words(f"head {i}", f"第 {i} 头") for i in (1, 2))
-    pair = {"rows": labels, "columns": labels, "sheets": sheets}
+    pair: dict[str, Any] = {"rows": labels, "columns": labels, "sheets": sheets}
     return (
         Step(
             Words("Project once, then split", "先投影一次，再拆分"),
@@ -137,7 +139,7 @@ def _additive() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     learned = random(1, 4, seed=4)
     dot, added = steps_of(q, k, v), steps_of(q, k, v, additive=learned)
     one_by_one = torch.stack([torch.stack([(learned[0] * (a + b).tanh()).sum() for b in k]) for a in q])
-    labels = {"rows": named("q", 3), "columns": named("k", 3)}
+    labels: dict[str, Any] = {"rows": named("q", 3), "columns": named("k", 3)}
     return (
         Step(
             Words("The same queries, keys and values", "同样的查询、键和值"),

@@ -173,7 +173,7 @@ def _never_ran() -> Step:
         return torch.utils.data.DataLoader([1], **{"bitch_size": 1})  # type: ignore[arg-type]
 
     tries: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("nn.MultiheadAttention(8, num_head=2)", lambda: nn.MultiheadAttention(8, **{"num_head": 2})),  # type: ignore
+        ("nn.MultiheadAttention(8, num_head=2)", lambda: nn.MultiheadAttention(8, **{"num_head": 2})),
         ("regard.MultiheadAttention(8, num_head=2)", lambda: MultiheadAttention(8, **{"num_head": 2})),  # type: ignore
         ("DataLoader(data, bitch_size=1)", loader),
     )

@@ -96,7 +96,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                 Values(Words("output in the end", "最终的输出"), good.out, rows=_WORDS),
             ),
         ),
-    ), tuple(proved(*qkv, s, scale=scale, claim=name) for name, qkv, s, scale in tries)
+    ), tuple(proved(q, k, v, s, scale=scale, claim=name) for name, (q, k, v), s, scale in tries)
 
 
 def _entropy(weights: Tensor) -> float:

@@ -125,4 +125,4 @@ def descend(model: nn.Module, loss: Callable[[], Tensor], steps: int, rate: floa
             gradients = torch.autograd.grad(loss(), weights)
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
-                weight -= rate * gradient
+                weight.sub_(gradient, alpha=rate)

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from regard.insight.explain.parts import REAL, built, observed, random, steps_of
 from regard.insight.worked import Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
-from regard.model.embed import Patches
+from regard.model.embed import PatchEmbedding, Patches
 from regard.model.feedforward import MLP
 from regard.model.head import Classes
 from regard.model.mask import Contiguous
-from regard.model.position import Learned, Sinusoidal2D
+from regard.model.position import AddedTable, Learned, Sinusoidal2D
 from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
 
@@ -24,6 +24,8 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     attention = AttentionConfig(heads=2)
     stack = StackConfig(_WIDTH, 2, attention, MLP(hidden=32), position=Learned(patches.length), dropout=0.0)
     model = built(1, lambda: TransformerConfig(patches, stack, Classes(10)).build())
+    assert isinstance(model.embed, PatchEmbedding)
+    assert isinstance(model.stack.position, AddedTable)
     picture = _cross()
     logits, seen = observed(
         model,

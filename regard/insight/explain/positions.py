@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from regard.insight.explain.parts import REAL, built, fused, lifted, proved, random, steps_of
-from regard.insight.worked import Drawing, Example, Lang, Proof, Step, Table, Values, Words
+from regard.insight.worked import Cell, Drawing, Example, Lang, Proof, Step, Table, Values, Words
 from regard.model.mask import Contiguous
 from regard.model.position import Learned, Rotary, Sinusoidal, rotate, sinusoids
 
@@ -161,7 +161,7 @@ def _order() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     bare = [steps_of(x, x, x) for x in (one, other)]
     placed = [steps_of(x + at, x + at, x + at) for x in (one, other)]
     back = torch.tensor([3, 1, 2, 0])  # where each word of the first sentence stands in the second
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for index, word in enumerate(_MEANING):
         gaps = [float((pair[0].out[index] - pair[1].out[back[index]]).norm()) for pair in (bare, placed)]
         rows.append((word, *gaps))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from regard.insight.explain.parts import REAL, Steps, named, proved, random, steps_of
@@ -99,7 +101,7 @@ def _masks() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     large = (scores[0, 0].float() + (~allowed) * -1e9).softmax(-1)
     infinite = scores[0, 0].masked_fill(~allowed, float("-inf")).softmax(-1)
     half = torch.tensor(-1e9).half()
-    labels = {"rows": named("q", 3), "columns": named("k", 3)}
+    labels: dict[str, Any] = {"rows": named("q", 3), "columns": named("k", 3)}
     tokens = (Words("-1e9 in float32", "float32 中的 -1e9"), Words("-1e9 in float16", "float16 中的 -1e9"))
     cells: tuple[tuple[Cell, ...], ...] = (
         (tokens[0], float(torch.tensor(-1e9))),
