@@ -39,7 +39,7 @@ QUICK = Trial("digits", patch=2, width=32, hidden=64, epochs=12, batch=32, rate=
 NOTEBOOK = Trial("mnist", patch=7, width=64, hidden=2048, epochs=2, batch=64, rate=1e-3)
 """As in the notebook: 16 patches and a class token, two layers, two epochs."""
 
-_TITLE = Words("Myths, tried", "流言，逐一验证")
+_TITLE = Words("Myths, tried", "误区，逐一验证")
 _TEXT = Words(
     "Claims, numbers and code that tutorials carry: each run, judged and corrected.",
     "教程里流传的说法、数字和代码：逐一运行、评判、纠正。",
