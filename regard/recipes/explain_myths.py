@@ -84,7 +84,7 @@ class _Notebook(nn.Module):
 def _pictures(name: str, split: str) -> tuple[Tensor, Tensor]:
     """(N, H, W) from 0 to 1, and (N,) digits."""
     rows = list(open_data(name, ("image", "label")).split(split))
-    grey = [torch.from_numpy(read_picture(row.values[0])).reshape(-1) for row in rows]
+    grey = [torch.tensor(read_picture(row.values[0])).reshape(-1) for row in rows]
     side = round(len(grey[0]) ** 0.5)
     return torch.stack(grey).view(-1, side, side).float() / 255, torch.tensor(
         [int(row.values[1]) for row in rows]
