@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli_checkpoints import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export_command, import_command
+from regard.cli_explain import EXPLAIN_EXAMPLES, explain_command
 from regard.cli_options import (
     Alpha,
     AsJson,
@@ -283,6 +284,7 @@ def verify(
 
 app.command(name="import", epilog=IMPORT_EXAMPLES)(import_command)
 app.command(name="export", epilog=EXPORT_EXAMPLES)(export_command)
+app.command(name="explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
 
 
 @app.command(epilog="Examples: regard data, or: regard data spelling")

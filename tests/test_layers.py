@@ -30,12 +30,14 @@ MAY_IMPORT = {
     "train": COMMON | {"model", "data", "tasks", "bundle"},
     "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
-    # start from a published checkpoint, and `regard data` lists those beside the sets.
-    "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode", "interop"},
+    # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
+    # examples that need a tokenizer or a training run.
+    "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
     "serve": COMMON | {"run", "insight"},
 }
 MAY_IMPORT["cli_options"] = set()
 MAY_IMPORT["cli_checkpoints"] = {"cli_options", "interop", "train"}  # train: how a download is shown
+MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 

@@ -1,0 +1,64 @@
+"""A small matrix in a text file: numbers in rows, between commas, semicolons, tabs or spaces.
+
+What the numbers are for is the caller's business.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.errors import DataError
+
+_MOST_BYTES = 1 << 20
+_BETWEEN = re.compile(r"\s*[,;\t]\s*| +")
+
+
+def read_matrix(path: str | Path) -> NDArray[np.float64]:
+    """(rows, columns); empty lines and what follows a # are skipped.
+
+    Raises: DataError naming file and line when the file cannot be read, something in it is no finite
+    number, or its rows differ in length.
+    """
+    rows: list[list[float]] = []
+    for count, line in enumerate(_text(Path(path)).splitlines(), 1):
+        content = line.partition("#")[0].strip()
+        if not content:
+            continue
+        rows.append([_number(field, f"{path}:{count}") for field in _BETWEEN.split(content)])
+        if len(rows[-1]) != len(rows[0]):
+            raise DataError(
+                f"{path}:{count}: has {len(rows[-1])} numbers where the first row has {len(rows[0])}"
+            )
+    if not rows:
+        raise DataError(f"{path} holds no numbers; write one row of them a line, with commas between")
+    return np.array(rows, dtype=np.float64)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except OSError as problem:
+        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
+    if len(raw) > _MOST_BYTES:
+        raise DataError(f"{path} is over {_MOST_BYTES:,} bytes; this takes small matrices only")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise DataError(f"{path} is not UTF-8 text") from problem
+
+
+def _number(field: str, where: str) -> float:
+    try:
+        value = float(field)
+    except ValueError as problem:
+        shown = f"'{field[:40]}' is not a number" if field else "a number is missing between separators"
+        raise DataError(f"{where}: {shown}") from problem
+    if not math.isfinite(value):
+        raise DataError(f"{where}: '{field[:40]}' is not a finite number")
+    return value

@@ -1,0 +1,84 @@
+"""A worked computation as an object for JSON: `regard explain NAME --json`.
+
+    {"format": 1, "name": …, "title": W, "text": W, "steps": [S], "proofs": [P], "holds": true}
+    W  {"en": …, "zh": …}                         a name that is the same in both has two equal texts
+    S  {"title": W, "text": W, "formula": …, "values": [V or T], "figure": W or null}
+    V  {"kind": "values", "name": W, "shape": [rows, columns], "rows": [W], "columns": [W], "sheets": [W],
+        "values": nested lists of numbers or of booleans}
+    T  {"kind": "table", "name": W, "columns": [W], "rows": [[W or number]]}
+    P  {"claim": W, "difference": …, "tolerance": …, "holds": true}
+
+Numbers are whole (they read back to the same bits). What JSON has no number for is one of the texts "NaN",
+"Infinity" and "-Infinity". New keys may be added; `format` grows when one of these changes its meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from regard.insight.worked import Label, Proof, Shown, Step, Values, Words, Worked
+
+FORMAT = 1
+
+
+def as_object(worked: Worked) -> dict[str, Any]:
+    """What JSON is written from."""
+    return {
+        "format": FORMAT,
+        "name": worked.name,
+        "title": _words(worked.title),
+        "text": _words(worked.text),
+        "steps": [step_object(step) for step in worked.steps],
+        "proofs": [_proof(proof) for proof in worked.proofs],
+        "holds": worked.holds,
+    }
+
+
+def step_object(step: Step) -> dict[str, Any]:
+    return {
+        "title": _words(step.title),
+        "text": _words(step.text),
+        "formula": step.formula,
+        "values": [_shown(value) for value in step.values],
+        "figure": None if step.figure is None else _words(step.figure.name),
+    }
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    return {
+        "claim": _words(proof.claim),
+        "difference": _number(proof.difference),
+        "tolerance": proof.tolerance,
+        "holds": proof.holds,
+    }
+
+
+def _words(label: Label) -> dict[str, str]:
+    return {"en": label.en, "zh": label.zh} if isinstance(label, Words) else {"en": label, "zh": label}
+
+
+def _shown(value: Shown) -> dict[str, Any]:
+    name, columns = _words(value.name), [_words(label) for label in value.columns]
+    if isinstance(value, Values):
+        return {
+            "kind": "values",
+            "name": name,
+            "shape": list(value.array.shape),
+            "rows": [_words(label) for label in value.rows],
+            "columns": columns,
+            "sheets": [_words(label) for label in value.sheets],
+            "values": _nested(value.array.tolist()),
+        }
+    rows = [[_words(c) if isinstance(c, str | Words) else _number(c) for c in row] for row in value.rows]
+    return {"kind": "table", "name": name, "columns": columns, "rows": rows}
+
+
+def _nested(value: Any) -> Any:
+    return [_nested(one) for one in value] if isinstance(value, list) else _number(value)
+
+
+def _number(value: float) -> float | str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
