@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,15 @@ from regard.bundle import Bundle
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.data.tokenizer import Tokenizer
+from regard.decode.witness import hear
 from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.files import atomic_file
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, laws
 from regard.insight.neighbours import nearest
+from regard.insight.recorded import Naming, recorded
+from regard.insight.recorder import Choice, Recorder
+from regard.insight.trace import Trace
 from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
@@ -62,6 +66,20 @@ def load(folder: str | Path, device: str | torch.device = "cpu", dtype: str = "f
     Raises: BundleError when it is none, or is damaged.
     """
     return Run(bundles.load(folder), Path(folder), torch.device(device), dtype)
+
+
+def trace(
+    run: Run | str | Path,
+    text: str,
+    decoding: Decoding = Decoding(),
+    *,
+    layers: Collection[int] | None = None,
+    heads: Collection[int] | None = None,
+    steps: Collection[int] | None = None,
+) -> Trace:
+    """`Run.trace` of a run, or of the one in a folder."""
+    run = run if isinstance(run, Run) else load(run)
+    return run.trace(text, decoding, layers=layers, heads=heads, steps=steps)
 
 
 class Run:
@@ -230,6 +248,47 @@ class Run:
 
     # ------------------------------------------------------------------ looking
 
+    def trace(
+        self,
+        text: str,
+        decoding: Decoding = Decoding(),
+        *,
+        layers: Collection[int] | None = None,
+        heads: Collection[int] | None = None,
+        steps: Collection[int] | None = None,
+    ) -> Trace:
+        """Every number of the prediction for one input; of a large model those of some layers and heads, from
+        0, and some steps of what is written, from 1.
+
+        Raises: InputError for an input that the model cannot take, or a choice that it does not have.
+        """
+        assert isinstance(self.model, EncoderDecoder | Transformer)
+        layers, heads, steps = (None if some is None else frozenset(some) for some in (layers, heads, steps))
+        recorder = Recorder(self.model, Choice(layers, heads, steps))
+        with hear(recorder.hear), recorder.watching():  # one after the other, so that nothing is padded
+            (said,) = self.predictions([text], replace(decoding, batch_tokens=1))
+        naming = self.naming
+        passes, search = recorded(recorder, naming)
+        alternatives = said.alternatives
+        about = {
+            "kind": self.model.config.kind,
+            "parameters": sum(x.numel() for x in self.model.parameters()),
+        }
+        return Trace(
+            self.task.name, text, said.text, said.score, alternatives, passes, search, naming.outputs, about
+        )
+
+    @property
+    def naming(self) -> Naming:
+        """How people call what the model reads and what it chooses among."""
+        task = self.task
+        return Naming(
+            source=lambda ids: task.pieces(ids, [])[0],
+            target=lambda ids: task.pieces([], ids)[1],
+            outputs=tuple(task.outputs()),
+            independent=task.independent,
+        )
+
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
         """Which input tokens the model looked at for each output token of its answer: cross-attention,
         averaged over all heads."""
@@ -291,4 +350,4 @@ def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
     return lay_out(model.to(device, getattr(torch, dtype)))
 
 
-__all__ = ["Alignment", "Evaluation", "Run", "load"]
+__all__ = ["Alignment", "Evaluation", "Run", "Trace", "load", "trace"]

@@ -70,7 +70,8 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
     if len(rows) < len(limits.limit):
         _keep(stepper, rows, device)
     tokens = torch.full((len(rows),), limits.bos, device=device)
-    step, told = 0, {}
+    step = 0
+    told: dict[int, float] = {}  # log-probabilities by input, for whoever listens
     while any(going):
         step += 1
         logits = stepper.step(tokens)

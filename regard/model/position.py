@@ -155,8 +155,10 @@ class AddedTable(PositionPart):
         limit, stop = self.table.num_embeddings, at.stop if isinstance(at, Contiguous) else at.bound
         if stop > limit:
             raise InputError(f"an input of {stop} tokens is longer than the {limit} this model was made for")
-        rows = slice(at.start, stop) if isinstance(at, Contiguous) else at.position
-        return x + tap(self, "added", self.table.weight[rows])
+        table = self.table.weight
+        return x + tap(
+            self, "added", table[None, at.start : stop] if isinstance(at, Contiguous) else table[at.position]
+        )
 
 
 class RotaryPart(TurnedRows):
