@@ -38,6 +38,16 @@ MAY_IMPORT = {
 MAY_IMPORT["cli_options"] = set()
 MAY_IMPORT["cli_checkpoints"] = {"cli_options", "interop", "train"}  # train: how a download is shown
 MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
+MAY_IMPORT["cli_trace"] = {
+    "cli_explain",
+    "cli_options",
+    "errors",
+    "files",
+    "insight",
+    "run",
+    "tasks",
+    "train",
+}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 
