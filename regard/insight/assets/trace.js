@@ -50,6 +50,17 @@
     hidden: ["hidden number", "隐藏维度"], output: ["output", "输出"], colour: ["colour", "颜色"],
     row: ["row", "行"], column: ["column", "列"],
   };
+  const CHINESE = { // of formulas that are words
+    "what is given": "输入", "a vector for each position": "每个位置一个向量", "embedding + position": "嵌入 + 位置",
+    "a number for each distance": "每个距离一个数", "what goes on to the next block": "传给下一层",
+    "who may see whom": "谁能看谁", "softmax(scores) where the mask allows": "softmax(分数)，只在掩码允许处",
+    "turned by their positions": "按位置旋转", "what stands for the whole": "代表整个输入的向量",
+    "norm(x + part)": "归一化(x + 该部分)", "x + part": "x + 该部分", "norm(x)": "归一化(x)", "norm(part)": "归一化(该部分)",
+    "norm(residual)": "归一化(残差)", "residual": "残差", "weights v": "权重 · v", "[heads] W_O + b": "[各头拼接] W_O + b",
+    "[heads] W_O": "[各头拼接] W_O", "hidden W_down + b": "隐藏值 W_down + b", "gain · part": "增益 · 该部分", "placed": "嵌入 + 位置",
+    "norm(placed)": "归一化(嵌入 + 位置)", "softmax(logits) over all tokens": "对所有词元 softmax(logits)",
+  };
+  const formula = (entry) => say(entry.formula, CHINESE[entry.formula] ?? entry.formula);
   const axisName = (name) => say(...(AXES[name] || [name, name]));
   const isShare = (entry) => /\.(weights|mask|probabilities)$/.test(entry.name);
   const nameAt = (entry, axis, place) => labels(entry, axis)[place] ?? String(place);
@@ -69,12 +80,12 @@
     const ticks = (names, pixels) => names.length > 0 && names.length <= Math.min(MOST_TICKS, pixels / 11);
     const each = room / across - 24;
     const left = 14 + 7 * longest(rowNames), top = 30 + (ticks(columnNames, each) ? 7 * longest(columnNames) : 14);
-    const wide = Math.max(80, each - left);
-    const tall = Math.max(90, Math.min(height_ * 18, two === 3 && width_ === columnNames.length ? wide : 420));
+    const wide = Math.min(Math.max(80, each - left), Math.max(120, width_ * 40)); // few cells stay small
+    const tall = Math.max(60, Math.min(height_ * (columnNames.length ? Math.max(18, wide / width_) : 18), 420));
     const whole = down * (tall + top) + 24;
     const share = isShare(entry), hover = size(entry) <= MOST_HOVERED;
     let largest = 0;
-    if (!share) for (const page of pages) for (const line of page) for (const x of line) if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x));
+    for (const page of pages) for (const line of page) for (const x of line) if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x));
     const scale = share ? [[0, colour("--panel")], [1, rgb("--plus")]]
       : [[0, rgb("--minus")], [0.5, colour("--panel")], [1, rgb("--plus")]];
     const layout = {
@@ -101,7 +112,7 @@
         `${calm(rowAxis >= 0 ? nameAt(entry, rowAxis, r) : "")} → ${calm(nameAt(entry, columnAxis, c))}<br>${short(x)}`)) : undefined;
       return {
         type: "heatmap", z: page.map((line) => Array.from(line, (x) => (Number.isFinite(x) ? x : null))),
-        xaxis: `x${number}`, yaxis: `y${number}`, colorscale: scale, zmin: share ? 0 : -largest || -1, zmax: share ? 1 : largest || 1,
+        xaxis: `x${number}`, yaxis: `y${number}`, colorscale: scale, zmin: share ? 0 : -largest || -1, zmax: largest || 1,
         showscale: false, xgap: width_ <= 60 ? 1 : 0, ygap: height_ <= 60 ? 1 : 0,
         text: names, hovertemplate: hover ? "%{text}<extra></extra>" : undefined, hoverinfo: hover ? undefined : "none", meta: index,
       };
@@ -121,7 +132,8 @@
     const two = entry.shape.length;
     const head = two === 3 ? `${axisName(entry.axes[0])} ${nameAt(entry, 0, s)}: ` : "";
     const row = two > 1 ? `${nameAt(entry, two - 2, r)} → ` : "";
-    return `${head}${row}${nameAt(entry, two - 1, c)} = ${valueAt(entry, s, r, c)}`;
+    const value = valueAt(entry, s, r, c);
+    return `${head}${row}${nameAt(entry, two - 1, c)} = ${Number.isFinite(value) ? Number(value.toPrecision(about.half ? 4 : 8)) : value}`;
   }
 
   // ---------------------------------------------------------------- where a number comes from
@@ -256,7 +268,7 @@
     const show = () => {
       const entry = all.find((one) => one.name.endsWith(`.blocks.${layer.value}.${kind.value}.${point.value}`));
       worked.replaceChildren();
-      pointed.textContent = entry ? `${entry.name} = ${entry.formula}` : say("not recorded", "没有记录");
+      pointed.textContent = entry ? `${entry.name} = ${formula(entry)}` : say("not recorded", "没有记录");
       if (!entry) return Plotly.purge(plot);
       plot.setAttribute("aria-label", entry.name);
       heat(plot, entry, {
@@ -287,7 +299,10 @@
     code.textContent = entry.name.replace(/^.*\.blocks\.\d+\./, "");
     const shape = document.createElement("span");
     shape.className = "shape";
-    shape.textContent = `${entry.axes.map((axis, i) => `${axis} ${entry.shape[i]}`).join(" × ")} · ${entry.formula}`;
+    const size_ = entry.axes.map((axis, i) => `${axis} ${entry.shape[i]}`).join(" × ");
+    shape.dataset.en = `${size_} · ${entry.formula}`;
+    shape.dataset.zh = `${size_} · ${CHINESE[entry.formula] ?? entry.formula}`;
+    shape.textContent = say(shape.dataset.en, shape.dataset.zh);
     top.append(code, " ", shape);
     box.append(top);
     const inside = document.createElement("div");
@@ -296,7 +311,7 @@
       if (!box.open) return;
       inside.replaceChildren();
       const made = paragraph("", "made");
-      made.append(`${entry.name} = ${entry.formula}`);
+      made.append(`${entry.name} = ${formula(entry)}`);
       if (entry.sources.length) made.append(say("; from ", "；来自 "));
       entry.sources.forEach((source, i) => {
         const target = document.getElementById(`value-${index}-${source}`);
