@@ -1,20 +1,22 @@
-"""The command that shows every number of a prediction: parse, dispatch, print."""
+"""The commands that look inside a trained model: parse, dispatch, print."""
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from regard.cli_explain import Language
-from regard.cli_options import Alpha, Beam, Device, RunArgument, Threads
+from regard.cli_options import Alpha, AsJson, Beam, Device, RunArgument, Threads
 
 TRACE_EXAMPLES = (
     "Examples:\n\n  regard trace runs/spelling thorough --html thorough.html\n\n"
     "  regard trace runs/mine 'A man rides a bicycle.' --beam 4 --json trace.json\n\n"
     "  regard trace runs/gpt2 'It was' --max-length 5 --layers 0,10-11 --heads 3 --steps 1-2 --html it.html"
 )
+ABLATE_EXAMPLES = "Example: regard ablate runs/spelling --limit 200"
 _NUMBERS = "as 0,2-4; all by default"
 
 
@@ -58,6 +60,41 @@ def trace_command(
         print(f"{html}")
     if json is None and html is None:
         print("\n".join(trace_lines(found)))
+
+
+def ablate_command(
+    run: RunArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+    beam: Beam = 1,
+    alpha: Alpha = 0.6,
+    as_json: AsJson = False,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Turn off each head in turn, and see how much worse the model becomes without it."""
+    from regard.insight.ablation_text import ablation_lines, ablation_object
+    from regard.tasks import Decoding
+    from regard.train.progress import terminal_reporter
+
+    reporter = terminal_reporter()
+    try:
+        found = _open(run, threads, device).ablate(
+            data,
+            split,
+            decoding=Decoding(beam=beam, alpha=alpha),
+            limit=limit,
+            told=lambda done, of: reporter.busy(f"{done} of {of} heads"),
+        )
+    finally:
+        reporter.close()
+    if as_json:
+        print(dumps(ablation_object(found), ensure_ascii=False))
+    else:
+        print("\n".join(ablation_lines(found)))
 
 
 def _asked(*some: str | None) -> Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from regard.bundle import Bundle
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.data.tokenizer import Tokenizer
-from regard.decode.witness import hear
 from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.files import atomic_file
+from regard.insight.ablation import Ablation
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, laws
 from regard.insight.neighbours import nearest
-from regard.insight.recorded import Naming, recorded
-from regard.insight.recorder import Choice, Recorder
+from regard.insight.playback import Playback
+from regard.insight.recorder import Choice
 from regard.insight.trace import Trace
+from regard.looking import ablated, played_back, traced
 from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
@@ -262,32 +263,34 @@ class Run:
 
         Raises: InputError for an input that the model cannot take, or a choice that it does not have.
         """
-        assert isinstance(self.model, EncoderDecoder | Transformer)
-        layers, heads, steps = (None if some is None else frozenset(some) for some in (layers, heads, steps))
-        recorder = Recorder(self.model, Choice(layers, heads, steps))
-        with hear(recorder.hear), recorder.watching():  # one after the other, so that nothing is padded
-            (said,) = self.predictions([text], replace(decoding, batch_tokens=1))
-        naming = self.naming
-        passes, search = recorded(recorder, naming)
-        alternatives = said.alternatives
-        about = {
-            "kind": self.model.config.kind,
-            "parameters": sum(x.numel() for x in self.model.parameters()),
-        }
-        return Trace(
-            self.task.name, text, said.text, said.score, alternatives, passes, search, naming.outputs, about
-        )
+        return traced(self.task, self.model, text, decoding, Choice.of(layers, heads, steps))
 
-    @property
-    def naming(self) -> Naming:
-        """How people call what the model reads and what it chooses among."""
-        task = self.task
-        return Naming(
-            source=lambda ids: task.pieces(ids, [])[0],
-            target=lambda ids: task.pieces([], ids)[1],
-            outputs=tuple(task.outputs()),
-            independent=task.independent,
-        )
+    def ablate(
+        self,
+        data: str | Path | None = None,
+        split: str = "test",
+        *,
+        decoding: Decoding = Decoding(),
+        limit: int | None = None,
+        told: Callable[[int, int], None] = lambda done, all_: None,
+    ) -> Ablation:
+        """What each head is worth: the task's metric on a split of `data`, with all heads and without each.
+
+        `told`: how many heads are done, and of how many. Raises: DataError when there is no such data.
+        """
+        name = self._own_data() if data is None else str(data)
+        rows = list(islice(self.open(name).split(split), limit))
+        if not rows:
+            raise DataError(f"the split '{split}' of {name} is empty")
+        return ablated(self.task, self.model, rows, decoding, told)
+
+    def playback(self, text: str, name: str, decoding: Decoding = Decoding()) -> Playback:
+        """How one value of the computation, such as `decoder.blocks.0.cross.weights`, came to be over
+        training, for this input and what the model answers now.
+
+        Raises: InputError when training kept no snapshots, or nothing has that name.
+        """
+        return played_back(self.task, self.model, self.folder, text, name, decoding)
 
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
         """Which input tokens the model looked at for each output token of its answer: cross-attention,

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "interop": COMMON | {"model", "data", "bundle"},
     "tasks": COMMON | {"model", "data", "decode"},
     "train": COMMON | {"model", "data", "tasks", "bundle"},
-    "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight"},
+    "looking": COMMON | {"model", "data", "tasks", "decode", "insight"},
+    "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight", "looking"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.

@@ -158,5 +158,5 @@ def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en")
         showlegend=False,
     )
     figure.update_yaxes(autorange="reversed", title=said["place"], dtick=1, zeroline=False)
-    figure.update_xaxes(title=said["step"], zeroline=False)
+    figure.update_xaxes(title=said["step"], zeroline=False, dtick=max(1, len(search) // 20))
     return figure

@@ -9,7 +9,7 @@ A recorder watches any number of forwards of one model. Steps are counted by wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,6 +40,13 @@ class Choice:
     steps: frozenset[int] | None = None
     points: tuple[str, ...] = ("*",)
     """Of a layer, as patterns: `attention.weights`, `residual`."""
+
+    @classmethod
+    def of(
+        cls, layers: Collection[int] | None, heads: Collection[int] | None, steps: Collection[int] | None
+    ) -> Choice:
+        chosen = [None if some is None else frozenset(some) for some in (layers, heads, steps)]
+        return cls(layers=chosen[0], heads=chosen[1], steps=chosen[2])
 
     def check(self, model: Model) -> None:
         """Raises: InputError for a layer or a head that there is not."""

@@ -77,7 +77,7 @@
     const down = Math.ceil(pages.length / across);
     const rowNames = rowAxis >= 0 ? labels(entry, rowAxis) : [], columnNames = labels(entry, columnAxis);
     const longest = (names) => Math.min(12, Math.max(1, ...names.map((name) => name.length)));
-    const ticks = (names, pixels) => names.length > 0 && names.length <= Math.min(MOST_TICKS, pixels / 11);
+    const ticks = (names, pixels) => names.length > 0 && names.length <= Math.min(MOST_TICKS, pixels / 9);
     const each = room / across - 24;
     const left = 14 + 7 * longest(rowNames), top = 30 + (ticks(columnNames, each) ? 7 * longest(columnNames) : 14);
     const wide = Math.min(Math.max(80, each - left), Math.max(120, width_ * 40)); // few cells stay small
