@@ -70,7 +70,8 @@ def ablated(
 def played_back(
     task: Task, model: nn.Module, folder: Path, text: str, name: str, decoding: Decoding
 ) -> Playback:
-    """One value over training, by the snapshots in a run's folder; the tokens are those of today's answer."""
+    """One value over training, by the snapshots in a run's folder; the tokens are those of today's answer.
+    `model`: as it was trained, its tables still tied."""
     assert isinstance(model, EncoderDecoder | Transformer)
     files = snapshots(folder)
     now = traced(task, model, text, decoding, Choice())

@@ -290,7 +290,8 @@ class Run:
 
         Raises: InputError when training kept no snapshots, or nothing has that name.
         """
-        return played_back(self.task, self.model, self.folder, text, name, decoding)
+        model = self.bundle.build().to(self.device)  # whose tables are still tied, as while it was trained
+        return played_back(self.task, model, self.folder, text, name, decoding)
 
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
         """Which input tokens the model looked at for each output token of its answer: cross-attention,

@@ -57,11 +57,12 @@ def played(
 
 
 def _put(live: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], path: Path | None) -> None:
-    shapes = {name: tuple(x.shape) for name, x in live.items()}
-    if shapes != {name: tuple(x.shape) for name, x in weights.items()}:
+    """Of a model whose lower part was not trained, only the upper part was kept."""
+    known = all(name in live and live[name].shape == x.shape for name, x in weights.items())
+    if not weights or not known:
         raise BundleError(f"{path} holds the weights of another model")
-    for name, parameter in live.items():
-        parameter.copy_(weights[name])
+    for name, weight in weights.items():
+        live[name].copy_(weight)
 
 
 def losses(run: Path) -> list[tuple[int, float]]:
