@@ -173,9 +173,9 @@ class Recorder:
                 return None
             if point in BY_GROUP:  # made once, for all steps
                 self._remembered.add(name)
-            elif point in ("q", "scores", "weights", "heads", "mask") and value.shape[2] > 1:
-                beams = here.rows // value.shape[0]  # stand side by side as further queries
-                value = value.unflatten(2, (beams, -1)).transpose(1, 2).flatten(0, 1)
+            elif point in ("q", "scores", "weights", "heads", "mask") and value.shape[2] > here.width:
+                # Beams stand side by side as further queries.
+                value = value.unflatten(2, (-1, here.width)).transpose(1, 2).flatten(0, 1)
         elif point in BY_GROUP:
             value = value[:, :, -here.width :]
         heads = self.heads(name)
