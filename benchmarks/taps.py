@@ -1,5 +1,5 @@
-"""What closed taps cost: the same work with them, and with `tap` and `wanted` replaced by functions that do
-nothing, at every place that calls them.
+"""What closed taps cost: the same work with them, and with `tap`, `wanted` and `watching` replaced by
+functions that do nothing, at every place that calls them.
 
 Rounds alternate within one process, the order within a pair too, so that a drifting machine treats both
 alike; what is counted is the processor time of the process. Each ratio is of one pair; the median and the
@@ -45,9 +45,17 @@ def _unwanted(module: object, *points: str) -> bool:
     return False
 
 
+def _unwatched() -> bool:
+    return False
+
+
 def places() -> list[tuple[Any, str, Any]]:
     """Every module that calls a tap: itself, the name, and what stands there instead."""
-    instead = {"tap": (taps.tap, _nothing), "wanted": (taps.wanted, _unwanted)}
+    instead = {
+        "tap": (taps.tap, _nothing),
+        "wanted": (taps.wanted, _unwanted),
+        "watching": (taps.watching, _unwatched),
+    }
     modules = [x for name, x in sys.modules.items() if name.startswith("regard.") and x is not taps]
     return [
         (module, name, other)

@@ -26,7 +26,7 @@ from regard.model.dropout import dropout as drop
 from regard.model.mask import Contiguous, Lowered, MaskRule, dense, lower
 from regard.model.norm import Norm
 from regard.model.position import Rotation, rotate
-from regard.model.tap import tap, wanted
+from regard.model.tap import tap, wanted, watching
 
 
 def attend(
@@ -239,7 +239,8 @@ class Attention(nn.Module):
         k, v = self._split_kv(kv)
         q = self.q_norm(q) if self.normed else q
         if rotation is not None:
-            q, k = tap(self, "q_unturned", q), tap(self, "k_unturned", k)
+            if watching():
+                q, k = tap(self, "q_unturned", q), tap(self, "k_unturned", k)
             q, k = rotate(q, rotation), rotate(k, rotation)
         if cache is not None:
             k, v = cache.append(k, v)
@@ -299,12 +300,15 @@ class Attention(nn.Module):
         bias: Tensor | None,
         shape: tuple[int, int] | None = None,
     ) -> Tensor:
-        q, k, v = tap(self, "q", q), tap(self, "k", k), tap(self, "v", v)
+        watched = watching()  # asked once instead of at each point: a step of a small model is soon over
+        if watched:
+            q, k, v = tap(self, "q", q), tap(self, "k", k), tap(self, "v", v)
         p = self.dropout if self.training else 0.0
         z = attend(q, k, v, mask, scale=self.scale, bias=bias, additive=self.additive, dropout=p)
-        if wanted(self, "scores", "mask", "weights"):
-            z = self._observed(z, q, k, v, mask, bias)
-        z = tap(self, "heads", z)  # (B, H, T, C)
+        if watched:
+            if wanted(self, "scores", "mask", "weights"):
+                z = self._observed(z, q, k, v, mask, bias)
+            z = tap(self, "heads", z)  # (B, H, T, C)
         B, T = shape or (z.shape[0], z.shape[2])
         return tap(self, "out", self.out(z.transpose(1, 2).reshape(B, T, self.heads * self.head_width)))
 
