@@ -18,7 +18,7 @@ from regard.model.tap import open_taps
 from regard.model.transformer import Transformer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
 class Attribution:
     """Contributions of tokens to a logit."""
 

@@ -2,6 +2,7 @@
 
 What is not chosen is left at the tap: of a layer that nobody wants no scores are formed, and of a chosen one
 only the chosen heads are copied. So what is held is what was asked for, and one layer's own memory.
+Of steps that were not chosen nothing is copied.
 
 A recorder watches any number of forwards of one model. Steps are counted by what a search tells it
 (`hear`). What the values are called is `recorded.py`'s business.

@@ -38,7 +38,7 @@ class Axis:
     """Empty where places have no names, as along a vector."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
 class Entry:
     """One value of a computation."""
 
@@ -58,7 +58,7 @@ class Entry:
         return f"Entry({self.name}: {axes})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
 class Pass:
     """What one sequence of tokens, patches or the like became on one way through the model."""
 
@@ -103,7 +103,7 @@ class Grown:
     done: tuple[bool, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
 class Trace:
     """All numbers of one prediction that were asked for."""
 
