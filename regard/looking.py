@@ -24,6 +24,9 @@ from regard.model.transformer import EncoderDecoder, Transformer
 from regard.tasks.task import Decoding, Task
 
 
+_SAMPLES = 1 << 30  # tokens
+
+
 def naming(task: Task) -> Naming:
     """How people call what a task's model reads and what it chooses among."""
     return Naming(
@@ -37,10 +40,12 @@ def naming(task: Task) -> Naming:
 def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: Choice) -> Trace:
     """The prediction for one input, with what was chosen of its numbers."""
     assert isinstance(model, EncoderDecoder | Transformer)
+    task.check(decoding)
     recorder = Recorder(model, choice)
+    # Windows and texts go one after the other, so that nothing is padded; samples of one text side by side.
+    tokens = _SAMPLES if decoding.n > 1 and "sampling" in task.heeds else 1
     with torch.inference_mode(), hear(recorder.hear), recorder.watching():
-        # One after the other, so that nothing is padded.
-        (said,) = task.predict(model, [text], replace(decoding, batch_tokens=1))
+        (said,) = task.predict(model, [text], replace(decoding, batch_tokens=tokens))
     passes, search = recorded(recorder, names := naming(task))
     about = {"kind": model.config.kind, "parameters": sum(x.numel() for x in model.parameters())}
     answer = (said.text, said.score, said.alternatives)
