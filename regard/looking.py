@@ -23,7 +23,6 @@ from regard.insight.trace import Entry, Trace
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.tasks.task import Decoding, Task
 
-
 _SAMPLES = 1 << 30  # tokens
 
 
