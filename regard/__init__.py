@@ -28,6 +28,7 @@ _NAMES = {
     "export_checkpoint": "regard.interop.exporting",
     "import_checkpoint": "regard.interop.importing",
     "load": "regard.run",
+    "trace": "regard.run",
     "train": "regard",
 }
 

@@ -15,6 +15,7 @@ from regard.model.transformer import Transformer as Transformer
 from regard.model.transformer import TransformerConfig as TransformerConfig
 from regard.run import Run as Run
 from regard.run import load as load
+from regard.run import trace as trace
 from regard.train import _Training
 
 __version__: str

@@ -28,6 +28,7 @@ from regard.cli_options import (
     RunArgument,
     Threads,
 )
+from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
 from regard.errors import RegardError
 
 app = typer.Typer(
@@ -285,6 +286,8 @@ def verify(
 app.command(name="import", epilog=IMPORT_EXAMPLES)(import_command)
 app.command(name="export", epilog=EXPORT_EXAMPLES)(export_command)
 app.command(name="explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
+app.command(name="trace", epilog=TRACE_EXAMPLES)(trace_command)
+app.command(name="ablate", epilog=ABLATE_EXAMPLES)(ablate_command)
 
 
 @app.command(epilog="Examples: regard data, or: regard data spelling")

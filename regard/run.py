@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,9 +24,14 @@ from regard.data.rows import DataSet, Row, Rows
 from regard.data.tokenizer import Tokenizer
 from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.files import atomic_file
+from regard.insight.ablation import Ablation
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.laws import Finding, laws
 from regard.insight.neighbours import nearest
+from regard.insight.playback import Playback
+from regard.insight.recorder import Choice
+from regard.insight.trace import Trace
+from regard.looking import ablated, played_back, traced
 from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
@@ -62,6 +67,20 @@ def load(folder: str | Path, device: str | torch.device = "cpu", dtype: str = "f
     Raises: BundleError when it is none, or is damaged.
     """
     return Run(bundles.load(folder), Path(folder), torch.device(device), dtype)
+
+
+def trace(
+    run: Run | str | Path,
+    text: str,
+    decoding: Decoding = Decoding(),
+    *,
+    layers: Collection[int] | None = None,
+    heads: Collection[int] | None = None,
+    steps: Collection[int] | None = None,
+) -> Trace:
+    """`Run.trace` of a run, or of the one in a folder."""
+    run = run if isinstance(run, Run) else load(run)
+    return run.trace(text, decoding, layers=layers, heads=heads, steps=steps)
 
 
 class Run:
@@ -230,6 +249,50 @@ class Run:
 
     # ------------------------------------------------------------------ looking
 
+    def trace(
+        self,
+        text: str,
+        decoding: Decoding = Decoding(),
+        *,
+        layers: Collection[int] | None = None,
+        heads: Collection[int] | None = None,
+        steps: Collection[int] | None = None,
+    ) -> Trace:
+        """Every number of the prediction for one input; of a large model those of some layers and heads, from
+        0, and some steps of what is written, from 1.
+
+        Raises: InputError for an input that the model cannot take, or a choice that it does not have.
+        """
+        return traced(self.task, self.model, text, decoding, Choice.of(layers, heads, steps))
+
+    def ablate(
+        self,
+        data: str | Path | None = None,
+        split: str = "test",
+        *,
+        decoding: Decoding = Decoding(),
+        limit: int | None = None,
+        told: Callable[[int, int], None] = lambda done, all_: None,
+    ) -> Ablation:
+        """What each head is worth: the task's metric on a split of `data`, with all heads and without each.
+
+        `told`: how many heads are done, and of how many. Raises: DataError when there is no such data.
+        """
+        name = self._own_data() if data is None else str(data)
+        rows = list(islice(self.open(name).split(split), limit))
+        if not rows:
+            raise DataError(f"the split '{split}' of {name} is empty")
+        return ablated(self.task, self.model, rows, decoding, told)
+
+    def playback(self, text: str, name: str, decoding: Decoding = Decoding()) -> Playback:
+        """How one value of the computation, such as `decoder.blocks.0.cross.weights`, came to be over
+        training, for this input and what the model answers now.
+
+        Raises: InputError when training kept no snapshots, or nothing has that name.
+        """
+        model = self.bundle.build().to(self.device)  # whose tables are still tied, as while it was trained
+        return played_back(self.task, model, self.folder, text, name, decoding)
+
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
         """Which input tokens the model looked at for each output token of its answer: cross-attention,
         averaged over all heads."""
@@ -291,4 +354,4 @@ def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
     return lay_out(model.to(device, getattr(torch, dtype)))
 
 
-__all__ = ["Alignment", "Evaluation", "Run", "load"]
+__all__ = ["Alignment", "Evaluation", "Run", "Trace", "load", "trace"]

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "interop": COMMON | {"model", "data", "bundle"},
     "tasks": COMMON | {"model", "data", "decode"},
     "train": COMMON | {"model", "data", "tasks", "bundle"},
-    "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight"},
+    "looking": COMMON | {"model", "data", "tasks", "decode", "insight"},
+    "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight", "looking"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
@@ -38,6 +39,16 @@ MAY_IMPORT = {
 MAY_IMPORT["cli_options"] = set()
 MAY_IMPORT["cli_checkpoints"] = {"cli_options", "interop", "train"}  # train: how a download is shown
 MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
+MAY_IMPORT["cli_trace"] = {
+    "cli_explain",
+    "cli_options",
+    "errors",
+    "files",
+    "insight",
+    "run",
+    "tasks",
+    "train",
+}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from regard.decode.fast import have_loops
 from regard.decode.stepper import Stepper
+from regard.decode.witness import Step, listening, tell
 
 _SHRINK_BELOW = 0.75
 """Finished inputs leave the batch when no more than this part of it is still open: leaving costs a copy."""
@@ -70,9 +71,13 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
         _keep(stepper, rows, device)
     tokens = torch.full((len(rows),), limits.bos, device=device)
     step = 0
+    told: dict[int, float] = {}  # log-probabilities by input, for whoever listens
     while any(going):
         step += 1
-        tokens = _likeliest(stepper.step(tokens))
+        logits = stepper.step(tokens)
+        tokens = _likeliest(logits)
+        if listening():
+            told = _tell(logits, tokens, rows, told, limits, step)
         written = [limits.eos] * len(limits.limit)
         for place, token in enumerate(tokens.tolist()):
             if going[place]:
@@ -83,6 +88,18 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
             kept = [place for place, goes_on in enumerate(going) if goes_on]
             rows, going = [rows[place] for place in kept], [True] * len(kept)
             tokens = tokens[_keep(stepper, kept, device)]
+
+
+def _tell(
+    logits: Tensor, tokens: Tensor, rows: list[int], before: dict[int, float], limits: Limits, step: int
+) -> dict[int, float]:
+    """Tell of one greedy step; `before` and what is returned: log-probabilities by input."""
+    shares = logits.float().log_softmax(-1).gather(1, tokens[:, None])[:, 0].tolist()
+    totals = {row: before.get(row, 0.0) + share for row, share in zip(rows, shares, strict=True)}
+    for row, token in zip(rows, tokens.tolist(), strict=True):
+        done = token == limits.eos or step >= limits.limit[row]
+        tell(Step(row, [0], [0], [token], [totals[row]], [totals[row]], [done]))
+    return totals
 
 
 def _keep(stepper: Stepper, inputs: list[int], device: torch.device) -> Tensor:
@@ -140,6 +157,7 @@ def beam_search(
         heard = zip(batch, totals.tolist(), parents.tolist(), tokens.tolist(), strict=True)
         for row, (index, *grown) in enumerate(heard):
             closed += [(row, place) for place in beams[index].grow(*grown)]
+            beams[index].tell(index, *grown)
         open_rows = [row for row, index in enumerate(batch) if beams[index].open]
         if not open_rows:
             break
@@ -171,6 +189,7 @@ class _Beam:
         self.places: list[_Node] = [None]
         self.length = 0
         self.done: list[Hypothesis] = []
+        self.finished: list[int] = []  # the places that finished at the last step
         self.open = True
 
     def grow(self, totals: list[float], parents: list[int], tokens: list[int]) -> list[int]:
@@ -178,6 +197,7 @@ class _Beam:
         if not self.open:
             return []
         self.length += 1
+        self.finished = []
         self.places = [(token, self.places[parent]) for token, parent in zip(tokens, parents, strict=True)]
         room, at_limit = self.width - len(self.done), self.length >= self.limit
         closed, best_open = [], float("-inf")
@@ -195,6 +215,7 @@ class _Beam:
 
     def _finish(self, place: int, total: float, ended: bool) -> None:
         tokens = []
+        self.finished.append(place)
         node = self.places[place]
         while node is not None:
             token, node = node
@@ -210,6 +231,12 @@ class _Beam:
             return False
         at = self.limit if self.alpha >= 0 else self.length + 1
         return self.best()[-1].score >= best_open / length_penalty(at, self.alpha)
+
+    def tell(self, index: int, totals: list[float], parents: list[int], tokens: list[int]) -> None:
+        if listening():
+            scores = [total / length_penalty(self.length, self.alpha) for total in totals]
+            done = [place in self.finished for place in range(len(totals))]
+            tell(Step(index, parents, parents, tokens, totals, scores, done))
 
     def best(self) -> list[Hypothesis]:
         return sorted(self.done, key=lambda h: -h.score)[: self.n]

@@ -26,7 +26,7 @@ from regard.model.dropout import dropout as drop
 from regard.model.mask import Contiguous, Lowered, MaskRule, dense, lower
 from regard.model.norm import Norm
 from regard.model.position import Rotation, rotate
-from regard.model.tap import tap, wanted
+from regard.model.tap import tap, wanted, watching
 
 
 def attend(
@@ -239,6 +239,8 @@ class Attention(nn.Module):
         k, v = self._split_kv(kv)
         q = self.q_norm(q) if self.normed else q
         if rotation is not None:
+            if watching():
+                q, k = tap(self, "q_unturned", q), tap(self, "k_unturned", k)
             q, k = rotate(q, rotation), rotate(k, rotation)
         if cache is not None:
             k, v = cache.append(k, v)
@@ -264,7 +266,8 @@ class Attention(nn.Module):
         q = self.q(x).view(B, T, self.heads, self.head_width)
         q = self.q_norm(q) if self.normed else q
         if rotation is not None:
-            q = rotate(q.transpose(1, 2), rotation).transpose(1, 2)
+            q = tap(self, "q_unturned", q.transpose(1, 2))
+            q = rotate(q, rotation).transpose(1, 2)
         q = q.reshape(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
         if beams > 1:
             mask = _folded(mask, len(k), beams, T) if isinstance(mask, Tensor) else mask
@@ -274,7 +277,7 @@ class Attention(nn.Module):
     def remember(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
         """Keys, turned, and values of (B, S, D) memory: (B, G, S, C) each."""
         k, v = self._split_kv(self.kv(memory))
-        return (k if rotation is None else rotate(k, rotation)), v
+        return (k if rotation is None else rotate(tap(self, "k_unturned", k), rotation)), v
 
     @property
     def plain(self) -> bool:
@@ -297,12 +300,15 @@ class Attention(nn.Module):
         bias: Tensor | None,
         shape: tuple[int, int] | None = None,
     ) -> Tensor:
-        q, k, v = tap(self, "q", q), tap(self, "k", k), tap(self, "v", v)
+        watched = watching()  # asked once instead of at each point: a step of a small model is soon over
+        if watched:
+            q, k, v = tap(self, "q", q), tap(self, "k", k), tap(self, "v", v)
         p = self.dropout if self.training else 0.0
         z = attend(q, k, v, mask, scale=self.scale, bias=bias, additive=self.additive, dropout=p)
-        if wanted(self, "scores", "weights"):
-            z = self._observed(z, q, k, v, mask, bias)
-        z = tap(self, "heads", z)  # (B, H, T, C)
+        if watched:
+            if wanted(self, "scores", "mask", "weights"):
+                z = self._observed(z, q, k, v, mask, bias)
+            z = tap(self, "heads", z)  # (B, H, T, C)
         B, T = shape or (z.shape[0], z.shape[2])
         return tap(self, "out", self.out(z.transpose(1, 2).reshape(B, T, self.heads * self.head_width)))
 
@@ -312,6 +318,11 @@ class Attention(nn.Module):
         """Form scores and weights beside the fused answer, which stands unless one was replaced."""
         scores = attention_scores(q, k, scale=self.scale, bias=bias, additive=self.additive)
         seen = tap(self, "scores", scores)
-        weights = attention_weights(seen, mask)
+        allowed = dense(mask, q.shape[2], k.shape[2], q.device)
+        if allowed is None:
+            allowed = torch.ones((1, 1, q.shape[2], k.shape[2]), dtype=torch.bool, device=q.device)
+        applied = tap(self, "mask", allowed)
+        weights = attention_weights(seen, applied)
         used = tap(self, "weights", weights)
-        return z if seen is scores and used is weights else weigh(used, v)
+        same = seen is scores and applied is allowed and used is weights
+        return z if same else weigh(used, v)

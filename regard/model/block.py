@@ -92,12 +92,12 @@ class Residual(nn.Module):
 
 class PostResidual(Residual):
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
-        return self.norm(self.add(x, branch(x)))
+        return tap(self, "normed", self.norm(tap(self, "sum", self.add(x, branch(x)))))
 
 
 class PreResidual(Residual):
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
-        return self.add(x, branch(self.norm(x)))
+        return tap(self, "sum", self.add(x, branch(tap(self, "normed", self.norm(x)))))
 
 
 class SandwichResidual(Residual):
@@ -106,7 +106,8 @@ class SandwichResidual(Residual):
         self.norm_out = norm.build(width)
 
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
-        return self.add(x, self.norm_out(branch(self.norm(x))))
+        made = self.norm_out(branch(tap(self, "normed", self.norm(x))))
+        return tap(self, "sum", self.add(x, tap(self, "normed_out", made)))
 
 
 class ScaledResidual(Residual):
@@ -115,7 +116,8 @@ class ScaledResidual(Residual):
         self.gain = nn.Parameter(torch.full((width,), start))
 
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
-        return self.add(x, self.gain * branch(self.norm(x)))
+        made = self.gain * branch(tap(self, "normed", self.norm(x)))
+        return tap(self, "sum", self.add(x, tap(self, "scaled", made)))
 
 
 @dataclass

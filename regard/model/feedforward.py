@@ -82,9 +82,10 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._wide(x):
             p = self.dropout if self.training else 0.0
-            return relu_mlp(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, p)
-        hidden = tap(self, "hidden", self.activation(self.up(x)))  # (B, T, F)
-        return self.down(dropout(hidden, self.dropout, self.training))
+            made = relu_mlp(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, p)
+            return tap(self, "out", made)
+        hidden = tap(self, "hidden", self.activation(tap(self, "up", self.up(x))))  # (B, T, F)
+        return tap(self, "out", self.down(dropout(hidden, self.dropout, self.training)))
 
     def _wide(self, x: Tensor) -> bool:
         """Whether there is a quicker way to the same values and gradients, and nobody looks inside."""
@@ -99,7 +100,7 @@ class FeedForward(nn.Module):
             and x.dtype == up.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
             and all(part.requires_grad for part in (*up.parameters(), *down.parameters()))
-            and not wanted(self, "hidden")
+            and not wanted(self, "up", "hidden")
         )
 
 
@@ -116,5 +117,6 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)  # (B, T, F) each
+        gate, up = tap(self, "gate", gate), tap(self, "up", up)
         hidden = tap(self, "hidden", self.activation(gate) * up)
-        return self.down(dropout(hidden, self.dropout, self.training))
+        return tap(self, "out", self.down(dropout(hidden, self.dropout, self.training)))

@@ -155,7 +155,7 @@ class TransformLayer(nn.Module):
         self.norm = nn.Identity() if config.norm is None else config.norm.build(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.activation(self.dense(x)))
+        return tap(self, "out", self.norm(self.activation(self.dense(x))))
 
 
 def _transform(width: int, config: Transform | None) -> nn.Module:
@@ -175,7 +175,8 @@ class ClassHead(nn.Module):
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        vector = tap(self, "pooled", self.transform(pooled(x, positions, self.config.pooling)))
+        gathered = tap(self, "gathered", pooled(x, positions, self.config.pooling))
+        vector = tap(self, "pooled", self.transform(gathered))
         return tap(self, "logits", F.linear(vector, self.weight, self.bias))
 
 

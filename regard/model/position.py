@@ -20,6 +20,7 @@ from regard.model.mask import Contiguous, Positions
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
 from regard.model.position_part import AddedRows, PositionPart, Rotation, TurnedRows, cos_and_sin, sinusoids
 from regard.model.rotary_scaling import Scaling
+from regard.model.tap import tap
 
 __all__ = [
     "ALiBi",
@@ -154,8 +155,10 @@ class AddedTable(PositionPart):
         limit, stop = self.table.num_embeddings, at.stop if isinstance(at, Contiguous) else at.bound
         if stop > limit:
             raise InputError(f"an input of {stop} tokens is longer than the {limit} this model was made for")
-        rows = slice(at.start, stop) if isinstance(at, Contiguous) else at.position
-        return x + self.table.weight[rows]
+        table = self.table.weight
+        return x + tap(
+            self, "added", table[None, at.start : stop] if isinstance(at, Contiguous) else table[at.position]
+        )
 
 
 class RotaryPart(TurnedRows):

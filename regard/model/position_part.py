@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.model.mask import Contiguous, Positions
+from regard.model.tap import tap
 
 
 class Rotation(NamedTuple):
@@ -95,7 +96,7 @@ class AddedRows(Tabled):
     """A table whose rows are added to the vectors."""
 
     def add(self, x: Tensor, at: Positions) -> Tensor:
-        return x + self._look_up(at, x.device).to(x.dtype)
+        return x + tap(self, "added", self._look_up(at, x.device).to(x.dtype))
 
 
 class TurnedRows(Tabled):

@@ -99,7 +99,7 @@ class Stack(nn.Module):
         if positions is None:
             positions = Contiguous(0, T) if cache is None else cache.next(T)
         keys = positions if cache is None else cache.extend(positions)
-        x = self.entry_norm(self.position.add(x, positions))
+        x = self.entry_norm(tap(self, "placed", self.position.add(x, positions)))
         x = tap(self, "input", drop(x, self.config.dropout, self.training))
         if memory is not None and memory_positions is None:
             memory_positions = Contiguous(0, memory.shape[1])
@@ -120,15 +120,19 @@ class Stack(nn.Module):
         around = Surroundings(
             mask=lower(self.config.mask, query, key, device),
             rotation=self.position.rotation(query, device),
-            bias=self.position.bias(query, key, device),
+            bias=self._bias("bias", query, key, device),
         )
         if memory is not None:
             memory = _for_beams(query, memory, device)
             around.memory_mask = lower(Full(), query, memory, device)
             if self.config.cross_position:
                 around.memory_rotation = around.rotation
-                around.memory_bias = self.position.bias(query, memory, device)
+                around.memory_bias = self._bias("memory_bias", query, memory, device)
         return around
+
+    def _bias(self, point: str, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
+        bias = self.position.bias(query, key, device)
+        return None if bias is None else tap(self, point, bias)
 
     def _memory(
         self, index: int, memory: Tensor | None, positions: Positions | None, cache: Cache | None

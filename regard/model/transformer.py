@@ -19,6 +19,7 @@ from regard.model.head import ClassHead, Head, VectorHead, Vocabulary, Vocabular
 from regard.model.init import Init, Xavier, initialise
 from regard.model.mask import Full, Positions
 from regard.model.stack import Stack, StackConfig
+from regard.model.tap import tap
 
 Tying = Literal["three-way", "two-way", "embeddings", "none"]
 
@@ -73,7 +74,7 @@ class Transformer(nn.Module):
 
         `positions`: where the vectors that the embedding makes stand.
         """
-        return self.stack(self.embed(given), positions, cache=cache)
+        return self.stack(self.embed(tap(self, "given", given)), positions, cache=cache)
 
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache with room for `capacity` tokens (it grows when needed)."""
@@ -144,7 +145,7 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, source: Tensor, positions: Positions | None = None) -> Tensor:
         """(B, S) ids → (B, S, D) memory."""
-        return self.encoder(self.source(source), positions)
+        return self.encoder(self.source(tap(self, "source_given", source)), positions)
 
     def decode(
         self,
@@ -157,7 +158,11 @@ class EncoderDecoder(nn.Module):
     ) -> Tensor:
         """(B, T) ids → (B, T, D), what the head sees. With a cache, memory is needed once only."""
         return self.decoder(
-            self.target(target), positions, memory=memory, memory_positions=memory_positions, cache=cache
+            self.target(tap(self, "target_given", target)),
+            positions,
+            memory=memory,
+            memory_positions=memory_positions,
+            cache=cache,
         )
 
     def cache(self, capacity: int = 0) -> Cache:

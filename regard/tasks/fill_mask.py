@@ -258,6 +258,9 @@ class FillMask(TextTask):
 
     # ------------------------------------------------------------------ looking inside
 
+    def outputs(self) -> list[str]:
+        return self.tokenizer.pieces(range(self.tokenizer.size))
+
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:

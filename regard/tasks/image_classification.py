@@ -290,6 +290,9 @@ class ImageClassification(Task):
 
     # ------------------------------------------------------------------ looking inside
 
+    def outputs(self) -> list[str]:
+        return list(self.labels)
+
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         yield self.predict(model, [text], decoding)[0].text
 

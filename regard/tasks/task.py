@@ -232,6 +232,15 @@ class Task(ABC):
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         """The ids of `probe` for people to read."""
 
+    def outputs(self) -> list[str]:
+        """What the model's head chooses among, for people to read; empty where that has no names."""
+        return []
+
+    @property
+    def independent(self) -> bool:
+        """Whether each output is a yes or no of its own, instead of one of all."""
+        return False
+
     @abstractmethod
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         """What `predict` is given for these rows."""

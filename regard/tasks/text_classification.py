@@ -302,6 +302,13 @@ class TextClassification(TextTask):
 
     # ------------------------------------------------------------------ looking inside
 
+    def outputs(self) -> list[str]:
+        return list(self.labels)
+
+    @property
+    def independent(self) -> bool:
+        return self.config.separator is not None
+
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:

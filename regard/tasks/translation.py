@@ -298,6 +298,9 @@ class Translation(Task):
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.source.pieces(source), self.target.pieces(target)
 
+    def outputs(self) -> list[str]:
+        return self.target.pieces(range(self.target.size))
+
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         return [row.values[0] for row in rows]
 

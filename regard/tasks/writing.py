@@ -14,6 +14,7 @@ from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import prompt_stepper_for
 from regard.decode.sampling import Sampler, Sampling, generator_of
 from regard.decode.stepper import KeptPrompt
+from regard.decode.witness import Step, listening, tell
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
 
@@ -65,7 +66,8 @@ def write(
     vocabulary = model.embed.weight.shape[0]
     sampler = Sampler(sampling, [output.ids for output in outputs], vocabulary, device, chance)
     stepper = None
-    for _ in range(decoding.max_length or context):
+    most, parents = decoding.max_length or context, [0] * len(outputs)
+    for number in range(most):
         if not outputs:
             return
         moved = [output.move(context) for output in outputs]
@@ -79,14 +81,22 @@ def write(
             kept.ids = outputs[0].ids[outputs[0].start :][: kept.cache.length]
         for output, token, share in zip(outputs, tokens.tolist(), shares.tolist(), strict=True):
             output.add(token, share)
+        if listening():
+            _tell(outputs, tokens.tolist(), parents, last=number + 1 == most)
         yield
-        rest = [row for row, output in enumerate(outputs) if not output.ended]
+        parents = rest = [row for row, output in enumerate(outputs) if not output.ended]
         if len(rest) < len(outputs):
             places = torch.tensor(rest, dtype=torch.long, device=device)
             if rest:
                 stepper.keep(places, places)
                 sampler.keep(places)
             outputs, tokens = [outputs[row] for row in rest], tokens[places]
+
+
+def _tell(outputs: list[Output], tokens: list[int], parents: list[int], *, last: bool) -> None:
+    totals, scores = [output.total for output in outputs], [output.score for output in outputs]
+    done = [last or output.ended for output in outputs]
+    tell(Step(0, parents, list(range(len(outputs))), tokens, totals, scores, done))
 
 
 class Output:
@@ -99,7 +109,8 @@ class Output:
         """From where on the model sees it."""
         self.text = ""
         self.ended = False
-        self._total = 0.0  # log-probability
+        self.total = 0.0
+        """Log-probability of its tokens, in nats, the end token included."""
         self._count = 0
 
     def move(self, context: int) -> bool:
@@ -123,10 +134,10 @@ class Output:
     @property
     def score(self) -> float:
         """The mean log-probability of its tokens, the end token included."""
-        return self._total / max(1, self._count)
+        return self.total / max(1, self._count)
 
     def add(self, token: int, log_probability: float) -> None:
-        self._total += log_probability
+        self.total += log_probability
         self._count += 1
         if token in self.tokenizer.ends:
             self.ended = True

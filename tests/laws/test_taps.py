@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from members import PARTS, close, encoder_decoder, ids, transformer
+from members import PARTS, V, close, encoder_decoder, ids, transformer
 from torch import Tensor, nn
 
 from regard.model.stack import StackConfig
@@ -29,6 +29,13 @@ def seen(model: nn.Module, run: Callable[[], Tensor]) -> dict[str, Tensor]:
     return values
 
 
+def another(value: Tensor) -> Tensor:
+    """Of the same type: what was forbidden is allowed, each id becomes the next."""
+    if value.dtype == torch.bool:
+        return ~value
+    return torch.randn_like(value).abs() if value.is_floating_point() else (value + 1) % V
+
+
 @parts
 @torch.no_grad()
 def test_observing_changes_nothing_to_the_bit(stack: StackConfig) -> None:
@@ -39,7 +46,7 @@ def test_observing_changes_nothing_to_the_bit(stack: StackConfig) -> None:
             assert torch.equal(run(), want)
         assert not watching()
         assert torch.equal(run(), want)
-        for point in ("q", "k", "v", "scores", "weights", "heads", "out"):
+        for point in ("q", "k", "v", "scores", "mask", "weights", "heads", "out"):
             assert any(name.endswith(f".blocks.1.attention.{point}") for name in points)
         assert torch.equal(points["head.logits"], want)
 
@@ -60,7 +67,7 @@ def test_another_value_in_the_place_of_one_acts(stack: StackConfig) -> None:
     for model, run in runs(stack):
         want = run()
         for point, value in seen(model, run).items():
-            other = torch.randn_like(value).abs()
+            other = another(value)
             with open_taps(model, {point: lambda _, __, other=other: other}):
                 assert not torch.allclose(run(), want, atol=1e-4), point
 

@@ -1,0 +1,129 @@
+"""The commands that look inside a trained model: parse, dispatch, print."""
+
+from __future__ import annotations
+
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from regard.cli_explain import Language
+from regard.cli_options import Alpha, AsJson, Beam, Device, RunArgument, Threads
+
+TRACE_EXAMPLES = (
+    "Examples:\n\n  regard trace runs/spelling thorough --html thorough.html\n\n"
+    "  regard trace runs/mine 'A man rides a bicycle.' --beam 4 --json trace.json\n\n"
+    "  regard trace runs/gpt2 'It was' --max-length 5 --layers 0,10-11 --heads 3 --steps 1-2 --html it.html"
+)
+ABLATE_EXAMPLES = "Example: regard ablate runs/spelling --limit 200"
+_NUMBERS = "as 0,2-4; all by default"
+
+
+def trace_command(
+    run: RunArgument,
+    text: Annotated[str, typer.Argument(metavar="INPUT", help="What to predict from.")],
+    html: Annotated[Path | None, typer.Option(help="Write it as one page that needs no network.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all numbers as JSON.")] = None,
+    layers: Annotated[str | None, typer.Option(help=f"Only these layers, from 0, {_NUMBERS}.")] = None,
+    heads: Annotated[str | None, typer.Option(help=f"Only these heads, from 0, {_NUMBERS}.")] = None,
+    steps: Annotated[
+        str | None, typer.Option(help=f"Only these tokens that are written, from 1, {_NUMBERS}.")
+    ] = None,
+    beam: Beam = 1,
+    alpha: Alpha = 0.6,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
+    lang: Annotated[Language, typer.Option(help="What the page opens in.")] = Language.en,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Show every number of one prediction, from the input to the probabilities."""
+    from regard.insight.trace_text import trace_lines
+    from regard.tasks import Decoding
+
+    chosen = {name: _numbers(name, some) for name, some in _asked(layers, heads, steps)}
+    decoding = Decoding(beam=beam, alpha=alpha, max_length=max_length)
+    found = _open(run, threads, device).trace(text, decoding, **chosen)
+    if json is not None:
+        from regard.files import atomic_file
+        from regard.insight.trace_json import trace_json
+
+        with atomic_file(json) as file:
+            for piece in trace_json(found):
+                file.write(piece.encode("utf-8", "backslashreplace"))
+        print(f"{json}")
+    if html is not None:
+        from regard.files import write_text
+        from regard.insight.trace_page import trace_page
+
+        write_text(html, trace_page(found, lang.value))
+        print(f"{html}")
+    if json is None and html is None:
+        print("\n".join(trace_lines(found)))
+
+
+def ablate_command(
+    run: RunArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+    beam: Beam = 1,
+    alpha: Alpha = 0.6,
+    as_json: AsJson = False,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Turn off each head in turn, and see how much worse the model becomes without it."""
+    from regard.insight.ablation_text import ablation_lines, ablation_object
+    from regard.tasks import Decoding
+    from regard.train.progress import terminal_reporter
+
+    reporter = terminal_reporter()
+    try:
+        found = _open(run, threads, device).ablate(
+            data,
+            split,
+            decoding=Decoding(beam=beam, alpha=alpha),
+            limit=limit,
+            told=lambda done, of: reporter.busy(f"{done} of {of} heads"),
+        )
+    finally:
+        reporter.close()
+    if as_json:
+        print(dumps(ablation_object(found), ensure_ascii=False))
+    else:
+        print("\n".join(ablation_lines(found)))
+
+
+def _asked(*some: str | None) -> Any:
+    return zip(("layers", "heads", "steps"), some, strict=True)
+
+
+def _numbers(name: str, said: str | None) -> list[int] | None:
+    """`0,2-4` as [0, 2, 3, 4]. Raises: InputError."""
+    from regard.errors import InputError
+
+    if said is None:
+        return None
+    found: list[int] = []
+    for part in said.split(","):
+        first, dash, last = part.strip().partition("-")
+        numbers = (first, last) if dash else (first, first)
+        if not all(x.isascii() and x.isdigit() and len(x) < 7 for x in numbers):
+            raise InputError(f"--{name} is '{said}'; give numbers and ranges such as 0,2-4")
+        begin, end = map(int, numbers)
+        found += range(begin, end + 1)
+    return found
+
+
+def _open(folder: Path, threads: int | None, device: str | None) -> Any:
+    import torch
+
+    from regard.run import load
+    from regard.train.device import pick_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    return load(folder, pick_device(device))

@@ -1,0 +1,162 @@
+"""Plotly figures of what was traced: heads side by side, vectors, patches by attention, a beam as a tree.
+
+They show in a notebook and save as HTML; with Plotly's exporter (the extra `figures`) as PNG and SVG. The
+page of a trace draws the same from the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from regard.errors import InputError
+from regard.insight.trace import Entry, Grown, Trace
+from regard.insight.worked import Lang, Words
+
+_PIECE, _GAP = 260, 70  # pixels
+_MOST_TICKS = 40
+
+
+def shown(pieces: Sequence[str]) -> list[str]:
+    """Plotly would take `</s>` for markup."""
+    return [piece.replace("<", "‹").replace(">", "›") for piece in pieces]
+
+
+def heat(entry: Entry) -> Any:
+    """A heat map of a value of two axes; of three, one for each place of the first, side by side.
+
+    Raises: InputError for a value of another number of axes.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    if entry.value.dim() not in (2, 3):
+        raise InputError(f"{entry.name} has {entry.value.dim()} axes; a heat map needs two or three")
+    sheets = entry.value.float() if entry.value.dim() == 3 else entry.value.float()[None]
+    labels = entry.axes[0].labels if entry.value.dim() == 3 else (entry.name,)
+    titles = [f"{entry.axes[0].name} {label}" if entry.value.dim() == 3 else label for label in labels]
+    columns = min(4, len(sheets))
+    rows = math.ceil(len(sheets) / columns)
+    figure = make_subplots(rows, columns, subplot_titles=titles)
+    share = entry.name.endswith((".weights", ".mask", ".probabilities"))
+    largest = float(sheets.nan_to_num(0.0).abs().max()) or 1.0
+    for index, sheet in enumerate(sheets):
+        scale = {"zmin": 0, "zmax": 1} if share else {"zmin": -largest, "zmax": largest}
+        colours = "Blues" if share else "RdBu"
+        trace = go.Heatmap(z=sheet.tolist(), colorscale=colours, showscale=index == 0, **scale)
+        place = {"row": index // columns + 1, "col": index % columns + 1}
+        figure.add_trace(trace, **place)
+        for update, axis in ((figure.update_yaxes, entry.axes[-2]), (figure.update_xaxes, entry.axes[-1])):
+            update(title=axis.name, **place)
+            if axis.labels and len(axis.labels) <= _MOST_TICKS:
+                update(tickvals=list(range(len(axis.labels))), ticktext=shown(axis.labels), **place)
+        figure.update_yaxes(autorange="reversed", **place)
+    figure.update_layout(
+        width=_GAP + columns * (_PIECE + _GAP), height=_GAP + rows * (_PIECE + _GAP), template="plotly_white"
+    )
+    return figure
+
+
+def patches_by_attention(
+    weights: Tensor, grid: tuple[int, int], leading: int, query: int = 0, picture: Tensor | None = None
+) -> Any:
+    """The patches of a picture, for each head coloured by how much the vector `query` (0: the class token)
+    looks at them (Dosovitskiy et al., arXiv 2010.11929, figure 6).
+
+    `weights`: (H, N, N) of one layer; `grid`: patches down and across; `leading`: vectors before the patches;
+    `picture`: (C, rows, columns), shown first.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    maps = weights[:, query, leading:].unflatten(-1, grid)
+    pieces: list[Tensor] = [*([] if picture is None else [picture.mean(0)]), *maps]
+    titles = [*([] if picture is None else ["picture"]), *(f"head {head}" for head in range(len(maps)))]
+    columns = min(5, len(pieces))
+    rows = math.ceil(len(pieces) / columns)
+    figure = make_subplots(rows, columns, subplot_titles=titles)
+    for index, piece in enumerate(pieces):
+        grey = index == 0 and picture is not None
+        place = {"row": index // columns + 1, "col": index % columns + 1}
+        colours = "Greys_r" if grey else "Blues"
+        heatmap = go.Heatmap(z=piece.tolist(), colorscale=colours, showscale=False, zmin=None if grey else 0)
+        heatmap.meta = {} if grey else {"scale": "share"}
+        figure.add_trace(heatmap, **place)
+        figure.update_xaxes(showticklabels=False, constrain="domain", **place)
+        number = "" if index == 0 else str(index + 1)
+        figure.update_yaxes(
+            autorange="reversed", showticklabels=False, scaleanchor=f"x{number}", constrain="domain", **place
+        )
+    figure.update_layout(width=_GAP + columns * 180, height=_GAP + rows * 200, template="plotly_white")
+    return figure
+
+
+def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
+    """`patches_by_attention` of a traced picture. Raises: InputError where there is no picture."""
+    given, weights = trace["given"], trace[f"stack.blocks.{layer}.attention.weights"]
+    if given.value.dim() != 3:
+        raise InputError("this trace is not of a picture")
+    patches = [label for label in weights.axes[-1].labels if not label.startswith("[")]
+    down, across = (1 + int(number) for number in patches[-1].split(","))
+    leading = len(weights.axes[-1].labels) - len(patches)
+    return patches_by_attention(weights.value, (down, across), leading, query, given.value)
+
+
+_TREE = {
+    "way": Words("kept by the search", "搜索保留的"),
+    "answer": Words("the answer", "答案"),
+    "step": Words("step", "步"),
+    "place": Words("place", "名次"),
+    "total": Words("log-probability", "对数概率"),
+    "score": Words("score", "得分"),
+}
+
+
+def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en") -> Any:
+    """What a beam search kept, step by step, and the way to its answer; dots that are ringed ended there."""
+    import plotly.graph_objects as go
+
+    said = {key: words.of(lang) for key, words in _TREE.items()}
+    figure = go.Figure()
+    for best in (False, True):
+        x: list[float | None] = []
+        y: list[float | None] = []
+        for step, grown in enumerate(search, 1):
+            for place, parent in enumerate(grown.parents):
+                on = step <= len(path) and path[step - 1] == place
+                if on == best and math.isfinite(grown.totals[place]):
+                    x += [step - 1, step, None]
+                    y += [parent if step > 1 else 0, place, None]
+        name = said["answer" if best else "way"]
+        figure.add_scatter(
+            x=x, y=y, mode="lines", name=name, line={"width": 4 if best else 1}, hoverinfo="skip"
+        )
+    nodes = [
+        (step, place, grown)
+        for step, grown in enumerate(search, 1)
+        for place in range(len(grown.tokens))
+        if math.isfinite(grown.totals[place])
+    ]
+    figure.add_scatter(
+        x=[step for step, _, _ in nodes],
+        y=[place for _, place, _ in nodes],
+        mode="markers+text",
+        text=shown([grown.tokens[place] for _, place, grown in nodes]),
+        textposition="top center",
+        marker={
+            "size": 10,
+            "symbol": ["circle-open" if grown.done[place] else "circle" for _, place, grown in nodes],
+        },
+        customdata=[(grown.totals[place], grown.scores[place]) for _, place, grown in nodes],
+        hovertemplate="<br>".join(
+            ("%{text}", f"{said['total']} %{{customdata[0]:.4f}}", f"{said['score']} %{{customdata[1]:.4f}}")
+        )
+        + "<extra></extra>",
+        showlegend=False,
+    )
+    figure.update_yaxes(autorange="reversed", title=said["place"], dtick=1, zeroline=False)
+    figure.update_xaxes(title=said["step"], zeroline=False, dtick=max(1, len(search) // 20))
+    return figure

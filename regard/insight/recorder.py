@@ -1,0 +1,208 @@
+"""Keeping what passes by open taps: the layers, heads and steps that were chosen, and nothing else.
+
+What is not chosen is left at the tap: of a layer that nobody wants no scores are formed, and of a chosen one
+only the chosen heads are copied. So what is held is what was asked for, and one layer's own memory.
+Of steps that were not chosen nothing is copied.
+
+A recorder watches any number of forwards of one model. Steps are counted by what a search tells it
+(`hear`). What the values are called is `recorded.py`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import InputError
+from regard.model.attention import Attention
+from regard.model.stack import Stack
+from regard.model.tap import See, open_taps
+from regard.model.transformer import Model
+
+STACKS = ("stack", "encoder", "decoder")
+_BEGINS = {"given": "stack", "source_given": "encoder", "target_given": "decoder"}
+_AROUND = ("placed", "input", "output", "bias", "memory_bias", "position.*")
+_OUTSIDE = ("given", "source_given", "target_given", "embed.*", "source.*", "target.*", "head.*")
+BY_HEAD = {"q", "q_unturned", "scores", "weights", "heads", "bias", "memory_bias"}
+BY_GROUP = {"k", "k_unturned", "v"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is kept. Numbers count from 0 but for steps, which count from 1; None is all."""
+
+    layers: frozenset[int] | None = None
+    heads: frozenset[int] | None = None
+    steps: frozenset[int] | None = None
+    points: tuple[str, ...] = ("*",)
+    """Of a layer, as patterns: `attention.weights`, `residual`."""
+
+    @classmethod
+    def of(
+        cls, layers: Collection[int] | None, heads: Collection[int] | None, steps: Collection[int] | None
+    ) -> Choice:
+        chosen = [None if some is None else frozenset(some) for some in (layers, heads, steps)]
+        return cls(layers=chosen[0], heads=chosen[1], steps=chosen[2])
+
+    def check(self, model: Model) -> None:
+        """Raises: InputError for a layer or a head that there is not."""
+        stacks = [part for name in STACKS if isinstance(part := getattr(model, name, None), Stack)]
+        layers = max(len(stack.blocks) for stack in stacks)
+        heads = max(part.heads for part in model.modules() if isinstance(part, Attention))
+        for word, asked, there in (("layer", self.layers, layers), ("head", self.heads, heads)):
+            for number in sorted(asked or ()):
+                if not 0 <= number < there:
+                    raise InputError(f"there is no {word} {number}; this model's are 0 to {there - 1}")
+        if self.steps is not None and min(self.steps, default=1) < 1:
+            raise InputError("steps count from 1")
+
+
+class Told(Protocol):
+    """What a search says of a step; `decode/witness.py` has it in full."""
+
+    @property
+    def input(self) -> int: ...
+    @property
+    def parents(self) -> list[int]: ...
+    @property
+    def rows(self) -> list[int]: ...
+    @property
+    def tokens(self) -> list[int]: ...
+    @property
+    def totals(self) -> list[float]: ...
+    @property
+    def scores(self) -> list[float]: ...
+    @property
+    def done(self) -> list[bool]: ...
+
+
+@dataclass
+class Forward:
+    """One forward of a stack: what was kept of it, with all rows."""
+
+    kind: str
+    step: int
+    given: Tensor
+    values: dict[str, Tensor] = field(default_factory=dict)
+    keys: int = 0
+    """How many tokens could be looked at; 0 until that is known."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.given)
+
+    @property
+    def width(self) -> int:
+        """How many ids entered side by side; 0 for a picture, which has no cache."""
+        return self.given.shape[1] if self.given.dim() == 2 else 0
+
+
+class Recorder:
+    """See the module's docstring."""
+
+    def __init__(self, model: Model, choice: Choice = Choice()) -> None:
+        """Raises: InputError for a choice that the model does not have."""
+        choice.check(model)
+        self.model, self.choice = model, choice
+        self.forwards: list[Forward] = []
+        """What passed by, in order."""
+        self.told: list[Told] = []
+        """What a search said of its steps."""
+        self._here: Forward | None = None
+        self._remembered: set[str] = set()
+
+    # ------------------------------------------------------------------ while it runs
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Taps are open in here."""
+        with open_taps(self.model, self._points()):
+            yield
+
+    def hear(self, told: Told) -> None:
+        """What a search says; of several inputs only the first is followed."""
+        if told.input == 0:
+            self.told.append(told)
+
+    def _points(self) -> dict[str, See]:
+        names = list(_OUTSIDE)
+        for stack in STACKS:
+            part = getattr(self.model, stack, None)
+            if part is None:
+                continue
+            names += [f"{stack}.{point}" for point in _AROUND]
+            layers = self.choice.layers
+            for layer in range(len(part.blocks)) if layers is None else sorted(layers):
+                names += [f"{stack}.blocks.{layer}.{point}" for point in self.choice.points]
+        points: dict[str, See] = dict.fromkeys(names, self._see)
+        for stack in STACKS:
+            points[f"{stack}.blocks.0.attention.k"] = self._see_first
+        return points
+
+    def _see_first(self, name: str, value: Tensor) -> None:
+        """The first layer's keys tell how far a pass reaches, whether or not they are kept."""
+        if self._here is not None:
+            self._here.keys = value.shape[2]
+        layers, points = self.choice.layers, self.choice.points
+        if (layers is None or 0 in layers) and points == ("*",):
+            self._see(name, value)
+
+    def _see(self, name: str, value: Tensor) -> None:
+        if name in _BEGINS:
+            self._here = Forward(_BEGINS[name], len(self.told) + 1, _copied(value.detach()))
+            self.forwards.append(self._here)
+            return
+        here, steps = self._here, self.choice.steps
+        if here is None or (steps is not None and here.step not in steps):
+            return
+        if name == "source.out" and here.kind == "decoder":  # a table that both sides share has one name
+            name = "target.out"
+        kept = self._chosen(name, value.detach(), here)
+        if kept is not None:
+            here.values[name] = _copied(kept)
+
+    def _chosen(self, name: str, value: Tensor, here: Forward) -> Tensor | None:
+        """The chosen heads, each row of the batch by itself; of keys and values, those that are new."""
+        point = name.rpartition(".")[2]
+        if ".cross." in name:
+            if point in BY_GROUP and name in self._remembered:
+                return None
+            if point in BY_GROUP:  # made once, for all steps
+                self._remembered.add(name)
+            elif point in ("q", "scores", "weights", "heads", "mask") and value.shape[2] > here.width:
+                # Beams stand side by side as further queries.
+                value = value.unflatten(2, (-1, here.width)).transpose(1, 2).flatten(0, 1)
+        elif point in BY_GROUP:
+            value = value[:, :, -here.width :]
+        heads = self.heads(name)
+        if heads is None:
+            return value
+        return value[:, heads] if heads else None
+
+    def heads(self, name: str) -> list[int] | None:
+        """Which heads, or groups of them, of a value are kept; None for all, or where it has none."""
+        place, _, point = name.rpartition(".")
+        if self.choice.heads is None or point not in BY_HEAD | BY_GROUP:
+            return None
+        heads, groups = _counts(self.model.get_submodule(place))
+        kept = [head for head in sorted(self.choice.heads) if head < heads]
+        return kept if point in BY_HEAD else sorted({head * groups // heads for head in kept})
+
+
+def _copied(value: Tensor) -> Tensor:
+    """On the host, with memory of its own, and as usable later as any tensor."""
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.empty(value.shape, dtype=value.dtype).copy_(value)
+
+
+def _counts(part: nn.Module) -> tuple[int, int]:
+    """Of query heads and of key/value heads."""
+    if isinstance(part, Stack):
+        return part.config.attention.heads, part.config.attention.heads
+    assert isinstance(part, Attention)
+    return part.heads, part.kv_heads

@@ -1,0 +1,112 @@
+"""A trace as JSON: `regard trace RUN INPUT --json FILE`.
+
+    {"format": 1, "kind": "trace", "task": …, "input": …, "answer": …, "score": … or null,
+     "alternatives": [[text, score]], "model": {"kind": …, "parameters": …},
+     "outputs": [what the head chooses among], "path": [the answer's place at each step of the search],
+     "search": [G], "passes": [P]}
+    G  one step of the search, a list over places each: {"parents", "rows", "tokens", "ids", "totals",
+        "scores", "done"}; see `trace.Grown`
+    P  one way through the model: {"kind": "encoder" | "decoder" | "stack", "step": from 1, "place": …,
+        "start": …, "chosen": whether it led to the answer, "tokens": [text], "entries": [E]}
+    E  {"name": …, "axes": [name], "labels": [[text] or null, for each axis], "shape": [size],
+        "formula": …, "sources": [name], "value": nested lists}
+
+Labels of the axis "output" are the trace's "outputs". Numbers are whole: a float32 reads back to its bits.
+What JSON has no number for is one of the texts "NaN", "Infinity" and "-Infinity". New keys may be added;
+`format` grows when one of these changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from regard.insight.trace import Entry, Pass, Trace
+
+FORMAT = 1
+
+
+def trace_json(trace: Trace) -> Iterator[str]:
+    """The text, in pieces, so that a large trace is not held twice."""
+    head = {
+        "format": FORMAT,
+        "kind": "trace",
+        "task": trace.task,
+        "input": trace.input,
+        "answer": trace.answer,
+        "score": _plain(trace.score),
+        "alternatives": [[text, _plain(score)] for text, score in trace.alternatives],
+        "model": dict(trace.about),
+        "outputs": list(trace.outputs),
+        "path": list(trace.path),
+        "search": [_plain(asdict(grown)) for grown in trace.search],
+    }
+    yield _text(head)[:-1] + ',"passes":['
+    for index, one in enumerate(trace.passes):
+        yield "," if index else ""
+        yield from _pass(one)
+    yield "]}\n"
+
+
+def _pass(one: Pass) -> Iterator[str]:
+    head = {
+        "kind": one.kind,
+        "step": one.step,
+        "place": one.place,
+        "start": one.start,
+        "chosen": one.chosen,
+        "tokens": list(one.tokens),
+    }
+    yield _text(head)[:-1] + ',"entries":['
+    for index, entry in enumerate(one):
+        yield ("," if index else "") + _entry(entry)
+    yield "]}"
+
+
+def _entry(entry: Entry) -> str:
+    head = {
+        "name": entry.name,
+        "axes": [axis.name for axis in entry.axes],
+        "labels": [
+            list(axis.labels) if axis.labels and axis.name != "output" else None for axis in entry.axes
+        ],
+        "shape": list(entry.value.shape),
+        "formula": entry.formula,
+        "sources": list(entry.sources),
+    }
+    return f'{_text(head)[:-1]},"value":{numbers(entry.value)}}}'
+
+
+def numbers(value: Tensor) -> str:
+    """A tensor as nested lists of JSON, every number with as many digits as it has."""
+    if value.dim() > 1:
+        return "[" + ",".join(map(numbers, value)) + "]"
+    some = value.tolist() if value.dim() else [value.item()]
+    texts = map(_float, some) if value.is_floating_point() else map(json.dumps, some)
+    return "[" + ",".join(texts) + "]" if value.dim() else next(iter(texts))
+
+
+def _float(x: float) -> str:
+    return f"{x:.9g}" if math.isfinite(x) else f'"{_name(x)}"'
+
+
+def _name(x: float) -> str:
+    return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+
+
+def _plain(value: Any) -> Any:
+    """With names for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return _name(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,94 @@
+"""What a task's model shows of its inside: traces, what heads are worth, playback of its training.
+
+`run.py` calls these; they take a task and a model, and know of files only the snapshots beside a bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regard.data.rows import Row
+from regard.decode.witness import hear
+from regard.insight.ablation import Ablation, ablate
+from regard.insight.playback import Playback, losses, played, snapshots
+from regard.insight.recorded import Naming, recorded
+from regard.insight.recorder import Choice, Recorder
+from regard.insight.trace import Entry, Trace
+from regard.model.transformer import EncoderDecoder, Transformer
+from regard.tasks.task import Decoding, Task
+
+_SAMPLES = 1 << 30  # tokens
+
+
+def naming(task: Task) -> Naming:
+    """How people call what a task's model reads and what it chooses among."""
+    return Naming(
+        source=lambda ids: task.pieces(ids, [])[0],
+        target=lambda ids: task.pieces([], ids)[1],
+        outputs=tuple(task.outputs()),
+        independent=task.independent,
+    )
+
+
+def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: Choice) -> Trace:
+    """The prediction for one input, with what was chosen of its numbers."""
+    assert isinstance(model, EncoderDecoder | Transformer)
+    task.check(decoding)
+    recorder = Recorder(model, choice)
+    # Windows and texts go one after the other, so that nothing is padded; samples of one text side by side.
+    tokens = _SAMPLES if decoding.n > 1 and "sampling" in task.heeds else 1
+    with torch.inference_mode(), hear(recorder.hear), recorder.watching():
+        (said,) = task.predict(model, [text], replace(decoding, batch_tokens=tokens))
+    passes, search = recorded(recorder, names := naming(task))
+    about = {"kind": model.config.kind, "parameters": sum(x.numel() for x in model.parameters())}
+    answer = (said.text, said.score, said.alternatives)
+    return Trace(task.name, text, *answer, passes, search, names.outputs, about)
+
+
+def ablated(
+    task: Task,
+    model: nn.Module,
+    rows: Sequence[Row],
+    decoding: Decoding,
+    told: Callable[[int, int], None],
+) -> Ablation:
+    """The task's metric on these rows with all heads and without each."""
+    metric = task.config.metric
+    figures: dict[str, Any] = {}
+
+    def measure() -> float:
+        figures.update(task.judge(model, rows, decoding).figures)
+        return float(figures[metric])
+
+    with torch.inference_mode():
+        found = ablate(model, measure, metric, told=told)
+    return replace(found, lower=task.merit(figures) == -figures[metric] != 0)
+
+
+def played_back(
+    task: Task, model: nn.Module, folder: Path, text: str, name: str, decoding: Decoding
+) -> Playback:
+    """One value over training, by the snapshots in a run's folder; the tokens are those of today's answer.
+    `model`: as it was trained, its tables still tied."""
+    assert isinstance(model, EncoderDecoder | Transformer)
+    files = snapshots(folder)
+    now = traced(task, model, text, decoding, Choice())
+    now[name]  # or else it is refused before the work
+    given = ("source_given", "target_given") if isinstance(model, EncoderDecoder) else ("given",)
+    device = next(model.parameters()).device
+    inputs = [now[point].value[None].to(device) for point in given]
+
+    def look() -> Entry:
+        recorder = Recorder(model)
+        with recorder.watching():
+            model(*inputs)
+        passes, _ = recorded(recorder, naming(task))
+        return next(one[name] for one in passes if name in one.entries)
+
+    return Playback(dict(played(model, files, look)), losses(folder))
