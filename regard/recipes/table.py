@@ -117,7 +117,7 @@ RECIPES: Mapping[str, Recipe] = {
         (
             *("task.tokenizer=characters", "task.context=256", "task.stride=128", "train.tokens=4096"),
             *("model.width=192", "model.hidden=768", "model.heads=6", "model.dropout=0.1"),
-            *("train.evaluations=6", "train.valid_rows=2000"),
+            *("train.evaluations=6", "train.valid_rows=200"),
         ),
         preset="small",
         task="text-generation",
@@ -187,7 +187,7 @@ RECIPES: Mapping[str, Recipe] = {
         87.1,
         "a CNN over pretrained word vectors, phrase labels included, through harvardnlp/sent-conv-torch",
         # Two passes that are to agree: valid 88.9 % after 290 of 700 steps, to 87.5 % by one.
-        (*_FROM_MINILM, "train.tokens=1024", "task.rdrop=2"),
+        (*_FROM_MINILM, "train.tokens=1024", "train.schedule.warmup=60", "task.rdrop=2"),
         task="text-classification",
         epochs=4,
         beam=1,
@@ -202,7 +202,7 @@ RECIPES: Mapping[str, Recipe] = {
         92.8,
         "a CNN over pretrained word vectors, through harvardnlp/sent-conv-torch",
         (
-            *("task.tokenizer=wordpiece", "task.tokenizer.lowercase=true", "task.tokenizer.vocab=8000"),
+            *("task.tokenizer=wordpiece", "task.tokenizer.lowercase=true", "task.tokenizer.vocab=4000"),
             *("model.dropout=0.3", "train.tokens=1024"),
         ),
         preset="mini",
@@ -232,7 +232,10 @@ RECIPES: Mapping[str, Recipe] = {
         "token_f1",
         79.6,
         "people against people, one against one",
-        (*_FROM_MINILM, "train.lr=2e-4", "train.valid_rows=2000", "train.evaluations=8"),
+        (
+            *(*_FROM_MINILM, "train.schedule.warmup=100", "train.lr=2e-4"),
+            *("train.valid_rows=1000", "train.evaluations=8"),
+        ),
         task="question-answering",
         epochs=4,
         beam=1,
