@@ -73,8 +73,9 @@ def run_recipe(
             threads=threads,
             device=device,
         )
-    decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha)
     run = load(folder, device or "cpu")
+    searches = "beam" in run.task.heeds
+    decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if searches else Decoding()
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
     ours = result.metrics[recipe.figure]
     seconds = run.bundle.metrics.get("seconds")

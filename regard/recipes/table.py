@@ -25,6 +25,7 @@ class Recipe:
     settings: tuple[str, ...] = ()
     preset: str | None = None
     beam: int = 5
+    """Of a task that searches with beams."""
     alpha: float = 0.6
     tokenize: str | None = None
     show: int = 3
@@ -104,7 +105,6 @@ RECIPES: Mapping[str, Recipe] = {
         task="text-generation",
         steps=2000,
         split="valid",
-        beam=1,
         show=0,
     ),
     "tinyshakespeare": Recipe(
@@ -122,7 +122,6 @@ RECIPES: Mapping[str, Recipe] = {
         preset="small",
         task="text-generation",
         split="valid",
-        beam=1,
         show=0,
     ),
     "mnist-notebook": Recipe(
@@ -143,7 +142,6 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         task="image-classification",
         epochs=5,
-        beam=1,
         show=0,
     ),
     "mnist": Recipe(
@@ -159,7 +157,6 @@ RECIPES: Mapping[str, Recipe] = {
             *("train.evaluations=20", "train.valid_rows=5000"),
         ),
         task="image-classification",
-        beam=1,
         show=0,
     ),
     "sst2": Recipe(
@@ -176,7 +173,6 @@ RECIPES: Mapping[str, Recipe] = {
         preset="mini",
         task="text-classification",
         epochs=4,
-        beam=1,
         show=0,
     ),
     "sst2-minilm": Recipe(
@@ -190,7 +186,6 @@ RECIPES: Mapping[str, Recipe] = {
         (*_FROM_MINILM, "train.tokens=1024", "train.schedule.warmup=60", "task.rdrop=2"),
         task="text-classification",
         epochs=4,
-        beam=1,
         show=0,
         init="minilm",
     ),
@@ -208,7 +203,6 @@ RECIPES: Mapping[str, Recipe] = {
         preset="mini",
         task="text-classification",
         epochs=12,
-        beam=1,
         show=0,
     ),
     "trec-minilm": Recipe(
@@ -221,7 +215,6 @@ RECIPES: Mapping[str, Recipe] = {
         (*_FROM_MINILM, "train.tokens=512"),
         task="text-classification",
         epochs=6,
-        beam=1,
         show=0,
         init="minilm",
     ),
@@ -238,7 +231,6 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         task="question-answering",
         epochs=4,
-        beam=1,
         show=5,
         init="minilm",
     ),
