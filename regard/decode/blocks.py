@@ -64,7 +64,7 @@ def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ign
     x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
     becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
     cross-attention. turning: (at, cos, sin, interleaved, and whether cross-attention is turned, too).
-    cache: keys and values, both of (L, capacity, rows, H · C), the paths with the steps where rows begin, and
+    cache: keys and values, both of (L, rows, H, capacity, C), the paths with the steps where rows begin, and
     how many steps there are with this one.
     memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
     """
@@ -73,7 +73,7 @@ def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ign
     at, cos, sin, interleaved, crossing = turning
     keys, values, path, first, steps = cache
     both, owner, starts = memory
-    R, inner = len(x), keys.shape[3]
+    R, inner = len(x), keys.shape[2] * keys.shape[4]
     y, qkv = np.empty_like(x), np.empty((R, 3 * inner), np.float32)
     z, cross_z = np.empty((R, inner), np.float32), np.empty((R, both.shape[2] // 2), np.float32)
     q, hidden = np.empty_like(cross_z), np.empty((R, weights.up[1].shape[1]), np.float32)
@@ -81,7 +81,7 @@ def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ign
         _apply(h, weights.qkv, i, False, qkv)
         if cos.shape[1]:
             turn(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
-        attend(qkv, path[:, :steps], first, heads, scale, keys[i], values[i], z)
+        attend(qkv, path[:, :steps], first, scale, keys[i], values[i], z)
         _apply(z, weights.out, i, False, y)
         add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
         _apply(h, weights.cross_q, i, False, q)

@@ -231,6 +231,9 @@ class StackParts:
         self.entry = None if isinstance(stack.entry_norm, nn.Identity) else _AddNorm(stack.entry_norm)
         self.first = None if self.after else _AddNorm(norms[0])
         self.norms = [_AddNorm(norm) for norm in (norms if self.after else [*norms[1:], stack.final_norm])]
+        heads = self.layers[0].heads
+        self.shape = len(self.layers), heads, self.layers[0].inner // heads
+        """Layers, heads, and the width of one."""
         self._known_places = np.empty((0, self.width), np.float32)
 
     def enter(self, tokens: np.ndarray, at: np.ndarray, start: int, length: int, room: Room) -> Numbers:

@@ -156,41 +156,41 @@ def add_norm(x, y, gain, shift, eps, centred, out):  # type: ignore[no-untyped-d
             to[d] = (a[d] - mean) * size * gain[d] + shift[d]
 
 
-@compiled("void(f4[:, ::1], i4[:, :], i8[::1], i8, f4, f4[:, :, ::1], f4[:, :, ::1], f4[:, ::1])")
-def attend(qkv, path, first, heads, scale, keys, values, out):  # type: ignore[no-untyped-def]
+@compiled("void(f4[:, ::1], i4[:, :], i8[::1], f4, f4[:, :, :, ::1], f4[:, :, :, ::1], f4[:, ::1])")
+def attend(qkv, path, first, scale, keys, values, out):  # type: ignore[no-untyped-def]
     """Self-attention of one new token a row.
 
-    qkv: (R, 3 · H · C). keys, values: (steps, rows, H · C), which get those of this step. path: (R, steps),
+    qkv: (R, 3 · H · C). keys, values: (rows, H, capacity, C), which get those of this step. path: (R, steps),
     which of their rows a row stood in at each step; at this one it is its own. first: (R,), the step from
     which on a row sees. out: (R, H · C).
     """
-    width = out.shape[1]
-    C, steps = width // heads, path.shape[1]
+    heads, C, steps = keys.shape[1], keys.shape[3], path.shape[1]
+    width = heads * C
     rooms = np.empty(steps, np.float32), np.empty(steps, np.float32), np.empty(steps, np.int32)
     for r in range(len(qkv)):
-        own = path[r, steps - 1]
-        new, k, v = qkv[r], keys[steps - 1, own], values[steps - 1, own]
-        for d in range(width):
-            k[d] = new[width + d]
-            v[d] = new[2 * width + d]
+        new, own = qkv[r], path[r, steps - 1]
+        for h in range(heads):
+            k, v = keys[own, h, steps - 1], values[own, h, steps - 1]
+            for c in range(C):
+                k[c] = new[width + h * C + c]
+                v[c] = new[2 * width + h * C + c]
     for r in range(len(qkv)):
         since = first[r]
         seen = steps - since
         weights, part, power = rooms[0][:seen], rooms[1][:seen], rooms[2][:seen]
-        for start in range(0, width, C):
-            q = qkv[r, start : start + C]
+        for h in range(heads):
+            q, z = qkv[r, h * C : h * C + C], out[r, h * C : h * C + C]
             for s in range(seen):
-                k = keys[since + s, path[r, since + s], start : start + C]
+                k = keys[path[r, since + s], h, since + s]
                 score = np.float32(0)
                 for c in range(C):
                     score += q[c] * k[c]
                 weights[s] = score * scale
             _softmax(weights, part, power)
-            z = out[r, start : start + C]
             for c in range(C):
                 z[c] = 0
             for s in range(seen):
-                weight, v = weights[s], values[since + s, path[r, since + s], start : start + C]
+                weight, v = weights[s], values[path[r, since + s], h, since + s]
                 for c in range(C):
                     z[c] += weight * v[c]
 

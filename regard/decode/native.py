@@ -36,6 +36,8 @@ from regard.model.transformer import EncoderDecoder, Transformer
 
 _FOR_ONE_THREAD = 2**27
 """Weights times rows up to which one thread is faster than several, which would wait for one another."""
+_READ_ANEW = 2**25
+"""Weights from which on several threads are faster at any number of rows: no cache holds them."""
 
 
 def native_stepper(
@@ -81,7 +83,7 @@ class NativeStepper:
         self._starts = np.concatenate(([0], np.cumsum(lengths)))
         self._owner = np.arange(inputs)
         self._memory = self._remember(source.numpy(), lengths)
-        self._slots = Slots(len(engine.decoder.layers), engine.decoder.layers[0].inner, inputs, capacity)
+        self._slots = Slots(*engine.decoder.shape, inputs, capacity)
         self._room, self._zeros = Room(inputs), np.zeros(inputs, np.int64)
 
     def _remember(self, source: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -99,7 +101,7 @@ class NativeStepper:
             loops.look(qkv.array, owner, self._starts, layer.heads, layer.scale, qkv.array, z.array)
 
         made = Numbers.of((len(layers), len(at), 2 * layers[0].cross_inner))
-        with _threads(len(at) * self._engine.weights):
+        with _threads(len(at), self._engine.weights):
             x = encoder.enter(source[owner, at], at, 0, source.shape[1], room)
             memory = encoder.run(x, room, attend)
             for index, layer in enumerate(layers):
@@ -116,7 +118,7 @@ class NativeStepper:
             self._room, self._zeros = Room(rows), np.zeros(rows, np.int64)
         self._slots.grow()
         logits = self._room.get("logits", engine.vocabulary)
-        with _threads(rows * engine.weights):
+        with _threads(rows, engine.weights):
             x = engine.decoder.enter(tokens.numpy(), self._zeros, at, 1, self._room)
             h = self._part_by_part(x) if engine.packed is None else self._all_at_once(x)
             engine.head(h, logits, self._room)
@@ -174,8 +176,7 @@ class NativePromptStepper:
     def __init__(self, engine: Engine, model: Transformer, prompts: list[list[int]], capacity: int) -> None:
         read = PromptStepper(model, prompts, capacity)
         self._engine, self._at = engine, read.next[:, 0].numpy()
-        layers = engine.decoder.layers
-        self._slots = Slots(len(layers), layers[0].inner, len(prompts), max(capacity, read.cache.length))
+        self._slots = Slots(*engine.decoder.shape, len(prompts), max(capacity, read.cache.length))
         self._slots.read(read.cache, self._at)
         self._threads = torch.get_num_threads() if engine.tiled else 1
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
@@ -197,7 +198,7 @@ class NativePromptStepper:
         self._slots.grow()
         ids = tokens.numpy()
         if len(self._rows) == 1:
-            with _threads(len(tokens) * self._engine.weights):
+            with _threads(len(tokens), self._engine.weights):
                 self._take(ids, self._rows[0], self._rooms[0])
         else:
             assert self._pool is not None
@@ -235,16 +236,16 @@ def _attending(
     def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
         turn(qkv.array, 2 * layer.heads)
         keys, values = slots.keys[index], slots.values[index]
-        loops.attend(qkv.array, path, first, layer.heads, layer.scale, keys, values, z.array)
+        loops.attend(qkv.array, path, first, layer.scale, keys, values, z.array)
 
     return attend
 
 
 @contextmanager
-def _threads(work: int) -> Iterator[None]:
+def _threads(rows: int, weights: int) -> Iterator[None]:
     """One thread for little work."""
     threads = torch.get_num_threads()
-    if threads == 1 or work > _FOR_ONE_THREAD:
+    if threads == 1 or rows * weights > _FOR_ONE_THREAD or weights > _READ_ANEW:
         yield
         return
     torch.set_num_threads(1)

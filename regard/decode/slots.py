@@ -13,17 +13,17 @@ from regard.model.cache import Cache
 
 
 class Slots:
-    """Of L layers of H · C numbers; for so many rows and, if that is known, so many steps."""
+    """Of L layers of H heads; for so many rows and, if that is known, so many steps."""
 
-    def __init__(self, layers: int, inner: int, rows: int, capacity: int) -> None:
+    def __init__(self, layers: int, heads: int, head_width: int, rows: int, capacity: int) -> None:
         self.length = 0
         """Steps that are there."""
         self.path = np.empty((rows, max(1, capacity)), np.int32)
         """(R, capacity)."""
         self.first = np.zeros(rows, np.int64)
         """(R,): from which step on a row has something."""
-        self.keys = self.values = np.empty((layers, 0, 0, inner), np.float32)
-        """(L, capacity, rows, H · C)."""
+        self.keys = self.values = np.empty((layers, 0, heads, 0, head_width), np.float32)
+        """(L, rows, H, capacity, C): what a head looks at stands in one piece."""
 
     def read(self, cache: Cache, lengths: np.ndarray) -> None:
         """Take what an ordinary cache holds, of rows whose last tokens stand in its last places."""
@@ -33,8 +33,7 @@ class Slots:
         for index, layer in enumerate(cache):
             for mine, theirs in ((self.keys[index], layer.keys), (self.values[index], layer.values)):
                 if theirs is not None:
-                    rows = theirs[:, :, : layer.length].permute(2, 0, 1, 3).flatten(2)  # (steps, R, H · C)
-                    mine[: layer.length, : rows.shape[1]] = rows.numpy()
+                    mine[:, :, : layer.length] = theirs[:, :, : layer.length].numpy()
 
     def grow(self) -> None:
         """Room for one more step of all rows, which go on from themselves."""
@@ -43,14 +42,14 @@ class Slots:
             self.path = np.concatenate((self.path, np.empty_like(self.path)), 1)
         self.path[:, used] = np.arange(rows)
         self.length = used + 1
-        layers, steps, wide, inner = self.keys.shape
+        layers, wide, heads, steps, width = self.keys.shape
         if steps > used and wide >= rows:
             return
-        shape = layers, self.path.shape[1], max(rows, wide), inner
+        shape = layers, max(rows, wide), heads, self.path.shape[1], width
         old = self.keys, self.values
         self.keys, self.values = (np.empty(shape, np.float32) for _ in old)
         for kept, before in zip((self.keys, self.values), old, strict=True):
-            kept[:, :used, :wide] = before[:, :used]
+            kept[:, :wide, :, :used] = before[:, :, :, :used]
 
     def reorder(self, rows: Tensor) -> np.ndarray:
         """Row i becomes what row `rows[i]` was; returns the same rows as an array."""
