@@ -124,8 +124,8 @@ RECIPES: Mapping[str, Recipe] = {
         split="valid",
         show=0,
     ),
-    # The rate of learning stays where it is to the end, so that the mean of the weights on the way is a full point
-    # better than the last ones: 97.5 % to 96.5 %.
+    # The rate of learning stays where it is to the end, so that the mean of the weights on the way is a full
+    # point better than the last ones: 97.5 % to 96.5 %.
     "mnist-notebook": Recipe(
         "MNIST as in a teaching notebook: 5 epochs, no augmentation",
         "mnist",
