@@ -136,12 +136,10 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
         _CLAIM,
         Words(
             "nn.TransformerEncoderLayer takes (tokens, batch, width) unless told otherwise. Given (batch,"
-            " tokens,"
-            " width) it runs without a word: the class token of a picture attends to the class tokens of the"
-            " other"
-            " pictures, never to its own patches, so that it knows nothing of its picture. Just trained on"
-            f" {which};"
-            f" {seconds:.0f} s. Published for the notebook: 9.8 % as it is, 96.1 % mended.",
+            " tokens, width) it runs without a word: the class token of a picture attends to the class"
+            " tokens of the other pictures, never to its own patches, so that it knows nothing of its"
+            f" picture. Just trained on {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it"
+            " is, 96.1 % mended.",
             "nn.TransformerEncoderLayer 默认的输入是 (词元, 批, 宽度)。给它 (批, 词元, 宽度) 也不报错："
             "一张图的分类词元只会看同批其他图的分类词元，从不看自己的小块，对自己的图一无所知。"
             f"刚刚训练过（{which_zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1"

@@ -109,13 +109,11 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
         Step(
             Words("Text to pieces", "文本切成词片"),
             Words(
-                f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,} knows;"
-                " a mark"
-                " such as ## says that a piece goes on inside a word. Marks for beginning and end are put"
-                " around it.",
-                f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；## 之类的记号表示接在词"
-                "的内部。"
-                "首尾各加一个标记。",
+                f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
+                " knows; a mark such as ## says that a piece goes on inside a word. Marks for beginning and"
+                " end are put around it.",
+                f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
+                " 之类的记号表示接在词的内部。首尾各加一个标记。",
             ),
             "",
             (
@@ -133,8 +131,7 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
             Words("Ids to vectors", "id 变成向量"),
             Words(
                 "Each id picks a row of the table, times √D where the model says so (here ×"
-                f" {embed.factor:.4g})."
-                f" The first {len(columns)} of {vectors.shape[-1]} columns are shown.",
+                f" {embed.factor:.4g}). The first {len(columns)} of {vectors.shape[-1]} columns are shown.",
                 f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。"
                 f"共 {vectors.shape[-1]} 列，显示前 {len(columns)} 列。",
             ),
@@ -145,8 +142,7 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
             Words("Plus positions", "加上位置"),
             Words(
                 "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
-                " input of"
-                " the first block.",
+                " input of the first block.",
                 "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
             ),
             "input = x + position",

@@ -58,19 +58,8 @@ def losses(out: Path) -> list[float]:
 def test_two_processes_lose_as_one_does(pairs: Path, tmp_path: Path) -> None:
     """Dropout included: the seed of a batch does not depend on who computes it."""
     two, one = tmp_path / "two", tmp_path / "one"
-    command = [
-        "-m",
-        "regard",
-        "train",
-        "translation",
-        str(pairs),
-        "--out",
-        str(two),
-        "--steps",
-        "30",
-        *options(*SETTINGS),
-    ]
-    statuses, said = two_processes(*command)
+    command = ["train", "translation", str(pairs), "--out", str(two), "--steps", "30", *options(*SETTINGS)]
+    statuses, said = two_processes("-m", "regard", *command)
     assert statuses == [0, 0], said
     wishes = asked(pairs, *SETTINGS)
     trained = regard.train(
@@ -99,7 +88,7 @@ finally:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="native threads are counted in /proc")
 def test_the_groups_threads_end_before_the_interpreter_does(pairs: Path, tmp_path: Path) -> None:
-    """One that lets go of a tensor later aborts a process whose work is done: seen once in some 50 runs."""
+    """One that lets go of a tensor later aborts a process whose work is done, now and then."""
     command = ["train", "translation", str(pairs), "--out", str(tmp_path / "run"), "--steps", "4"]
     statuses, said = two_processes("-c", ENDING, *command, *options("train.accumulate=2"))
     assert statuses == [0, 0], said
@@ -107,19 +96,8 @@ def test_the_groups_threads_end_before_the_interpreter_does(pairs: Path, tmp_pat
 
 
 def test_processes_that_cannot_share_a_step_are_told_how(pairs: Path, tmp_path: Path) -> None:
-    command = [
-        "-m",
-        "regard",
-        "train",
-        "translation",
-        str(pairs),
-        "--out",
-        str(tmp_path / "run"),
-        "--steps",
-        "3",
-        *options(),
-    ]
-    statuses, said = two_processes(*command, "--set", "train.accumulate=3")
+    command = ["train", "translation", str(pairs), "--out", str(tmp_path / "run"), "--steps", "3", *options()]
+    statuses, said = two_processes("-m", "regard", *command, "--set", "train.accumulate=3")
     assert 2 in statuses
     assert (
         "regard: train.accumulate is 3, but 2 processes share the batches of a step; give a multiple of 2"

@@ -42,8 +42,7 @@ class Given:
         if self.wq.shape[1] != self.wk.shape[1]:
             raise InputError(
                 f"W_Q has {self.wq.shape[1]} columns and W_K {self.wk.shape[1]}; a query is compared with a"
-                " key, so"
-                " both must be as wide"
+                " key, so both must be as wide"
             )
         largest = max(max(x.shape) for x in (self.x, self.wq, self.wk, self.wv))
         if largest > _LARGEST:
@@ -92,11 +91,9 @@ def _inputs(given: Given) -> Step:
         Words("Inputs and weights", "输入与权重矩阵"),
         Words(
             f"{T} tokens, each a vector of {D} numbers: one row of X a token. Three matrices, which training"
-            " would"
-            " learn, turn every token into a query, a key and a value.",
-            f"共 {T} 个词元，每个是 {D} 个数组成的向量：X 的一行就是一个词元。三个矩阵（训练时学到的就是它"
-            "们）"
-            "把每个词元分别变成查询、键和值。",
+            " would learn, turn every token into a query, a key and a value.",
+            f"共 {T} 个词元，每个是 {D} 个数组成的向量：X 的一行就是一个词元。"
+            "三个矩阵（训练时学到的就是它们）把每个词元分别变成查询、键和值。",
         ),
         "Q = X·W_Q    K = X·W_K    V = X·W_V",
         (
@@ -115,8 +112,7 @@ def _projected(given: Given, q: Tensor, k: Tensor, v: Tensor) -> list[Step]:
             Words("Queries, keys, values", "查询、键、值"),
             Words(
                 "A query says what a token is looking for, a key what it can be found by, a value what it"
-                " gives when"
-                " it is found.",
+                " gives when it is found.",
                 "查询表示“我在找什么”，键表示“凭什么能找到我”，值表示“找到我之后能拿走什么”。",
             ),
             "",
@@ -157,8 +153,7 @@ def _softmax(steps: Steps) -> Step:
         Words("Softmax: each row becomes shares", "Softmax：每一行变成份额"),
         Words(
             "e to the power of each score (less the row's largest, which changes nothing and avoids"
-            " overflow), divided"
-            " by the row's sum. Each row adds up to 1.",
+            " overflow), divided by the row's sum. Each row adds up to 1.",
             "对每个分数取 e 的幂（先减去该行最大值：结果不变，却能防止溢出），再除以该行之和。每行加起来等于"
             " 1。",
         ),
@@ -233,9 +228,8 @@ def _scaled(before: Steps, after: Steps, v: Tensor, width: int) -> Step:
         Words("Scaling by √d_k", "除以 √d_k"),
         Words(
             f"Keys have d_k = {width} numbers, so scores are divided by √{width} = {width**0.5:.4f} before"
-            " the softmax."
-            f" The mean largest weight of a row goes from {top[0]:.4f} to {top[1]:.4f}: shares become more"
-            " even.",
+            f" the softmax. The mean largest weight of a row goes from {top[0]:.4f} to {top[1]:.4f}: shares"
+            " become more even.",
             f"键的长度 d_k = {width}，所以进入 softmax 之前，分数要除以 √{width} = {width**0.5:.4f}。"
             f"各行最大权重的平均值从 {top[0]:.4f} 变为 {top[1]:.4f}：份额更均匀了。",
         ),
@@ -263,8 +257,7 @@ def _masked(steps: Steps, v: Tensor, T: int) -> Step:
         Words("With a causal mask", "加上因果掩码"),
         Words(
             "A decoder may not look ahead: scores of later tokens become -∞, whose share is 0. The first"
-            " token sees"
-            " only itself, so its output is its own value.",
+            " token sees only itself, so its output is its own value.",
             "解码器不能偷看后文：后面词元的分数变成 -∞，softmax 之后份额为 0。"
             "第一个词元只能看到自己，所以它的输出就是自己的值。",
         ),

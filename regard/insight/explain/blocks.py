@@ -85,8 +85,7 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Add", "相加"),
             Words(
                 "What attention makes is added to what it was given. The part has to learn only the change,"
-                " and the"
-                " gradient has a way past it.",
+                " and the gradient has a way past it.",
                 "把注意力的输出加到它的输入上。这样该部分只需学习“改变量”，梯度也有了一条直路。",
             ),
             "x + attention(x)",
@@ -99,9 +98,8 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Norm", "归一化"),
             Words(
-                "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a learned"
-                " gain and"
-                " shift (1 and 0 here, as at the start).",
+                "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a"
+                " learned gain and shift (1 and 0 here, as at the start).",
                 "每一行各自在宽度方向上变成均值 0、标准差 1，再乘以可学习的增益、加上偏移（这里是初始的 1 和"
                 " 0）。",
             ),
@@ -119,8 +117,7 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                 "The length of the gradient that reaches the input, through ever more blocks. With neither it"
                 f" vanishes ({rows[-1][1]:.1e} at depth {_DEPTHS[-1]}); with Add & Norm it arrives.",
                 f"传回输入端的梯度长度，块数逐渐增多。两者都没有时梯度消失（深度 {_DEPTHS[-1]} 时为"
-                f" {rows[-1][1]:.1e}），"
-                "有了 Add & Norm，梯度就能传到。",
+                f" {rows[-1][1]:.1e}），有了 Add & Norm，梯度就能传到。",
             ),
             "",
             (
@@ -181,9 +178,8 @@ def _feedforward() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Wider", "变宽"),
             Words(
-                "Attention moves things between tokens; the feed-forward part works on each token by itself."
-                " First a"
-                " matrix makes the vector wider.",
+                "Attention moves things between tokens; the feed-forward part works on each token by"
+                " itself. First a matrix makes the vector wider.",
                 "注意力在词元之间传递信息；前馈部分则对每个词元单独加工。先用一个矩阵把向量变宽。",
             ),
             "up = x·W_1 + b_1",

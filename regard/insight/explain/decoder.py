@@ -73,11 +73,9 @@ def _teaching() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Shifted by one", "错开一位"),
             Words(
-                "I am a student → 我是一个学生. While training, the decoder is given the right words so far,"
-                " not its own:"
-                " that is teacher forcing. Its input is the target shifted right, with <s> first; at each"
-                " place it"
-                " should say the next word.",
+                "I am a student → 我是一个学生. While training, the decoder is given the right words so"
+                " far, not its own: that is teacher forcing. Its input is the target shifted right, with"
+                " <s> first; at each place it should say the next word.",
                 "I am a student → 我是一个学生。训练时给解码器看的是正确的前文，而不是它自己的输出，"
                 "这就叫“教师强制”。输入是右移一位的目标，以 <s> 开头；每个位置都要说出下一个词。",
             ),
@@ -94,8 +92,7 @@ def _teaching() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("What each place may see", "每个位置能看到什么"),
             Words(
                 "All places are computed at once; the mask keeps each from seeing what it should say. The"
-                " weights are"
-                " of the decoder's self-attention: above the diagonal they are 0.",
+                " weights are of the decoder's self-attention: above the diagonal they are 0.",
                 "所有位置一次算完；掩码保证谁也看不到自己要说的词。下面是解码器自注意力的权重，对角线以上全为"
                 " 0。",
             ),
@@ -113,14 +110,12 @@ def _teaching() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Prediction and loss of each place", "每个位置的预测与损失"),
             Words(
-                f"This tiny model has been trained for {_LEARNED_STEPS} steps on this one sentence, just now."
-                " The loss"
-                " of a place is -ln of the probability that it gave the target; the loss of the sentence is"
-                " their mean"
-                f" ({float(losses.mean()):.4f}; before training {float(before.mean()):.4f}).",
-                f"这个小模型刚刚在这一句上训练了 {_LEARNED_STEPS} 步。每个位置的损失是目标词概率的负对数，整"
-                "句损失是它们的平均"
-                f"（{float(losses.mean()):.4f}；训练前为 {float(before.mean()):.4f}）。",
+                f"This tiny model has been trained for {_LEARNED_STEPS} steps on this one sentence, just"
+                " now. The loss of a place is -ln of the probability that it gave the target; the loss of"
+                f" the sentence is their mean ({float(losses.mean()):.4f}; before training"
+                f" {float(before.mean()):.4f}).",
+                f"这个小模型刚刚在这一句上训练了 {_LEARNED_STEPS} 步。每个位置的损失是目标词概率的负对数，"
+                f"整句损失是它们的平均（{float(losses.mean()):.4f}；训练前为 {float(before.mean()):.4f}）。",
             ),
             "loss = mean over t of -ln p(y_t | y_<t, x)",
             (
@@ -180,8 +175,7 @@ def _cross() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Two stacks", "两个栈"),
             Words(
                 "The encoder reads the source once, every word seeing every other. The decoder writes: its"
-                " queries come"
-                " from what is written so far, its keys and values from the encoder's output.",
+                " queries come from what is written so far, its keys and values from the encoder's output.",
                 "编码器一次读完源句，词与词互相可见。解码器负责写：查询来自已写出的部分，键和值来自编码器的输"
                 "出。",
             ),

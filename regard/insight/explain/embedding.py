@@ -46,12 +46,10 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("One-hot", "独热编码"),
             Words(
                 f"A word as a vector of the vocabulary's length: one 1, the rest 0. Here {share:.1%} are"
-                " zeros; with a"
-                " vocabulary of 30,000 it would be 99.997 %. And any two words are orthogonal: none is like"
-                " another.",
+                " zeros; with a vocabulary of 30,000 it would be 99.997 %. And any two words are"
+                " orthogonal: none is like another.",
                 f"用与词表一样长的向量表示一个词：一个 1，其余全是 0。这里 {share:.1%} 是 0；词表若有 30,000"
-                " 个词，则是 99.997 %。"
-                "而且任意两个词都正交：谁和谁都不像。",
+                " 个词，则是 99.997 %。而且任意两个词都正交：谁和谁都不像。",
             ),
             "",
             (Values(Words("one-hot", "独热"), hot, rows=labels, columns=_VOCABULARY),),
@@ -60,8 +58,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Lookup = product", "查表 = 矩阵乘法"),
             Words(
                 "A one-hot row times a table picks out one row of it. So the product need not be done: the"
-                " row is"
-                " looked up.",
+                " row is looked up.",
                 "独热行乘以一张表，恰好取出其中一行。所以不必真的相乘，直接查那一行就行。",
             ),
             "embedding = one_hot·E = E[id]",

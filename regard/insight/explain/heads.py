@@ -33,8 +33,7 @@ def _many() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Project once, then split", "先投影一次，再拆分"),
             Words(
                 f"Width {_WIDTH} with {_HEADS} heads gives each head {_WIDTH // _HEADS} columns of Q, K and"
-                " V. d_k is"
-                " the width of a head, not of the embedding.",
+                " V. d_k is the width of a head, not of the embedding.",
                 f"宽度 {_WIDTH}、{_HEADS} 个头，每个头分到 Q、K、V 的 {_WIDTH // _HEADS} 列。d_k 是每个头的宽"
                 "度，不是词向量的宽度。",
             ),
@@ -49,9 +48,8 @@ def _many() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Each head attends by itself", "每个头各自计算注意力"),
             Words(
-                "Every head has its own scores and its own softmax: two heads can look at two places at once,"
-                " where one"
-                " softmax must share its weight out.",
+                "Every head has its own scores and its own softmax: two heads can look at two places at"
+                " once, where one softmax must share its weight out.",
                 "每个头有自己的分数和 softmax：两个头可以同时看两处，而一个 softmax 只能把权重分摊开。",
             ),
             "head_h = softmax(Q_h·K_hᵀ / √C)·V_h",
@@ -116,10 +114,9 @@ def _cost() -> Step:
     return Step(
         Words("What heads cost: nothing", "多头的代价：没有"),
         Words(
-            "The same matrices are cut into narrower pieces: parameters and multiplications are those of one"
-            " wide head."
-            " FLOPs are of 20 tokens. One layer of GPT-3's attention, counted by the same code, has 96 heads"
-            " of 128.",
+            "The same matrices are cut into narrower pieces: parameters and multiplications are those of"
+            " one wide head. FLOPs are of 20 tokens. One layer of GPT-3's attention, counted by the same"
+            " code, has 96 heads of 128.",
             "同样的矩阵只是切成更窄的几块：参数量和乘法次数与一个宽头相同。FLOPs 按 20 个词元计。"
             "用同一段代码统计 GPT-3 一层的注意力：96 个头，每头宽 128。",
         ),
@@ -164,10 +161,8 @@ def _additive() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Additive", "加性"),
             Words(
                 "A small network scores each pair: q and k are added, squashed, and weighed by a learned"
-                " vector v. It"
-                " needs memory for T·S·C numbers where the dot product needs T·S. Scores are within ±Σ|v| and"
-                " need no"
-                " scale.",
+                " vector v. It needs memory for T·S·C numbers where the dot product needs T·S. Scores are"
+                " within ±Σ|v| and need no scale.",
                 "用一个小网络给每个词对打分：q 与 k 相加、过 tanh，再用学到的向量 v 加权求和。"
                 "它要存 T·S·C 个数，点积只要 T·S 个。分数不超过 ±Σ|v|，无需缩放。",
             ),

@@ -35,8 +35,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("The vectors ask, answer and give by themselves", "向量自己提问、自己应答、自己给出内容"),
             Words(
                 "With Q = K = V = X nothing is learned: there is not one parameter. The score of two tokens"
-                " is their"
-                " dot product, so a token mostly looks at itself and at what points the same way.",
+                " is their dot product, so a token mostly looks at itself and at what points the same way.",
                 "令 Q = K = V = X，就没有任何要学的东西：一个参数也没有。两个词元的分数就是它们的点积，"
                 "所以每个词元主要看自己，以及和自己方向相近的词元。",
             ),
@@ -51,9 +50,8 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Round after round: everything becomes alike", "一轮又一轮：所有词元趋于相同"),
             Words(
                 "Each output is a mean, and means lie between the points they are taken of. The greatest"
-                " distance"
-                f" between two tokens shrinks from {rows[0][1]:.3f} to {rows[-1][1]:.6f} in {_ROUNDS}"
-                " rounds.",
+                f" distance between two tokens shrinks from {rows[0][1]:.3f} to {rows[-1][1]:.6f} in"
+                f" {_ROUNDS} rounds.",
                 "每个输出都是平均值，而平均值总落在被平均的点之间。"
                 f"{_ROUNDS} 轮之后，两个词元间的最大距离从 {rows[0][1]:.3f} 缩小到 {rows[-1][1]:.6f}。",
             ),
@@ -78,10 +76,8 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("What the projections are for", "投影矩阵的作用"),
             Words(
                 "Without projections scores are symmetric: x1 asks x2 exactly what x2 asks x1. W_Q and W_K"
-                " let a"
-                " token look for something other than itself, W_V lets it give something other than what it"
-                " is"
-                " found by. These are self-attention's parameters (random ones here).",
+                " let a token look for something other than itself, W_V lets it give something other than"
+                " what it is found by. These are self-attention's parameters (random ones here).",
                 "没有投影时，分数是对称的：x1 问 x2 的，和 x2 问 x1 的完全一样。有了 W_Q 和 W_K，"
                 "词元可以寻找与自己不同的东西；有了 W_V，给出的内容也可以与被找到的依据不同。"
                 "自注意力的参数就在这里（此处是随机数）。",

@@ -36,9 +36,8 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Four words as sixteen numbers", "四个词，十六个数"),
             Words(
-                "The rows 1..4, 5..8, 9..12, 13..16 stand for four words; three random matrices make queries,"
-                " keys"
-                " and values. The inputs are neither centred nor of size 1.",
+                "The rows 1..4, 5..8, 9..12, 13..16 stand for four words; three random matrices make"
+                " queries, keys and values. The inputs are neither centred nor of size 1.",
                 "用 1..4、5..8、9..12、13..16 四行代表四个词，再用三个随机矩阵得到查询、键和值。"
                 "注意输入既没有居中，大小也远不是 1。",
             ),
@@ -53,10 +52,9 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("The softmax becomes one-hot", "softmax 退化成了独热"),
             Words(
-                "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of 20"
-                " is a"
-                " factor of e^20. Every row picks one word and nothing of the others; its gradient is nearly"
-                " 0.",
+                "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of"
+                " 20 is a factor of e^20. Every row picks one word and nothing of the others; its gradient"
+                " is nearly 0.",
                 "分数达到几十甚至几百，而 softmax 看的是差值：差 20 就是 e^20 倍。"
                 "每一行几乎只选中一个词，其余全部丢掉，梯度也几乎为 0。",
             ),
@@ -69,16 +67,13 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("What the initialisation must do", "初始化应当做到什么"),
             Words(
-                "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a norm,"
-                " or"
-                " embeddings made so), weights of deviation 1/√D so that sums of D terms stay of size 1, and"
-                " the"
-                " division by √d_k. Entropy tells how many words a row looks at: ln 4 ="
+                "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a"
+                " norm, or embeddings made so), weights of deviation 1/√D so that sums of D terms stay of"
+                " size 1, and the division by √d_k. Entropy tells how many words a row looks at: ln 4 ="
                 f" {float(torch.tensor(4.0).log()):.3f} is all of them evenly, 0 is one.",
                 "起步时分数的标准差应在 1 左右。三件事缺一不可：输入大小约为 1（靠归一化或合适的词向量）；"
-                "权重标准差取 1/√D，这样 D 项之和大小仍约为 1；最后再除以 √d_k。"
-                f"熵表示一行在看多少个词：ln 4 = {float(torch.tensor(4.0).log()):.3f} 是平均看全部，0 是只看"
-                "一个。",
+                "权重标准差取 1/√D，这样 D 项之和大小仍约为 1；最后再除以 √d_k。熵表示一行在看多少个词：ln"
+                f" 4 = {float(torch.tensor(4.0).log()):.3f} 是平均看全部，0 是只看一个。",
             ),
             "",
             (

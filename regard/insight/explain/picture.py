@@ -60,8 +60,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Cut into patches", "切成小块"),
             Words(
                 f"A picture of {_SIDE} × {_SIDE} (a drawn cross) becomes 4 × 4 patches of {_PATCH} ×"
-                f" {_PATCH}, read row"
-                " by row like words. Shown is the second patch.",
+                f" {_PATCH}, read row by row like words. Shown is the second patch.",
                 f"一张 {_SIDE} × {_SIDE} 的图（画了一个十字）切成 4 × 4 块，每块 {_PATCH} × {_PATCH}，"
                 "像读文字一样逐行读。下面是第二块。",
             ),
@@ -96,10 +95,9 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Fixed and learned positions", "固定位置与可学习位置"),
             Words(
-                "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid from"
-                " the start"
-                " (half of the width is for rows, half for columns); a learned table is random and must find"
-                " it.",
+                "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid"
+                " from the start (half of the width is for rows, half for columns); a learned table is"
+                " random and must find it.",
                 "每块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
                 "（一半宽度表示行，一半表示列）；可学习的表是随机的，要自己学出来。",
             ),

@@ -45,12 +45,10 @@ def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Sines and cosines of the position", "位置的正弦与余弦"),
             Words(
-                "Each pair of columns is a clock hand that turns at its own speed, from once in 2π positions"
-                " to"
-                " once in almost 10000·2π. Together they tell every position from every other.",
-                "每两列是一根指针，各有各的转速：最快的每 2π 个位置转一圈，最慢的接近 10000·2π 个位置才转一"
-                "圈。"
-                "合在一起，任何两个位置都能区分。",
+                "Each pair of columns is a clock hand that turns at its own speed, from once in 2π"
+                " positions to once in almost 10000·2π. Together they tell every position from every other.",
+                "每两列是一根指针，各有各的转速：最快的每 2π 个位置转一圈，最慢的接近 10000·2π"
+                " 个位置才转一圈。合在一起，任何两个位置都能区分。",
             ),
             "PE(p, 2i) = sin(p / 10000^(2i/D))    PE(p, 2i+1) = cos(p / 10000^(2i/D))",
             (Values("PE", table[:6], rows=tuple(map(str, range(6)))),),
@@ -63,8 +61,7 @@ def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Similarity depends on distance", "相似度取决于距离"),
             Words(
                 "PE(p)·PE(p + d) is Σ cos(d·rate): it depends on the distance d alone, not on p. A learned"
-                " table"
-                " has no such law before it is trained: its rows are random.",
+                " table has no such law before it is trained: its rows are random.",
                 "PE(p)·PE(p + d) = Σ cos(d·频率)，只取决于距离 d，与 p 无关。"
                 "可学习的位置表在训练之前没有这种规律：各行都是随机的。",
             ),
@@ -107,8 +104,7 @@ def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("A permuted sentence without positions", "没有位置信息时打乱句子"),
             Words(
                 "Without positions attention sees a bag of vectors: give it the tokens in another order and"
-                " the same"
-                " outputs come out in that order. The proof below holds to the last digits.",
+                " the same outputs come out in that order. The proof below holds to the last digits.",
                 "没有位置信息，注意力看到的只是一袋向量：换个顺序输入，输出只是跟着换顺序，数值不变。下面的验"
                 "证精确到末位。",
             ),
@@ -172,8 +168,7 @@ def _order() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("The same words, another meaning", "同样的词，不同的意思"),
             Words(
                 "猫喜欢吃鱼: cats like to eat fish. 鱼喜欢吃猫: fish like to eat cats. The vectors of the"
-                " words are"
-                " random, the same in both sentences.",
+                " words are random, the same in both sentences.",
                 "“猫喜欢吃鱼”与“鱼喜欢吃猫”：词一样，顺序不同。词向量是随机的，两句里相同。",
             ),
             "",
@@ -185,10 +180,9 @@ def _order() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("How far each word moved", "每个词变了多少"),
             Words(
-                "Distance between what a word becomes in one sentence and in the other. Without positions it"
-                " is 0: the"
-                " model cannot know who eats whom. With positions every word, and the sentence, is"
-                " different.",
+                "Distance between what a word becomes in one sentence and in the other. Without positions"
+                " it is 0: the model cannot know who eats whom. With positions every word, and the"
+                " sentence, is different.",
                 "同一个词在两句中的输出相距多远。没有位置信息时距离为 0：模型无从知道谁吃谁。加上位置之后，每"
                 "个词和整句都变了。",
             ),

@@ -43,8 +43,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("A sum of d_k products", "d_k 个乘积之和"),
             Words(
                 "A score is the sum of d_k products. If all numbers are independent, of mean 0 and variance"
-                " 1, each"
-                " product has variance 1 and the sum d_k; divided by √d_k it has 1 again.",
+                " 1, each product has variance 1 and the sum d_k; divided by √d_k it has 1 again.",
                 "一个分数是 d_k 个乘积之和。若各数相互独立、均值 0、方差 1，每个乘积的方差就是 1，"
                 "和的方差就是 d_k；除以 √d_k 后又回到 1。",
             ),
@@ -54,11 +53,9 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Measured, for growing d_k", "实测：d_k 逐渐增大"),
             Words(
                 f"{_QUERIES} random queries and {_KEYS} keys. Without the scale the softmax saturates: one"
-                " weight"
-                f" goes to 1, and the gradient that reaches the scores falls to {rows[-1][4]:.1e} at d_k ="
-                f" {_WIDTHS[-1]}, where it stays {rows[-1][6]:.1e} with it. The gradient is the mean length"
-                " of"
-                " d(weights·r)/d(scores) for a random direction r.",
+                f" weight goes to 1, and the gradient that reaches the scores falls to {rows[-1][4]:.1e} at"
+                f" d_k = {_WIDTHS[-1]}, where it stays {rows[-1][6]:.1e} with it. The gradient is the mean"
+                " length of d(weights·r)/d(scores) for a random direction r.",
                 f"取 {_QUERIES} 个随机查询和 {_KEYS} 个键。不缩放时 softmax 饱和：最大权重趋近 1，"
                 f"d_k = {_WIDTHS[-1]} 时传回分数的梯度只剩 {rows[-1][4]:.1e}；缩放后仍有 {rows[-1][6]:.1e}。"
                 "这里的梯度指沿随机方向 r 的 d(权重·r)/d(分数) 的平均长度。",
@@ -74,8 +71,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("What it does not do", "它不能做什么"),
             Words(
                 "The scale keeps the softmax out of saturation at the start of training. It is no cure for"
-                " vanishing"
-                " gradients elsewhere, and training may make scores large again.",
+                " vanishing gradients elsewhere, and training may make scores large again.",
                 "缩放只是让 softmax 在训练初期不落入饱和区。它治不了别处的梯度消失，训练过程中分数也可能重新"
                 "变大。",
             ),

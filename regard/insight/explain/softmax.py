@@ -42,10 +42,8 @@ def _angles() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Words("q = [2, 0] beside five keys", "q = [2, 0] 与五个键"),
         Words(
             "The dot product is the two lengths times the cosine of the angle: positive when they point the"
-            " same way,"
-            " 0 when they are orthogonal, negative when they point apart. Unlike the cosine it grows with"
-            " length, so a"
-            " long key is heard more.",
+            " same way, 0 when they are orthogonal, negative when they point apart. Unlike the cosine it"
+            " grows with length, so a long key is heard more.",
             "点积等于两个长度之积再乘以夹角的余弦：同向为正，正交为 0，反向为负。"
             "与余弦不同，点积随长度增大，所以长的键“声音更大”。",
         ),
@@ -67,11 +65,9 @@ def _overflow() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     step = Step(
         Words("e^1000 is too large", "e^1000 太大了"),
         Words(
-            "float32 ends near e^88.7. Beyond it e^x is ∞, and ∞/∞ is not a number. Taking the largest score"
-            " from all"
-            " of them first changes nothing, since numerator and denominator are divided by the same, and no"
-            " power is"
-            " above 1.",
+            "float32 ends near e^88.7. Beyond it e^x is ∞, and ∞/∞ is not a number. Taking the largest"
+            " score from all of them first changes nothing, since numerator and denominator are divided by"
+            " the same, and no power is above 1.",
             "float32 最大约为 e^88.7，再大就成了 ∞，而 ∞/∞ 不是数（NaN）。"
             "先让所有分数减去最大值，分子分母同除一个数，结果不变，幂也都不超过 1。",
         ),
@@ -136,17 +132,14 @@ def _masks() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("-1e9, -inf, and neither", "-1e9、-inf，以及更好的办法"),
             Words(
                 "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores"
-                " beside 1e9,"
-                " all become equal, and the query takes the mean of what it may not see. In float16 -1e9 does"
-                " not"
-                " exist. With -inf the empty row is 0/0. The library fills with the lowest finite number and"
-                " sets"
-                " forbidden weights to 0 afterwards: zeros, and a gradient of 0.",
-                "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32 的精度会让分数淹没在"
-                " 1e9 中，"
-                "所有分数变得相等，查询反而把不该看的内容平均了一遍。float16 里根本没有 -1e9。"
-                "用 -inf，全遮的行就是 0/0。本库先填入最小的有限数，再把被禁止的权重置 0：结果是零，梯度也是"
-                "零。",
+                " beside 1e9, all become equal, and the query takes the mean of what it may not see. In"
+                " float16 -1e9 does not exist. With -inf the empty row is 0/0. The library fills with the"
+                " lowest finite number and sets forbidden weights to 0 afterwards: zeros, and a gradient of"
+                " 0.",
+                "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32"
+                " 的精度会让分数淹没在 1e9 中，所有分数变得相等，查询反而把不该看的内容平均了一遍。float16"
+                " 里根本没有 -1e9。用 -inf，全遮的行就是 0/0。本库先填入最小的有限数，再把被禁止的权重置"
+                " 0：结果是零，梯度也是零。",
             ),
             "",
             (
