@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answers import one_sentence
 from PIL import Image
 
 import regard
@@ -24,17 +25,6 @@ SMALL = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", 
 QUICK = ("--steps", 4, "--threads", 1, *(word for setting in SMALL for word in ("--set", setting)))
 WISHES: dict[str, Any] = {"settings": SMALL, "steps": 4, "quiet": True, "threads": 1}
 SIDE = 7
-
-
-def one_sentence(answer: Any, *parts: str, status: int = 2) -> None:
-    """The answer is an error of one line that holds `parts`."""
-    assert answer.status == status, answer
-    lines = [line for line in answer.err.splitlines() if line.startswith("regard: ")]
-    assert len(lines) == 1, answer.err
-    assert answer.err.splitlines()[-1] == lines[0]
-    assert "Traceback" not in answer.err
-    for part in parts:
-        assert part in lines[0]
 
 
 def picture(path: Path, least: int) -> Path:

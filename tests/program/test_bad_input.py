@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from answers import one_sentence
 from safetensors.torch import load_file, save_file
 from tiny import options
 
@@ -24,17 +25,6 @@ Cli = Callable[..., Any]
 
 VOCAB = ("--set", "model.source.vocab=5", "--set", "model.target.vocab=5")
 """Found out late, when the tokenizers have been trained."""
-
-
-def one_sentence(answer: Any, *parts: str, status: int = 2) -> None:
-    """The answer is an error of one line that holds `parts`."""
-    assert answer.status == status, answer
-    lines = [line for line in answer.err.splitlines() if line.startswith("regard: ")]
-    assert len(lines) == 1, answer.err
-    assert answer.err.splitlines()[-1] == lines[0]
-    assert "Traceback" not in answer.err
-    for part in parts:
-        assert part in lines[0]
 
 
 def listing(folder: Path) -> dict[str, int]:
