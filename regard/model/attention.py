@@ -233,10 +233,11 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Self-attention. (B, T, D) → (B, T, D); `cache` holds what came before x."""
         B, T, _ = x.shape
-        inner = self.heads * self.head_width
-        q, kv = self.qkv(x).split([inner, 2 * self.kv_heads * self.head_width], dim=-1)
+        inner, shared = self.heads * self.head_width, self.kv_heads * self.head_width
+        # Apart at once, so that on the way back their gradients are put together once.
+        q, k, v = self.qkv(x).split([inner, shared, shared], dim=-1)
         q = q.view(B, T, self.heads, self.head_width).transpose(1, 2)  # (B, H, T, C)
-        k, v = self._split_kv(kv)
+        k, v = self._keys_and_values(k, v)
         q = self.q_norm(q) if self.normed else q
         if rotation is not None:
             if watching():
@@ -276,7 +277,7 @@ class Attention(nn.Module):
 
     def remember(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
         """Keys, turned, and values of (B, S, D) memory: (B, G, S, C) each."""
-        k, v = self._split_kv(self.kv(memory))
+        k, v = self._keys_and_values(*self.kv(memory).chunk(2, dim=-1))
         return (k if rotation is None else rotate(tap(self, "k_unturned", k), rotation)), v
 
     @property
@@ -285,10 +286,9 @@ class Attention(nn.Module):
         same = self.additive is None and self.heads == self.kv_heads
         return same and not self.normed
 
-    def _split_kv(self, kv: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys, normalised, and values."""
-        B, S, _ = kv.shape
-        k, v = kv.view(B, S, 2, self.kv_heads, self.head_width).permute(2, 0, 3, 1, 4)
+    def _keys_and_values(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S, G · C) each → (B, G, S, C); keys are normalised."""
+        k, v = (x.unflatten(-1, (self.kv_heads, self.head_width)).transpose(1, 2) for x in (k, v))
         return (self.k_norm(k) if self.normed else k), v
 
     def _attend(

@@ -2,8 +2,8 @@
 
 Between a narrow width and a wide hidden layer the products are cheap and the hidden values many: most of the
 time goes into carrying them to memory and back, once for each bias, activation and mask. Here a few rows at a
-time go through all of it while they are in the cache; the bias is added apart, which is quicker than by the
-product, and the gradients of the weights are taken the way round that the library's kernels prefer.
+time go through all of it while they are in the cache, and the gradients of the weights are taken the way
+round that the library's kernels prefer.
 
 Measured with torch 2.13 on one core, 1,088 rows, 64 → 2,048 → 64, forward and backward: 26–29 ms before and
 20 after; with dropout 38–42 and 27."""
@@ -18,7 +18,7 @@ from torch import Tensor
 from regard.model.dropout import LEVELS, random_keep, threshold_of
 
 _HELD = 1 << 18
-"""Hidden values that are worked on at a time: about half of a core's second cache."""
+"""Hidden values that each thread works on at a time: about half of a core's second cache."""
 
 
 def relu_mlp(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, p: float) -> Tensor:
@@ -30,7 +30,7 @@ def relu_mlp(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Te
 
 class _ReluMLP(torch.autograd.Function):
     """Keeps the hidden values as `down` sees them, but for the scale: where they are 0, nothing flows
-    back."""
+    back. A last column of ones in x, and the bias as that of `up`, add the bias within the product."""
 
     @staticmethod
     def forward(
@@ -40,10 +40,11 @@ class _ReluMLP(torch.autograd.Function):
         dropped = threshold_of(p) if p else 0
         keep = random_keep(hidden, dropped) if dropped else None
         scale = LEVELS / (LEVELS - dropped)
+        x = torch.cat((x, x.new_ones(len(x), 1)), 1)
+        whole = torch.cat((up, up_bias[:, None]), 1)
         for here in _chunks(len(x), len(up)):
             part = hidden[here]
-            torch.mm(x[here], up.t(), out=part)
-            part.add_(up_bias).relu_()
+            torch.mm(x[here], whole.t(), out=part).relu_()
             if keep is not None:
                 part.mul_(keep[here])
             torch.addmm(down_bias, part, down.t(), alpha=scale, out=y[here])
@@ -55,19 +56,18 @@ class _ReluMLP(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, up, down, hidden = ctx.saved_tensors
         scaled = grad * ctx.scale
-        grad_x, grad_up = torch.empty_like(x), up.new_zeros(up.shape[::-1])
-        grad_bias, grad_down = up.new_zeros(len(up)), torch.zeros_like(down)
+        grad_x, grad_down = x.new_empty(len(x), up.shape[1]), torch.zeros_like(down)
+        grad_up = up.new_zeros(x.shape[1], len(up))  # the last row is the bias's
         for here in _chunks(len(x), len(up)):
             seen = hidden[here]
             grad_down.addmm_(scaled[here].t(), seen)
             flow = scaled[here] @ down
             torch.ops.aten.threshold_backward.grad_input(flow, seen, 0, grad_input=flow)
             grad_up.addmm_(x[here].t(), flow)
-            grad_bias += flow.sum(0)
             torch.mm(flow, up, out=grad_x[here])
-        return grad_x, grad_up.t(), grad_bias, grad_down, grad.sum(0), None
+        return grad_x, grad_up[:-1].t(), grad_up[-1], grad_down, grad.sum(0), None
 
 
 def _chunks(rows: int, hidden: int) -> list[slice]:
-    size = max(16, _HELD // hidden)
+    size = max(16, _HELD * torch.get_num_threads() // hidden)
     return [slice(start, start + size) for start in range(0, rows, size)]

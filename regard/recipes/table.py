@@ -97,6 +97,8 @@ RECIPES: Mapping[str, Recipe] = {
             *("task.tokenizer=characters", "task.context=64", "task.stride=64"),
             *("model.depth=4", "model.heads=4", "model.width=128", "model.hidden=512", "model.dropout=0"),
             *("model.stack.position=learned", "model.stack.position.length=64"),
+            *("model.stack.attention.bias=false", "model.stack.feedforward.bias=false"),
+            "model.stack.norm.bias=false",
             *("train.optimizer=adamw", "train.optimizer.lr=1e-3", "train.optimizer.beta2=0.99"),
             *("train.optimizer.eps=1e-8", "train.optimizer.weight_decay=0.1"),
             *("train.schedule.warmup=100", "train.schedule.floor=0.1", "train.average=none"),
