@@ -1,15 +1,19 @@
 """Matrix products in tiles that stay in registers, for float32 and for whole numbers of 8 bits.
 
-A tile is the answers of four rows by sixty-four outputs. It goes along the inputs, so that what is read is
-used four times over, and weights are packed in the order in which tiles read them: sixteen outputs side by
-side. For 8 bits there is an instruction (VNNI of AVX-512): `vpdpbusd` multiplies 64 unsigned bytes by 64
-signed ones and adds them up by fours, into 16 sums of 32 bits. The unsigned bytes are weights plus 128; the
-signed ones are four numbers of a row, repeated. The 128 is taken off at the end. All of that is exact.
+A tile is the answers of eight rows by thirty-two outputs, or of fewer by sixty-four. It goes along the
+inputs, so that what is read is used several times over, and weights are packed in the order in which tiles
+read them: sixteen outputs side by side. While a tile is made, the weights of the next are asked for; left to
+itself a processor waits for those that no cache holds.
+
+For 8 bits there is an instruction (VNNI of AVX-512): `vpdpbusd` multiplies 64 unsigned bytes by 64 signed ones
+and adds them up by fours, into 16 sums of 32 bits. The unsigned bytes are weights plus 128; the signed ones
+are four numbers of a row, repeated. The 128 is taken off at the end. All of that is exact.
 
 Measured with one core of a Sapphire Rapids, in µs. 8 bits, against oneDNN's (`torch._int_mm`): 512 x 2048
 with 5 rows 21 and 66, with 64 rows 205 and 245; 128 x 8000 with 1 row 10 and 24. Float32, against MKL's
 (`torch.mm`): 128 x 384 with 5 rows 4 and 5, with 64 rows 38 and 37; 512 x 2048 with 64 rows 1270 and 870. So
 large float products are left to torch, and small ones are done here because they need no call from Python.
+A token of GPT-2 in 8 bits, 124 MB of weights: 10.5 ms without asking ahead and 9.0 with it.
 
 Numba has no name for these instructions; an intrinsic writes them. Where a processor lacks the one for 8
 bits, `has_int8()` says so and `_int_mm` is used.
@@ -30,6 +34,9 @@ from numba.extending import intrinsic
 
 _LANES = 16
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
+_BYTES = ir.IntType(8).as_pointer()
+_PREFETCH = ir.FunctionType(ir.VoidType(), [_BYTES, _INT32, _INT32, _INT32])
+_TO_READ = _INT32(0), _INT32(2), _INT32(1)  # into the second cache; data
 _ORDER = ir.Constant(ir.VectorType(_INT32, _LANES), None)  # the first number, in every place
 _OFFSET = np.int32(128)
 
@@ -78,6 +85,8 @@ def _tile(rows: int, blocks: int, kind: ir.Type, name: str) -> Callable[..., Non
                     start = builder.add(start, builder.mul(step, times))
                 return start
 
+            fetch = builder.module.declare_intrinsic("llvm.prefetch", [_BYTES], _PREFETCH)
+
             def load(address: Any, what: Any) -> Any:
                 made = builder.load(builder.inttoptr(address, what.as_pointer()))
                 made.align = 1
@@ -87,6 +96,9 @@ def _tile(rows: int, blocks: int, kind: ir.Type, name: str) -> Callable[..., Non
             with cgutils.for_range(builder, depth) as loop:
                 along = loop.index, _INT64(4 * _LANES)
                 weights = [load(at(w, (w_step, _INT64(b)), along), vector) for b in range(blocks)]
+                for b in range(blocks, 2 * blocks):
+                    soon = builder.inttoptr(at(w, (w_step, _INT64(b)), along), _BYTES)
+                    builder.call(fetch, [soon, *_TO_READ])
                 for r in range(rows):
                     number = load(at(x, (x_step, _INT64(r)), (loop.index, _INT64(4))), kind)
                     first = builder.insert_element(zeros, number, _INT32(0))
@@ -111,6 +123,7 @@ def _tile(rows: int, blocks: int, kind: ir.Type, name: str) -> Callable[..., Non
 def _product(kind: ir.Type, name: str) -> Callable[..., None]:
     """A function of addresses, numbers of rows and blocks, steps in bytes, and the steps along the inputs:
     all the sums of a product."""
+    eight_by_two = _tile(8, 2, kind, name)
     four_by_four, one_by_four = _tile(4, 4, kind, name), _tile(1, 4, kind, name)
     four_by_one, one_by_one = _tile(4, 1, kind, name), _tile(1, 1, kind, name)
 
@@ -121,7 +134,11 @@ def _product(kind: ir.Type, name: str) -> Callable[..., None]:
             four, w, r = b + 4 <= blocks, weights + b * step, 0
             while r < rows:
                 start, y = x + r * x_step, out + r * out_step + b * 64
-                if r + 4 <= rows and four:
+                if r + 8 <= rows and four:
+                    eight_by_two(start, x_step, w, step, depth, y, out_step)
+                    eight_by_two(start, x_step, w + 2 * step, step, depth, y + 128, out_step)
+                    r += 4
+                elif r + 4 <= rows and four:
                     four_by_four(start, x_step, w, step, depth, y, out_step)
                 elif r + 4 <= rows:
                     four_by_one(start, x_step, w, step, depth, y, out_step)
