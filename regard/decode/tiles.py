@@ -5,9 +5,9 @@ inputs, so that what is read is used several times over, and weights are packed 
 read them: sixteen outputs side by side. While a tile is made, the weights of the next are asked for; left to
 itself a processor waits for those that no cache holds.
 
-For 8 bits there is an instruction (VNNI of AVX-512): `vpdpbusd` multiplies 64 unsigned bytes by 64 signed ones
-and adds them up by fours, into 16 sums of 32 bits. The unsigned bytes are weights plus 128; the signed ones
-are four numbers of a row, repeated. The 128 is taken off at the end. All of that is exact.
+For 8 bits there is an instruction (VNNI of AVX-512): `vpdpbusd` multiplies 64 unsigned bytes by 64 signed
+ones and adds them up by fours, into 16 sums of 32 bits. The unsigned bytes are weights plus 128; the signed
+ones are four numbers of a row, repeated. The 128 is taken off at the end. All of that is exact.
 
 Measured with one core of a Sapphire Rapids, in µs. 8 bits, against oneDNN's (`torch._int_mm`): 512 x 2048
 with 5 rows 21 and 66, with 64 rows 205 and 245; 128 x 8000 with 1 row 10 and 24. Float32, against MKL's
