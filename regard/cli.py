@@ -309,6 +309,7 @@ def reproduce(
     seed: Annotated[int, typer.Option(help="Decides every random choice.")] = 1,
     budget: Annotated[str | None, typer.Option(help="Another training time than the recipe's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew, even what has ended.")] = False,
     as_json: AsJson = False,
     threads: Threads = None,
     device: Device = None,
@@ -319,7 +320,8 @@ def reproduce(
     if name is None:
         print("\n".join(recipe_lines()))
         return
-    run_recipe(name, out, seed, budget, resume=resume, as_json=as_json, threads=threads, device=device)
+    how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "threads": threads, "device": device}
+    run_recipe(name, out, seed, budget, as_json=as_json, **how)
 
 
 @app.command(epilog="Example: regard bench --preset tiny")

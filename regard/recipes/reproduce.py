@@ -40,13 +40,14 @@ def run_recipe(
     budget: str | None,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     as_json: bool = False,
     threads: int | None = None,
     device: str | None = None,
 ) -> None:
     """Train, score on the test part, print beside the published figure.
 
-    A run that has ended is not trained again, only scored.
+    A run that has ended is not trained again, only scored, unless `overwrite` says so.
 
     Raises: InputError for an unknown name; whatever training raises.
     """
@@ -55,8 +56,8 @@ def run_recipe(
         raise InputError(f"there is no recipe '{name}'{nearest(name, RECIPES)} (known: {known})")
     recipe = RECIPES[name]
     folder = out / f"{name}-seed{seed}"
-    if is_bundle(folder):
-        print(f"{folder} is trained already; remove it to train anew", file=sys.stderr)
+    if is_bundle(folder) and not overwrite:
+        print(f"{folder} is trained already; give --overwrite to train anew", file=sys.stderr)
     else:
         train(
             recipe.task,
@@ -70,6 +71,7 @@ def run_recipe(
             seed=seed,
             init=None if recipe.init is None else _body(recipe.init),
             resume=resume,
+            overwrite=overwrite,
             threads=threads,
             device=device,
         )

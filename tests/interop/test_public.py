@@ -172,6 +172,12 @@ def test_a_recipe_trains_what_the_checkpoint_began(
     reproduce.run_recipe("letters", tmp_path / "runs", 1, None, as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"name", "seed", "published", "seconds", "metrics"}
+    made = (trained / "model.safetensors").stat().st_mtime_ns
+    reproduce.run_recipe("letters", tmp_path / "runs", 1, None)
+    assert "give --overwrite to train anew" in capsys.readouterr().err
+    assert (trained / "model.safetensors").stat().st_mtime_ns == made
+    reproduce.run_recipe("letters", tmp_path / "runs", 1, None, overwrite=True, threads=1)
+    assert (trained / "model.safetensors").stat().st_mtime_ns > made
 
 
 def test_a_checkpoint_where_a_bundle_belongs_says_how_to_make_one(
