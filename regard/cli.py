@@ -44,6 +44,23 @@ app = typer.Typer(
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"regard {version('regard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def regard(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which this is.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command(epilog="Example: regard demo --budget 5m")
 def demo(
     budget: Annotated[str, typer.Option(help="Training time, such as 5m.")] = "5m",
@@ -140,7 +157,7 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, valid, test, or all of a file; test, or all where it was trained elsewhere."
+            help="train, valid, test, or all of a file; test, or all of a file that it was not trained on."
         ),
     ] = None,
     beam: Beam = 1,

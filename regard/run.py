@@ -176,9 +176,9 @@ class Run:
     ) -> Evaluation:
         """Predict a split of `data` (by default what the run was trained on) and score it.
 
-        `split`: "test" if it is left open, but "all" of a single file where the model was trained elsewhere
-        and has seen none of it. `grid`: where to draw some of the examples with their predictions, as a PNG,
-        if they can be seen.
+        `split`: "test" if it is left open, but "all" of a single file that is not what the run was trained
+        on: neither it nor, moved or written anew, one of its name. `grid`: where to draw some of the
+        examples with their predictions, as a PNG, if they can be seen.
 
         Raises: DataError when there is no such data or split; InputError for an option that is not the
         task's.
@@ -193,12 +193,9 @@ class Run:
             if name == self.bundle.data.get("name")
             else self.task.judged_on(lambda: columns_of(name))
         )
-        single = Path(name).is_file()
-        split = split or ("all" if single and "imported" in self.bundle.data else "test")
-        dataset = _open(task, name, on_error, whole=split == "all" and single)
-        rows = list(islice(dataset.split(split), limit))
-        if not rows:
-            raise DataError(f"the split '{split}' of {name} is empty")
+        split = split or ("all" if self._new(name) else "test")
+        dataset = _open(task, name, on_error, whole=split == "all" and Path(name).is_file())
+        rows = _rows_of(dataset, split, limit)
         started = time.perf_counter()
         with torch.inference_mode():
             judged = task.judge(self.model, rows, decoding, tokenize)
@@ -215,6 +212,11 @@ class Run:
             examples=[(*task.shown(r), a) for r, a in zip(rows, judged.answers[:10], strict=False)],
             notes=str(dataset.report).splitlines(),
         )
+
+    def _new(self, name: str) -> bool:
+        """Whether this is a single file, and not what the run was trained on by its name."""
+        own = self.bundle.data.get("name")
+        return Path(name).is_file() and not (isinstance(own, str) and Path(own).name == Path(name).name)
 
     def _own_data(self) -> str:
         """What the run was trained on."""
@@ -279,9 +281,7 @@ class Run:
         `told`: how many heads are done, and of how many. Raises: DataError when there is no such data.
         """
         name = self._own_data() if data is None else str(data)
-        rows = list(islice(self.open(name).split(split), limit))
-        if not rows:
-            raise DataError(f"the split '{split}' of {name} is empty")
+        rows = _rows_of(self.open(name), split, limit)
         return ablated(self.task, self.model, rows, decoding, told)
 
     def playback(self, text: str, name: str, decoding: Decoding = Decoding()) -> Playback:
@@ -308,6 +308,16 @@ class Run:
 
 def _open(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -> DataSet:
     return open_data(data, task.config.wanted, on_error=on_error, whole=whole)  # type: ignore[arg-type]
+
+
+def _rows_of(dataset: DataSet, split: str, limit: int | None) -> list[Row]:
+    """Raises: DataError when there is none."""
+    rows = list(islice(dataset.split(split), limit))
+    if not rows:
+        others = " or ".join(part for part in dataset.splits if part != split)
+        hint = f"give more rows, or --split {others}"
+        raise DataError(f"the split '{split}' of {dataset.name} is empty; {hint}")
+    return rows
 
 
 def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:

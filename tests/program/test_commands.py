@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_from_a_file_to_answers(cli: Cli, pairs: Path, tmp_path: Path) -> None:
     predicted = cli("predict", out, "abc", "--threads", 1)
     assert predicted.status == 0
     assert predicted.out.count("\n") == 1
+    few = pairs.read_text("utf-8").splitlines()[:4]  # the first names the columns
+    other, moved = tmp_path / "other.tsv", tmp_path / "moved" / pairs.name
+    moved.parent.mkdir()
+    for copy in (other, moved):
+        copy.write_text("\n".join(few) + "\n", "utf-8")
+    assert "all: 3 examples" in cli("evaluate", out, other, "--threads", 1).out  # it has learned from none
+    refused = cli("evaluate", out, moved, "--threads", 1)  # what it has learned from may be in there
+    assert refused.status == 2
+    assert f"the split 'test' of {moved} is empty; give more rows, or --split train" in refused.err
 
 
 def test_one_answer_a_line_in_order_from_anywhere_as_from_python(cli: Cli, run: Path, tmp_path: Path) -> None:
@@ -200,6 +210,11 @@ def test_data_lists_every_set_with_its_licence_and_place(
     for split in ("train", "valid", "test"):
         (tmp_path / "tatoeba-en-zh" / f"{split}.tsv").write_text("en\tzh\nhello\t你好\n", "utf-8")
     assert cli("data", "tatoeba-en-zh").out.splitlines()[-1].strip() == "hello  →  你好"
+
+
+def test_it_says_its_version(cli: Cli) -> None:
+    answer = cli("--version")
+    assert (answer.status, answer.out) == (0, f"regard {version('regard')}\n")
 
 
 def test_reproduce_lists_every_recipe(cli: Cli) -> None:
