@@ -112,6 +112,24 @@ class GivenTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         return self.encode_batch([text])[0]
 
+    def encode_framed(self, text: str) -> list[int]:
+        """The ids of a text in which the names of added tokens mean those: what a chat template wrote, never
+        what a user did."""
+        return list(self._framing.encode(text, add_special_tokens=False).ids)
+
+    @functools.cached_property
+    def _framing(self) -> Backend:
+        backend = open_backend(self.text)
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names that `encode_framed` takes for special tokens."""
+        tokens = self._backend.get_added_tokens_decoder().values()
+        return tuple(token.content for token in tokens if token.special)
+
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [x.ids for x in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 

@@ -122,6 +122,9 @@ def _tokenizer(bundle: Bundle, family: Family) -> tuple[dict[str, Any], dict[str
         raise Unfit("its two sides have vocabularies of their own")
     begins = tokenizer.start if isinstance(bundle.model, EncoderDecoderConfig) else tokenizer.bos
     said = _tokenizer_config(tokenizer, family, begins)
+    task = bundle.training.get("task")
+    if isinstance(task, dict) and task.get("template") is not None:
+        said["chat_template"] = task["template"]
     return _ids(tokenizer, bundle), {
         TOKENIZER: _framing(tokenizer, bundle),
         TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),

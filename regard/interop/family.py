@@ -68,6 +68,12 @@ class Source:
             self._found.append(find_tokenizer(self.checkpoint))
         return self._found[0]
 
+    def writes(self, context: int) -> dict[str, Any]:
+        """What a task that goes on with texts is to know."""
+        from regard.interop.vocabulary import chat_template
+
+        return {"kind": "text-generation", "context": context, "template": chat_template(self.checkpoint)}
+
 
 def both_sides(source: Source, name: str, **options: Any) -> dict[str, GivenTokenizer]:
     """The tokenizers of a model with two stacks, by their files; `options` as for `Found.tokenizer`."""

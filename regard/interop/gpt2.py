@@ -61,7 +61,7 @@ class Gpt2(Family):
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
         return Plan(
             task="text-generation",
-            options={"kind": "text-generation", "context": positions},
+            options=source.writes(positions),
             model=model,
             table=self.table(model, source.architecture, prefixed=source.has("transformer.")),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},

@@ -81,7 +81,7 @@ class Llama(Family):
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
         return Plan(
             task="text-generation",
-            options={"kind": "text-generation", "context": context},
+            options=source.writes(context),
             model=model,
             table=self.table(model, source.architecture, prefixed=source.has("model.")),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},

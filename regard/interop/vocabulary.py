@@ -20,6 +20,7 @@ from regard.interop.checkpoint import Checkpoint
 from regard.interop.sentencepiece import pieces_of
 
 GENERATION = "generation_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
@@ -78,6 +79,20 @@ class Found:
             ends=tuple(index for index in self.ends if index != last) if end == "eos" else (),
         )
         return GivenTokenizer(given, self.text)
+
+
+def chat_template(checkpoint: Checkpoint) -> str | None:
+    """How a dialogue is written for the model, if the folder says it: a file, or a key of the tokenizer's
+    configuration, which may hold several by name. Raises: CheckpointError when that is no text."""
+    said: Any = checkpoint.text(CHAT_TEMPLATE)
+    if said is None:
+        said = (checkpoint.json("tokenizer_config.json") or {}).get("chat_template")
+    if isinstance(said, list):
+        named = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
+        said = named.get("default")
+    if said is not None and not isinstance(said, str):
+        raise CheckpointError(f"{checkpoint.folder}: the chat template is not a text")
+    return said
 
 
 def has_sides(checkpoint: Checkpoint) -> bool:

@@ -5,8 +5,10 @@ It does not know terminals.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain
+from typing import Generic, TypeVar
 
 from torch import nn
 
@@ -14,49 +16,105 @@ from regard.data.readers.messages import Message
 from regard.data.tokenizer import Tokenizer
 from regard.decode.stepper import KeptPrompt
 from regard.errors import InputError
+from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.dialogue import heading, turn_ids
 from regard.tasks.task import Decoding
-from regard.tasks.writing import outputs_of, write
+from regard.tasks.writing import Output, outputs_of, write
+
+Turn = TypeVar("Turn")
 
 
-class Conversation:
-    """Turns as ids, and the cache of what the model has seen of them."""
+class Conversation(ABC, Generic[Turn]):
+    """Turns, and the cache of what the model has seen of them. What a turn is, a subclass says."""
+
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int) -> None:
+        self.model, self.tokenizer, self.context = model, tokenizer, context
+        self.kept = KeptPrompt()
+        self._turns: list[Turn] = []
+
+    @abstractmethod
+    def _asked(self, text: str) -> Turn:
+        """The user's turn."""
+
+    @abstractmethod
+    def _answered(self, output: Output) -> Turn:
+        """The model's, as far as it was written."""
+
+    @abstractmethod
+    def _prompt(self, turns: list[Turn]) -> list[int]:
+        """The ids after which the model's turn comes."""
+
+    def say(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
+        """The model's answer as it grows. When the context is full, the oldest turns are forgotten.
+
+        Raises: InputError for a turn that is empty or alone too long, and leaves the dialogue as it was.
+        """
+        if not text.strip():
+            raise InputError("a turn is empty; say something")
+        if decoding.beam > 1:  # n is at most the beam
+            raise InputError("a dialogue has one answer a turn, with no beam and no n")
+        room = min(decoding.max_length or self.context // 4, self.context // 2)
+        turns = [*self._turns, self._asked(text)]
+        while len(prompt := self._prompt(turns)) + room > self.context and len(turns) > 1:
+            turns = turns[2:]
+        if len(prompt) >= self.context:
+            size = len(prompt)
+            raise InputError(f"a turn of {size} tokens is too long for a context of {self.context}")
+        (output,) = outputs_of([prompt], self.tokenizer, decoding)
+        try:
+            for _ in write(self.model, [output], decoding, self.context, self.kept):
+                yield output.sure
+            yield output.text
+        finally:  # also when nobody wants to read on
+            self._turns = [*turns, self._answered(output)]
+
+
+class TurnsConversation(Conversation[list[int]]):
+    """With a model that has learned dialogues here (`dialogue.py`)."""
 
     def __init__(
         self, model: nn.Module, tokenizer: Tokenizer, context: int, system: str | None = None
     ) -> None:
-        self.model, self.tokenizer, self.context = model, tokenizer, context
+        super().__init__(model, tokenizer, context)
         opening = [] if system is None else turn_ids([Message("system", system)], tokenizer)
         self._opening = [tokenizer.bos, *opening]
-        self._turns: list[list[int]] = []
-        self.kept = KeptPrompt()
+        self._head = tokenizer.encode(heading("assistant"))
 
     @property
     def ids(self) -> list[int]:
         """All that was said, as far as it is remembered."""
         return [*self._opening, *chain.from_iterable(self._turns)]
 
-    def say(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
-        """The model's answer as it grows. When the context is full, the oldest turns are forgotten.
+    def _asked(self, text: str) -> list[int]:
+        return turn_ids([Message("user", text)], self.tokenizer)
 
-        Raises: InputError for a turn that is empty or alone too long.
-        """
-        if not text.strip():
-            raise InputError("a turn is empty; say something")
-        if decoding.beam > 1:  # n is at most the beam
-            raise InputError("a dialogue has one answer a turn, with no beam and no n")
-        self._turns.append(turn_ids([Message("user", text)], self.tokenizer))
-        head = self.tokenizer.encode(heading("assistant"))
-        room = min(decoding.max_length or self.context // 4, self.context // 2) + len(head)
-        while len(self.ids) + room > self.context and len(self._turns) > 1:
-            del self._turns[:2]
-        if len(self.ids) + len(head) >= self.context:
-            size = len(self._turns.pop())
-            raise InputError(f"a turn of {size} tokens is too long for a context of {self.context}")
-        (output,) = outputs_of([[*self.ids, *head]], self.tokenizer, decoding)
-        try:
-            for _ in write(self.model, [output], decoding, self.context, self.kept):
-                yield output.sure
-            yield output.text
-        finally:  # also when nobody wants to read on
-            self._turns.append([*head, *output.ids[output.begin :], self.tokenizer.eos])
+    def _answered(self, output: Output) -> list[int]:
+        return [*self._head, *output.ids[output.begin :], self.tokenizer.eos]
+
+    def _prompt(self, turns: list[list[int]]) -> list[int]:
+        return [*self._opening, *chain.from_iterable(turns), *self._head]
+
+
+class TemplateConversation(Conversation[Message]):
+    """With a model that was trained elsewhere, by its own template."""
+
+    def __init__(
+        self, model: nn.Module, template: ChatTemplate, context: int, system: str | None = None
+    ) -> None:
+        super().__init__(model, template.tokenizer, context)
+        self._template = template
+        self._opening = [] if system is None else [Message("system", system)]
+
+    @property
+    def messages(self) -> list[Message]:
+        """All that was said, as far as it is remembered."""
+        return [*self._opening, *self._turns]
+
+    def _asked(self, text: str) -> Message:
+        return Message("user", text)
+
+    def _answered(self, output: Output) -> Message:
+        return Message("assistant", output.text)
+
+    def _prompt(self, turns: list[Message]) -> list[int]:
+        return self._template.ids([*self._opening, *turns])

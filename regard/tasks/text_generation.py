@@ -22,6 +22,7 @@ from regard.data.ngrams import MOST, NGrams
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
+from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
@@ -29,7 +30,8 @@ from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.conversation import Conversation
+from regard.tasks.chat_template import ChatTemplate
+from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
 from regard.tasks.dialogue import (
     Turns,
     asked_of,
@@ -60,6 +62,8 @@ class TextGenerationConfig:
     """Tokens that are seen at once, in training and later."""
     turns: Turns | None = None
     """How dialogues are learned from, where the column holds those; null where it holds text."""
+    template: str | None = None
+    """How dialogues are written for a model that was trained elsewhere: its chat template."""
     stride: int = 0
     """How far the window moves on between judgements: each token is judged with at least context - stride
     tokens before it. 0 is half the context."""
@@ -325,6 +329,8 @@ class TextGeneration(TextTask):
     def _prompt(self, text: str) -> list[int]:
         if self.config.turns is not None:
             return prompt_ids(read_asked(text), self.tokenizer)
+        if is_dialogue(text) and (template := self._template()) is not None:
+            return template.ids(read_asked(text))
         return self.tokenizer.encode_prompt(text)
 
     # ------------------------------------------------------------------ looking inside
@@ -343,6 +349,14 @@ class TextGeneration(TextTask):
 
     def conversation(self, model: nn.Module, system: str | None = None) -> Conversation:
         """A dialogue with this model. Raises: InputError when it has learned none."""
-        if self.config.turns is None:
-            raise InputError("this model has learned no dialogues; train it with --set task.turns=turns")
-        return Conversation(model, self.tokenizer, self.config.context, system)
+        context = self.config.context
+        if self.config.turns is not None:
+            return TurnsConversation(model, self.tokenizer, context, system)
+        if (template := self._template()) is not None:
+            return TemplateConversation(model, template, context, system)
+        raise InputError("this model has learned no dialogues; train it with --set task.turns=turns")
+
+    def _template(self) -> ChatTemplate | None:
+        if self.config.template is None or not isinstance(self.tokenizer, GivenTokenizer):
+            return None
+        return ChatTemplate(self.config.template, self.tokenizer)
