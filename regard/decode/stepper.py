@@ -75,6 +75,29 @@ class Without:
         self._stepper.keep(inputs, rows)
 
 
+class Forced:
+    """Another stepper, to whose first steps nothing but some given tokens is possible."""
+
+    def __init__(self, stepper: Stepper, tokens: Sequence[int]) -> None:
+        self._stepper, self._tokens, self._done = stepper, list(tokens), 0
+
+    def step(self, tokens: Tensor) -> Tensor:
+        logits = self._stepper.step(tokens)
+        if self._done < len(self._tokens):
+            token = self._tokens[self._done]
+            kept = logits[:, token].clone()
+            logits.fill_(float("-inf"))
+            logits[:, token] = kept
+        self._done += 1
+        return logits
+
+    def reorder(self, rows: Tensor) -> None:
+        self._stepper.reorder(rows)
+
+    def keep(self, inputs: Tensor, rows: Tensor) -> None:
+        self._stepper.keep(inputs, rows)
+
+
 class KeptPrompt:
     """What was read of a text that goes on, so that only what is new is read next time. The caller's to keep.
 

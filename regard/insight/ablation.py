@@ -35,13 +35,18 @@ def heads_of(model: nn.Module) -> list[Head]:
     return [Head(name, head) for name, part in parts for head in range(part.heads)]
 
 
-@contextmanager
-def silenced(model: nn.Module, heads: Collection[Head]) -> Iterator[None]:
-    """What these heads give is 0 in here."""
+def silencing(heads: Collection[Head]) -> dict[str, See]:
+    """Taps to be opened, where what these heads give becomes 0."""
     places: dict[str, list[int]] = {}
     for head in heads:
         places.setdefault(f"{head.attention}.heads", []).append(head.head)
-    with open_taps(model, {name: _without(which) for name, which in places.items()}):
+    return {name: _without(which) for name, which in places.items()}
+
+
+@contextmanager
+def silenced(model: nn.Module, heads: Collection[Head]) -> Iterator[None]:
+    """What these heads give is 0 in here."""
+    with open_taps(model, silencing(heads)):
         yield
 
 

@@ -10,9 +10,10 @@ A recorder watches any number of forwards of one model. Steps are counted by wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -41,6 +42,9 @@ class Choice:
     steps: frozenset[int] | None = None
     points: tuple[str, ...] = ("*",)
     """Of a layer, as patterns: `attention.weights`, `residual`."""
+    names: frozenset[str] | None = None
+    """Whole names; then nothing else is kept, whatever the layers and points say. What is given to the model
+    always is."""
 
     @classmethod
     def of(
@@ -119,9 +123,13 @@ class Recorder:
     # ------------------------------------------------------------------ while it runs
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Taps are open in here."""
-        with open_taps(self.model, self._points()):
+    def watching(self, changes: Mapping[str, See] = MappingProxyType({})) -> Iterator[None]:
+        """Taps are open in here. `changes`: further ones, which come first: what they put in is what is
+        seen."""
+        points: dict[str, See] = dict(changes)
+        for name, see in self._points().items():
+            points[name] = _both(points[name], see) if name in points else see
+        with open_taps(self.model, points):
             yield
 
     def hear(self, told: Told) -> None:
@@ -130,6 +138,10 @@ class Recorder:
             self.told.append(told)
 
     def _points(self) -> dict[str, See]:
+        if self.choice.names is not None:
+            names = [*_BEGINS, *sorted(self.choice.names)]
+            names += ["source.out"] * ("target.out" in names)  # a table that both sides share has one name
+            return dict.fromkeys(names, self._see) | self._first()
         names = list(_OUTSIDE)
         for stack in STACKS:
             part = getattr(self.model, stack, None)
@@ -139,17 +151,17 @@ class Recorder:
             layers = self.choice.layers
             for layer in range(len(part.blocks)) if layers is None else sorted(layers):
                 names += [f"{stack}.blocks.{layer}.{point}" for point in self.choice.points]
-        points: dict[str, See] = dict.fromkeys(names, self._see)
-        for stack in STACKS:
-            points[f"{stack}.blocks.0.attention.k"] = self._see_first
-        return points
+        return dict.fromkeys(names, self._see) | self._first()
+
+    def _first(self) -> dict[str, See]:
+        return {f"{stack}.blocks.0.attention.k": self._see_first for stack in STACKS}
 
     def _see_first(self, name: str, value: Tensor) -> None:
         """The first layer's keys tell how far a pass reaches, whether or not they are kept."""
         if self._here is not None:
             self._here.keys = value.shape[2]
-        layers, points = self.choice.layers, self.choice.points
-        if (layers is None or 0 in layers) and points == ("*",):
+        layers, points, names = self.choice.layers, self.choice.points, self.choice.names
+        if name in names if names is not None else (layers is None or 0 in layers) and points == ("*",):
             self._see(name, value)
 
     def _see(self, name: str, value: Tensor) -> None:
@@ -192,6 +204,15 @@ class Recorder:
         heads, groups = _counts(self.model.get_submodule(place))
         kept = [head for head in sorted(self.choice.heads) if head < heads]
         return kept if point in BY_HEAD else sorted({head * groups // heads for head in kept})
+
+
+def _both(first: See, then: See) -> See:
+    def see(name: str, value: Tensor) -> Tensor | None:
+        put = first(name, value)
+        then(name, value if put is None else put)
+        return put
+
+    return see
 
 
 def _copied(value: Tensor) -> Tensor:

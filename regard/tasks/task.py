@@ -83,6 +83,9 @@ class Decoding:
     """How tokens are drawn by tasks that draw them; None takes the likeliest."""
     stop: tuple[str, ...] = ()
     """An output ends before the first of these."""
+    begin: tuple[int, ...] = ()
+    """Ids of the tokens that an output begins with, whatever the model makes of them; their log-probabilities
+    count as 0."""
 
     def __post_init__(self) -> None:
         require(self.beam >= 1, "beam", self.beam, "1 or more")
@@ -97,6 +100,7 @@ _OPTIONS = {
     "max_length": "--max-length",
     "sampling": "--temperature and the other ways to draw tokens",
     "stop": "--stop",
+    "begin": "tokens to begin with",
 }
 """The choices of `Decoding` that not all tasks heed, as people know them."""
 
@@ -119,7 +123,7 @@ class Task(ABC):
     presets: ClassVar[Mapping[str, object]] = ENCODER_DECODER
     """The sizes that `model` knows, by name."""
     heeds: ClassVar[frozenset[str]] = frozenset()
-    """What of `Decoding` changes its answers: some of beam, max_length, sampling and stop."""
+    """What of `Decoding` changes its answers: some of beam, max_length, sampling, stop and begin."""
     config: Any
     """The task's own frozen dataclass of options; its `wanted` are the columns that it reads, in order, None
     for one to be found."""
@@ -208,6 +212,7 @@ class Task(ABC):
             "max_length": decoding.max_length is not None,
             "sampling": decoding.sampling is not None,
             "stop": bool(decoding.stop),
+            "begin": bool(decoding.begin),
         }
         for name, wished in wishes.items():
             if wished and name not in self.heeds:
@@ -223,6 +228,14 @@ class Task(ABC):
     ) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
         """What the model is given for these inputs and what it writes, as ids: for looking inside. A stack
         that stands alone is given what stands second, which need not be ids."""
+
+    def opening(self, text: str) -> tuple[list[int], list[int]] | None:
+        """What a task that writes is given for one input: ids of the source, none for a stack that stands
+        alone, and those that its writing goes on from. None where nothing is written.
+
+        Raises: InputError for an input that this model cannot take.
+        """
+        return None
 
     def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
         """As `probe`, of inputs that need no data: for a model that was trained elsewhere."""

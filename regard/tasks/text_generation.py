@@ -107,7 +107,7 @@ class TextGeneration(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-generation"
-    heeds = frozenset({"max_length", "sampling", "stop"})
+    heeds = frozenset({"max_length", "sampling", "stop", "begin"})
     config: TextGenerationConfig
 
     # ------------------------------------------------------------------ making and keeping
@@ -334,6 +334,15 @@ class TextGeneration(TextTask):
         return self.tokenizer.encode_prompt(text)
 
     # ------------------------------------------------------------------ looking inside
+
+    def opening(self, text: str) -> tuple[list[int], list[int]]:
+        prompt = self._prompt(text)
+        if len(prompt) >= self.config.context:
+            raise InputError(
+                f"the input '{text[:40]}' has {len(prompt)} tokens; this model sees at most"
+                f" {self.config.context} at once, with what it writes: give fewer"
+            )
+        return [], prompt
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))

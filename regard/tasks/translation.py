@@ -24,7 +24,7 @@ from regard.data.vectors import read_vectors
 from regard.decode.choose import shareable, stepper_for
 from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy, stream
-from regard.decode.stepper import Stepper, Without
+from regard.decode.stepper import Forced, Stepper, Without
 from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding
@@ -111,7 +111,7 @@ class Translation(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "translation"
-    heeds = frozenset({"beam", "max_length"})
+    heeds = frozenset({"beam", "max_length", "begin"})
     config: TranslationConfig
 
     def __init__(self, config: TranslationConfig, source: Tokenizer, target: Tokenizer) -> None:
@@ -281,7 +281,13 @@ class Translation(Task):
         limit = [min(room, decoding.max_length or 2 * len(tokens) + 20) for tokens in ids]
         limits = Limits(self.target.bos, self.target.eos, limit)
         stepper = stepper_for(model, source.to(device), at, capacity=min(max(limit), 64))
-        return (Without(stepper, self.config.never) if self.config.never else stepper), limits
+        stepper = Without(stepper, self.config.never) if self.config.never else stepper
+        return (Forced(stepper, decoding.begin) if decoding.begin else stepper), limits
+
+    def opening(self, text: str) -> tuple[list[int], list[int]]:
+        ids = self.source.encode_batch([text])
+        self._check(ids, [text])
+        return self._given(ids[0]) if ids[0] else [], [self.target.bos]
 
     def _prediction(self, best: list[tuple[str, float]]) -> Prediction:
         text, score = best[0]

@@ -13,7 +13,7 @@ from torch import nn
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import prompt_stepper_for
 from regard.decode.sampling import Sampler, Sampling, generator_of
-from regard.decode.stepper import KeptPrompt
+from regard.decode.stepper import Forced, KeptPrompt
 from regard.decode.witness import Step, listening, tell
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
@@ -75,6 +75,7 @@ def write(
             seen = [output.ids[output.start :] for output in outputs]
             room = min(context, len(max(seen, key=len)) + _ROOM)
             stepper = prompt_stepper_for(model, seen, room, kept)
+            stepper = Forced(stepper, decoding.begin[number:]) if decoding.begin[number:] else stepper
             tokens = torch.tensor([ids[-1] for ids in seen], device=device)
         tokens, shares = sampler.draw(stepper.step(tokens))
         if kept is not None and kept.cache is not None:

@@ -1,0 +1,197 @@
+"""An account of one number: the terms of the sum behind it, and what was done to that sum.
+
+Terms are products of recorded numbers and of the model's own weights, so that a total that differs from the
+recorded value by more than rounding shows a mistake in one of the two. How each part of a model adds up is in
+`sums.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import InputError
+from regard.insight.trace import Entry
+from regard.model.transformer import Model
+
+MOST_TERMS = 4096
+"""Terms that are listed; of more, the largest, and the others as one."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A number that goes into another: of another entry, or of a weight."""
+
+    name: str
+    value: float
+    index: tuple[int, ...] = ()
+    part: str | None = None
+    weight: str | None = None
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand."""
+
+    label: str
+    value: float
+    factors: tuple[Factor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is done to the sum, or to the stage before."""
+
+    op: str
+    value: float
+    by: Factor | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """How a number came to be."""
+
+    part: str
+    index: tuple[int, ...]
+    value: float
+    formula: str
+    terms: tuple[Term, ...]
+    stages: tuple[Stage, ...]
+    sum: float
+
+    @property
+    def total(self) -> float:
+        """What all of it comes to: the value, but for rounding."""
+        return self.stages[-1].value if self.stages else self.sum
+
+
+class Numbers:
+    """Numbers of recorded entries and of a model's weights, as factors."""
+
+    def __init__(
+        self,
+        model: Model,
+        entries: Mapping[str, Entry],
+        temperature: float = 1.0,
+        heads_off: Collection[tuple[str, int]] = (),
+    ) -> None:
+        """`heads_off`: names of attentions and their heads that were silenced."""
+        self.model, self.entries = model, entries
+        self.temperature, self.heads_off = temperature, heads_off
+        self.device = next(model.parameters()).device
+
+    def entry(self, name: str) -> Entry:
+        if name not in self.entries:
+            raise InputError(f"nothing of the name '{name}' was recorded")
+        return self.entries[name]
+
+    def row(self, name: str, *index: int) -> Tensor:
+        """What stands at the first axes of an entry, in float64."""
+        return self.entry(name).value[index].double()
+
+    def part(self, symbol: str, name: str, *index: int) -> Factor:
+        return Factor(symbol, float(self.entry(name).value[index]), index, part=name)
+
+    def weight(self, symbol: str, name: str, *index: int) -> Factor:
+        place, _, attribute = name.rpartition(".")
+        value = getattr(self.model.get_submodule(place), attribute)
+        return Factor(symbol, float(value[index]), index, weight=name)
+
+    def module(self, name: str) -> nn.Module:
+        return self.model.get_submodule(name)
+
+
+def product(label: str, *factors: Factor) -> Term:
+    return Term(label, math.prod(factor.value for factor in factors), factors)
+
+
+def one(factor: Factor, label: str = "") -> Term:
+    return Term(label or factor.name, factor.value, (factor,))
+
+
+@dataclass(frozen=True)
+class Made:
+    """Terms and what is done to their sum; what an account is made of."""
+
+    terms: tuple[Term, ...]
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def sum(self) -> float:
+        return math.fsum(term.value for term in self.terms)
+
+    @property
+    def last(self) -> float:
+        return self.stages[-1].value if self.stages else self.sum
+
+    def then(self, op: str, value: float, by: Factor | None = None) -> Made:
+        return Made(self.terms, (*self.stages, Stage(op, value, by)))
+
+    def plus(self, op: str, by: Factor) -> Made:
+        return self.then(op, self.last + by.value, by)
+
+    def times(self, op: str, by: Factor) -> Made:
+        return self.then(op, self.last * by.value, by)
+
+
+def made_of(terms: Iterable[Term]) -> Made:
+    return Made(tuple(terms))
+
+
+def linear(numbers: Numbers, x: Iterable[Factor], weight: str, symbol: str, row: int) -> Made:
+    """Row `row` of a matrix times a vector of factors, and its shift if it has one."""
+    made = made_of(
+        product(str(place), factor, numbers.weight(symbol, weight, row, place))
+        for place, factor in enumerate(x)
+    )
+    if getattr(numbers.module(weight.removesuffix(".weight")), "bias", None) is None:
+        return made
+    return made.plus("+ b", numbers.weight("b", weight.removesuffix("weight") + "bias", row))
+
+
+def vector(numbers: Numbers, symbol: str, name: str, *index: int) -> Iterator[Factor]:
+    """The numbers of the last axis at some place."""
+    values = numbers.entry(name).value[index].tolist()
+    for place, value in enumerate(values):
+        yield Factor(symbol, value, (*index, place), part=name)
+
+
+def softmax(terms: Sequence[Term], own: int, symbol: str = "e^(score - max)") -> Made:
+    """The share of one of some terms that are powers already."""
+    made = Made(tuple(terms))
+    share = terms[own].value / made.sum if made.sum else 0.0
+    return made.then(f"{symbol} ÷ sum", share, Factor(symbol, terms[own].value))
+
+
+def normed(numbers: Numbers, made: Made, before: Tensor, place: int, name: str) -> Made:
+    """`made` is number `place` of `before`, (D,), which goes through the norm of that name."""
+    norm, before = numbers.module(name), before.double()
+    if isinstance(norm, nn.Identity):
+        return made
+    eps = norm.eps if norm.eps is not None else torch.finfo(torch.float32).eps  # type: ignore[union-attr]
+    if isinstance(norm, nn.LayerNorm):
+        mean = float(before.mean())
+        made = made.then("- mean", made.last - mean, Factor("mean", mean))
+        root, how = math.sqrt(float(before.var(correction=0)) + eps), "÷ √(variance + ε)"
+    else:
+        root, how = math.sqrt(float(before.pow(2).mean()) + eps), "÷ √(mean of squares + ε)"
+    made = made.then(how, made.last / root, Factor(how[2:], root))
+    if norm.weight is not None:
+        made = made.times("× gain", numbers.weight("gain", f"{name}.weight", place))
+    if getattr(norm, "bias", None) is not None:
+        made = made.plus("+ shift", numbers.weight("shift", f"{name}.bias", place))
+    return made
+
+
+def shortened(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+    """The largest where there are many, in their order, and the others as one."""
+    if len(terms) <= MOST_TERMS:
+        return terms
+    order = sorted(range(len(terms)), key=lambda place: -abs(terms[place].value))
+    kept = sorted(order[: MOST_TERMS - 1])
+    rest = math.fsum(terms[place].value for place in order[MOST_TERMS - 1 :])
+    return (*(terms[place] for place in kept), Term(f"… {len(terms) - len(kept):,}", rest))

@@ -1,0 +1,165 @@
+"""A model with something changed: heads off, a temperature, weights edited, positions shuffled.
+
+The model itself is never touched. What happens at a point (heads, temperature) is done by taps; what is in
+the model (weights, positions) by a `variant`: a copy that shares every tensor but the edited ones, so that it
+costs no more than its modules.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import InputError, nearest, require
+from regard.insight.ablation import Head, heads_of, silencing
+from regard.model.head import VectorHead
+from regard.model.mask import Positions, Ragged
+from regard.model.position import PositionPart
+from regard.model.stack import Stack
+from regard.model.tap import See
+from regard.model.transformer import EncoderDecoder, Model
+
+LOGITS = "head.logits"
+_LARGEST = 1e6
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One number of one weight."""
+
+    weight: str
+    index: tuple[int, ...]
+    value: float
+
+    def __post_init__(self) -> None:
+        require(abs(self.value) <= _LARGEST, "value", self.value, f"from -{_LARGEST:g} to {_LARGEST:g}")
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Positions exchanged among the tokens that are read."""
+
+    seed: int
+    start: int = 0
+    """So many tokens before them keep their positions: a picture's class token."""
+
+    def order(self, length: int) -> list[int]:
+        """The position that each of `length` tokens is told."""
+        chance = torch.Generator().manual_seed(self.seed)
+        mixed = torch.randperm(max(0, length - self.start), generator=chance) + self.start
+        return [*range(min(self.start, length)), *mixed.tolist()]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """All that is changed."""
+
+    heads_off: frozenset[Head] = frozenset()
+    temperature: float = 1.0
+    """Logits are divided by it."""
+    edits: tuple[Edit, ...] = ()
+    shuffle: Shuffle | None = None
+
+    def __post_init__(self) -> None:
+        require(0.01 <= self.temperature <= 100, "temperature", self.temperature, "from 0.01 to 100")
+
+    def __bool__(self) -> bool:
+        return self != NONE
+
+    def check(self, model: Model) -> None:
+        """Raises: InputError for what the model does not have."""
+        known = heads_of(model)
+        for head in self.heads_off:
+            if head not in known:
+                raise InputError(f"there is no head {head}{nearest(str(head), map(str, known))}")
+        if self.temperature != 1 and isinstance(model.head, VectorHead):
+            raise InputError("this model makes vectors, not probabilities: it has no temperature")
+        weights = dict(model.named_parameters(remove_duplicate=False))
+        for edit in self.edits:
+            if edit.weight not in weights:
+                raise InputError(f"there is no weight '{edit.weight}'{nearest(edit.weight, weights)}")
+            shape = tuple(weights[edit.weight].shape)
+            fits = len(edit.index) == len(shape)
+            if not fits or not all(0 <= i < size for i, size in zip(edit.index, shape, strict=True)):
+                raise InputError(
+                    f"{edit.weight} has no number at {list(edit.index)}; its shape is {list(shape)}, counted"
+                    " from 0"
+                )
+
+    def taps(self) -> dict[str, See]:
+        """What is to be opened on the model, or on its variant."""
+        taps = silencing(self.heads_off)
+        if self.temperature != 1:
+            taps[LOGITS] = lambda name, value: value / self.temperature
+        return taps
+
+
+NONE = Changes()
+
+
+@dataclass
+class Tied:
+    """Which weights are one: a model in use has copies of those that its training shared."""
+
+    groups: Sequence[Collection[str]] = field(default_factory=list)
+
+    def of(self, name: str) -> list[str]:
+        """All names of a weight."""
+        return sorted({name, *(other for group in self.groups if name in group for other in group)})
+
+    @classmethod
+    def found(cls, model: nn.Module) -> Tied:
+        """As a model has them that was built and not yet laid out for use."""
+        names: dict[int, list[str]] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            names.setdefault(id(parameter), []).append(name)
+        return cls([group for group in names.values() if len(group) > 1])
+
+
+def variant(model: Model, changes: Changes, tied: Tied, length: int | None = None) -> Model:
+    """`model` with its weights edited and its positions shuffled; itself, if neither is asked for.
+
+    `length`: how many tokens are read before something is written, whose positions are exchanged; those that
+    are written keep theirs. None exchanges all of each sequence's.
+    """
+    if not changes.edits and changes.shuffle is None:
+        return model
+    kept: dict[int, Any] = {id(x): x for x in (*model.parameters(), *model.buffers())}
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    with torch.no_grad():
+        for edit in changes.edits:
+            for name in tied.of(edit.weight):
+                old = weights[name]
+                if kept[id(old)] is old:
+                    kept[id(old)] = nn.Parameter(old.detach().clone(), requires_grad=False)
+                kept[id(old)][edit.index] = edit.value
+    other: Model = copy.deepcopy(model, kept)
+    if changes.shuffle is not None:
+        reads: Stack = other.encoder if isinstance(other, EncoderDecoder) else other.stack
+        _shuffle(reads.position, changes.shuffle, length)
+    return other
+
+
+def _shuffle(part: PositionPart, shuffle: Shuffle, length: int | None) -> None:
+    """Tell `part`, which belongs to nobody else, other positions than there are. Masks know nothing of it."""
+    add, rotation, bias = part.add, part.rotation, part.bias
+
+    def told(at: Positions, device: torch.device) -> Ragged:
+        known = at.on(device)
+        order = shuffle.order(known.length if length is None else length)
+        bound = max(known.bound, len(order))
+        table = torch.arange(bound, device=device)
+        table[: len(order)] = torch.tensor(order, dtype=torch.long, device=device)
+        return Ragged(table[known.position], known.segment, bound)
+
+    def moved(x: Tensor, at: Positions) -> Tensor:
+        return add(x, told(at, x.device))
+
+    part.add = moved  # type: ignore[method-assign]
+    part.rotation = lambda at, device: rotation(told(at, device), device)  # type: ignore[method-assign]
+    part.bias = lambda q, k, device: bias(told(q, device), told(k, device), device)  # type: ignore[method-assign]

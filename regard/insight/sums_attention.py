@@ -1,0 +1,218 @@
+"""The sums of attention: projections, products, shares, weighted means, and the heads joined."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from regard.insight.account import (
+    Factor,
+    Made,
+    Numbers,
+    Term,
+    linear,
+    made_of,
+    normed,
+    one,
+    product,
+    softmax,
+    vector,
+)
+from regard.insight.trace import Entry
+from regard.model.attention import Attention
+from regard.model.mask import Contiguous
+from regard.model.position import Rotation
+from regard.model.stack import Stack
+
+Index = tuple[int, ...]
+
+
+def attention_sum(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made | None:
+    point = entry.name.rpartition(".")[2]
+    if point in ("q", "k") and f"{entry.name}_unturned" in numbers.entries:
+        return _turned(numbers, entry, index)
+    if point in ("q", "k", "v", "q_unturned", "k_unturned"):
+        return _projected(numbers, part, entry, index)
+    made = {
+        "products": _product,
+        "scores": _score,
+        "masked": _masked,
+        "weights": _share,
+        "heads": _weighed,
+        "out": _joined,
+    }.get(point)
+    return None if made is None else made(numbers, part, entry, index)
+
+
+def _number(entry: Entry, at: int) -> int:
+    """The head, or group of heads, at some place of an entry, which may hold only some."""
+    labels = entry.axes[0].labels
+    return int(labels[at]) if labels else at
+
+
+def _group(numbers: Numbers, part: Attention, entry: Entry, at: int, name: str) -> int:
+    """Where the keys or values of a head stand in theirs."""
+    group = _number(entry, at) * part.kv_heads // part.heads
+    labels = numbers.entry(name).axes[0].labels
+    return labels.index(str(group)) if labels else group
+
+
+def _projected(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    """A row of W_Q, W_K or W_V, which stand one above the other, times x; and the norm, if there is one."""
+    place, _, point = entry.name.rpartition(".")
+    letter, H, G, C = point[0], part.heads, part.kv_heads, part.head_width
+    first = {"q": 0, "k": 0 if part.cross else H * C, "v": (0 if part.cross else H * C) + G * C}[letter]
+    matrix = "qkv" if not part.cross else ("q" if letter == "q" else "kv")
+    row = first + _number(entry, index[0]) * C
+    weight = f"{place}.{matrix}.weight"
+    x = vector(numbers, "x", entry.sources[0], index[1])
+    made = linear(numbers, x, weight, f"W_{letter.upper()}", row + index[2])
+    if not part.normed or letter == "v":
+        return made
+    layer = numbers.module(f"{place}.{matrix}")
+    assert isinstance(layer, nn.Linear)
+    rows = slice(row, row + C)
+    before = layer.weight[rows].detach().cpu().double() @ numbers.row(entry.sources[0], index[1])
+    before = before if layer.bias is None else before + layer.bias[rows].detach().cpu().double()
+    return normed(numbers, made, before, index[2], f"{place}.{letter}_norm")
+
+
+def _turned(numbers: Numbers, entry: Entry, index: Index) -> Made:
+    """One of a pair of numbers, turned by the angle of its position."""
+    head, token, channel = index
+    before = f"{entry.name}_unturned"
+    rotation = _rotation(numbers, entry)
+    cos, sin = (x[0, 0, token].double().cpu() for x in (rotation.cos, rotation.sin))
+    pairs = len(cos)
+    if channel >= 2 * pairs:
+        return made_of([one(numbers.part("x", before, *index))])
+    if rotation.interleaved:
+        pair, second = divmod(channel, 2)
+        other = channel - 1 if second else channel + 1
+    else:
+        second, pair = divmod(channel, pairs)
+        other = pair if second else pair + pairs
+    sign = 1.0 if second else -1.0
+    angle = (Factor("cos", float(cos[pair])), Factor("sin" if second else "-sin", sign * float(sin[pair])))
+    return made_of(
+        product(str(at), numbers.part("x", before, head, token, at), factor)
+        for at, factor in zip((channel, other), angle, strict=True)
+    )
+
+
+def _rotation(numbers: Numbers, entry: Entry) -> Rotation:
+    """How the stack turns what stands at the places of an entry: from 0, since all of a sequence is there."""
+    stack = numbers.module(entry.name.partition(".")[0])
+    assert isinstance(stack, Stack)
+    rotation = stack.position.rotation(Contiguous(0, entry.value.shape[1]), numbers.device)
+    assert rotation is not None
+    return rotation
+
+
+def _compared(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    head, query, key = index
+    place = entry.name.rpartition(".")[0]
+    group = _group(numbers, part, entry, head, f"{place}.k")
+    q = vector(numbers, "q", f"{place}.q", head, query)
+    k = vector(numbers, "k", f"{place}.k", group, key)
+    if part.additive is None:
+        return made_of(product(str(at), a, b) for at, (a, b) in enumerate(zip(q, k, strict=True)))
+    number = _number(entry, head)
+    terms = []
+    for at, (a, b) in enumerate(zip(q, k, strict=True)):
+        gain = numbers.weight("v", f"{place}.additive", number, at)
+        terms.append(Term(str(at), gain.value * math.tanh(a.value + b.value), (gain, a, b)))
+    return made_of(terms)
+
+
+def _product(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    return _compared(numbers, part, entry, index)
+
+
+def _score(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    made = _compared(numbers, part, entry, index)
+    if part.additive is None:
+        named = "1/√C" if part.scale is None else "scale"
+        scale = part.head_width**-0.5 if part.scale is None else part.scale
+        made = made.times(f"× {named}", Factor(named, scale))
+    biases = [name for name in entry.sources if name.endswith("bias") and name in numbers.entries]
+    if biases:
+        bias = numbers.entry(biases[0])
+        made = made.plus("+ bias", numbers.part("bias", bias.name, *_of_bias(bias, entry, index)))
+    return made
+
+
+def _of_bias(bias: Entry, entry: Entry, index: Index) -> Index:
+    labels = bias.axes[0].labels
+    number = str(_number(entry, index[0]))
+    return (labels.index(number) if labels else index[0], *index[1:])
+
+
+def _masked(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    made = made_of([one(numbers.part("score", entry.sources[0], *index))])
+    if bool(numbers.entry(entry.sources[1]).value[index[1:]]):
+        return made
+    return made.then("-∞: may not be seen", -math.inf)
+
+
+def _share(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    place = entry.name.rpartition(".")[0]
+    scores, mask = numbers.entry(f"{place}.scores"), numbers.entry(f"{place}.mask")
+    row, allowed = scores.value[index[:2]].double(), mask.value[index[1]].bool()
+    row = row.masked_fill(~allowed, -math.inf)
+    highest = float(row.max())
+    powers = (row - highest).exp() if math.isfinite(highest) else torch.zeros_like(row)
+    labels = entry.axes[2].labels
+    terms = [
+        Term(
+            labels[key] if labels else str(key),
+            power,
+            (Factor("score", float(row[key]), (*index[:2], key), part=scores.name),),
+        )
+        for key, power in enumerate(powers.tolist())
+    ]
+    return softmax(terms, index[2])
+
+
+def _weighed(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    head, query, channel = index
+    place = entry.name.rpartition(".")[0]
+    weights, v = numbers.entry(f"{place}.weights"), f"{place}.v"
+    group = _group(numbers, part, entry, head, v)
+    labels = weights.axes[2].labels
+    made = made_of(
+        product(
+            labels[key] if labels else str(key),
+            numbers.part("weight", weights.name, head, query, key),
+            numbers.part("v", v, group, key, channel),
+        )
+        for key in range(weights.value.shape[2])
+    )
+    silent = _is_off(numbers, entry, head)
+    return made.times("× 0: head off", Factor("off", 0.0)) if silent else made
+
+
+def _is_off(numbers: Numbers, entry: Entry, head: int) -> bool:
+    return (entry.name.removesuffix(".heads"), _number(entry, head)) in numbers.heads_off
+
+
+def _joined(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+    """All heads side by side times a row of W_O."""
+    (token, column), place = index, entry.name.rpartition(".")[0]
+    heads = numbers.entry(f"{place}.heads")
+    C = part.head_width
+    terms = [
+        product(
+            f"{head}.{channel}",
+            numbers.part("head", heads.name, head, token, channel),
+            numbers.weight("W_O", f"{place}.out.weight", column, head * C + channel),
+        )
+        for head in range(len(heads.value))
+        for channel in range(C)
+    ]
+    made = made_of(terms)
+    if part.out.bias is None:
+        return made
+    return made.plus("+ b", numbers.weight("b", f"{place}.out.bias", column))
