@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from regard import bundle as bundles
 from regard.bundle import Bundle
+from regard.data.builtin import BUILTIN
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.data.tokenizer import Tokenizer
@@ -26,12 +28,15 @@ from regard.errors import BundleError, DataError, InputError, RegardError
 from regard.files import atomic_file
 from regard.insight.ablation import Ablation
 from regard.insight.alignment import Alignment, cross_attention
+from regard.insight.changes import Tied
 from regard.insight.laws import Finding, laws
 from regard.insight.neighbours import nearest
 from regard.insight.playback import Playback
 from regard.insight.recorder import Choice
 from regard.insight.trace import Trace
-from regard.looking import ablated, played_back, traced
+from regard.looking import ablated, naming, played_back, traced
+from regard.looking.explorer import Explorer
+from regard.looking.inputs import examples
 from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
@@ -292,6 +297,21 @@ class Run:
         """
         model = self.bundle.build().to(self.device)  # whose tables are still tied, as while it was trained
         return played_back(self.task, model, self.folder, text, name, decoding)
+
+    def explorer(self) -> Explorer:
+        """For whoever looks at this model again and again, with changes that come and go."""
+        assert isinstance(self.model, EncoderDecoder | Transformer)
+        return Explorer(self.task, self.model, Tied.found(self.bundle.build()), naming(self.task))
+
+    def examples(self, n: int = 6) -> list[dict[str, object]]:
+        """Some inputs to begin with, as `looking.inputs` has them: of its own data, if those are at hand."""
+        name, inputs = self.bundle.data.get("name"), list[str]()
+        if isinstance(name, str) and (name in BUILTIN or Path(name).exists()):
+            with suppress(RegardError):  # data that have changed since are no reason not to look
+                splits = self.open(name).splits
+                rows = splits.get("test") or splits.get("valid") or next(iter(splits.values()))
+                inputs = self.task.inputs(islice(rows, 8 * n))
+        return examples(self.task, inputs, n)
 
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
         """Which input tokens the model looked at for each output token of its answer: cross-attention,

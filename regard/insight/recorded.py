@@ -5,14 +5,14 @@ It knows a model and how ids are called; it does not know tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from regard.insight.points import Origin, axes_of, origins, turned
-from regard.insight.recorder import BY_GROUP, Forward, Recorder
+from regard.insight.recorder import BY_GROUP, Forward, Recorder, Told
 from regard.insight.trace import Axis, Entry, Grown, Pass, best_path
 from regard.model.embed import PatchEmbedding
 from regard.model.head import ClassHead, SpanHead, VectorHead
@@ -38,12 +38,13 @@ class Naming:
 
 def recorded(recorder: Recorder, naming: Naming) -> tuple[tuple[Pass, ...], tuple[Grown, ...]]:
     """A pass for each row of each forward that was kept, and what the search did."""
-    search = tuple(_grown(recorder, naming))
+    search = tuple(grown(recorder.told, naming))
     return tuple(_Labels(recorder, naming, search).passes()), search
 
 
-def _grown(recorder: Recorder, naming: Naming) -> Iterator[Grown]:
-    for told in recorder.told:
+def grown(steps: Iterable[Told], naming: Naming) -> Iterator[Grown]:
+    """What a search told of its steps, for people to read."""
+    for told in steps:
         yield Grown(
             parents=tuple(told.parents),
             rows=tuple(told.rows),

@@ -29,7 +29,7 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import Decoding, Judgement, Prediction
+from regard.tasks.task import Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 HIDDEN = "[MASK]"
@@ -257,6 +257,10 @@ class FillMask(TextTask):
         return self.tokenizer.decode(whole)
 
     # ------------------------------------------------------------------ looking inside
+
+    @property
+    def takes(self) -> Takes:
+        return Takes(hole=HIDDEN)
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))

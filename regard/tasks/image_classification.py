@@ -35,7 +35,7 @@ from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import LABELS, count_labels, kept_labels, likeliest, sized_head, written
 from regard.tasks.look import fitted, given_look, kept_look, look_at, placed, read
 from regard.tasks.parts import as_text, kept
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Takes, Task
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -289,6 +289,10 @@ class ImageClassification(Task):
         return [names[int((lengths - 2 * means @ picture).argmin())] for picture in pictures]
 
     # ------------------------------------------------------------------ looking inside
+
+    @property
+    def takes(self) -> Takes:
+        return Takes("picture", shape=self.look.shape)
 
     def outputs(self) -> list[str]:
         return list(self.labels)

@@ -35,7 +35,7 @@ from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, si
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, overlap, span_metrics
 from regard.tasks.span_windows import NOTHING_FOUND, Found, Read, Window, covering, inside, joined, windows
-from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction
+from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 THRESHOLD = "threshold.json"
@@ -311,6 +311,10 @@ class QuestionAnswering(TextTask):
         return {name: span_metrics(answers, references) for name, answers in found.items()}
 
     # ------------------------------------------------------------------ looking inside
+
+    @property
+    def takes(self) -> Takes:
+        return Takes("pair", ("question", "context"))
 
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding

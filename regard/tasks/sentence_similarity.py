@@ -46,7 +46,7 @@ from regard.tasks.similarity_objectives import (
     judged,
     objective_for,
 )
-from regard.tasks.task import Decoding, Judgement, Prediction
+from regard.tasks.task import Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 PAIR = "\t"
@@ -285,6 +285,10 @@ class SentenceSimilarity(TextTask):
         return {"tokens in common, rare ones first": self._figures(numbers, rows)}
 
     # ------------------------------------------------------------------ looking inside
+
+    @property
+    def takes(self) -> Takes:
+        return Takes("pair", ("first", "second"))
 
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from torch import Tensor, device, nn
@@ -63,6 +63,20 @@ class Prediction:
     def ranked(self) -> tuple[tuple[str, float | None], ...]:
         """All that was found, best first."""
         return self.alternatives or ((self.text, self.score),)
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What an input of a task is made of, for whoever asks people for one."""
+
+    kind: Literal["text", "pair", "picture", "dialogue"] = "text"
+    """A text; two with a tab between them; the name of a picture; turns as JSON, or a user's only turn."""
+    names: tuple[str, ...] = ()
+    """Of the two texts of a pair."""
+    hole: str = ""
+    """What stands in a text for a word to be guessed."""
+    shape: tuple[int, ...] = ()
+    """Channels, rows and columns that pictures are brought to."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +258,11 @@ class Task(ABC):
     @abstractmethod
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         """The ids of `probe` for people to read."""
+
+    @property
+    def takes(self) -> Takes:
+        """What an input is made of."""
+        return Takes()
 
     def outputs(self) -> list[str]:
         """What the model's head chooses among, for people to read; empty where that has no names."""

@@ -30,7 +30,7 @@ from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, ranked, sized_head, written
 from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, sized
-from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction
+from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 PAIR = "\t"
@@ -301,6 +301,10 @@ class TextClassification(TextTask):
         return found
 
     # ------------------------------------------------------------------ looking inside
+
+    @property
+    def takes(self) -> Takes:
+        return Takes("pair", ("first", "second")) if self.config.second else Takes()
 
     def outputs(self) -> list[str]:
         return list(self.labels)

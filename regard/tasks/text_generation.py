@@ -43,7 +43,7 @@ from regard.tasks.dialogue import (
     texts_of,
 )
 from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 from regard.tasks.writing import outputs_of, write, write_all
 
@@ -343,6 +343,10 @@ class TextGeneration(TextTask):
                 f" {self.config.context} at once, with what it writes: give fewer"
             )
         return [], prompt
+
+    @property
+    def takes(self) -> Takes:
+        return Takes() if self.config.turns is None else Takes("dialogue")
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))

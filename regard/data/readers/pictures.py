@@ -1,7 +1,7 @@
 """Pictures as arrays, from whatever a row or a user names them by.
 
-A picture travels as text, like everything in a row: the path of a file, or `NAME#17`, the 17th from 0 of an
-IDX file or a built-in set. So rows stay small, a broken one can be named, and predicting takes the very words
+A picture travels as text, like everything in a row: the path of a file, `NAME#17`, the 17th from 0 of an
+IDX file or a built-in set, or a whole file as a `data:` URL (RFC 2397). So rows stay small, a broken one can be named, and predicting takes the very words
 that training took. `read_picture` turns such a name into pixels.
 
 Files are decoded by Pillow (the extra `pictures`), and only the formats listed here: some others run
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from regard.data.readers.lines import Problem, file_errors
 from regard.errors import DataError, DependencyError
 
 __all__ = [
-    *("PICTURE", "SUFFIXES", "Filter", "Picture", "decode", "in_channels"),
+    *("PICTURE", "SUFFIXES", "Filter", "Picture", "as_url", "decode", "in_channels"),
     *("read_bytes", "read_picture", "resized", "scaled"),
 ]
 
@@ -42,12 +43,15 @@ SUFFIXES = frozenset(
     for end in ("png", "jpg", "jpeg", "bmp", "gif", "webp", "pbm", "pgm", "ppm", "pnm", "tif", "tiff")
 )
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
+_DATA = "data:"
 _MOST_PIXELS = 50_000_000
 _MOST_BYTES = 1 << 28
 
 
 def read_picture(name: str) -> Picture:
     """The picture of that name. Raises DataError saying what is wrong with it; DependencyError."""
+    if name.startswith(_DATA):
+        return _pictured(name)
     home, mark, number = name.rpartition("#")
     if mark and number.isdecimal() and len(number) < 12:
         if home in DIGITS:
@@ -60,6 +64,31 @@ def read_picture(name: str) -> Picture:
     if isinstance(found, Problem):
         raise DataError(f"{name}: {found}; give a picture as {', '.join(_FORMATS)}")
     return found
+
+
+def _pictured(url: str) -> Picture:
+    """What a `data:` URL holds."""
+    head, comma, text = url.partition(",")
+    shown = head[:40]
+    if not comma or not head.endswith(";base64"):
+        raise DataError(f"'{shown}' holds no picture; give one as data:image/png;base64,…")
+    if len(text) > _MOST_BYTES:
+        raise DataError(f"'{shown}' has over {_MOST_BYTES:,} bytes, which no picture for a model needs")
+    try:
+        content = b64decode(text, validate=True)
+    except ValueError as error:
+        raise DataError(f"what follows '{shown}' is not base64") from error
+    found = decode(content)
+    if isinstance(found, Problem):
+        raise DataError(f"'{shown}': {found}; give a picture as {', '.join(_FORMATS)}")
+    return found
+
+
+def as_url(picture: Picture) -> str:
+    """A picture as a `data:` URL that `read_picture` takes, and browsers show."""
+    image, file = _pillow(), io.BytesIO()
+    image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, "PNG")
+    return f"{_DATA}image/png;base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 
 def read_bytes(path: Path) -> bytes:

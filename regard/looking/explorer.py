@@ -1,0 +1,312 @@
+"""A model looked at again and again, by a page: quick answers to small questions, with changes that come and go.
+
+What a task writes is searched for by the fastest way there is and then read once more in one pass, with taps open:
+its numbers are those of the search within rounding (a law that `tests/laws` holds), and a pass costs as much as
+a step. Nothing here changes the model: see `insight/changes.py`. One question is answered at a time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import RLock
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from regard.decode.witness import Step, hear
+from regard.errors import InputError, nearest
+from regard.insight.account import Account, Numbers
+from regard.insight.changes import NONE, Changes, Tied, variant
+from regard.insight.derived import recorded_for, with_derived
+from regard.insight.recorded import Naming, grown, recorded
+from regard.insight.recorder import Choice, Recorder
+from regard.insight.sums import account
+from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
+from regard.model.embed import PatchEmbedding
+from regard.model.tap import open_taps
+from regard.model.transformer import EncoderDecoder, Model
+from regard.tasks.task import Decoding, Prediction, Task
+
+_KEPT = 16
+LENGTH = 24
+"""Tokens that a text goes on for, unless told."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is looked at: an input, how the answer is searched for, what is changed."""
+
+    text: str
+    beam: int = 1
+    length: int | None = None
+    """Most tokens to write, those that are given included."""
+    begin: tuple[int, ...] = ()
+    """Ids that the answer begins with."""
+    changes: Changes = NONE
+
+    @property
+    def plain(self) -> Question:
+        """The same with nothing changed."""
+        return replace(self, changes=NONE)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What was found."""
+
+    said: Prediction
+    passes: tuple[Pass, ...]
+    """Of a task that writes, the encoder's and the decoder's, or the one stack's, over all that was written."""
+    begin: int | None = None
+    """Where writing starts among the tokens of the last pass; None where nothing is written."""
+    written: tuple[int, ...] = ()
+    """Ids, the end token included."""
+    order: tuple[int, ...] | None = None
+    """The positions that the first pass's tokens were told, if they were exchanged."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search and what came of it."""
+
+    said: Prediction
+    steps: tuple[Grown, ...]
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        return best_path(self.steps)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        return tuple(step.ids[place] for step, place in zip(self.steps, self.path, strict=False))
+
+
+class Explorer:
+    """See the module's docstring. Everything raises InputError for what the model does not take or have."""
+
+    def __init__(self, task: Task, model: Model, tied: Tied, naming: Naming) -> None:
+        self.task, self.model, self.naming, self._tied = task, model, naming, tied
+        self._lock = RLock()
+        self._searched: OrderedDict[Hashable, Searched] = OrderedDict()
+        self._variants: OrderedDict[Hashable, Model] = OrderedDict()
+
+    # ------------------------------------------------------------------ answers
+
+    def answer(self, question: Question, names: Collection[str] | None = ()) -> Answer:
+        """What the model says, with the entries of these names, or all."""
+        with self._lock:
+            self._check(question, names)
+            choice = Choice(names=None if names is None else frozenset(self._needed(names)))
+            opening = self.task.opening(question.text)
+            if opening is None:
+                return self._traced(question, choice)
+            searched = self._search(question, opening)
+            rest = searched.written[:-1]
+            passes = self._forced(question, opening, rest, choice)
+            return self._answer(question, searched.said, opening, passes, searched.written)
+
+    def next(self, question: Question) -> Answer:
+        """What may come after the tokens that are given, with nothing written."""
+        with self._lock:
+            self._check(question, ())
+            opening = self.task.opening(question.text)
+            if opening is None:
+                raise InputError(f"{self.task.name} does not write token by token")
+            passes = self._forced(question, opening, question.begin, Choice(names=frozenset()))
+            said = Prediction("".join(self.naming.target(question.begin)))
+            return self._answer(question, said, opening, passes, question.begin)
+
+    def search(self, question: Question) -> Searched:
+        """The search, step by step."""
+        with self._lock:
+            self._check(question, ())
+            opening = self.task.opening(question.text)
+            if opening is None or "beam" not in self.task.heeds:
+                raise InputError(f"{self.task.name} does not search with a beam")
+            return self._search(question, opening, n=question.beam)
+
+    def account(self, question: Question, name: str, index: tuple[int, ...], sequence: int | None) -> Account:
+        """The sum behind a number; `sequence`: which of the passes, of several that have it."""
+        with self._lock:
+            outline = self.outline
+            self._check(question, [name])
+            wanted = {name, *outline[name].sources}
+            for source in outline[name].sources:  # such as q and k of scores
+                wanted |= set(outline[source].sources) if source in outline else set()
+            place = name.rpartition(".")[0]
+            wanted |= {f"{place}.{letter}_unturned" for letter in "qk"} & outline.keys()
+            found = self.answer(question, [one for one in wanted if one in outline])
+            model = self._variant(question, self.task.opening(question.text))
+            holders = [at for at, one in enumerate(found.passes) if name in one.entries]
+            if not holders or (sequence is not None and sequence not in holders):
+                raise InputError(f"nothing of the name '{name}' is computed there for this input")
+            entries: dict[str, Entry] = {}
+            for one in found.passes if isinstance(model, EncoderDecoder) else []:
+                entries |= one.entries
+            entries |= found.passes[holders[0] if sequence is None else sequence].entries
+            off = {(head.attention, head.head) for head in question.changes.heads_off}
+            return account(Numbers(model, entries, question.changes.temperature, off), name, index)
+
+    def trace(self, question: Question, layers: Collection[int] | None = None) -> Trace:
+        """All of it as one object, for reports; of some layers, if that is chosen."""
+        with self._lock:
+            names = None if layers is None else self._of_layers(frozenset(layers))
+            found = self.answer(question, names)
+            about = {"kind": self.model.config.kind, "parameters": self.parameters}
+            said = found.said
+            fields = (said.text, said.score, said.alternatives, found.passes)
+            return Trace(self.task.name, question.text, *fields, (), self.naming.outputs, about)
+
+    # ------------------------------------------------------------------ the model
+
+    @cached_property
+    def parameters(self) -> int:
+        return sum(x.numel() for x in self.model.parameters())
+
+    @cached_property
+    def outline(self) -> Mapping[str, Entry]:
+        """Every entry that the model has, in the order of the computation, as three tokens or an empty
+        picture make them."""
+        model, device = self.model, next(self.model.parameters()).device
+        embed = model.source if isinstance(model, EncoderDecoder) else model.embed
+        given = torch.arange(3, device=device)[None]
+        if isinstance(embed, PatchEmbedding):
+            c = embed.config
+            given = torch.zeros((1, c.channels, c.pixel_rows, c.pixel_columns), device=device)
+        target = [torch.arange(3, device=device)[None]] if isinstance(model, EncoderDecoder) else []
+        recorder = Recorder(model)
+        with torch.inference_mode(), recorder.watching():
+            model(given, *target)
+        passes, _ = recorded(recorder, self.naming)
+        return {name: entry for one in passes for name, entry in with_derived(model, one).entries.items()}
+
+    def _needed(self, names: Collection[str]) -> set[str]:
+        return {needed for name in names for needed in recorded_for(name)} | {"head.logits"}
+
+    def _of_layers(self, layers: frozenset[int]) -> list[str]:
+        Choice(layers=layers).check(self.model)
+        parts = [(name, name.split(".")) for name in self.outline]
+        return [name for name, words in parts if "blocks" not in words or int(words[2]) in layers]
+
+    # ------------------------------------------------------------------ how
+
+    def _check(self, question: Question, names: Collection[str] | None) -> None:
+        question.changes.check(self.model)
+        for name in names or ():
+            if name not in self.outline:
+                raise InputError(f"there is no part '{name}'{nearest(name, self.outline)}")
+        if question.begin and "begin" not in self.task.heeds:
+            raise InputError(f"{self.task.name} writes no tokens, and so has none to begin with")
+        for token in question.begin:
+            if not 0 <= token < len(self.naming.outputs):
+                raise InputError(f"there is no token {token}; ids are 0 to {len(self.naming.outputs) - 1}")
+        if question.beam > 1 and "beam" not in self.task.heeds:
+            raise InputError(f"{self.task.name} does not search with a beam")
+        if question.length is not None and "max_length" not in self.task.heeds:
+            raise InputError(f"{self.task.name} writes no tokens, and so has no length")
+
+    def _variant(self, question: Question, opening: tuple[list[int], list[int]] | None) -> Model:
+        changes = question.changes
+        read = None if opening is None else len(opening[0] or opening[1])
+        key = (changes.edits, changes.shuffle, read if changes.shuffle else None)
+        return _kept(self._variants, key, lambda: variant(self.model, changes, self._tied, read))
+
+    def _search(self, question: Question, opening: tuple[list[int], list[int]], n: int = 1) -> Searched:
+        n = n if question.beam > 1 else 1
+        return _kept(self._searched, (question, n), lambda: self._searched_for(question, opening, n))
+
+    def _searched_for(self, question: Question, opening: tuple[list[int], list[int]], n: int) -> Searched:
+        told: list[Step] = []
+        decoding = Decoding(
+            beam=question.beam, n=n, begin=question.begin, max_length=self._length(question, opening)
+        )
+        model = self._variant(question, opening)
+        with torch.inference_mode(), hear(told.append):
+            if question.changes:
+                with open_taps(model, question.changes.taps()):
+                    (said,) = self.task.predict(model, [question.text], decoding)
+            else:
+                (said,) = self.task.predict(model, [question.text], decoding)
+        return Searched(said, tuple(grown(told, self.naming)))
+
+    def _length(self, question: Question, opening: tuple[list[int], list[int]]) -> int | None:
+        """Most tokens to write: of a text that goes on, so many as are seen with what it goes on from."""
+        if opening[0]:
+            return None if question.length is None else max(question.length, len(question.begin) + 1)
+        room = max(1, self.task.config.context - len(opening[1]))
+        if len(question.begin) > room:
+            raise InputError(
+                f"there is room for {room} tokens after this input, not for {len(question.begin)}"
+            )
+        return min(room, max(LENGTH if question.length is None else question.length, len(question.begin)))
+
+    def _forced(
+        self,
+        question: Question,
+        opening: tuple[list[int], list[int]],
+        written: Sequence[int],
+        choice: Choice,
+    ) -> tuple[Pass, ...]:
+        """One pass over the source and all that was written."""
+        source, start = opening
+        model = self._variant(question, opening)
+        given = [] if not isinstance(model, EncoderDecoder) else [self._ids(source)]
+        if given and not source:  # nothing was said
+            return ()
+        recorder = Recorder(model, choice)
+        with torch.inference_mode(), recorder.watching(question.changes.taps()):
+            model(*given, self._ids([*start, *written]))
+        passes, _ = recorded(recorder, self.naming)
+        return tuple(with_derived(model, one) for one in passes)
+
+    def _ids(self, ids: Sequence[int]) -> Tensor:
+        return torch.tensor([list(ids)], device=next(self.model.parameters()).device)
+
+    def _traced(self, question: Question, choice: Choice) -> Answer:
+        """Where nothing is written, a prediction is one pass, or one for each text or window."""
+        model = self._variant(question, None)
+        recorder = Recorder(model, choice)
+        decoding = Decoding(batch_tokens=1)  # so that nothing is padded
+        with torch.inference_mode(), recorder.watching(question.changes.taps()):
+            (said,) = self.task.predict(model, [question.text], decoding)
+        passes, _ = recorded(recorder, self.naming)
+        made = tuple(with_derived(model, one) for one in passes)
+        return Answer(said, made, order=self._order(question, made, None))
+
+    def _answer(
+        self,
+        question: Question,
+        said: Prediction,
+        opening: tuple[list[int], list[int]],
+        passes: tuple[Pass, ...],
+        written: tuple[int, ...],
+    ) -> Answer:
+        order = self._order(question, passes, len(opening[0] or opening[1]))
+        return Answer(said, passes, len(opening[1]), written, order)
+
+    def _order(
+        self, question: Question, passes: tuple[Pass, ...], read: int | None
+    ) -> tuple[int, ...] | None:
+        shuffle = question.changes.shuffle
+        if shuffle is None or not passes:
+            return None
+        length = len(passes[0].tokens)
+        told = shuffle.order(length if read is None else read)
+        return tuple([*told, *range(len(told), length)])
+
+
+T = TypeVar("T")
+
+
+def _kept(some: OrderedDict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
+    """What was made before for this key, or now; the oldest of many is forgotten."""
+    if key not in some:
+        some[key] = make()
+        if len(some) > _KEPT:
+            some.popitem(last=False)
+    some.move_to_end(key)
+    return some[key]

@@ -1,0 +1,115 @@
+"""What people give a model to look at, as the text that its task takes; and some things to begin with.
+
+Nothing here opens what a text names: pictures come as the bytes of a file, and leave as a `data:` URL of the
+model's own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from regard.data.readers.lines import Problem
+from regard.data.readers.messages import Message, messages_as_text
+from regard.data.readers.pictures import as_url, decode, in_channels, read_picture, scaled
+from regard.errors import InputError
+from regard.tasks.task import SENTENCES, Takes, Task
+
+_LONGEST = 120
+"""Characters of an example."""
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: str
+    second: str
+    kind: Literal["pair"] = "pair"
+
+
+@dataclass(frozen=True, repr=False)
+class Picture:
+    content: bytes
+    """Of a file."""
+    kind: Literal["picture"] = "picture"
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    turns: tuple[tuple[str, str], ...]
+    """Role and content."""
+    kind: Literal["dialogue"] = "dialogue"
+
+
+Given = Text | Pair | Picture | Dialogue
+
+
+def text_of(given: Given, takes: Takes) -> str:
+    """What the task takes. Raises: InputError when it takes another kind of input, or the picture is none."""
+    if given.kind != takes.kind:
+        raise InputError(f"this model takes a {takes.kind}, not a {given.kind}")
+    if isinstance(given, Pair):
+        return "\t".join(text.replace("\t", " ") for text in (given.first, given.second))
+    if isinstance(given, Dialogue):
+        return messages_as_text([Message(*turn) for turn in given.turns])
+    if isinstance(given, Picture):
+        return _fitted(given.content, takes.shape)
+    return given.text
+
+
+def _fitted(content: bytes, shape: Sequence[int]) -> str:
+    """The picture in the size that the model takes."""
+    channels, rows, columns = shape
+    found = decode(content)
+    if isinstance(found, Problem):
+        raise InputError(f"{found}; give a picture as PNG, JPEG or the like")
+    return as_url(np.ascontiguousarray(in_channels(scaled(found, rows, columns, "bicubic"), channels)))
+
+
+def examples(task: Task, inputs: Iterable[str], n: int) -> list[dict[str, object]]:
+    """Something to begin with: of what the task was given in its own data, or else of our own."""
+    takes, found = task.takes, []
+    for text in inputs:
+        if len(found) == n:
+            break
+        if (one := _example(takes, text)) is not None and one not in found:
+            found.append(one)
+    if found or takes.kind == "picture":
+        return found
+    own = [_example(takes, text) for text in _own(takes)]
+    return [one for one in own if one is not None]
+
+
+def _own(takes: Takes) -> list[str]:
+    if takes.kind == "pair":
+        return [f"{a}\t{b}" for a, b in zip(SENTENCES[1:], SENTENCES, strict=False)]
+    return list(SENTENCES)
+
+
+def _example(takes: Takes, text: str) -> dict[str, object] | None:
+    """None for what is too long to be shown."""
+    if takes.kind == "picture":
+        return {"kind": "picture", "data": as_url(read_picture(text))}
+    if takes.kind == "dialogue":
+        return {"kind": "dialogue", "turns": [{"role": "user", "content": text[:_LONGEST]}]}
+    if takes.kind == "pair":
+        first, tab, second = text.partition("\t")
+        return (
+            {"kind": "pair", "first": first, "second": second} if tab and len(text) < 8 * _LONGEST else None
+        )
+    text = text.strip()
+    if not text or len(text) > _LONGEST:
+        return None
+    if takes.hole:
+        words = text.split(" ")
+        words[len(words) // 2] = takes.hole
+        text = " ".join(words)
+    return {"kind": "text", "text": text}
