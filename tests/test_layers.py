@@ -34,7 +34,8 @@ MAY_IMPORT = {
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
     "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
-    "serve": COMMON | {"run", "insight"},
+    # looking: what a run's explorer is asked, and answers.
+    "serve": COMMON | {"run", "insight", "looking"},
 }
 MAY_IMPORT["cli_options"] = set()
 MAY_IMPORT["cli_checkpoints"] = {"cli_options", "interop", "train"}  # train: how a download is shown
@@ -49,6 +50,7 @@ MAY_IMPORT["cli_trace"] = {
     "tasks",
     "train",
 }
+MAY_IMPORT["cli_look"] = {"cli_explain", "cli_options", "errors", "files", "recipes", "run", "serve", "train"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 

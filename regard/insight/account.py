@@ -98,7 +98,10 @@ class Numbers:
 
     def weight(self, symbol: str, name: str, *index: int) -> Factor:
         place, _, attribute = name.rpartition(".")
-        value = getattr(self.model.get_submodule(place), attribute)
+        value = getattr(self.model.get_submodule(place), attribute, None)
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            raise InputError(f"{name} is kept in 8 bits; its sums can be seen of a model in float32")
+        value = value.detach()
         return Factor(symbol, float(value[index]), index, weight=name)
 
     def module(self, name: str) -> nn.Module:

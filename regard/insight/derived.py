@@ -1,7 +1,7 @@
 """Values between those that a model taps: q kᵀ before it is scaled, and scores as the mask leaves them.
 
-Fused arithmetic never forms them, and the explicit one in passing; here they are made of what was recorded, by
-the library's own functions, so that a page can show each step of the paper's figure 2.
+Fused arithmetic never forms them, and the explicit one in passing; here they are made of what was recorded,
+by the library's own functions, so that a page can show each step of the paper's figure 2.
 """
 
 from __future__ import annotations

@@ -15,32 +15,44 @@ Numbers are whole (they read back to the same bits). What JSON has no number for
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import Any
 
+from regard.insight.parameters import Choice, Parameter
 from regard.insight.worked import Label, Proof, Shown, Step, Values, Words, Worked
 
 FORMAT = 1
 
 
-def as_object(worked: Worked) -> dict[str, Any]:
-    """What JSON is written from."""
+def as_object(worked: Worked, *, origins: bool = False) -> dict[str, Any]:
+    """What JSON is written from. `origins`: whether values that are a product have its two sides beside them, as
+    `"origin": {"left": …, "right": …, "scale": …}`."""
     return {
         "format": FORMAT,
         "name": worked.name,
         "title": _words(worked.title),
         "text": _words(worked.text),
-        "steps": [step_object(step) for step in worked.steps],
+        "steps": [step_object(step, origins=origins) for step in worked.steps],
         "proofs": [_proof(proof) for proof in worked.proofs],
         "holds": worked.holds,
     }
 
 
-def step_object(step: Step) -> dict[str, Any]:
+def parameter_object(parameter: Parameter) -> dict[str, Any]:
+    """What can be changed in an example, for whoever draws a control."""
+    about = {field.name: getattr(parameter, field.name) for field in fields(parameter)}
+    about["label"] = _words(parameter.label)
+    if isinstance(parameter, Choice):
+        about["options"] = [{"value": value, "label": _words(label)} for value, label in parameter.options]
+    return about
+
+
+def step_object(step: Step, *, origins: bool = False) -> dict[str, Any]:
     return {
         "title": _words(step.title),
         "text": _words(step.text),
         "formula": step.formula,
-        "values": [_shown(value) for value in step.values],
+        "values": [_shown(value) | (_origin(value) if origins else {}) for value in step.values],
         "figure": None if step.figure is None else _words(step.figure.name),
     }
 
@@ -72,6 +84,14 @@ def _shown(value: Shown) -> dict[str, Any]:
         }
     rows = [[_words(c) if isinstance(c, str | Words) else _number(c) for c in row] for row in value.rows]
     return {"kind": "table", "name": name, "columns": columns, "rows": rows}
+
+
+def _origin(value: Shown) -> dict[str, Any]:
+    if not isinstance(value, Values) or value.origin is None:
+        return {}
+    product = value.origin
+    sides = {"left": _nested(product.left.tolist()), "right": _nested(product.right.tolist())}
+    return {"origin": {**sides, "scale": product.scale}}
 
 
 def _nested(value: Any) -> Any:

@@ -6,37 +6,19 @@ page and as JSON. Nothing here knows how anything is computed or drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Lang = Literal["en", "zh"]
-LANGUAGES: tuple[Lang, ...] = get_args(Lang)
+from regard.insight.parameters import Parameter, Value, checked
+from regard.insight.words import Label, Lang, Words
 
 TOLERANCE = 1e-6
 """How far a step-by-step result may be from the fused one."""
-
-
-@dataclass(frozen=True)
-class Words:
-    """The same in both languages."""
-
-    en: str
-    zh: str
-
-    def of(self, lang: Lang) -> str:
-        return self.zh if lang == "zh" else self.en
-
-
-Label = str | Words
-"""A name: a plain text is the same in both languages, as a token or a symbol is."""
-
-
-def said(label: Label, lang: Lang) -> str:
-    return label.of(lang) if isinstance(label, Words) else label
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,12 +168,18 @@ class Example:
     title: Words
     text: Words
     """What it shows, in a sentence."""
-    make: Callable[[], tuple[tuple[Step, ...], tuple[Proof, ...]]]
-    """Computes the steps and what proves them."""
+    make: Callable[..., tuple[tuple[Step, ...], tuple[Proof, ...]]]
+    """Computes the steps and what proves them, of the values of its parameters, by name."""
+    parameters: tuple[Parameter, ...] = ()
+    """What can be changed in it."""
 
-    def worked(self) -> Worked:
-        """Compute it, now."""
-        return Worked(self.name, self.title, self.text, *self.make())
+    def values(self, changes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Value]:
+        """Of all parameters. Raises: InputError for a change that cannot be."""
+        return checked(self.parameters, changes)
+
+    def worked(self, changes: Mapping[str, Any] = MappingProxyType({})) -> Worked:
+        """Compute it, now. Raises: InputError for a change that cannot be."""
+        return Worked(self.name, self.title, self.text, *self.make(**self.values(changes)))
 
 
 def plain(array: Tensor) -> Tensor:
@@ -222,3 +210,9 @@ def numbers(array: Tensor, digits: int = 3) -> list[list[str]]:
 def _pointed(value: float, digits: int) -> str:
     shown = number(value, digits)
     return f"{value:.{digits}f}" if shown.lstrip("-").isdigit() else shown
+
+
+__all__ = [
+    *("LANGUAGES", "TOLERANCE", "Cell", "Drawing", "Example", "Label", "Lang", "Product", "Proof", "Shown"),
+    *("Step", "Table", "Values", "Words", "Worked", "number", "numbers", "plain", "said"),
+]

@@ -1,14 +1,16 @@
-"""A model looked at again and again, by a page: quick answers to small questions, with changes that come and go.
+"""A model looked at again and again, by a page: quick answers to small questions, with changes that come and
+go.
 
-What a task writes is searched for by the fastest way there is and then read once more in one pass, with taps open:
-its numbers are those of the search within rounding (a law that `tests/laws` holds), and a pass costs as much as
-a step. Nothing here changes the model: see `insight/changes.py`. One question is answered at a time.
+What a task writes is searched for by the fastest way there is and then read once more in one pass, with taps
+open: its numbers are those of the search within rounding (a law that `tests/laws` holds), and a pass costs as
+much as a step. Nothing here changes the model: see `insight/changes.py`. One question is answered at a time.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import RLock
@@ -23,15 +25,19 @@ from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
 from regard.insight.recorded import Naming, grown, recorded
-from regard.insight.recorder import Choice, Recorder
+from regard.insight.recorder import STACKS, Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
 from regard.model.embed import PatchEmbedding
+from regard.model.head import ClassHead, SpanHead, VectorHead
+from regard.model.stack import Stack
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
 from regard.tasks.task import Decoding, Prediction, Task
 
 _KEPT = 16
+_MOST = 2**26
+"""Numbers of a whole trace."""
 LENGTH = 24
 """Tokens that a text goes on for, unless told."""
 
@@ -60,7 +66,7 @@ class Answer:
 
     said: Prediction
     passes: tuple[Pass, ...]
-    """Of a task that writes, the encoder's and the decoder's, or the one stack's, over all that was written."""
+    """Of a task that writes, the encoder's and the decoder's, or the one stack's, over all that is written."""
     begin: int | None = None
     """Where writing starts among the tokens of the last pass; None where nothing is written."""
     written: tuple[int, ...] = ()
@@ -93,6 +99,7 @@ class Explorer:
         self._lock = RLock()
         self._searched: OrderedDict[Hashable, Searched] = OrderedDict()
         self._variants: OrderedDict[Hashable, Model] = OrderedDict()
+        self._sizes: OrderedDict[Hashable, tuple[tuple[str, int], ...]] = OrderedDict()
 
     # ------------------------------------------------------------------ answers
 
@@ -105,9 +112,10 @@ class Explorer:
             if opening is None:
                 return self._traced(question, choice)
             searched = self._search(question, opening)
-            rest = searched.written[:-1]
-            passes = self._forced(question, opening, rest, choice)
-            return self._answer(question, searched.said, opening, passes, searched.written)
+            passes = self._forced(question, opening, searched.written[:-1], choice)
+            found = self._answer(question, searched.said, opening, passes, searched.written)
+            self._sizes[question] = self._sizes_of(found)
+            return found
 
     def next(self, question: Question) -> Answer:
         """What may come after the tokens that are given, with nothing written."""
@@ -116,8 +124,8 @@ class Explorer:
             opening = self.task.opening(question.text)
             if opening is None:
                 raise InputError(f"{self.task.name} does not write token by token")
-            passes = self._forced(question, opening, question.begin, Choice(names=frozenset()))
-            said = Prediction("".join(self.naming.target(question.begin)))
+            passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
+            said = Prediction(self.task.spoken(question.begin)[0])
             return self._answer(question, said, opening, passes, question.begin)
 
     def search(self, question: Question) -> Searched:
@@ -154,18 +162,86 @@ class Explorer:
     def trace(self, question: Question, layers: Collection[int] | None = None) -> Trace:
         """All of it as one object, for reports; of some layers, if that is chosen."""
         with self._lock:
-            names = None if layers is None else self._of_layers(frozenset(layers))
+            names = list(self.outline) if layers is None else self._of_layers(frozenset(layers))
+            if (numbers := self.count(question, names)) > _MOST:
+                raise InputError(
+                    f"that would be {numbers:,} numbers; choose some layers, for at most {_MOST:,}"
+                )
             found = self.answer(question, names)
             about = {"kind": self.model.config.kind, "parameters": self.parameters}
             said = found.said
             fields = (said.text, said.score, said.alternatives, found.passes)
             return Trace(self.task.name, question.text, *fields, (), self.naming.outputs, about)
 
+    def sizes(self, question: Question) -> tuple[tuple[str, int], ...]:
+        """Which stacks an input goes through, and as how many tokens."""
+        with self._lock:
+            return _kept(self._sizes, question, lambda: self._sizes_of(self.answer(question)))
+
+    def _sizes_of(self, found: Answer) -> tuple[tuple[str, int], ...]:
+        return tuple((one.kind, len(one.tokens)) for one in found.passes)
+
+    def count(self, question: Question, names: Iterable[str]) -> int:
+        """How many numbers all of these entries have for an input."""
+        sizes = self.sizes(question)
+        memory = max((tokens for kind, tokens in sizes if kind == "encoder"), default=0)
+        total = 0
+        for name in names:
+            entry, stack = self.outline[name], self.stack_of(name)
+            for kind, tokens in sizes:
+                total += math.prod(shape_of(entry, tokens, memory)) if kind == stack else 0
+        return total
+
+    def stack_of(self, name: str) -> str:
+        """Which kind of pass has an entry."""
+        if not isinstance(self.model, EncoderDecoder):
+            return "stack"
+        return "encoder" if name.startswith(("encoder.", "source")) else "decoder"
+
     # ------------------------------------------------------------------ the model
 
     @cached_property
     def parameters(self) -> int:
         return sum(x.numel() for x in self.model.parameters())
+
+    def about(self) -> dict[str, object]:
+        """What a model is, for people who choose one."""
+        task, takes, model = self.task, self.task.takes, self.model
+        config = task.config
+        asked: dict[str, object] = {"kind": takes.kind}
+        if takes.names:
+            asked["names"] = list(takes.names)
+        if takes.hole:
+            asked["hole"] = takes.hole
+        if takes.kind == "picture":
+            asked |= dict(zip(("channels", "rows", "columns"), takes.shape, strict=True))
+        return {
+            "task": task.name,
+            "parameters": self.parameters,
+            "takes": asked,
+            "gives": _gives(model, self.naming),
+            "writes": "begin" in task.heeds,
+            "searches": "beam" in task.heeds,
+            "probabilities": not isinstance(model.head, VectorHead),
+            "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
+            "stacks": [
+                _stack(name, part) for name in STACKS if (part := getattr(model, name, None)) is not None
+            ],
+        }
+
+    def weights(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of all weights that can be edited; of those that are one, the first."""
+        found: dict[str, tuple[int, ...]] = {}
+        for name, parameter in self.model.named_parameters():
+            if not set(self._tied.of(name)) & found.keys():
+                found[name] = tuple(parameter.shape)
+        return found
+
+    @property
+    def leading(self) -> int:
+        """Tokens before the first patch of a picture."""
+        embed = self.model.source if isinstance(self.model, EncoderDecoder) else self.model.embed
+        return embed.config.leading if isinstance(embed, PatchEmbedding) else 0
 
     @cached_property
     def outline(self) -> Mapping[str, Entry]:
@@ -296,7 +372,42 @@ class Explorer:
             return None
         length = len(passes[0].tokens)
         told = shuffle.order(length if read is None else read)
-        return tuple([*told, *range(len(told), length)])
+        return (*told, *range(len(told), length))
+
+
+def _gives(model: Model, naming: Naming) -> str:
+    """What an answer is."""
+    if isinstance(model.head, ClassHead):
+        return "labels" if naming.independent else "label"
+    return (
+        "span"
+        if isinstance(model.head, SpanHead)
+        else "vector"
+        if isinstance(model.head, VectorHead)
+        else "text"
+    )
+
+
+def _stack(name: str, stack: Stack) -> dict[str, object]:
+    config = stack.config
+    return {
+        "name": name,
+        "depth": config.depth,
+        "heads": config.attention.heads,
+        "kv_heads": config.attention.kv_heads or config.attention.heads,
+        "width": config.width,
+        "position": config.position.kind,
+        "placement": config.placement.kind,
+        "kinds": ["attention"] if config.cross is None else ["attention", "cross"],
+    }
+
+
+def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:
+    """The shape of an entry of the outline for so many tokens of its own, and of the encoder."""
+    by_axis = {"query": tokens, "key": tokens, "memory": memory}
+    return tuple(
+        by_axis.get(axis.name, size) for axis, size in zip(entry.axes, entry.value.shape, strict=True)
+    )
 
 
 T = TypeVar("T")

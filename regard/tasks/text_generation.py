@@ -344,6 +344,10 @@ class TextGeneration(TextTask):
             )
         return [], prompt
 
+    def spoken(self, ids: Sequence[int]) -> tuple[str, bool]:
+        done = bool(ids) and ids[-1] in self.tokenizer.ends
+        return self.tokenizer.decode(list(ids[: len(ids) - done])), done
+
     @property
     def takes(self) -> Takes:
         return Takes() if self.config.turns is None else Takes("dialogue")

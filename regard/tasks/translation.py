@@ -289,6 +289,10 @@ class Translation(Task):
         self._check(ids, [text])
         return self._given(ids[0]) if ids[0] else [], [self.target.bos]
 
+    def spoken(self, ids: Sequence[int]) -> tuple[str, bool]:
+        done = bool(ids) and ids[-1] == self.target.eos
+        return self.target.decode(list(ids[: len(ids) - done])), done
+
     def _prediction(self, best: list[tuple[str, float]]) -> Prediction:
         text, score = best[0]
         return Prediction(text, score, tuple(best) if len(best) > 1 else ())

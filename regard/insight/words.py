@@ -1,0 +1,28 @@
+"""Texts in both languages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Lang = Literal["en", "zh"]
+LANGUAGES: tuple[Lang, ...] = get_args(Lang)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The same in both languages."""
+
+    en: str
+    zh: str
+
+    def of(self, lang: Lang) -> str:
+        return self.zh if lang == "zh" else self.en
+
+
+Label = str | Words
+"""A name: a plain text is the same in both languages, as a token or a symbol is."""
+
+
+def said(label: Label, lang: Lang) -> str:
+    return label.of(lang) if isinstance(label, Words) else label

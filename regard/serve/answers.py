@@ -1,0 +1,277 @@
+"""What an explorer found, as objects for JSON; `docs/explorer-api.md` describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.errors import InputError
+from regard.insight.account import Account, Factor
+from regard.insight.trace import Entry, Grown, Pass
+from regard.looking.explorer import Answer, Explorer, Question, Searched, shape_of
+from regard.serve.numbers import encoded, plain, rounded
+from regard.serve.requests import MOST_NUMBERS, Part, TraceAsked
+
+_BEST = 8
+_CANDIDATES = 16
+_GIVEN = ("given", "source_given", "target_given")
+_DIGITS = 6
+
+
+# ---------------------------------------------------------------------- predictions
+
+
+def prediction(explorer: Explorer, found: Answer) -> dict[str, Any]:
+    """P of the documentation."""
+    return {
+        "answer": found.said.text,
+        "score": plain(found.said.score),
+        "alternatives": [[text, plain(score)] for text, score in found.said.alternatives],
+        "sequences": [_sequence(one) for one in found.passes],
+        "begin": found.begin,
+        "choices": [
+            {"sequence": at, **choice}
+            for at, one in enumerate(found.passes)
+            for choice in _choices(explorer, found, one)
+        ],
+        "independent": explorer.naming.independent,
+        "positions": None if found.order is None else list(found.order),
+    }
+
+
+def _sequence(one: Pass) -> dict[str, Any]:
+    given = next((one.entries[name] for name in _GIVEN if name in one.entries), None)
+    ids = None if given is None or given.value.is_floating_point() else given.value.tolist()
+    return {"kind": one.kind, "tokens": list(one.tokens), "ids": ids, "start": one.start}
+
+
+def _choices(explorer: Explorer, found: Answer, one: Pass) -> Iterator[dict[str, Any]]:
+    entry = one.entries.get("head.probabilities")
+    if entry is None:
+        return
+    outputs = explorer.naming.outputs
+    if entry.axes[-1].labels == ("start", "end"):
+        for of, column in zip(("start", "end"), entry.value.T, strict=True):
+            yield {"at": None, "of": of, "chosen": None, "best": _best(column, one.tokens)}
+        return
+    if entry.value.dim() == 1:
+        yield {"at": None, "of": "output", "chosen": None, "best": _best(entry.value, outputs)}
+        return
+    shares, ids = entry.value.topk(min(_BEST, entry.value.shape[-1]), dim=-1)
+    for at, (values, places) in enumerate(zip(shares.tolist(), ids.tolist(), strict=True)):
+        written = -1 if found.begin is None else at - found.begin + 1
+        chosen = found.written[written] if 0 <= written < len(found.written) else None
+        best = [_candidate(outputs, *pair) for pair in zip(places, values, strict=True)]
+        yield {"at": at, "of": "output", "chosen": chosen, "best": best}
+
+
+def _best(shares: Tensor, outputs: Sequence[str], n: int = _BEST) -> list[dict[str, Any]]:
+    values, places = shares.topk(min(n, len(shares)))
+    return [_candidate(outputs, *pair) for pair in zip(places.tolist(), values.tolist(), strict=True)]
+
+
+def _candidate(outputs: Sequence[str], at: int, share: float) -> dict[str, Any]:
+    return {
+        "id": at,
+        "token": outputs[at] if at < len(outputs) else str(at),
+        "probability": float(f"{share:.6g}"),
+    }
+
+
+# ---------------------------------------------------------------------- the whole computation
+
+
+def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict[str, Any]:
+    """T of the documentation: the prediction, every part, and the numbers that were asked for."""
+    parts = {part.name: part for part in (_part(part) for part in asked.parts)}
+    for name, part in parts.items():
+        if name not in explorer.outline:
+            continue  # which is refused by the explorer, with the nearest name
+        axes = [axis.name for axis in explorer.outline[name].axes]
+        for axis in part.at:
+            if axis not in axes:
+                raise InputError(f"{name} has no axis '{axis}'; its axes are {', '.join(axes)}")
+    numbers = explorer.count(question, [name for name in parts if name in explorer.outline])
+    if numbers > MOST_NUMBERS:
+        raise InputError(
+            f"that is {numbers:,} numbers; at most {MOST_NUMBERS:,} go into one answer: ask for fewer parts"
+        )
+    found = explorer.answer(question, list(parts))
+    memory = max((len(one.tokens) for one in found.passes if one.kind == "encoder"), default=0)
+    listed = []
+    for sequence, one in enumerate(found.passes):
+        for name, entry in explorer.outline.items():
+            if explorer.stack_of(name) != one.kind or not (asked.structure or name in parts):
+                continue
+            shape = shape_of(entry, len(one.tokens), memory)
+            about = {"sequence": sequence, **part_object(explorer, entry, shape)}
+            about["values"] = _values(one.entries.get(name), parts.get(name), asked)
+            listed.append(about)
+    return {**prediction(explorer, found), "parts": listed}
+
+
+def _part(part: str | Part) -> Part:
+    return Part(name=part) if isinstance(part, str) else part
+
+
+def part_object(explorer: Explorer, entry: Entry, shape: Sequence[int]) -> dict[str, Any]:
+    """Where a part stands in the model and how it is made."""
+    words = entry.name.split(".")
+    stack: str | None = words[0] if words[0] in ("stack", "encoder", "decoder") else None
+    layer, section = None, "head"
+    if len(words) > 3 and words[1] == "blocks":
+        layer, section = int(words[2]), words[3]
+        section = "block" if section == "residual" else section
+    elif len(words) > 2 and words[1] == "blocks":
+        layer, section = int(words[2]), "block"
+    elif words[0] != "head":
+        section = _outside(words)
+        stack = stack or explorer.stack_of(entry.name)
+    point = words[-1].removeprefix("source_").removeprefix("target_")
+    return {
+        "name": entry.name,
+        "stack": stack,
+        "layer": layer,
+        "section": section,
+        "point": words[1] if section == "head" and len(words) == 3 else point,
+        "axes": [axis.name for axis in entry.axes],
+        "shape": list(shape),
+        "formula": entry.formula,
+        "sources": [source for source in entry.sources if source in explorer.outline],
+    }
+
+
+def _outside(words: list[str]) -> str:
+    if words[-1] in ("added", "bias", "memory_bias"):
+        return "position"
+    if words[-1] in ("placed", "input"):
+        return "input"
+    return "output" if words[-1] == "output" else "embed"
+
+
+def _values(entry: Entry | None, part: Part | None, asked: TraceAsked) -> Any:
+    if entry is None or part is None:
+        return None
+    value = entry.value
+    for axis in reversed(range(value.dim())):
+        if (at := part.at.get(entry.axes[axis].name)) is not None:
+            if at >= value.shape[axis]:
+                raise InputError(
+                    f"{part.name} has no {entry.axes[axis].name} {at}; there are {value.shape[axis]}, from 0"
+                )
+            value = value.select(axis, at)
+    return encoded(value) if asked.encoding == "base64" else rounded(value, asked.digits)
+
+
+# ---------------------------------------------------------------------- one number
+
+
+def account_object(found: Account) -> dict[str, Any]:
+    return {
+        "part": found.part,
+        "index": list(found.index),
+        "value": plain(found.value),
+        "formula": found.formula,
+        "terms": [
+            {
+                "label": term.label,
+                "value": plain(term.value),
+                "factors": [_factor(one) for one in term.factors],
+            }
+            for term in found.terms
+        ],
+        "sum": plain(found.sum),
+        "stages": [
+            {
+                "op": stage.op,
+                "by": None if stage.by is None else _factor(stage.by),
+                "value": plain(stage.value),
+            }
+            for stage in found.stages
+        ],
+        "total": plain(found.total),
+    }
+
+
+def _factor(factor: Factor) -> dict[str, Any]:
+    about: dict[str, Any] = {"name": factor.name, "value": plain(factor.value)}
+    for key in ("part", "weight"):
+        if (name := getattr(factor, key)) is not None:
+            about |= {key: name, "index": list(factor.index)}
+    return about
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
+    found = explorer.next(question)
+    text, done = explorer.task.spoken(question.begin)
+    shares = found.passes[-1]["head.probabilities"].value if found.passes else torch.zeros(0, 0)
+    outputs, begin = explorer.naming.outputs, found.begin or 0
+    written = []
+    for place, token in enumerate(question.begin[: len(shares)]):
+        row = shares[begin - 1 + place]
+        share = float(row[token])
+        rank = int((row > share).sum()) + 1
+        written.append({**_candidate(outputs, token, share), "rank": rank, "forced": True})
+    following = [] if done or not len(shares) else _best(shares[-1], outputs, _CANDIDATES)
+    return {"text": text, "written": written, "next": following, "done": done or not len(shares)}
+
+
+def tree(explorer: Explorer, found: Searched) -> dict[str, Any]:
+    return {
+        "answer": found.said.text,
+        "path": list(found.path),
+        "hypotheses": _hypotheses(explorer, found.steps),
+        "steps": [
+            [
+                {
+                    "place": place,
+                    "parent": grown.parents[place],
+                    "id": grown.ids[place],
+                    "token": grown.tokens[place],
+                    "total": _score(grown.totals[place]),
+                    "score": _score(grown.scores[place]),
+                    "done": grown.done[place],
+                    "chosen": step < len(found.path) and found.path[step] == place,
+                }
+                for place in range(len(grown.ids))
+            ]
+            for step, grown in enumerate(found.steps)
+        ],
+    }
+
+
+def _score(value: float) -> float | None:
+    return None if value == -float("inf") else round(value, _DIGITS)
+
+
+def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, Any]]:
+    """What has ended, best first."""
+    ended = [
+        (grown.scores[place], step, place)
+        for step, grown in enumerate(steps)
+        for place, done in enumerate(grown.done)
+        if done
+    ]
+    made = []
+    for score, step, place in sorted(ended, key=lambda one: -one[0]):
+        ids: list[int] = []
+        for back in range(step, -1, -1):
+            ids.append(steps[back].ids[place])
+            place = steps[back].parents[place]
+        ids.reverse()
+        made.append({"text": explorer.task.spoken(ids)[0], "score": _score(score), "ids": ids})
+    return made
+
+
+# ---------------------------------------------------------------------- models
+
+
+def model_object(name: str, explorer: Explorer, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What there is to be known of a model before it is asked."""
+    return {"name": name, **explorer.about(), "examples": list(examples)}

@@ -1,0 +1,41 @@
+"""The files of the page, read once from the package: what is not in this table cannot be asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "woff2": "font/woff2",
+}
+PAGE = "index.html"
+PLOTLY = "plotly.min.js"
+
+
+@cache
+def table() -> dict[str, tuple[bytes, str]]:
+    """Name → contents and content type."""
+    found: dict[str, tuple[bytes, str]] = {}
+    for file in (files("regard.serve") / "assets").iterdir():
+        kind = _KINDS.get(file.name.rpartition(".")[2])
+        if kind is not None and file.is_file():
+            found[file.name] = file.read_bytes(), kind
+    return found
+
+
+@cache
+def plotly() -> bytes:
+    """Plotly's script, which its package brings."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs()).encode("utf-8")
+
+
+def asset(name: str) -> tuple[bytes, str] | None:
+    """A file of that name, if there is one."""
+    return (plotly(), _KINDS["js"]) if name == PLOTLY else table().get(name)

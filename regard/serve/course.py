@@ -1,0 +1,52 @@
+"""The worked examples as pages: what can be changed in each, and each as computed now."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+from regard.errors import InputError, nearest
+from regard.insight.objects import as_object, parameter_object
+from regard.insight.worked import Example, Lang, Worked
+
+_KEPT = 32
+
+
+class Course:
+    """See the module's docstring."""
+
+    def __init__(self, examples: Mapping[str, Example]) -> None:
+        self.examples = examples
+        self._lock = Lock()
+        self._worked: OrderedDict[str, Worked] = OrderedDict()
+
+    def listed(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "title": {"en": example.title.en, "zh": example.title.zh},
+                "text": {"en": example.text.en, "zh": example.text.zh},
+                "parameters": [parameter_object(parameter) for parameter in example.parameters],
+            }
+            for name, example in self.examples.items()
+        ]
+
+    def worked(self, name: str, lang: Lang, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises: InputError for an example, or a change, that there is not."""
+        if name not in self.examples:
+            raise InputError(f"there is no example '{name}'{nearest(name, self.examples)}")
+        example = self.examples[name]
+        values = example.values(changes)
+        key = json.dumps([name, values], sort_keys=True)
+        with self._lock:  # some take seconds, and two at once would take longer
+            if key not in self._worked:
+                self._worked[key] = example.worked(values)
+                if len(self._worked) > _KEPT:
+                    self._worked.popitem(last=False)
+            self._worked.move_to_end(key)
+            worked = self._worked[key]
+        figures = [step.figure and json.loads(step.figure.draw(lang).to_json()) for step in worked.steps]
+        return {"example": as_object(worked, origins=True), "figures": figures, "changes": values}

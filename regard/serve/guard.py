@@ -1,0 +1,162 @@
+"""Who may ask: the page that this server gave out, and nobody else.
+
+A page of another site can send requests to a server on one's own machine. Its own name arrives as `Origin`; with
+DNS rebinding, which makes that name point here, as `Host`. So both must be ours, and a body must say that it is
+JSON, which no form can. Sizes are checked while a body arrives, before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST_BODY = 8_000_000
+"""Bytes."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
+    " connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    """Why somebody is turned away."""
+
+    status: int
+    why: str
+
+
+class Guard:
+    """ASGI middleware; see the module's docstring."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], *, addresses: bool = False) -> None:
+        """`hosts`: names, without port, under which the server may be asked. `addresses`: whether any IP address
+        is such a name too, which no rebinding can use."""
+        self.app, self.hosts, self.addresses = app, {host.lower() for host in hosts}, addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        try:
+            self.check(scope)
+            receive = await self._whole(scope, receive)
+        except Refused as refused:
+            await _answer(send, refused)
+            return
+        await self.app(scope, receive, _with_headers(send))
+
+    def check(self, scope: Scope) -> None:
+        """Raises: Refused."""
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.lower(), []).append(value)
+        hosts = headers.get(b"host", [])
+        if len(hosts) != 1 or not self._ours(hosts[0]):
+            raise Refused(403, "this server is not asked under that name; open it by the address it printed")
+        for origin in headers.get(b"origin", []):
+            parts = _split(origin.decode("latin-1"))
+            if (
+                parts is None
+                or parts[0] not in ("http", "https")
+                or parts[1].encode("latin-1") != hosts[0].lower()
+            ):
+                raise Refused(403, "pages of other sites may not ask this server")
+        opened = scope["method"] == "GET" and headers.get(b"sec-fetch-mode") == [b"navigate"]
+        if not opened and set(headers.get(b"sec-fetch-site", [])) & {b"cross-site", b"same-site"}:
+            raise Refused(403, "pages of other sites may not ask this server")
+        if scope["method"] == "POST":
+            kind = b"".join(headers.get(b"content-type", [])).partition(b";")[0].strip().lower()
+            if kind != b"application/json":
+                raise Refused(415, "a request is JSON, with Content-Type: application/json")
+            size = headers.get(b"content-length", [b"0"])[0]
+            if not size.isdigit() or len(size) > 12 or int(size) > LARGEST_BODY:
+                raise _too_large()
+
+    def _ours(self, host: bytes) -> bool:
+        parts = _split(f"//{host.decode('latin-1')}")
+        if parts is None:
+            return False
+        name = parts[2]
+        if name in self.hosts:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self.addresses
+
+    async def _whole(self, scope: Scope, receive: Receive) -> Receive:
+        """The body, read so far as it may be, to be received once more."""
+        if scope["method"] != "POST":
+            return receive
+        parts, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                break
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            more = message.get("more_body", False)
+            if size > LARGEST_BODY:
+                raise _too_large()
+        body, given = b"".join(parts), False
+
+        async def again() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return again
+
+
+def _split(url: str) -> tuple[str, str, str] | None:
+    """Scheme, host with port, and host without; None for what is no URL of a host alone."""
+    try:
+        parts = urlsplit(url)
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    alone = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+    return (parts.scheme, parts.netloc.lower(), name.lower()) if name and alone else None
+
+
+def _too_large() -> Refused:
+    return Refused(413, f"a request has at most {LARGEST_BODY:,} bytes")
+
+
+async def _answer(send: Send, refused: Refused) -> None:
+    body = json.dumps({"error": refused.why}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": refused.status, "headers": [*headers, *HEADERS]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _with_headers(send: Send) -> Send:
+    async def sent(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            known = {name.lower() for name, _ in message["headers"]}
+            own = [(name, value) for name, value in HEADERS if name not in known]
+            message = {**message, "headers": [*message["headers"], *own]}
+        await send(message)
+
+    return sent

@@ -1,0 +1,168 @@
+"""What the page may ask, as types: whatever else arrives is refused before anything is computed.
+
+Numbers and texts are strict (`"1"` is no number), unknown keys are errors, and everything that costs memory or
+time has a limit here.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from regard.errors import InputError
+from regard.insight.ablation import Head
+from regard.insight.changes import Changes, Edit, Shuffle
+from regard.looking.explorer import Question
+from regard.looking.inputs import Dialogue, Given, Pair, Picture, Text
+
+LONGEST_TEXT = 20_000
+"""Characters."""
+LARGEST_PICTURE = 6_000_000
+"""Characters of base64."""
+MOST_NUMBERS = 2**20
+"""In one answer."""
+
+
+def _whole_text(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("holds half a character (a lone surrogate)")
+    return text
+
+
+Words = Annotated[str, Field(strict=True, max_length=LONGEST_TEXT), AfterValidator(_whole_text)]
+Name = Annotated[str, Field(strict=True, max_length=200), AfterValidator(_whole_text)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**31)]
+Index = Annotated[list[Count], Field(max_length=4)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Which = Literal["original", "changed"]
+Language = Literal["en", "zh"]
+
+
+class Asked(BaseModel):
+    """What all requests have alike."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextInput(Asked):
+    kind: Literal["text"]
+    text: Words
+
+    def given(self) -> Given:
+        return Text(self.text)
+
+
+class PairInput(Asked):
+    kind: Literal["pair"]
+    first: Words
+    second: Words
+
+    def given(self) -> Given:
+        return Pair(self.first, self.second)
+
+
+class PictureInput(Asked):
+    kind: Literal["picture"]
+    data: Annotated[str, Field(strict=True, max_length=LARGEST_PICTURE)]
+
+    def given(self) -> Given:
+        head, comma, text = self.data.partition(",")
+        if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
+            raise InputError("a picture is given as data:image/png;base64,…")
+        try:
+            return Picture(base64.b64decode(text, validate=True))
+        except ValueError as error:
+            raise InputError("what follows 'base64,' of the picture is not base64") from error
+
+
+class Turn(Asked):
+    role: Literal["system", "user", "assistant"]
+    content: Words
+
+
+class DialogueInput(Asked):
+    kind: Literal["dialogue"]
+    turns: Annotated[list[Turn], Field(min_length=1, max_length=100)]
+
+    def given(self) -> Given:
+        return Dialogue(tuple((turn.role, turn.content) for turn in self.turns))
+
+
+Input = Annotated[TextInput | PairInput | PictureInput | DialogueInput, Field(discriminator="kind")]
+
+
+class EditAsked(Asked):
+    weight: Name
+    index: Index
+    value: Annotated[Number, Field(ge=-1e6, le=1e6)]
+
+
+HeadOff = tuple[Literal["stack", "encoder", "decoder"], Count, Literal["attention", "cross"], Count]
+
+
+class State(Asked):
+    """What is looked at; small enough for a link."""
+
+    model: Name
+    input: Input
+    heads_off: Annotated[list[HeadOff], Field(max_length=4096)] = []
+    temperature: Annotated[Number, Field(ge=0.05, le=20)] = 1.0
+    edits: Annotated[list[EditAsked], Field(max_length=64)] = []
+    shuffle: Annotated[int, Field(strict=True, ge=0, lt=2**32)] | None = None
+    beam: Annotated[int, Field(strict=True, ge=1, le=16)] = 1
+    length: Annotated[int, Field(strict=True, ge=1, le=512)] | None = None
+    forced: Annotated[list[Count], Field(max_length=512)] = []
+
+    def changes(self, leading: int) -> Changes:
+        """`leading`: tokens before the first patch of a picture, which keep their positions."""
+        return Changes(
+            frozenset(
+                Head(f"{stack}.blocks.{layer}.{kind}", head) for stack, layer, kind, head in self.heads_off
+            ),
+            self.temperature,
+            tuple(Edit(edit.weight, tuple(edit.index), edit.value) for edit in self.edits),
+            None if self.shuffle is None else Shuffle(self.shuffle, leading),
+        )
+
+    def question(self, text: str, leading: int) -> Question:
+        return Question(text, self.beam, self.length, tuple(self.forced), self.changes(leading))
+
+
+class Part(Asked):
+    """Numbers of a part, whole or with some axes fixed."""
+
+    name: Name
+    at: Annotated[dict[Name, Count], Field(max_length=4)] = {}
+
+
+class TraceAsked(Asked):
+    state: State
+    parts: Annotated[list[Name | Part], Field(max_length=64)] = []
+    structure: Annotated[bool, Field(strict=True)] = True
+    digits: Annotated[int, Field(strict=True, ge=1, le=9)] = 4
+    encoding: Literal["lists", "base64"] = "lists"
+
+
+class NumberAsked(Asked):
+    state: State
+    part: Name
+    index: Index
+    sequence: Count | None = None
+    which: Which = "original"
+
+
+class ReportAsked(Asked):
+    state: State
+    lang: Language = "en"
+    which: Which = "original"
+    layers: Annotated[list[Count], Field(max_length=1000)] | None = None
+
+
+Change = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)] | Number | Words
+
+
+class CourseAsked(Asked):
+    lang: Language = "en"
+    changes: Annotated[dict[Name, Change], Field(max_length=32)] = {}
