@@ -175,7 +175,8 @@ def normed(numbers: Numbers, made: Made, before: Tensor, place: int, name: str) 
     norm, before = numbers.module(name), before.double()
     if isinstance(norm, nn.Identity):
         return made
-    eps = norm.eps if norm.eps is not None else torch.finfo(torch.float32).eps  # type: ignore[union-attr]
+    assert isinstance(norm, nn.LayerNorm | nn.RMSNorm)
+    eps = torch.finfo(torch.float32).eps if norm.eps is None else norm.eps
     if isinstance(norm, nn.LayerNorm):
         mean = float(before.mean())
         made = made.then("- mean", made.last - mean, Factor("mean", mean))

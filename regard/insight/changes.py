@@ -162,4 +162,4 @@ def _shuffle(part: PositionPart, shuffle: Shuffle, length: int | None) -> None:
 
     part.add = moved  # type: ignore[method-assign]
     part.rotation = lambda at, device: rotation(told(at, device), device)  # type: ignore[method-assign]
-    part.bias = lambda q, k, device: bias(told(q, device), told(k, device), device)  # type: ignore[method-assign]
+    part.bias = lambda query, key, device: bias(told(query, device), told(key, device), device)  # type: ignore[method-assign]

@@ -25,8 +25,8 @@ FORMAT = 1
 
 
 def as_object(worked: Worked, *, origins: bool = False) -> dict[str, Any]:
-    """What JSON is written from. `origins`: whether values that are a product have its two sides beside them, as
-    `"origin": {"left": …, "right": …, "scale": …}`."""
+    """What JSON is written from. `origins`: whether values that are a product have its two sides beside them,
+    as `"origin": {"left": …, "right": …, "scale": …}`."""
     return {
         "format": FORMAT,
         "name": worked.name,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from regard.insight.parameters import Parameter, Value, checked
-from regard.insight.words import Label, Lang, Words
+from regard.insight.words import LANGUAGES, Label, Lang, Words, said
 
 TOLERANCE = 1e-6
 """How far a step-by-step result may be from the fused one."""
@@ -213,6 +213,23 @@ def _pointed(value: float, digits: int) -> str:
 
 
 __all__ = [
-    *("LANGUAGES", "TOLERANCE", "Cell", "Drawing", "Example", "Label", "Lang", "Product", "Proof", "Shown"),
-    *("Step", "Table", "Values", "Words", "Worked", "number", "numbers", "plain", "said"),
+    "LANGUAGES",
+    "TOLERANCE",
+    "Cell",
+    "Drawing",
+    "Example",
+    "Label",
+    "Lang",
+    "Product",
+    "Proof",
+    "Shown",
+    "Step",
+    "Table",
+    "Values",
+    "Words",
+    "Worked",
+    "number",
+    "numbers",
+    "plain",
+    "said",
 ]

@@ -66,7 +66,7 @@ class Answer:
 
     said: Prediction
     passes: tuple[Pass, ...]
-    """Of a task that writes, the encoder's and the decoder's, or the one stack's, over all that is written."""
+    """Of a task that writes, those of the encoder and the decoder, or of the one stack, over all of it."""
     begin: int | None = None
     """Where writing starts among the tokens of the last pass; None where nothing is written."""
     written: tuple[int, ...] = ()

@@ -1,7 +1,7 @@
 """The explorer over HTTP: `create_app` makes what uvicorn runs. `docs/explorer-api.md` describes each route.
 
-It answers questions about models that are loaded, each with a lock of its own; it knows no paths, keeps nothing of
-anybody's, and changes no model.
+It answers questions about models that are loaded, each with a lock of its own; it knows no paths, keeps
+nothing of anybody's, and changes no model.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def create_app(
 ) -> FastAPI:
     """The server of the page.
 
-    `runs`: models by the names that the page shows. `course`: worked examples by name, in their order. `hosts` and
-    `addresses`: under which names the server may be asked, see `Guard`.
+    `runs`: models by the names that the page shows. `course`: worked examples by name, in their order. `hosts`
+    and `addresses`: under which names the server may be asked, see `Guard`.
     """
     app = FastAPI(title="regard", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, hosts=hosts, addresses=addresses)

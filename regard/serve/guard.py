@@ -1,8 +1,8 @@
 """Who may ask: the page that this server gave out, and nobody else.
 
-A page of another site can send requests to a server on one's own machine. Its own name arrives as `Origin`; with
-DNS rebinding, which makes that name point here, as `Host`. So both must be ours, and a body must say that it is
-JSON, which no form can. Sizes are checked while a body arrives, before memory is taken for it.
+A page of another site can send requests to a server on one's own machine. Its own name arrives as `Origin`;
+with DNS rebinding, which makes that name point here, as `Host`. So both must be ours, and a body must say that
+it is JSON, which no form can. Sizes are checked while a body arrives, before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEADERS = [
 
 
 @dataclass(frozen=True)
-class Refused(Exception):
+class RefusedError(Exception):
     """Why somebody is turned away."""
 
     status: int
@@ -46,8 +46,8 @@ class Guard:
     """ASGI middleware; see the module's docstring."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str], *, addresses: bool = False) -> None:
-        """`hosts`: names, without port, under which the server may be asked. `addresses`: whether any IP address
-        is such a name too, which no rebinding can use."""
+        """`hosts`: names, without port, under which the server may be asked. `addresses`: whether any IP
+        address is such a name too, which no rebinding can use."""
         self.app, self.hosts, self.addresses = app, {host.lower() for host in hosts}, addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,19 +58,21 @@ class Guard:
         try:
             self.check(scope)
             receive = await self._whole(scope, receive)
-        except Refused as refused:
+        except RefusedError as refused:
             await _answer(send, refused)
             return
         await self.app(scope, receive, _with_headers(send))
 
     def check(self, scope: Scope) -> None:
-        """Raises: Refused."""
+        """Raises: RefusedError."""
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.lower(), []).append(value)
         hosts = headers.get(b"host", [])
         if len(hosts) != 1 or not self._ours(hosts[0]):
-            raise Refused(403, "this server is not asked under that name; open it by the address it printed")
+            raise RefusedError(
+                403, "this server is not asked under that name; open it by the address it printed"
+            )
         for origin in headers.get(b"origin", []):
             parts = _split(origin.decode("latin-1"))
             if (
@@ -78,14 +80,14 @@ class Guard:
                 or parts[0] not in ("http", "https")
                 or parts[1].encode("latin-1") != hosts[0].lower()
             ):
-                raise Refused(403, "pages of other sites may not ask this server")
+                raise RefusedError(403, "pages of other sites may not ask this server")
         opened = scope["method"] == "GET" and headers.get(b"sec-fetch-mode") == [b"navigate"]
         if not opened and set(headers.get(b"sec-fetch-site", [])) & {b"cross-site", b"same-site"}:
-            raise Refused(403, "pages of other sites may not ask this server")
+            raise RefusedError(403, "pages of other sites may not ask this server")
         if scope["method"] == "POST":
             kind = b"".join(headers.get(b"content-type", [])).partition(b";")[0].strip().lower()
             if kind != b"application/json":
-                raise Refused(415, "a request is JSON, with Content-Type: application/json")
+                raise RefusedError(415, "a request is JSON, with Content-Type: application/json")
             size = headers.get(b"content-length", [b"0"])[0]
             if not size.isdigit() or len(size) > 12 or int(size) > LARGEST_BODY:
                 raise _too_large()
@@ -140,11 +142,11 @@ def _split(url: str) -> tuple[str, str, str] | None:
     return (parts.scheme, parts.netloc.lower(), name.lower()) if name and alone else None
 
 
-def _too_large() -> Refused:
-    return Refused(413, f"a request has at most {LARGEST_BODY:,} bytes")
+def _too_large() -> RefusedError:
+    return RefusedError(413, f"a request has at most {LARGEST_BODY:,} bytes")
 
 
-async def _answer(send: Send, refused: Refused) -> None:
+async def _answer(send: Send, refused: RefusedError) -> None:
     body = json.dumps({"error": refused.why}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": refused.status, "headers": [*headers, *HEADERS]})

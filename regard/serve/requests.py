@@ -1,7 +1,7 @@
 """What the page may ask, as types: whatever else arrives is refused before anything is computed.
 
-Numbers and texts are strict (`"1"` is no number), unknown keys are errors, and everything that costs memory or
-time has a limit here.
+Numbers and texts are strict (`"1"` is no number), unknown keys are errors, and everything that costs memory
+or time has a limit here.
 """
 
 from __future__ import annotations

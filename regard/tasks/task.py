@@ -252,7 +252,7 @@ class Task(ABC):
         return None
 
     def spoken(self, ids: Sequence[int]) -> tuple[str, bool]:
-        """What ids that were written say, and whether the last of them ends it; for tasks with an `opening`."""
+        """What ids that were written say, and whether the last ends it; for tasks with an `opening`."""
         return "".join(self.pieces([], ids)[1]), False
 
     def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:

@@ -2,7 +2,8 @@
 
 A picture travels as text, like everything in a row: the path of a file, `NAME#17`, the 17th from 0 of an
 IDX file or a built-in set, or a whole file as a `data:` URL (RFC 2397). So rows stay small, a broken one can
-be named, and predicting takes the very words that training took. `read_picture` turns such a name into pixels.
+be named, and predicting takes the very words that training took. `read_picture` turns such a name into
+pixels.
 
 Files are decoded by Pillow (the extra `pictures`), and only the formats listed here: some others run
 programs. What a header claims is checked before memory is taken. This file does not know folders, labels or
