@@ -25,12 +25,10 @@ from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
 from regard.insight.recorded import Naming, grown, recorded
-from regard.insight.recorder import STACKS, Choice, Recorder
+from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
 from regard.model.embed import PatchEmbedding
-from regard.model.head import ClassHead, SpanHead, VectorHead
-from regard.model.stack import Stack
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
 from regard.tasks.task import Decoding, Prediction, Task
@@ -95,7 +93,7 @@ class Explorer:
     """See the module's docstring. Everything raises InputError for what the model does not take or have."""
 
     def __init__(self, task: Task, model: Model, tied: Tied, naming: Naming) -> None:
-        self.task, self.model, self.naming, self._tied = task, model, naming, tied
+        self.task, self.model, self.naming, self.tied = task, model, naming, tied
         self._lock = RLock()
         self._searched: OrderedDict[Hashable, Searched] = OrderedDict()
         self._variants: OrderedDict[Hashable, Model] = OrderedDict()
@@ -204,39 +202,6 @@ class Explorer:
     def parameters(self) -> int:
         return sum(x.numel() for x in self.model.parameters())
 
-    def about(self) -> dict[str, object]:
-        """What a model is, for people who choose one."""
-        task, takes, model = self.task, self.task.takes, self.model
-        config = task.config
-        asked: dict[str, object] = {"kind": takes.kind}
-        if takes.names:
-            asked["names"] = list(takes.names)
-        if takes.hole:
-            asked["hole"] = takes.hole
-        if takes.kind == "picture":
-            asked |= dict(zip(("channels", "rows", "columns"), takes.shape, strict=True))
-        return {
-            "task": task.name,
-            "parameters": self.parameters,
-            "takes": asked,
-            "gives": _gives(model, self.naming),
-            "writes": "begin" in task.heeds,
-            "searches": "beam" in task.heeds,
-            "probabilities": not isinstance(model.head, VectorHead),
-            "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
-            "stacks": [
-                _stack(name, part) for name in STACKS if (part := getattr(model, name, None)) is not None
-            ],
-        }
-
-    def weights(self) -> dict[str, tuple[int, ...]]:
-        """The names and shapes of all weights that can be edited; of those that are one, the first."""
-        found: dict[str, tuple[int, ...]] = {}
-        for name, parameter in self.model.named_parameters():
-            if not set(self._tied.of(name)) & found.keys():
-                found[name] = tuple(parameter.shape)
-        return found
-
     @property
     def leading(self) -> int:
         """Tokens before the first patch of a picture."""
@@ -289,7 +254,7 @@ class Explorer:
         changes = question.changes
         read = None if opening is None else len(opening[0] or opening[1])
         key = (changes.edits, changes.shuffle, read if changes.shuffle else None)
-        return _kept(self._variants, key, lambda: variant(self.model, changes, self._tied, read))
+        return _kept(self._variants, key, lambda: variant(self.model, changes, self.tied, read))
 
     def _search(self, question: Question, opening: tuple[list[int], list[int]], n: int = 1) -> Searched:
         n = n if question.beam > 1 else 1
@@ -373,33 +338,6 @@ class Explorer:
         length = len(passes[0].tokens)
         told = shuffle.order(length if read is None else read)
         return (*told, *range(len(told), length))
-
-
-def _gives(model: Model, naming: Naming) -> str:
-    """What an answer is."""
-    if isinstance(model.head, ClassHead):
-        return "labels" if naming.independent else "label"
-    return (
-        "span"
-        if isinstance(model.head, SpanHead)
-        else "vector"
-        if isinstance(model.head, VectorHead)
-        else "text"
-    )
-
-
-def _stack(name: str, stack: Stack) -> dict[str, object]:
-    config = stack.config
-    return {
-        "name": name,
-        "depth": config.depth,
-        "heads": config.attention.heads,
-        "kv_heads": config.attention.kv_heads or config.attention.heads,
-        "width": config.width,
-        "position": config.position.kind,
-        "placement": config.placement.kind,
-        "kinds": ["attention"] if config.cross is None else ["attention", "cross"],
-    }
 
 
 def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from regard.errors import InputError
 from regard.insight.account import Account, Factor
 from regard.insight.trace import Entry, Grown, Pass
+from regard.looking.about import about
 from regard.looking.explorer import Answer, Explorer, Question, Searched, shape_of
 from regard.serve.numbers import encoded, plain, rounded
 from regard.serve.requests import MOST_NUMBERS, Part, TraceAsked
@@ -274,4 +275,4 @@ def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, An
 
 def model_object(name: str, explorer: Explorer, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What there is to be known of a model before it is asked."""
-    return {"name": name, **explorer.about(), "examples": list(examples)}
+    return {"name": name, **about(explorer), "examples": list(examples)}

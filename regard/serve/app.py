@@ -19,6 +19,7 @@ from regard.errors import InputError, RegardError, nearest
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_page import trace_page
 from regard.insight.worked import Example
+from regard.looking.about import weights as weights_of
 from regard.looking.explorer import Explorer, Question
 from regard.looking.inputs import text_of
 from regard.run import Run
@@ -84,8 +85,8 @@ def create_app(
 ) -> FastAPI:
     """The server of the page.
 
-    `runs`: models by the names that the page shows. `course`: worked examples by name, in their order. `hosts`
-    and `addresses`: under which names the server may be asked, see `Guard`.
+    `runs`: models by the names that the page shows. `course`: worked examples by name, in their order.
+    `hosts` and `addresses`: under which names the server may be asked, see `Guard`.
     """
     app = FastAPI(title="regard", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, hosts=hosts, addresses=addresses)
@@ -122,7 +123,7 @@ def _models(app: FastAPI, models: Models) -> None:
 
     @app.get("/api/weights/{model}")
     def weights(model: str) -> Response:
-        shapes = models.explorer(model).weights().items()
+        shapes = weights_of(models.explorer(model)).items()
         return Json({"weights": [{"name": name, "shape": list(shape)} for name, shape in shapes]})
 
     @app.get("/api/outputs/{model}")

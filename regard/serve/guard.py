@@ -1,8 +1,8 @@
 """Who may ask: the page that this server gave out, and nobody else.
 
 A page of another site can send requests to a server on one's own machine. Its own name arrives as `Origin`;
-with DNS rebinding, which makes that name point here, as `Host`. So both must be ours, and a body must say that
-it is JSON, which no form can. Sizes are checked while a body arrives, before memory is taken for it.
+with DNS rebinding, which makes that name point here, as `Host`. So both must be ours, and a body must say
+that it is JSON, which no form can. Sizes are checked while a body arrives, before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -70,9 +70,8 @@ class Guard:
             headers.setdefault(name.lower(), []).append(value)
         hosts = headers.get(b"host", [])
         if len(hosts) != 1 or not self._ours(hosts[0]):
-            raise RefusedError(
-                403, "this server is not asked under that name; open it by the address it printed"
-            )
+            why = "this server is not asked under that name; open it by the address that it printed"
+            raise RefusedError(403, why)
         for origin in headers.get(b"origin", []):
             parts = _split(origin.decode("latin-1"))
             if (

@@ -1,0 +1,144 @@
+"""The command that opens the explorer: parse, load, serve."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from regard.cli_explain import Language
+from regard.cli_options import Device, Threads
+
+LOOK_EXAMPLES = (
+    "Examples:\n\n  regard look runs/mine\n\n  regard look runs/spelling runs/gpt2 --port 8123 --no-open\n\n"
+    "  regard look --lang zh"
+)
+
+
+def look_command(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Folders of trained models; built-in ones if left out."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes any free one.")
+    ] = 8765,
+    host: Annotated[
+        str, typer.Option(help="Whom to listen to: others than this machine with 0.0.0.0.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    lang: Annotated[Language, typer.Option(help="What the page opens in.")] = Language.en,
+    budget: Annotated[str, typer.Option(help="Training time of each built-in model, once.")] = "1m",
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Look inside models in the browser: type, and see every number; change one, and see what follows."""
+    uvicorn = _server()
+    folders = _folders(runs or [], budget, threads, device)
+    # Before models are loaded, so that a port which is taken is told at once.
+    with _listening(host, port) as listener:
+        app = _app(folders, host, threads, device)
+        address = _address(host, listener.getsockname()[1])
+        if not _is_loopback(host):
+            print(
+                f"regard: whoever reaches this machine can use these models: it listens on {host}",
+                file=sys.stderr,
+            )
+        print(f"the explorer is at {address}; Ctrl-C ends it", flush=True)
+        url = f"{address}?lang={lang.value}"
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", server_header=False
+        )
+        if browser:
+            threading.Timer(0.3, _opened, (url,)).start()
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _server() -> Any:
+    from regard.errors import DependencyError
+
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            "the explorer needs the packages fastapi and uvicorn: pip install 'regard[serve]'"
+        ) from error
+    return uvicorn
+
+
+def _folders(runs: list[Path], budget: str, threads: int | None, device: str | None) -> dict[str, Path]:
+    """By the names that the page shows."""
+    from regard.errors import BundleError
+
+    if not runs:
+        from regard.recipes.ready import ready_models
+
+        return ready_models(budget, device=device, threads=threads)
+    found: dict[str, Path] = {}
+    for run in runs:
+        if not (run / "config.json").is_file():
+            raise BundleError(
+                f"{run} holds no trained model; give the folder of a run, or nothing for built-in models"
+            )
+        name = run.resolve().name
+        while name in found:
+            name += "'"
+        found[name] = run
+    return found
+
+
+def _app(folders: dict[str, Path], host: str, threads: int | None, device: str | None) -> Any:
+    import torch
+
+    from regard.recipes.explain import EXAMPLES
+    from regard.run import load
+    from regard.serve.app import create_app
+    from regard.serve.guard import LOOPBACK
+    from regard.train.device import pick_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = pick_device(device)
+    loaded = {name: load(folder, chosen) for name, folder in folders.items()}
+    names = (*LOOPBACK, host, socket.gethostname())
+    return create_app(loaded, course=EXAMPLES, hosts=names, addresses=not _is_loopback(host))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Raises: InputError when that cannot be listened to."""
+    from regard.errors import InputError
+
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, where = found[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        hint = "; choose another --port, or 0 for any free one" if port else ""
+        raise InputError(f"{host}:{port} cannot be listened to: {error.strerror or error}{hint}") from error
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def _address(host: str, port: int) -> str:
+    shown = "127.0.0.1" if host == "0.0.0.0" else ("::1" if host == "::" else host)  # noqa: S104
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def _opened(url: str) -> None:
+    import webbrowser
+
+    webbrowser.open(url)

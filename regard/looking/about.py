@@ -1,0 +1,72 @@
+"""What a model is, for people who choose one to look at: what it takes and gives, its stacks, its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regard.insight.recorder import STACKS
+from regard.looking.explorer import Explorer
+from regard.model.head import ClassHead, SpanHead, VectorHead
+from regard.model.stack import Stack
+
+
+def about(explorer: Explorer) -> dict[str, Any]:
+    """All of it but its weights."""
+    task, model = explorer.task, explorer.model
+    config, stacks = task.config, {name: getattr(model, name, None) for name in STACKS}
+    return {
+        "task": task.name,
+        "parameters": explorer.parameters,
+        "takes": _takes(explorer),
+        "gives": _gives(explorer),
+        "writes": "begin" in task.heeds,
+        "searches": "beam" in task.heeds,
+        "probabilities": not isinstance(model.head, VectorHead),
+        "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
+        "stacks": [_stack(name, part) for name, part in stacks.items() if part is not None],
+    }
+
+
+def _takes(explorer: Explorer) -> dict[str, Any]:
+    takes = explorer.task.takes
+    asked: dict[str, Any] = {"kind": takes.kind}
+    if takes.names:
+        asked["names"] = list(takes.names)
+    if takes.hole:
+        asked["hole"] = takes.hole
+    if takes.kind == "picture":
+        asked |= dict(zip(("channels", "rows", "columns"), takes.shape, strict=True))
+    return asked
+
+
+def _gives(explorer: Explorer) -> str:
+    """What an answer is."""
+    head = explorer.model.head
+    if isinstance(head, ClassHead):
+        return "labels" if explorer.naming.independent else "label"
+    if isinstance(head, VectorHead):
+        return "vector"
+    return "span" if isinstance(head, SpanHead) else "text"
+
+
+def _stack(name: str, stack: Stack) -> dict[str, Any]:
+    config = stack.config
+    return {
+        "name": name,
+        "depth": config.depth,
+        "heads": config.attention.heads,
+        "kv_heads": config.attention.kv_heads or config.attention.heads,
+        "width": config.width,
+        "position": config.position.kind,
+        "placement": config.placement.kind,
+        "kinds": ["attention"] if config.cross is None else ["attention", "cross"],
+    }
+
+
+def weights(explorer: Explorer) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of all weights that can be edited; of those that are one, the first."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, parameter in explorer.model.named_parameters():
+        if not set(explorer.tied.of(name)) & found.keys():
+            found[name] = tuple(parameter.shape)
+    return found
