@@ -44,15 +44,11 @@ def look_command(
         app = _app(folders, host, threads, device)
         address = _address(host, listener.getsockname()[1])
         if not _is_loopback(host):
-            print(
-                f"regard: whoever reaches this machine can use these models: it listens on {host}",
-                file=sys.stderr,
-            )
+            print(f"regard: listening on {host}, where others can reach these models", file=sys.stderr)
         print(f"the explorer is at {address}; Ctrl-C ends it", flush=True)
         url = f"{address}?lang={lang.value}"
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="off", server_header=False
-        )
+        quiet = {"log_level": "warning", "access_log": False, "server_header": False}
+        config = uvicorn.Config(app, lifespan="off", **quiet)
         if browser:
             threading.Timer(0.3, _opened, (url,)).start()
         uvicorn.Server(config).run(sockets=[listener])
@@ -65,9 +61,8 @@ def _server() -> Any:
         import fastapi  # noqa: F401
         import uvicorn
     except ModuleNotFoundError as error:
-        raise DependencyError(
-            "the explorer needs the packages fastapi and uvicorn: pip install 'regard[serve]'"
-        ) from error
+        needed = "the explorer needs the packages fastapi and uvicorn: pip install 'regard[serve]'"
+        raise DependencyError(needed) from error
     return uvicorn
 
 
@@ -82,9 +77,7 @@ def _folders(runs: list[Path], budget: str, threads: int | None, device: str | N
     found: dict[str, Path] = {}
     for run in runs:
         if not (run / "config.json").is_file():
-            raise BundleError(
-                f"{run} holds no trained model; give the folder of a run, or nothing for built-in models"
-            )
+            raise BundleError(f"{run} holds no trained model; give the folder of a run, or nothing at all")
         name = run.resolve().name
         while name in found:
             name += "'"

@@ -38,6 +38,9 @@ def _all(model: Model, one: Pass) -> Iterator[Entry]:
     for name, entry in one.entries.items():
         place, _, point = name.rpartition(".")
         part = model.get_submodule(place) if point in ("scores", "mask") else None
+        if point == "weights" and {f"{place}.scores", f"{place}.mask"} <= one.entries.keys():
+            yield replace(entry, formula="softmax(masked)", sources=(f"{place}.masked",))
+            continue
         if not isinstance(part, Attention):
             yield entry
             continue

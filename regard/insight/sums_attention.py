@@ -159,9 +159,8 @@ def _masked(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Ma
 
 def _share(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
     place = entry.name.rpartition(".")[0]
-    scores, mask = numbers.entry(f"{place}.scores"), numbers.entry(f"{place}.mask")
-    row, allowed = scores.value[index[:2]].double(), mask.value[index[1]].bool()
-    row = row.masked_fill(~allowed, -math.inf)
+    scores = numbers.entry(f"{place}.masked")
+    row = scores.value[index[:2]].double()
     highest = float(row.max())
     powers = (row - highest).exp() if math.isfinite(highest) else torch.zeros_like(row)
     labels = entry.axes[2].labels

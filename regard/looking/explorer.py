@@ -276,7 +276,7 @@ class Explorer:
 
     def _length(self, question: Question, opening: tuple[list[int], list[int]]) -> int | None:
         """Most tokens to write: of a text that goes on, so many as are seen with what it goes on from."""
-        if opening[0]:
+        if isinstance(self.model, EncoderDecoder):
             return None if question.length is None else max(question.length, len(question.begin) + 1)
         room = max(1, self.task.config.context - len(opening[1]))
         if len(question.begin) > room:

@@ -1,7 +1,7 @@
 """Models to look at for whoever has none: small ones that are trained once, from built-in data, and kept.
 
-They are in the cache of the user. A folder there is whole or absent: training goes on in another, which takes its
-name when it is done.
+They are in the cache of the user. A folder there is whole or absent: training goes on in another, which takes
+its name when it is done.
 """
 
 from __future__ import annotations

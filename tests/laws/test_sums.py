@@ -1,0 +1,285 @@
+"""Every number is the sum that it is said to come from: of every part of the family, with changes and without."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from members import BASE, DEPTH, HEADS, OUTPUTS, PARTS, V, encoder_decoder, ids, lively, name, transformer
+from torch import Tensor
+
+from regard.errors import InputError
+from regard.insight import account as accounts
+from regard.insight.ablation import Head
+from regard.insight.account import Account, Numbers
+from regard.insight.changes import NONE, Changes, Edit, Shuffle, Tied, variant
+from regard.insight.derived import NEEDS, recorded_for, with_derived
+from regard.insight.recorded import Naming, recorded
+from regard.insight.recorder import Choice, Recorder
+from regard.insight.sums import account
+from regard.insight.trace import Entry
+from regard.model.embed import Patches, Tokens, TokenTypes
+from regard.model.head import Vector, Vocabulary
+from regard.model.mask import Full
+from regard.model.norm import LayerNorm
+from regard.model.position import Learned, Sinusoidal2D
+from regard.model.stack import StackConfig
+from regard.model.transformer import Model, TransformerConfig
+
+T, S = 5, 7
+NAMING = Naming(lambda some: [f"s{i}" for i in some], lambda some: [f"t{i}" for i in some])
+LOOKED_UP = ("given", "source_given", "target_given", "mask", "bias", "memory_bias", "added")
+CHANGES = Changes(
+    heads_off=frozenset({Head("stack.blocks.0.attention", 1), Head("decoder.blocks.1.cross", 2)}),
+    temperature=2.0,
+    shuffle=Shuffle(3),
+)
+
+parts = pytest.mark.parametrize("stack", PARTS.values(), ids=PARTS.keys())
+
+
+def entries(
+    model: Model, given: list[Tensor], changes: Changes = NONE, choice: Choice = Choice()
+) -> dict[str, Entry]:  # noqa: B008
+    recorder = Recorder(model, choice)
+    with torch.no_grad(), recorder.watching(changes.taps()):
+        model(*given)
+    passes, _ = recorded(recorder, NAMING)
+    return {name: entry for one in passes for name, entry in with_derived(model, one).entries.items()}
+
+
+def adds_up(numbers: Numbers, every: int = 4) -> dict[str, list[Account]]:
+    """Some places of all entries."""
+    chance, found = random.Random(1), dict[str, list[Account]]()
+    for name, entry in numbers.entries.items():
+        for _ in range(every):
+            index = tuple(chance.randrange(size) for size in entry.value.shape)
+            made = account(numbers, name, index)
+            assert made.value == pytest.approx(float(entry.value[index]), nan_ok=True)
+            assert (
+                made.sum == pytest.approx(math.fsum(term.value for term in made.terms), abs=1e-9)
+                or not made.terms
+            )
+            largest = max((abs(term.value) for term in made.terms), default=0.0)
+            assert made.total == pytest.approx(made.value, abs=2e-5 * (1 + largest), rel=1e-4), (name, index)
+            if name.rpartition(".")[2] not in LOOKED_UP:
+                assert made.terms, name
+            for term in made.terms:
+                for factor in term.factors:
+                    checked(numbers, factor)
+            found.setdefault(name.rpartition(".")[2], []).append(made)
+    return found
+
+
+def checked(numbers: Numbers, factor: accounts.Factor) -> None:
+    """A factor is the very number that it points to."""
+    if factor.part is not None:
+        assert float(numbers.entries[factor.part].value[factor.index]) == pytest.approx(
+            factor.value, nan_ok=True
+        )
+    if factor.weight is not None:
+        weight = dict(numbers.model.named_parameters(remove_duplicate=False))[factor.weight]
+        assert float(weight[factor.index].detach()) == factor.value
+
+
+@parts
+def test_every_number_of_every_part_is_its_sum(stack: StackConfig) -> None:
+    alone, pair = transformer(stack), encoder_decoder(stack)
+    for model, given in ((alone, [ids(1, T)]), (pair, [ids(1, S), ids(1, T)])):
+        found = adds_up(Numbers(model, entries(model, given)))
+        for point in (
+            "q",
+            "k",
+            "v",
+            "scores",
+            "weights",
+            "heads",
+            "out",
+            "sum",
+            "normed",
+            "logits",
+            "probabilities",
+        ):
+            assert found[point], point
+
+
+@parts
+def test_it_is_so_with_heads_off_a_temperature_and_other_positions(stack: StackConfig) -> None:
+    alone, pair = transformer(stack), encoder_decoder(stack)
+    for model, given in ((alone, [ids(1, T)]), (pair, [ids(1, S), ids(1, T)])):
+        other = variant(model, CHANGES, Tied.found(model))
+        off = {(head.attention, head.head) for head in CHANGES.heads_off}
+        found = adds_up(Numbers(other, entries(other, given, CHANGES), CHANGES.temperature, off))
+        assert any(made.stages and "head off" in made.stages[-1].op for made in found["heads"]) or len(
+            found["heads"]
+        )
+
+
+@pytest.mark.parametrize("head", OUTPUTS, ids=map(name, OUTPUTS))
+def test_every_head_is_its_sum(head) -> None:
+    stack = replace(BASE, mask=Full())
+    for types in (None, TokenTypes(2, separator=1)):
+        model = lively(TransformerConfig(Tokens(V, types=types), stack, head).build())
+        changed = NONE if isinstance(head, Vector) else Changes(temperature=0.5)
+        given = [torch.tensor([[4, 1, 7, 3, 1]])]
+        for changes in (NONE, changed):
+            adds_up(Numbers(model, entries(model, given, changes), changes.temperature))
+
+
+@pytest.mark.parametrize("position", [Learned(8), Sinusoidal2D(columns=3, leading=2)], ids=str)
+def test_patches_of_a_picture_are_their_sums(position) -> None:
+    embed = Patches(3, 4, 6, 2, registers=1)
+    stack = replace(BASE, mask=Full(), position=position, norm=LayerNorm(bias=False))
+    model = lively(TransformerConfig(embed, stack, OUTPUTS[2]).build())
+    adds_up(Numbers(model, entries(model, [torch.randn(1, 3, 4, 6)])), every=12)
+
+
+def test_values_between_taps_are_the_library_s_own() -> None:
+    model, given = transformer(PARTS["grouped"]), [ids(1, T)]
+    whole = entries(model, given)
+    place = "stack.blocks.1.attention."
+    q, k, scores, mask = (whole[place + point].value for point in ("q", "k", "scores", "mask"))
+    products, masked = whole[place + "products"].value, whole[place + "masked"].value
+    assert torch.allclose(products[4], q[4] @ k[1].T, atol=1e-5)  # 3 heads share a group
+    assert torch.allclose(products * 4**-0.5, scores, atol=1e-6)
+    assert torch.equal(masked.isneginf(), ~mask.expand_as(masked))
+    assert torch.equal(masked.softmax(-1), whole[place + "weights"].value)
+    names = list(whole)
+    order = [
+        names.index(place + point)
+        for point in ("v", "products", "scores", "mask", "masked", "weights", "heads")
+    ]
+    assert order == sorted(order)
+    some = entries(model, given, choice=Choice(heads=frozenset({2, 4})))
+    assert torch.equal(some[place + "products"].value, products[[2, 4]])
+
+
+def test_only_the_names_that_are_asked_for_are_recorded() -> None:
+    model, given = encoder_decoder(PARTS["multi-head"]), [ids(1, S), ids(1, T)]
+    whole = entries(model, given)
+    for name in (
+        "decoder.blocks.1.cross.masked",
+        "encoder.blocks.0.attention.k",
+        "target.out",
+        "head.probabilities",
+    ):
+        some = entries(model, given, choice=Choice(names=frozenset(recorded_for(name))))
+        assert name in some
+        assert set(some) <= {name, *recorded_for(name), *LOOKED_UP, "source.out"} | {
+            f"{name.rpartition('.')[0]}.{point}" for point in NEEDS
+        }
+        assert torch.equal(some[name].value, whole[name].value)
+
+
+def test_many_terms_are_shortened_without_a_change_of_their_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "MOST_TERMS", 6)
+    model = transformer(PARTS["multi-head"])
+    numbers = Numbers(model, entries(model, [ids(1, T)]))
+    made = account(numbers, "head.logits", (2, 3))
+    assert len(made.terms) == 6
+    assert made.terms[-1].label.startswith("…")
+    assert math.fsum(term.value for term in made.terms) == pytest.approx(made.value, abs=1e-5)
+
+
+def test_a_number_that_is_not_there_is_refused() -> None:
+    model = transformer(PARTS["multi-head"])
+    numbers = Numbers(model, entries(model, [ids(1, T)]))
+    for index in ((0, 0), (0, 0, 99), (0, 0, -1)):
+        with pytest.raises(InputError, match="shape"):
+            account(numbers, "stack.blocks.0.attention.q", index)
+    with pytest.raises(InputError, match="recorded"):
+        account(numbers, "stack.blocks.9.attention.q", (0, 0, 0))
+
+
+# ---------------------------------------------------------------------- changes
+
+
+@parts
+@torch.no_grad()
+def test_exchanged_positions_are_exchanged_tokens(stack: StackConfig) -> None:
+    """Where all see all: what token i computes at position o is what it computes standing there."""
+    model, given, shuffle = transformer(replace(stack, mask=Full())), ids(1, T), Shuffle(3)
+    order = shuffle.order(T)
+    assert order != list(range(T))
+    told = variant(model, Changes(shuffle=shuffle), Tied())(given)
+    moved = given.clone()
+    moved[:, order] = given
+    torch.testing.assert_close(told, model(moved)[:, order], atol=2e-5, rtol=1e-4)
+    assert torch.equal(model(given), model(given.clone()))
+
+
+@torch.no_grad()
+def test_positions_after_those_that_are_read_stay_and_so_do_a_picture_s_class_tokens() -> None:
+    assert Shuffle(5, 2).order(7)[:2] == [0, 1]
+    assert sorted(Shuffle(5, 2).order(7)) == list(range(7))
+    assert Shuffle(5, 2).order(1) == [0]
+    model, given = transformer(BASE), ids(1, T)
+    told = variant(model, Changes(shuffle=Shuffle(3)), Tied(), 3)
+    cache, plain = told.cache(), told(given)
+    step = torch.cat([told(given[:, at : at + 1], cache=cache) for at in range(T)], 1)
+    torch.testing.assert_close(step, plain, atol=2e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_variant_shares_all_but_what_is_edited_and_leaves_the_model_as_it_was() -> None:
+    model = encoder_decoder(PARTS["multi-head"])
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    edits = (
+        Edit("decoder.blocks.1.cross.out.weight", (3, 5), 7.0),
+        Edit("encoder.blocks.0.feedforward.up.bias", (2,), -1.0),
+    )
+    other = variant(model, Changes(edits=edits), Tied.found(model))
+    given = (ids(1, S), ids(1, T))
+    assert {name for name, x in other.state_dict().items() if not torch.equal(x, before[name])} == {
+        e.weight for e in edits
+    }
+    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
+    mine = dict(model.named_parameters())
+    for name, parameter in other.named_parameters():
+        assert (parameter.data_ptr() == mine[name].data_ptr()) == (name not in {e.weight for e in edits})
+    made = other(*given)
+    for edit in edits:
+        mine[edit.weight][edit.index] = edit.value
+    torch.testing.assert_close(made, model(*given))
+
+
+@torch.no_grad()
+def test_an_edit_of_a_weight_that_has_two_places_is_made_in_both() -> None:
+    from regard.model.layout import lay_out
+
+    plain = transformer(PARTS["multi-head"])
+    tied = Tied.found(plain)
+    assert tied.of("head.weight") == ["embed.weight", "head.weight"]
+    model = lay_out(plain)
+    for name in ("head.weight", "embed.weight"):
+        other = variant(model, Changes(edits=(Edit(name, (4, 3), 5.0),)), tied)
+        assert float(other.embed.weight[4, 3]) == float(other.head.weight[4, 3]) == 5.0
+        assert float(model.head.weight[4, 3]) != 5.0
+    assert variant(model, Changes(temperature=2.0), tied) is model
+
+
+def test_changes_of_what_there_is_not_are_refused() -> None:
+    model = transformer(PARTS["multi-head"])
+    for changes in (
+        Changes(heads_off=frozenset({Head("stack.blocks.0.attention", 5)})),
+        Changes(heads_off=frozenset({Head("stack.blocks.9.attention", 0)})),
+        Changes(edits=(Edit("no.weight", (0,), 1.0),)),
+        Changes(edits=(Edit("head.weight", (0,), 1.0),)),
+        Changes(edits=(Edit("head.weight", (V, 0), 1.0),)),
+    ):
+        with pytest.raises(InputError):
+            changes.check(model)
+    for wrong in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(InputError):
+            Changes(temperature=wrong)
+    with pytest.raises(InputError):
+        Edit("x", (0,), math.nan)
+    vectors = lively(TransformerConfig(Tokens(V), replace(BASE, mask=Full()), Vector()).build())
+    with pytest.raises(InputError, match="temperature"):
+        Changes(temperature=2.0).check(vectors)
+    assert DEPTH == 2
+    assert HEADS
+    assert Vocabulary().tied
