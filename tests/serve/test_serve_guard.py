@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,19 @@ JSON = {"content-type": "application/json"}
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", "127.0.0.2", "", "127.0.0.1@evil",
-     "127.0.0.1:x", "[::2]", "127.0.0.1/..", "\xff"],
-)  # fmt: skip
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8000",
+        "127.0.0.2",
+        "",
+        "127.0.0.1@evil",
+        "127.0.0.1:x",
+        "[::2]",
+        "127.0.0.1/..",
+        "\xff",
+    ],
+)
 def test_a_name_that_is_not_ours_is_refused(client: Any, host: str) -> None:
     for answer in (
         client.get("/api/models", headers={"host": host.encode("latin-1")}),
@@ -208,13 +217,13 @@ def test_a_failure_is_one_sentence_without_a_trace(
     import regard.serve.app as module
 
     def broken(*anything: object) -> None:
-        raise ZeroDivisionError(f"in {os.getcwd()}")
+        raise ZeroDivisionError(f"in {Path.cwd()!s}")
 
     monkeypatch.setattr(module, "prediction", broken)
     quiet = TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
     answer = quiet.post("/api/predict", json=state("translation"))
     assert answer.status_code == 500
     assert list(answer.json()) == ["error"]
-    assert os.getcwd() not in answer.text
+    assert str(Path.cwd()) not in answer.text
     with pytest.raises(ZeroDivisionError):  # which its own terminal shows
         client.post("/api/predict", json=state("translation"))
