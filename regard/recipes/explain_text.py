@@ -12,6 +12,7 @@ from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_given import Given, GivenTokenizer
 from regard.errors import InputError
 from regard.insight.explain.parts import built, observed, steps_of
+from regard.insight.parameters import Line
 from regard.insight.worked import Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block
@@ -35,7 +36,8 @@ def example(text: str | None = None, run: Path | None = None) -> Example:
             "I love NLP → [CLS] i love nl ##p [SEP] → ids → lookup → + positions.",
             "I love NLP → [CLS] i love nl ##p [SEP] → id → 查表 → 加位置。",
         ),
-        lambda: _make(text or _TEXT, run),
+        lambda text: _make(text, run),
+        (Line("text", Words("text", "文本"), text or _TEXT, max(200, len(text or ""))),),
     )
 
 

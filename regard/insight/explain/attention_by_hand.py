@@ -6,7 +6,7 @@ rounds its weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.explain.parts import REAL, Steps, named, proved, sees, steps_of
+from regard.insight.parameters import Line
 from regard.insight.worked import Example, Product, Proof, Step, Table, Values, Words
 from regard.model.attention import weigh
 from regard.model.mask import Causal
 
 _LARGEST = 64
 """Rows and columns that can still be read."""
+_HIGHEST = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,4 +296,32 @@ def example(given: Given = CLASSIC) -> Example:
     return Example("attention-by-hand", TITLE, text, lambda: worked_by_hand(given))
 
 
-EXAMPLE = example()
+def _rows(text: str) -> Tensor:
+    """`1 0 1 0; 0 2 0 2` as a matrix. Raises: InputError."""
+    try:
+        rows = [[float(cell) for cell in row.replace(",", " ").split()] for row in text.split(";")]
+        made = torch.tensor(rows, dtype=REAL)
+    except ValueError as error:
+        raise InputError("inputs are rows of numbers, as 1 0 1 0; 0 2 0 2") from error
+    if made.dim() != 2 or not made.numel() or not made.isfinite().all() or float(made.abs().max()) > _HIGHEST:
+        raise InputError(f"inputs are rows of numbers from -{_HIGHEST} to {_HIGHEST}, as 1 0 1 0; 0 2 0 2")
+    return made
+
+
+def _changed(inputs: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    x = _rows(inputs)
+    same = x.shape == CLASSIC.x.shape and torch.equal(x, CLASSIC.x)
+    return worked_by_hand(CLASSIC if same else replace(CLASSIC, x=x))
+
+
+EXAMPLE = replace(
+    example(),
+    make=_changed,
+    parameters=(
+        Line(
+            "inputs",
+            Words("inputs, a row of four numbers for each token", "输入：每个词元一行，四个数"),
+            "1 0 1 0; 0 2 0 2; 1 1 1 1",
+        ),
+    ),
+)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from regard.insight.explain.parts import REAL, built, descend, observed, steps_of
 from regard.insight.neighbours import nearest
+from regard.insight.parameters import Whole
 from regard.insight.worked import Example, Product, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
@@ -17,10 +18,10 @@ from regard.model.transformer import TransformerConfig
 
 _ANIMALS, _FOODS = ("cat", "dog", "bird"), ("fish", "bread", "seeds")
 _VOCABULARY = ("the", "eats", *_ANIMALS, *_FOODS)
-_STEPS = 60
+_MOST_STEPS = 300
 
 
-def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _make(steps: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     attention = AttentionConfig(heads=1)
     stack = StackConfig(8, 1, attention, MLP(hidden=16), mask=Causal(), dropout=0.0)
     model = built(1, lambda: TransformerConfig(Tokens(len(_VOCABULARY), scale=False), stack).build())
@@ -28,7 +29,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     ids = torch.tensor([[_VOCABULARY.index(word) for word in words] for words in sentences])
     before = model.embed.weight.detach().clone()
     descend(
-        model, lambda: F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()), _STEPS, 0.5
+        model, lambda: F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()), steps, 0.5
     )
     table = model.embed.weight.detach()
     one = ids[0]
@@ -72,10 +73,10 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Nearest neighbours", "最近邻"),
             Words(
-                f"The table was trained just now for {_STEPS} steps to predict the next word of nine"
+                f"The table was trained just now for {steps} steps to predict the next word of nine"
                 " sentences: the"
                 " <animal> eats the <food>. Words that stand in the same places move together.",
-                f"这张表刚刚训练了 {_STEPS} 步，任务是预测九个句子（the <动物> eats the <食物>）的下一个词。"
+                f"这张表刚刚训练了 {steps} 步，任务是预测九个句子（the <动物> eats the <食物>）的下一个词。"
                 "出现在相同位置的词会彼此靠近。",
             ),
             "cos(E[a], E[b])",
@@ -118,4 +119,5 @@ EXAMPLE = Example(
         "稀疏向量、查表就是矩阵乘法、训练后词表中的最近邻。",
     ),
     _make,
+    (Whole("steps", Words("training steps", "训练步数"), 60, 0, _MOST_STEPS),),
 )

@@ -8,33 +8,39 @@ from typing import Any
 import torch
 
 from regard.insight.explain.parts import built, fused, named, observed, proved, random, steps_of
+from regard.insight.parameters import Choice, Whole
 from regard.insight.worked import Example, Product, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.describe import describe
 
-_TOKENS, _WIDTH, _HEADS = 3, 8, 2
+_WIDTH = 8
+_PARAMETERS = (
+    Whole("tokens", Words("tokens", "词元数"), 3, 2, 6),
+    Choice("heads", Words("heads", "头数"), "2", tuple((n, Words(n, n)) for n in ("1", "2", "4", "8"))),
+)
 
 
-def _many() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    module = built(5, lambda: AttentionConfig(heads=_HEADS).build(_WIDTH))
-    x = random(1, _TOKENS, _WIDTH, seed=1)
+def _many(tokens: int, heads: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    count = int(heads)
+    module = built(5, lambda: AttentionConfig(heads=count).build(_WIDTH))
+    x = random(1, tokens, _WIDTH, seed=1)
     plain = module(x).detach()
     out, seen = observed(module, "q", "k", "v", "scores", "weights", "heads", "out", call=lambda: module(x))
-    q, k, v, scores, weights, heads = (
+    q, k, v, scores, weights, made_by = (
         seen[name][0] for name in ("q", "k", "v", "scores", "weights", "heads")
     )
     steps = steps_of(q, k, v)
     joined = torch.cat(list(steps.out), -1)
     made = joined @ module.out.weight.T + module.out.bias
-    labels, sheets = named("x", _TOKENS), tuple(Words(f"head {i}", f"第 {i} 头") for i in (1, 2))
+    labels, sheets = named("x", tokens), tuple(Words(f"head {i}", f"第 {i} 头") for i in range(1, count + 1))
     pair: dict[str, Any] = {"rows": labels, "columns": labels, "sheets": sheets}
     return (
         Step(
             Words("Project once, then split", "先投影一次，再拆分"),
             Words(
-                f"Width {_WIDTH} with {_HEADS} heads gives each head {_WIDTH // _HEADS} columns of Q, K and"
+                f"Width {_WIDTH} with {count} heads gives each head {_WIDTH // count} columns of Q, K and"
                 " V. d_k is the width of a head, not of the embedding.",
-                f"宽度 {_WIDTH}、{_HEADS} 个头，每个头分到 Q、K、V 的 {_WIDTH // _HEADS} 列。d_k 是每个头的宽"
+                f"宽度 {_WIDTH}、{count} 个头，每个头分到 Q、K、V 的 {_WIDTH // count} 列。d_k 是每个头的宽"
                 "度，不是词向量的宽度。",
             ),
             "(B, T, D) → (B, H, T, C)    C = D / H",
@@ -63,7 +69,7 @@ def _many() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                 Values(Words("weights", "注意力权重"), weights, **pair),
                 Values(
                     Words("output of the heads", "各头的输出"),
-                    heads,
+                    made_by,
                     rows=labels,
                     sheets=sheets,
                     origin=Product(weights, v),
@@ -76,7 +82,7 @@ def _many() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                 "The heads' outputs are put side by side, and W_O mixes them.",
                 "把各头的输出拼在一起，由 W_O 混合。",
             ),
-            "output = [head_1, head_2]·W_O + b",
+            f"output = [{', '.join(f'head_{i}' for i in range(1, count + 1))}]·W_O + b",
             (
                 Values(Words("joined", "拼接结果"), joined, rows=labels),
                 Values(Words("output", "输出"), made, rows=labels),
@@ -131,9 +137,9 @@ def _cost() -> Step:
     )
 
 
-def _additive() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    q, k, v = (random(3, 4, seed=seed) for seed in (1, 2, 3))
-    learned = random(1, 4, seed=4)
+def _additive(seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    q, k, v = (random(3, 4, seed=seed + more) for more in range(3))
+    learned = random(1, 4, seed=seed + 3)
     dot, added = steps_of(q, k, v), steps_of(q, k, v, additive=learned)
     one_by_one = torch.stack([torch.stack([(learned[0] * (a + b).tanh()).sum() for b in k]) for a in q])
     labels: dict[str, Any] = {"rows": named("q", 3), "columns": named("k", 3)}
@@ -198,10 +204,12 @@ EXAMPLE = Example(
         "拆分、各自注意、拼接、W_O；以及代价，直到 GPT-3。",
     ),
     _many,
+    _PARAMETERS,
 )
 ADDITIVE = Example(
     "additive",
     Words("Dot product and additive attention", "点积注意力与加性注意力"),
     Words("Two ways to score, side by side on the same vectors.", "同一组向量上的两种打分方式。"),
     _additive,
+    (Whole("seed", Words("random numbers", "随机数种子"), 1, 1, 999),),
 )

@@ -6,30 +6,36 @@ That repeated averaging makes all tokens alike: Dong et al., arXiv 2103.03404.
 from __future__ import annotations
 
 from regard.insight.explain.parts import named, proved, random, steps_of
+from regard.insight.parameters import Whole
 from regard.insight.worked import Example, Proof, Step, Table, Values, Words
 
-_ROUNDS = 12
+_PARAMETERS = (
+    Whole("tokens", Words("tokens", "词元数"), 4, 2, 8),
+    Whole("width", Words("numbers of a vector", "向量长度"), 3, 1, 16),
+    Whole("rounds", Words("rounds", "轮数"), 12, 1, 50),
+    Whole("seed", Words("random numbers", "随机数种子"), 1, 1, 999),
+)
 
 
-def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    x = random(4, 3, seed=1)
+def _make(tokens: int, width: int, rounds: int, seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    x = random(tokens, width, seed=seed)
     first = steps_of(x, x, x)
     rows, proofs, now = [], [], x
-    for count in range(_ROUNDS + 1):
+    for count in range(rounds + 1):
         spread = float((now[:, None] - now[None]).norm(dim=-1).max())
         steps = steps_of(now, now, now)
         rows.append((count, spread, float(steps.weights.diagonal().mean())))
-        if count in (0, _ROUNDS):
+        if count in (0, rounds):
             claim = Words(
                 f"attend(x, x, x) in steps = fused, round {count + 1}",
                 f"第 {count + 1} 轮：逐步计算 = 融合算子",
             )
             proofs.append(proved(now, now, now, steps, claim=claim))
         last, now = now, steps.out
-    wq, wk, wv = (random(3, 3, seed=seed) for seed in (2, 3, 4))
+    wq, wk, wv = (random(width, width, seed=seed + more) for more in (1, 2, 3))
     own = steps_of(x @ wq, x @ wk, x @ wv)
     proofs.append(proved(x @ wq, x @ wk, x @ wv, own, claim=Words("with projections", "加上投影之后")))
-    labels = named("x", 4)
+    labels = named("x", tokens)
     return (
         Step(
             Words("The vectors ask, answer and give by themselves", "向量自己提问、自己应答、自己给出内容"),
@@ -51,9 +57,9 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words(
                 "Each output is a mean, and means lie between the points they are taken of. The greatest"
                 f" distance between two tokens shrinks from {rows[0][1]:.3f} to {rows[-1][1]:.6f} in"
-                f" {_ROUNDS} rounds.",
+                f" {rounds} rounds.",
                 "每个输出都是平均值，而平均值总落在被平均的点之间。"
-                f"{_ROUNDS} 轮之后，两个词元间的最大距离从 {rows[0][1]:.3f} 缩小到 {rows[-1][1]:.6f}。",
+                f"{rounds} 轮之后，两个词元间的最大距离从 {rows[0][1]:.3f} 缩小到 {rows[-1][1]:.6f}。",
             ),
             "",
             (
@@ -68,7 +74,7 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                     digits=5,
                 ),
                 Values(
-                    Words(f"X after {_ROUNDS} rounds", f"{_ROUNDS} 轮之后的 X"), last, rows=labels, digits=5
+                    Words(f"X after {rounds} rounds", f"{rounds} 轮之后的 X"), last, rows=labels, digits=5
                 ),
             ),
         ),
@@ -100,4 +106,5 @@ EXAMPLE = Example(
         "令 Q = K = V = X 反复计算，看看会出什么问题，以及为什么需要投影。",
     ),
     _make,
+    _PARAMETERS,
 )

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor
 
 from regard.insight.explain.parts import REAL, Steps, proved, random, steps_of
+from regard.insight.parameters import Real, Whole
 from regard.insight.worked import Example, Product, Proof, Step, Table, Values, Words
 from regard.model.norm import LayerNorm
 
 _WORDS = ("思考", "编程", "很", "有趣")
 
 
-def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    x = torch.arange(1, 17, dtype=REAL).reshape(4, 4)
-    ws = tuple(random(4, 4, seed=seed) for seed in (5, 6, 7))
+def _make(size: float, seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    x = torch.arange(1, 17, dtype=REAL).reshape(4, 4) * size
+    ws = tuple(random(4, 4, seed=seed + more) for more in range(3))
     with torch.no_grad():
         calm = LayerNorm().build(4).to(REAL)(x)
     small = tuple(w / len(w) ** 0.5 for w in ws)
@@ -106,4 +107,8 @@ EXAMPLE = Example(
         "输入和权重不控制大小，softmax 就会变成独热；初始化应当做到什么。",
     ),
     _make,
+    (
+        Real("size", Words("the inputs, times", "输入的倍数"), 1.0, 0.01, 10.0),
+        Whole("seed", Words("random numbers", "随机数种子"), 5, 1, 999),
+    ),
 )

@@ -8,19 +8,24 @@ import torch
 from torch import Tensor
 
 from regard.insight.explain.parts import REAL, built, fused, lifted, proved, random, steps_of
+from regard.insight.parameters import Real, Whole
 from regard.insight.worked import Cell, Drawing, Example, Lang, Proof, Step, Table, Values, Words
 from regard.model.mask import Contiguous
 from regard.model.position import Learned, Rotary, Sinusoidal, rotate, sinusoids
 
-_LENGTH, _WIDTH = 32, 16
+_PARAMETERS = (
+    Whole("length", Words("positions", "位置个数"), 32, 26, 128),
+    Whole("pairs", Words("pairs of columns: half the width", "列的对数（宽度的一半）"), 8, 1, 32),
+)
 _MEANING = ("猫", "喜欢", "吃", "鱼")
 
 
-def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    table = sinusoids(torch.arange(_LENGTH), _WIDTH).to(REAL)
-    learned = built(3, lambda: Learned(_LENGTH).build(_WIDTH, 1, _WIDTH))
-    rows = learned.add(torch.zeros(1, _LENGTH, _WIDTH, dtype=REAL), Contiguous(0, _LENGTH))[0].detach()
-    q, k = random(1, _WIDTH, seed=1), random(1, _WIDTH, seed=2)
+def _positions(length: int, pairs: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    width = 2 * pairs
+    table = sinusoids(torch.arange(length), width).to(REAL)
+    learned = built(3, lambda: Learned(length).build(width, 1, width))
+    rows = learned.add(torch.zeros(1, length, width, dtype=REAL), Contiguous(0, length))[0].detach()
+    q, k = random(1, width, seed=1), random(1, width, seed=2)
     starts, distances = (0, 5, 11), tuple(range(0, 17, 4))
     turned = torch.stack([torch.stack([_rotary_score(q, k, s, s + d) for d in distances]) for s in starts])
     similar = table @ table.T
@@ -35,12 +40,12 @@ def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         )
         for d in distances
     )
-    x = random(4, _WIDTH, seed=4)
+    x = random(4, width, seed=4)
     order = torch.tensor([2, 0, 3, 1])
     placed = steps_of(*(3 * (x + table[:4]),) * 3)
     spread = float((turned - turned[0]).abs().max())
-    part = built(0, lambda: Sinusoidal().build(_WIDTH, 1, _WIDTH))
-    added = part.add(torch.zeros(1, _LENGTH, _WIDTH, dtype=REAL), Contiguous(0, _LENGTH))[0]
+    part = built(0, lambda: Sinusoidal().build(width, 1, width))
+    added = part.add(torch.zeros(1, length, width, dtype=REAL), Contiguous(0, length))[0]
     return (
         Step(
             Words("Sines and cosines of the position", "位置的正弦与余弦"),
@@ -53,7 +58,7 @@ def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             "PE(p, 2i) = sin(p / 10000^(2i/D))    PE(p, 2i+1) = cos(p / 10000^(2i/D))",
             (Values("PE", table[:6], rows=tuple(map(str, range(6)))),),
             Drawing(
-                Words(f"PE: {_LENGTH} positions, width {_WIDTH}", f"PE：{_LENGTH} 个位置，宽度 {_WIDTH}"),
+                Words(f"PE: {length} positions, width {width}", f"PE：{length} 个位置，宽度 {width}"),
                 lambda lang: _heat(table, lang),
             ),
         ),
@@ -79,7 +84,7 @@ def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                     near,
                 ),
             ),
-            Drawing(Words("PE·PEᵀ", "PE·PEᵀ"), lambda lang: _heat(similar, lang)),
+            Drawing(Words("PE·PEᵀ", "PE·PEᵀ"), lambda lang: _heat(similar, lang, square=True)),
         ),
         Step(
             Words("Rotary: queries and keys are turned", "旋转位置编码：转动查询和键"),
@@ -127,7 +132,7 @@ def _positions() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
 
 
 def _rotary_score(q: Tensor, k: Tensor, at: int, other: int) -> Tensor:
-    part = Rotary().build(_WIDTH, 1, _WIDTH).to(REAL)
+    part = Rotary().build(q.shape[-1], 1, q.shape[-1]).to(REAL)
     turned = []
     for vector, place in ((q, at), (k, other)):
         rotation = part.rotation(Contiguous(place, 1), vector.device)
@@ -136,24 +141,24 @@ def _rotary_score(q: Tensor, k: Tensor, at: int, other: int) -> Tensor:
     return turned[0] @ turned[1]
 
 
-def _heat(table: Tensor, lang: Lang) -> Any:
+def _heat(table: Tensor, lang: Lang, *, square: bool = False) -> Any:
     import plotly.graph_objects as go
 
     heat = go.Heatmap(z=table.tolist(), colorscale="RdBu", zmid=0, meta={"scale": "signed"})
     axes = [Words("column", "列"), Words("position", "位置")]
     layout = {
-        "xaxis": {"title": {"text": axes[0 if table.shape[1] == _WIDTH else 1].of(lang)}},
+        "xaxis": {"title": {"text": axes[int(square)].of(lang)}},
         "yaxis": {"title": {"text": axes[1].of(lang)}, "autorange": "reversed"},
     }
     return go.Figure(heat, layout)
 
 
-def _order() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _order(strength: float) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     words = dict(zip(_MEANING, random(4, 8, seed=6), strict=True))
     one = torch.stack([words[word] for word in _MEANING])
     swapped = ("鱼", "喜欢", "吃", "猫")
     other = torch.stack([words[word] for word in swapped])
-    at = sinusoids(torch.arange(4), 8).to(REAL)
+    at = sinusoids(torch.arange(4), 8).to(REAL) * strength
     bare = [steps_of(x, x, x) for x in (one, other)]
     placed = [steps_of(x + at, x + at, x + at) for x in (one, other)]
     back = torch.tensor([3, 1, 2, 0])  # where each word of the first sentence stands in the second
@@ -233,6 +238,7 @@ POSITIONS = Example(
         "正余弦、可学习与旋转位置编码，以及打乱的句子。",
     ),
     _positions,
+    _PARAMETERS,
 )
 ORDER = Example(
     "order-matters",
@@ -242,4 +248,5 @@ ORDER = Example(
         "同样的词换个顺序，有无位置信息的差别。",
     ),
     _order,
+    (Real("strength", Words("positions, times", "位置编码的倍数"), 1.0, 0.0, 5.0),),
 )

@@ -8,34 +8,36 @@ from typing import Any
 from torch import nn
 
 from regard.insight.explain.parts import built, observed, proved, random, steps_of
+from regard.insight.parameters import Whole
 from regard.insight.worked import Drawing, Example, Lang, Proof, Step, Table, Words
 from regard.model.attention import AttentionConfig
 
-_LENGTH, _WIDTH = 64, 16
-_DISTANCES = (0, 1, 2, 4, 8, 16, 32, 63)
+_WIDTH = 16
 
 
-def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _make(length: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    powers = (2**power for power in range(8))
+    distances = (0, *(at for at in powers if at < length - 1), length - 1)
     attention = built(2, lambda: AttentionConfig(heads=2).build(_WIDTH))
     lstm = built(2, lambda: nn.LSTM(_WIDTH, _WIDTH, batch_first=True))
     aim = random(_WIDTH, seed=3)
     gradients = []
     for call in (lambda x: lstm(x)[0], attention):
-        x = random(1, _LENGTH, _WIDTH, seed=1).requires_grad_()
+        x = random(1, length, _WIDTH, seed=1).requires_grad_()
         (call(x)[0, -1] * aim).sum().backward()
         assert x.grad is not None
         gradients.append(x.grad[0].norm(dim=-1).flip(0).tolist())
-    x = random(1, _LENGTH, _WIDTH, seed=1)
+    x = random(1, length, _WIDTH, seed=1)
     _, seen = observed(attention, "q", "k", "v", call=lambda: attention(x))
     q, k, v = (seen[name][0] for name in "qkv")
     steps = steps_of(q, k, v)
-    n, d = _LENGTH, _WIDTH
+    n, d = length, _WIDTH
     costs = (
         (Words("longest path between two words", "两词间最长路径"), n - 1, 1),
         (Words("steps that must wait for each other", "必须先后进行的步数"), n, 1),
         (Words("multiplications, order of", "乘法次数的量级"), n * d * d, n * n * d),
     )
-    rows = tuple((distance, *(gradient[distance] for gradient in gradients)) for distance in _DISTANCES)
+    rows = tuple((distance, *(gradient[distance] for gradient in gradients)) for distance in distances)
     kinds = ("LSTM", Words("attention", "注意力"))
     return (
         Step(
@@ -95,4 +97,5 @@ EXAMPLE = Example(
         "与 LSTM 对比：路径长度、先后步数、梯度随距离的变化。",
     ),
     _make,
+    (Whole("length", Words("words", "词数"), 64, 4, 128),),
 )

@@ -7,20 +7,25 @@ from typing import Any
 from torch import Tensor
 
 from regard.insight.explain.parts import proved, random, steps_of
+from regard.insight.parameters import Whole
 from regard.insight.worked import Drawing, Example, Lang, Proof, Step, Table, Words
 from regard.model.attention import attention_weights
 
-_WIDTHS = (4, 16, 64, 256, 1024)
-_QUERIES, _KEYS = 200, 16
+_QUERIES = 200
+_PARAMETERS = (
+    Whole("most", Words("the largest d_k, as a power of 4", "最大的 d_k（4 的幂次）"), 5, 2, 6),
+    Whole("keys", Words("keys", "键的个数"), 16, 2, 64),
+)
 
 Row = tuple[int, float, float, float, float, float, float]
 
 
-def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _make(most: int, keys: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    widths = tuple(4**power for power in range(1, most + 1))
     rows: list[Row] = []
     proofs = []
-    for width in _WIDTHS:
-        q, k, v = (random(n, width, seed=seed) for n, seed in ((_QUERIES, 1), (_KEYS, 2), (_KEYS, 3)))
+    for width in widths:
+        q, k, v = (random(n, width, seed=seed) for n, seed in ((_QUERIES, 1), (keys, 2), (keys, 3)))
         plain, scaled = steps_of(q, k, v, scale=1.0), steps_of(q, k, v)
         figures = [float(plain.scores.var()), float(scaled.scores.var())]
         for steps in (plain, scaled):
@@ -52,12 +57,12 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Measured, for growing d_k", "实测：d_k 逐渐增大"),
             Words(
-                f"{_QUERIES} random queries and {_KEYS} keys. Without the scale the softmax saturates: one"
+                f"{_QUERIES} random queries and {keys} keys. Without the scale the softmax saturates: one"
                 f" weight goes to 1, and the gradient that reaches the scores falls to {rows[-1][4]:.1e} at"
-                f" d_k = {_WIDTHS[-1]}, where it stays {rows[-1][6]:.1e} with it. The gradient is the mean"
+                f" d_k = {widths[-1]}, where it stays {rows[-1][6]:.1e} with it. The gradient is the mean"
                 " length of d(weights·r)/d(scores) for a random direction r.",
-                f"取 {_QUERIES} 个随机查询和 {_KEYS} 个键。不缩放时 softmax 饱和：最大权重趋近 1，"
-                f"d_k = {_WIDTHS[-1]} 时传回分数的梯度只剩 {rows[-1][4]:.1e}；缩放后仍有 {rows[-1][6]:.1e}。"
+                f"取 {_QUERIES} 个随机查询和 {keys} 个键。不缩放时 softmax 饱和：最大权重趋近 1，"
+                f"d_k = {widths[-1]} 时传回分数的梯度只剩 {rows[-1][4]:.1e}；缩放后仍有 {rows[-1][6]:.1e}。"
                 "这里的梯度指沿随机方向 r 的 d(权重·r)/d(分数) 的平均长度。",
             ),
             "",
@@ -122,4 +127,5 @@ EXAMPLE = Example(
         "d_k 增大时分数的方差、softmax 的饱和与梯度，缩放前后对比。",
     ),
     _make,
+    _PARAMETERS,
 )

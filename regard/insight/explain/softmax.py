@@ -7,12 +7,16 @@ from typing import Any
 import torch
 
 from regard.insight.explain.parts import REAL, Steps, named, proved, random, steps_of
+from regard.insight.parameters import Real, Whole
 from regard.insight.worked import Cell, Example, Proof, Step, Table, Values, Words
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 
+_LARGEST = 89
+"""The first whole number whose power of e is none in float32."""
 
-def _angles() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    query = torch.tensor([[2.0, 0.0]], dtype=REAL)
+
+def _angles(length: float) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    query = torch.tensor([[length, 0.0]], dtype=REAL)
     keys = torch.tensor([[3, 0], [1, 1], [0, 2], [-1, 1], [-1, 0]], dtype=REAL)
     steps = steps_of(query, keys, keys, scale=1.0)
     lengths, size = keys.norm(dim=-1), float(query.norm())
@@ -39,7 +43,7 @@ def _angles() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     )
     heads = ("k1", "k2", "q·k", "cos", Words("angle", "角度（°）"), Words("weight", "权重"))
     step = Step(
-        Words("q = [2, 0] beside five keys", "q = [2, 0] 与五个键"),
+        Words(f"q = [{length:g}, 0] beside five keys", f"q = [{length:g}, 0] 与五个键"),
         Words(
             "The dot product is the two lengths times the cosine of the angle: positive when they point the"
             " same way, 0 when they are orthogonal, negative when they point apart. Unlike the cosine it"
@@ -53,8 +57,14 @@ def _angles() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     return (step,), (proved(query, keys, keys, steps, scale=1.0),)
 
 
-def _overflow() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    scores = torch.tensor([[1000.0, 1001.0, 1002.0]])
+def _size(score: int) -> Words:
+    if score < _LARGEST:
+        return Words(f"e^{score} still fits", f"e^{score} 还装得下")
+    return Words(f"e^{score} is too large", f"e^{score} 太大了")
+
+
+def _overflow(first: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    scores = torch.tensor([[first, first + 1, first + 2]], dtype=torch.float32)
     powers = scores.exp()
     library = attention_weights(scores[None, None])[0, 0]
     shifted = (scores - scores.max()).exp()
@@ -63,7 +73,7 @@ def _overflow() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     identity = torch.eye(3)[None, None]
     fused = attend(one, scores.view(1, 1, 3, 1), identity, scale=1.0)[0, 0]
     step = Step(
-        Words("e^1000 is too large", "e^1000 太大了"),
+        _size(first),
         Words(
             "float32 ends near e^88.7. Beyond it e^x is ∞, and ∞/∞ is not a number. Taking the largest"
             " score from all of them first changes nothing, since numerator and denominator are divided by"
@@ -88,8 +98,8 @@ def _overflow() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     )
 
 
-def _masks() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    q, k, v = (random(3, 2, seed=seed)[None, None] for seed in (11, 12, 13))
+def _masks(seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    q, k, v = (random(3, 2, seed=seed)[None, None] for seed in range(seed, seed + 3))
     allowed = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
     scores = attention_scores(q, k)
     weights = attention_weights(scores, allowed)
@@ -172,16 +182,19 @@ ANGLES = Example(
         "平行、正交、反向的向量，以及 softmax 之后的样子。",
     ),
     _angles,
+    (Real("length", Words("length of the query", "查询的长度"), 2.0, 0.1, 20.0),),
 )
 OVERFLOW = Example(
     "softmax-overflow",
     Words("Softmax without overflow", "不溢出的 softmax"),
     Words("Why the largest score is subtracted first.", "为什么要先减去最大的分数。"),
     _overflow,
+    (Whole("first", Words("the first score", "第一个分数"), 1000, 0, 2000),),
 )
 MASKS = Example(
     "masks",
     Words("-1e9, -inf, and the row that sees nothing", "-1e9、-inf 与全被遮住的行"),
     Words("What a mask should be made of, and what goes wrong otherwise.", "掩码该用什么数，用错了会怎样。"),
     _masks,
+    (Whole("seed", Words("random numbers", "随机数种子"), 11, 1, 999),),
 )
