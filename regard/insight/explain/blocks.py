@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from regard.insight.explain.parts import REAL, built, fused, named, observed, random, steps_of
+from regard.insight.parameters import Whole
 from regard.insight.worked import Drawing, Example, Lang, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block, Placement, PostNorm, PreNorm, Surroundings
 from regard.model.feedforward import MLP, FeedForward
 from regard.model.norm import LayerNorm
 
-_DEPTHS = (1, 2, 4, 8, 16, 32)
 _WIDTH = 16
 
 
@@ -57,7 +57,8 @@ def _gradient(make: Any, depth: int) -> float:
     return float(x.grad.norm())
 
 
-def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _add_and_norm(deepest: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    depths = tuple(2**power for power in range(deepest + 1))
     block = built(2, lambda: _block(PostNorm(), 4))
     x = random(1, 3, 4, seed=1)
     around = Surroundings(None)
@@ -77,8 +78,8 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         (Words("after (paper)", "后置（论文）"), lambda: _block(PostNorm())),
         (Words("before", "前置"), lambda: _block(PreNorm())),
     )
-    sizes = {name: [_gradient(make, depth) for depth in _DEPTHS] for name, make in kinds}
-    rows = tuple((depth, *(sizes[name][i] for name, _ in kinds)) for i, depth in enumerate(_DEPTHS))
+    sizes = {name: [_gradient(make, depth) for depth in depths] for name, make in kinds}
+    rows = tuple((depth, *(sizes[name][i] for name, _ in kinds)) for i, depth in enumerate(depths))
     labels = named("x", 3)
     return (
         Step(
@@ -115,8 +116,8 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("With and without: the gradient over depth", "有与没有：梯度随深度的变化"),
             Words(
                 "The length of the gradient that reaches the input, through ever more blocks. With neither it"
-                f" vanishes ({rows[-1][1]:.1e} at depth {_DEPTHS[-1]}); with Add & Norm it arrives.",
-                f"传回输入端的梯度长度，块数逐渐增多。两者都没有时梯度消失（深度 {_DEPTHS[-1]} 时为"
+                f" vanishes ({rows[-1][1]:.1e} at depth {depths[-1]}); with Add & Norm it arrives.",
+                f"传回输入端的梯度长度，块数逐渐增多。两者都没有时梯度消失（深度 {depths[-1]} 时为"
                 f" {rows[-1][1]:.1e}），有了 Add & Norm，梯度就能传到。",
             ),
             "",
@@ -130,7 +131,7 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             ),
             Drawing(
                 Words("gradient at the input over depth", "输入端的梯度随深度的变化"),
-                lambda lang: _draw(sizes, lang),
+                lambda lang: _draw(depths, sizes, lang),
             ),
         ),
     ), (
@@ -145,12 +146,10 @@ def _add_and_norm() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     )
 
 
-def _draw(sizes: dict[Words, list[float]], lang: Lang) -> Any:
+def _draw(depths: tuple[int, ...], sizes: dict[Words, list[float]], lang: Lang) -> Any:
     import plotly.graph_objects as go
 
-    lines = [
-        go.Scatter(x=_DEPTHS, y=y, name=name.of(lang), mode="lines+markers") for name, y in sizes.items()
-    ]
+    lines = [go.Scatter(x=depths, y=y, name=name.of(lang), mode="lines+markers") for name, y in sizes.items()]
     depth = Words("depth", "深度").of(lang)
     layout = {
         "xaxis": {"title": {"text": depth}},
@@ -163,9 +162,9 @@ def _draw(sizes: dict[Words, list[float]], lang: Lang) -> Any:
     return go.Figure(lines, layout)
 
 
-def _feedforward() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
-    module = built(4, lambda: FeedForward(4, MLP(hidden=8)))
-    x = random(1, 3, 4, seed=1)
+def _feedforward(hidden_width: int, seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+    module = built(4, lambda: FeedForward(4, MLP(hidden=hidden_width)))
+    x = random(1, 3, 4, seed=seed)
     out, seen = observed(module, "hidden", call=lambda: module(x))
     with torch.no_grad():
         up = x[0] @ module.up.weight.T + module.up.bias
@@ -222,10 +221,15 @@ ADD_AND_NORM = Example(
         "逐步计算一个块，并比较有无残差与归一化时梯度随深度的变化。",
     ),
     _add_and_norm,
+    (Whole("deepest", Words("the deepest, as a power of 2", "最深的层数（2 的幂次）"), 5, 1, 6),),
 )
 FEED_FORWARD = Example(
     "feed-forward",
     Words("The feed-forward part", "前馈网络"),
     Words("Wider, bent, narrow again: each token by itself.", "变宽、弯折、变回：逐个词元加工。"),
     _feedforward,
+    (
+        Whole("hidden_width", Words("numbers in between", "中间的宽度"), 8, 4, 32),
+        Whole("seed", Words("random numbers", "随机数种子"), 1, 1, 999),
+    ),
 )

@@ -3,13 +3,14 @@ sentence while one waits (arXiv 1706.03762, sections 3.1 and 3.2.3)."""
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from regard.insight.explain.parts import built, descend, fused, observed, steps_of
+from regard.insight.parameters import Whole
 from regard.insight.worked import Example, Product, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
@@ -21,10 +22,10 @@ from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig
 
 _SOURCE = ("I", "am", "a", "student")
 _TARGET = ("<s>", "我", "是", "一个", "学生", "</s>")
-_LEARNED_STEPS = 12
+_STEPS = (Whole("steps", Words("training steps", "训练步数"), 12, 0, 100),)
 
 
-@cache
+@lru_cache(8)
 def _translator(steps: int) -> EncoderDecoder:
     """Width 16, one block a side, after so many steps of training on the one pair."""
     attention = AttentionConfig(heads=2)
@@ -46,9 +47,9 @@ def _ids() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _teaching() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _teaching(steps: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     source, given, wanted = _ids()
-    model = _translator(_LEARNED_STEPS)
+    model = _translator(steps)
     logits, seen = observed(model, "decoder.blocks.0.attention.*", call=lambda: model(source, given))
     weights = seen["decoder.blocks.0.attention.weights"][0]
     before = F.cross_entropy(_translator(0)(source, given)[0], wanted[0], reduction="none")
@@ -110,11 +111,11 @@ def _teaching() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Prediction and loss of each place", "每个位置的预测与损失"),
             Words(
-                f"This tiny model has been trained for {_LEARNED_STEPS} steps on this one sentence, just"
+                f"This tiny model has been trained for {steps} steps on this one sentence, just"
                 " now. The loss of a place is -ln of the probability that it gave the target; the loss of"
                 f" the sentence is their mean ({float(losses.mean()):.4f}; before training"
                 f" {float(before.mean()):.4f}).",
-                f"这个小模型刚刚在这一句上训练了 {_LEARNED_STEPS} 步。每个位置的损失是目标词概率的负对数，"
+                f"这个小模型刚刚在这一句上训练了 {steps} 步。每个位置的损失是目标词概率的负对数，"
                 f"整句损失是它们的平均（{float(losses.mean()):.4f}；训练前为 {float(before.mean()):.4f}）。",
             ),
             "loss = mean over t of -ln p(y_t | y_<t, x)",
@@ -150,15 +151,15 @@ def _teaching() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
 
 
 @torch.no_grad()
-def _cross() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _cross(steps: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     source, given, _ = _ids()
-    model = _translator(_LEARNED_STEPS)
+    model = _translator(steps)
     memory = model.encode(source)
     _, seen = observed(model, "decoder.blocks.0.cross.*", call=lambda: model(source, given))
     q, k, v, heads, weights = (
         seen[f"decoder.blocks.0.cross.{name}"][0] for name in ("q", "k", "v", "heads", "weights")
     )
-    steps = steps_of(q, k, v)
+    made = steps_of(q, k, v)
     inputs, sheets = _TARGET[:-1], (Words("head 1", "第 1 头"), Words("head 2", "第 2 头"))
     shapes = tuple(
         (name, shown)
@@ -199,7 +200,7 @@ def _cross() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             (
                 Values(
                     Words("scores", "分数"),
-                    steps.scores,
+                    made.scores,
                     rows=inputs,
                     columns=_SOURCE,
                     sheets=sheets,
@@ -211,13 +212,13 @@ def _cross() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         ),
     ), (
         Proof.of(
-            Words("cross-attention in steps = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
-            steps.out,
+            Words("cross-attention in made = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
+            made.out,
             heads,
         ),
         Proof.of(
-            Words("weights in steps = weights observed", "逐步计算的权重 = 观察到的权重"),
-            steps.weights,
+            Words("weights in made = weights observed", "逐步计算的权重 = 观察到的权重"),
+            made.weights,
             weights,
         ),
     )
@@ -231,10 +232,12 @@ TEACHING = Example(
         "I am a student → 我是一个学生：每个位置的输入、可见范围、预测与损失。",
     ),
     _teaching,
+    _STEPS,
 )
 CROSS = Example(
     "cross-attention",
     Words("Encoder, decoder, cross-attention", "编码器、解码器与交叉注意力"),
     Words("How a decoder looks at what the encoder read.", "解码器怎样查看编码器读到的内容。"),
     _cross,
+    _STEPS,
 )

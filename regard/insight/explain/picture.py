@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from regard.insight.explain.parts import REAL, built, observed, random, steps_of
+from regard.insight.parameters import Choice
 from regard.insight.worked import Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import PatchEmbedding, Patches
@@ -17,16 +18,21 @@ from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
 
 _SIDE, _PATCH, _WIDTH = 28, 7, 16
+_SHAPES = {
+    "cross": Words("a drawn cross", "画了一个十字"),
+    "bar": Words("a drawn bar", "画了一条横线"),
+    "frame": Words("a drawn frame", "画了一个方框"),
+}
 
 
-def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     patches = Patches(1, _SIDE, _SIDE, _PATCH)
     attention = AttentionConfig(heads=2)
     stack = StackConfig(_WIDTH, 2, attention, MLP(hidden=32), position=Learned(patches.length), dropout=0.0)
     model = built(1, lambda: TransformerConfig(patches, stack, Classes(10)).build())
     assert isinstance(model.embed, PatchEmbedding)
     assert isinstance(model.stack.position, AddedTable)
-    picture = _cross()
+    picture = _drawn(drawn)
     logits, seen = observed(
         model,
         "embed.out",
@@ -59,9 +65,9 @@ def _make() -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         Step(
             Words("Cut into patches", "切成小块"),
             Words(
-                f"A picture of {_SIDE} × {_SIDE} (a drawn cross) becomes 4 × 4 patches of {_PATCH} ×"
+                f"A picture of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"
                 f" {_PATCH}, read row by row like words. Shown is the second patch.",
-                f"一张 {_SIDE} × {_SIDE} 的图（画了一个十字）切成 4 × 4 块，每块 {_PATCH} × {_PATCH}，"
+                f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 块，每块 {_PATCH} × {_PATCH}，"
                 "像读文字一样逐行读。下面是第二块。",
             ),
             "",
@@ -123,10 +129,15 @@ def _places(count: int) -> Contiguous:
     return Contiguous(0, count)
 
 
-def _cross() -> torch.Tensor:
-    """A drawn cross with a little noise: (1, 1, 28, 28)."""
+def _drawn(shape: str) -> torch.Tensor:
+    """A shape with a little noise: (1, 1, 28, 28)."""
     picture = 0.1 * random(1, 1, _SIDE, _SIDE, seed=3).abs()
-    picture[..., 12:16, 4:24] = picture[..., 4:24, 12:16] = torch.ones((), dtype=REAL)
+    picture[..., 12:16, 4:24] = torch.ones((), dtype=REAL)
+    if shape == "cross":
+        picture[..., 4:24, 12:16] = torch.ones((), dtype=REAL)
+    elif shape == "frame":
+        picture[..., 4:24, 4:24] = torch.ones((), dtype=REAL)
+        picture[..., 8:20, 8:20] = torch.zeros((), dtype=REAL)
     return picture
 
 
@@ -138,4 +149,5 @@ EXAMPLE = Example(
         "28 × 28 像素 → 16 块 → 加分类词元 → (B, 17, D)，每一步的形状。",
     ),
     _make,
+    (Choice("drawn", Words("picture", "图片"), "cross", tuple(_SHAPES.items())),),
 )
