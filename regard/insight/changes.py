@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from regard.errors import InputError, nearest, require
 from regard.insight.ablation import Head, heads_of, silencing
+from regard.model.attention import Attention
 from regard.model.head import VectorHead
 from regard.model.mask import Positions, Ragged
 from regard.model.position import PositionPart
@@ -121,13 +122,17 @@ class Tied:
         return cls([group for group in names.values() if len(group) > 1])
 
 
-def variant(model: Model, changes: Changes, tied: Tied, length: int | None = None) -> Model:
+def variant(
+    model: Model, changes: Changes, tied: Tied, length: int | None = None, *, silent: bool = False
+) -> Model:
     """`model` with its weights edited and its positions shuffled; itself, if neither is asked for.
 
     `length`: how many tokens are read before something is written, whose positions are exchanged; those that
-    are written keep theirs. None exchanges all of each sequence's.
+    are written keep theirs. None exchanges all of each sequence's. `silent`: whether heads that are off are
+    taken out of the weights too, for where no taps are opened: what W_O makes of them is 0.
     """
-    if not changes.edits and changes.shuffle is None:
+    off = changes.heads_off if silent else frozenset()
+    if not changes.edits and changes.shuffle is None and not off:
         return model
     kept: dict[int, Any] = {id(x): x for x in (*model.parameters(), *model.buffers())}
     weights = dict(model.named_parameters(remove_duplicate=False))
@@ -138,6 +143,13 @@ def variant(model: Model, changes: Changes, tied: Tied, length: int | None = Non
                 if kept[id(old)] is old:
                     kept[id(old)] = nn.Parameter(old.detach().clone(), requires_grad=False)
                 kept[id(old)][edit.index] = edit.value
+        for head in off:
+            part = model.get_submodule(head.attention)
+            assert isinstance(part, Attention)
+            old, width = part.out.weight, part.head_width
+            if kept[id(old)] is old:
+                kept[id(old)] = nn.Parameter(old.detach().clone(), requires_grad=False)
+            kept[id(old)][:, head.head * width : (head.head + 1) * width] = 0.0
     other: Model = copy.deepcopy(model, kept)
     if changes.shuffle is not None:
         reads: Stack = other.encoder if isinstance(other, EncoderDecoder) else other.stack

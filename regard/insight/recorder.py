@@ -45,6 +45,8 @@ class Choice:
     names: frozenset[str] | None = None
     """Whole names; then nothing else is kept, whatever the layers and points say. What is given to the model
     always is."""
+    most: int | None = None
+    """Numbers that may be kept; what would go beyond is refused."""
 
     @classmethod
     def of(
@@ -118,6 +120,7 @@ class Recorder:
         self.told: list[Told] = []
         """What a search said of its steps."""
         self._here: Forward | None = None
+        self._count = 0
         self._remembered: set[str] = set()
 
     # ------------------------------------------------------------------ while it runs
@@ -176,6 +179,11 @@ class Recorder:
             name = "target.out"
         kept = self._chosen(name, value.detach(), here)
         if kept is not None:
+            self._count += kept.numel()
+            if self.choice.most is not None and self._count > self.choice.most:
+                raise InputError(
+                    f"that is more than {self.choice.most:,} numbers; choose fewer parts or layers"
+                )
             here.values[name] = _copied(kept)
 
     def _chosen(self, name: str, value: Tensor, here: Forward) -> Tensor | None:

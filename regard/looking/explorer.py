@@ -8,9 +8,9 @@ much as a step. Nothing here changes the model: see `insight/changes.py`. One qu
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import RLock
@@ -35,7 +35,7 @@ from regard.tasks.task import Decoding, Prediction, Task
 
 _KEPT = 16
 _MOST = 2**26
-"""Numbers of a whole trace."""
+"""Numbers that are kept of a prediction."""
 LENGTH = 24
 """Tokens that a text goes on for, unless told."""
 
@@ -97,7 +97,6 @@ class Explorer:
         self._lock = RLock()
         self._searched: OrderedDict[Hashable, Searched] = OrderedDict()
         self._variants: OrderedDict[Hashable, Model] = OrderedDict()
-        self._sizes: OrderedDict[Hashable, tuple[tuple[str, int], ...]] = OrderedDict()
 
     # ------------------------------------------------------------------ answers
 
@@ -105,15 +104,13 @@ class Explorer:
         """What the model says, with the entries of these names, or all."""
         with self._lock:
             self._check(question, names)
-            choice = Choice(names=None if names is None else frozenset(self._needed(names)))
+            choice = Choice(names=None if names is None else frozenset(self._needed(names)), most=_MOST)
             opening = self.task.opening(question.text)
             if opening is None:
                 return self._traced(question, choice)
             searched = self._search(question, opening)
             passes = self._forced(question, opening, searched.written[:-1], choice)
-            found = self._answer(question, searched.said, opening, passes, searched.written)
-            self._sizes[question] = self._sizes_of(found)
-            return found
+            return self._answer(question, searched.said, opening, passes, searched.written)
 
     def next(self, question: Question) -> Answer:
         """What may come after the tokens that are given, with nothing written."""
@@ -161,34 +158,11 @@ class Explorer:
         """All of it as one object, for reports; of some layers, if that is chosen."""
         with self._lock:
             names = list(self.outline) if layers is None else self._of_layers(frozenset(layers))
-            if (numbers := self.count(question, names)) > _MOST:
-                raise InputError(
-                    f"that would be {numbers:,} numbers; choose some layers, for at most {_MOST:,}"
-                )
             found = self.answer(question, names)
             about = {"kind": self.model.config.kind, "parameters": self.parameters}
             said = found.said
             fields = (said.text, said.score, said.alternatives, found.passes)
             return Trace(self.task.name, question.text, *fields, (), self.naming.outputs, about)
-
-    def sizes(self, question: Question) -> tuple[tuple[str, int], ...]:
-        """Which stacks an input goes through, and as how many tokens."""
-        with self._lock:
-            return _kept(self._sizes, question, lambda: self._sizes_of(self.answer(question)))
-
-    def _sizes_of(self, found: Answer) -> tuple[tuple[str, int], ...]:
-        return tuple((one.kind, len(one.tokens)) for one in found.passes)
-
-    def count(self, question: Question, names: Iterable[str]) -> int:
-        """How many numbers all of these entries have for an input."""
-        sizes = self.sizes(question)
-        memory = max((tokens for kind, tokens in sizes if kind == "encoder"), default=0)
-        total = 0
-        for name in names:
-            entry, stack = self.outline[name], self.stack_of(name)
-            for kind, tokens in sizes:
-                total += math.prod(shape_of(entry, tokens, memory)) if kind == stack else 0
-        return total
 
     def stack_of(self, name: str) -> str:
         """Which kind of pass has an entry."""
@@ -250,11 +224,16 @@ class Explorer:
         if question.length is not None and "max_length" not in self.task.heeds:
             raise InputError(f"{self.task.name} writes no tokens, and so has no length")
 
-    def _variant(self, question: Question, opening: tuple[list[int], list[int]] | None) -> Model:
+    def _variant(
+        self, question: Question, opening: tuple[list[int], list[int]] | None, *, silent: bool = False
+    ) -> Model:
         changes = question.changes
         read = None if opening is None else len(opening[0] or opening[1])
-        key = (changes.edits, changes.shuffle, read if changes.shuffle else None)
-        return _kept(self._variants, key, lambda: variant(self.model, changes, self.tied, read))
+        off = changes.heads_off if silent else frozenset()
+        key = (changes.edits, changes.shuffle, off, read if changes.shuffle else None)
+        return _kept(
+            self._variants, key, lambda: variant(self.model, changes, self.tied, read, silent=silent)
+        )
 
     def _search(self, question: Question, opening: tuple[list[int], list[int]], n: int = 1) -> Searched:
         n = n if question.beam > 1 else 1
@@ -265,13 +244,14 @@ class Explorer:
         decoding = Decoding(
             beam=question.beam, n=n, begin=question.begin, max_length=self._length(question, opening)
         )
-        model = self._variant(question, opening)
-        with torch.inference_mode(), hear(told.append):
-            if question.changes:
-                with open_taps(model, question.changes.taps()):
-                    (said,) = self.task.predict(model, [question.text], decoding)
-            else:
-                (said,) = self.task.predict(model, [question.text], decoding)
+        changes = question.changes
+        # The fastest ways read weights, and know neither taps nor other positions than there are.
+        tapped = changes.shuffle is not None or (changes.temperature != 1 and question.beam > 1)
+        model = self._variant(question, opening, silent=not tapped)
+        with torch.inference_mode(), hear(told.append), ExitStack() as stack:
+            if tapped:
+                stack.enter_context(open_taps(model, changes.taps()))
+            (said,) = self.task.predict(model, [question.text], decoding)
         return Searched(said, tuple(grown(told, self.naming)))
 
     def _length(self, question: Question, opening: tuple[list[int], list[int]]) -> int | None:

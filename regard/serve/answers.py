@@ -95,21 +95,20 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
         for axis in part.at:
             if axis not in axes:
                 raise InputError(f"{name} has no axis '{axis}'; its axes are {', '.join(axes)}")
-    numbers = explorer.count(question, [name for name in parts if name in explorer.outline])
-    if numbers > MOST_NUMBERS:
-        raise InputError(
-            f"that is {numbers:,} numbers; at most {MOST_NUMBERS:,} go into one answer: ask for fewer parts"
-        )
     found = explorer.answer(question, list(parts))
     memory = max((len(one.tokens) for one in found.passes if one.kind == "encoder"), default=0)
-    listed = []
+    listed, numbers = [], 0
     for sequence, one in enumerate(found.passes):
         for name, entry in explorer.outline.items():
             if explorer.stack_of(name) != one.kind or not (asked.structure or name in parts):
                 continue
             shape = shape_of(entry, len(one.tokens), memory)
             about = {"sequence": sequence, **part_object(explorer, entry, shape)}
-            about["values"] = _values(one.entries.get(name), parts.get(name), asked)
+            value = _cut(one.entries.get(name), parts.get(name))
+            numbers += 0 if value is None else value.numel()
+            if numbers > MOST_NUMBERS:
+                raise InputError(f"an answer has at most {MOST_NUMBERS:,} numbers: ask for fewer parts")
+            about["values"] = None if value is None else _written(value, asked)
             listed.append(about)
     return {**prediction(explorer, found), "parts": listed}
 
@@ -153,7 +152,8 @@ def _outside(words: list[str]) -> str:
     return "output" if words[-1] == "output" else "embed"
 
 
-def _values(entry: Entry | None, part: Part | None, asked: TraceAsked) -> Any:
+def _cut(entry: Entry | None, part: Part | None) -> Tensor | None:
+    """What was asked for of an entry, if anything was."""
     if entry is None or part is None:
         return None
     value = entry.value
@@ -164,6 +164,10 @@ def _values(entry: Entry | None, part: Part | None, asked: TraceAsked) -> Any:
                     f"{part.name} has no {entry.axes[axis].name} {at}; there are {value.shape[axis]}, from 0"
                 )
             value = value.select(axis, at)
+    return value
+
+
+def _written(value: Tensor, asked: TraceAsked) -> Any:
     return encoded(value) if asked.encoding == "base64" else rounded(value, asked.digits)
 
 
