@@ -113,6 +113,7 @@ def _listening(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(where)
+            listener.listen()  # whoever comes before the models are loaded waits
         except OSError:
             listener.close()
             raise

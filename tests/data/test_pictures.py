@@ -410,3 +410,29 @@ def test_a_sheet_shows_every_picture_and_marks_mistakes(count: int, size: tuple[
         wide = max(1, int(np.ceil(np.sqrt(count))))
         corners = [sheet.getpixel((6 + n % wide * 102 - 1, 6 + n // wide * 122 - 1)) for n in range(count)]
     assert [corner == (196, 40, 27) for corner in corners] == [n == 0 for n in range(count)]
+
+
+def test_a_picture_may_be_named_by_all_of_its_bytes():
+    from regard.data.readers.pictures import as_url
+
+    for shape in ((3, 5, 1), (3, 5, 3)):
+        picture = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+        assert np.array_equal(read_picture(as_url(picture)), picture)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:",
+        "data:image/png",
+        "data:image/png;base64",
+        "data:image/png,abc",
+        "data:image/png;base64,*",
+        "data:image/png;base64,",
+        "data:image/png;base64,aGVsbG8=",
+    ],
+)
+def test_a_url_that_holds_no_picture_is_refused_without_being_repeated(url):
+    with pytest.raises(DataError, match="data:") as problem:
+        read_picture(url + " " * 3000 if url.endswith("*") else url)
+    assert len(str(problem.value)) < 300

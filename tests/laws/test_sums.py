@@ -28,6 +28,7 @@ from regard.model.mask import Full
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned, Sinusoidal2D
 from regard.model.stack import StackConfig
+from regard.model.tap import open_taps
 from regard.model.transformer import Model, TransformerConfig
 
 T, S = 5, 7
@@ -259,6 +260,20 @@ def test_an_edit_of_a_weight_that_has_two_places_is_made_in_both() -> None:
         assert float(other.embed.weight[4, 3]) == float(other.head.weight[4, 3]) == 5.0
         assert float(model.head.weight[4, 3]) != 5.0
     assert variant(model, Changes(temperature=2.0), tied) is model
+
+
+@parts
+@torch.no_grad()
+def test_heads_taken_out_of_the_weights_are_heads_that_taps_silence(stack: StackConfig) -> None:
+    model, given = encoder_decoder(stack), (ids(1, S), ids(1, T))
+    heads = frozenset({Head("decoder.blocks.1.cross", 2), Head("decoder.blocks.0.attention", 0)})
+    changes = Changes(heads_off=heads)
+    with open_taps(model, changes.taps()):
+        want = model(*given)
+    assert not torch.allclose(want, model(*given), atol=1e-3)
+    assert variant(model, changes, Tied()) is model
+    silent = variant(model, changes, Tied(), silent=True)
+    torch.testing.assert_close(silent(*given), want, atol=2e-5, rtol=1e-4)
 
 
 def test_changes_of_what_there_is_not_are_refused() -> None:

@@ -1,0 +1,107 @@
+"""`regard look` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regard.errors import DependencyError
+from regard.recipes import ready
+
+pytest.importorskip("uvicorn")
+
+
+def test_it_serves_until_it_is_stopped(run: Path) -> None:
+    command = [sys.executable, "-m", "regard", "look", str(run), "--port", "0", "--no-open", "--threads", "1"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as served:
+        try:
+            assert served.stdout is not None
+            address = re.search(r"http://127\.0\.0\.1:\d+/", served.stdout.readline())
+            assert address
+            with urllib.request.urlopen(f"{address[0]}api/models", timeout=60) as answer:
+                models = json.load(answer)["models"]
+            assert [model["name"] for model in models] == [run.name]
+            body = {"model": run.name, "input": {"kind": "text", "text": "abc"}}
+            asked = urllib.request.Request(
+                f"{address[0]}api/predict", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                assert json.load(answer)["original"]["answer"]
+        finally:
+            served.send_signal(signal.SIGINT)
+        assert served.wait(30) == 130
+        assert served.stderr is not None
+        assert "Traceback" not in served.stderr.read()
+
+
+@pytest.mark.parametrize("folder", ["nothing", "."])
+def test_a_run_that_is_none_is_refused(folder: str, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    said = cli("look", str(tmp_path / folder), "--no-open")
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith("regard: ")
+    assert said.err.count("\n") == 1
+    assert str(tmp_path) in said.err
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded(run: Path, cli: Callable[..., Any]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = cli("look", str(run), "--no-open", "--port", str(taken.getsockname()[1]))
+    assert (said.status, said.out) == (2, "")
+    assert "--port" in said.err
+    assert cli("look", str(run), "--no-open", "--host", "no.such.host.invalid").status == 2
+
+
+def test_without_its_packages_it_says_what_to_install(
+    run: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    said = cli("look", str(run), "--no-open")
+    assert said.status == 2
+    assert "pip install 'regard[serve]'" in said.err
+
+
+def test_built_in_models_are_trained_once_and_are_whole_or_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGARD_CACHE", str(tmp_path))
+    trained: list[str] = []
+
+    def train(task: str, data: str, out: Path, **options: object) -> None:
+        if data == "digits":
+            raise DependencyError("digits need a package")
+        if data == "pinyin" and len(trained) < 2:
+            trained.append("stopped")
+            out.mkdir(parents=True)
+            raise KeyboardInterrupt
+        trained.append(data)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.json").write_text("{}")
+
+    monkeypatch.setattr(ready, "train", train)
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        ready.ready_models("1m", told=told.append)
+    assert trained == ["spelling", "stopped"]
+    found = ready.ready_models("1m", told=told.append)
+    assert list(found) == ["spelling", "pinyin"]
+    assert trained == ["spelling", "stopped", "pinyin"]
+    assert all((folder / "config.json").is_file() and tmp_path in folder.parents for folder in found.values())
+    assert any("digits is left out" in line for line in told)
+    assert ready.ready_models("1m", told=told.append) == found
+    assert len(trained) == 3
