@@ -146,10 +146,10 @@ def variant(
         for head in off:
             part = model.get_submodule(head.attention)
             assert isinstance(part, Attention)
-            old, width = part.out.weight, part.head_width
-            if kept[id(old)] is old:
-                kept[id(old)] = nn.Parameter(old.detach().clone(), requires_grad=False)
-            kept[id(old)][:, head.head * width : (head.head + 1) * width] = 0.0
+            joins, width = part.out.weight, part.head_width
+            if kept[id(joins)] is joins:
+                kept[id(joins)] = nn.Parameter(joins.detach().clone(), requires_grad=False)
+            kept[id(joins)][:, head.head * width : (head.head + 1) * width] = 0.0
     other: Model = copy.deepcopy(model, kept)
     if changes.shuffle is not None:
         reads: Stack = other.encoder if isinstance(other, EncoderDecoder) else other.stack

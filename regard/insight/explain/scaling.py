@@ -30,7 +30,7 @@ def _make(most: int, keys: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         figures = [float(plain.scores.var()), float(scaled.scores.var())]
         for steps in (plain, scaled):
             figures += [float(steps.weights.amax(-1).mean()), gradient(steps.scores)]
-        rows.append((width, *figures))  # type: ignore[arg-type]
+        rows.append((width, *figures))
         claim = Words(f"d_k = {width}: steps = fused", f"d_k = {width}：逐步 = 融合")
         proofs.append(proved(q, k, v, scaled, claim=claim))
     without, scaled_too = Words("without", "不缩放"), Words("with", "缩放")
