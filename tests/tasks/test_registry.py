@@ -126,6 +126,7 @@ def test_a_wish_is_heeded_or_refused(name: str) -> None:
         "max_length": Decoding(max_length=3),
         "sampling": Decoding(sampling=Sampling()),
         "stop": Decoding(stop=("x",)),
+        "begin": Decoding(begin=(7,)),
     }
     assert task.heeds <= wishes.keys()
     task.check(Decoding(beam=3, n=3))
@@ -133,7 +134,7 @@ def test_a_wish_is_heeded_or_refused(name: str) -> None:
         if wish in task.heeds:
             task.check(decoding)
         else:
-            with pytest.raises(InputError, match=f"{name} has no use for --"):
+            with pytest.raises(InputError, match=f"{name} has no use for "):
                 task.check(decoding)
 
 
