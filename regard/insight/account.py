@@ -18,7 +18,7 @@ from regard.errors import InputError
 from regard.insight.trace import Entry
 from regard.model.transformer import Model
 
-MOST_TERMS = 4096
+MOST_TERMS = 1024
 """Terms that are listed; of more, the largest, and the others as one."""
 
 
