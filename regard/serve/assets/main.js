@@ -1,0 +1,206 @@
+// The page: what stands where, and the loop from a change of the state to a drawn answer.
+
+import { Answer } from "./answer.js";
+import { Channel, Refused, get } from "./api.js";
+import { Beam } from "./beam.js";
+import { Changes } from "./changes.js";
+import { Course } from "./course.js";
+import { find, later, el } from "./dom.js";
+import { Input } from "./input.js";
+import { Inside } from "./inside.js";
+import { saving } from "./save.js";
+import { address, choose, emit, isChanged, lean, look, model, on, recall, restore, store } from "./state.js";
+import { begin, lang, say, setLang, turnTheme } from "./texts.js";
+import { Writing, outputs } from "./writing.js";
+
+const REST = 20; // milliseconds between two keys that make them one question
+const SLOW = 400; // milliseconds after which the page says that it waits
+
+const input = new Input(find("#input")), answer = new Answer(find("#answer")), changes = new Changes(find("#changes"));
+const inside = new Inside(), writing = new Writing(find("#writing")), beam = new Beam(find("#beam")), course = new Course(find("#course"));
+find("#inside").append(inside.element);
+
+// ---------------------------------------------------------------- asking
+
+const predictions = new Channel(), traces = new Channel();
+let waiting = 0;
+
+function tell(text, problem = false) {
+  clearTimeout(waiting);
+  const status = find("#status");
+  status.textContent = text;
+  status.classList.toggle("problem", problem);
+}
+
+async function guarded(act) {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => tell(say("busy")), SLOW);
+  try {
+    await act();
+  } catch (problem) {
+    if (!(problem instanceof Refused)) throw problem;
+    tell(problem.message || say("gone"), true);
+  }
+}
+
+async function predict() {
+  const state = lean(store.state);
+  if (state.input.kind === "picture" && !state.input.data) return;
+  const found = await predictions.ask("/api/predict", state);
+  if (!found) return;
+  tell("");
+  store.predicted = found;
+  answer.show();
+  mark("typed to answer");
+  if (store.view.mode === "inside") await trace();
+}
+
+// Numbers of what is open. Which parts a model has is asked for once; their shapes come with each answer.
+async function trace() {
+  if (!store.predicted) return;
+  const structure = !store.structure.length;
+  const parts = inside.wanted();
+  const found = await traces.ask("/api/trace", { state: lean(store.state), parts, structure, encoding: "base64" });
+  if (!found) return;
+  if (structure) {
+    store.structure = found.original.parts;
+    inside.show();
+    return trace();
+  }
+  const shapes = new Map(found.original.parts.map((part) => [`${part.sequence} ${part.name}`, part.shape]));
+  store.structure = store.structure.map((part) => ({ ...part, shape: shapes.get(`${part.sequence} ${part.name}`) ?? part.shape }));
+  store.traced = found;
+  inside.numbers();
+  mark("typed to drawn");
+}
+
+// How long it took from a key to what is on the screen; tests and the curious read it.
+function mark(name) {
+  const [typed] = performance.getEntriesByName("typed");
+  if (!typed) return;
+  requestAnimationFrame(() => setTimeout(() => {
+    performance.measure(name, { start: typed.startTime, end: performance.now() });
+    if (name === "typed to drawn") performance.clearMarks("typed");
+  }));
+}
+
+const ask = later(REST, () => guarded(async () => {
+  const { mode } = store.view;
+  if (mode === "course") return;
+  await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null]);
+  tell("");
+}));
+
+// ---------------------------------------------------------------- what is on the page
+
+function modes() {
+  const { mode } = store.view, chosen = model();
+  const inCourse = mode === "course";
+  find("#course").hidden = !inCourse;
+  find("#explorer").hidden = inCourse;
+  for (const [id, there] of [["#to-explore", !inCourse], ["#to-course", inCourse]]) {
+    if (there) find(id).setAttribute("aria-current", "page");
+    else find(id).removeAttribute("aria-current");
+  }
+  const tabs = ["inside", ...(chosen.writes ? ["writing"] : []), ...(chosen.searches ? ["beam"] : [])];
+  const bar = find(".tabs"), focused = bar.contains(document.activeElement);
+  bar.replaceChildren(...tabs.map((name) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(mode === name), "aria-controls": name, tabindex: mode === name ? 0 : -1, onclick: () => look({ mode: name }) }, say(name))));
+  for (const name of ["inside", "writing", "beam"]) find(`#${name}`).hidden = mode !== name;
+  if (focused) find('[aria-selected="true"]', bar)?.focus();
+}
+
+find(".tabs").addEventListener("keydown", (event) => {
+  const all = [...event.currentTarget.children], at = all.indexOf(document.activeElement);
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (at >= 0 && step) all[(at + step + all.length) % all.length].click();
+});
+
+function facts() {
+  const select = find("#model"), chosen = model();
+  select.replaceChildren(...store.models.map((one) => el("option", { value: one.name }, one.name)));
+  select.value = chosen.name;
+  find("#fact").textContent = `${chosen.task} · ${say("parameters", chosen.parameters.toLocaleString(lang() === "zh" ? "zh-CN" : "en"))}`;
+  document.title = `${chosen.name} · regard`;
+}
+
+function everything() {
+  facts();
+  modes();
+  input.show();
+  changes.show();
+  answer.show();
+  if (store.view.mode === "course") course.show();
+  else {
+    inside.show();
+    inside.card.show();
+    writing.show();
+    beam.show();
+  }
+}
+
+// ---------------------------------------------------------------- what happens
+
+on("state", (keys) => {
+  if (keys.some((key) => key !== "input")) changes.show();
+  if (!isChanged()) store.view.side = "changed";
+  if (store.state.input.kind === "picture" || keys.includes("model") || keys.includes("beam")) inside.card.clear();
+  ask();
+});
+on("model", () => {
+  Object.assign(store, { outputs: null, weights: null, layers: null });
+  inside.card.clear();
+  for (const one of [writing, beam]) one.found = null;
+  facts();
+  modes();
+  input.show();
+  outputs().catch((problem) => tell(problem.message, true));
+});
+on("view", (keys) => {
+  if (keys.includes("mode")) modes();
+  if (store.view.mode === "course") {
+    if (keys.includes("course") || keys.includes("mode")) course.show();
+    return;
+  }
+  if (keys.includes("mode")) ask();
+  else if (keys.includes("open") || keys.includes("sequence")) {
+    inside.card.clear();
+    inside.show();
+    guarded(async () => { await trace(); tell(""); });
+  } else if (keys.includes("head") || keys.includes("side")) inside.numbers();
+});
+on("weights", () => changes.show());
+on("problem", (text) => tell(text, true));
+on("words", () => { if (store.state) everything(); });
+
+find("#model").addEventListener("change", (event) => choose(event.target.value));
+find("#lang").addEventListener("click", () => setLang(lang() === "en" ? "zh" : "en"));
+find("#theme").addEventListener("click", turnTheme);
+find("#to-explore").addEventListener("click", () => look({ mode: "inside" }));
+find("#to-course").addEventListener("click", () => look({ mode: "course" }));
+saving(inside, tell);
+addEventListener("resize", later(120, () => { if (store.traced && store.view.mode === "inside") inside.show(); }));
+addEventListener("popstate", () => arrive());
+addEventListener("hashchange", () => { if (location.hash !== address().link) arrive(); });
+
+function arrive() {
+  restore(recall(location.hash));
+  Object.assign(store, { predicted: null, traced: null, structure: [] });
+  emit("model");
+  changes.show();
+  if (store.view.mode === "course") course.show();
+  ask();
+}
+
+async function start() {
+  begin();
+  tell(say("loading"));
+  try {
+    ({ models: store.models } = await get("/api/models"));
+  } catch (problem) {
+    return tell(problem.message || say("gone"), true);
+  }
+  tell("");
+  if (store.models.length) arrive();
+}
+
+start();

@@ -1,0 +1,53 @@
+// Taking something away: a link to the state, the figure, the JSON, the report.
+
+import { file } from "./api.js";
+import { download, el, find } from "./dom.js";
+import { address, lean, on, store } from "./state.js";
+import { lang, say } from "./texts.js";
+
+export function saving(inside, tell) {
+  const menu = find("#save"), items = find(".menu-items", menu);
+  const which = () => (store.traced?.changed && store.view.side !== "original" ? "changed" : "original");
+  const name = () => `regard-${store.state.model}`.replace(/[^\p{L}\p{N}.-]+/gu, "-");
+  const act = (work) => async () => {
+    menu.open = false;
+    find("summary", menu).focus();
+    tell(say("busy"));
+    try {
+      await work();
+      tell("");
+    } catch (problem) {
+      tell(problem.message || say("gone"), true);
+    }
+  };
+  const choices = {
+    saveReport: async () => download(`${name()}.html`, await file("/api/report", { state: lean(store.state), lang: lang(), which: which() })),
+    saveJson: async () => download(`${name()}.json`, await file("/api/json", { state: lean(store.state), which: which() })),
+    saveFigure: async () => download(`${name()}.png`, await inside.picture()),
+    saveModel: async () => download(`${name()}.svg`, inside.figure.file()),
+  };
+  const show = () => {
+    const here = store.view.mode === "inside" && store.traced;
+    items.replaceChildren(...Object.entries(choices).filter(([key]) => here || key === "saveReport" || key === "saveJson")
+      .map(([key, work]) => el("button", { type: "button", onclick: act(work) }, say(key))));
+  };
+  menu.addEventListener("toggle", () => { if (menu.open) show(); });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    find("summary", menu).focus();
+  });
+  document.addEventListener("pointerdown", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  on("words", show);
+
+  find("#link").addEventListener("click", async () => {
+    const { link, whole } = address();
+    history.replaceState(null, "", link);
+    try {
+      await navigator.clipboard.writeText(location.href);
+      tell(say(whole ? "copied" : "linkShort"));
+    } catch {
+      tell(say(whole ? "inAddress" : "linkShort")); // a browser that lets nobody write there
+    }
+  });
+}

@@ -1,0 +1,41 @@
+// The numbers of parts: decoding, slicing, and how each place of an axis is called.
+
+import { store } from "./state.js";
+import { visible } from "./dom.js";
+
+export function decode(values) {
+  if (!values) return null;
+  const bytes = Uint8Array.from(atob(values.data), (c) => c.charCodeAt(0));
+  return { shape: values.shape, numbers: new Float32Array(bytes.buffer) };
+}
+
+export const SHARES = new Set(["weights", "mask", "probabilities"]);
+
+export const size = (shape) => shape.reduce((a, b) => a * b, 1);
+
+// Names of the places of an axis; null where they are only counted.
+export function labels(axis, part, answer) {
+  const here = answer.sequences[part.sequence] ?? answer.sequences.at(-1);
+  if (axis === "query" || axis === "key") return here?.tokens.map(visible) ?? null;
+  if (axis === "memory") return (answer.sequences.find((one) => one.kind === "encoder") ?? here)?.tokens.map(visible) ?? null;
+  if (axis === "output") return store.outputs?.length ? store.outputs.map(visible) : null;
+  return null;
+}
+
+// A part as sheets of rows: one sheet for each head, or one in all. Each: numbers (Float32Array), rows, columns.
+export function sheets(decoded) {
+  const shape = decoded.shape.length > 1 ? decoded.shape : [1, ...decoded.shape];
+  const [count, rows, columns] = shape.length === 3 ? shape : [1, ...shape.slice(-2)];
+  return Array.from({ length: count }, (_, s) => ({ rows, columns, numbers: decoded.numbers.subarray(s * rows * columns, (s + 1) * rows * columns) }));
+}
+
+export function largest(numbers) {
+  let most = 0;
+  for (const x of numbers) if (Math.abs(x) > most && Number.isFinite(x)) most = Math.abs(x);
+  return most;
+}
+
+export function difference(one, other) {
+  if (!one || !other || one.shape.join() !== other.shape.join()) return null;
+  return { shape: one.shape, numbers: one.numbers.map((x, i) => (x === other.numbers[i] ? 0 : other.numbers[i] - x)) };
+}
