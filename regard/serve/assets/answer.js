@@ -4,7 +4,7 @@ import { el, share, short, visible } from "./dom.js";
 import { change, model, store } from "./state.js";
 import { say } from "./texts.js";
 
-const BEST = 5; // choices of a place that are shown
+const BEST = 3; // choices of a place that are shown
 const MOST = 60; // places
 
 export class Answer {

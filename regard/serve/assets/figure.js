@@ -9,7 +9,7 @@ import { boxName, sectionName } from "./sections.js";
 import { look, store } from "./state.js";
 import { lang, say } from "./texts.js";
 
-const BOX = 74, GAP = 13, PAD = 11, CLOSED = 27, TALL = 56, FRAME = 34, LANE = FRAME + TALL + 36;
+const BOX = 66, NARROW = 42, GAP = 10, PAD = 9, CLOSED = 26, TALL = 48, FRAME = 32, LANE = FRAME + TALL + 16, BETWEEN = 22;
 
 // ---------------------------------------------------------------- where everything stands
 
@@ -28,10 +28,10 @@ function lane(all, stack, openLayer, top) {
   };
   const embed = of("embed"), position = of("position"), added = position?.parts.some((part) => part.point === "added");
   if (embed && position) {
-    const first = put(embed, BOX + 4, 30, middle - 36);
+    const first = put(embed, BOX + 10, 28, middle - 33);
     x = first.x;
-    put(position, BOX + 4, 30, middle + 6);
-  } else put(embed, BOX + 4);
+    put(position, BOX + 10, 28, middle + 5);
+  } else put(embed, BOX + 10);
   if (of("input")) put(of("input"), added ? 28 : 44, 28);
   const layers = [...new Set(mine.map((box) => box.layer).filter((layer) => layer !== null))];
   for (const layer of layers) {
@@ -39,9 +39,9 @@ function lane(all, stack, openLayer, top) {
     const begin = x;
     if (layer === openLayer) {
       x += PAD;
-      inside.forEach((box) => put(box, BOX));
+      inside.forEach((box) => put(box, widthOf(box)));
       x += PAD;
-      frames.push({ layer, x: begin, y: top + 2, wide: x - begin - GAP, tall: FRAME + TALL + 10, open: true });
+      frames.push({ layer, x: begin, y: top + 2, wide: x - begin - GAP, tall: FRAME + TALL + 8, open: true });
     } else {
       frames.push({ layer, x: begin, y: middle - TALL / 2, wide: CLOSED, tall: TALL, open: false });
       x += CLOSED + 5;
@@ -49,9 +49,15 @@ function lane(all, stack, openLayer, top) {
     }
   }
   const output = of("output");
-  if (output && output.parts.at(-1).formula !== "residual") put(output, 62);
-  put(of("head"), BOX + 12);
+  if (output && output.parts.at(-1).formula !== "residual") put(output, 48);
+  put(of("head"), BOX + 8);
   return { stack, placed, frames, middle, top, wide: x - GAP + 1, added };
+}
+
+// Norms and sums stand between what does the work.
+function widthOf(box) {
+  if (!box.section.endsWith("_residual")) return BOX;
+  return box.parts.some((part) => part.point === "sum") && box.parts.some((part) => part.point.startsWith("normed")) ? BOX - 8 : NARROW;
 }
 
 export function layout() {
@@ -62,9 +68,9 @@ export function layout() {
     const depth = Math.max(...all.filter((box) => box.stack === stack).map((box) => box.layer ?? 0));
     const layer = opened?.stack === stack && opened.layer !== null ? opened.layer : Math.min(store.layers?.[stack] ?? 0, depth);
     store.layers = { ...store.layers, [stack]: layer };
-    return lane(all, stack, layer, 20 + i * (LANE + 22));
+    return lane(all, stack, layer, 20 + i * (LANE + BETWEEN));
   });
-  return { all, lanes, opened, wide: Math.max(...lanes.map((one) => one.wide)), tall: lanes.length * (LANE + 22) };
+  return { all, lanes, opened, wide: Math.max(...lanes.map((one) => one.wide)), tall: lanes.length * (LANE + BETWEEN) + 8 };
 }
 
 // ---------------------------------------------------------------- lines
@@ -78,7 +84,7 @@ function joins(one, colours) {
   const stops = [...row.map((at) => ({ from: at.x, to: at.x + at.wide })),
     ...one.frames.filter((frame) => !frame.open).map((frame) => ({ from: frame.x, to: frame.x + frame.wide }))].sort((a, b) => a.from - b.from);
   for (let i = 1; i < stops.length; i++) {
-    if (stops[i].from - stops[i - 1].to > 8) drawn.push(arrow(stops[i - 1].to, one.middle, stops[i].from - 1, one.middle, colours));
+    if (stops[i].from - stops[i - 1].to > 6) drawn.push(arrow(stops[i - 1].to, one.middle, stops[i].from - 1, one.middle, colours));
     else drawn.push(way(`M${stops[i - 1].to} ${one.middle}H${stops[i].from}`, colours));
   }
   const into = stops[0]?.from ?? 0;
@@ -97,7 +103,7 @@ function skips(one, colours) {
     const sum = at.box.parts.find((part) => part.point === "sum");
     if (!sum || at.box.layer !== frame.layer) return [];
     const x = one.placed.find((other) => other.box.layer === frame.layer && other !== at && other.box.parts.some((part) => part.name === sum.sources[0]));
-    const begin = x ? x.x + x.wide + 4 : frame.x + 6, up = one.middle - TALL / 2 - 9, end = at.x + at.wide / 2;
+    const begin = x ? x.x + x.wide + 4 : frame.x + 6, up = one.middle - TALL / 2 - 8, end = at.x + at.wide / 2;
     return [way(`M${begin} ${one.middle}V${up + 6}Q${begin} ${up} ${begin + 6} ${up}H${end - 6}Q${end} ${up} ${end} ${up + 6}V${one.middle - TALL / 2 - 1}`, colours, { "marker-end": "url(#tip)", "stroke-dasharray": "3 2.5" })];
   });
 }
@@ -107,7 +113,7 @@ function memory(lanes, colours) {
   const [from, to] = lanes;
   const cross = to?.placed.find((at) => at.box.section === "cross");
   if (!cross) return [];
-  const begin = from.wide, between = to.top - 12, end = cross.x + cross.wide / 2;
+  const begin = from.wide, between = to.top - 6, end = cross.x + cross.wide / 2;
   return [way(`M${begin} ${from.middle}h8q6 0 6 6V${between - 6}q0 6 -6 6H${end + 6}q-6 0 -6 6V${to.middle - TALL / 2 - 1}`, colours, { "marker-end": "url(#tip)", stroke: colours.accent })];
 }
 
@@ -129,7 +135,7 @@ const name = (box) => boxName(box.section, box.parts.map((part) => part.point));
 export function draw({ lanes, opened, wide, tall }) {
   const colours = { ...palette(), accent: getComputedStyle(document.documentElement).getPropertyValue("--link").trim() };
   const drawing = svg("svg", { xmlns: "http://www.w3.org/2000/svg", width: wide + 18, height: tall, viewBox: `0 0 ${wide + 18} ${tall}`, "font-family": "system-ui, sans-serif", "aria-hidden": "true" },
-    svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 6 6", refX: 5.5, refY: 3, markerWidth: 6, markerHeight: 6, orient: "auto" },
+    svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 6 6", refX: 5.5, refY: 3, markerWidth: 5.5, markerHeight: 5.5, orient: "auto" },
       svg("path", { d: "M0 0L6 3L0 6z", fill: colours.soft }))));
   for (const one of lanes) {
     drawing.append(svg("text", { x: 1, y: one.top + 10, "font-size": 12, "font-weight": 600, fill: colours.soft }, say(one.stack)));

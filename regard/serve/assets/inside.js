@@ -7,7 +7,7 @@ import { Figure } from "./figure.js";
 import { Heat, thumbnail, together } from "./heat.js";
 import { Looks } from "./looks.js";
 import { NumberCard } from "./number.js";
-import { axisName, boxName, formula, pointName, sectionText } from "./sections.js";
+import { axisName, boxName, formula, pointName, sectionName, sectionText } from "./sections.js";
 import { change, isChanged, look, store } from "./state.js";
 import { say } from "./texts.js";
 import { SHARES, decode, difference, labels, largest, sheets, size } from "./values.js";
@@ -74,8 +74,8 @@ export class Inside {
     const box = this.box();
     if (!box) return;
     const points = box.parts.map((part) => part.point);
-    this.title.replaceChildren(el("h2", {}, boxName(box.section, points) === "+" ? say("figure") : boxName(box.section, points)),
-      el("span", { class: "fact" }, [say(box.stack), box.layer === null ? null : say("layer", box.layer)].filter(Boolean).join(" · ")), this.#windows(), el("p", {}, sectionText(box.section)));
+    this.title.replaceChildren(...[el("h2", {}, box.section === "input" ? `${sectionName("embed")} + ${sectionName("position")}` : boxName(box.section, points)),
+      el("span", { class: "fact" }, [say(box.stack), box.layer === null ? null : say("layer", box.layer)].filter(Boolean).join(" · ")), this.#windows(), el("p", {}, sectionText(box.section))].filter(Boolean));
     this.#drawPoints(box, points);
     this.numbers();
   }

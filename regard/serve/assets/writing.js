@@ -15,7 +15,7 @@ export class Writing {
 
   async refresh() {
     try {
-      const found = await this.channel.ask("/api/step", { state: { ...lean(store.state), beam: 1 } });
+      const found = await this.channel.ask("/api/step", { ...lean(store.state), beam: 1 });
       if (!found) return;
       this.found = found;
     } catch (problem) {
