@@ -15,13 +15,16 @@ _KINDS = {
 }
 PAGE = "index.html"
 PLOTLY = "plotly.min.js"
+SHARED = ("page.css",)
+"""Of the pages that `insight` writes: the explorer has their colours and tables."""
 
 
 @cache
 def table() -> dict[str, tuple[bytes, str]]:
     """Name → contents and content type."""
     found: dict[str, tuple[bytes, str]] = {}
-    for file in (files("regard.serve") / "assets").iterdir():
+    shared = [files("regard.insight") / "assets" / name for name in SHARED]
+    for file in [*(files("regard.serve") / "assets").iterdir(), *shared]:
         kind = _KINDS.get(file.name.rpartition(".")[2])
         if kind is not None and file.is_file():
             found[file.name] = file.read_bytes(), kind

@@ -33,17 +33,17 @@ export function short(x, digits = 4) {
   if (Number.isNaN(number)) return "NaN";
   if (!Number.isFinite(number)) return number > 0 ? "∞" : "−∞";
   const size = Math.abs(number);
-  const text = size !== 0 && (size < 1e-4 || size >= 1e6) ? number.toExponential(digits - 2) : String(Number(number.toPrecision(digits)));
+  const text = size !== 0 && (size < 1e-4 || size >= 1e6) ? number.toExponential(Math.max(0, digits - 2)) : String(Number(number.toPrecision(digits)));
   return text.replace("-", "−");
 }
 
 // As a share of one: 0.93, <0.001.
 export const share = (x) => (x > 0 && x < 0.0005 ? "<0.001" : x.toFixed(x < 0.1 ? 3 : 2));
 
-// A token as it is shown: what cannot be seen gets a sign.
+// A token as it is shown: what cannot be seen gets a sign, a space (or what stands for one) a dot.
 export function visible(token) {
   if (token === "") return "∅";
-  return token.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  return token.replaceAll(/[ \u2581]/g, "·").replaceAll("\n", "↵").replaceAll("\t", "⇥");
 }
 
 export function download(name, blob) {

@@ -83,6 +83,7 @@ export class Input {
       take(event.dataTransfer.files[0]);
     });
     if (store.state.input.data) open(store.state.input.data, false);
+    else queueMicrotask(() => pad.begin()); // so that there is something to look at
     this.pad = pad;
     return [area];
   }

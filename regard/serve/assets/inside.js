@@ -27,13 +27,13 @@ export class Inside {
     this.maps = [];
     this.title = el("div", { class: "open-title" });
     this.points = el("div", { class: "points", role: "group" });
-    this.chosen = el("div", { class: "chosen" });
+    this.about = el("div", { class: "about" });
     this.grid = el("div", { class: "maps" });
     this.readout = el("p", { class: "readout-line", "aria-live": "polite" });
     this.table = el("details", { class: "as-table" }, el("summary"), el("div", { class: "terms-scroll", tabindex: 0, role: "group" }));
     this.table.addEventListener("toggle", () => this.#fillTable());
     roving(this.points, "button");
-    const left = el("div", { class: "open-left" }, this.looks.element, this.chosen, this.grid, this.readout, this.table);
+    const left = el("div", { class: "open-left" }, this.looks.element, this.about, this.grid, this.readout, this.table);
     this.element = el("div", {}, this.figure.element, el("section", { class: "open" }, this.title, this.points, el("div", { class: "open-body" }, left, this.card.element)));
   }
 
@@ -153,7 +153,8 @@ export class Inside {
     const most = isShare ? 1 : Math.max(...all.map((sheet) => largest(sheet.numbers)));
     const square = ["key", "memory"].includes(column) && part.axes.length > 1;
     const room = this.grid.clientWidth || 600, wide = all[0].columns;
-    const across = shown.length === 1 ? 1 : Math.max(1, Math.min(shown.length, 4, Math.floor(room / (square ? 190 : Math.max(260, Math.min(wide * 3, room))))));
+    const least = square ? 190 : Math.max(260, Math.min(wide * 3, room)), fit = Math.max(1, Math.min(shown.length, 4, Math.floor(room / least)));
+    const across = Math.ceil(shown.length / Math.ceil(shown.length / fit)); // rows of one length
     this.#keep(shown.length);
     this.grid.style.setProperty("--across", across);
     shown.forEach((which, i) => {
@@ -207,9 +208,9 @@ export class Inside {
       Array.from({ length: count }, (_, i) => button(String(i), head === i, () => look({ head: i }), `${axisName(part.axes[0])} ${i}`))) : null;
     const sides = isChanged() ? el("div", { class: "picks", role: "group", "aria-label": say("side") },
       ["original", "changed", "difference"].map((side) => button(say(side), store.view.side === side, () => look({ side })))) : null;
-    const focused = this.chosen.contains(document.activeElement) ? [...this.chosen.querySelectorAll("button")].indexOf(document.activeElement) : -1;
-    this.chosen.replaceChildren(...[el("p", { class: "made" }, el("code", {}, part.name), " = ", formula(part.formula)), heads, sides].filter(Boolean));
-    if (focused >= 0) [...this.chosen.querySelectorAll("button")][focused]?.focus({ preventScroll: true });
+    const focused = this.about.contains(document.activeElement) ? [...this.about.querySelectorAll("button")].indexOf(document.activeElement) : -1;
+    this.about.replaceChildren(...[el("p", { class: "made" }, el("code", {}, part.name), " = ", formula(part.formula)), heads, sides].filter(Boolean));
+    if (focused >= 0) [...this.about.querySelectorAll("button")][focused]?.focus({ preventScroll: true });
   }
 
   // ---------------------------------------------------------------- one number

@@ -46,13 +46,17 @@ async function guarded(act) {
 async function predict() {
   const state = lean(store.state);
   if (state.input.kind === "picture" && !state.input.data) return;
+  if (store.view.mode === "inside" && store.structure.length && store.predicted) return trace(); // it says both
   const found = await predictions.ask("/api/predict", state);
   if (!found) return;
+  predicted(found);
+  if (store.view.mode === "inside") await trace();
+}
+
+function predicted(found) {
   tell("");
   store.predicted = found;
   answer.show();
-  mark("typed to answer");
-  if (store.view.mode === "inside") await trace();
 }
 
 // Numbers of what is open. Which parts a model has is asked for once; their shapes come with each answer.
@@ -70,17 +74,18 @@ async function trace() {
   const shapes = new Map(found.original.parts.map((part) => [`${part.sequence} ${part.name}`, part.shape]));
   store.structure = store.structure.map((part) => ({ ...part, shape: shapes.get(`${part.sequence} ${part.name}`) ?? part.shape }));
   store.traced = found;
+  predicted(found);
   inside.numbers();
-  mark("typed to drawn");
+  mark();
 }
 
 // How long it took from a key to what is on the screen; tests and the curious read it.
-function mark(name) {
+function mark() {
   const [typed] = performance.getEntriesByName("typed");
   if (!typed) return;
   requestAnimationFrame(() => setTimeout(() => {
-    performance.measure(name, { start: typed.startTime, end: performance.now() });
-    if (name === "typed to drawn") performance.clearMarks("typed");
+    performance.measure("typed to drawn", { start: typed.startTime, end: performance.now() });
+    performance.clearMarks("typed");
   }));
 }
 

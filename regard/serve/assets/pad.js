@@ -45,6 +45,12 @@ export class Pad {
     if (tell) this.drawn(null);
   }
 
+  // A seven, for the first look.
+  begin() {
+    this.pen = [0.28, 0.25].map((x) => x * SIDE);
+    for (const [x, y] of [[0.7, 0.25], [0.66, 0.36], [0.42, 0.8]]) this.stroke([x * SIDE, y * SIDE]);
+  }
+
   stroke(to) {
     if (!this.own) this.clear(false);
     const brush = this.#brush;
