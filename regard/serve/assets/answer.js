@@ -44,12 +44,15 @@ export class Answer {
     const now = changed ?? original;
     const before = new Map((changed ? original.choices : []).map((choice) => [`${choice.of}${choice.at}`, choice]));
     if (!now.choices.length) return this.likely.replaceChildren();
-    const single = now.choices.length === 1 || now.choices[0].of !== "output";
+    const single = now.choices.length === 1 || now.choices[0].of !== "output" || Boolean(model().takes.hole);
+    const tokens = now.sequences.at(-1)?.tokens ?? [], { hole } = model().takes;
+    const places = hole && now.choices.some((choice) => tokens[choice.at] === hole) ? now.choices.filter((choice) => tokens[choice.at] === hole) : now.choices;
     const scrolled = this.likely.querySelector(".choices")?.scrollLeft ?? 0;
-    const columns = now.choices.slice(-MOST).map((choice) => this.#column(choice, now, before.get(`${choice.of}${choice.at}`), single));
+    const columns = places.slice(-MOST).map((choice) => this.#column(choice, now, before.get(`${choice.of}${choice.at}`), single));
     const list = el("div", { class: single ? "choices single" : "choices", tabindex: 0, role: "group", "aria-label": say("likely") }, columns);
     this.likely.replaceChildren(el("h2", { class: "label" }, say("likely")), list);
-    list.scrollLeft = scrolled;
+    const first = columns[places.findIndex((choice) => now.begin !== null && choice.at >= now.begin - 1)];
+    list.scrollLeft = scrolled || (first && first !== columns[0] ? first.offsetLeft - list.offsetLeft - 40 : 0);
   }
 
   #column(choice, now, before, single) {
@@ -67,7 +70,7 @@ export class Answer {
       const act = () => change({ forced: [...now.sequences.at(-1).ids.slice(begin, choice.at + 1), one.id] });
       return el("button", { type: "button", class: kind, title: say("goOn", visible(one.token)), "aria-label": `${label}. ${say("goOn", visible(one.token))}`, onclick: act }, inside);
     });
-    return el("div", { class: "choice-column" }, title ? el("span", { class: "choice-title" }, choice.of === "output" ? `${title} →` : title) : null, rows);
+    return el("div", { class: "choice-column" }, title ? el("span", { class: "choice-title" }, choice.of === "output" && model().writes ? `${title} →` : title) : null, rows);
   }
 }
 

@@ -16,9 +16,10 @@ export class Beam {
 
   async refresh() {
     if (store.state.beam < 2) return this.show();
+    const asked = store.state;
     try {
       const found = await this.channel.ask("/api/beam", lean(store.state));
-      if (!found) return;
+      if (!found || asked !== store.state) return;
       this.found = found;
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;

@@ -79,7 +79,7 @@ export class Course {
     if (same) this.page.querySelector(".course-steps").replaceWith(content); // the fields that are typed into stay
     else {
       this.page.replaceChildren(...head.flat(), this.#fields(), content);
-      this.page.scrollIntoView({ block: "nearest" });
+      scrollTo(0, 0);
     }
     sumLine(this.page);
     plots.forEach(([place, figure]) => plot(place, figure));

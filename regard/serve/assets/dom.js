@@ -43,7 +43,8 @@ export const share = (x) => (x > 0 && x < 0.0005 ? "<0.001" : x.toFixed(x < 0.1 
 // A token as it is shown: what cannot be seen gets a sign, a space (or what stands for one) a dot.
 export function visible(token) {
   if (token === "") return "∅";
-  return token.replaceAll(/[ \u2581]/g, "·").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  return token.replaceAll(/[ \u2581]/g, "·").replaceAll("\n", "↵").replaceAll("\t", "⇥")
+    .replaceAll(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\ufeff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 export function download(name, blob) {

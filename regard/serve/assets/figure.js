@@ -175,7 +175,10 @@ export class Figure {
     });
     const before = this.element.scrollLeft;
     this.element.replaceChildren(el("div", { class: "figure", vars: { width: `${plan.wide + 18}px`, height: `${plan.tall}px` } }, draw(plan), over));
-    this.element.scrollLeft = before;
+    const at = plan.lanes.flatMap((one) => one.placed).find((one) => one.box === plan.opened), room = this.element.clientWidth;
+    const moved = this.open !== plan.opened?.key && at && (at.x < before || at.x + at.wide > before + room);
+    this.element.scrollLeft = moved ? at.x + at.wide / 2 - room / 2 : before;
+    this.open = plan.opened?.key;
     if (focused) [...this.element.querySelectorAll("button")].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
   }
 

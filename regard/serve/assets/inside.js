@@ -10,7 +10,7 @@ import { NumberCard } from "./number.js";
 import { axisName, boxName, formula, pointName, sectionName, sectionText } from "./sections.js";
 import { change, isChanged, look, store } from "./state.js";
 import { say } from "./texts.js";
-import { SHARES, decode, difference, labels, largest, sheets, size } from "./values.js";
+import { SHARES, decode, difference, labels, largest, likeliest, sheets, size } from "./values.js";
 
 const WHOLE = 300_000; // numbers of a box up to which all of it is asked for
 const LIMIT = 2 ** 20; // numbers in one answer
@@ -70,6 +70,7 @@ export class Inside {
 
   show() {
     if (!store.structure.length) return;
+    this.readout.textContent = "";
     this.figure.show();
     const box = this.box();
     if (!box) return;
@@ -145,10 +146,11 @@ export class Inside {
       this.maps = [];
       return;
     }
-    const all = sheets(values), one = all.length === 1 && count > 1; // only one head of many was sent
+    const { sheets: all, columns: places } = likeliest(sheets(values), part.axes.at(-1)), one = all.length === 1 && count > 1; // only one head of many was sent
     const shown = head === null ? (one ? [store.view.head ?? 0] : [...all.keys()]) : [head];
     const row = part.axes.at(-2) ?? null, column = part.axes.at(-1);
-    const names = { rows: part.axes.length > 1 ? labels(row, part, this.answer) : null, columns: labels(column, part, this.answer) };
+    const given = labels(column, part, this.answer);
+    const names = { rows: part.axes.length > 1 ? labels(row, part, this.answer) : null, columns: places ? places.map((c) => given?.[c] ?? String(c)) : given, places };
     const isShare = SHARES.has(part.point) && store.view.side !== "difference";
     const most = isShare ? 1 : Math.max(...all.map((sheet) => largest(sheet.numbers)));
     const square = ["key", "memory"].includes(column) && part.axes.length > 1;
@@ -221,7 +223,8 @@ export class Inside {
     const where = several(part) ? `${axisName(part.axes[0])} ${map.index}: ` : "";
     const row = part.axes.length > 1 ? `${names.rows?.[r] ?? r} → ` : "";
     this.readout.textContent = `${where}${row}${names.columns?.[c] ?? c} = ${Number.isNaN(value) ? say("forbidden") : short(value, 6)}`;
-    const index = part.axes.length === 1 ? [c] : several(part) ? [map.index, r, c] : [r, c];
+    const place = names.places?.[c] ?? c;
+    const index = part.axes.length === 1 ? [place] : several(part) ? [map.index, r, place] : [r, place];
     const which = store.traced?.changed && store.view.side !== "original" ? "changed" : "original";
     const asked = { part: part.name, index, sequence: part.sequence, which };
     if (keep) this.card.keep(asked);

@@ -1,5 +1,5 @@
 // The tokens of an attention, each of which shows what it looks at: averaged over the heads, or of the one that
-// is chosen.
+// is chosen. A picture's patches stand in the picture.
 
 import { el, roving, share, visible } from "./dom.js";
 import { store } from "./state.js";
@@ -7,11 +7,12 @@ import { say } from "./texts.js";
 import { sheets } from "./values.js";
 
 const NAMED = 4; // tokens that the sentence names
+const PATCH = /^(\d+),(\d+)$/;
 
 export class Looks {
   constructor() {
     this.queries = el("div", { class: "chips", role: "group" });
-    this.keys = el("div", { class: "chips keys" });
+    this.keys = el("div", { class: "chips keys", role: "group", tabindex: 0 });
     this.said = el("p", { class: "readout-line", "aria-live": "polite" });
     this.element = el("div", { class: "looks" }, this.queries, this.keys, this.said);
     roving(this.queries, "button");
@@ -29,25 +30,41 @@ export class Looks {
     const names = here.tokens.slice(0, rows).map(visible), seen = there.tokens.slice(0, columns).map(visible);
     const key = JSON.stringify([names, seen, document.documentElement.lang]);
     if (key !== this.key) {
-      this.key = key;
-      this.names = names;
-      this.seen = seen;
-      this.queries.setAttribute("aria-label", say("asQueries"));
-      this.queries.replaceChildren(el("span", { class: "label" }, say("asQueries")), ...names.map((name, r) => el("button", { type: "button", class: "chip", tabindex: r ? -1 : 0,
-        onpointerenter: () => this.mark(r), onfocus: () => this.mark(r), onclick: () => this.mark(r) }, name)));
-      this.keys.replaceChildren(el("span", { class: "label" }, say("asKeys")), ...seen.map((name) => el("span", { class: "chip" }, name)));
-      this.said.textContent = say("lookAt");
-      this.at = null;
+      Object.assign(this, { key, names, seen, at: null });
+      this.#draw(store.state.input.kind === "picture" && names.some((name) => PATCH.test(name)));
     }
+    this.picture?.style.setProperty("background-image", `url("${store.state.input.data}")`);
     if (this.at !== null) this.mark(this.at);
+  }
+
+  #draw(isPicture) {
+    const button = (name, r, kind = "chip", label = null) => el("button", { type: "button", class: kind, tabindex: r ? -1 : 0, title: label, "aria-label": label,
+      onpointerenter: () => this.mark(r), onfocus: () => this.mark(r), onclick: () => this.mark(r) }, label ? null : name);
+    this.queries.setAttribute("aria-label", say("asQueries"));
+    this.keys.setAttribute("aria-label", say("asKeys"));
+    this.keys.hidden = isPicture;
+    this.picture = null;
+    const made = this.names.map((name, r) => (isPicture && PATCH.test(name) ? button(name, r, "patch", name) : button(name, r)));
+    this.marked = made;
+    if (isPicture) {
+      const [rows, columns] = [1, 2].map((i) => 1 + Math.max(...this.names.map((name) => Number(name.match(PATCH)?.[i] ?? 0))));
+      this.picture = el("div", { class: "patches", vars: { "--rows": rows, "--columns": columns } }, made.filter((one) => one.className === "patch"));
+      this.queries.replaceChildren(el("span", { class: "label" }, say("asQueries")), ...made.filter((one) => one.className === "chip"), this.picture);
+      this.targets = made; // the patches that look are those that are looked at
+    } else {
+      this.targets = this.seen.map((name) => el("span", { class: "chip" }, name));
+      this.queries.replaceChildren(el("span", { class: "label" }, say("asQueries")), ...made);
+      this.keys.replaceChildren(el("span", { class: "label" }, say("asKeys")), ...this.targets);
+    }
+    this.said.textContent = say("lookAt");
   }
 
   mark(r) {
     if (this.element.hidden || r >= this.names.length) return;
     this.at = r;
-    const weights = this.seen.map((_, c) => this.weight(r, c));
-    [...this.queries.querySelectorAll(".chip")].forEach((chip, i) => chip.classList.toggle("on", i === r));
-    [...this.keys.querySelectorAll(".chip")].forEach((chip, i) => chip.style.setProperty("--w", Number.isFinite(weights[i]) ? weights[i] : 0));
+    const weights = this.seen.map((_, c) => this.weight(r, c)), most = Math.max(...weights.filter(Number.isFinite), 1e-9);
+    this.marked.forEach((one, i) => one.classList.toggle("on", i === r));
+    this.targets.forEach((one, i) => one.style.setProperty("--w", Number.isFinite(weights[i]) ? weights[i] / (this.picture ? most : 1) : 0));
     const best = [...weights.keys()].sort((a, b) => weights[b] - weights[a]).slice(0, NAMED).filter((c) => weights[c] > 0);
     this.said.textContent = say("looks", this.names[r], best.map((c) => `${this.seen[c]} ${share(weights[c])}`).join(" · "));
   }

@@ -47,8 +47,8 @@ async function predict() {
   const state = lean(store.state);
   if (state.input.kind === "picture" && !state.input.data) return;
   if (store.view.mode === "inside" && store.structure.length && store.predicted) return trace(); // it says both
-  const found = await predictions.ask("/api/predict", state);
-  if (!found) return;
+  const asked = store.state, found = await predictions.ask("/api/predict", state);
+  if (!found || asked !== store.state) return; // or the user has gone on
   predicted(found);
   if (store.view.mode === "inside") await trace();
 }
@@ -63,9 +63,9 @@ function predicted(found) {
 async function trace() {
   if (!store.predicted) return;
   const structure = !store.structure.length;
-  const parts = inside.wanted();
+  const parts = inside.wanted(), asked = store.state;
   const found = await traces.ask("/api/trace", { state: lean(store.state), parts, structure, encoding: "base64" });
-  if (!found) return;
+  if (!found || asked !== store.state) return;
   if (structure) {
     store.structure = found.original.parts;
     inside.show();

@@ -68,6 +68,7 @@ export class NumberCard {
     const top = el("div", { class: "card-top" }, el("h3", {}, say("sum")),
       this.trail.length ? el("button", { type: "button", class: "small", onclick: () => this.keep(this.trail.at(-1), this.trail.slice(0, -1)) }, `← ${say("back")}`) : null,
       this.pinned ? el("button", { type: "button", class: "small", onclick: () => this.clear() }, say("release")) : null);
+    this.element.classList.toggle("empty", !this.found);
     if (!this.found) {
       this.body.replaceChildren(top, el("p", { class: "hint" }, this.problem ?? say("sumHelp")));
       return;
@@ -93,7 +94,7 @@ export class NumberCard {
     const rows = order.slice(0, MOST).map((at) => {
       const term = terms[at];
       const value = Number(term.value);
-      return el("tr", {}, el("th", { scope: "row" }, term.label ?? String(at)),
+      return el("tr", {}, el("th", { scope: "row" }, (term.label ?? String(at)).replaceAll("\u2581", "·")),
         names.map((_, i) => el("td", {}, this.#factor(term.factors?.[i]))),
         el("td", { class: value < 0 ? "minus" : "plus", vars: { "--w": most && Number.isFinite(value) ? Math.abs(value) / most : 0 } }, short(term.value, 5)));
     });
@@ -101,7 +102,7 @@ export class NumberCard {
     const label = say("totals", terms.length);
     const sort = terms.length > 2 ? el("label", { class: "tick" }, el("input", { type: "checkbox", checked: this.bySize, onchange: (event) => { this.bySize = event.target.checked; this.show(); } }), say("largest")) : null;
     return [sort, el("div", { class: "terms-scroll", tabindex: 0, role: "group", "aria-label": label }, table),
-      el("p", { class: "stage" }, el("span", {}, label), el("b", {}, short(found.sum, 7))), ...this.#stages(found)];
+      terms.length > 1 ? el("p", { class: "stage" }, el("span", {}, label), el("b", {}, short(found.sum, 7))) : null, ...this.#stages(found)];
   }
 
   #stages(found) {

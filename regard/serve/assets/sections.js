@@ -24,10 +24,10 @@ const POINTS = {
   normed_out: ["norm of the part", "该部分归一化"], scaled: ["gain · part", "增益 · 该部分"], sum: ["x + part", "x + 该部分"], residual: ["to the next layer", "传给下一层"],
   given: ["given", "输入"], added: ["added", "加上的"], bias: ["bias", "偏置"], memory_bias: ["bias", "偏置"], placed: ["embedding + position", "嵌入 + 位置"],
   input: ["into layer 0", "进入第 0 层"], output: ["output", "输出"], gathered: ["pooled", "汇聚"], transform: ["transformed", "变换后"], pooled: ["pooled", "汇聚"],
-  vector: ["vector", "向量"], logits: ["logits", "logit"], probabilities: ["probabilities", "概率"],
+  vector: ["vector", "向量"], logits: ["logits", "logit"], probabilities: ["softmax", "softmax"],
 };
 const TURNED = { q: ["Q, turned", "Q（旋转后）"], k: ["K, turned", "K（旋转后）"] };
-const OUT = { attention: ["heads · W_O", "各头 · W_O"], cross: ["heads · W_O", "各头 · W_O"], feedforward: ["hidden · W_down", "隐藏 · W_down"], embed: ["vectors", "向量"] };
+const OUT = { attention: ["· W_O", "· W_O"], cross: ["· W_O", "· W_O"], feedforward: ["· W_down", "· W_down"], embed: ["vectors", "向量"] };
 
 const AXES = {
   query: ["token", "词元"], key: ["looks at", "看向"], memory: ["looks at", "看向"], head: ["head", "头"], group: ["group", "组"],

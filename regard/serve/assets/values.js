@@ -29,6 +29,31 @@ export function sheets(decoded) {
   return Array.from({ length: count }, (_, s) => ({ rows, columns, numbers: decoded.numbers.subarray(s * rows * columns, (s + 1) * rows * columns) }));
 }
 
+const CHOSEN = 4, FEW = 64; // of many outputs, those that are likeliest in some row
+
+// Of a long last axis the columns that matter: {sheets, columns}, `columns` their places; null for all.
+export function likeliest(all, axis) {
+  const { rows, columns, numbers } = all[0];
+  if (axis !== "output" || columns <= FEW) return { sheets: all, columns: null };
+  const kept = new Set(), most = Math.max(1, Math.min(CHOSEN, Math.ceil(FEW / rows)));
+  for (let r = 0; r < rows; r++) {
+    const best = [];
+    for (let c = 0; c < columns; c++) {
+      const x = numbers[r * columns + c];
+      if (best.length < most || x > best.at(-1)[0]) {
+        best.push([x, c]);
+        best.sort((a, b) => b[0] - a[0]);
+        best.length = Math.min(best.length, most);
+      }
+    }
+    for (const [, c] of best) kept.add(c);
+  }
+  const places = [...kept].sort((a, b) => a - b).slice(0, 4 * FEW);
+  const cut = new Float32Array(rows * places.length);
+  for (let r = 0; r < rows; r++) places.forEach((c, i) => { cut[r * places.length + i] = numbers[r * columns + c]; });
+  return { sheets: [{ rows, columns: places.length, numbers: cut }], columns: places };
+}
+
 export function largest(numbers) {
   let most = 0;
   for (const x of numbers) if (Math.abs(x) > most && Number.isFinite(x)) most = Math.abs(x);

@@ -14,9 +14,10 @@ export class Writing {
   }
 
   async refresh() {
+    const asked = store.state;
     try {
       const found = await this.channel.ask("/api/step", { ...lean(store.state), beam: 1 });
-      if (!found) return;
+      if (!found || asked !== store.state) return;
       this.found = found;
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;
