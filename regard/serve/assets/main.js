@@ -32,7 +32,12 @@ function tell(text, problem = false) {
   status.classList.toggle("problem", problem);
 }
 
+// While something is asked for, what is shown may belong to what was; tests wait for the end.
+let under = 0;
+const settled = (more) => { under += more; find("#main").dataset.settled = String(under === 0); };
+
 async function guarded(act) {
+  settled(1);
   clearTimeout(waiting);
   waiting = setTimeout(() => tell(say("busy")), SLOW);
   try {
@@ -40,6 +45,8 @@ async function guarded(act) {
   } catch (problem) {
     if (!(problem instanceof Refused)) throw problem;
     tell(problem.message || say("gone"), true);
+  } finally {
+    settled(-1);
   }
 }
 
@@ -89,12 +96,17 @@ function mark() {
   }));
 }
 
-const ask = later(REST, () => guarded(async () => {
+const askSoon = later(REST, () => guarded(async () => {
   const { mode } = store.view;
-  if (mode === "course") return;
+  if (mode === "course") return course.show();
   await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null]);
   tell("");
 }));
+
+function ask() {
+  find("#main").dataset.settled = "false";
+  askSoon();
+}
 
 // ---------------------------------------------------------------- what is on the page
 
@@ -163,7 +175,7 @@ on("model", () => {
 on("view", (keys) => {
   if (keys.includes("mode")) modes();
   if (store.view.mode === "course") {
-    if (keys.includes("course") || keys.includes("mode")) course.show();
+    if (keys.includes("course") || keys.includes("mode")) ask();
     return;
   }
   if (keys.includes("mode")) ask();
@@ -192,7 +204,6 @@ function arrive() {
   Object.assign(store, { predicted: null, traced: null, structure: [] });
   emit("model");
   changes.show();
-  if (store.view.mode === "course") course.show();
   ask();
 }
 

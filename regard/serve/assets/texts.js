@@ -4,7 +4,7 @@ import { emit } from "./state.js";
 
 const root = document.documentElement;
 
-const TEXTS = {
+export const TEXTS = {
   explore: ["Explore", "探索"], courseTab: ["Course", "课程"], model: ["Model", "模型"],
   parameters: ["{0} parameters", "{0} 个参数"],
   link: ["Copy link", "复制链接"], copied: ["The link to this state is copied.", "已复制此状态的链接。"],
@@ -112,7 +112,8 @@ export function turnTheme() {
 
 export function begin() {
   root.dataset.theme = ["light", "dark"].includes(kept("regard.theme")) ? kept("regard.theme") : "auto";
-  const wished = kept("regard.lang") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
+  const asked = new URLSearchParams(location.search).get("lang") === "zh" ? "zh" : null; // `regard look --lang zh`
+  const wished = asked ?? kept("regard.lang") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
   setLang(wished === "zh" ? "zh" : "en", false);
   dark.addEventListener("change", () => emit("words"));
 }
