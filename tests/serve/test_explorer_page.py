@@ -1,5 +1,5 @@
-"""The explorer in a real browser: each page opened, typed into, stepped, changed, in both languages and at two
-widths, with no complaint on the console and no serious finding of axe."""
+"""The explorer in a real browser: each page opened, typed into, stepped, changed, in both languages and at
+two widths, with no complaint on the console and no serious finding of axe."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 
 def expect(thing: Any) -> Any:
+    playwright.expect.set_options(timeout=20_000)  # the machine may be busy
     return playwright.expect(thing)
 
 
@@ -82,18 +83,16 @@ def answer_to(address: str, text: str, **changes: Any) -> Any:
 # ---------------------------------------------------------------------- what is shown
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_task_opens_with_an_answer_a_figure_and_numbers(page: Any, task: str) -> None:
-    choose(page, task)
-    assert shown_answer(page)
-    assert page.locator(".over").count() >= 8
-    assert page.locator("canvas.heat").first.is_visible()
-    for box in ("Embedding", "Feed-forward", "Prediction"):
-        page.locator(f".over[aria-label*='{box}']").last.click()
-        settle(page)
-        width = page.locator("canvas.heat").first.evaluate("canvas => canvas.width")
-        assert width > 20
-        assert page.locator(".point").count() >= 1
+def test_every_task_opens_with_an_answer_a_figure_and_numbers(page: Any) -> None:
+    for task in TASKS:
+        choose(page, task)
+        assert shown_answer(page), task
+        assert page.locator(".over").count() >= 8, task
+        expect(page.locator("canvas.heat").first).to_be_visible()
+        for box in ("Embedding", "Feed-forward", "Prediction"):
+            page.locator(f".over[aria-label*='{box}']").last.click()
+            settle(page)
+            assert page.locator("canvas.heat").first.evaluate("canvas => canvas.width") > 20, (task, box)
 
 
 def test_what_is_typed_is_answered_as_the_server_answers(page: Any, address: str) -> None:
@@ -168,8 +167,8 @@ def test_a_token_shows_what_it_looks_at(page: Any) -> None:
 def test_a_map_has_its_numbers_as_a_table(page: Any) -> None:
     choose(page, WRITES)
     page.locator(".as-table summary").click()
-    shares = [float(cell) for cell in page.locator(".as-table tbody tr").first.locator("td").all_inner_texts()]
-    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    row = page.locator(".as-table tbody tr").first.locator("td").all_inner_texts()
+    assert sum(map(float, row)) == pytest.approx(1, abs=1e-3)
 
 
 # ---------------------------------------------------------------------- writing
@@ -312,21 +311,17 @@ def test_an_example_of_the_course_is_changed(page: Any) -> None:
     expect(lessons.nth(17)).to_be_visible()
     lessons.filter(has_text="Attention by hand").click()
     expect(page.locator(".course-page h1")).to_have_text("Attention by hand")
-    cell = page.locator(".numbers tbody td").first
-    cell.hover()
-    expect(page.locator(".readout").first).not_to_be_empty()
     steps = page.locator(".course-steps")
     before = steps.inner_text()
-    page.locator(".try input, .try select").first.evaluate("""(field) => {
-        if (field.type === 'checkbox') field.click();
-        else if (field.tagName === 'SELECT') field.value = field.options[field.options.length - 1].value;
-        else field.value = field.type === 'number' ? Number(field.value) + 1 : `${field.value} more`;
-        field.dispatchEvent(new Event('input', { bubbles: true }));
-        field.dispatchEvent(new Event('change', { bubbles: true }));
-    }""")
+    field = page.locator(".try input")
+    given = field.input_value()
+    field.fill(given.replace("1", "3", 1))
     expect(steps).not_to_have_text(before, use_inner_text=True)
+    assert field.evaluate("one => one === document.activeElement")
     page.get_by_role("button", name="As it was").click()
     expect(steps).to_have_text(before, use_inner_text=True)
+    page.locator(".numbers tbody td").first.hover()
+    expect(page.locator(".readout").first).not_to_be_empty()
     page.get_by_role("button", name=re.compile("^Next: ")).click()
     expect(page.locator(".course-page h1")).not_to_have_text("Attention by hand")
     page.go_back()
@@ -362,20 +357,20 @@ def test_a_link_brings_back_the_state(page: Any, browser: Any) -> None:
     again.close()
 
 
-@pytest.mark.parametrize("junk", ["#", "#{", "#%", "#('model':7)", "#('model':'x','input':[],'view':3)", "#[]"])
-def test_a_broken_link_opens_the_page_as_if_there_were_none(page: Any, address: str, junk: str) -> None:
-    page.goto("about:blank")
-    page.goto(address + junk)
-    settle(page)
-    assert shown_answer(page)
+def test_a_broken_link_opens_the_page_as_if_there_were_none(page: Any, address: str) -> None:
+    for junk in ("#", "#{", "#%", "#('model':7)", "#('model':'x','input':[],'view':3)", "#[]", "#null"):
+        page.goto("about:blank")
+        page.goto(address + junk)
+        settle(page)
+        assert shown_answer(page), junk
 
 
 def test_foreign_text_is_never_markup(page: Any, address: str) -> None:
     choose(page, WRITES)
     evil = "<img src=x onerror=window.hit=1><script>window.hit=1</script>"
     type_in(page, evil)
-    state = f"('model':'{WRITES}','input':('kind':'text','text':'{quote(evil)}'),'view':('course':'{quote(evil)}'))"
-    page.goto(f"{address}#{state}")
+    given = f"('kind':'text','text':'{quote(evil)}')"
+    page.goto(f"{address}#('model':'{WRITES}','input':{given},'view':('course':'{quote(evil)}'))")
     settle(page)
     assert page.evaluate("window.hit") is None
     assert page.locator("main img, main script").count() == 0
@@ -397,19 +392,18 @@ def test_the_whole_page_speaks_chinese(page: Any) -> None:
     assert page.locator("html").get_attribute("lang") == "zh-CN"
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_nothing_is_cut_off_at_the_side(page: Any, size: str, lang: str) -> None:
+def test_nothing_is_cut_off_at_the_side(page: Any, lang: str) -> None:
     choose(page, WRITES)
     if lang == "zh":
         page.locator("#lang").click()
-    width, height = SIZES[size]
-    page.set_viewport_size({"width": width, "height": height})
     page.locator(".map-top button").first.click()
     for step in ("#tab-inside", "#tab-writing", "#tab-beam", "#to-course"):
         page.locator(step).click()
         settle(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, step
+        for width, height in SIZES.values():
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, step
 
 
 def test_light_and_dark_follow_the_system_and_the_button(page: Any) -> None:

@@ -98,8 +98,8 @@ function mark() {
 
 const askSoon = later(REST, () => guarded(async () => {
   const { mode } = store.view;
-  if (mode === "course") return course.show();
-  await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null]);
+  if (mode === "course") await course.show();
+  else await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null]);
   tell("");
 }));
 
