@@ -18,6 +18,7 @@ export class Answer {
     const { predicted } = store;
     if (!predicted) return this.top.replaceChildren(el("p", { class: "hint" }, say("loading")));
     const { original, changed } = predicted;
+    this.scrolled = this.likely.querySelector(".choices")?.scrollLeft ?? null; // before anything changes
     const score = (one) => (typeof one.score === "number" ? el("span", { class: "fact" }, `${say("score")} ${short(one.score, 4)}`) : null);
     const text = (one) => el("p", { class: "answer-text" }, el("span", {}, model().gives === "vector" ? say("vector") : one.answer || say("nothing")), score(one));
     this.top.replaceChildren(...(changed
@@ -47,12 +48,12 @@ export class Answer {
     const single = now.choices.length === 1 || now.choices[0].of !== "output" || Boolean(model().takes.hole);
     const tokens = now.sequences.at(-1)?.tokens ?? [], { hole } = model().takes;
     const places = hole && now.choices.some((choice) => tokens[choice.at] === hole) ? now.choices.filter((choice) => tokens[choice.at] === hole) : now.choices;
-    const scrolled = this.likely.querySelector(".choices")?.scrollLeft ?? 0;
     const columns = places.slice(-MOST).map((choice) => this.#column(choice, now, before.get(`${choice.of}${choice.at}`), single));
     const list = el("div", { class: single ? "choices single" : "choices", tabindex: 0, role: "group", "aria-label": say("likely") }, columns);
     this.likely.replaceChildren(el("h2", { class: "label" }, say("likely")), list);
     const first = columns[places.findIndex((choice) => now.begin !== null && choice.at >= now.begin - 1)];
-    list.scrollLeft = scrolled || (first && first !== columns[0] ? first.offsetLeft - list.offsetLeft - 40 : 0);
+    if (this.scrolled) list.scrollLeft = this.scrolled;
+    else if (this.scrolled === null && first && first !== columns[0]) list.scrollLeft = first.offsetLeft - list.offsetLeft - 40;
   }
 
   #column(choice, now, before, single) {

@@ -133,7 +133,7 @@ function words(x, y, text, colours, more = {}) {
 const name = (box) => boxName(box.section, box.parts.map((part) => part.point));
 
 export function draw({ lanes, opened, wide, tall }) {
-  const colours = { ...palette(), accent: getComputedStyle(document.documentElement).getPropertyValue("--link").trim() };
+  const colours = palette();
   const drawing = svg("svg", { xmlns: "http://www.w3.org/2000/svg", width: wide + 18, height: tall, viewBox: `0 0 ${wide + 18} ${tall}`, "font-family": "system-ui, sans-serif", "aria-hidden": "true" },
     svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 6 6", refX: 5.5, refY: 3, markerWidth: 5.5, markerHeight: 5.5, orient: "auto" },
       svg("path", { d: "M0 0L6 3L0 6z", fill: colours.soft }))));

@@ -8,19 +8,19 @@ const NAME = 11, GAP = 6; // pixels: the size of names, and what is between them
 const LONGEST = 10; // letters of a name
 const ROOM = 36; // a cell that is wider than this shows its number
 
-// The theme's colours, read once for each theme.
-const palettes = new Map();
+// The theme's colours, read once for each theme: asking for a style makes the page settle all of them.
+const palettes = new Map(), dark = matchMedia("(prefers-color-scheme: dark)");
 export function palette() {
-  const style = getComputedStyle(root);
-  const key = style.getPropertyValue("--paper");
+  const { theme } = root.dataset, key = theme === "auto" ? String(dark.matches) : theme;
   if (!palettes.has(key)) {
+    const style = getComputedStyle(root);
     const read = (name) => style.getPropertyValue(name).trim();
     const triple = (text) => text.split(",").map(Number);
     const hex = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
     const base = hex(read("--panel"));
     const ramp = (end) => Array.from({ length: 256 }, (_, i) => base.map((x, c) => Math.round(x + ((end[c] - x) * i) / 255)));
     palettes.set(key, { plus: ramp(triple(read("--plus"))), minus: ramp(triple(read("--minus"))), ink: read("--ink"), soft: read("--soft"),
-      line: read("--line"), paper: read("--paper"), panel: read("--panel"), forbidden: hex(read("--line")), dark: hex(read("--paper"))[0] < 128 });
+      line: read("--line"), paper: read("--paper"), panel: read("--panel"), forbidden: hex(read("--line")), accent: read("--link"), family: getComputedStyle(document.body).fontFamily || "sans-serif" });
   }
   return palettes.get(key);
 }
@@ -45,9 +45,9 @@ function pixels({ numbers, rows, columns }, most) {
   return small;
 }
 
-// A picture of a sheet without names, into a canvas of this size.
+// A picture of a sheet without names. Its size is not asked of the page, which would have to lay itself out.
 export function thumbnail(canvas, sheet, most) {
-  const ratio = devicePixelRatio || 1, wide = canvas.clientWidth || 72, tall = canvas.clientHeight || 40;
+  const ratio = devicePixelRatio || 1, wide = 68, tall = 34;
   canvas.width = wide * ratio;
   canvas.height = tall * ratio;
   const pen = canvas.getContext("2d");
@@ -78,7 +78,7 @@ export class Heat {
     this.rows = cut(rowNames, sheet.rows);
     this.columns = cut(columnNames, sheet.columns);
     const pen = this.canvas.getContext("2d");
-    pen.font = font(this.canvas);
+    pen.font = font();
     const widest = (names, otherwise) => (names ? Math.ceil(Math.max(...names.map((x) => pen.measureText(x).width))) : otherwise);
     this.left = sheet.rows === 1 && !this.rows ? 0 : widest(this.rows, 22) + GAP;
     const across = Math.max(40, room - this.left - 1);
@@ -124,7 +124,7 @@ export class Heat {
 
   #names(pen, colours) {
     const { sheet, left, top, wide, tall } = this;
-    pen.font = font(this.canvas);
+    pen.font = font();
     pen.fillStyle = colours.soft;
     pen.textBaseline = "middle";
     pen.textAlign = "right";
@@ -147,7 +147,7 @@ export class Heat {
 
   #numbers(pen, colours) {
     const { sheet, left, top, wide, tall } = this;
-    pen.font = font(this.canvas, 10.5);
+    pen.font = font(10.5);
     pen.textAlign = "center";
     for (let i = 0; i < sheet.rows * sheet.columns; i++) {
       const x = sheet.numbers[i], [r, g, b] = colourOf(x, this.most, colours);
@@ -208,7 +208,7 @@ export class Heat {
   }
 }
 
-const font = (canvas, pixels = NAME) => `${pixels}px ${getComputedStyle(canvas).fontFamily || "sans-serif"}`;
+const font = (size = NAME) => `${size}px ${palette().family}`;
 
 // The next of 1, 2, 5, 10, 20 …
 function nice(x) {

@@ -71,6 +71,7 @@ export class Inside {
   show() {
     if (!store.structure.length) return;
     this.readout.textContent = "";
+    this.room = 0; // to be asked for again, once
     this.figure.show();
     const box = this.box();
     if (!box) return;
@@ -113,11 +114,15 @@ export class Inside {
     if (!traced || !box) return;
     const here = (answer) => new Map(answer?.parts.filter((part) => part.sequence === box.parts[0].sequence).map((part) => [part.name, part]));
     const original = here(traced.original), changed = here(traced.changed);
-    const side = store.view.side;
+    const side = store.view.side, found = new Map();
+    const made = (name) => {
+      const one = () => decode(original.get(name)?.values), other = () => decode(changed.get(name)?.values);
+      if (!traced.changed || side === "original") return one();
+      return side === "difference" ? difference(one(), other()) : other();
+    };
     this.values = (name) => {
-      const one = decode(original.get(name)?.values), other = decode(changed.get(name)?.values);
-      if (!traced.changed || side === "original") return one;
-      return side === "difference" ? difference(one, other) : other;
+      if (!found.has(name)) found.set(name, made(name));
+      return found.get(name);
     };
     this.answer = traced.changed && side !== "original" ? traced.changed : traced.original;
     for (const part of box.parts) {
@@ -154,7 +159,7 @@ export class Inside {
     const isShare = SHARES.has(part.point) && store.view.side !== "difference";
     const most = isShare ? 1 : Math.max(...all.map((sheet) => largest(sheet.numbers)));
     const square = ["key", "memory"].includes(column) && part.axes.length > 1;
-    const room = this.grid.clientWidth || 600, wide = all[0].columns;
+    const room = (this.room ||= this.grid.clientWidth) || 600, wide = all[0].columns;
     const least = square ? 190 : Math.max(260, Math.min(wide * 3, room)), fit = Math.max(1, Math.min(shown.length, 4, Math.floor(room / least)));
     const across = Math.ceil(shown.length / Math.ceil(shown.length / fit)); // rows of one length
     this.#keep(shown.length);

@@ -13,7 +13,7 @@ import { address, choose, emit, isChanged, lean, look, model, on, recall, restor
 import { begin, lang, say, setLang, turnTheme } from "./texts.js";
 import { Writing, outputs } from "./writing.js";
 
-const REST = 20; // milliseconds between two keys that make them one question
+const REST = 8; // milliseconds between two keys that make them one question
 const SLOW = 400; // milliseconds after which the page says that it waits
 
 const input = new Input(find("#input")), answer = new Answer(find("#answer")), changes = new Changes(find("#changes"));

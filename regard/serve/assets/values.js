@@ -5,8 +5,14 @@ import { visible } from "./dom.js";
 
 export function decode(values) {
   if (!values) return null;
-  const bytes = Uint8Array.from(atob(values.data), (c) => c.charCodeAt(0));
-  return { shape: values.shape, numbers: new Float32Array(bytes.buffer) };
+  return { shape: values.shape, numbers: new Float32Array(bytesOf(values.data).buffer) };
+}
+
+function bytesOf(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
 }
 
 export const SHARES = new Set(["weights", "mask", "probabilities"]);
