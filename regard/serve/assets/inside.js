@@ -29,11 +29,12 @@ export class Inside {
     this.points = el("div", { class: "points", role: "group" });
     this.about = el("div", { class: "about" });
     this.grid = el("div", { class: "maps" });
+    this.legend = el("p", { class: "legend" }, el("span"), el("i"), el("span"));
     this.readout = el("p", { class: "readout-line", "aria-live": "polite" });
     this.table = el("details", { class: "as-table" }, el("summary"), el("div", { class: "terms-scroll", tabindex: 0, role: "group" }));
     this.table.addEventListener("toggle", () => this.#fillTable());
     roving(this.points, "button");
-    const left = el("div", { class: "open-left" }, this.looks.element, this.about, this.grid, this.readout, this.table);
+    const left = el("div", { class: "open-left" }, this.looks.element, this.about, this.grid, this.legend, this.readout, this.table);
     this.element = el("div", {}, this.figure.element, el("section", { class: "open" }, this.title, this.points, el("div", { class: "open-body" }, left, this.card.element)));
   }
 
@@ -55,13 +56,10 @@ export class Inside {
     const asked = [];
     const first = box.parts.toSorted((a, b) => Number(b.name === store.view.open) - Number(a.name === store.view.open));
     for (const part of first) {
-      const pieces = several(part) ? size(part.shape.slice(1)) : size(part.shape);
-      const whole = part.name === store.view.open && size(part.shape) <= left;
-      if (whole) asked.push(part.name);
-      else if (pieces <= left && several(part)) asked.push({ name: part.name, at: { [part.axes[0]]: Math.min(store.view.head ?? 0, part.shape[0] - 1) } });
-      else if (pieces <= left) asked.push(part.name);
-      else continue;
-      left -= whole ? size(part.shape) : pieces;
+      if (size(part.shape) > left) continue; // the server computes it whole, whatever is sent of it
+      left -= size(part.shape);
+      const sliced = part.name !== store.view.open && several(part);
+      asked.push(sliced ? { name: part.name, at: { [part.axes[0]]: Math.min(store.view.head ?? 0, part.shape[0] - 1) } } : part.name);
     }
     return asked;
   }
@@ -147,10 +145,12 @@ export class Inside {
     const head = several(part) && store.view.head !== null && store.view.head < count ? store.view.head : null;
     this.#controls(box, count, head);
     if (!values || !size(values.shape)) {
-      this.grid.replaceChildren(el("p", { class: "hint" }, say(part ? "tooMany" : "unknownPart")));
+      this.grid.replaceChildren(el("p", { class: "hint" }, say("tooMany")));
+      this.legend.hidden = true;
       this.maps = [];
       return;
     }
+    this.legend.hidden = false;
     const { sheets: all, columns: places } = likeliest(sheets(values), part.axes.at(-1)), one = all.length === 1 && count > 1; // only one head of many was sent
     const shown = head === null ? (one ? [store.view.head ?? 0] : [...all.keys()]) : [head];
     const row = part.axes.at(-2) ?? null, column = part.axes.at(-1);
@@ -162,6 +162,8 @@ export class Inside {
     const room = (this.room ||= this.grid.clientWidth) || 600, wide = all[0].columns;
     const least = square ? 190 : Math.max(260, Math.min(wide * 3, room)), fit = Math.max(1, Math.min(shown.length, 4, Math.floor(room / least)));
     const across = Math.ceil(shown.length / Math.ceil(shown.length / fit)); // rows of one length
+    const [left, ramp, right] = this.legend.children;
+    [left.textContent, right.textContent, ramp.className] = [isShare ? "0" : short(-most, 3), short(most, 3), isShare ? "ramp share" : "ramp"];
     this.#keep(shown.length);
     this.grid.style.setProperty("--across", across);
     shown.forEach((which, i) => {

@@ -53,11 +53,23 @@ async function guarded(act) {
 async function predict() {
   const state = lean(store.state);
   if (state.input.kind === "picture" && !state.input.data) return;
-  if (store.view.mode === "inside" && store.structure.length && store.predicted) return trace(); // it says both
+  if (store.view.mode === "inside" && store.structure.length && store.predicted && !outgrown()) return trace(); // it says both
   const asked = store.state, found = await predictions.ask("/api/predict", state);
   if (!found || asked !== store.state) return; // or the user has gone on
   predicted(found);
+  resize(found.original);
   if (store.view.mode === "inside") await trace();
+}
+
+// Whether the input may have so many more tokens that too many numbers would be asked for.
+const given = () => JSON.stringify(store.state.input).length;
+const outgrown = () => store.state.input.kind !== "picture" && given() > 1.5 * store.given + 20;
+
+// The sizes of the parts follow from how many tokens there are; with other sequences there are other parts.
+function resize({ sequences }) {
+  if (store.sequences !== sequences.length) store.structure = [];
+  const count = (kind, at) => (kind === "memory" ? sequences.find((one) => one.kind === "encoder") : sequences[at])?.tokens.length;
+  store.structure = store.structure.map((part) => ({ ...part, shape: part.shape.map((n, i) => (["query", "key", "memory"].includes(part.axes[i]) ? count(part.axes[i], part.sequence) ?? n : n)) }));
 }
 
 function predicted(found) {
@@ -73,14 +85,15 @@ async function trace() {
   const parts = inside.wanted(), asked = store.state;
   const found = await traces.ask("/api/trace", { state: lean(store.state), parts, structure, encoding: "base64" });
   if (!found || asked !== store.state) return;
-  if (structure) {
-    store.structure = found.original.parts;
+  if (structure || store.sequences !== found.original.sequences.length) {
+    Object.assign(store, { structure: structure ? found.original.parts : [], sequences: found.original.sequences.length, predicted: found });
+    if (structure && !store.structure.length) return; // of no input there are no numbers
     inside.show();
     return trace();
   }
   const shapes = new Map(found.original.parts.map((part) => [`${part.sequence} ${part.name}`, part.shape]));
   store.structure = store.structure.map((part) => ({ ...part, shape: shapes.get(`${part.sequence} ${part.name}`) ?? part.shape }));
-  store.traced = found;
+  Object.assign(store, { traced: found, given: given() });
   predicted(found);
   inside.numbers();
   mark();

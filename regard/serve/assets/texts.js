@@ -26,7 +26,7 @@ export const TEXTS = {
 
   answer: ["Answer", "输出"], unchanged: ["Original", "原来"], changedTo: ["With your changes", "更改之后"], score: ["score", "得分"],
   same: ["Your changes make no difference to the answer.", "您的更改没有改变输出。"], nothing: ["(nothing)", "（空）"],
-  likely: ["What it thought likely", "模型认为可能的结果"], after: ["after", "在其后"], atStart: ["first", "开头"],
+  likely: ["What it thought likely", "模型认为可能的结果"], 
   from: ["Start", "起点"], until: ["End", "终点"], goOn: ["Write ‘{0}’ here and go on from there", "在这里写“{0}”，并由此继续"],
   forced: ["The output begins with what you chose: {0}", "输出以您选择的内容开头：{0}"], free: ["Let it write by itself", "让模型自己写"],
   vector: ["The answer is a vector: see its numbers in the last box.", "输出是一个向量：数值见最后一个方框。"],
@@ -35,7 +35,7 @@ export const TEXTS = {
   changes: ["Changes", "更改"], reset: ["Undo all", "全部撤销"], temperature: ["Temperature", "温度"], shuffle: ["Shuffle the positions", "打乱位置"],
   again: ["Shuffle again", "再打乱一次"], told: ["each token is told another position: {0}", "每个词元得到的位置：{0}"], heads: ["Heads", "头"],
   headsHelp: ["Press a head to turn it off.", "点击一个头即可关闭。"], off: ["off", "已关闭"], weights: ["Edit a weight", "修改权重"], weight: ["Weight", "权重"],
-  place: ["Place", "位置"], value: ["Value", "数值"], set: ["Set", "设置"], was: ["is {0}", "现为 {0}"], remove: ["Undo {0}", "撤销 {0}"],
+  place: ["Place", "位置"], value: ["Value", "数值"], set: ["Set", "设置"], remove: ["Undo {0}", "撤销 {0}"],
   self: ["self-attention", "自注意力"], cross: ["cross-attention", "交叉注意力"], layerHead: ["{0}, layer {1}, {2}, head {3}", "{0}，第 {1} 层，{2}，头 {3}"],
   badPlace: ["The place must be {0} whole numbers, from 0 and below {1}.", "位置应为 {0} 个整数，从 0 开始且小于 {1}。"],
   search: ["Search", "搜索"], beams: ["Beams", "束宽"], length: ["Most tokens to write", "最多写多少词元"],
@@ -49,24 +49,24 @@ export const TEXTS = {
   turnOff: ["turn off head {0}", "关闭头 {0}"], turnOn: ["turn on head {0}", "打开头 {0}"], table: ["As a table", "表格形式"], tableCut: ["the first {0} rows and {1} columns", "前 {0} 行、{1} 列"],
   map: ["{0}: {1} rows, {2} columns. Arrow keys move; Enter keeps the sum.", "{0}：{1} 行，{2} 列。方向键移动，回车键固定算式。"],
   tooMany: ["There are too many numbers here to show at once; what it thought likely is above.", "这里的数值太多，无法一次显示；模型认为可能的结果见上方。"],
-  least: ["least {0}", "最小 {0}"], most: ["most {0}", "最大 {0}"], forbidden: ["forbidden", "禁止"], unknownPart: ["This model has no such part.", "此模型没有这个部分。"],
+  forbidden: ["forbidden", "禁止"],
 
   sum: ["Where a number comes from", "一个数从何而来"], sumHelp: ["Point at a number, or reach it with the arrow keys: its sum is shown here.", "指向一个数，或用方向键移到它：算式会显示在这里。"],
-  back: ["Back", "返回"], kept: ["kept", "已固定"], release: ["Follow the pointer again", "重新跟随指针"], term: ["term", "项"], product: ["product", "乘积"],
+  back: ["Back", "返回"], release: ["Follow the pointer again", "重新跟随指针"], term: ["term", "项"], product: ["product", "乘积"],
   totals: ["sum of {0} terms", "{0} 项之和"], largest: ["largest first", "按大小排序"], given: ["This number was given, not computed.", "这个数是给定的，不是算出来的。"],
   editWeight: ["Change this weight", "修改此权重"], openTerm: ["Where {0} comes from", "{0} 从何而来"], result: ["result", "结果"],
 
   written: ["Written so far", "已写出的"], next: ["What may come next", "接下来可能是"], take: ["Next token", "下一个词元"], undo: ["Back one", "退一步"],
   start: ["From the start", "从头开始"], end: ["To the end", "写到结尾"], done: ["The output has ended.", "输出已结束。"], rank: ["rank {0}", "第 {0} 名"],
   another: ["Another token", "其他词元"], force: ["Force it", "强制写入"], unknown: ["‘{0}’ is no token of this model.", "“{0}”不是此模型的词元。"], emptyYet: ["nothing yet", "还没有"],
-  probability: ["probability", "概率"], token: ["Token", "词元"], yours: ["yours", "您选的"],
+  probability: ["probability", "概率"], token: ["Token", "词元"], 
 
   tree: ["The search as a tree", "搜索树"], treeHelp: ["Each box is a token that the beam kept, with the log-probability of all that was written; the way to the answer is marked. Press one to go on from there.", "每个方框是束搜索保留的一个词元，下面是到此为止的对数概率；通向答案的路径已标出。点击一个即可由此继续。"],
   wider: ["With a beam of 1 there is no tree: choose 2 or more.", "束宽为 1 时没有树：请选 2 或更大。"], hypotheses: ["What it ended with, best first", "最终结果，从好到差"], total: ["log-probability {0}", "对数概率 {0}"],
   ended: ["ended", "结束"], step: ["step {0}", "第 {0} 步"], treeOf: ["Tree of", "树的来源"],
 
   course: ["Course", "课程"], courseHelp: ["Worked examples, each computed now by the library itself, in an order that a newcomer can follow. Change something and see.", "一组算例，按初学者能跟上的顺序排列，均由库本身当场计算。改一改，看看会怎样。"],
-  try: ["Change something", "改一改"], compute: ["Compute", "计算"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
+  try: ["Change something", "改一改"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
   differs: ["largest difference", "最大误差"], allowed: ["allowed", "允许值"], holds: ["holds", "成立"], broken: ["BROKEN", "不成立"], previous: ["Previous", "上一个"], following: ["Next", "下一个"],
   contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: the whole number is shown, and its sum where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],
 };
