@@ -97,7 +97,7 @@ export class Inside {
       const canvas = el("canvas", { class: "thumb", "aria-hidden": "true" }), on = part.name === store.view.open;
       this.thumbs.set(part.name, canvas);
       return el("button", { type: "button", class: "point", "aria-pressed": String(on), tabindex: on ? 0 : -1, onclick: () => look({ open: part.name }) },
-        canvas, el("span", { class: "point-name" }, pointName(part, points)), el("span", { class: "shape" }, part.shape.join(" × ")));
+        canvas, el("span", { class: "point-name" }, pointName(part, points)), el("span", { class: "shape" }, part.shape.join("×")));
     });
     // Queries, keys and values stand side by side; what is made of them comes after.
     this.points.replaceChildren(...made.flatMap((button, i) => [i && !/^[qkv](_|$)/.test(box.parts[i].point) ? el("span", { class: "then", "aria-hidden": "true" }, "→") : null, button].filter(Boolean)));
@@ -125,13 +125,13 @@ export class Inside {
     this.answer = traced.changed && side !== "original" ? traced.changed : traced.original;
     for (const part of box.parts) {
       const canvas = this.thumbs.get(part.name), values = this.values(part.name);
-      const shape = (original.get(part.name) ?? part).shape.join(" × ");
+      const shape = (original.get(part.name) ?? part).shape.join("×");
       const label = canvas.parentElement.querySelector(".shape");
       if (label.textContent !== shape) label.textContent = shape;
       if (values && size(values.shape)) {
         const [sheet] = sheets(values).slice(Math.min(store.view.head ?? 0, sheets(values).length - 1));
-        thumbnail(canvas, sheet, SHARES.has(part.point) ? 1 : largest(sheet.numbers));
-      }
+        thumbnail(canvas, sheet, part.point === "mask" ? 1 : largest(sheet.numbers));
+      } else canvas.width = 0; // too much was asked for, and this least needed
     }
     this.part = original.get(store.view.open) ?? boxOf([box], store.view.open).parts.find((part) => part.name === store.view.open);
     this.#large(box);
@@ -157,7 +157,7 @@ export class Inside {
     const given = labels(column, part, this.answer);
     const names = { rows: part.axes.length > 1 ? labels(row, part, this.answer) : null, columns: places ? places.map((c) => given?.[c] ?? String(c)) : given, places };
     const isShare = SHARES.has(part.point) && store.view.side !== "difference";
-    const most = isShare ? 1 : Math.max(...all.map((sheet) => largest(sheet.numbers)));
+    const most = part.point === "mask" ? 1 : Math.max(...all.map((sheet) => largest(sheet.numbers)));
     const square = ["key", "memory"].includes(column) && part.axes.length > 1;
     const room = (this.room ||= this.grid.clientWidth) || 600, wide = all[0].columns;
     const least = square ? 190 : Math.max(260, Math.min(wide * 3, room)), fit = Math.max(1, Math.min(shown.length, 4, Math.floor(room / least)));

@@ -107,7 +107,8 @@ export class NumberCard {
 
   #stages(found) {
     return (found.stages ?? []).map((stage) => {
-      const by = stage.by === null || stage.by === undefined ? "" : ` (${short(stage.by, 5)})`;
+      const number = stage.by?.value ?? stage.by; // a plain one, or one that comes from somewhere
+      const by = number === null || number === undefined ? "" : ` (${short(number, 5)})`;
       return el("p", { class: "stage" }, el("span", {}, `${stage.op}${by}`), el("b", {}, short(stage.value, 7)));
     });
   }
