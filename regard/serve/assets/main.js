@@ -86,8 +86,10 @@ async function trace() {
   const found = await traces.ask("/api/trace", { state: lean(store.state), parts, structure, encoding: "base64" });
   if (!found || asked !== store.state) return;
   if (structure || store.sequences !== found.original.sequences.length) {
-    Object.assign(store, { structure: structure ? found.original.parts : [], sequences: found.original.sequences.length, predicted: found });
-    if (structure && !store.structure.length) return; // of no input there are no numbers
+    Object.assign(store, { structure: structure ? found.original.parts : [], sequences: found.original.sequences.length });
+    predicted(found);
+    inside.element.hidden = structure && !store.structure.length; // of no input there are no numbers
+    if (inside.element.hidden) return;
     inside.show();
     return trace();
   }
