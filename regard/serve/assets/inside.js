@@ -70,8 +70,8 @@ export class Inside {
     if (!store.structure.length) return;
     this.readout.textContent = "";
     this.room = 0; // to be asked for again, once
+    const box = this.box(); // which also says what is open at first
     this.figure.show();
-    const box = this.box();
     if (!box) return;
     const points = box.parts.map((part) => part.point);
     this.title.replaceChildren(...[el("h2", {}, box.section === "input" ? `${sectionName("embed")} + ${sectionName("position")}` : boxName(box.section, points)),

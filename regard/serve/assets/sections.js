@@ -19,7 +19,7 @@ SECTIONS.cross_residual = SECTIONS.feedforward_residual = SECTIONS.attention_res
 
 const POINTS = {
   q_unturned: ["Q", "Q"], k_unturned: ["K", "K"], q: ["Q, queries", "Q 查询"], k: ["K, keys", "K 键"], v: ["V, values", "V 值"],
-  products: ["q · kᵀ", "q · kᵀ"], scores: ["scaled", "缩放后"], mask: ["mask", "掩码"], masked: ["masked", "加掩码后"], weights: ["softmax", "softmax"], heads: ["weights · V", "权重 · V"],
+  products: ["q · kᵀ", "q · kᵀ"], scores: ["scaled", "缩放后"], mask: ["mask", "掩码"], masked: ["masked", "加掩码后"], weights: ["softmax", "softmax"], heads: ["softmax · V", "softmax · V"],
   out: ["out", "输出"], up: ["x · W_up", "x · W_up"], gate: ["gate", "门"], hidden: ["activated", "激活后"], normed: ["norm", "归一化"],
   normed_out: ["norm of the part", "该部分归一化"], scaled: ["gain · part", "增益 · 该部分"], sum: ["x + part", "x + 该部分"], residual: ["to the next layer", "传给下一层"],
   given: ["given", "输入"], added: ["added", "加上的"], bias: ["bias", "偏置"], memory_bias: ["bias", "偏置"], placed: ["embedding + position", "嵌入 + 位置"],
