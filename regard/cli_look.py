@@ -31,7 +31,9 @@ def look_command(
         str, typer.Option(help="Whom to listen to: others than this machine with 0.0.0.0.")
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
-    lang: Annotated[Language, typer.Option(help="What the page opens in.")] = Language.en,
+    lang: Annotated[
+        Language | None, typer.Option(help="What the page opens in, instead of the browser's language.")
+    ] = None,
     budget: Annotated[str, typer.Option(help="Training time of each built-in model, once.")] = "1m",
     threads: Threads = None,
     device: Device = None,
@@ -46,7 +48,7 @@ def look_command(
         if not _is_loopback(host):
             print(f"regard: listening on {host}, where others can reach these models", file=sys.stderr)
         print(f"the explorer is at {address}; Ctrl-C ends it", flush=True)
-        url = f"{address}?lang={lang.value}"
+        url = address if lang is None else f"{address}?lang={lang.value}"
         quiet = {"log_level": "warning", "access_log": False, "server_header": False}
         config = uvicorn.Config(app, lifespan="off", **quiet)
         if browser:

@@ -3,6 +3,7 @@ two widths, with no complaint on the console and no serious finding of axe."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,11 @@ from urllib.parse import quote
 import pytest
 from browsing import Watched, arguments, ask, browser_path, served
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
+if os.environ.get("CI"):
+    assert browser_path(), "CI needs Chromium: apt-get install chromium"
+    import playwright.sync_api as playwright
+else:
+    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
 pytestmark = pytest.mark.skipif(browser_path() is None, reason="there is no Chromium")
 
 TASKS = [
