@@ -112,8 +112,8 @@ export function turnTheme() {
 
 export function begin() {
   root.dataset.theme = ["light", "dark"].includes(kept("regard.theme")) ? kept("regard.theme") : "auto";
-  const asked = new URLSearchParams(location.search).get("lang") === "zh" ? "zh" : null; // `regard look --lang zh`
-  const wished = asked ?? kept("regard.lang") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
+  const asked = new URLSearchParams(location.search).get("lang"); // `regard look --lang zh`
+  const wished = (["en", "zh"].includes(asked) ? asked : null) ?? kept("regard.lang") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
   setLang(wished === "zh" ? "zh" : "en", false);
   dark.addEventListener("change", () => emit("words"));
 }
