@@ -24,7 +24,7 @@ from typing import Literal
 DOCS = Path(__file__).parent.parent
 TOUR = DOCS / "tour"
 LANGUAGES = ("en", "zh")
-NAMES = ("attention", "order", "model", "translator", "gpt", "vit", "own-data")
+NAMES = ("attention", "order", "model", "translator", "gpt", "vit")
 """The pages of the tour, in order."""
 
 _FENCE = re.compile(r"^```(\S*)(?: (.*))?$")
