@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 
 
-def main(what: str, some: str = "") -> None:
+def main(what: str) -> None:
     from maker import execute, notebook, pages, site
 
     if what == "site":

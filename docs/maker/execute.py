@@ -59,7 +59,7 @@ def _fingerprint(page: Page) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for name in ("torch", "numpy", "plotly"):
         digest.update(metadata.version(name).encode())
-    sources = [*(DOCS.parent / "regard").rglob("*.py"), *(DOCS / "maker").glob("*.py")]
+    sources = [*(DOCS.parent / "regard").rglob("*.py"), DOCS / "maker" / "execute.py"]
     for path in sorted(sources):
         digest.update(path.read_bytes())
     for piece in page.pieces:
@@ -104,7 +104,7 @@ def run(page: Page, folder: Path) -> list[Answer]:
 
 
 def _python(block: Piece, names: dict[str, Any], path: Path) -> Answer:
-    tree = ast.parse(block.text, str(path))
+    tree = ast.increment_lineno(ast.parse(block.text, str(path)), block.line)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     said, value = io.StringIO(), None
     with contextlib.redirect_stdout(said):
