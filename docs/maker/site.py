@@ -6,6 +6,7 @@ figures are Plotly's, whose script is in the site once; nothing is fetched from 
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -46,6 +47,8 @@ def stage(lang: str, folder: Path) -> None:
         write(folder / f"{name}.md", links((DOCS / f"{name}{suffix(lang)}").read_text("utf-8")))
     write(folder / "configuration.md", (DOCS / "configuration.md").read_text("utf-8"))
     examples(lang, folder)
+    reference = folder / "reference.md"
+    write(reference, reference.read_text("utf-8").replace("<!-- train -->", called()))
     shutil.copytree(DOCS / "images", folder / "images")
     shutil.copytree(DOCS / "assets", folder / "assets")
     from plotly.offline import get_plotlyjs
@@ -116,6 +119,22 @@ def examples(lang: str, folder: Path) -> None:
         lines.append(f"- [{title}](examples/{name}.html): {text}\n  `regard explain {name}`")
     page = folder / "examples.md"
     write(page, page.read_text("utf-8").replace("<!-- examples -->", "\n".join(lines)))
+
+
+def called() -> str:
+    """What `regard.train` takes and says of itself. It is a package that can be called, which readers of
+    source code do not see."""
+    import regard
+
+    call = type(regard.train).__call__
+    lines = ["regard.train("]
+    for name, one in inspect.signature(call).parameters.items():
+        if one.kind is one.KEYWORD_ONLY and "    *," not in lines:
+            lines.append("    *,")
+        value = "" if one.default is one.empty else f" = {one.default!r}"
+        lines += [] if name == "self" else [f"    {name}: {one.annotation}{value},"]
+    lines.append(f") -> {call.__annotations__['return']}")
+    return "\n".join(("```python", *lines, "```", "", inspect.cleandoc(call.__doc__ or "")))
 
 
 def _newest() -> float:
