@@ -14,7 +14,10 @@
     }
     const narrow = figure.clientWidth < 640;
     const legend = narrow ? { orientation: "h", y: -0.3 } : {};
-    const size = layout.width ? { width: layout.width, height: layout.height } : { autosize: true };
+    // A figure that is wider than the page shrinks, but not below what can be read; then it scrolls.
+    const width = Math.min(layout.width, Math.max(plot.clientWidth, Math.min(layout.width, 620)));
+    const height = Math.max(Math.min(layout.height, 260), layout.height * (width / layout.width));
+    const size = layout.width ? { width, height } : { autosize: true };
     const given = {
       ...layout, ...axes, ...size, template: {},
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "inherit" },

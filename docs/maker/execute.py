@@ -51,6 +51,9 @@ def answers(page: Page, *, again: bool = False) -> list[Answer]:
         made = kept.with_suffix(".part")
         _in_process_of_its_own(page, made)
         made.replace(kept)
+        for old in KEPT.glob(f"{page.name}.{page.lang}.*"):
+            if old != kept:
+                old.unlink()
     return [Answer(**one) for one in json.loads(kept.read_text("utf-8"))]
 
 
@@ -64,7 +67,9 @@ def _fingerprint(page: Page) -> str:
         digest.update(path.read_bytes())
     for piece in page.pieces:
         if piece.kind in ("python", "console", "file"):
-            digest.update(piece.text.encode())
+            # Of code not its layout, nor what it says to people alone.
+            text = ast.dump(ast.parse(piece.text)) if piece.kind == "python" else piece.text
+            digest.update(text.encode())
     return digest.hexdigest()
 
 
