@@ -1,8 +1,8 @@
 """The door to what makes the documentation:
 
-    python docs/make.py site         run the tour, build both sites into build/site
-    python docs/make.py notebooks    write the notebooks from the pages
-    python docs/make.py outputs      run the tour, and write what its code answers into the pages
+python docs/make.py site         run the tour, build both sites into build/site
+python docs/make.py notebooks    write the notebooks from the pages
+python docs/make.py outputs      run the tour, and write what its code answers into the pages
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def main(what: str) -> None:
     elif what == "outputs":
         for page in (page for lang in pages.LANGUAGES for page in pages.tour(lang)):
             found = dict(zip(map(id, page.code), execute.answers(page), strict=True))
-            shown = []
+            shown: list[pages.Piece] = []
+            said = ""
             for piece in page.pieces:
-                answer = found.get(id(piece))
-                said = answer.text if answer is not None else said if shown else ""
+                said = found[id(piece)].text if piece.code else said
                 shown.append(replace(piece, text=said) if piece.kind == "output" else piece)
             page.path.write_text(pages.written(replace(page, pieces=tuple(shown))), "utf-8")
             print(f"{page.path.name}: {sum(one.seconds for one in found.values()):.0f} s")

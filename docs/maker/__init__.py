@@ -1,1 +1,4 @@
-"""Makes the documentation: runs its pages, writes the notebooks, builds the site. `docs/make.py` is the door."""
+"""Makes the documentation: runs its pages, writes the notebooks, builds the site.
+
+`docs/make.py` is the door.
+"""

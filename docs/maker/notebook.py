@@ -10,8 +10,8 @@ from pathlib import Path
 from maker.pages import LANGUAGES, TOUR, Page, Piece, commands, tour
 
 _NOTE = {
-    "en": "*This notebook is made from [{page}]({page}); it needs `pip install 'regard[digits,attribution]'`.*",
-    "zh": "*本笔记本由 [{page}]({page}) 生成；运行前请先 `pip install 'regard[digits,attribution]'`。*",
+    "en": "*This notebook is made from [{page}]({page}); it needs the extras `digits` and `attribution`.*",
+    "zh": "*本笔记本由 [{page}]({page}) 生成；需要 regard 及其额外组件 `digits` 和 `attribution`。*",
 }
 
 

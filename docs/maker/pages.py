@@ -168,9 +168,9 @@ def meaning(block: Piece) -> str:
 class _Silent(ast.NodeTransformer):
     """Takes the texts out of code."""
 
-    def visit_Constant(self, node: ast.Constant) -> ast.Constant:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         return ast.Constant("") if isinstance(node.value, str) else node
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.JoinedStr:  # noqa: N802
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.JoinedStr:
         kept = [self.visit(value) for value in node.values if isinstance(value, ast.FormattedValue)]
         return ast.JoinedStr(kept)

@@ -33,7 +33,18 @@ def build() -> Path:
     for lang in LANGUAGES:
         stage(lang, STAGE / lang)
         config = DOCS / f"mkdocs.{lang}.yml"
-        command = [sys.executable, "-W", "ignore", "-m", "mkdocs", "build", "--strict", "-q", "-f", str(config)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "-q",
+            "-f",
+            str(config),
+        ]
         given = os.environ | {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
         subprocess.run(command, check=True, env=given)  # of the project's own configuration
     return SITE
@@ -68,9 +79,10 @@ def made(page: Page, found: list[Answer], folder: Path) -> str:
             parts.append(f"```{piece.kind}\n{piece.text}\n```")
         elif piece.kind == "output":
             assert answer is not None
-            parts.append(f'```{{.text .output}}\n{answer.text}\n```')
+            parts.append(f"```{{.text .output}}\n{answer.text}\n```")
         elif piece.kind == "figure":
-            assert answer is not None and answer.figure is not None, f"{page.path}:{piece.line}"
+            assert answer is not None
+            assert answer.figure is not None, f"{page.path}:{piece.line}"
             drawn += 1
             parts.append(figure(answer.figure, piece.text, f"figure-{drawn}"))
         elif piece.kind == "file":
