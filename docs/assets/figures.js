@@ -15,7 +15,8 @@
     const narrow = figure.clientWidth < 640;
     const legend = narrow ? { orientation: "h", y: -0.3 } : {};
     // A figure that is wider than the page shrinks, but not below what can be read; then it scrolls.
-    const width = Math.min(layout.width, Math.max(plot.clientWidth, Math.min(layout.width, 620)));
+    const least = layout.xaxis2 ? 0.8 * layout.width : 620;
+    const width = Math.min(layout.width, Math.max(plot.clientWidth, least));
     const height = Math.max(Math.min(layout.height, 260), layout.height * (width / layout.width));
     const size = layout.width ? { width, height } : { autosize: true };
     const given = {

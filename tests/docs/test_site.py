@@ -60,7 +60,9 @@ def test_every_page_has_its_twin(built):
 
     chinese = pages(built / "zh")
     assert {name for name in pages(built) if not name.startswith("zh/")} == chinese
-    assert 'href="../zh/tour/gpt.html"' in (built / "tour" / "gpt.html").read_text("utf-8")
+    for name, twin in (("tour/gpt.html", "../zh/tour/gpt.html"), ("zh/tour/gpt.html", "../../tour/gpt.html")):
+        assert f'href="{twin}"' in (built / name).read_text("utf-8"), name
+        assert (built / name).parent.joinpath(twin).resolve().is_file()
 
 
 @pytest.mark.parametrize("name", ["reference.md", "reference.zh.md"])
