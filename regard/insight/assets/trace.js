@@ -117,7 +117,8 @@
         text: names, hovertemplate: hover ? "%{text}<extra></extra>" : undefined, hoverinfo: hover ? undefined : "none", meta: index,
       };
     });
-    Plotly.react(plot, data, layout, { responsive: false, displayModeBar: false }).then(() => {
+    const draw = () => Plotly.react(plot, data, layout, { responsive: false, displayModeBar: false });
+    window.plotly.then(draw).then(() => {
       plot.removeAllListeners?.("plotly_hover");
       plot.removeAllListeners?.("plotly_click");
       const told = (done) => (event) => { const [p] = event.points; done(p.data.meta, p.y, p.x); };
@@ -269,7 +270,7 @@
       const entry = all.find((one) => one.name.endsWith(`.blocks.${layer.value}.${kind.value}.${point.value}`));
       worked.replaceChildren();
       pointed.textContent = entry ? `${entry.name} = ${formula(entry)}` : say("not recorded", "没有记录");
-      if (!entry) return Plotly.purge(plot);
+      if (!entry) return window.plotly.then(() => Plotly.purge(plot));
       plot.setAttribute("aria-label", entry.name);
       heat(plot, entry, {
         over: (s, r, c) => { pointed.textContent = describe(entry, s, r, c); },
