@@ -27,16 +27,15 @@ def page_of(folder: Path, text: str) -> Page:
 
 
 QUICK = ("attention", "order", "model")
-AS_PAGES = [page for page in PAGES if page.lang == "en" or page.name in QUICK]
-"""The others of the Chinese pages run as notebooks: each training is done once in each language."""
-AS_NOTEBOOKS = [page for page in PAGES if page.lang == "zh" or page.name in QUICK]
+AS_NOTEBOOKS = [page for page in PAGES if page.lang == "en" or page.name in QUICK]
+"""Both languages share their code; what trains is not done a fourth time."""
 
 
 @pytest.fixture(scope="module")
 def ran() -> Iterator[Callable[[str, Page], Any]]:
     """What running a page, or its notebook, gave: each on one thread, two side by side, begun at once."""
     with ThreadPoolExecutor(2) as pool:
-        begun = {("page", page.path): pool.submit(answers, page) for page in AS_PAGES}
+        begun = {("page", page.path): pool.submit(answers, page) for page in PAGES}
         begun |= {("notebook", page.path): pool.submit(notebook_run, page) for page in AS_NOTEBOOKS}
         yield lambda kind, page: begun[kind, page.path].result()
         for left in begun.values():
@@ -45,7 +44,7 @@ def ran() -> Iterator[Callable[[str, Page], Any]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", AS_PAGES, ids=lambda page: page.path.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.name)
 def test_a_page_answers_what_it_shows(page, ran):
     """From memory, if neither the page nor the library has changed since it was run."""
     for block, answer in zip(page.code, ran("page", page), strict=True):
