@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
-from maker.execute import answers, run
+from beside import AS_NOTEBOOKS, PAGES
+from maker.execute import run
 from maker.notebook import notebook, place
-from maker.pages import NAMES, TOUR, Page, commands, meaning, read, suffix, tour, written
+from maker.pages import NAMES, TOUR, Page, commands, meaning, read, suffix, written
 
-PAGES = [*tour("en"), *tour("zh")]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.name)
 
 
@@ -24,22 +17,6 @@ def page_of(folder: Path, text: str) -> Page:
     path = folder / "page.md"
     path.write_text(text, "utf-8")
     return read(path)
-
-
-QUICK = ("attention", "order", "model")
-AS_NOTEBOOKS = [page for page in PAGES if page.lang == "en" or page.name in QUICK]
-"""Both languages share their code; what trains is not done a fourth time."""
-
-
-@pytest.fixture(scope="module")
-def ran() -> Iterator[Callable[[str, Page], Any]]:
-    """What running a page, or its notebook, gave: each on one thread, two side by side, begun at once."""
-    with ThreadPoolExecutor(2) as pool:
-        begun = {("page", page.path): pool.submit(answers, page) for page in PAGES}
-        begun |= {("notebook", page.path): pool.submit(notebook_run, page) for page in AS_NOTEBOOKS}
-        yield lambda kind, page: begun[kind, page.path].result()
-        for left in begun.values():
-            left.cancel()
 
 
 @pytest.mark.slow
@@ -76,29 +53,6 @@ def test_a_page_is_read_and_written_unchanged(page):
 @each_page
 def test_the_notebook_of_a_page_is_up_to_date(page):
     assert place(page).read_text("utf-8") == notebook(page), "run `make notebooks`"
-
-
-def notebook_run(page: Page) -> int:
-    """Execute it; how many of its cells were."""
-    code = (
-        "import sys, nbformat; from nbclient import NotebookClient;"
-        "book = nbformat.read(sys.argv[1], 4);"
-        "NotebookClient(book, timeout=500, kernel_name='python3').execute();"
-        "print(sum(1 for cell in book.cells if cell.get('execution_count')))"
-    )
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # for `!regard`
-    root = str(TOUR.parents[1])
-    given = os.environ | {"PATH": path, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    with TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(place(page))],
-            cwd=folder,
-            env=given,
-            capture_output=True,
-            text=True,
-        )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return int(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
