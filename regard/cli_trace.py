@@ -67,7 +67,12 @@ def ablate_command(
     data: Annotated[
         str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, valid, test, or all of a file; test, or all of a file that it was not trained on."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,

@@ -198,9 +198,8 @@ class Run:
             if name == self.bundle.data.get("name")
             else self.task.judged_on(lambda: columns_of(name))
         )
-        split = split or ("all" if self._new(name) else "test")
-        dataset = _open(task, name, on_error, whole=split == "all" and Path(name).is_file())
-        rows = _rows_of(dataset, split, limit)
+        split = split or self._judged_split(name)
+        dataset, rows = _rows_of(task, name, split, limit, on_error)
         started = time.perf_counter()
         with torch.inference_mode():
             judged = task.judge(self.model, rows, decoding, tokenize)
@@ -218,10 +217,11 @@ class Run:
             notes=str(dataset.report).splitlines(),
         )
 
-    def _new(self, name: str) -> bool:
-        """Whether this is a single file, and not what the run was trained on by its name."""
+    def _judged_split(self, name: str) -> str:
+        """All of a single file that is not, by its name, what the run was trained on; else the test part."""
         own = self.bundle.data.get("name")
-        return Path(name).is_file() and not (isinstance(own, str) and Path(own).name == Path(name).name)
+        known = isinstance(own, str) and Path(own).name == Path(name).name
+        return "all" if Path(name).is_file() and not known else "test"
 
     def _own_data(self) -> str:
         """What the run was trained on."""
@@ -275,7 +275,7 @@ class Run:
     def ablate(
         self,
         data: str | Path | None = None,
-        split: str = "test",
+        split: str | None = None,
         *,
         decoding: Decoding = Decoding(),
         limit: int | None = None,
@@ -283,10 +283,12 @@ class Run:
     ) -> Ablation:
         """What each head is worth: the task's metric on a split of `data`, with all heads and without each.
 
-        `told`: how many heads are done, and of how many. Raises: DataError when there is no such data.
+        `split`: as for `evaluate`. `told`: how many heads are done, and of how many.
+
+        Raises: DataError when there is no such data.
         """
         name = self._own_data() if data is None else str(data)
-        rows = _rows_of(self.open(name), split, limit)
+        _, rows = _rows_of(self.task, name, split or self._judged_split(name), limit)
         return ablated(self.task, self.model, rows, decoding, told)
 
     def playback(self, text: str, name: str, decoding: Decoding = Decoding()) -> Playback:
@@ -330,14 +332,17 @@ def _open(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -
     return open_data(data, task.config.wanted, on_error=on_error, whole=whole)  # type: ignore[arg-type]
 
 
-def _rows_of(dataset: DataSet, split: str, limit: int | None) -> list[Row]:
-    """Raises: DataError when there is none."""
+def _rows_of(
+    task: Task, name: str, split: str, limit: int | None, on_error: str = "refuse"
+) -> tuple[DataSet, list[Row]]:
+    """The data, and what of a split is to be judged. Raises: DataError when there is none."""
+    dataset = _open(task, name, on_error, whole=split == "all" and Path(name).is_file())
     rows = list(islice(dataset.split(split), limit))
     if not rows:
         others = " or ".join(part for part in dataset.splits if part != split)
         hint = f"give more rows, or --split {others}"
         raise DataError(f"the split '{split}' of {dataset.name} is empty; {hint}")
-    return rows
+    return dataset, rows
 
 
 def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:

@@ -50,6 +50,15 @@ def test_trace_refuses_what_is_not_there(run: Path, cli: Callable[..., Any], opt
     assert said.err.count("\n") == 1
 
 
+def test_ablate_judges_all_of_a_file_that_the_run_has_not_learned_from(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.tsv"
+    other.write_text("source\ttarget\nabc\tcba\nfed\tdef\n", "utf-8")
+    loaded = regard.load(run)
+    judged = loaded.evaluate(other).metrics
+    assert judged["count"] == 2
+    assert loaded.ablate(other).whole == judged["exact"]  # of a part by a hash there would be nothing
+
+
 def test_ablate_prints_a_table_and_json(run: Path, pairs: Path, cli: Callable[..., Any]) -> None:
     asked = ("ablate", str(run), str(pairs), "--split", "valid", "--limit", "20", "--threads", "1")
     said = cli(*asked)
