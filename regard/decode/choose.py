@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.decode.fast import compiling, have_loops
+from regard.decode.guess import GuessedStepper
 from regard.decode.lean import LeanStepper, suits
 from regard.decode.stepper import EncoderDecoderStepper, KeptPrompt, PromptStepper, Stepper
 from regard.model.mask import Positions
@@ -28,13 +29,31 @@ def prompt_stepper_for(
     model: Transformer, prompts: list[list[int]], capacity: int, kept: KeptPrompt | None = None
 ) -> Stepper:
     """Goes on from prompts; see `PromptStepper`."""
-    if kept is None and have_loops():
-        with compiling("the decoder's loops"):
-            from regard.decode.native import native_prompt_stepper
-
-        if (stepper := native_prompt_stepper(model, prompts, capacity)) is not None:
-            return stepper
+    if kept is None and (stepper := _native(model, prompts, capacity)) is not None:
+        return stepper
     return PromptStepper(model, prompts, capacity, kept)
+
+
+def guessed_stepper_for(model: Transformer, prompt: list[int], guess: list[int], capacity: int) -> Stepper:
+    """Goes on from one prompt, after which `guess` is likely to be written."""
+
+    def otherwise(ids: list[int], read: KeptPrompt) -> Stepper:
+        stepper = _native(model, [ids], capacity, read)
+        return PromptStepper(model, [ids], capacity, read) if stepper is None else stepper
+
+    return GuessedStepper(model, prompt, guess, capacity, otherwise)
+
+
+def _native(
+    model: Transformer, prompts: list[list[int]], capacity: int, read: KeptPrompt | None = None
+) -> Stepper | None:
+    """`read`: what was read of the prompt; the stepper does not add to it."""
+    if not have_loops():
+        return None
+    with compiling("the decoder's loops"):
+        from regard.decode.native import native_prompt_stepper
+
+    return native_prompt_stepper(model, prompts, capacity, read)
 
 
 def shareable(model: EncoderDecoder) -> bool:

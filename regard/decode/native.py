@@ -29,7 +29,7 @@ from regard.decode.engine import Engine, Layer, Numbers, Room, engine_of
 from regard.decode.fast import compiling
 from regard.decode.parallel import AT_LEAST
 from regard.decode.slots import Slots
-from regard.decode.stepper import PromptStepper
+from regard.decode.stepper import KeptPrompt, PromptStepper
 from regard.model.mask import Positions, Ragged
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder, Transformer
@@ -51,11 +51,12 @@ def native_stepper(
 
 
 def native_prompt_stepper(
-    model: Transformer, prompts: list[list[int]], capacity: int
+    model: Transformer, prompts: list[list[int]], capacity: int, read: KeptPrompt | None = None
 ) -> NativePromptStepper | None:
-    """A stepper, or None where it would not do what `model`'s own stack does."""
+    """A stepper, or None where it would not do what `model`'s own stack does. `read`: of a single prompt,
+    what was read of it before."""
     engine = None if model.training or watching() else engine_of(model)
-    return None if engine is None else NativePromptStepper(engine, model, prompts, capacity)
+    return None if engine is None else NativePromptStepper(engine, model, prompts, capacity, read)
 
 
 def suits_native(model: EncoderDecoder | Transformer) -> bool:
@@ -173,8 +174,15 @@ class NativePromptStepper:
     """
 
     @torch.inference_mode()
-    def __init__(self, engine: Engine, model: Transformer, prompts: list[list[int]], capacity: int) -> None:
-        read = PromptStepper(model, prompts, capacity)
+    def __init__(
+        self,
+        engine: Engine,
+        model: Transformer,
+        prompts: list[list[int]],
+        capacity: int,
+        kept: KeptPrompt | None = None,
+    ) -> None:
+        read = PromptStepper(model, prompts, capacity, kept)
         self._engine, self._at = engine, read.next[:, 0].numpy()
         self._slots = Slots(*engine.decoder.shape, len(prompts), max(capacity, read.cache.length))
         self._slots.read(read.cache, self._at)

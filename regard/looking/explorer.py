@@ -79,6 +79,8 @@ class Searched:
 
     said: Prediction
     steps: tuple[Grown, ...]
+    start: tuple[int, ...] = ()
+    """The ids that were given before what was written."""
 
     @property
     def path(self) -> tuple[int, ...]:
@@ -241,9 +243,9 @@ class Explorer:
 
     def _searched_for(self, question: Question, opening: tuple[list[int], list[int]], n: int) -> Searched:
         told: list[Step] = []
-        decoding = Decoding(
-            beam=question.beam, n=n, begin=question.begin, max_length=self._length(question, opening)
-        )
+        length = self._length(question, opening)
+        guess = self._guess(opening)
+        decoding = Decoding(question.beam, n=n, begin=question.begin, max_length=length, guess=guess)
         changes = question.changes
         # The fastest ways read weights, and know neither taps nor other positions than there are.
         tapped = changes.shuffle is not None or (changes.temperature != 1 and question.beam > 1)
@@ -252,7 +254,17 @@ class Explorer:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
             (said,) = self.task.predict(model, [question.text], decoding)
-        return Searched(said, tuple(grown(told, self.naming)))
+        return Searched(said, tuple(grown(told, self.naming)), tuple(opening[1]))
+
+    def _guess(self, opening: tuple[list[int], list[int]]) -> tuple[int, ...]:
+        """How the last answer went on from here: a change often leaves it as it was, and what is typed may
+        be what was foretold."""
+        source, start = opening
+        for searched in () if source else reversed(self._searched.values()):
+            ids = (*searched.start, *searched.written)
+            if len(ids) > len(start) and list(ids[: len(start)]) == start:
+                return ids[len(start) :]
+        return ()
 
     def _length(self, question: Question, opening: tuple[list[int], list[int]]) -> int | None:
         """Most tokens to write: of a text that goes on, so many as are seen with what it goes on from."""

@@ -68,8 +68,8 @@ class Models:
     def both(self, state: State, answer: Callable[[Explorer, Question], Object]) -> Object:
         """What is said without and with the changes; null for the latter where there are none."""
         explorer, question = self.asked(state)
-        changed = answer(explorer, question) if question.changes else None
-        return {"original": answer(explorer, question.plain), "changed": changed}
+        original = answer(explorer, question.plain)  # first: the changed one may be much alike
+        return {"original": original, "changed": answer(explorer, question) if question.changes else None}
 
     def one(self, state: State, which: str) -> tuple[Explorer, Question]:
         explorer, question = self.asked(state)

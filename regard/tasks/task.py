@@ -100,6 +100,8 @@ class Decoding:
     begin: tuple[int, ...] = ()
     """Ids of the tokens that an output begins with, whatever the model makes of them; their log-probabilities
     count as 0."""
+    guess: tuple[int, ...] = ()
+    """Ids that an output may well begin with. It is the sooner there if it does, and the same in any case."""
 
     def __post_init__(self) -> None:
         require(self.beam >= 1, "beam", self.beam, "1 or more")

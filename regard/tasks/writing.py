@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from regard.data.tokenizer import Tokenizer
-from regard.decode.choose import prompt_stepper_for
+from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
 from regard.decode.sampling import Sampler, Sampling, generator_of
-from regard.decode.stepper import Forced, KeptPrompt
+from regard.decode.stepper import Forced, KeptPrompt, Stepper
 from regard.decode.witness import Step, listening, tell
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
@@ -74,7 +74,7 @@ def write(
         if stepper is None or any(moved):
             seen = [output.ids[output.start :] for output in outputs]
             room = min(context, len(max(seen, key=len)) + _ROOM)
-            stepper = prompt_stepper_for(model, seen, room, kept)
+            stepper = _stepper(model, seen, room, kept, decoding.guess[number:])
             stepper = Forced(stepper, decoding.begin[number:]) if decoding.begin[number:] else stepper
             tokens = torch.tensor([ids[-1] for ids in seen], device=device)
         tokens, shares = sampler.draw(stepper.step(tokens))
@@ -92,6 +92,15 @@ def write(
                 stepper.keep(places, places)
                 sampler.keep(places)
             outputs, tokens = [outputs[row] for row in rest], tokens[places]
+
+
+def _stepper(
+    model: Transformer, seen: list[list[int]], room: int, kept: KeptPrompt | None, guess: tuple[int, ...]
+) -> Stepper:
+    guess = guess[: room - len(seen[0])]
+    if guess and len(seen) == 1 and kept is None:
+        return guessed_stepper_for(model, seen[0], list(guess), room)
+    return prompt_stepper_for(model, seen, room, kept)
 
 
 def _tell(outputs: list[Output], tokens: list[int], parents: list[int], *, last: bool) -> None:
