@@ -88,7 +88,7 @@ def measure(client: Any, task: str, chance: random.Random, depth: int) -> None:
                 "/api/trace",
                 {"parts": weights, "encoding": "base64", "structure": False},
             ),
-            ("trace, one layer", "/api/trace", {"parts": parts, "encoding": "lists", "structure": False}),
+            ("trace, one layer", "/api/trace", {"parts": parts, "encoding": "base64", "structure": False}),
         ):
             times = [once(client, task, chance, route, more, change) for _ in range(REPEATS + 2)][2:]
             median, worst = 1000 * statistics.median(times), 1000 * max(times)

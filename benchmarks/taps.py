@@ -2,10 +2,12 @@
 functions that do nothing, at every place that calls them.
 
 Rounds alternate within one process, the order within a pair too, so that a drifting machine treats both
-alike; what is counted is the processor time of the process. Each ratio is of one pair; the median and the
-middle half of all are printed. The sizes are those at which taps weigh most: the tiny presets, and one token
-at a time through the modules. What users decode with on a processor (`decode/native.py`) passes no taps at
-all, and is here to show that.
+alike; what is counted is the processor time of the process. Each ratio is of one pair; printed are the median
+of all, between which bounds the median lies with 95 % confidence (of order statistics: no distribution is
+assumed), and the middle half. Beside it, the account: how often the work calls taps, times what a closed one
+takes by itself, as a share of the work. The sizes are those at which taps weigh most: the tiny presets, and
+one token at a time through the modules. What users decode with on a processor (`decode/native.py`) passes no
+taps at all, and is here to show that.
 
 Usage: python benchmarks/taps.py [--pairs 200] [--threads 1] [--only NAME]
 """
@@ -13,6 +15,7 @@ Usage: python benchmarks/taps.py [--pairs 200] [--threads 1] [--only NAME]
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -147,9 +150,64 @@ WORK: dict[str, Callable[[], Callable[[], None]]] = {
 }
 
 
-def compare(work: Callable[[], None], pairs: int) -> list[float]:
-    """Time with taps over time without, pair by pair."""
-    found, ratios = places(), []
+@contextmanager
+def counted(found: list[tuple[Any, str, Any]]) -> Iterator[dict[str, int]]:
+    """How often each of the functions is called in here."""
+    calls = dict.fromkeys(("tap", "wanted", "watching"), 0)
+
+    def counting(name: str) -> Callable[..., Any]:
+        own = getattr(taps, name)
+
+        def call(*arguments: Any) -> Any:
+            calls[name] += 1
+            return own(*arguments)
+
+        return call
+
+    with without([(module, name, counting(name)) for module, name, _ in found]):
+        yield calls
+
+
+def call_seconds() -> dict[str, float]:
+    """What a closed call takes, the least of several loops."""
+    module, value, many = torch.nn.Identity(), torch.zeros(1), 20_000
+    calls: dict[str, Callable[[], Any]] = {
+        "tap": lambda: taps.tap(module, "weights", value),
+        "wanted": lambda: taps.wanted(module, "scores", "weights"),
+        "watching": taps.watching,
+    }
+    found = {}
+    for name, call in calls.items():
+        times = []
+        for _ in range(9):
+            started = time.perf_counter()
+            for _ in range(many):
+                call()
+            times.append((time.perf_counter() - started) / many)
+        found[name] = min(times)
+    return found
+
+
+def account(work: Callable[[], None], seconds: float) -> str:
+    with counted(places()) as calls:
+        work()
+    cost = call_seconds()
+    spent = sum(count * cost[name] for name, count in calls.items())
+    return (
+        f"{sum(calls.values())} calls, {1e6 * spent:.0f} µs of {1000 * seconds:.1f} ms: {spent / seconds:.3%}"
+    )
+
+
+def bounds(ratios: list[float]) -> tuple[float, float]:
+    """Between which the median lies with 95 % confidence: n / 2 ± 0.98 √n of those in order."""
+    ordered, half = sorted(ratios), 0.98 * math.sqrt(len(ratios))
+    low, high = int(len(ratios) / 2 - half), math.ceil(len(ratios) / 2 + half)
+    return ordered[max(0, low)], ordered[min(len(ordered) - 1, high)]
+
+
+def compare(work: Callable[[], None], pairs: int) -> tuple[list[float], float]:
+    """Time with taps over time without, pair by pair; and the median time, in seconds."""
+    found, ratios, all_seconds = places(), [], []
 
     def timed() -> float:
         started = time.process_time()
@@ -165,7 +223,8 @@ def compare(work: Callable[[], None], pairs: int) -> list[float]:
             with without([] if closed else found):
                 seconds[closed] = timed()
         ratios.append(seconds[True] / seconds[False])
-    return ratios
+        all_seconds.append(seconds[True])
+    return ratios, statistics.median(all_seconds)
 
 
 def main() -> None:
@@ -181,9 +240,11 @@ def main() -> None:
     )
     for name, make in WORK.items():
         if options.only in (None, name):
-            ratios = compare(make(), options.pairs)
+            ratios, seconds = compare(work := make(), options.pairs)
             low, middle, high = statistics.quantiles(ratios, n=4)
-            print(f"{name:28} median {middle:.4f}   middle half {low:.4f} to {high:.4f}", flush=True)
+            sure = "{:.4f} to {:.4f}".format(*bounds(ratios))
+            print(f"{name:26} {middle:.4f}, surely {sure}; middle half {low:.4f} to {high:.4f}")
+            print(f"{'':26} {account(work, seconds)}", flush=True)
 
 
 if __name__ == "__main__":
