@@ -16,6 +16,7 @@ import typer
 
 from regard.cli_checkpoints import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export_command, import_command
 from regard.cli_explain import EXPLAIN_EXAMPLES, explain_command
+from regard.cli_figure import FIGURE_EXAMPLES, figure_command
 from regard.cli_look import LOOK_EXAMPLES, look_command
 from regard.cli_options import (
     Alpha,
@@ -305,6 +306,7 @@ app.command(name="import", epilog=IMPORT_EXAMPLES)(import_command)
 app.command(name="export", epilog=EXPORT_EXAMPLES)(export_command)
 app.command(name="explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
 app.command(name="trace", epilog=TRACE_EXAMPLES)(trace_command)
+app.command(name="figure", epilog=FIGURE_EXAMPLES)(figure_command)
 app.command(name="ablate", epilog=ABLATE_EXAMPLES)(ablate_command)
 app.command(name="look", epilog=LOOK_EXAMPLES)(look_command)
 

@@ -43,7 +43,7 @@ def trace_command(
 
     chosen = {name: _numbers(name, some) for name, some in _asked(layers, heads, steps)}
     decoding = Decoding(beam=beam, alpha=alpha, max_length=max_length)
-    found = _open(run, threads, device).trace(text, decoding, **chosen)
+    found = opened_run(run, threads, device).trace(text, decoding, **chosen)
     if json is not None:
         from regard.files import atomic_file
         from regard.insight.trace_json import trace_json
@@ -87,7 +87,7 @@ def ablate_command(
 
     reporter = terminal_reporter()
     try:
-        found = _open(run, threads, device).ablate(
+        found = opened_run(run, threads, device).ablate(
             data,
             split,
             decoding=Decoding(beam=beam, alpha=alpha),
@@ -123,7 +123,7 @@ def _numbers(name: str, said: str | None) -> list[int] | None:
     return found
 
 
-def _open(folder: Path, threads: int | None, device: str | None) -> Any:
+def opened_run(folder: Path, threads: int | None, device: str | None) -> Any:
     import torch
 
     from regard.run import load

@@ -35,6 +35,7 @@ from regard.insight.playback import Playback
 from regard.insight.recorder import Choice
 from regard.insight.trace import Trace
 from regard.looking import ablated, naming, played_back, traced
+from regard.looking.analyses import drawn
 from regard.looking.explorer import Explorer
 from regard.looking.inputs import examples
 from regard.model.layout import lay_out
@@ -299,6 +300,11 @@ class Run:
         """
         model = self.bundle.build().to(self.device)  # whose tables are still tied, as while it was trained
         return played_back(self.task, model, self.folder, text, name, decoding)
+
+    def figure(self, name: str, text: str, **options: Any) -> Any:
+        """One of `looking.analyses` of the prediction for `text`, as a Plotly figure; `options`: its `other`
+        input, the `number` of the written token, `lang`. Raises: InputError."""
+        return drawn(self.explorer(), name, text, **options)
 
     def explorer(self) -> Explorer:
         """For whoever looks at this model again and again, with changes that come and go."""

@@ -50,6 +50,8 @@ MAY_IMPORT["cli_trace"] = {
     "tasks",
     "train",
 }
+MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_options", "cli_trace", "errors", "files"}
+MAY_IMPORT["cli_figure"] |= {"insight", "looking"}
 MAY_IMPORT["cli_look"] = {"cli_explain", "cli_options", "errors", "files", "recipes", "run", "serve", "train"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}

@@ -7,7 +7,7 @@ model's own tap. The contributions of all tokens add up to the difference betwee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from regard.errors import DependencyError
 from regard.model.tap import open_taps
-from regard.model.transformer import Transformer
+from regard.model.transformer import EncoderDecoder, Model
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
@@ -32,16 +32,17 @@ class Attribution:
 
 
 def integrated_gradients(
-    model: Transformer,
-    given: Tensor,
+    model: Model,
+    given: Tensor | Sequence[Tensor],
     logit: Callable[[Tensor], Tensor],
     baseline: Tensor | None = None,
     steps: int = 64,
 ) -> Attribution:
     """What each token of (1, T) ids, or each patch of a picture, contributes.
 
-    `logit`: makes (n,) numbers of what the model gives for n inputs. `baseline`: (1, T, D) vectors to begin
-    with, zeros by default. `steps`: points of the integral.
+    `given`: the ids or the picture; of an encoder–decoder the source and the target, of which the source's
+    tokens are asked about. `logit`: makes (n,) numbers of what the model gives for n inputs. `baseline`:
+    (1, T, D) vectors to begin with, zeros by default. `steps`: points of the integral.
 
     Raises: DependencyError without captum.
     """
@@ -51,12 +52,17 @@ def integrated_gradients(
         raise DependencyError(
             "integrated gradients need captum; install it with pip install 'regard[attribution]'"
         ) from problem
-    vectors = _embedded(model, given)
+    inputs = (given,) if isinstance(given, Tensor) else tuple(given)
+    side = "source" if isinstance(model, EncoderDecoder) else "embed"
+    with torch.no_grad():
+        vectors = model.get_submodule(side)(inputs[0])
     start = torch.zeros_like(vectors) if baseline is None else baseline.to(vectors)
 
     def of(x: Tensor) -> Tensor:
-        with open_taps(model, {"embed.out": lambda name, value: x}):
-            return logit(model(given.expand(len(x), *given.shape[1:])))
+        # Once: where both sides share a table, the target's vectors pass the same point later.
+        instead = [x]
+        with open_taps(model, {f"{side}.out": lambda name, value: instead.pop() if instead else None}):
+            return logit(model(*(one.expand(len(x), *one.shape[1:]) for one in inputs)))
 
     with torch.enable_grad():
         found = IntegratedGradients(of, multiply_by_inputs=True).attribute(
@@ -65,8 +71,3 @@ def integrated_gradients(
     numbers = found[0].detach().float().cpu()
     with torch.no_grad():
         return Attribution(numbers.sum(-1), numbers, float(of(vectors)[0]), float(of(start)[0]))
-
-
-def _embedded(model: Transformer, given: Tensor) -> Tensor:
-    with torch.no_grad():
-        return model.embed(given)

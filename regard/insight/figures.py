@@ -60,6 +60,56 @@ def heat(entry: Entry) -> Any:
     return figure
 
 
+def cells(
+    value: Tensor,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    texts: Sequence[Sequence[str]] | None = None,
+    titles: tuple[str, str] = ("", ""),
+    share: bool = False,
+    square: bool = False,
+) -> Any:
+    """A heat map of (R, C) numbers with a name for each row and column, and a text in each cell.
+
+    `titles`: of the rows, of the columns. `share`: the numbers are parts of one; otherwise they have signs,
+    and nothing has no colour. `square`: cells are as wide as they are high.
+    """
+    import plotly.graph_objects as go
+
+    down, across = list(range(len(rows))), list(range(len(columns)))  # equal names would share a place
+    largest = 1.0 if share else float(value.abs().max()) or 1.0
+    cut = texts is not None and len(columns) <= _MOST_TICKS
+    heatmap = go.Heatmap(
+        z=value.tolist(),
+        text=None if texts is None else [shown(line) for line in texts],
+        texttemplate="%{text}" if cut else None,
+        customdata=[[[row, column] for column in shown(columns)] for row in shown(rows)],
+        hovertemplate="%{customdata[0]} · %{customdata[1]}: %{z:.4g}"
+        + ("" if texts is None else "<br>%{text}")
+        + "<extra></extra>",
+        colorscale="Blues" if share else "RdBu",
+        zmin=0 if share else -largest,
+        zmax=largest,
+        meta={"scale": "share" if share else "signed"},
+    )
+    figure = go.Figure(heatmap)
+    for update, places, names, title in (
+        (figure.update_yaxes, down, rows, titles[0]),
+        (figure.update_xaxes, across, columns, titles[1]),
+    ):
+        labelled = {"tickvals": places, "ticktext": shown(names)} if len(names) <= 4 * _MOST_TICKS else {}
+        update(title=title, **labelled)
+    figure.update_yaxes(autorange="reversed")
+    if square:
+        figure.update_xaxes(constrain="domain")
+        figure.update_yaxes(scaleanchor="x", constrain="domain")
+    figure.update_layout(
+        template="plotly_white", width=_GAP * 2 + 54 * max(6, len(columns)), height=160 + 28 * len(rows)
+    )
+    return figure
+
+
 def patches_by_attention(
     weights: Tensor, grid: tuple[int, int], leading: int, query: int = 0, picture: Tensor | None = None
 ) -> Any:
@@ -99,10 +149,15 @@ def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
     given, weights = trace["given"], trace[f"stack.blocks.{layer}.attention.weights"]
     if given.value.dim() != 3:
         raise InputError("this trace is not of a picture")
-    patches = [label for label in weights.axes[-1].labels if not label.startswith("[")]
+    grid, leading = patch_grid(weights.axes[-1].labels)
+    return patches_by_attention(weights.value, grid, leading, query, given.value)
+
+
+def patch_grid(labels: Sequence[str]) -> tuple[tuple[int, int], int]:
+    """Of the names of a picture's vectors, `[CLS]` or `2,3`: patches down and across, vectors before them."""
+    patches = [label for label in labels if not label.startswith("[")]
     down, across = (1 + int(number) for number in patches[-1].split(","))
-    leading = len(weights.axes[-1].labels) - len(patches)
-    return patches_by_attention(weights.value, (down, across), leading, query, given.value)
+    return (down, across), len(labels) - len(patches)
 
 
 _TREE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regard.insight.recorder import STACKS
+from regard.looking.analyses import Analysis, analyses
 from regard.looking.explorer import Explorer
 from regard.model.head import ClassHead, SpanHead, VectorHead
 from regard.model.stack import Stack
@@ -23,7 +24,19 @@ def about(explorer: Explorer) -> dict[str, Any]:
         "searches": "beam" in task.heeds,
         "probabilities": not isinstance(model.head, VectorHead),
         "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
+        "analyses": [_analysis(one) for one in analyses(explorer).values()],
         "stacks": [_stack(name, part) for name, part in stacks.items() if part is not None],
+    }
+
+
+def _analysis(one: Analysis) -> dict[str, Any]:
+    title, about = ({"en": words.en, "zh": words.zh} for words in (one.title, one.about))
+    return {
+        "name": one.name,
+        "title": title,
+        "about": about,
+        "other": one.asks_other,
+        "number": one.asks_number,
     }
 
 

@@ -156,15 +156,27 @@ class Explorer:
             off = {(head.attention, head.head) for head in question.changes.heads_off}
             return account(Numbers(model, entries, question.changes.temperature, off), name, index)
 
-    def trace(self, question: Question, layers: Collection[int] | None = None) -> Trace:
-        """All of it as one object, for reports; of some layers, if that is chosen."""
+    def trace(
+        self,
+        question: Question,
+        layers: Collection[int] | None = None,
+        names: Collection[str] | None = None,
+    ) -> Trace:
+        """All of it as one object, for reports; of some layers, or only these entries, if that is chosen."""
         with self._lock:
-            names = list(self.outline) if layers is None else self._of_layers(frozenset(layers))
+            if names is None:
+                names = list(self.outline) if layers is None else self._of_layers(frozenset(layers))
             found = self.answer(question, names)
             about = {"kind": self.model.config.kind, "parameters": self.parameters}
             said = found.said
             fields = (said.text, said.score, said.alternatives, found.passes)
             return Trace(self.task.name, question.text, *fields, (), self.naming.outputs, about)
+
+    def changed(self, question: Question) -> Model:
+        """The model with all that is changed in its weights, heads that are off too; it is not to be kept."""
+        with self._lock:
+            self._check(question, ())
+            return self._variant(question, self.task.opening(question.text), silent=True)
 
     def stack_of(self, name: str) -> str:
         """Which kind of pass has an entry."""

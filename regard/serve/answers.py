@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,11 @@ from regard.errors import InputError
 from regard.insight.account import Account, Factor
 from regard.insight.trace import Entry, Grown, Pass
 from regard.looking.about import about
+from regard.looking.analyses import analysis
 from regard.looking.explorer import Answer, Explorer, Question, Searched, shape_of
+from regard.looking.scene import Scene, UnansweredError
 from regard.serve.numbers import encoded, plain, rounded
-from regard.serve.requests import MOST_NUMBERS, Part, TraceAsked
+from regard.serve.requests import MOST_NUMBERS, AnalysisAsked, Part, TraceAsked
 
 _BEST = 8
 _CANDIDATES = 16
@@ -207,6 +210,21 @@ def _factor(factor: Factor) -> dict[str, Any]:
         if (name := getattr(factor, key)) is not None:
             about |= {key: name, "index": list(factor.index)}
     return about
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def analysed(explorer: Explorer, question: Question, asked: AnalysisAsked) -> dict[str, Any]:
+    """A figure as Plotly has it, `data` and `layout`; or `told`, why there is none."""
+    scene = Scene(explorer, question, asked.other, asked.number)
+    try:
+        found = analysis(explorer, asked.name).draw(scene, asked.lang)
+    except UnansweredError as problem:  # what people type is often unfinished
+        return {"told": problem.words.of(asked.lang)}
+    made: dict[str, Any] = json.loads(found.to_json())
+    made["layout"].pop("template", None)  # the page has colours of its own
+    return made
 
 
 # ---------------------------------------------------------------------- writing

@@ -23,11 +23,11 @@ from regard.looking.about import weights as weights_of
 from regard.looking.explorer import Explorer, Question
 from regard.looking.inputs import text_of
 from regard.run import Run
-from regard.serve.answers import account_object, model_object, prediction, stepped, structure, tree
+from regard.serve.answers import account_object, analysed, model_object, prediction, stepped, structure, tree
 from regard.serve.assets_table import PAGE, asset
 from regard.serve.course import Course
 from regard.serve.guard import LOOPBACK, Guard
-from regard.serve.requests import CourseAsked, NumberAsked, ReportAsked, State, TraceAsked
+from regard.serve.requests import AnalysisAsked, CourseAsked, NumberAsked, ReportAsked, State, TraceAsked
 
 Object = dict[str, Any]
 
@@ -156,6 +156,10 @@ def _looks(app: FastAPI, models: Models) -> None:
     @app.post("/api/beam")
     def beam(state: State) -> Response:
         return Json(models.both(state, lambda explorer, question: tree(explorer, explorer.search(question))))
+
+    @app.post("/api/analysis")
+    def analysis(asked: AnalysisAsked) -> Response:
+        return Json(models.both(asked.state, lambda explorer, question: analysed(explorer, question, asked)))
 
     @app.post("/api/report")
     def report(asked: ReportAsked) -> Response:

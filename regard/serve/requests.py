@@ -153,6 +153,14 @@ class NumberAsked(Asked):
     which: Which = "original"
 
 
+class AnalysisAsked(Asked):
+    state: State
+    name: Name
+    lang: Language = "en"
+    other: Words | None = None
+    number: Annotated[int, Field(strict=True, ge=0, le=100_000)] = 0
+
+
 class ReportAsked(Asked):
     state: State
     lang: Language = "en"

@@ -403,7 +403,7 @@ def test_nothing_is_cut_off_at_the_side(page: Any, lang: str) -> None:
     if lang == "zh":
         page.locator("#lang").click()
     page.locator(".map-top button").first.click()
-    for step in ("#tab-inside", "#tab-writing", "#tab-beam", "#to-course"):
+    for step in ("#tab-inside", "#tab-writing", "#tab-beam", "#tab-analyses", "#to-course"):
         page.locator(step).click()
         settle(page)
         for width, height in SIZES.values():
@@ -437,7 +437,7 @@ def test_axe_finds_nothing_serious(page: Any, size: str, scheme: str, lang: str)
     settle(page)
     page.locator("canvas.heat").first.click()
     expect(page.locator(".card tbody")).to_be_visible()
-    for step in ("#tab-inside", "#tab-writing", "#tab-beam", "#to-course"):
+    for step in ("#tab-inside", "#tab-writing", "#tab-beam", "#tab-analyses", "#to-course"):
         page.locator(step).click()
         settle(page)
         if step == "#tab-beam":
@@ -477,3 +477,64 @@ def test_the_page_says_when_the_server_is_gone(browser: Any, address: str) -> No
     type_in(page, "back")
     expect(page.locator("#status")).to_be_empty()
     page.close()
+
+
+# ---------------------------------------------------------------------- analyses
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_analysis_of_every_task_is_drawn(page: Any, task: str) -> None:
+    pytest.importorskip("captum")
+    choose(page, task)
+    page.locator("#tab-analyses").click()
+    settle(page)
+    methods = page.locator(".methods button")
+    for index in range(methods.count()):
+        methods.nth(index).click()
+        expect(methods.nth(index)).to_have_attribute("aria-pressed", "true")
+        settle(page)
+        if page.locator("#analyses input").count():
+            expect(page.locator("#analyses [role=status]")).to_be_visible()
+        else:
+            expect(page.locator("#analyses .main-svg").first).to_be_visible()
+
+
+def test_an_analysis_follows_the_input_the_changes_and_the_language_and_is_in_the_link(
+    page: Any, address: str
+) -> None:
+    choose(page, WRITES)
+    page.locator("#tab-analyses").click()
+    page.get_by_role("button", name="Logit lens").click()
+    settle(page)
+    expect(page.locator("#analyses .plot")).to_have_count(1)
+    page.locator("#changes input[type=checkbox]").first.check()
+    settle(page)
+    expect(page.locator("#analyses .plot")).to_have_count(2)
+    page.locator("#lang").click()
+    settle(page)
+    expect(page.locator("#analyses figcaption").first).to_contain_text("logit 透镜")
+    page.wait_for_timeout(400)  # the address is written when nothing moves
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator("#analyses .plot")).to_have_count(2)
+    assert "lens" in link
+
+
+def test_a_second_input_is_asked_for_and_compared(page: Any) -> None:
+    choose(page, WRITES)
+    type_in(page, "dcba")
+    page.locator("#tab-analyses").click()
+    page.get_by_role("button", name="Activation patching").click()
+    settle(page)
+    field = page.locator("#analyses input")
+    field.fill("a b c d e f")
+    expect(page.locator("#analyses [role=status]")).to_contain_text("equally many")
+    for other in ("abcd", "dcab", "acbd", "bcda"):
+        field.fill(other)
+        page.wait_for_timeout(400)
+        settle(page)
+        if page.locator("#analyses .main-svg").count():
+            break
+    expect(page.locator("#analyses .main-svg").first).to_be_visible()
+    expect(field).to_be_focused()

@@ -87,18 +87,21 @@
     for (const figure of document.querySelectorAll(".drawing")) {
       const plot = figure.querySelector(".plot");
       const both = JSON.parse(figure.querySelector("script").textContent);
-      const { data, layout } = both[root.dataset.lang];
+      const { data, layout, frames } = both[root.dataset.lang];
+      if (layout.height) plot.style.height = `${layout.height}px`;
       const axes = {};
       for (const key of new Set(["xaxis", "yaxis", ...Object.keys(layout).filter((k) => /^[xy]axis\d*$/.test(k))])) {
         axes[key] = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, ...layout[key] };
       }
       const legend = narrow ? { orientation: "h", y: -0.25 } : {};
-      Plotly.react(plot, data.map(themed), {
+      const shown = {
         ...layout, ...axes, template: {}, autosize: true, width: undefined, height: undefined,
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "inherit" },
         margin: narrow ? { l: 40, r: 8, t: 24, b: 40 } : { l: 60, r: 16, t: 24, b: 48 },
         legend: { ...legend, ...layout.legend },
-      }, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover" });
+      };
+      const config = { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover" };
+      Plotly.react(plot, { data: data.map(themed), layout: shown, frames, config });
     }
   }
 

@@ -1,5 +1,6 @@
 // The page: what stands where, and the loop from a change of the state to a drawn answer.
 
+import { Analyses } from "./analyses.js";
 import { Answer } from "./answer.js";
 import { Channel, Refused, get } from "./api.js";
 import { Beam } from "./beam.js";
@@ -17,7 +18,7 @@ const REST = 8; // milliseconds between two keys that make them one question
 const SLOW = 400; // milliseconds after which the page says that it waits
 
 const input = new Input(find("#input")), answer = new Answer(find("#answer")), changes = new Changes(find("#changes"));
-const inside = new Inside(), writing = new Writing(find("#writing")), beam = new Beam(find("#beam")), course = new Course(find("#course"));
+const inside = new Inside(), writing = new Writing(find("#writing")), beam = new Beam(find("#beam")), analyses = new Analyses(find("#analyses")), course = new Course(find("#course"));
 find("#inside").append(inside.element);
 
 // ---------------------------------------------------------------- asking
@@ -76,6 +77,7 @@ function predicted(found) {
   tell("");
   store.predicted = found;
   answer.show();
+  analyses.offer();
 }
 
 // Numbers of what is open. Which parts a model has is asked for once; their shapes come with each answer.
@@ -114,7 +116,7 @@ function mark() {
 const askSoon = later(REST, () => guarded(async () => {
   const { mode } = store.view;
   if (mode === "course") await course.show();
-  else await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null]);
+  else await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null, mode === "analyses" ? analyses.refresh() : null]);
   tell("");
 }));
 
@@ -134,10 +136,10 @@ function modes() {
     if (there) find(id).setAttribute("aria-current", "page");
     else find(id).removeAttribute("aria-current");
   }
-  const tabs = ["inside", ...(chosen.writes ? ["writing"] : []), ...(chosen.searches ? ["beam"] : [])];
+  const tabs = ["inside", ...(chosen.writes ? ["writing"] : []), ...(chosen.searches ? ["beam"] : []), "analyses"];
   const bar = find(".tabs"), focused = bar.contains(document.activeElement);
   bar.replaceChildren(...tabs.map((name) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(mode === name), "aria-controls": name, tabindex: mode === name ? 0 : -1, onclick: () => look({ mode: name }) }, say(name))));
-  for (const name of ["inside", "writing", "beam"]) find(`#${name}`).hidden = mode !== name;
+  for (const name of ["inside", "writing", "beam", "analyses"]) find(`#${name}`).hidden = mode !== name;
   if (focused) find('[aria-selected="true"]', bar)?.focus();
 }
 
@@ -167,6 +169,7 @@ function everything() {
     inside.card.show();
     writing.show();
     beam.show();
+    analyses.show();
   }
 }
 
@@ -181,7 +184,7 @@ on("state", (keys) => {
 on("model", () => {
   Object.assign(store, { outputs: null, weights: null, layers: null });
   inside.card.clear();
-  for (const one of [writing, beam]) one.found = null;
+  for (const one of [writing, beam, analyses]) one.found = null;
   facts();
   modes();
   input.show();
@@ -193,7 +196,7 @@ on("view", (keys) => {
     if (keys.includes("course") || keys.includes("mode")) ask();
     return;
   }
-  if (keys.includes("mode")) ask();
+  if (["mode", "analysis", "number", "other"].some((key) => keys.includes(key))) ask();
   else if (keys.includes("open") || keys.includes("sequence")) {
     inside.card.clear();
     inside.show();

@@ -2,12 +2,12 @@
 // address, so that it is a link; language and theme are the reader's own and stay in the browser.
 
 const LONGEST_LINK = 60_000; // characters; browsers and chats cut longer ones
-export const MODES = ["inside", "writing", "beam", "course"];
+export const MODES = ["inside", "writing", "beam", "analyses", "course"];
 
 export const store = {
   models: [],
   state: null, // as docs/explorer-api.md has it
-  view: { mode: "inside", open: null, sequence: null, head: null, side: "changed", course: null, given: {} },
+  view: { mode: "inside", open: null, sequence: null, head: null, side: "changed", course: null, given: {}, analysis: null, number: 0, other: null },
   predicted: null, // the last answers that belong to the state
   traced: null,
   structure: [],
@@ -47,7 +47,7 @@ export function look(patch) {
 export function choose(name, input = null) {
   const chosen = store.models.find((one) => one.name === name) ?? store.models[0];
   store.state = { ...EMPTY, model: chosen.name, input: input ?? first(chosen) };
-  store.view = { ...store.view, open: null, sequence: null, head: null };
+  store.view = { ...store.view, open: null, sequence: null, head: null, number: 0, other: null };
   if ((store.view.mode === "writing" && !chosen.writes) || (store.view.mode === "beam" && !chosen.searches)) store.view.mode = "inside";
   Object.assign(store, { predicted: null, traced: null, structure: [] });
   remember();
@@ -64,8 +64,8 @@ function first(chosen) {
 // ---------------------------------------------------------------- the address
 
 export function address() {
-  const { mode, open, sequence, head, course, given } = store.view;
-  const view = Object.fromEntries(Object.entries({ mode, open, sequence, head, course, given })
+  const { mode, open, sequence, head, course, given, analysis, number, other } = store.view;
+  const view = Object.fromEntries(Object.entries({ mode, open, sequence, head, course, given, analysis, number: number || null, other })
     .filter(([, x]) => x !== null && JSON.stringify(x) !== "{}"));
   const whole = fragment({ ...lean(store.state), view });
   if (whole.length <= LONGEST_LINK) return { link: whole, whole: true };
@@ -113,5 +113,6 @@ export function restore(found) {
   const text = (x) => (typeof x === "string" ? x : null);
   const whole = (x) => (Number.isInteger(x) ? x : null);
   store.view = { ...store.view, mode, open: text(view?.open), sequence: whole(view?.sequence), head: whole(view?.head), course: text(view?.course),
+    analysis: text(view?.analysis), number: Math.max(0, whole(view?.number) ?? 0), other: text(view?.other),
     given: view?.given && typeof view.given === "object" ? view.given : {} };
 }

@@ -65,6 +65,9 @@ export const TEXTS = {
   wider: ["With a beam of 1 there is no tree: choose 2 or more.", "束宽为 1 时没有树：请选 2 或更大。"], hypotheses: ["What it ended with, best first", "最终结果，从好到差"], total: ["log-probability {0}", "对数概率 {0}"],
   ended: ["ended", "结束"], step: ["step {0}", "第 {0} 步"], treeOf: ["Tree of", "树的来源"],
 
+  analyses: ["Analyses", "分析"], method: ["Method", "方法"], ofToken: ["About the written token", "针对写出的词元"],
+  otherInput: ["Second input, of as many tokens", "第二个输入，词元数要相同"], otherHelp: ["Give a second input that is a little different: as many tokens, another answer.", "请给出一个略有不同的第二个输入：词元数相同，答案不同。"],
+
   course: ["Course", "课程"], courseHelp: ["Worked examples, each computed now by the library itself, in an order that a newcomer can follow. Change something and see.", "一组算例，按初学者能跟上的顺序排列，均由库本身当场计算。改一改，看看会怎样。"],
   try: ["Change something", "改一改"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
   differs: ["largest difference", "最大误差"], allowed: ["allowed", "允许值"], holds: ["holds", "成立"], broken: ["BROKEN", "不成立"], previous: ["Previous", "上一个"], following: ["Next", "下一个"],
