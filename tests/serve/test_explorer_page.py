@@ -521,6 +521,19 @@ def test_an_analysis_follows_the_input_the_changes_and_the_language_and_is_in_th
     assert "lens" in link
 
 
+@pytest.mark.parametrize(("kind", "begin"), [("PNG", b"\x89PNG"), ("SVG", b"<svg")])
+def test_an_analysis_can_be_taken_away(page: Any, tmp_path: Path, kind: str, begin: bytes) -> None:
+    choose(page, WRITES)
+    page.locator("#tab-analyses").click()
+    expect(page.locator("#analyses .main-svg").first).to_be_visible()
+    page.locator("#save summary").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=f"This figure, {kind}").click()
+    assert waiting.value.suggested_filename == f"regard-{WRITES}-alignment.{kind.lower()}"
+    waiting.value.save_as(tmp_path / kind)
+    assert (tmp_path / kind).read_bytes().startswith(begin)
+
+
 def test_a_second_input_is_asked_for_and_compared(page: Any) -> None:
     choose(page, WRITES)
     type_in(page, "dcba")

@@ -2,7 +2,7 @@
 
 import { Channel, Refused } from "./api.js";
 import { el, later, visible } from "./dom.js";
-import { plot } from "./plot.js";
+import { plot, plotly } from "./plot.js";
 import { emit, lean, look, model, store } from "./state.js";
 import { lang, of, say } from "./texts.js";
 
@@ -59,6 +59,19 @@ export class Analyses {
     });
     this.figures.replaceChildren(...places.map(([whole]) => whole));
     for (const [, place, figure] of places) plot(place, figure);
+  }
+
+  get drawn() {
+    return store.view.mode === "analyses" && this.figures.querySelector(".js-plotly-plot") !== null;
+  }
+
+  // What is seen, as pictures: with changes, one of each side.
+  async save(name, format) {
+    const Plotly = await plotly(), places = [...this.figures.querySelectorAll(".js-plotly-plot")];
+    for (const [i, place] of places.entries()) {
+      const filename = [name, this.chosen.name, ...(places.length > 1 ? [i ? "changed" : "original"] : [])].join("-");
+      await Plotly.downloadImage(place, { format, filename, width: place.clientWidth, height: place.clientHeight, scale: 2 });
+    }
   }
 
   // Fields that are typed into stay as they are while the rest changes.

@@ -212,7 +212,7 @@ find("#lang").addEventListener("click", () => setLang(lang() === "en" ? "zh" : "
 find("#theme").addEventListener("click", turnTheme);
 find("#to-explore").addEventListener("click", () => look({ mode: "inside" }));
 find("#to-course").addEventListener("click", () => look({ mode: "course" }));
-saving(inside, tell);
+saving(inside, analyses, tell);
 addEventListener("resize", later(120, () => { if (store.traced && store.view.mode === "inside") inside.show(); }));
 addEventListener("popstate", () => arrive());
 addEventListener("hashchange", () => { if (location.hash !== address().link) arrive(); });

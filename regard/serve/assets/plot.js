@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 const root = document.documentElement;
 let loading = null;
 
-function plotly() {
+export function plotly() {
   loading ??= new Promise((resolve, reject) => {
     const script = el("script", { src: "/assets/plotly.min.js" });
     script.addEventListener("load", () => resolve(window.Plotly));

@@ -5,7 +5,7 @@ import { download, el, find } from "./dom.js";
 import { address, lean, on, store } from "./state.js";
 import { lang, say } from "./texts.js";
 
-export function saving(inside, tell) {
+export function saving(inside, analyses, tell) {
   const menu = find("#save"), items = find(".menu-items", menu);
   const which = () => (store.traced?.changed && store.view.side !== "original" ? "changed" : "original");
   const name = () => `regard-${store.state.model}`.replace(/[^\p{L}\p{N}.-]+/gu, "-");
@@ -24,11 +24,14 @@ export function saving(inside, tell) {
     saveReport: async () => download(`${name()}.html`, await file("/api/report", { state: lean(store.state), lang: lang(), which: which() })),
     saveJson: async () => download(`${name()}.json`, await file("/api/json", { state: lean(store.state), which: which() })),
     saveFigure: async () => download(`${name()}.png`, await inside.picture()),
+    savePlot: () => analyses.save(name(), "png"),
+    saveDrawing: () => analyses.save(name(), "svg"),
     saveModel: async () => download(`${name()}.svg`, inside.figure.file()),
   };
   const show = () => {
-    const here = store.view.mode === "inside" && store.traced;
-    items.replaceChildren(...Object.entries(choices).filter(([key]) => here || key === "saveReport" || key === "saveJson")
+    const inFigure = store.view.mode === "inside" && store.traced;
+    const there = { saveFigure: inFigure, saveModel: inFigure, savePlot: analyses.drawn, saveDrawing: analyses.drawn };
+    items.replaceChildren(...Object.entries(choices).filter(([key]) => there[key] ?? true)
       .map(([key, work]) => el("button", { type: "button", onclick: act(work) }, say(key))));
   };
   menu.addEventListener("toggle", () => { if (menu.open) show(); });

@@ -11,7 +11,7 @@ export const TEXTS = {
   inAddress: ["The address bar holds the link to this state.", "地址栏里就是此状态的链接。"],
   linkShort: ["The picture is too large for a link: the link has everything else.", "图片太大，放不进链接：链接包含其余内容。"],
   save: ["Save", "保存"], saveReport: ["Report, one HTML page", "报告（单个 HTML 页面）"], saveJson: ["Every number, JSON", "全部数值（JSON）"],
-  saveFigure: ["This figure, PNG", "当前图（PNG）"], saveModel: ["The model's figure, SVG", "模型结构图（SVG）"],
+  saveFigure: ["This figure, PNG", "当前图（PNG）"], savePlot: ["This figure, PNG", "当前图（PNG）"], saveDrawing: ["This figure, SVG", "当前图（SVG）"], saveModel: ["The model's figure, SVG", "模型结构图（SVG）"],
   other: ["中文", "English"], theme: ["Light or dark", "浅色或深色"], skip: ["Skip to the model", "跳到模型"],
   busy: ["computing …", "计算中……"], gone: ["The server does not answer. Is `regard look` still running?", "服务器没有响应。`regard look` 还在运行吗？"],
   loading: ["Loading …", "加载中……"],
