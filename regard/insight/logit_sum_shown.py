@@ -1,0 +1,151 @@
+"""The sum that a logit is, for people: in lines, as an object for JSON, as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from regard.insight.ablation import Head
+from regard.insight.figures import shown
+from regard.insight.logit_sum import LogitSum
+from regard.insight.words import Lang, Words
+
+_BEST = 8
+_CELL, _BAR, _MARGIN = 34, 22, 90  # pixels
+_KINDS = {
+    "attention": Words("heads, self-attention", "自注意力的头"),
+    "cross": Words("heads, attention to the encoder", "对编码器的注意力的头"),
+}
+_W = {
+    "layer": Words("layer", "层"),
+    "head": Words("head", "头"),
+    "embedding": Words("embedding", "嵌入"),
+    "position": Words("positions", "位置"),
+    "feedforward": Words("feed-forward", "前馈网络"),
+    "shifts": Words("shifts of W_O and norms", "W_O 和归一化的偏置"),
+    "head.bias": Words("shifts of the prediction head", "预测头的偏置"),
+    "heads": Words("all heads", "所有的头"),
+    "logit": Words("logit", "logit"),
+    "rest": Words("everything else, and the sum", "其余各项与总和"),
+    "title": Words("The logit of {0} as a sum", "{0} 的 logit 是哪些数之和"),
+    "minus": Words("{0} over {1}", "{0} 减 {1}"),
+}
+
+
+def logit_name(found: LogitSum, lang: Lang = "en") -> str:
+    """What was asked for, in a few words."""
+    if found.against is None:
+        return f"'{found.output}'"
+    return _W["minus"].of(lang).format(f"'{found.output}'", f"'{found.against}'")
+
+
+def logit_title(found: LogitSum) -> Words:
+    return Words(*(_W["title"].of(lang).format(logit_name(found, lang)) for lang in ("en", "zh")))
+
+
+def logit_lines(found: LogitSum) -> Iterator[str]:
+    """For a terminal: what adds most and what takes off most, then all heads as a table, then the rest."""
+    where = "" if found.place is None else f" after '{found.token}' (place {found.place})"
+    yield f"logit of {logit_name(found)}{where}: {found.logit:.4f}"
+    yield f"sum of its parts: {found.total:.4f}   (differs by {found.difference:.1e})"
+    parts = [(str(head), value) for head, value in found.heads.items()] + list(found.rest.items())
+    parts.sort(key=lambda part: -part[1])
+    yield "adds most:      " + ", ".join(f"{name} ({x:+.3f})" for name, x in parts[:_BEST] if x > 0)
+    yield "takes off most: " + ", ".join(f"{name} ({x:+.3f})" for name, x in parts[::-1][:_BEST] if x < 0)
+    names = list(dict.fromkeys(head.attention for head in found.heads))
+    width = max(map(len, (*names, *found.rest)), default=0)
+    count = 1 + max((head.head for head in found.heads), default=-1)
+    yield f"{'':{width}}" + "".join(f"{f'head {head}':>9}" for head in range(count))
+    for name in names:
+        cells = (found.heads.get(Head(name, head)) for head in range(count))
+        yield f"{name:{width}}" + "".join(f"{'' if x is None else f'{x:+.3f}':>9}" for x in cells)
+    for name, value in found.rest.items():
+        yield f"{name:{width}}{value:>+9.3f}"
+
+
+def logit_object(found: LogitSum) -> dict[str, Any]:
+    """`{"output": …, "against": … or null, "place": … or null, "token": …, "logit": …, "total": …, "heads":
+    [{"attention": …, "head": …, "value": …}], "rest": [{"name": …, "value": …}]}`"""
+    heads = [
+        {"attention": head.attention, "head": head.head, "value": value}
+        for head, value in found.heads.items()
+    ]
+    rest = [{"name": name, "value": value} for name, value in found.rest.items()]
+    about = {key: getattr(found, key) for key in ("output", "against", "place", "token", "logit", "total")}
+    return {**about, "heads": heads, "rest": rest}
+
+
+def logit_figure(found: LogitSum, lang: Lang = "en") -> Any:
+    """A Plotly figure: what each head adds, layer by layer, and bars for all else, which end with the sum."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    sheets = _sheets(found)
+    names, values = zip(*_bars(found, lang), strict=True)
+    widths = [max(map(len, sheet)) for sheet in sheets.values()]
+    titles = [_KINDS[kind].of(lang) for kind in sheets] + [_W["rest"].of(lang)]
+    shares = [_CELL * max(4, width) for width in widths] + [420]
+    columns = len(shares)
+    figure = make_subplots(
+        1, columns, subplot_titles=titles, column_widths=shares, horizontal_spacing=0.18 / columns
+    )
+    largest = max((abs(x) for x in found.heads.values()), default=0.0) or 1.0
+    for column, sheet in enumerate(sheets.values(), 1):
+        heat = go.Heatmap(z=sheet, colorscale="RdBu", zmin=-largest, zmax=largest, showscale=False)
+        heat.meta = {"scale": "signed"}
+        heat.hovertemplate = (
+            f"{_W['layer'].of(lang)} %{{y}}, {_W['head'].of(lang)} %{{x}}: %{{z:.4f}}<extra></extra>"
+        )
+        figure.add_trace(heat, 1, column)
+        figure.update_xaxes(title=_W["head"].of(lang), dtick=_step(widths[column - 1]), row=1, col=column)
+        layers = _W["layer"].of(lang)
+        figure.update_yaxes(title=layers, autorange="reversed", dtick=_step(len(sheet)), row=1, col=column)
+    colours = ["#2166ac" if value >= 0 else "#b2182b" for value in values]
+    bars = go.Bar(x=values, y=shown(names), orientation="h", marker={"color": colours}, showlegend=False)
+    bars.text = [f"{value:+.2f}" for value in values]
+    bars.hovertemplate = "%{y}: %{x:.4f}<extra></extra>"
+    figure.add_trace(bars, 1, columns)
+    figure.update_yaxes(autorange="reversed", dtick=1, row=1, col=columns)
+    layers = max((len(sheet) for sheet in sheets.values()), default=0)
+    tall = max(_CELL * layers, _BAR * len(names))
+    figure.update_layout(
+        width=_MARGIN * (columns + 1) + sum(shares),
+        height=2 * _MARGIN + tall,
+        template="plotly_white",
+    )
+    return figure
+
+
+def _step(count: int) -> int:
+    return max(1, -(-count // 16))
+
+
+def _sheets(found: LogitSum) -> dict[str, list[list[float]]]:
+    """Of each kind of attention: what each head adds, by layers."""
+    sheets: dict[str, list[list[float]]] = {}
+    rows: dict[str, list[float]] = {}
+    for head, value in found.heads.items():
+        if head.attention not in rows:
+            kind = head.attention.rpartition(".")[2]
+            sheets.setdefault(kind, []).append(rows.setdefault(head.attention, []))
+        rows[head.attention].append(value)
+    return sheets
+
+
+def _bars(found: LogitSum, lang: Lang) -> Iterator[tuple[str, float]]:
+    """What is not a head, those that say little together; all heads; the logit."""
+    said = {key: words.of(lang) for key, words in _W.items()}
+    shifts: dict[str, float] = {}
+    for name, value in found.rest.items():
+        if name.endswith("position.added"):
+            yield said["position"], value
+        elif name.endswith(".feedforward.out"):
+            yield f"{said['feedforward']} {name.split('.')[2]}", value
+        elif name.endswith(".bias"):
+            where = "head.bias" if name.startswith("head.") else "shifts"
+            shifts[where] = shifts.get(where, 0.0) + value
+        else:
+            yield said["embedding"], value
+    yield from ((said[where], shifts[where]) for where in ("shifts", "head.bias") if where in shifts)
+    yield said["heads"], sum(found.heads.values())
+    yield said["logit"], found.total
