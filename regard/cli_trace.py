@@ -15,6 +15,7 @@ TRACE_EXAMPLES = (
     "Examples:\n\n  regard trace runs/spelling thorough --html thorough.html\n\n"
     "  regard trace runs/mine 'A man rides a bicycle.' --beam 4 --json trace.json\n\n"
     "  regard trace runs/gpt2 'It was' --max-length 5 --layers 0,10-11 --heads 3 --steps 1-2 --html it.html"
+    "\n\n  regard trace runs/words electri --max-length 1 --logit c --against n"
 )
 ABLATE_EXAMPLES = "Example: regard ablate runs/spelling --limit 200"
 _NUMBERS = "as 0,2-4; all by default"
@@ -30,6 +31,15 @@ def trace_command(
     steps: Annotated[
         str | None, typer.Option(help=f"Only these tokens that are written, from 1, {_NUMBERS}.")
     ] = None,
+    logit: Annotated[
+        str | None, typer.Option(help="Also show what the logit of this output is the sum of.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Of --logit: the difference from this output's.")
+    ] = None,
+    place: Annotated[
+        int | None, typer.Option(help="Of --logit: after which token, from 0; the last by default.")
+    ] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
@@ -37,29 +47,33 @@ def trace_command(
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Show every number of one prediction, from the input to the probabilities."""
+    """Show every number of one prediction, from the input to the probabilities; or, with --logit, what one
+    of its logits is the sum of: a number for each head, each feed-forward, each shift."""
+    from regard.insight.logit_sum_shown import logit_lines, logit_object, logit_step
     from regard.insight.trace_text import trace_lines
     from regard.tasks import Decoding
 
     chosen = {name: _numbers(name, some) for name, some in _asked(layers, heads, steps)}
     decoding = Decoding(beam=beam, alpha=alpha, max_length=max_length)
-    found = opened_run(run, threads, device).trace(text, decoding, **chosen)
+    opened = opened_run(run, threads, device)
+    found = opened.trace(text, decoding, **chosen)
+    sums = _sums(opened.model, found, logit, against, place)
     if json is not None:
         from regard.files import atomic_file
         from regard.insight.trace_json import trace_json
 
         with atomic_file(json) as file:
-            for piece in trace_json(found):
+            for piece in trace_json(found, {} if sums is None else {"logit": logit_object(sums)}):
                 file.write(piece.encode("utf-8", "backslashreplace"))
         print(f"{json}")
     if html is not None:
         from regard.files import write_text
         from regard.insight.trace_page import trace_page
 
-        write_text(html, trace_page(found, lang.value))
+        write_text(html, trace_page(found, lang.value, further=None if sums is None else logit_step(sums)))
         print(f"{html}")
     if json is None and html is None:
-        print("\n".join(trace_lines(found)))
+        print("\n".join(trace_lines(found) if sums is None else logit_lines(sums)))
 
 
 def ablate_command(
@@ -100,6 +114,18 @@ def ablate_command(
         print(dumps(ablation_object(found), ensure_ascii=False))
     else:
         print("\n".join(ablation_lines(found)))
+
+
+def _sums(model: Any, found: Any, logit: str | None, against: str | None, place: int | None) -> Any:
+    """What the logit that was asked for is the sum of. Raises: InputError."""
+    from regard.errors import InputError
+    from regard.insight.logit_sum import logit_sum
+
+    if logit is not None:
+        return logit_sum(model, found, logit, against, place)
+    if against is not None or place is not None:
+        raise InputError("--against and --place say more of --logit; give that too")
+    return None
 
 
 def _asked(*some: str | None) -> Any:

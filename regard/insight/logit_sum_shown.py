@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
+
 from regard.insight.ablation import Head
-from regard.insight.figures import shown
 from regard.insight.logit_sum import LogitSum
-from regard.insight.words import Lang, Words
+from regard.insight.words import LANGUAGES, Label, Lang, Words
+from regard.insight.worked import Drawing, Step, Values
 
 _BEST = 8
-_CELL, _BAR, _MARGIN = 34, 22, 90  # pixels
+_CELL, _BAR, _BARS, _MARGIN = 34, 22, 380, 90  # pixels
+_MOST_NAMED = 40
+_FORMULA = "logit = Σ heads + embedding + Σ feed-forward + Σ shifts"
 _KINDS = {
     "attention": Words("heads, self-attention", "自注意力的头"),
     "cross": Words("heads, attention to the encoder", "对编码器的注意力的头"),
@@ -28,6 +32,16 @@ _W = {
     "logit": Words("logit", "logit"),
     "rest": Words("everything else, and the sum", "其余各项与总和"),
     "title": Words("The logit of {0} as a sum", "{0} 的 logit 是哪些数之和"),
+    "others": Words("what is not a head", "头以外的各项"),
+    "adds": Words("adds", "贡献"),
+    "bars": Words(
+        "What is not a head, all heads together, and the sum", "头以外的各项、所有头之和，以及总和"
+    ),
+    "after": Words("After '{0}' (place {1}). ", "在 '{0}' 之后（位置 {1}）。"),
+    "equal": Words(
+        "The model's own logit is {0:.5f}; the parts below add up to {1:.5f}, which differs by {2:.1e}.",
+        "模型自己算出的 logit 是 {0:.5f}；下面各项之和是 {1:.5f}，相差 {2:.1e}。",
+    ),
     "minus": Words("{0} over {1}", "{0} 减 {1}"),
 }
 
@@ -40,7 +54,7 @@ def logit_name(found: LogitSum, lang: Lang = "en") -> str:
 
 
 def logit_title(found: LogitSum) -> Words:
-    return Words(*(_W["title"].of(lang).format(logit_name(found, lang)) for lang in ("en", "zh")))
+    return Words(*(_W["title"].of(lang).format(logit_name(found, lang)) for lang in LANGUAGES))
 
 
 def logit_lines(found: LogitSum) -> Iterator[str]:
@@ -75,49 +89,89 @@ def logit_object(found: LogitSum) -> dict[str, Any]:
     return {**about, "heads": heads, "rest": rest}
 
 
-def logit_figure(found: LogitSum, lang: Lang = "en") -> Any:
+def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False) -> Any:
     """A Plotly figure: what each head adds, layer by layer, and bars for all else, which end with the sum."""
-    import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    sheets = _sheets(found)
+    sheets = {} if bars_only else _sheets(found)
     names, values = zip(*_bars(found, lang), strict=True)
-    widths = [max(map(len, sheet)) for sheet in sheets.values()]
-    titles = [_KINDS[kind].of(lang) for kind in sheets] + [_W["rest"].of(lang)]
-    shares = [_CELL * max(4, width) for width in widths] + [420]
-    columns = len(shares)
+    shares = [_CELL * max(5, *map(len, sheet)) for sheet in sheets.values()] + [_BARS]
+    titles = [_KINDS[kind].of(lang) for kind in sheets] + ([_W["rest"].of(lang)] if sheets else [])
     figure = make_subplots(
-        1, columns, subplot_titles=titles, column_widths=shares, horizontal_spacing=0.18 / columns
+        1, len(shares), subplot_titles=titles, column_widths=shares, horizontal_spacing=0.2 / len(shares)
     )
     largest = max((abs(x) for x in found.heads.values()), default=0.0) or 1.0
     for column, sheet in enumerate(sheets.values(), 1):
-        heat = go.Heatmap(z=sheet, colorscale="RdBu", zmin=-largest, zmax=largest, showscale=False)
-        heat.meta = {"scale": "signed"}
-        heat.hovertemplate = (
-            f"{_W['layer'].of(lang)} %{{y}}, {_W['head'].of(lang)} %{{x}}: %{{z:.4f}}<extra></extra>"
+        figure.add_trace(_heat(sheet, largest, lang), 1, column)
+        figure.update_xaxes(title=_W["head"].of(lang), dtick=_step(len(sheet[0])), row=1, col=column)
+        figure.update_yaxes(
+            title=_W["layer"].of(lang), autorange="reversed", dtick=_step(len(sheet)), row=1, col=column
         )
-        figure.add_trace(heat, 1, column)
-        figure.update_xaxes(title=_W["head"].of(lang), dtick=_step(widths[column - 1]), row=1, col=column)
-        layers = _W["layer"].of(lang)
-        figure.update_yaxes(title=layers, autorange="reversed", dtick=_step(len(sheet)), row=1, col=column)
-    colours = ["#2166ac" if value >= 0 else "#b2182b" for value in values]
-    bars = go.Bar(x=values, y=shown(names), orientation="h", marker={"color": colours}, showlegend=False)
-    bars.text = [f"{value:+.2f}" for value in values]
-    bars.hovertemplate = "%{y}: %{x:.4f}<extra></extra>"
-    figure.add_trace(bars, 1, columns)
-    figure.update_yaxes(autorange="reversed", dtick=1, row=1, col=columns)
+    figure.add_trace(_bar(names, values), 1, len(shares))
+    spread = [min(0.0, *values), max(0.0, *values)]
+    margin = 0.18 * (spread[1] - spread[0])  # for the numbers beside the bars
+    figure.update_xaxes(range=[spread[0] - margin, spread[1] + margin], row=1, col=len(shares))
+    # On the right, where long names meet no neighbour.
+    side = {"side": "left" if bars_only else "right", "dtick": _step(len(names), _MOST_NAMED)}
+    figure.update_yaxes(autorange="reversed", **side, row=1, col=len(shares))
     layers = max((len(sheet) for sheet in sheets.values()), default=0)
     tall = max(_CELL * layers, _BAR * len(names))
     figure.update_layout(
-        width=_MARGIN * (columns + 1) + sum(shares),
-        height=2 * _MARGIN + tall,
+        width=2 * _MARGIN + sum(shares) + _MARGIN * len(shares),
+        height=_MARGIN + tall,
         template="plotly_white",
+        margin={"t": 40, "b": 50},
     )
     return figure
 
 
-def _step(count: int) -> int:
-    return max(1, -(-count // 16))
+def logit_step(found: LogitSum) -> Step:
+    """A section of a page: every part as a number, and bars."""
+    numbers = [
+        Values(
+            _KINDS[kind], torch.tensor(sheet), _counted("layer", len(sheet)), _counted("head", len(sheet[0]))
+        )
+        for kind, sheet in _sheets(found).items()
+    ]
+    rest = torch.tensor(list(found.rest.values()))[:, None]
+    numbers.append(Values(_W["others"], rest, tuple(found.rest), (_W["adds"],)))
+    after = (found.token, found.place) if found.place is not None else None
+    text = [
+        ("" if after is None else _W["after"].of(lang).format(*after))
+        + _W["equal"].of(lang).format(found.logit, found.total, found.difference)
+        for lang in LANGUAGES
+    ]
+    figure = Drawing(_W["bars"], lambda lang: logit_figure(found, lang, bars_only=True))
+    return Step(logit_title(found), Words(*text), _FORMULA, tuple(numbers), figure)
+
+
+def _counted(what: str, count: int) -> tuple[Label, ...]:
+    return tuple(Words(*(f"{_W[what].of(lang)} {number}" for lang in LANGUAGES)) for number in range(count))
+
+
+def _heat(sheet: list[list[float]], largest: float, lang: Lang) -> Any:
+    import plotly.graph_objects as go
+
+    heat = go.Heatmap(z=sheet, colorscale="RdBu", zmin=-largest, zmax=largest, showscale=False)
+    heat.meta = {"scale": "signed"}
+    place = f"{_W['layer'].of(lang)} %{{y}}, {_W['head'].of(lang)} %{{x}}"
+    heat.hovertemplate = place + ": %{z:.4f}<extra></extra>"
+    return heat
+
+
+def _bar(names: Sequence[str], values: Sequence[float]) -> Any:
+    import plotly.graph_objects as go
+
+    colours = ["#2166ac" if value >= 0 else "#b2182b" for value in values]
+    bars = go.Bar(x=values, y=names, orientation="h", marker={"color": colours}, showlegend=False)
+    bars.text, bars.textposition = [f"{value:+.2f}" for value in values], "outside"
+    bars.hovertemplate = "%{y}: %{x:.4f}<extra></extra>"
+    return bars
+
+
+def _step(count: int, most: int = 16) -> int:
+    """So that no more than `most` of the places of an axis are named."""
+    return -(-count // most)
 
 
 def _sheets(found: LogitSum) -> dict[str, list[list[float]]]:

@@ -64,13 +64,14 @@ def worked_body(worked: Worked, *, hint: bool = False) -> str:
     )
 
 
-def step_body(step: Step, key: str, count: int) -> str:
-    """A section; `key`: an id that no other has on the page."""
+def step_body(step: Step, key: str, count: int | None = None) -> str:
+    """A section; `key`: an id that no other has on the page; `count`: where steps have an order."""
+    number_ = "" if count is None else f'<span class="count">{count}</span> '
     formula = f'<p class="formula">{escape(step.formula)}</p>' if step.formula else ""
     values = "".join(_shown(value, f"{key}-{index}") for index, value in enumerate(step.values))
     figure = drawing(f"{key}-figure", step.figure) if step.figure is not None else ""
     return (
-        f'<section id="{key}"><h2><span class="count">{count}</span> {both(step.title)}</h2>'
+        f'<section id="{key}"><h2>{number_}{both(step.title)}</h2>'
         f'{paragraphs(step.text)}{formula}<div class="values">{values}</div>{figure}</section>'
     )
 

@@ -3,7 +3,8 @@
     {"format": 1, "kind": "trace", "task": …, "input": …, "answer": …, "score": … or null,
      "alternatives": [[text, score]], "model": {"kind": …, "parameters": …},
      "outputs": [what the head chooses among], "path": [the answer's place at each step of the search],
-     "search": [G], "passes": [P]}
+     "search": [G], "passes": [P]}                and, if it was asked for, "logit": what
+        `logit_sum_shown.logit_object` makes
     G  one step of the search, a list over places each: {"parents", "rows", "tokens", "ids", "totals",
         "scores", "done"}; see `trace.Grown`
     P  one way through the model: {"kind": "encoder" | "decoder" | "stack", "step": from 1, "place": …,
@@ -20,8 +21,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -31,8 +33,8 @@ from regard.insight.trace import Entry, Pass, Trace
 FORMAT = 1
 
 
-def trace_json(trace: Trace) -> Iterator[str]:
-    """The text, in pieces, so that a large trace is not held twice."""
+def trace_json(trace: Trace, further: Mapping[str, Any] = MappingProxyType({})) -> Iterator[str]:
+    """The text, in pieces, so that a large trace is not held twice. `further`: more keys."""
     head = {
         "format": FORMAT,
         "kind": "trace",
@@ -45,6 +47,7 @@ def trace_json(trace: Trace) -> Iterator[str]:
         "outputs": list(trace.outputs),
         "path": list(trace.path),
         "search": [_plain(asdict(grown)) for grown in trace.search],
+        **_plain(dict(further)),
     }
     yield _text(head)[:-1] + ',"passes":['
     for index, one in enumerate(trace.passes):

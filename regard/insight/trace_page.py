@@ -17,9 +17,10 @@ from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.figures import patches_figure, search_tree
+from regard.insight.markup import step_body
 from regard.insight.page import as_json, asset, both, drawing, grid, page
 from regard.insight.trace import Entry, Pass, Trace
-from regard.insight.worked import Drawing, Lang, Words, number
+from regard.insight.worked import Drawing, Lang, Step, Words, number
 
 _WHOLE = 2**19
 """Numbers up to which they are stored as float32."""
@@ -69,11 +70,15 @@ _W = {
 }
 
 
-def trace_page(trace: Trace, lang: Lang = "en") -> str:
-    """The whole page. Raises: InputError when there is too much for one."""
+def trace_page(trace: Trace, lang: Lang = "en", *, further: Step | None = None) -> str:
+    """The whole page; `further`: what else is to be shown of this prediction.
+
+    Raises: InputError when there is too much for one.
+    """
     stored = _Stored(trace)
     title = Words(f"Trace: {_short(trace.input)}", f"追踪：{_short(trace.input)}")
     sections = [_header(trace), *_likely(trace), *_drawings(trace)]
+    sections += [] if further is None else [step_body(further, "further")]
     sections += [_sequence(one, index) for index, one in enumerate(trace.sequences)]
     notes = [_W["half"]] if stored.half else []
     if len(trace.outputs) > _NAMED:
