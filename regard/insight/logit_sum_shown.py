@@ -20,6 +20,7 @@ _KINDS = {
     "attention": Words("heads, self-attention", "自注意力的头"),
     "cross": Words("heads, attention to the encoder", "对编码器的注意力的头"),
 }
+_COUNTED = {"layer": Words("layer {0}", "第 {0} 层"), "head": Words("head {0}", "头 {0}")}
 _W = {
     "layer": Words("layer", "层"),
     "head": Words("head", "头"),
@@ -109,7 +110,7 @@ def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False)
         )
     figure.add_trace(_bar(names, values), 1, len(shares))
     spread = [min(0.0, *values), max(0.0, *values)]
-    margin = 0.18 * (spread[1] - spread[0])  # for the numbers beside the bars
+    margin = 0.22 * (spread[1] - spread[0])  # for the numbers beside the bars
     figure.update_xaxes(range=[spread[0] - margin, spread[1] + margin], row=1, col=len(shares))
     # On the right, where long names meet no neighbour.
     side = {"side": "left" if bars_only else "right", "dtick": _step(len(names), _MOST_NAMED)}
@@ -146,7 +147,8 @@ def logit_step(found: LogitSum) -> Step:
 
 
 def _counted(what: str, count: int) -> tuple[Label, ...]:
-    return tuple(Words(*(f"{_W[what].of(lang)} {number}" for lang in LANGUAGES)) for number in range(count))
+    words = _COUNTED[what]
+    return tuple(Words(words.en.format(number), words.zh.format(number)) for number in range(count))
 
 
 def _heat(sheet: list[list[float]], largest: float, lang: Lang) -> Any:

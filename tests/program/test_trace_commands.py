@@ -50,6 +50,42 @@ def test_trace_refuses_what_is_not_there(run: Path, cli: Callable[..., Any], opt
     assert said.err.count("\n") == 1
 
 
+def test_trace_says_what_a_logit_is_the_sum_of(run: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    page, numbers = tmp_path / "a.html", tmp_path / "a.json"
+    asked = ("trace", str(run), "abcd", "--logit", "b", "--against", "c", "--place", "1", "--threads", "1")
+    lines = cli(*asked).out.splitlines()
+    assert lines[0].startswith("logit of 'b' over 'c' after ")
+    assert any(line.startswith("decoder.blocks.0.cross ") for line in lines)
+    said = cli(*asked, "--html", str(page), "--json", str(numbers))
+    assert said.status == 0, said.err
+    found = json.loads(numbers.read_text("utf-8"))["logit"]
+    parts = sum(part["value"] for part in (*found["heads"], *found["rest"]))
+    trace = regard.load(run).trace("abcd")
+    logits = trace["head.logits"].value[1]
+    b, c = (trace.outputs.index(letter) for letter in "bc")
+    assert parts == pytest.approx(float(logits[b] - logits[c]), abs=1e-4)
+    assert lines[0].endswith(f"{found['logit']:.4f}")
+    text = page.read_text("utf-8")
+    assert "The logit of &#x27;b&#x27; over &#x27;c&#x27; as a sum" in text
+    assert "decoder.blocks.0.feedforward.out" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--logit", "zz"),
+        ("--logit", "b", "--place", "99"),
+        ("--logit", "b", "--heads", "0"),
+        ("--against", "b"),
+    ],
+)
+def test_trace_refuses_a_sum_that_there_is_not(run: Path, cli: Callable[..., Any], options: Any) -> None:
+    said = cli("trace", str(run), "abcd", *options, "--threads", "1")
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith("regard: ")
+    assert said.err.count("\n") == 1
+
+
 def test_ablate_judges_all_of_a_file_that_the_run_has_not_learned_from(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.tsv"
     other.write_text("source\ttarget\nabc\tcba\nfed\tdef\n", "utf-8")
