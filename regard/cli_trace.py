@@ -70,7 +70,7 @@ def trace_command(
         from regard.files import write_text
         from regard.insight.trace_page import trace_page
 
-        write_text(html, trace_page(found, lang.value, further=None if sums is None else logit_step(sums)))
+        write_text(html, trace_page(found, lang.value, further=[] if sums is None else [logit_step(sums)]))
         print(f"{html}")
     if json is None and html is None:
         print("\n".join(trace_lines(found) if sums is None else logit_lines(sums)))

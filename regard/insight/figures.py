@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from regard.errors import InputError
@@ -108,6 +109,61 @@ def cells(
         template="plotly_white", width=_GAP * 2 + 54 * max(6, len(columns)), height=160 + 28 * len(rows)
     )
     return figure
+
+
+_MAP = 90  # pixels
+_MOST_CELLS, _SIDE = 200_000, 32
+_MOSAIC = {"layer": Words("layer", "层"), "head": Words("head", "头")}
+
+
+def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
+    """All heads of all layers in one figure: a row of small heat maps for each of `layers`, weights of (H, T,
+    S) each. Of many tokens a cell stands for a few: for the largest of their weights.
+
+    Raises: InputError where there is no layer, or the layers differ in their tokens.
+    """
+    import plotly.graph_objects as go
+
+    shapes = sorted({tuple(entry.value.shape[1:]) for entry in layers})
+    if len(shapes) != 1:
+        raise InputError(f"a mosaic takes layers of the same tokens, not of {shapes}")
+    heads = max(len(entry.value) for entry in layers)
+    side = min(_SIDE, max(4, math.isqrt(_MOST_CELLS // (len(layers) * heads))))
+    T, S = (min(side, size) for size in shapes[0])
+    gap = 1 + max(T, S) // 12
+    z = torch.full((len(layers), T + gap, heads, S + gap), torch.nan)
+    for row, entry in enumerate(layers):
+        small = torch.nn.functional.adaptive_max_pool2d(entry.value.float(), (T, S))
+        z[row, :T, : len(small), :S] = small.transpose(0, 1)
+    values = [[None if x != x else round(x, 5) for x in line] for line in z.flatten(2).flatten(0, 1).tolist()]
+    heatmap = go.Heatmap(z=values, colorscale="Blues", zmin=0, zmax=1, showscale=False, hoverongaps=False)
+    heatmap.meta = {"scale": "share"}
+    heatmap.hovertemplate = "%{z:.4f}<extra></extra>"
+    if (T, S) == shapes[0]:
+        heatmap.text = _pairs(layers[0], len(layers), heads, gap)
+        heatmap.hovertemplate = "%{text}: %{z:.4f}<extra></extra>"
+    figure = go.Figure(heatmap)
+    counts = ([entry.name.split(".")[2] for entry in layers], list(map(str, range(heads))))
+    updates = (figure.update_yaxes, figure.update_xaxes)
+    for update, what, names, size in zip(updates, _MOSAIC, counts, (T, S), strict=True):
+        middles = [place * (size + gap) + (size - 1) / 2 for place in range(len(names))]
+        update(title=_MOSAIC[what].of(lang), tickvals=middles, ticktext=names, showgrid=False, zeroline=False)
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(side="top")
+    figure.update_layout(
+        width=2 * _GAP + heads * _MAP,
+        height=2 * _GAP + len(layers) * _MAP,
+        template="plotly_white",
+    )
+    return figure
+
+
+def _pairs(entry: Entry, layers: int, heads: int, gap: int) -> list[list[str]]:
+    """Who looks at whom, for each cell of a mosaic."""
+    rows, columns = (shown(axis.labels) for axis in entry.axes[1:])
+    empty = [""] * gap
+    lines = [[*(f"{row} → {column}" for column in columns), *empty] * heads for row in rows]
+    return [*lines, *([empty * heads] * gap)] * layers
 
 
 def patches_by_attention(

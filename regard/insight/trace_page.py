@@ -8,7 +8,7 @@ all of it is in the JSON.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -59,6 +59,7 @@ _W = {
         "Point at a cell for its two tokens and its value; click one for the sum that it came from.",
         "指向一个格子可看到两个词元和数值；点击它可看到这个数是怎样算出来的。",
     ),
+    "point": Words("Point at a cell for its two tokens and its value.", "指向一个格子可看到两个词元和数值。"),
     "left_out": Words(
         "Of the {0} logits of each token the likeliest are shown above; all are in the JSON.",
         "每个词元有 {0} 个 logit，上面只列出最可能的几个；完整数值在 JSON 里。",
@@ -70,7 +71,7 @@ _W = {
 }
 
 
-def trace_page(trace: Trace, lang: Lang = "en", *, further: Step | None = None) -> str:
+def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ()) -> str:
     """The whole page; `further`: what else is to be shown of this prediction.
 
     Raises: InputError when there is too much for one.
@@ -78,7 +79,7 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Step | None = None) 
     stored = _Stored(trace)
     title = Words(f"Trace: {_short(trace.input)}", f"追踪：{_short(trace.input)}")
     sections = [_header(trace), *_likely(trace), *_drawings(trace)]
-    sections += [] if further is None else [step_body(further, "further")]
+    sections += [step_body(step, f"further-{index}") for index, step in enumerate(further)]
     sections += [_sequence(one, index) for index, one in enumerate(trace.sequences)]
     notes = [_W["half"]] if stored.half else []
     if len(trace.outputs) > _NAMED:
@@ -152,7 +153,9 @@ def _kept(entry: Entry) -> bool:
 
 
 def _header(trace: Trace) -> str:
-    facts = [("task", trace.task), ("input", trace.input), ("answer", trace.answer)]
+    facts = [("task", trace.task), ("input", trace.input)]
+    if trace.outputs or trace.answer:  # weights alone have answered nothing
+        facts.append(("answer", trace.answer))
     if trace.score is not None:
         facts.append(("score", f"{trace.score:.4f}"))
     if "parameters" in trace.about:
@@ -206,9 +209,10 @@ def _drawings(trace: Trace) -> Iterator[str]:
 
 def _sequence(one: Pass, index: int) -> str:
     title = f'{both(_KINDS[one.kind])} <span class="shape">{len(one.tokens)} {both(_W["vectors"])}</span>'
+    hint = "hint" if any(name.endswith(".scores") for name in one.entries) else "point"
     chips = "".join(f"<li>{escape(token) or '&nbsp;'}</li>" for token in one.tokens)
     return (
         f'<section class="sequence" data-sequence="{index}" id="sequence-{index}"><h2>{title}</h2>'
-        f'<ol class="tokens">{chips}</ol><p class="hint">{both(_W["hint"])}</p>'
+        f'<ol class="tokens">{chips}</ol><p class="hint">{both(_W[hint])}</p>'
         '<div class="attention"></div><div class="layers"></div></section>'
     )

@@ -58,6 +58,7 @@
     "norm(x + part)": "归一化(x + 该部分)", "x + part": "x + 该部分", "norm(x)": "归一化(x)", "norm(part)": "归一化(该部分)",
     "norm(residual)": "归一化(残差)", "residual": "残差", "weights v": "权重 · v", "[heads] W_O + b": "[各头拼接] W_O + b",
     "[heads] W_O": "[各头拼接] W_O", "hidden W_down + b": "隐藏值 W_down + b", "gain · part": "增益 · 该部分", "placed": "嵌入 + 位置",
+    "as given": "外部给出的数值",
     "norm(placed)": "归一化(嵌入 + 位置)", "softmax(logits) over all tokens": "对所有词元 softmax(logits)",
   };
   const formula = (entry) => say(entry.formula, CHINESE[entry.formula] ?? entry.formula);
@@ -254,10 +255,11 @@
     const points = [["weights", "weights", "权重"], ["scores", "scores, before the softmax", "分数（softmax 之前）"], ["mask", "mask: who may see whom", "掩码：谁能看谁"]];
     const [layerBox, layer] = choice(["layer", "层"], layers.map((x) => [x, x, x]), layers.at(-1));
     const [kindBox, kind] = choice(["part", "部分"], kinds.map((x) => [x, ...called[x]]), kinds.at(-1));
-    const [pointBox, point] = choice(["show", "显示"], points);
+    const recorded = points.filter(([name]) => all.some((entry) => entry.name.endsWith(`.${name}`)));
+    const [pointBox, point] = choice(["show", "显示"], recorded);
     const controls = document.createElement("div");
     controls.className = "controls";
-    controls.append(layerBox, ...(kinds.length > 1 ? [kindBox] : []), pointBox);
+    controls.append(layerBox, ...(kinds.length > 1 ? [kindBox] : []), ...(recorded.length > 1 ? [pointBox] : []));
     const plot = document.createElement("div");
     plot.className = "maps";
     plot.setAttribute("role", "img");
