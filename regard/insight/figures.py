@@ -139,7 +139,7 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
     heatmap = go.Heatmap(z=values, colorscale="Blues", zmin=0, zmax=1, showscale=False, hoverongaps=False)
     heatmap.meta = {"scale": "share"}
     heatmap.hovertemplate = "%{z:.4f}<extra></extra>"
-    if (T, S) == shapes[0]:
+    if shapes[0] == (T, S):
         heatmap.text = _pairs(layers[0], len(layers), heads, gap)
         heatmap.hovertemplate = "%{text}: %{z:.4f}<extra></extra>"
     figure = go.Figure(heatmap)
