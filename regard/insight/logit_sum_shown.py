@@ -114,6 +114,7 @@ def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False)
     figure.update_xaxes(range=[spread[0] - margin, spread[1] + margin], row=1, col=len(shares))
     # On the right, where long names meet no neighbour.
     side = {"side": "left" if bars_only else "right", "dtick": _step(len(names), _MOST_NAMED)}
+    side["automargin"] = True  # also without a template
     figure.update_yaxes(autorange="reversed", **side, row=1, col=len(shares))
     layers = max((len(sheet) for sheet in sheets.values()), default=0)
     tall = max(_CELL * layers, _BAR * len(names))
