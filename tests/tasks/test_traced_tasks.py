@@ -12,6 +12,8 @@ import torch
 from test_registry import DATA, INPUTS, QUICK
 
 import regard
+from regard.errors import InputError
+from regard.insight.logit_sum import logit_sum
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_text import trace_lines
 from regard.run import Run
@@ -81,6 +83,27 @@ def test_its_json_is_all_of_it(name: str, made: Callable[[str], tuple[Run, str]]
             value = want[entry["name"]].value
             assert entry["shape"] == list(value.shape)
             assert torch.equal(torch.tensor(entry["value"], dtype=value.dtype), value)
+
+
+@every
+def test_each_logit_of_the_answer_is_the_sum_of_its_parts(
+    name: str, made: Callable[[str], tuple[Run, str]]
+) -> None:
+    """Of what was searched for token by token, with a cache and beams, as of what was read at once."""
+    run, text = made(name)
+    for options in OPTIONS.get(name, (Decoding(),)):
+        trace = run.trace(text, options)
+        if "head.logits" not in trace.names:
+            with pytest.raises(InputError, match="no float logits"):
+                logit_sum(run.model, trace)  # type: ignore[arg-type]
+            continue
+        logits = torch.atleast_2d(trace["head.logits"].value)
+        for back in range(1, 1 + len(logits)):
+            whole = trace["head.logits"].value.dim() == 1
+            found = logit_sum(run.model, trace, place=None if whole else -back)  # type: ignore[arg-type]
+            assert found.logit == pytest.approx(float(logits[-back].max()), abs=1e-4)
+            assert found.difference < 1e-4
+            assert found.heads
 
 
 @pytest.mark.parametrize("name", ["text-classification", "image-classification", "fill-mask"])
