@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regard import bundle as bundles
+from regard.insight.logit_sum import logit_sum
 from regard.insight.recorded import Naming, recorded
 from regard.insight.recorder import Recorder
 from regard.insight.trace import Entry
@@ -108,6 +109,36 @@ def test_hidden_states_and_attentions_of_pictures(name: str, tmp_path: Path) -> 
     ends = [rows[0][f"stack.{end}"].value for end in (f"blocks.{DEPTH - 1}.residual", "output")]
     last = want.hidden_states[-1][0]  # before or after the last norm, as the library's version has it
     assert any(torch.allclose(end, last, atol=EXACT, rtol=EXACT) for end in ends)
+
+
+PREDICTING = [name for name in PICTURES if not name.endswith("body")]
+
+
+@pytest.mark.parametrize("name", [*POST, *PRE, "marian", "t5", "t5 gated", *PREDICTING])
+def test_logits_of_the_other_library_are_the_sums_of_our_parts(name: str, tmp_path: Path) -> None:
+    theirs, ours = both(name, tmp_path)
+    torch.manual_seed(3)
+    source, target = torch.randint(5, V, (1, S)), torch.randint(5, V, (1, T))
+    given: tuple[Tensor, ...] = (target,)
+    with torch.no_grad():
+        if name in PICTURES:
+            embed = ours.config.embed
+            given = (torch.randn(1, embed.channels, embed.pixel_rows, embed.pixel_columns),)
+            want = theirs(*given).logits
+        elif hasattr(ours, "decoder"):
+            given = (source, target)
+            want = theirs(input_ids=source, decoder_input_ids=target).logits
+        else:
+            want = theirs(input_ids=target).logits
+        recorder = Recorder(ours)
+        with recorder.watching():
+            ours(*given)
+    last = recorded(recorder, NAMING)[0][-1]
+    for place in (None,) if want.dim() == 2 else (0, T - 1):
+        row = want[0] if place is None else want[0, place]
+        found = logit_sum(ours, last, 2, against=1, place=place)
+        assert found.total == pytest.approx(float(row[2] - row[1]), abs=EXACT)
+        assert len(found.heads) >= DEPTH
 
 
 def test_the_families_are_still_called_so() -> None:
