@@ -183,7 +183,7 @@ def _entries(
 def _names(tokens: Sequence[str], size: int, stack: str) -> tuple[str, ...]:
     if len(tokens) and len(tokens) != size:
         raise InputError(f"the weights of the {stack} are of {size} tokens, and {len(tokens)} were given")
-    return tuple(tokens) or tuple(map(str, range(size)))
+    return tuple(map(str, tokens if len(tokens) else range(size)))
 
 
 def _pass(kind: str, entries: dict[str, Entry]) -> Pass:

@@ -112,6 +112,21 @@ def test_what_generate_gives_step_by_step_is_the_whole() -> None:
         torch.testing.assert_close(trace[f"stack.blocks.{layer}.attention.weights"].value, want[layer][0])
 
 
+@torch.no_grad()
+def test_a_translation_step_by_step_is_the_whole_too() -> None:
+    model, ids = pegasus(), torch.randint(3, V, (1, S))
+    asked = {"max_new_tokens": T, "min_new_tokens": T, "do_sample": False, "num_beams": 1}
+    made = model.generate(ids, output_attentions=True, return_dict_in_generate=True, **asked)
+    read = made.sequences[:, :-1]
+    want = model(ids, decoder_input_ids=read, output_attentions=True)
+    trace = attentions(made, read[0].tolist(), SOURCE)
+    for layer in range(DEPTH):
+        for part, field in (("attention", "decoder"), ("cross", "cross")):
+            found = trace[f"decoder.blocks.{layer}.{part}.weights"]
+            torch.testing.assert_close(found.value, want[f"{field}_attentions"][layer][0])
+            assert found.axes[1].labels == tuple(map(str, read[0].tolist()))
+
+
 def weights(*shape: int) -> torch.Tensor:
     torch.manual_seed(1)
     return torch.rand(shape).softmax(-1)
