@@ -13,7 +13,7 @@ from regard.insight.words import LANGUAGES, Label, Lang, Words
 from regard.insight.worked import Drawing, Step, Values
 
 _BEST = 8
-_CELL, _BAR, _BARS, _MARGIN = 34, 22, 380, 90  # pixels
+_CELL, _BAR, _BARS, _MARGIN, _BETWEEN = 34, 22, 320, 90, 60  # pixels
 _MOST_NAMED = 40
 _FORMULA = "logit = Σ heads + embedding + Σ feed-forward + Σ shifts"
 _KINDS = {
@@ -119,7 +119,7 @@ def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False)
     layers = max((len(sheet) for sheet in sheets.values()), default=0)
     tall = max(_CELL * layers, _BAR * len(names))
     figure.update_layout(
-        width=2 * _MARGIN + sum(shares) + _MARGIN * len(shares),
+        width=2 * _MARGIN + sum(shares) + _BETWEEN * len(shares),
         height=_MARGIN + tall,
         meta={"tall": _MARGIN + tall},
         template="plotly_white",
