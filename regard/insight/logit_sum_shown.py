@@ -121,7 +121,6 @@ def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False)
     figure.update_layout(
         width=2 * _MARGIN + sum(shares) + _BETWEEN * len(shares),
         height=_MARGIN + tall,
-        meta={"tall": _MARGIN + tall},
         template="plotly_white",
         margin={"t": 40, "b": 50},
     )

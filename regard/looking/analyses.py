@@ -18,6 +18,8 @@ from regard.errors import nearest as near
 from regard.insight.attribution import integrated_gradients
 from regard.insight.figures import cells, patch_grid, patches_figure
 from regard.insight.lens import logit_lens
+from regard.insight.logit_sum import logit_sum
+from regard.insight.logit_sum_shown import logit_figure
 from regard.insight.neighbours import nearest
 from regard.insight.patching import patch
 from regard.insight.rollout import rolled_out
@@ -134,6 +136,16 @@ def _lens(scene: Scene, lang: Lang) -> Any:
     tokens = scene.writing.tokens if entry.value.dim() == 3 else [""]
     titles = _axes("layer", "token", lang)
     return cells(shares, entry.axes[0].labels, tokens, texts=texts, titles=titles, share=True)
+
+
+_SUMMED = (".heads", ".out", ".sum", ".residual", ".added", ".placed", ".output")
+"""What a logit is the sum of, and what the norms on its way were given."""
+
+
+def _sum(scene: Scene, lang: Lang) -> Any:
+    begins = ("decoder.", "target.") if scene.two_sided else ("stack.", "embed.")
+    names = [name for name in scene.explorer.outline if name.startswith(begins) and name.endswith(_SUMMED)]
+    return logit_figure(logit_sum(scene.model, scene.trace(names), scene.target, place=scene.place), lang)
 
 
 def _gradients(scene: Scene, lang: Lang) -> Any:
@@ -256,6 +268,19 @@ ALL: tuple[Analysis, ...] = (
         ),
         _lens,
         _has_logits,
+    ),
+    Analysis(
+        "sum",
+        Words("Logit as a sum", "logit 是哪些数之和"),
+        Words(
+            "What each head, each feed-forward and each shift adds to the logit of the answer, the norms'"
+            " scales held: together they are the logit (Elhage et al. 2021).",
+            "把归一化的缩放固定在这一次的取值上，每个头、每个前馈网络、每个偏置各给答案的 logit 加了多少："
+            "合起来就是这个 logit（Elhage 等，2021）。",
+        ),
+        _sum,
+        _has_logits,
+        asks_number=True,
     ),
     Analysis(
         "gradients",

@@ -45,7 +45,7 @@ def test_each_task_has_its_analyses_and_each_is_drawn_in_both_languages(name: st
     (model,) = (one for one in client.get("/api/models").json()["models"] if one["name"] == name)
     names = [one["name"] for one in model["analyses"]]
     wanted = {"rollout", "patches" if name.startswith("image") else "neighbours"}
-    wanted |= {"lens", "gradients"} if name != "sentence-similarity" else set()
+    wanted |= {"lens", "gradients", "sum"} if name != "sentence-similarity" else set()
     wanted |= {"alignment"} if name == "translation" else set()
     assert wanted <= set(names)
     for one in model["analyses"]:
@@ -77,6 +77,25 @@ def test_figures_hold_what_the_library_computes(client: Any, runs: dict[str, Run
     found = asked(client, "translation", "gradients", number=1)["original"]
     assert torch.allclose(sheet(found)[0], want.tokens, atol=1e-5)
     assert abs(float(want.tokens.sum()) - (want.logit - want.baseline)) < 0.01 * abs(want.logit) + 0.01
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "sentence-similarity"])
+def test_the_bars_of_a_sum_add_up_to_the_logit_with_and_without_changes(name: str, client: Any) -> None:
+    stack = "decoder" if name == "translation" else "stack"
+    found = asked(client, name, "sum", heads_off=[[stack, 0, "attention", 0]])
+    for side in ("original", "changed"):
+        *maps, bars = found[side]["data"]
+        *parts, logit = bars["x"]
+        assert logit == pytest.approx(sum(parts), abs=1e-4)
+        heads = sum(float(torch.tensor(one["z"]).sum()) for one in maps)
+        assert any(part == pytest.approx(heads, abs=1e-4) for part in parts)
+        assert (sheet(found[side])[0, 0] == 0) == (side == "changed")
+
+
+def test_a_sum_is_that_of_the_logit_at_stake(client: Any, runs: dict[str, Run]) -> None:
+    trace = runs["translation"].explorer().trace(Question(INPUTS["translation"]["text"], length=7))
+    found = asked(client, "translation", "sum", number=1)["original"]
+    assert found["data"][-1]["x"][-1] == pytest.approx(float(trace["head.logits"].value[1].max()), abs=1e-4)
 
 
 def test_gradients_of_an_encoder_decoder_ask_about_the_source(runs: dict[str, Run]) -> None:
