@@ -13,7 +13,7 @@ from regard.insight.words import LANGUAGES, Label, Lang, Words
 from regard.insight.worked import Drawing, Step, Values
 
 _BEST = 8
-_CELL, _BAR, _BARS, _MARGIN, _BETWEEN = 34, 22, 320, 90, 60  # pixels
+_CELL, _BAR, _WIDE, _MARGIN, _BETWEEN = 34, 22, 640, 90, 76  # pixels
 _MOST_NAMED = 40
 _FORMULA = "logit = Σ heads + embedding + Σ feed-forward + Σ shifts"
 _KINDS = {
@@ -91,38 +91,34 @@ def logit_object(found: LogitSum) -> dict[str, Any]:
 
 
 def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False) -> Any:
-    """A Plotly figure: what each head adds, layer by layer, and bars for all else, which end with the sum."""
+    """A Plotly figure: what each head adds, layer by layer, and below it bars for all else, the last of which
+    is the sum."""
     from plotly.subplots import make_subplots
 
     sheets = {} if bars_only else _sheets(found)
     names, values = zip(*_bars(found, lang), strict=True)
-    shares = [_CELL * max(5, *map(len, sheet)) for sheet in sheets.values()] + [_BARS]
+    sizes = [_CELL * max(2, len(sheet)) for sheet in sheets.values()] + [_BAR * len(names)]
     titles = [_KINDS[kind].of(lang) for kind in sheets] + ([_W["rest"].of(lang)] if sheets else [])
+    tall, last = sum(sizes) + _BETWEEN * (len(sizes) - 1), len(sizes)
     figure = make_subplots(
-        1, len(shares), subplot_titles=titles, column_widths=shares, horizontal_spacing=0.2 / len(shares)
+        last, 1, subplot_titles=titles, row_heights=sizes, vertical_spacing=_BETWEEN / tall
     )
     largest = max((abs(x) for x in found.heads.values()), default=0.0) or 1.0
-    for column, sheet in enumerate(sheets.values(), 1):
-        figure.add_trace(_heat(sheet, largest, lang), 1, column)
-        figure.update_xaxes(title=_W["head"].of(lang), dtick=_step(len(sheet[0])), row=1, col=column)
-        figure.update_yaxes(
-            title=_W["layer"].of(lang), autorange="reversed", dtick=_step(len(sheet)), row=1, col=column
-        )
-    figure.add_trace(_bar(names, values), 1, len(shares))
+    for row, sheet in enumerate(sheets.values(), 1):
+        figure.add_trace(_heat(sheet, largest, lang), row, 1)
+        across = max(map(len, sheet))
+        called = {"text": _W["head"].of(lang), "standoff": 4}
+        figure.update_xaxes(title=called, dtick=_step(across), row=row, col=1)
+        down = {"title": _W["layer"].of(lang), "autorange": "reversed", "dtick": _step(len(sheet))}
+        figure.update_yaxes(**down, row=row, col=1)
+    figure.add_trace(_bar(names, values), last, 1)
     spread = [min(0.0, *values), max(0.0, *values)]
-    margin = 0.22 * (spread[1] - spread[0])  # for the numbers beside the bars
-    figure.update_xaxes(range=[spread[0] - margin, spread[1] + margin], row=1, col=len(shares))
-    # On the right, where long names meet no neighbour.
-    side = {"side": "left" if bars_only else "right", "dtick": _step(len(names), _MOST_NAMED)}
-    side["automargin"] = True  # also without a template
-    figure.update_yaxes(autorange="reversed", **side, row=1, col=len(shares))
-    layers = max((len(sheet) for sheet in sheets.values()), default=0)
-    tall = max(_CELL * layers, _BAR * len(names))
+    margin = 0.22 * (spread[1] - spread[0]) or 1.0  # for the numbers beside the bars
+    figure.update_xaxes(range=[spread[0] - margin, spread[1] + margin], row=last, col=1)
+    figure.update_yaxes(autorange="reversed", dtick=_step(len(names), _MOST_NAMED), row=last, col=1)
+    figure.update_yaxes(automargin=True)  # also without a template
     figure.update_layout(
-        width=2 * _MARGIN + sum(shares) + _BETWEEN * len(shares),
-        height=_MARGIN + tall,
-        template="plotly_white",
-        margin={"t": 40, "b": 50},
+        width=_WIDE, height=tall + _MARGIN, template="plotly_white", margin={"t": 40, "b": _MARGIN - 40}
     )
     return figure
 
