@@ -13,7 +13,7 @@ from regard.insight.words import LANGUAGES, Label, Lang, Words
 from regard.insight.worked import Drawing, Step, Values
 
 _BEST = 8
-_CELL, _BAR, _WIDE, _MARGIN, _BETWEEN = 34, 22, 640, 90, 76  # pixels
+_CELL, _BAR, _MARGIN, _BETWEEN = 34, 22, 90, 76  # pixels
 _MOST_NAMED = 40
 _FORMULA = "logit = Σ heads + embedding + Σ feed-forward + Σ shifts"
 _KINDS = {
@@ -113,13 +113,11 @@ def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False)
         figure.update_yaxes(**down, row=row, col=1)
     figure.add_trace(_bar(names, values), last, 1)
     spread = [min(0.0, *values), max(0.0, *values)]
-    margin = 0.22 * (spread[1] - spread[0]) or 1.0  # for the numbers beside the bars
+    margin = 0.28 * (spread[1] - spread[0]) or 1.0  # for the numbers beside the bars
     figure.update_xaxes(range=[spread[0] - margin, spread[1] + margin], row=last, col=1)
     figure.update_yaxes(autorange="reversed", dtick=_step(len(names), _MOST_NAMED), row=last, col=1)
     figure.update_yaxes(automargin=True)  # also without a template
-    figure.update_layout(
-        width=_WIDE, height=tall + _MARGIN, template="plotly_white", margin={"t": 40, "b": _MARGIN - 40}
-    )
+    figure.update_layout(height=tall + _MARGIN, template="plotly_white", margin={"t": 40, "b": _MARGIN - 40})
     return figure
 
 
