@@ -1,0 +1,218 @@
+"""Writes the page: what stands in it, how large it may be, and what it may do.
+
+The browser is told to run the page's own scripts only, each by its hash, and to fetch nothing. What comes from the
+user's data stands in it as JSON or base64, never as markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regard.data.builtin import BUILTIN
+from regard.errors import InputError
+from regard.files import check_space, human_bytes, write_text
+from regard.insight.page import as_json
+from regard.insight.page import asset as shell
+from regard.model.position import Learned
+from regard.model.transformer import EncoderDecoderConfig
+from regard.onepage import known
+from regard.onepage.script import asset, scripts
+from regard.run import Run, load
+from regard.schema import dump
+from regard.tasks import ImageClassification, Task, TextClassification, TextGeneration, Translation
+
+Precision = Literal["float32", "float16"]
+
+_MOST = 100_000_000
+"""Bytes of a page that a phone can be asked to open."""
+_BESIDE = 200_000
+"""Bytes of what is not weights or vocabulary."""
+_ENDLESS = 1 << 31
+_LONGEST = 120  # characters of an example
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was written."""
+
+    path: Path
+    parameters: int
+    bytes: int
+    dtype: Precision
+
+
+def export_page(
+    run: Run | str | Path,
+    out: str | Path,
+    *,
+    title: str | None = None,
+    examples: Sequence[str] = (),
+    dtype: Precision = "float32",
+    lang: Literal["en", "zh"] = "en",
+) -> Page:
+    """Write the model of `run` as the page `out`, in which it runs.
+
+    `title`: the name of the run's folder by default. `examples`: inputs to begin with; of a built-in data set, some
+    of its test part by default, and of data of the user's own none. `dtype`: "float16" halves the page and rounds
+    the weights, which the page says. `lang`: what it opens in, where the reader has not chosen yet.
+
+    Raises: BundleError: no bundle. InputError: what a page cannot do, or a page over 100 MB. StorageError.
+    """
+    run = run if isinstance(run, Run) else load(run)
+    known.check(run)
+    title = run.folder.resolve().name if title is None else title
+    names = _names(run)
+    size = _size(run, names, dtype)
+    place = Path(out)
+    check_space(place.parent, size)
+    about = _about(run) | {
+        "title": title,
+        "examples": _examples(run, examples),
+        "data": str(run.bundle.data.get("name") or ""),
+        "dtype": dtype,
+        "layout": [[name, list(run.bundle.weights[name].shape)] for name in names],
+        "tied": {name: first for first, others in names.items() for name in others},
+        "parameters": sum(run.bundle.weights[name].numel() for name in names),
+        "lang": lang,
+    }
+    text = _page(about, _base64([run.bundle.weights[name] for name in names], dtype), lang)
+    write_text(place, text)
+    return Page(place, about["parameters"], len(text.encode("utf-8")), dtype)
+
+
+def _names(run: Run) -> dict[str, list[str]]:
+    """The name of each weight, and other names of the same."""
+    with torch.random.fork_rng(devices=[]):
+        tensors = run.bundle.model.build().state_dict(keep_vars=True)
+    first: dict[int, str] = {}
+    found: dict[str, list[str]] = {}
+    for name, tensor in tensors.items():
+        known_as = first.setdefault(id(tensor), name)
+        found.setdefault(known_as, []).extend([] if known_as == name else [name])
+    return found
+
+
+def _size(run: Run, names: dict[str, list[str]], dtype: Precision) -> int:
+    """Bytes of the page, from above. Raises: InputError for too many."""
+    each = {"float32": 4, "float16": 2}[dtype]
+    weights = sum(run.bundle.weights[name].numel() for name in names) * each * 4 // 3
+    size = weights + 6 * sum(len(text) for text in run.bundle.tokenizers.values()) + _BESIDE
+    if size > _MOST:
+        half = "; --dtype float16 halves it" if dtype == "float32" and size < 2 * _MOST else ""
+        raise InputError(
+            f"the page of {run.folder} would have {human_bytes(size)}, and browsers take {human_bytes(_MOST)} at"
+            f" most{half or '; give a smaller model'}"
+        )
+    return size
+
+
+def _base64(weights: list[Tensor], dtype: Precision) -> str:
+    kind = np.dtype("<f4" if dtype == "float32" else "<f2")
+    parts = []
+    for weight in weights:
+        numbers = weight.detach().float().cpu().numpy()
+        with np.errstate(over="ignore"):
+            kept = numbers.astype(kind)
+        if not np.isfinite(kept).all():
+            raise InputError(
+                "a weight is too large for half precision, or is no number; leave out --dtype float16"
+            )
+        parts.append(kept.tobytes())
+    return base64.b64encode(b"".join(parts)).decode("ascii")
+
+
+def _about(run: Run) -> dict[str, Any]:
+    """What the page must know of the model and its task."""
+    model, task = run.bundle.model, run.task
+    about: dict[str, Any] = {
+        "task": task.name,
+        "model": dump(model),
+        "tokenizers": [
+            _tokenizer(text) for name, text in sorted(run.bundle.tokenizers.items()) if name.startswith("tok")
+        ],
+        "never": [],
+    }
+    return about | _task(task, [_room(stack) for stack in _stacks(model)])
+
+
+def _stacks(model: Any) -> list[Any]:
+    return [model.encoder, model.decoder] if isinstance(model, EncoderDecoderConfig) else [model.stack]
+
+
+def _room(stack: Any) -> int:
+    """Tokens that a stack has positions for."""
+    return stack.position.length if isinstance(stack.position, Learned) else _ENDLESS
+
+
+def _task(task: Task, rooms: list[int]) -> dict[str, Any]:
+    match task:
+        case Translation():
+            return {
+                "never": list(task.config.never),
+                "max_length": min(task.config.max_length, rooms[0] - 1),
+                "room": rooms[1],
+            }
+        case TextGeneration():
+            return {"max_length": min(task.config.context, rooms[0])}
+        case TextClassification():
+            return {
+                "max_length": task.config.max_length,
+                "room": rooms[0],
+                "labels": task.outputs(),
+                "separator": task.config.separator,
+            }
+        case ImageClassification():
+            return {"look": asdict(task.look), "labels": task.outputs(), "separator": None}
+    raise AssertionError(task)
+
+
+def _tokenizer(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    return {key: content[key] for key in ("spec", "special", "pieces", "merges")}
+
+
+def _examples(run: Run, given: Sequence[str]) -> list[str]:
+    """Rows of the user's own data are theirs to show: only those of built-in sets are taken unasked."""
+    if given or run.task.takes.kind != "text" or run.bundle.data.get("name") not in BUILTIN:
+        return list(given)
+    return [str(one["text"]) for one in run.examples(5) if len(str(one["text"])) <= _LONGEST]
+
+
+def _page(about: dict[str, Any], weights: str, lang: str) -> str:
+    style = f"\n{shell('page.css')}\n{asset('page.css')}\n"
+    code = scripts()
+    policy = (
+        f"default-src 'none'; script-src {' '.join(_hash(one) for one in code.values())};"
+        f" style-src {_hash(style)}; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    return Template(asset("page.html")).substitute(
+        lang={"en": "en", "zh": "zh-CN"}[lang],
+        choice=lang,
+        policy=escape(policy),
+        title=escape(about["title"]),
+        style=style,
+        about=as_json(about),
+        weights=weights,
+        scripts="".join(_scripts(code)),
+    )
+
+
+def _scripts(code: dict[str, str]) -> Iterator[str]:
+    for name, text in code.items():
+        yield f'<script id="script-{name}">{text}</script>\n'
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
