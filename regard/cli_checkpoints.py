@@ -10,20 +10,33 @@ from typing import Annotated
 
 import typer
 
+from regard.cli_explain import Language
 from regard.cli_options import AsJson, RunArgument
+from regard.errors import InputError
 
 IMPORT_EXAMPLES = (
     "Examples:\n\n  regard import checkpoints/bert-base-uncased runs/bert\n\n"
     "  regard predict runs/bert 'Paris is the [MASK] of France.'\n\n"
     "  regard import minilm runs/minilm"
 )
-EXPORT_EXAMPLES = "Example: regard export runs/bert checkpoints/mine --to hf"
+EXPORT_EXAMPLES = (
+    "Examples:\n\n  regard export runs/bert checkpoints/mine --to hf\n\n"
+    "  regard export runs/spelling spelling.html --to html --title 'How is it pronounced?' --example colonel"
+)
 
 
 class Format(StrEnum):
-    """What a checkpoint can be written as."""
+    """What a model can be written as."""
 
     hf = "hf"
+    html = "html"
+
+
+class Precision(StrEnum):
+    """What the weights in a page are kept in."""
+
+    float32 = "float32"
+    float16 = "float16"
 
 
 def import_command(
@@ -67,11 +80,41 @@ def import_command(
 
 def export_command(
     run: RunArgument,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the checkpoint goes to.")],
-    to: Annotated[Format, typer.Option(help="hf: what Hugging Face's libraries read.")] = Format.hf,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder that the checkpoint goes to; a file for html.")
+    ],
+    to: Annotated[
+        Format,
+        typer.Option(help="hf: what Hugging Face's libraries read; html: one page in which the model runs."),
+    ] = Format.hf,
+    title: Annotated[str | None, typer.Option(help="html: what the page is called.")] = None,
+    example: Annotated[
+        list[str] | None, typer.Option(help="html: an input to begin with; may be given again.")
+    ] = None,
+    dtype: Annotated[
+        Precision | None, typer.Option(help="html: float16 halves the page; float32 by default.")
+    ] = None,
+    lang: Annotated[Language | None, typer.Option(help="html: what the page opens in.")] = None,
 ) -> None:
-    """Write a model as a checkpoint for other libraries, where one of their families can say what it is."""
+    """Write a model for other libraries, or as one web page in which it runs."""
+    if to is Format.html:
+        _export_page(run, out, title, example or [], dtype or Precision.float32, lang or Language.en)
+        return
+    for name, value in (("--title", title), ("--example", example), ("--dtype", dtype), ("--lang", lang)):
+        if value:
+            raise InputError(f"{name} is for --to html; leave it out")
     from regard.interop import export_checkpoint
 
-    made = export_checkpoint(run, folder)
+    made = export_checkpoint(run, out)
     print(f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
+
+
+def _export_page(
+    run: Path, out: Path, title: str | None, examples: list[str], dtype: Precision, lang: Language
+) -> None:
+    from regard.files import human_bytes
+    from regard.onepage import export_page
+
+    made = export_page(run, out, title=title, examples=examples, dtype=dtype.value, lang=lang.value)
+    size = human_bytes(made.bytes)
+    print(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")

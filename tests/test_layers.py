@@ -34,11 +34,21 @@ MAY_IMPORT = {
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
     "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
+    # A run as one page: its task's tokenizers and configuration, the shell of insight's pages.
+    "onepage": COMMON | {"run", "tasks", "data", "model", "insight"},
     # looking: what a run's explorer is asked, and answers.
     "serve": COMMON | {"run", "insight", "looking"},
 }
 MAY_IMPORT["cli_options"] = set()
-MAY_IMPORT["cli_checkpoints"] = {"cli_options", "interop", "train"}  # train: how a download is shown
+MAY_IMPORT["cli_checkpoints"] = {
+    "cli_explain",
+    "cli_options",
+    "errors",
+    "files",
+    "interop",
+    "onepage",
+    "train",  # how a download is shown
+}
 MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
 MAY_IMPORT["cli_trace"] = {
     "cli_explain",

@@ -1,7 +1,7 @@
 """What a page can compute: one table of parts, by their types. Everything else is refused by name.
 
-A part that joins a union later, and a field that a known part gets later, are refused until somebody writes them in
-JavaScript and adds them here. This file does not know how a page is written.
+A part that joins a union later, and a field that a known part gets later, are refused until somebody writes
+them in JavaScript and adds them here. This file does not know how a page is written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ PARTS: dict[type, str] = {
     TransformerConfig: "embed stack head init",
     EncoderDecoderConfig: "source target encoder decoder tying init head_bias",
     StackConfig: (
-        "width depth attention feedforward mask position norm placement cross cross_position dropout entry_norm"
+        "width depth attention feedforward mask position norm placement cross cross_position dropout"
+        " entry_norm"
     ),
     AttentionConfig: "heads kv_heads head_width score bias out_bias norm dropout",
     DotProduct: "scale",

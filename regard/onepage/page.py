@@ -1,7 +1,7 @@
 """Writes the page: what stands in it, how large it may be, and what it may do.
 
-The browser is told to run the page's own scripts only, each by its hash, and to fetch nothing. What comes from the
-user's data stands in it as JSON or base64, never as markup.
+The browser is told to run the page's own scripts only, each by its hash, and to fetch nothing. What comes
+from the user's data stands in it as JSON or base64, never as markup.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from regard.data.builtin import BUILTIN
+from regard.data.sample import valid_text
 from regard.errors import InputError
 from regard.files import check_space, human_bytes, write_text
 from regard.insight.page import as_json
@@ -64,9 +65,10 @@ def export_page(
 ) -> Page:
     """Write the model of `run` as the page `out`, in which it runs.
 
-    `title`: the name of the run's folder by default. `examples`: inputs to begin with; of a built-in data set, some
-    of its test part by default, and of data of the user's own none. `dtype`: "float16" halves the page and rounds
-    the weights, which the page says. `lang`: what it opens in, where the reader has not chosen yet.
+    `title`: the name of the run's folder by default. `examples`: inputs to begin with; of a built-in data
+    set, some of its test part by default, and of data of the user's own none. `dtype`: "float16" halves the
+    page and rounds the weights, which the page says. `lang`: what it opens in, where the reader has not
+    chosen yet.
 
     Raises: BundleError: no bundle. InputError: what a page cannot do, or a page over 100 MB. StorageError.
     """
@@ -80,7 +82,7 @@ def export_page(
     about = _about(run) | {
         "title": title,
         "examples": _examples(run, examples),
-        "data": str(run.bundle.data.get("name") or ""),
+        "data": _data(run),
         "dtype": dtype,
         "layout": [[name, list(run.bundle.weights[name].shape)] for name in names],
         "tied": {name: first for first, others in names.items() for name in others},
@@ -88,6 +90,7 @@ def export_page(
         "lang": lang,
     }
     text = _page(about, _base64([run.bundle.weights[name] for name in names], dtype), lang)
+    text = valid_text(text)  # half a character in a label has no bytes
     write_text(place, text)
     return Page(place, about["parameters"], len(text.encode("utf-8")), dtype)
 
@@ -110,10 +113,10 @@ def _size(run: Run, names: dict[str, list[str]], dtype: Precision) -> int:
     weights = sum(run.bundle.weights[name].numel() for name in names) * each * 4 // 3
     size = weights + 6 * sum(len(text) for text in run.bundle.tokenizers.values()) + _BESIDE
     if size > _MOST:
-        half = "; --dtype float16 halves it" if dtype == "float32" and size < 2 * _MOST else ""
+        helps = dtype == "float32" and size < 2 * _MOST
         raise InputError(
-            f"the page of {run.folder} would have {human_bytes(size)}, and browsers take {human_bytes(_MOST)} at"
-            f" most{half or '; give a smaller model'}"
+            f"the page of {run.folder} would have {human_bytes(size)}, and a phone should not be asked for more"
+            f" than {human_bytes(_MOST)}; {'float16 halves it' if helps else 'give a smaller model'}"
         )
     return size
 
@@ -127,7 +130,7 @@ def _base64(weights: list[Tensor], dtype: Precision) -> str:
             kept = numbers.astype(kind)
         if not np.isfinite(kept).all():
             raise InputError(
-                "a weight is too large for half precision, or is no number; leave out --dtype float16"
+                f"a weight is no finite number in {dtype}; use float32, or train the model again"
             )
         parts.append(kept.tobytes())
     return base64.b64encode(b"".join(parts)).decode("ascii")
@@ -181,6 +184,12 @@ def _task(task: Task, rooms: list[int]) -> dict[str, Any]:
 def _tokenizer(text: str) -> dict[str, Any]:
     content = json.loads(text)
     return {key: content[key] for key in ("spec", "special", "pieces", "merges")}
+
+
+def _data(run: Run) -> str:
+    """What it was trained on: a built-in set has a title; the name of the user's own file is not told."""
+    name = run.bundle.data.get("name")
+    return BUILTIN[name].title if isinstance(name, str) and name in BUILTIN else ""
 
 
 def _examples(run: Run, given: Sequence[str]) -> list[str]:

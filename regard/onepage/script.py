@@ -1,7 +1,7 @@
 """The page's modules as plain scripts, one after the other: no bundler, no build step.
 
-A module becomes a function that is called once; what it exports stands in `modules`, from which later ones take
-what they import. So each keeps its own names, and the file in the page reads as the file in the package.
+A module becomes a function that is called once; what it exports stands in `modules`, from which later ones
+take what they import. So each keeps its own names, and reads in the page as it does in the package.
 """
 
 from __future__ import annotations

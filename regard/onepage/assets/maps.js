@@ -30,8 +30,7 @@ export class Maps {
       el("div", { class: "row", role: "group", "aria-label": say("sequence") }, kinds.length > 1 ? kinds.map((kind) => pick(word(kind), kind === this.kind, () => { this.kind = kind; this.at = null; })) : el("span", { class: "label" }, word(kinds[0]))),
       el("div", { class: "row", role: "group", "aria-label": say("layer") }, el("span", { class: "label" }, say("layer")), layers.map((_, i) => pick(String(i + 1), i === this.layer, () => { this.layer = i; }))),
       this.tokens = el("div", { class: "tokens-box" }),
-      el("p", { class: "hint" }, say("attentionHelp")),
-      this.readout = el("p", { class: "readout-line", "aria-live": "polite" }),
+      this.readout = el("p", { class: "readout-line", "aria-live": "polite" }, say("attentionHelp")),
       this.maps = el("div", { class: "maps" }),
     );
     this.#draw(layers[this.layer]);
@@ -47,7 +46,7 @@ export class Maps {
   #draw(name) {
     const { data, shape: [H, T, S] } = this.found.seen.get(name), of = (kind) => this.found.sequences.find((one) => one.kind === kind).tokens.map(visible);
     const queries = of(this.kind === "cross" ? "decoder" : this.kind), keys = this.kind === "cross" ? of("encoder") : queries;
-    const room = this.element.clientWidth || 360, least = Math.min(room, Math.max(150, 46 + S * 13)), across = Math.max(1, Math.min(H, 4, Math.floor((room + GAP) / (least + GAP))));
+    const room = this.element.clientWidth || 360, least = Math.min(room, Math.max(130, 36 + S * 10)), across = Math.max(1, Math.min(H, 4, Math.floor((room + GAP) / (least + GAP))));
     this.maps.style.setProperty("--across", across);
     this.maps.replaceChildren(...Array.from({ length: H }, (_, h) => {
       const numbers = data.subarray(h * T * S, (h + 1) * T * S);

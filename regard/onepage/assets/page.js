@@ -28,7 +28,7 @@ function chance(seed) {
 export function compute() {
   const started = performance.now(), { begin: forced, temperature, length } = state;
   try {
-    const found = task.answer(draws ? state.pixels : state.text, { begin: forced, temperature, length, chance: state.draw ? chance(state.seed) : null });
+    const found = task.answer(draws ? state.pixels : state.text, { begin: forced, temperature, length: about.task === "text-generation" ? length : undefined, chance: state.draw ? chance(state.seed) : null });
     return { ...found, seen: task.seen, took: performance.now() - started };
   } catch (problem) {
     if (!(problem.most > 0)) throw problem;
@@ -39,7 +39,7 @@ export function compute() {
 function update() {
   const found = compute();
   answer.replaceChildren(
-    el("p", { class: "answer-text" }, task.constructor && about.task === "text-generation" && !found.problem ? el("span", { class: "given" }, state.text) : null, el("strong", {}, found.problem ? "" : found.text || say("nothing"))),
+    el("p", { class: "answer-text" }, about.task === "text-generation" && !found.problem ? el("span", { class: "given" }, state.text) : null, el("strong", {}, found.problem ? "" : found.text || say("nothing"))),
     el("p", { class: "fact" }, found.problem ? say("tooLong", found.problem.tokens, found.problem.most) : say("took", found.took.toFixed(found.took < 10 ? 1 : 0))),
     state.begin.length ? el("button", { type: "button", onclick: () => { state.begin = []; update(); } }, say("free")) : "",
   );
@@ -62,7 +62,7 @@ function best(logits, count) {
   return Array.from(shares.keys()).sort((a, b) => shares[b] - shares[a]).slice(0, count).map((id) => ({ id, share: shares[id] }));
 }
 
-const nameOf = (id) => (writes && id === 3 ? `⏹ ${say("end")}` : visible(task.outputs(id)));
+const nameOf = (id) => (writes && id === 3 ? say("end") : visible(task.outputs(id)));
 
 function choice({ id, share: p }, chosen, act) {
   const inside = [el("span", { class: "choice-token" }, nameOf(id)), el("span", { class: "choice-share" }, share(p)), el("span", { class: "bar-of", vars: { "--p": p } })];
@@ -128,7 +128,7 @@ function controls() {
 // ---------------------------------------------------------------------- what runs here
 
 function inside() {
-  const { model } = about, stacks = ["encoder", "decoder", "stack"].filter((name) => model[name]), vocabulary = task.constructor && (about.labels?.length ?? (task.target ?? task.tokenizer).names.length);
+  const { model } = about, stacks = ["encoder", "decoder", "stack"].filter((name) => model[name]), vocabulary = about.labels?.length ?? (task.target ?? task.tokenizer).names.length;
   const head = ["part", "layers", "width", "heads", "hidden", "position", "vocabulary"].map((key, i) => el("th", { scope: "col", class: i ? null : "word" }, say(key)));
   const lines = stacks.map((name) => {
     const one = model[name], { attention, feedforward } = one, last = name === stacks.at(-1);

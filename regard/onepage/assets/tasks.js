@@ -90,7 +90,7 @@ class Translation extends Writer {
     if (ids.length > max_length) throw new TooLong(ids.length, max_length);
     if (!ids.length) return { text: "", steps: [], sequences: [] };
     const given = [...ids, EOS], cache = this.model.begin(given);
-    const { steps, ids: written } = this.write(cache, [BOS], Math.min(room, 2 * ids.length + 20), wishes);
+    const { steps, ids: written } = this.write(cache, [BOS], Math.min(room, wishes.length ?? 2 * ids.length + 20), wishes);
     const into = [BOS, ...written].slice(0, steps.length); // what the decoder was given at each step
     return { text: this.target.decode(written), written, steps, sequences: [
       { kind: "encoder", tokens: given.map((id) => this.source.piece(id)) },

@@ -17,7 +17,7 @@ export const TEXTS = {
   temperature: ["Temperature", "温度"], draws: ["Draw tokens by their probabilities", "按概率抽取词元"], again: ["Draw again", "重新抽取"], length: ["Tokens to write", "写多少词元"],
   likely: ["What it thought likely", "模型认为可能的结果"],
   likelySteps: ["A column for each token that it wrote, likeliest first. Press another one: it is taken instead, and the model goes on from there.", "每写一个词元一列，按概率从高到低排列。点击别的词元，模型就改写它，并由此继续。"],
-  goOn: ["take ‘{0}’ and go on", "改写为“{0}”并继续"], chosen: ["chosen", "已选"], free: ["Let it write by itself", "让模型自己写"], after: ["after {0}", "在 {0} 之后"], end: ["end", "结束"],
+  goOn: ["take ‘{0}’ and go on", "改写为“{0}”并继续"], chosen: ["chosen", "已选"], free: ["Let it write by itself", "让模型自己写"], after: ["after {0}", "在 {0} 之后"], end: ["(end)", "（结束）"],
   attention: ["Where it looks", "它在看哪里"],
   attentionHelp: ["Each row is a token that looks, each column one that is looked at; a row adds up to 1. Point at a cell for its value.", "每一行是正在看的词元，每一列是被看的词元；每行之和为 1。指向格子可看到数值。"],
   encoder: ["The input looks at itself", "输入看自己"], stack: ["The text looks back at itself", "文本看自己"], patches: ["The patches look at each other", "图块互相看"],
