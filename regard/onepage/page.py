@@ -115,8 +115,8 @@ def _size(run: Run, names: dict[str, list[str]], dtype: Precision) -> int:
     if size > _MOST:
         helps = dtype == "float32" and size < 2 * _MOST
         raise InputError(
-            f"the page of {run.folder} would have {human_bytes(size)}, and a phone should not be asked for more"
-            f" than {human_bytes(_MOST)}; {'float16 halves it' if helps else 'give a smaller model'}"
+            f"the page of {run.folder} would have {human_bytes(size)}, where a phone can be asked for"
+            f" {human_bytes(_MOST)}; {'float16 halves it' if helps else 'give a smaller model'}"
         )
     return size
 

@@ -11,8 +11,8 @@ import torch
 from regard.bundle import Bundle, software_versions
 from regard.data.look import Look
 from regard.data.tokenizer import Characters, TokenizerSpec, train_tokenizer
-from regard.run import Run
 from regard.model.transformer import ModelConfig
+from regard.run import Run
 from regard.schema import dump, override, parse
 from regard.tasks import TASKS, Task
 from regard.tasks.image_classification import ImageClassificationConfig
@@ -38,9 +38,9 @@ def task_of(name: str, spec: TokenizerSpec | None = None, **options: Any) -> Tas
     return TASKS[name](ImageClassificationConfig(**options), look, labels)  # type: ignore[call-arg]
 
 
-def run_of(task: Task, folder: Path, *settings: str) -> Run:
-    """A model for it: the smallest preset, smaller still, changed by `settings` as `--set` has them; numbers large
-    enough for attention to choose."""
+def run_of(task: Task, folder: Path, *settings: str, seed: int = 7) -> Run:
+    """A model for it: the smallest preset, smaller still, changed by `settings` as `--set` has them; numbers
+    that are large enough for attention to choose."""
     model = type(task).model("micro")
     sides = ("encoder", "decoder") if task.name == "translation" else ("stack",)
     small = [f"{side}.{one}" for side in sides for one in SMALL]
@@ -48,7 +48,7 @@ def run_of(task: Task, folder: Path, *settings: str) -> Run:
     small += ["embed.patch=3"] if task.name == "image-classification" else []
     changed = functools.reduce(override, [*small, *settings], dump(model))
     model = task.fit(parse(ModelConfig, changed))
-    torch.manual_seed(7)
+    torch.manual_seed(seed)
     built = model.build()
     for name, weight in built.named_parameters():
         gain = "norm" in name and name.endswith("weight")

@@ -1,12 +1,14 @@
-"""What a page computes is what the library computes: attention weights, logits and answers, for each part of each
-union; and text is cut into the same tokens."""
+"""What a page computes is what the library computes: attention weights, logits and answers, for each part of
+each union; and text is cut into the same tokens."""
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,9 +18,13 @@ from hypothesis import strategies as st
 
 import regard.insight.trace
 from regard.data.readers.pictures import as_url
-from regard.data.tokenizer import BPE, ByteBPE, Characters, Tokenizer, Words, train_tokenizer
+from regard.data.tokenizer import BPE, ByteBPE, Characters, Words, train_tokenizer
+from regard.errors import InputError
+from regard.model.attention import DotProduct
+from regard.model.position import Position
 from regard.onepage import export_page
 from regard.onepage.known import PARTS, TASKS, TOKENIZERS, WORDS
+from regard.onepage.script import asset
 from regard.run import Run
 from regard.tasks.task import Decoding
 from tests.onepage.made import WORDS as TEXTS
@@ -26,16 +32,22 @@ from tests.onepage.made import run_of, task_of
 
 ANSWER = """([about, weights, input, wishes]) => {
   const task = modules.tasks.taskOf(about, modules.weights.unpack(about, weights));
-  const found = task.answer(input, wishes), names = task.seen.names;
+  let found;
+  try { found = task.answer(input, wishes); } catch ({ tokens, most }) { return { tokens, most }; }
+  const values = task.seen.names.map((name) => {
+    const { data, shape } = task.seen.get(name);
+    return [name, [Array.from(data), shape]];
+  });
   return {
     text: found.text, tokens: found.sequences.map(({ tokens }) => tokens),
     logits: found.steps.map(({ logits }) => Array.from(logits)),
-    weights: Object.fromEntries(names.map((name) => { const { data, shape } = task.seen.get(name); return [name, [Array.from(data), shape]]; })),
+    weights: Object.fromEntries(values),
   };
 }"""
 
 END = 3
 BOTH = ("encoder", "decoder")
+ATTENTIONS = ("encoder.attention", "decoder.attention", "decoder.cross")
 
 
 def both(*some: str) -> tuple[str, ...]:
@@ -44,7 +56,11 @@ def both(*some: str) -> tuple[str, ...]:
 
 def sides(*some: str) -> tuple[str, ...]:
     """Of both stacks and both attentions of the decoder."""
-    return tuple(f"{side}.{one}" for one in some for side in ("encoder.attention", "decoder.attention", "decoder.cross"))
+    return tuple(
+        f"{side}.{one}"
+        for one in some
+        for side in ("encoder.attention", "decoder.attention", "decoder.cross")
+    )
 
 
 TRANSLATORS = {
@@ -67,7 +83,10 @@ TRANSLATORS = {
     "rotary": both("position=rotary"),
     "rotary pairs": both("position=rotary", "position.interleaved=true", "position.fraction=0.5"),
     "alibi": both("position=alibi"),
-    "relative": (*both("position=relative", "position.buckets=7", "position.max_distance=11"), "decoder.position.bidirectional=false"),
+    "relative": (
+        *both("position=relative", "position.buckets=7", "position.max_distance=11"),
+        "decoder.position.bidirectional=false",
+    ),
     "crossing rotary": ("decoder.position=rotary", "decoder.cross_position=true"),
     "crossing alibi": ("decoder.position=alibi", "decoder.cross_position=true"),
     "crossing relative": ("decoder.position=relative", "decoder.cross_position=true"),
@@ -81,13 +100,14 @@ TRANSLATORS = {
     "embeddings": ("tying=embeddings", "head_bias=true"),
     "none tied": ("tying=none",),
     "unscaled": ("source.scale=false", "target.scale=false"),
-    "window": ("encoder.mask=window", "encoder.mask.before=2", "encoder.mask.after=1", "decoder.mask=window", "decoder.mask.before=1"),
+    "window": (*both("mask=window", "mask.before=2"), "encoder.mask.after=1"),
 }  # fmt: skip
 STACKS = {
     "text-generation": {
         "as trained here": (),
         "window": ("stack.mask=window", "stack.mask.before=2"),
-        "untied": ("head.tied=false", "head.bias=true", "head.transform.activation=gelu", "head.transform.norm=layer"),
+        "untied": ("head.tied=false", "head.bias=true"),
+        "transformed": ("head.transform.activation=gelu", "head.transform.norm=layer"),
         "learned": ("stack.position=learned", "stack.position.length=31"),
     },
     "text-classification": {
@@ -129,25 +149,30 @@ def compare(found: Any, trace: regard.insight.trace.Trace) -> None:
         data, shape = found["weights"][name]
         wanted = trace[name].value
         assert shape == list(wanted.shape), name
-        torch.testing.assert_close(torch.tensor(data).view(shape), wanted, atol=1e-5, rtol=0, msg=lambda said, name=name: f"{name}: {said}")
+        torch.testing.assert_close(
+            torch.tensor(data, dtype=torch.float32).view(shape),
+            wanted,
+            atol=1e-5,
+            rtol=0,
+            msg=lambda said, name=name: f"{name}: {said}",
+        )
     logits = torch.atleast_2d(trace["head.logits"].value)
-    there = torch.tensor(found["logits"])
+    there = torch.tensor(found["logits"], dtype=torch.float32)
     left = there.isneginf()  # tokens that are never written
     assert not left[:, torch.arange(there.shape[1]) != END].any()
     torch.testing.assert_close(there[~left], logits[-len(there) :][~left], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("settings", TRANSLATORS.values(), ids=TRANSLATORS)
-def test_a_translator_on_a_page_gives_the_weights_logits_and_answer_of_the_library(laboratory, tmp_path, settings):
-    run = run_of(task_of("translation", never=(END,)), tmp_path, *settings)  # or it may end at once
+@pytest.mark.parametrize("some", TRANSLATORS.values(), ids=TRANSLATORS)
+def test_a_translator_on_a_page_gives_the_numbers_and_answer_of_the_library(laboratory, tmp_path, some):
+    run = run_of(task_of("translation", never=(END,)), tmp_path, *some)  # or it may end at once
     text = "the cat 猫"
     compare(asked(laboratory, run, text, tmp_path, length=5), run.trace(text, Decoding(max_length=5)))
 
 
-@pytest.mark.parametrize(("task", "settings"), [(task, some) for task, all_ in STACKS.items() for some in all_.values()],
-                         ids=[f"{task}: {name}" for task, all_ in STACKS.items() for name in all_])  # fmt: skip
-def test_one_stack_on_a_page_gives_the_weights_logits_and_answer_of_the_library(laboratory, tmp_path, task, settings):
-    run = run_of(task_of(task), tmp_path, *settings)
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task, all_ in STACKS.items() for name in all_])
+def test_one_stack_on_a_page_gives_the_numbers_and_answer_of_the_library(laboratory, tmp_path, task, name):
+    run = run_of(task_of(task), tmp_path, *STACKS[task][name])
     if task == "image-classification":
         pytest.importorskip("PIL")
         pixels = np.random.default_rng(1).integers(0, 256, (6, 9, 1), dtype=np.uint8)
@@ -158,3 +183,113 @@ def test_one_stack_on_a_page_gives_the_weights_logits_and_answer_of_the_library(
         compare(asked(laboratory, run, text, tmp_path, length=7), trace)
     else:
         compare(asked(laboratory, run, "the cat sat", tmp_path), run.trace("the cat sat"))
+
+
+def test_what_ends_by_itself_ends_on_a_page_too(laboratory, tmp_path):
+    for seed in range(3):
+        run = run_of(task_of("translation"), tmp_path, seed=seed)
+        for text in ("the cat", "猫", "", "a dog ran"):
+            found = asked(laboratory, run, text, tmp_path)
+            assert found["text"] == run.predict([text])[0]
+
+
+def test_half_precision_gives_the_answer_of_the_rounded_model(laboratory, tmp_path):
+    run = run_of(task_of("translation", never=(END,)), tmp_path)
+    with torch.no_grad():
+        for weight in run.model.parameters():
+            weight.copy_(weight.half().float())
+    found = asked(laboratory, run, "the cat", tmp_path, "float16", length=5)
+    compare(found, run.trace("the cat", Decoding(max_length=5)))
+
+
+def test_forced_tokens_are_taken_and_gone_on_from(laboratory, tmp_path):
+    run = run_of(task_of("translation", never=(END,)), tmp_path)
+    ids = run.task.source.encode("dog")
+    found = asked(laboratory, run, "the cat", tmp_path, length=6, begin=ids)
+    assert found["text"].startswith("dog")
+    compare(found, run.trace("the cat", Decoding(max_length=6, begin=tuple(ids))))
+
+
+def test_a_text_with_several_labels_gets_those_that_are_likelier_than_not(laboratory, tmp_path):
+    run = run_of(task_of("text-classification", separator="|"), tmp_path)
+    for text in ("the cat", "a dog", "猫"):
+        assert asked(laboratory, run, text, tmp_path)["text"] == run.predict([text])[0]
+
+
+def test_an_input_that_is_too_long_is_refused_on_a_page_as_by_the_library(laboratory, tmp_path):
+    run = run_of(task_of("translation", max_length=5), tmp_path)
+    assert run.predict(["the c"])
+    assert asked(laboratory, run, "the c", tmp_path)["tokens"]
+    for text in ("the ca", "a dog ran off"):
+        with pytest.raises(InputError):
+            run.predict([text])
+        assert asked(laboratory, run, text, tmp_path) == {"tokens": len(text), "most": 5}
+
+
+# ---------------------------------------------------------------------- tokens
+
+SPECS = [
+    Characters(),
+    Characters(nfc=False, lowercase=True),
+    Words(),
+    Words(lowercase=True, nfc=False),
+    BPE(vocab=60),
+    BPE(vocab=60, lowercase=True),
+    ByteBPE(vocab=300),
+    ByteBPE(vocab=260, nfc=True, lowercase=True),
+]
+CUT = """([given, texts]) => {
+  const tokenizer = new modules.tokenizer.Tokenizer(given);
+  const cut = (ids) => [ids, tokenizer.decode(ids), ids.map((id) => tokenizer.piece(id))];
+  return texts.map((text) => cut(tokenizer.encode(text)));
+}"""
+# Characters that both sides know: what a newer Unicode adds is a symbol to one and nothing to the other.
+KNOWN = st.characters(codec="utf-8", exclude_categories=["Cn", "Co"]).filter(lambda x: known_since_long(x))
+FAMILIAR = st.text(
+    st.sampled_from("the cat dog 猫鱼—'’-[]=,<pads/>É\u0301ïİΣς\u00a0\u3000\n\t\r\u0085\ufeff▁  ")
+)
+
+
+def known_since_long(character: str) -> bool:
+    return unicodedata.ucd_3_2_0.category(character) != "Cn"
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(texts=st.lists(st.one_of(FAMILIAR, st.text(KNOWN)), min_size=1, max_size=12))
+def test_texts_are_cut_and_joined_on_a_page_as_by_the_library(laboratory, spec, texts):
+    tokenizer = train_tokenizer(spec, TEXTS * 3, at_most=True)
+    content = json.loads(tokenizer.to_json())
+    for text, (ids, said, pieces) in zip(texts, laboratory.evaluate(CUT, [content, texts]), strict=True):
+        wanted = tokenizer.encode(text)
+        assert (ids, said, pieces) == (wanted, tokenizer.decode(wanted), tokenizer.pieces(wanted)), text
+
+
+# ---------------------------------------------------------------------- the tables
+
+
+def test_the_table_of_parts_says_which_fields_are_computed():
+    for part, names in PARTS.items():
+        assert {field.name for field in fields(part)} - {"kind"} == set(names.split()), part
+
+
+def test_every_word_kind_and_task_of_the_table_is_written_in_javascript(laboratory):
+    assert set(WORDS["activation"]) == set(laboratory.evaluate("Object.keys(modules.arrays.ACTIVATIONS)"))
+    positions = set(laboratory.evaluate("Object.keys(modules.position.POSITIONS)"))
+    assert positions == {one.kind for one in PARTS if one in get_args(Position)}
+    source = asset("model.js")
+    for part in PARTS:
+        kind = getattr(part, "kind", None)
+        plain = kind is None or part is DotProduct  # what is not additive
+        assert (
+            plain
+            or kind in positions
+            or re.search(rf'^  "?{kind}"?: ', source, re.MULTILINE)
+            or kind == "additive"
+        )
+    for name in WORDS["pooling"]:
+        assert name in source
+    for one in TASKS:
+        assert one.name in asset("tasks.js")
+    for one in TOKENIZERS:
+        assert one.kind in asset("tokenizer.js")

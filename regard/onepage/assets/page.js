@@ -92,7 +92,9 @@ function textInput() {
 function pictureInput() {
   const { look: { rows, columns, channels } } = about;
   const read = () => {
-    const { data } = pad.small.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, columns, rows);
+    const sight = new OffscreenCanvas(columns, rows).getContext("2d", { willReadFrequently: true });
+    sight.drawImage(pad.small, 0, 0);
+    const { data } = sight.getImageData(0, 0, columns, rows);
     state.pixels = Float32Array.from({ length: rows * columns }, (_, i) => data[4 * i] * (data[4 * i + 3] / 255));
   };
   const old = pad;
