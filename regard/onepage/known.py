@@ -107,8 +107,11 @@ def _tokenizer(name: str, tokenizer: Tokenizer) -> Iterator[str]:
     if isinstance(tokenizer, GivenTokenizer):
         yield f"{name} came with an imported model, and a page knows only tokenizers that were trained here"
     elif type(tokenizer.spec) not in TOKENIZERS:
-        known = ", ".join(one.kind for one in TOKENIZERS)
-        yield f"{name} is of the kind '{tokenizer.spec.kind}', where a page knows {known}"
+        yield f"{name} is of the kind '{tokenizer.spec.kind}', where a page knows {_kinds(TOKENIZERS)}"
+
+
+def _kinds(parts: tuple[Any, ...]) -> str:
+    return ", ".join(part.kind for part in parts)
 
 
 def strange(part: Any, path: str) -> Iterator[str]:

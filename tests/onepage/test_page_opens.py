@@ -146,7 +146,7 @@ def test_the_browser_runs_no_script_but_the_pages_own_and_fetches_nothing(chromi
     settle(page)
     held = page.evaluate("""async () => {
         const held = [];
-        addEventListener('securitypolicyviolation', ({ effectiveDirective }) => held.push(effectiveDirective));
+        addEventListener('securitypolicyviolation', (event) => held.push(event.effectiveDirective));
         const script = document.createElement('script');
         script.textContent = 'window.broken = true';
         document.body.append(script);
