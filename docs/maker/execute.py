@@ -26,6 +26,7 @@ from maker.pages import DOCS, Page, Piece, commands, read
 
 KEPT = DOCS.parent / "build" / "tour"
 """What is kept of runs."""
+_SOURCES = (".py", ".js", ".css", ".html")
 _LONGEST = 600  # seconds that a page may take
 
 
@@ -62,8 +63,8 @@ def _fingerprint(page: Page) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for name in ("torch", "numpy", "plotly"):
         digest.update(metadata.version(name).encode())
-    sources = [*(DOCS.parent / "regard").rglob("*.py"), DOCS / "maker" / "execute.py"]
-    for path in sorted(sources):
+    sources = [path for path in (DOCS.parent / "regard").rglob("*.*") if path.suffix in _SOURCES]
+    for path in sorted([*sources, DOCS / "maker" / "execute.py"]):
         digest.update(path.read_bytes())
     for piece in page.pieces:
         if piece.kind in ("python", "console", "file"):
