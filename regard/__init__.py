@@ -26,6 +26,7 @@ _NAMES = {
     "attend": "regard.model.attention",
     "describe": "regard.model.describe",
     "export_checkpoint": "regard.interop.exporting",
+    "export_page": "regard.onepage.page",
     "import_checkpoint": "regard.interop.importing",
     "load": "regard.run",
     "trace": "regard.run",

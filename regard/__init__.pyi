@@ -13,6 +13,7 @@ from regard.model.transformer import EncoderDecoder as EncoderDecoder
 from regard.model.transformer import EncoderDecoderConfig as EncoderDecoderConfig
 from regard.model.transformer import Transformer as Transformer
 from regard.model.transformer import TransformerConfig as TransformerConfig
+from regard.onepage.page import export_page as export_page
 from regard.run import Run as Run
 from regard.run import load as load
 from regard.run import trace as trace

@@ -20,7 +20,6 @@ import regard.insight.trace
 from regard.data.readers.pictures import as_url
 from regard.data.tokenizer import BPE, ByteBPE, Characters, Words, train_tokenizer
 from regard.errors import InputError
-from regard.model.attention import DotProduct
 from regard.model.position import Position
 from regard.onepage import export_page
 from regard.onepage.known import PARTS, TASKS, TOKENIZERS, WORDS
@@ -224,6 +223,13 @@ def test_an_input_that_is_too_long_is_refused_on_a_page_as_by_the_library(labora
         with pytest.raises(InputError):
             run.predict([text])
         assert asked(laboratory, run, text, tmp_path) == {"tokens": len(text), "most": 5}
+    run = run_of(
+        task_of("text-classification"), tmp_path, "stack.position=learned", "stack.position.length=6"
+    )
+    assert asked(laboratory, run, "the ", tmp_path)["text"] == run.predict(["the "])[0]
+    with pytest.raises(InputError):
+        run.predict(["the c"])
+    assert asked(laboratory, run, "the c", tmp_path) == {"tokens": 7, "most": 6}
 
 
 # ---------------------------------------------------------------------- tokens
@@ -277,18 +283,11 @@ def test_every_word_kind_and_task_of_the_table_is_written_in_javascript(laborato
     assert set(WORDS["activation"]) == set(laboratory.evaluate("Object.keys(modules.arrays.ACTIVATIONS)"))
     positions = set(laboratory.evaluate("Object.keys(modules.position.POSITIONS)"))
     assert positions == {one.kind for one in PARTS if one in get_args(Position)}
-    source = asset("model.js")
-    for part in PARTS:
-        kind = getattr(part, "kind", None)
-        plain = kind is None or part is DotProduct  # what is not additive
-        assert (
-            plain
-            or kind in positions
-            or re.search(rf'^  "?{kind}"?: ', source, re.MULTILINE)
-            or kind == "additive"
-        )
-    for name in WORDS["pooling"]:
-        assert name in source
+    known = {"dot-product", "additive"} | positions
+    for table in ("MASKS", "NORMS", "FEEDFORWARDS", "PLACEMENTS", "EMBEDDINGS", "HEADS", "MODELS"):
+        known |= set(laboratory.evaluate(f"Object.keys(modules.model.{table})"))
+    assert known == {part.kind for part in PARTS if hasattr(part, "kind")}
+    assert set(WORDS["pooling"]) == set(laboratory.evaluate("Object.keys(modules.model.POOLINGS)"))
     for one in TASKS:
         assert one.name in asset("tasks.js")
     for one in TOKENIZERS:

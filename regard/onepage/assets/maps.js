@@ -46,7 +46,7 @@ export class Maps {
   #draw(name) {
     const { data, shape: [H, T, S] } = this.found.seen.get(name), of = (kind) => this.found.sequences.find((one) => one.kind === kind).tokens.map(visible);
     const queries = of(this.kind === "cross" ? "decoder" : this.kind), keys = this.kind === "cross" ? of("encoder") : queries;
-    const room = this.element.clientWidth || 360, least = Math.min(room, Math.max(130, 36 + S * 10)), across = Math.max(1, Math.min(H, 4, Math.floor((room + GAP) / (least + GAP))));
+    const room = this.element.clientWidth || 360, least = Math.min(room, Math.max(130, 36 + S * 7)), across = Math.max(1, Math.min(H, 4, Math.floor((room + GAP) / (least + GAP))));
     this.maps.style.setProperty("--across", across);
     this.maps.replaceChildren(...Array.from({ length: H }, (_, h) => {
       const numbers = data.subarray(h * T * S, (h + 1) * T * S);

@@ -10,7 +10,7 @@ import { ACTIVATIONS, add, columns, joined, linear, softmax } from "./arrays.js"
 import { POSITIONS } from "./position.js";
 
 // May the query at place i see the key at place j?
-const MASKS = {
+export const MASKS = {
   full: () => () => true,
   causal: () => (i, j) => j <= i,
   window: ({ before, after }) => (i, j) => j >= i - before && j <= i + after,
@@ -18,7 +18,7 @@ const MASKS = {
 };
 
 // Norms of rows of width D. LayerNorm: mean 0 and variance 1, then a gain and a shift. RMSNorm: mean square 1, then a gain.
-const NORMS = {
+export const NORMS = {
   layer: ({ eps }, gain, shift) => (x, D) => normed(x, D, gain, shift, eps, true),
   rms: ({ eps }, gain) => (x, D) => normed(x, D, gain, null, eps, false),
 };
@@ -115,7 +115,7 @@ class Attention {
 }
 
 // Each position by itself: D → F → D.
-const FEEDFORWARDS = {
+export const FEEDFORWARDS = {
   mlp: (config, weights, name) => {
     const [up, down, activation] = [product(weights, `${name}.up`), product(weights, `${name}.down`), ACTIVATIONS[config.activation]];
     return (x) => down(up(x).map(activation));
@@ -131,7 +131,7 @@ const FEEDFORWARDS = {
 };
 
 // Where the norms stand around a part: x and what the part makes of it, added up.
-const PLACEMENTS = {
+export const PLACEMENTS = {
   post: (before) => (x, D, part) => before(add(x, part(x)), D),
   pre: (before) => (x, D, part) => add(x, part(before(x, D))),
   sandwich: (before, after) => (x, D, part) => add(x, after(part(before(x, D)), D)),
@@ -193,7 +193,7 @@ class Stack {
 }
 
 // From what a model is given to vectors: ids (T) or a picture (channels, rows, columns) → (T, D).
-const EMBEDDINGS = {
+export const EMBEDDINGS = {
   tokens: ({ scale }, weights, name, D) => (ids) => {
     const table = weights[`${name}.weight`].data, factor = scale ? Math.sqrt(D) : 1, x = new Float32Array(ids.length * D);
     ids.forEach((id, t) => { for (let i = 0; i < D; i++) x[t * D + i] = table[id * D + i] * factor; });
@@ -223,7 +223,7 @@ const mean = (x, D, from) => Float32Array.from({ length: D }, (_, i) => { // of 
   for (let r = from * D; r < x.length; r += D) sum += x[r + i];
   return sum / Math.max(1, x.length / D - from);
 });
-const POOLINGS = {
+export const POOLINGS = {
   mean: (x, D) => mean(x, D, 0),
   first: (x, D) => x.slice(0, D),
   "first-and-second": (x, D) => x.slice(0, 2 * D),
@@ -231,7 +231,7 @@ const POOLINGS = {
 };
 
 // From a stack's vectors, (T, D), to logits: of the token that follows the last, (V), or of classes for all together, (V).
-const HEADS = {
+export const HEADS = {
   vocabulary: (config, weights, name) => {
     const last = transform(weights, `${name}.transform`, config.transform), words = product(weights, name);
     return (x, D) => words(last(x.slice(x.length - D)));
@@ -274,6 +274,6 @@ class EncoderDecoder {
   step(given, cache) { return this.head(this.decoder.forward(this.target(given), cache), this.D); }
 }
 
-const MODELS = { transformer: Transformer, "encoder-decoder": EncoderDecoder };
+export const MODELS = { transformer: Transformer, "encoder-decoder": EncoderDecoder };
 
 export const build = (config, weights, tap = () => {}) => new MODELS[config.kind](config, weights, tap);

@@ -39,7 +39,7 @@ export function compute() {
 function update() {
   const found = compute();
   answer.replaceChildren(
-    el("p", { class: "answer-text" }, about.task === "text-generation" && !found.problem ? el("span", { class: "given" }, state.text) : null, el("strong", {}, found.problem ? "" : found.text || say("nothing"))),
+    el("p", { class: found.text.length > 60 ? "answer-text long" : "answer-text" }, about.task === "text-generation" && !found.problem ? el("span", { class: "given" }, state.text) : null, el("strong", {}, found.problem ? "" : found.text || say("nothing"))),
     el("p", { class: "fact" }, found.problem ? say("tooLong", found.problem.tokens, found.problem.most) : say("took", found.took.toFixed(found.took < 10 ? 1 : 0))),
     state.begin.length ? el("button", { type: "button", onclick: () => { state.begin = []; update(); } }, say("free")) : "",
   );

@@ -141,7 +141,8 @@ class TextClassification extends Classifier {
 
   answer(text) {
     this.seen = new Seen();
-    const ids = [BOS, ...this.tokenizer.encode(text).slice(0, this.about.max_length - 2), EOS];
+    const ids = [BOS, ...this.tokenizer.encode(text).slice(0, this.about.max_length - 2), EOS], { room } = this.about;
+    if (ids.length > room) throw new TooLong(ids.length, room);
     return this.classed(ids, ids.map((id) => this.tokenizer.piece(id)));
   }
 }
