@@ -26,6 +26,7 @@ from regard.onepage.known import PARTS, TASKS, TOKENIZERS, WORDS
 from regard.onepage.script import asset
 from regard.run import Run
 from regard.tasks.task import Decoding
+from regard.tasks.translation import Translation, TranslationConfig
 from tests.onepage.made import WORDS as TEXTS
 from tests.onepage.made import run_of, task_of
 
@@ -158,7 +159,7 @@ def compare(found: Any, trace: regard.insight.trace.Trace) -> None:
     logits = torch.atleast_2d(trace["head.logits"].value)
     there = torch.tensor(found["logits"], dtype=torch.float32)
     left = there.isneginf()  # tokens that are never written
-    assert not left[:, torch.arange(there.shape[1]) != END].any()
+    assert not left[:, torch.arange(there.shape[1]) > END].any()
     torch.testing.assert_close(there[~left], logits[-len(there) :][~left], atol=1e-5, rtol=1e-5)
 
 
@@ -190,6 +191,17 @@ def test_what_ends_by_itself_ends_on_a_page_too(laboratory, tmp_path):
         for text in ("the cat", "猫", "", "a dog ran"):
             found = asked(laboratory, run, text, tmp_path)
             assert found["text"] == run.predict([text])[0]
+
+
+def test_a_target_with_a_vocabulary_of_its_own_is_written_in_it(laboratory, tmp_path):
+    source = train_tokenizer(ByteBPE(vocab=270), TEXTS * 3, at_most=True)
+    target = train_tokenizer(Words(), TEXTS * 3)
+    task = Translation(TranslationConfig(never=tuple(range(END + 1))), source, target)
+    reader = ("tying=two-way", "decoder.depth=1", "decoder.position=rotary", "decoder.cross_position=true")
+    run = run_of(task, tmp_path, *reader, "encoder.position=rotary")
+    found = asked(laboratory, run, "猫喜欢 the cat", tmp_path, length=5)
+    compare(found, run.trace("猫喜欢 the cat", Decoding(max_length=5)))
+    assert found["text"].count(" ") == 4
 
 
 def test_half_precision_gives_the_answer_of_the_rounded_model(laboratory, tmp_path):

@@ -20,7 +20,7 @@ export const TEXTS = {
   goOn: ["take ‘{0}’ and go on", "改写为“{0}”并继续"], chosen: ["chosen", "已选"], free: ["Let it write by itself", "让模型自己写"], after: ["after {0}", "在 {0} 之后"], end: ["(end)", "（结束）"],
   attention: ["Where it looks", "它在看哪里"],
   attentionHelp: ["Each row is a token that looks, each column one that is looked at; a row adds up to 1. Point at a cell for its value.", "每一行是正在看的词元，每一列是被看的词元；每行之和为 1。指向格子可看到数值。"],
-  encoder: ["The input looks at itself", "输入看自己"], stack: ["The text looks back at itself", "文本看自己"], patches: ["The patches look at each other", "图块互相看"],
+  encoder: ["The input looks at itself", "输入看自己"], stack: ["The text looks at itself", "文本看自己"], patches: ["The patches look at each other", "图块互相看"],
   decoder: ["The output looks back at itself", "输出看自己"], cross: ["The output looks at the input", "输出看输入"],
   sequence: ["Which attention", "哪一种注意力"], layer: ["Layer", "层"], head: ["Head {0}", "头 {0}"],
   tokensHelp: ["Point at a token, or press it, to see what it looks at: the mean of this layer's heads.", "指向或点击一个词元，看它在看什么（取本层各头的平均）。"],
