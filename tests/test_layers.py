@@ -38,10 +38,12 @@ MAY_IMPORT = {
     "serve": COMMON | {"run", "insight", "looking"},
 }
 MAY_IMPORT["cli_options"] = set()
+MAY_IMPORT["cli_open"] = {"cli_options", "run", "train"}
 MAY_IMPORT["cli_checkpoints"] = {"cli_options", "interop", "train"}  # train: how a download is shown
 MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
 MAY_IMPORT["cli_trace"] = {
     "cli_explain",
+    "cli_open",
     "cli_options",
     "errors",
     "files",
@@ -50,9 +52,9 @@ MAY_IMPORT["cli_trace"] = {
     "tasks",
     "train",
 }
-MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_options", "cli_trace", "errors", "files"}
+MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_open", "cli_options", "errors", "files"}
 MAY_IMPORT["cli_figure"] |= {"insight", "looking"}
-MAY_IMPORT["cli_look"] = {"cli_explain", "cli_options", "errors", "files", "recipes", "run", "serve", "train"}
+MAY_IMPORT["cli_look"] = {"cli_explain", "cli_open", "cli_options", "errors", "files", "recipes", "serve"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 

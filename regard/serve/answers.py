@@ -209,6 +209,8 @@ def _factor(factor: Factor) -> dict[str, Any]:
     for key in ("part", "weight"):
         if (name := getattr(factor, key)) is not None:
             about |= {key: name, "index": list(factor.index)}
+    if factor.rounded:
+        about["rounded"] = True
     return about
 
 
