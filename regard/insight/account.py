@@ -88,6 +88,7 @@ class Numbers:
         self.device = next(model.parameters()).device
 
     def entry(self, name: str) -> Entry:
+        """Raises: InputError when it was not recorded."""
         if name not in self.entries:
             raise InputError(f"nothing of the name '{name}' was recorded")
         return self.entries[name]
@@ -114,10 +115,12 @@ class Numbers:
 
 
 def product(label: str, *factors: Factor) -> Term:
+    """A term that is the product of its factors."""
     return Term(label, math.prod(factor.value for factor in factors), factors)
 
 
 def one(factor: Factor, label: str = "") -> Term:
+    """A term of a single factor."""
     return Term(label or factor.name, factor.value, (factor,))
 
 
@@ -144,6 +147,7 @@ class Made:
 
 
 def made_of(terms: Iterable[Term]) -> Made:
+    """The sum of terms that are few."""
     terms = tuple(terms)
     return summed([term.value for term in terms], terms.__getitem__)
 

@@ -27,8 +27,9 @@ class Attribution:
     numbers: Tensor
     """(T, D): the same for each number of its vector."""
     logit: float
+    """Of the input …"""
     baseline: float
-    """The logit of the baseline."""
+    """… and of the baseline."""
 
 
 def integrated_gradients(

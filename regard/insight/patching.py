@@ -22,8 +22,9 @@ class Patching:
     """How much of the difference each place brings back: 0 nothing, 1 all."""
 
     points: tuple[str, ...]
+    """Names of values, in the order of the computation."""
     effects: Tensor
-    """(points, T)"""
+    """(points, T): (patched - spoiled) / (right - spoiled)."""
     right: float
     """The measure of the right input …"""
     spoiled: float

@@ -179,6 +179,7 @@ def _feedforward(numbers: Numbers, part: nn.Module, entry: Entry, index: Index) 
 
 
 def activated(made: Made, function: object) -> Made:
+    """With an activation as the next stage."""
     assert callable(function)
     name = next((key for key, value in ACTIVATIONS.items() if value is function), "f")
     return made.then(name, float(function(torch.tensor(made.last, dtype=torch.float64))))

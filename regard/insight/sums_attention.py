@@ -30,6 +30,10 @@ Index = tuple[int, ...]
 
 
 def attention_sum(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made | None:
+    """How a number of an attention came to be; None for what is looked up.
+
+    Raises: InputError where what it is made of was not recorded.
+    """
     point = entry.name.rpartition(".")[2]
     if point in ("q", "k") and f"{entry.name}_unturned" in numbers.entries:
         return _turned(numbers, entry, index)

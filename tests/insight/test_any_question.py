@@ -16,6 +16,7 @@ from hypothesis import strategies as some
 import regard
 from regard.errors import InputError, RegardError
 from regard.insight.ablation import Head, heads_of
+from regard.insight.alignment import cross_attention
 from regard.insight.changes import Changes, Edit
 from regard.insight.explain import EXAMPLES
 from regard.insight.parameters import checked
@@ -131,6 +132,15 @@ def test_any_points_are_patched_or_refused(run: Run, points: str, right: str, ot
 
     found = answered(tried)
     assert found is None or torch.isfinite(found.effects).all()
+
+
+@given(layer=some.integers(-2, 3))
+@settings(ANY, max_examples=6)
+def test_a_layer_is_aligned_or_refused(run: Run, layer: int) -> None:
+    found = answered(lambda: cross_attention(run.model, [5, 6, 7], [1, 5], layer))
+    assert (found is not None) == (layer in range(len(run.model.decoder.blocks)))
+    if found is not None:
+        torch.testing.assert_close(found.sum(-1), torch.ones(2))
 
 
 @ANY
