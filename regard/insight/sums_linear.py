@@ -28,14 +28,8 @@ def linear(
     is exact, is multiplied by the row's scale and by the largest number of x, as when it was computed.
     """
     part, name = numbers.module(layer), f"{layer}.weight"
-    largest = 0.0
-    if isinstance(part, Int8Linear):
-        whole, sizes = to_int8(torch.tensor([[factor.value for factor in x]], dtype=torch.float32))
-        largest = float(sizes)
-        x = [
-            replace(factor, value=float(value), rounded=True)
-            for factor, value in zip(x, whole[0].tolist(), strict=True)
-        ]
+    whole = isinstance(part, Int8Linear)
+    x, largest = _rounded(x) if whole else (x, 1.0)
     weights = numbers.tensor(name)[row].tolist()
     made = summed(
         [factor.value * weight for factor, weight in zip(x, weights, strict=True)],
@@ -45,12 +39,19 @@ def linear(
             Factor(symbol, float(weights[place]), (row, place), weight=name),
         ),
     )
-    if isinstance(part, Int8Linear):
+    if whole:
         made = made.times(f"× scale of {symbol}", numbers.weight("scale", f"{layer}.scale", row))
         made = made.times("× largest |x|", Factor("largest |x|", largest))
     if part.bias is None:
         return made
     return made.plus("+ b", numbers.weight("b", f"{layer}.bias", row))
+
+
+def _rounded(x: Sequence[Factor]) -> tuple[list[Factor], float]:
+    """The whole numbers that stand for a vector in an int8 product, and its largest size."""
+    whole, largest = to_int8(torch.tensor([[factor.value for factor in x]], dtype=torch.float32))
+    stand = zip(x, whole[0].tolist(), strict=True)
+    return [replace(factor, value=float(value), rounded=True) for factor, value in stand], float(largest)
 
 
 def applied(layer: nn.Module, x: Tensor, rows: slice = slice(None)) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,9 @@ def entries(
 def adds_up(numbers: Numbers, every: int = 4) -> dict[str, list[Account]]:
     """Some places of all entries."""
     chance, found = random.Random(1), dict[str, list[Account]]()
+    weights = dict(numbers.model.named_parameters(remove_duplicate=False)) | dict(
+        numbers.model.named_buffers()
+    )
     for name, entry in numbers.entries.items():
         for _ in range(every):
             index = tuple(chance.randrange(size) for size in entry.value.shape)
@@ -74,13 +78,13 @@ def adds_up(numbers: Numbers, every: int = 4) -> dict[str, list[Account]]:
                 assert made.terms, name
             for term in made.terms:
                 for factor in term.factors:
-                    checked(numbers, factor)
+                    checked(numbers, weights, factor)
             found.setdefault(name.rpartition(".")[2], []).append(made)
     return found
 
 
-def checked(numbers: Numbers, factor: accounts.Factor) -> None:
-    """A factor is the very number that it points to."""
+def checked(numbers: Numbers, weights: Mapping[str, Tensor], factor: accounts.Factor) -> None:
+    """A factor is the very number that it points to, or stands for it."""
     if factor.rounded:
         assert factor.value in range(-127, 128)
     elif factor.part is not None:
@@ -88,9 +92,7 @@ def checked(numbers: Numbers, factor: accounts.Factor) -> None:
             factor.value, nan_ok=True
         )
     if factor.weight is not None:
-        weights = dict(numbers.model.named_parameters(remove_duplicate=False))
-        weight = (weights | dict(numbers.model.named_buffers()))[factor.weight]
-        assert float(weight[factor.index].detach()) == factor.value
+        assert float(weights[factor.weight][factor.index].detach()) == factor.value
 
 
 @parts
