@@ -17,6 +17,7 @@ import regard
 from regard.errors import InputError, RegardError
 from regard.insight.ablation import Head, heads_of
 from regard.insight.alignment import cross_attention
+from regard.insight.attribution import integrated_gradients
 from regard.insight.changes import Changes, Edit
 from regard.insight.explain import EXAMPLES
 from regard.insight.parameters import checked
@@ -24,6 +25,7 @@ from regard.insight.patching import Patching, patch
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_page import trace_page
 from regard.insight.trace_text import trace_lines
+from regard.looking.analyses import analyses
 from regard.looking.explorer import Question
 from regard.run import Run
 from regard.tasks import Decoding
@@ -192,3 +194,13 @@ def test_a_table_is_edited_beside_an_int8_head_and_8_bits_are_not(small: Run) ->
     kept = Question("abc", changes=Changes(edits=(Edit("head.weight", (5, 3), 9.0),)))
     with pytest.raises(InputError, match="8 bits"):
         explorer.answer(kept)
+
+
+def test_every_analysis_that_an_int8_model_offers_is_drawn(small: Run, run: Run) -> None:
+    """Gradients there are none of, and so they are not offered."""
+    explorer = small.explorer()
+    assert analyses(run.explorer()).keys() - analyses(explorer).keys() == {"gradients"}
+    for name in analyses(explorer):
+        assert answered(lambda name=name: small.figure(name, "abc", other="fed"))  # type: ignore[misc]
+    with pytest.raises(InputError, match="float32"):
+        integrated_gradients(small.model, torch.tensor([[5, 6]]), lambda y: y[:, 0, 0])
