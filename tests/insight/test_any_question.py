@@ -197,9 +197,9 @@ def test_a_table_is_edited_beside_an_int8_head_and_8_bits_are_not(small: Run) ->
 
 
 def test_every_analysis_that_an_int8_model_offers_is_drawn(small: Run, run: Run) -> None:
-    """Gradients there are none of, and so they are not offered."""
+    """Those that need gradients, or float weights to go along, are not offered."""
     explorer = small.explorer()
-    assert analyses(run.explorer()).keys() - analyses(explorer).keys() == {"gradients"}
+    assert analyses(run.explorer()).keys() - analyses(explorer).keys() == {"gradients", "sum"}
     for name in analyses(explorer):
         assert answered(lambda name=name: small.figure(name, "abc", other="fed"))  # type: ignore[misc]
     with pytest.raises(InputError, match="float32"):
