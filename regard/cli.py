@@ -18,16 +18,19 @@ from regard.cli_checkpoints import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export_comm
 from regard.cli_explain import EXPLAIN_EXAMPLES, explain_command
 from regard.cli_figure import FIGURE_EXAMPLES, figure_command
 from regard.cli_look import LOOK_EXAMPLES, look_command
+from regard.cli_open import open_run
 from regard.cli_options import (
     Alpha,
     AsJson,
     Beam,
     Broken,
+    DataArgument,
     Device,
     Dtype,
     OnError,
     Precision,
     RunArgument,
+    Split,
     Threads,
 )
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
@@ -153,15 +156,8 @@ def train(
 @app.command(epilog="Example: regard evaluate runs/mine pairs.tsv --split test --beam 5")
 def evaluate(
     run: RunArgument,
-    data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="train, valid, test, or all of a file; test, or all of a file that it was not trained on."
-        ),
-    ] = None,
+    data: DataArgument = None,
+    split: Split = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     tokenize: Annotated[
@@ -182,7 +178,7 @@ def evaluate(
     from regard.recipes.report import evaluation_lines
     from regard.tasks import Decoding
 
-    result = _open(run, dtype, threads, device).evaluate(
+    result = open_run(run, dtype, threads, device).evaluate(
         data,
         split,
         decoding=Decoding(beam=beam, alpha=alpha),
@@ -261,7 +257,7 @@ def predict(
         sampling=sampling if drawn else None,
         stop=tuple(stop or ()),
     )
-    loaded, nearest = _open(run, dtype, threads, device), among is not None or words
+    loaded, nearest = open_run(run, dtype, threads, device), among is not None or words
     if talk or (not inputs and file is None and sys.stdin.isatty()):
         (chat if talk else converse)(loaded, decoding)
         return
@@ -289,7 +285,7 @@ def verify(
     device: Device = None,
 ) -> None:
     """Prove on this very model that caches, fused arithmetic, padding and saving change nothing."""
-    findings = _open(run, Dtype.float32, threads, device).verify(inputs)
+    findings = open_run(run, Dtype.float32, threads, device).verify(inputs)
     for finding in findings:
         if as_json:
             _print_json({"law": finding.law, "difference": finding.difference, "holds": finding.holds})
@@ -357,17 +353,6 @@ def bench(
 
     for line in bench_lines(preset, as_json=as_json, threads=threads, device=device):
         print(line, flush=True)
-
-
-def _open(folder: Path, dtype: Dtype, threads: int | None, device: str | None) -> Any:
-    import torch
-
-    from regard.run import load
-    from regard.train.device import pick_device
-
-    if threads:
-        torch.set_num_threads(threads)
-    return load(folder, pick_device(device), dtype.value)
 
 
 def _print_json(value: Any) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from regard.cli_explain import Language
-from regard.cli_options import Device, Threads
-from regard.cli_trace import opened_run
+from regard.cli_open import open_run
+from regard.cli_options import Device, Dtype, Threads
 
 if TYPE_CHECKING:
     from regard.insight.words import Lang
@@ -60,7 +60,7 @@ def figure_command(
     """
     from regard.errors import InputError
 
-    opened = None if run is None else opened_run(run, threads, device)
+    opened = None if run is None else open_run(run, Dtype.float32, threads, device)
     if of is None:
         print("\n".join(_listed(opened, lang.value)))
         return

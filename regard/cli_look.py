@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli_explain import Language
-from regard.cli_options import Device, Threads
+from regard.cli_open import open_run
+from regard.cli_options import Device, Dtype, Precision, Threads
 
 LOOK_EXAMPLES = (
     "Examples:\n\n  regard look runs/mine\n\n  regard look runs/spelling runs/gpt2 --port 8123 --no-open\n\n"
@@ -35,6 +36,7 @@ def look_command(
         Language | None, typer.Option(help="What the page opens in, instead of the browser's language.")
     ] = None,
     budget: Annotated[str, typer.Option(help="Training time of each built-in model, once.")] = "1m",
+    dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
@@ -43,7 +45,7 @@ def look_command(
     folders = _folders(runs or [], budget, threads, device)
     # Before models are loaded, so that a port which is taken is told at once.
     with _listening(host, port) as listener:
-        app = _app(folders, host, threads, device)
+        app = _app(folders, host, dtype, threads, device)
         address = _address(host, listener.getsockname()[1])
         if not _is_loopback(host):
             print(f"regard: listening on {host}, where others can reach these models", file=sys.stderr)
@@ -87,19 +89,12 @@ def _folders(runs: list[Path], budget: str, threads: int | None, device: str | N
     return found
 
 
-def _app(folders: dict[str, Path], host: str, threads: int | None, device: str | None) -> Any:
-    import torch
-
+def _app(folders: dict[str, Path], host: str, dtype: Dtype, threads: int | None, device: str | None) -> Any:
     from regard.recipes.explain import EXAMPLES
-    from regard.run import load
     from regard.serve.app import create_app
     from regard.serve.guard import LOOPBACK
-    from regard.train.device import pick_device
 
-    if threads:
-        torch.set_num_threads(threads)
-    chosen = pick_device(device)
-    loaded = {name: load(folder, chosen) for name, folder in folders.items()}
+    loaded = {name: open_run(folder, dtype, threads, device) for name, folder in folders.items()}
     names = (*LOOPBACK, host, socket.gethostname())
     return create_app(loaded, course=EXAMPLES, hosts=names, addresses=not _is_loopback(host))
 

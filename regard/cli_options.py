@@ -33,3 +33,12 @@ Beam = Annotated[int, typer.Option(min=1, help="Hypotheses kept at each step; 1 
 Alpha = Annotated[float, typer.Option(help="Length normalisation of the beam; 0 prefers short outputs.")]
 Precision = Annotated[Dtype, typer.Option(help="What the model computes in.")]
 Broken = Annotated[OnError, typer.Option(help="Refuse the data at a broken row, or skip and count it.")]
+DataArgument = Annotated[
+    str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="train, valid, test, or all of a file; test, or all of a file that it was not trained on."
+    ),
+]

@@ -9,7 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli_explain import Language
-from regard.cli_options import Alpha, AsJson, Beam, Device, RunArgument, Threads
+from regard.cli_open import open_run
+from regard.cli_options import (
+    Alpha,
+    AsJson,
+    Beam,
+    DataArgument,
+    Device,
+    Dtype,
+    Precision,
+    RunArgument,
+    Split,
+    Threads,
+)
 
 TRACE_EXAMPLES = (
     "Examples:\n\n  regard trace runs/spelling thorough --html thorough.html\n\n"
@@ -44,6 +56,7 @@ def trace_command(
     alpha: Alpha = 0.6,
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
     lang: Annotated[Language, typer.Option(help="What the page opens in.")] = Language.en,
+    dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
@@ -55,7 +68,7 @@ def trace_command(
 
     chosen = {name: _numbers(name, some) for name, some in _asked(layers, heads, steps)}
     decoding = Decoding(beam=beam, alpha=alpha, max_length=max_length)
-    opened = opened_run(run, threads, device)
+    opened = open_run(run, dtype, threads, device)
     found = opened.trace(text, decoding, **chosen)
     sums = _sums(opened.model, found, logit, against, place)
     if json is not None:
@@ -78,19 +91,13 @@ def trace_command(
 
 def ablate_command(
     run: RunArgument,
-    data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="train, valid, test, or all of a file; test, or all of a file that it was not trained on."
-        ),
-    ] = None,
+    data: DataArgument = None,
+    split: Split = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     as_json: AsJson = False,
+    dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
@@ -101,7 +108,7 @@ def ablate_command(
 
     reporter = terminal_reporter()
     try:
-        found = opened_run(run, threads, device).ablate(
+        found = open_run(run, dtype, threads, device).ablate(
             data,
             split,
             decoding=Decoding(beam=beam, alpha=alpha),
@@ -145,16 +152,7 @@ def _numbers(name: str, said: str | None) -> list[int] | None:
         if not all(x.isascii() and x.isdigit() and len(x) < 7 for x in numbers):
             raise InputError(f"--{name} is '{said}'; give numbers and ranges such as 0,2-4")
         begin, end = map(int, numbers)
+        if begin > end:
+            raise InputError(f"--{name} is '{said}'; in {begin}-{end} the smaller number must come first")
         found += range(begin, end + 1)
     return found
-
-
-def opened_run(folder: Path, threads: int | None, device: str | None) -> Any:
-    import torch
-
-    from regard.run import load
-    from regard.train.device import pick_device
-
-    if threads:
-        torch.set_num_threads(threads)
-    return load(folder, pick_device(device))

@@ -24,7 +24,7 @@ from regard.data.builtin import BUILTIN
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.data.tokenizer import Tokenizer
-from regard.errors import BundleError, DataError, InputError, RegardError
+from regard.errors import BundleError, DataError, InputError, RegardError, require
 from regard.files import atomic_file
 from regard.insight.ablation import Ablation
 from regard.insight.alignment import Alignment, cross_attention
@@ -341,7 +341,9 @@ def _open(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -
 def _rows_of(
     task: Task, name: str, split: str, limit: int | None, on_error: str = "refuse"
 ) -> tuple[DataSet, list[Row]]:
-    """The data, and what of a split is to be judged. Raises: DataError when there is none."""
+    """The data, and what of a split is to be judged. Raises: DataError when there is none, ConfigError for a
+    limit below 1."""
+    require(limit is None or limit > 0, "limit", limit, "1 or more")
     dataset = _open(task, name, on_error, whole=split == "all" and Path(name).is_file())
     rows = list(islice(dataset.split(split), limit))
     if not rows:

@@ -49,9 +49,11 @@ MAY_IMPORT["cli_checkpoints"] = {
     "onepage",
     "train",  # how a download is shown
 }
+MAY_IMPORT["cli_open"] = {"cli_options", "run", "train"}
 MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
 MAY_IMPORT["cli_trace"] = {
     "cli_explain",
+    "cli_open",
     "cli_options",
     "errors",
     "files",
@@ -60,9 +62,9 @@ MAY_IMPORT["cli_trace"] = {
     "tasks",
     "train",
 }
-MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_options", "cli_trace", "errors", "files"}
+MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_open", "cli_options", "errors", "files"}
 MAY_IMPORT["cli_figure"] |= {"insight", "looking"}
-MAY_IMPORT["cli_look"] = {"cli_explain", "cli_options", "errors", "files", "recipes", "run", "serve", "train"}
+MAY_IMPORT["cli_look"] = {"cli_explain", "cli_open", "cli_options", "errors", "files", "recipes", "serve"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli"}
 

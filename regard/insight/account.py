@@ -2,14 +2,14 @@
 
 Terms are products of recorded numbers and of the model's own weights, so that a total that differs from the
 recorded value by more than rounding shows a mistake in one of the two. How each part of a model adds up is in
-`sums.py`.
+`sums.py`, and how a matrix product does in `sums_linear.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ class Factor:
     index: tuple[int, ...] = ()
     part: str | None = None
     weight: str | None = None
+    rounded: bool = False
+    """Whether `value` is not the number at that place but the whole number, from -127 to 127, that stands for
+    it in an int8 product."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Numbers:
         self.device = next(model.parameters()).device
 
     def entry(self, name: str) -> Entry:
+        """Raises: InputError when it was not recorded."""
         if name not in self.entries:
             raise InputError(f"nothing of the name '{name}' was recorded")
         return self.entries[name]
@@ -97,42 +101,43 @@ class Numbers:
         return Factor(symbol, float(self.entry(name).value[index]), index, part=name)
 
     def weight(self, symbol: str, name: str, *index: int) -> Factor:
+        return Factor(symbol, float(self.tensor(name)[index]), index, weight=name)
+
+    def tensor(self, name: str) -> Tensor:
+        """A weight of the model: a parameter, or a buffer of an int8 layer."""
         place, _, attribute = name.rpartition(".")
-        value = getattr(self.model.get_submodule(place), attribute, None)
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise InputError(f"{name} is kept in 8 bits; its sums can be seen of a model in float32")
-        value = value.detach()
-        return Factor(symbol, float(value[index]), index, weight=name)
+        value = getattr(self.module(place), attribute)
+        assert isinstance(value, Tensor), name
+        return value.detach()
 
     def module(self, name: str) -> nn.Module:
         return self.model.get_submodule(name)
 
 
 def product(label: str, *factors: Factor) -> Term:
+    """A term that is the product of its factors."""
     return Term(label, math.prod(factor.value for factor in factors), factors)
 
 
 def one(factor: Factor, label: str = "") -> Term:
+    """A term of a single factor."""
     return Term(label or factor.name, factor.value, (factor,))
 
 
 @dataclass(frozen=True)
 class Made:
-    """Terms and what is done to their sum; what an account is made of."""
+    """A sum, its terms as they are listed, and what is done to it; what an account is made of."""
 
+    sum: float
     terms: tuple[Term, ...]
     stages: tuple[Stage, ...] = ()
-
-    @property
-    def sum(self) -> float:
-        return math.fsum(term.value for term in self.terms)
 
     @property
     def last(self) -> float:
         return self.stages[-1].value if self.stages else self.sum
 
     def then(self, op: str, value: float, by: Factor | None = None) -> Made:
-        return Made(self.terms, (*self.stages, Stage(op, value, by)))
+        return replace(self, stages=(*self.stages, Stage(op, value, by)))
 
     def plus(self, op: str, by: Factor) -> Made:
         return self.then(op, self.last + by.value, by)
@@ -142,32 +147,36 @@ class Made:
 
 
 def made_of(terms: Iterable[Term]) -> Made:
-    return Made(tuple(terms))
+    """The sum of terms that are few."""
+    terms = tuple(terms)
+    return summed([term.value for term in terms], terms.__getitem__)
 
 
-def linear(numbers: Numbers, x: Iterable[Factor], weight: str, symbol: str, row: int) -> Made:
-    """Row `row` of a matrix times a vector of factors, and its shift if it has one."""
-    made = made_of(
-        product(str(place), factor, numbers.weight(symbol, weight, row, place))
-        for place, factor in enumerate(x)
-    )
-    if getattr(numbers.module(weight.removesuffix(".weight")), "bias", None) is None:
-        return made
-    return made.plus("+ b", numbers.weight("b", weight.removesuffix("weight") + "bias", row))
+def summed(values: Sequence[float], term: Callable[[int], Term]) -> Made:
+    """The sum of `values`. Terms are made only of those that are listed: all, or where there are many the
+    largest, in their order, and the others as one."""
+    total, places = math.fsum(values), range(len(values))
+    if len(values) <= MOST_TERMS:
+        return Made(total, tuple(map(term, places)))
+    order = sorted(places, key=lambda place: -abs(values[place]))
+    kept, others = sorted(order[: MOST_TERMS - 1]), order[MOST_TERMS - 1 :]
+    rest = Term(f"… {len(others):,}", math.fsum(values[place] for place in others))
+    return Made(total, (*map(term, kept), rest))
 
 
-def vector(numbers: Numbers, symbol: str, name: str, *index: int) -> Iterator[Factor]:
+def vector(numbers: Numbers, symbol: str, name: str, *index: int) -> list[Factor]:
     """The numbers of the last axis at some place."""
     values = numbers.entry(name).value[index].tolist()
-    for place, value in enumerate(values):
-        yield Factor(symbol, value, (*index, place), part=name)
+    return [Factor(symbol, value, (*index, place), part=name) for place, value in enumerate(values)]
 
 
-def softmax(terms: Sequence[Term], own: int, symbol: str = "e^(score - max)") -> Made:
-    """The share of one of some terms that are powers already."""
-    made = Made(tuple(terms))
-    share = terms[own].value / made.sum if made.sum else 0.0
-    return made.then(f"{symbol} ÷ sum", share, Factor(symbol, terms[own].value))
+def softmax(
+    powers: Sequence[float], own: int, term: Callable[[int], Term], symbol: str = "e^(score - max)"
+) -> Made:
+    """The share that one of some powers has of all."""
+    made = summed(powers, term)
+    share = powers[own] / made.sum if made.sum else 0.0
+    return made.then(f"{symbol} ÷ sum", share, Factor(symbol, powers[own]))
 
 
 def normed(numbers: Numbers, made: Made, before: Tensor, place: int, name: str) -> Made:
@@ -189,13 +198,3 @@ def normed(numbers: Numbers, made: Made, before: Tensor, place: int, name: str) 
     if getattr(norm, "bias", None) is not None:
         made = made.plus("+ shift", numbers.weight("shift", f"{name}.bias", place))
     return made
-
-
-def shortened(terms: tuple[Term, ...]) -> tuple[Term, ...]:
-    """The largest where there are many, in their order, and the others as one."""
-    if len(terms) <= MOST_TERMS:
-        return terms
-    order = sorted(range(len(terms)), key=lambda place: -abs(terms[place].value))
-    kept = sorted(order[: MOST_TERMS - 1])
-    rest = math.fsum(terms[place].value for place in order[MOST_TERMS - 1 :])
-    return (*(terms[place] for place in kept), Term(f"… {len(terms) - len(kept):,}", rest))

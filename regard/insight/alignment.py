@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regard.errors import InputError
+from regard.insight.figures import shown
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder
 
@@ -18,11 +20,12 @@ _CELL, _MARGIN = 44, 170  # pixels
 
 @dataclass(frozen=True)
 class Alignment:
-    """Each row of `weights` (outputs, inputs) sums to 1."""
+    """How much of each input token served each output token."""
 
     inputs: list[str]
     outputs: list[str]
     weights: Tensor
+    """(outputs, inputs); each row sums to 1."""
 
     def figure(self):  # type: ignore[no-untyped-def]
         """A Plotly heat map: outputs downwards, inputs across."""
@@ -32,10 +35,8 @@ class Alignment:
         columns, rows = list(range(len(self.inputs))), list(range(len(self.outputs)))
         heat = go.Heatmap(z=self.weights.tolist(), x=columns, y=rows, colorscale="Blues", zmin=0, zmax=1)
         figure = go.Figure(heat)
-        figure.update_xaxes(tickvals=columns, ticktext=_labels(self.inputs), side="top", title="input")
-        figure.update_yaxes(
-            tickvals=rows, ticktext=_labels(self.outputs), autorange="reversed", title="output"
-        )
+        figure.update_xaxes(tickvals=columns, ticktext=shown(self.inputs), side="top", title="input")
+        figure.update_yaxes(tickvals=rows, ticktext=shown(self.outputs), autorange="reversed", title="output")
         figure.update_layout(
             width=_MARGIN + _CELL * len(columns),
             height=_MARGIN + _CELL * len(rows),
@@ -45,19 +46,20 @@ class Alignment:
         return figure
 
 
-def _labels(pieces: list[str]) -> list[str]:
-    """Plotly would take `</s>` for markup."""
-    return [piece.replace("<", "‹").replace(">", "›") for piece in pieces]
-
-
 @torch.inference_mode()
 def cross_attention(
     model: EncoderDecoder, source: list[int], target: list[int], layer: int | None = None
 ) -> Tensor:
     """(T, S) weights from each target position to each source position, averaged over the heads of `layer`,
-    or over all layers."""
+    from 0, or over all layers.
+
+    Raises: InputError for a layer that there is not.
+    """
     seen: list[Tensor] = []
-    which = "*" if layer is None else str(layer % len(model.decoder.blocks))
+    layers = len(model.decoder.blocks)
+    if layer is not None and not 0 <= layer < layers:
+        raise InputError(f"there is no layer {layer}; the decoder's are 0 to {layers - 1}")
+    which = "*" if layer is None else str(layer)
     device = model.head.weight.device
     with open_taps(model, {f"decoder.blocks.{which}.cross.weights": lambda name, w: seen.append(w)}):
         model(torch.tensor([source], device=device), torch.tensor([target], device=device))

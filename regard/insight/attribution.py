@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regard.errors import DependencyError
+from regard.errors import DependencyError, InputError
+from regard.model.quantize import is_int8
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
 
@@ -27,8 +28,9 @@ class Attribution:
     numbers: Tensor
     """(T, D): the same for each number of its vector."""
     logit: float
+    """Of the input …"""
     baseline: float
-    """The logit of the baseline."""
+    """… and of the baseline."""
 
 
 def integrated_gradients(
@@ -44,8 +46,10 @@ def integrated_gradients(
     tokens are asked about. `logit`: makes (n,) numbers of what the model gives for n inputs. `baseline`:
     (1, T, D) vectors to begin with, zeros by default. `steps`: points of the integral.
 
-    Raises: DependencyError without captum.
+    Raises: InputError for an int8 model, which has no gradients; DependencyError without captum.
     """
+    if is_int8(model):
+        raise InputError("there are no gradients through 8-bit products; load the model in float32")
     try:
         from captum.attr import IntegratedGradients
     except ImportError as problem:

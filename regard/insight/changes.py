@@ -81,7 +81,10 @@ class Changes:
         if self.temperature != 1 and isinstance(model.head, VectorHead):
             raise InputError("this model makes vectors, not probabilities: it has no temperature")
         weights = dict(model.named_parameters(remove_duplicate=False))
+        small = {name for name, x in model.named_buffers() if x.dtype == torch.int8}
         for edit in self.edits:
+            if edit.weight in small:
+                raise InputError(f"{edit.weight} is kept in 8 bits; weights are edited of a model in float32")
             if edit.weight not in weights:
                 raise InputError(f"there is no weight '{edit.weight}'{nearest(edit.weight, weights)}")
             shape = tuple(weights[edit.weight].shape)
@@ -139,6 +142,8 @@ def variant(
     with torch.no_grad():
         for edit in changes.edits:
             for name in tied.of(edit.weight):
+                if name not in weights:
+                    continue  # an int8 head, which does not follow its table any more
                 old = weights[name]
                 if kept[id(old)] is old:
                     kept[id(old)] = nn.Parameter(old.detach().clone(), requires_grad=False)

@@ -167,20 +167,30 @@ def _pairs(entry: Entry, layers: int, heads: int, gap: int) -> list[list[str]]:
 
 
 def patches_by_attention(
-    weights: Tensor, grid: tuple[int, int], leading: int, query: int = 0, picture: Tensor | None = None
+    weights: Tensor,
+    grid: tuple[int, int],
+    leading: int,
+    query: int = 0,
+    picture: Tensor | None = None,
+    heads: Sequence[str] = (),
 ) -> Any:
     """The patches of a picture, for each head coloured by how much the vector `query` (0: the class token)
     looks at them (Dosovitskiy et al., arXiv 2010.11929, figure 6).
 
     `weights`: (H, N, N) of one layer; `grid`: patches down and across; `leading`: vectors before the patches;
-    `picture`: (C, rows, columns), shown first.
+    `picture`: (C, rows, columns), shown first; `heads`: how the heads are called, their numbers by default.
+
+    Raises: InputError for a vector that there is not.
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
+    if not 0 <= query < weights.shape[1]:
+        raise InputError(f"there is no vector {query}; they are 0 to {weights.shape[1] - 1}")
+    heads = heads or [str(head) for head in range(len(weights))]
     maps = weights[:, query, leading:].unflatten(-1, grid)
     pieces: list[Tensor] = [*([] if picture is None else [picture.mean(0)]), *maps]
-    titles = [*([] if picture is None else ["picture"]), *(f"head {head}" for head in range(len(maps)))]
+    titles = [*([] if picture is None else ["picture"]), *(f"head {head}" for head in heads)]
     columns = min(5, len(pieces))
     rows = math.ceil(len(pieces) / columns)
     figure = make_subplots(rows, columns, subplot_titles=titles)
@@ -201,12 +211,16 @@ def patches_by_attention(
 
 
 def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
-    """`patches_by_attention` of a traced picture. Raises: InputError where there is no picture."""
+    """`patches_by_attention` of a layer of a traced picture, for the heads that were recorded.
+
+    Raises: InputError where there is no picture, or the layer was not recorded.
+    """
     given, weights = trace["given"], trace[f"stack.blocks.{layer}.attention.weights"]
     if given.value.dim() != 3:
         raise InputError("this trace is not of a picture")
     grid, leading = patch_grid(weights.axes[-1].labels)
-    return patches_by_attention(weights.value, grid, leading, query, given.value)
+    heads = weights.axes[0].labels
+    return patches_by_attention(weights.value, grid, leading, query, given.value, heads)
 
 
 def patch_grid(labels: Sequence[str]) -> tuple[tuple[int, int], int]:

@@ -49,6 +49,7 @@ def worked_page(worked: Worked, lang: Lang = "en") -> str:
 
 
 def has_figures(worked: Worked) -> bool:
+    """Whether Plotly's script is needed to show it."""
     return any(step.figure is not None for step in worked.steps)
 
 
@@ -77,6 +78,7 @@ def step_body(step: Step, key: str, count: int | None = None) -> str:
 
 
 def proofs_body(proofs: tuple[Proof, ...], key: str) -> str:
+    """A table of what was proved, as HTML in both languages; `key`: what its id begins with."""
     rows = []
     for proof in proofs:
         word, kind = (_HOLDS, "holds") if proof.holds else (_BROKEN, "broken")

@@ -48,6 +48,7 @@ def parameter_object(parameter: Parameter) -> dict[str, Any]:
 
 
 def step_object(step: Step, *, origins: bool = False) -> dict[str, Any]:
+    """S of the module's docstring; `origins` as for `as_object`."""
     return {
         "title": _words(step.title),
         "text": _words(step.text),

@@ -22,8 +22,9 @@ class Patching:
     """How much of the difference each place brings back: 0 nothing, 1 all."""
 
     points: tuple[str, ...]
+    """Names of values, in the order of the computation."""
     effects: Tensor
-    """(points, T)"""
+    """(points, T): (patched - spoiled) / (right - spoiled)."""
     right: float
     """The measure of the right input …"""
     spoiled: float
@@ -43,7 +44,7 @@ def patch(
     `right` and `spoiled` run the model, each on one input, of equal length, and give what `measure` makes a
     number of. `points`: of values that are (1, T, D).
 
-    Raises: InputError when the inputs differ in length, or nothing matches.
+    Raises: InputError when the inputs differ in length or give the same measure, or nothing matches.
     """
     values: dict[str, Tensor] = {}
     with open_taps(model, {points: values.__setitem__}):
@@ -51,6 +52,8 @@ def patch(
     worst = float(measure(spoiled()))
     if not values or any(value.dim() != 3 or len(value) != 1 for value in values.values()):
         raise InputError(f"'{points}' names no vectors, one for each token of one input")
+    if best == worst:
+        raise InputError(f"both inputs measure {best:g}, so that there is no difference to bring back")
     rows = [_tried(model, spoiled, measure, name, value) for name, value in values.items()]
     if len({len(row) for row in rows}) > 1:
         raise InputError(f"'{points}' names values of sequences that differ in length; choose one stack")

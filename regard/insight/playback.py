@@ -91,13 +91,15 @@ class Playback:
     """Steps and training losses."""
 
     def figure(self, head: int = 0) -> Any:
-        """A heat map of one head with a slider over the steps, and the loss beside it."""
+        """A heat map of one head with a slider over the steps, and the loss beside it.
+
+        Raises: InputError for a head that there is not, or a value that is no map.
+        """
         import plotly.graph_objects as go
         from plotly.subplots import make_subplots
 
         first = next(iter(self.entries.values()))
-        sheets = {step: entry.value[head] if entry.value.dim() == 3 else entry.value
-                  for step, entry in self.entries.items()}  # fmt: skip
+        sheets = {step: _sheet(entry, head) for step, entry in self.entries.items()}
         figure = make_subplots(1, 2, subplot_titles=(f"{first.name}, head {head}", "loss, nats"))
         frames = [(step, sheet.tolist()) for step, sheet in sheets.items()]
         heat = {"colorscale": "Blues", "zmin": 0, "zmax": 1, "showscale": False}
@@ -123,6 +125,16 @@ class Playback:
         """Where a step is on the curve."""
         near = min(self.losses, key=lambda point: abs(point[0] - step), default=(step, 0.0))
         return {"x": [step], "y": [near[1]], "mode": "markers", "marker": {"size": 12}, "showlegend": False}
+
+
+def _sheet(entry: Entry, head: int) -> Tensor:
+    """(rows, columns): all of it, or one head's."""
+    value = entry.value
+    if value.dim() not in (2, 3):
+        raise InputError(f"{entry.name} has {value.dim()} axes; a heat map has 2, or 3 of which one is heads")
+    if value.dim() == 3 and not 0 <= head < len(value):
+        raise InputError(f"{entry.name} has no {entry.axes[0].name} {head}; it has 0 to {len(value) - 1}")
+    return value if value.dim() == 2 else value[head]
 
 
 def _slide(step: int) -> dict[str, Any]:

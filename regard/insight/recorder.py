@@ -52,8 +52,8 @@ class Choice:
     def of(
         cls, layers: Collection[int] | None, heads: Collection[int] | None, steps: Collection[int] | None
     ) -> Choice:
-        chosen = [None if some is None else frozenset(some) for some in (layers, heads, steps)]
-        return cls(layers=chosen[0], heads=chosen[1], steps=chosen[2])
+        """Raises: InputError for what is no whole number."""
+        return cls(layers=_whole("layer", layers), heads=_whole("head", heads), steps=_whole("step", steps))
 
     def check(self, model: Model) -> None:
         """Raises: InputError for a layer or a head that there is not."""
@@ -66,6 +66,13 @@ class Choice:
                     raise InputError(f"there is no {word} {number}; this model's are 0 to {there - 1}")
         if self.steps is not None and min(self.steps, default=1) < 1:
             raise InputError("steps count from 1")
+
+
+def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
+    for number in numbers or ():
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise InputError(f"{word} {number!r} is no whole number; give numbers such as [0, 2]")
+    return None if numbers is None else frozenset(numbers)
 
 
 class Told(Protocol):

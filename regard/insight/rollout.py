@@ -18,7 +18,9 @@ from regard.insight.trace import Axis, Entry, Trace
 def rollout(layers: Sequence[Tensor], residual: float = 0.5) -> Tensor:
     """(H, T, T) weights of each layer, the first first → (T, T): from each vector to each input token.
 
-    `residual`: how much of a vector is taken to be what it was before.
+    `residual`: how much of a vector is taken to be what it was before, from 0 to 1.
+
+    Raises: InputError when there is no layer.
     """
     joined: Tensor | None = None
     for weights in layers:
@@ -33,11 +35,13 @@ def rollout(layers: Sequence[Tensor], residual: float = 0.5) -> Tensor:
 
 
 def rolled_out(trace: Trace, stack: str | None = None) -> Entry:
-    """`rollout` of a traced stack: `encoder`, `decoder`, or the one there is.
+    """`rollout` of a traced stack, over the heads that were recorded: (T, T). `stack`: `encoder`, `decoder`,
+    or `stack`; without it the one there is, or the encoder.
 
     Raises: InputError when not all of its layers were recorded.
     """
-    stack = stack or ("stack" if trace.sequences[0].kind == "stack" else "encoder")
+    kinds = {one.kind for one in trace.sequences}
+    stack = stack or ("stack" if "stack" in kinds else "encoder")
     names = [name for name in trace.names if name.startswith(f"{stack}.") and ".attention.weights" in name]
     numbers = sorted(int(name.split(".")[2]) for name in names)
     if not numbers or numbers != list(range(len(numbers))) or f"{stack}.output" not in trace.names:

@@ -19,16 +19,15 @@ from regard.insight.account import (
     Made,
     Numbers,
     Term,
-    linear,
     made_of,
     normed,
     one,
     product,
-    shortened,
     softmax,
     vector,
 )
 from regard.insight.sums_attention import attention_sum
+from regard.insight.sums_linear import applied, linear
 from regard.insight.trace import Entry
 from regard.model.attention import Attention
 from regard.model.embed import PatchEmbedding, TokenEmbedding
@@ -43,7 +42,7 @@ Index = tuple[int, ...]
 def account(numbers: Numbers, name: str, index: Index) -> Account:
     """How the number at `index` of an entry came to be.
 
-    Raises: InputError for a place that the entry does not have, or weights that are not numbers of their own.
+    Raises: InputError for an entry that was not recorded, or a place that it does not have.
     """
     entry = numbers.entry(name)
     shape = tuple(entry.value.shape)
@@ -53,7 +52,7 @@ def account(numbers: Numbers, name: str, index: Index) -> Account:
     made = _made(numbers, entry, index)
     if made is None:
         return Account(name, index, value, entry.formula, (), (), value)
-    return Account(name, index, value, entry.formula, shortened(made.terms), made.stages, made.sum)
+    return Account(name, index, value, entry.formula, made.terms, made.stages, made.sum)
 
 
 def _made(numbers: Numbers, entry: Entry, index: Index) -> Made | None:
@@ -169,17 +168,18 @@ def _feedforward(numbers: Numbers, part: nn.Module, entry: Entry, index: Index) 
         row = column
         if gated and point == "up":
             row += numbers.entry(entry.name).value.shape[-1]
-        weight = f"{place}.{'gate_up' if gated else 'up'}.weight"
-        return linear(numbers, vector(numbers, "x", entry.sources[0], token), weight, "W", row)
+        layer = f"{place}.{'gate_up' if gated else 'up'}"
+        return linear(numbers, vector(numbers, "x", entry.sources[0], token), layer, "W", row)
     if point == "out":
         x = vector(numbers, "hidden", entry.sources[0], token)
-        return linear(numbers, x, f"{place}.down.weight", "W_down", column)
+        return linear(numbers, x, f"{place}.down", "W_down", column)
     made = made_of([one(numbers.part("gate" if gated else "up", entry.sources[0], *index))])
     made = activated(made, part.activation)
     return made.times("× up", numbers.part("up", entry.sources[1], *index)) if gated else made
 
 
 def activated(made: Made, function: object) -> Made:
+    """With an activation as the next stage."""
     assert callable(function)
     name = next((key for key, value in ACTIVATIONS.items() if value is function), "f")
     return made.then(name, float(function(torch.tensor(made.last, dtype=torch.float64))))
@@ -197,7 +197,7 @@ def _head(numbers: Numbers, part: nn.Module, entry: Entry, index: Index) -> Made
     source = entry.sources[0]
     if point == "logits":
         place = index[:-1]
-        made = linear(numbers, vector(numbers, "x", source, *place), "head.weight", "W", index[-1])
+        made = linear(numbers, vector(numbers, "x", source, *place), "head", "W", index[-1])
         if numbers.temperature != 1.0:
             t = Factor("temperature", numbers.temperature)
             made = made.then("÷ temperature", made.last / t.value, t)
@@ -234,21 +234,11 @@ def _pooled(numbers: Numbers, source: str, place: int, pooling: Pooling) -> Made
 
 
 def _transform(numbers: Numbers, entry: Entry, index: Index) -> Made:
-    part = numbers.module("head.transform")
-    dense = part.dense
-    assert isinstance(dense, nn.Linear)
-    x = numbers.row(entry.sources[0], *index[:-1])
-    made = linear(
-        numbers,
-        vector(numbers, "x", entry.sources[0], *index[:-1]),
-        "head.transform.dense.weight",
-        "W",
-        index[-1],
-    )
+    part, layer, source = numbers.module("head.transform"), "head.transform.dense", entry.sources[0]
+    made = linear(numbers, vector(numbers, "x", source, *index[:-1]), layer, "W", index[-1])
     made = activated(made, part.activation)
-    weight, bias = (parameter.detach().double().cpu() for parameter in (dense.weight, dense.bias))
     assert callable(part.activation)
-    before = part.activation(weight @ x + bias)
+    before = part.activation(applied(numbers.module(layer), numbers.row(source, *index[:-1])))
     return normed(numbers, made, before, index[-1], "head.transform.norm")
 
 
@@ -259,14 +249,12 @@ def _probability(numbers: Numbers, entry: Entry, index: Index) -> Made:
         return made.then("σ", 1 / (1 + math.exp(-made.last)))
     across = 0 if "tokens" in entry.formula else logits.value.dim() - 1
     row = logits.value.movedim(across, -1)[tuple(i for at, i in enumerate(index) if at != across)].double()
-    powers = (row - row.max()).exp().tolist()
+    values, powers = row.tolist(), (row - row.max()).exp().tolist()
     labels = entry.axes[across].labels
-    terms = [
-        Term(
-            labels[at] if labels else str(at),
-            power,
-            (Factor("logit", float(row[at]), (*index[:across], at, *index[across + 1 :]), part=logits.name),),
-        )
-        for at, power in enumerate(powers)
-    ]
-    return softmax(terms, index[across], "e^(logit - max)")
+
+    def term(at: int) -> Term:
+        place = (*index[:across], at, *index[across + 1 :])
+        logit = Factor("logit", values[at], place, part=logits.name)
+        return Term(labels[at] if labels else str(at), powers[at], (logit,))
+
+    return softmax(powers, index[across], term, "e^(logit - max)")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
 
+from regard.errors import InputError
 from regard.insight.account import (
     Factor,
     Made,
     Numbers,
     Term,
-    linear,
     made_of,
     normed,
     one,
@@ -20,6 +19,7 @@ from regard.insight.account import (
     softmax,
     vector,
 )
+from regard.insight.sums_linear import applied, linear
 from regard.insight.trace import Entry
 from regard.model.attention import Attention
 from regard.model.mask import Contiguous
@@ -30,6 +30,10 @@ Index = tuple[int, ...]
 
 
 def attention_sum(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made | None:
+    """How a number of an attention came to be; None for what is looked up.
+
+    Raises: InputError where what it is made of was not recorded.
+    """
     point = entry.name.rpartition(".")[2]
     if point in ("q", "k") and f"{entry.name}_unturned" in numbers.entries:
         return _turned(numbers, entry, index)
@@ -66,16 +70,13 @@ def _projected(numbers: Numbers, part: Attention, entry: Entry, index: Index) ->
     first = {"q": 0, "k": 0 if part.cross else H * C, "v": (0 if part.cross else H * C) + G * C}[letter]
     matrix = "qkv" if not part.cross else ("q" if letter == "q" else "kv")
     row = first + _number(entry, index[0]) * C
-    weight = f"{place}.{matrix}.weight"
-    x = vector(numbers, "x", entry.sources[0], index[1])
-    made = linear(numbers, x, weight, f"W_{letter.upper()}", row + index[2])
+    layer, source = f"{place}.{matrix}", entry.sources[0]
+    made = linear(
+        numbers, vector(numbers, "x", source, index[1]), layer, f"W_{letter.upper()}", row + index[2]
+    )
     if not part.normed or letter == "v":
         return made
-    layer = numbers.module(f"{place}.{matrix}")
-    assert isinstance(layer, nn.Linear)
-    rows = slice(row, row + C)
-    before = layer.weight[rows].detach().cpu().double() @ numbers.row(entry.sources[0], index[1])
-    before = before if layer.bias is None else before + layer.bias[rows].detach().cpu().double()
+    before = applied(numbers.module(layer), numbers.row(source, index[1]), slice(row, row + C))
     return normed(numbers, made, before, index[2], f"{place}.{letter}_norm")
 
 
@@ -162,17 +163,14 @@ def _share(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Mad
     scores = numbers.entry(f"{place}.masked")
     row = scores.value[index[:2]].double()
     highest = float(row.max())
-    powers = (row - highest).exp() if math.isfinite(highest) else torch.zeros_like(row)
-    labels = entry.axes[2].labels
-    terms = [
-        Term(
-            labels[key] if labels else str(key),
-            power,
-            (Factor("score", float(row[key]), (*index[:2], key), part=scores.name),),
-        )
-        for key, power in enumerate(powers.tolist())
-    ]
-    return softmax(terms, index[2])
+    powers = ((row - highest).exp() if math.isfinite(highest) else torch.zeros_like(row)).tolist()
+    labels, values = entry.axes[2].labels, row.tolist()
+
+    def term(key: int) -> Term:
+        score = Factor("score", values[key], (*index[:2], key), part=scores.name)
+        return Term(labels[key] if labels else str(key), powers[key], (score,))
+
+    return softmax(powers, index[2], term)
 
 
 def _weighed(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
@@ -199,19 +197,10 @@ def _is_off(numbers: Numbers, entry: Entry, head: int) -> bool:
 
 def _joined(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
     """All heads side by side times a row of W_O."""
-    (token, column), place = index, entry.name.rpartition(".")[0]
-    heads = numbers.entry(f"{place}.heads")
-    C = part.head_width
-    terms = [
-        product(
-            f"{head}.{channel}",
-            numbers.part("head", heads.name, head, token, channel),
-            numbers.weight("W_O", f"{place}.out.weight", column, head * C + channel),
-        )
-        for head in range(len(heads.value))
-        for channel in range(C)
-    ]
-    made = made_of(terms)
-    if part.out.bias is None:
-        return made
-    return made.plus("+ b", numbers.weight("b", f"{place}.out.bias", column))
+    (token, column), name = index, entry.sources[0]
+    heads, C = range(part.heads), part.head_width
+    if len(numbers.entry(name).value) < part.heads:
+        raise InputError(f"{entry.name} is a sum over all {part.heads} heads; only some were recorded")
+    x = [factor for head in heads for factor in vector(numbers, "head", name, head, token)]
+    labels = [f"{head}.{channel}" for head in heads for channel in range(C)]
+    return linear(numbers, x, entry.name, "W_O", column, labels)

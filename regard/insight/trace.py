@@ -112,7 +112,9 @@ class Trace:
     answer: str
     """The prediction."""
     score: float | None
+    """As `predict` gives it; None where the task has none."""
     alternatives: tuple[tuple[str, float], ...]
+    """Other answers with their scores, the best first."""
     passes: tuple[Pass, ...]
     """In the order in which they were computed."""
     search: tuple[Grown, ...] = ()
@@ -147,7 +149,7 @@ class Trace:
         return tuple(dict.fromkeys(name for one in self.sequences for name in one.entries))
 
     def nbytes(self) -> int:
-        """Memory of the values."""
+        """Memory of the values, in bytes."""
         return sum(entry.value.nbytes for one in self.passes for entry in one)
 
 

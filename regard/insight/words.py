@@ -25,4 +25,5 @@ Label = str | Words
 
 
 def said(label: Label, lang: Lang) -> str:
+    """A name in one language."""
     return label.of(lang) if isinstance(label, Words) else label

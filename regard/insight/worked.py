@@ -145,6 +145,10 @@ class Proof:
         return cls(claim, float((plain(one) - plain(other)).abs().max()), tolerance)
 
 
+Computed = tuple[tuple[Step, ...], tuple[Proof, ...]]
+"""What an example computes."""
+
+
 @dataclass(frozen=True)
 class Worked:
     """A whole example: what it shows, its steps, and what proves them."""
@@ -168,7 +172,7 @@ class Example:
     title: Words
     text: Words
     """What it shows, in a sentence."""
-    make: Callable[..., tuple[tuple[Step, ...], tuple[Proof, ...]]]
+    make: Callable[..., Computed]
     """Computes the steps and what proves them, of the values of its parameters, by name."""
     parameters: tuple[Parameter, ...] = ()
     """What can be changed in it."""
@@ -216,6 +220,7 @@ __all__ = [
     "LANGUAGES",
     "TOLERANCE",
     "Cell",
+    "Computed",
     "Drawing",
     "Example",
     "Label",

@@ -15,8 +15,10 @@ from torch import nn
 
 from regard.data.rows import Row
 from regard.decode.witness import hear
+from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
 from regard.insight.playback import Playback, losses, played, snapshots
+from regard.insight.points import origins
 from regard.insight.recorded import Naming, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Trace
@@ -75,17 +77,24 @@ def played_back(
     task: Task, model: nn.Module, folder: Path, text: str, name: str, decoding: Decoding
 ) -> Playback:
     """One value over training, by the snapshots in a run's folder; the tokens are those of today's answer.
-    `model`: as it was trained, its tables still tied."""
+    `model`: as it was trained, its tables still tied.
+
+    Raises: InputError where there are no snapshots, or nothing of that name; BundleError for a snapshot of
+    another model.
+    """
     assert isinstance(model, EncoderDecoder | Transformer)
     files = snapshots(folder)
-    now = traced(task, model, text, decoding, Choice())
+    if name not in (known := origins(model)):
+        raise InputError(f"the model computes nothing of the name '{name}'{nearest(name, known)}")
+    only = Choice(names=frozenset({name}))
+    now = traced(task, model, text, decoding, only)
     now[name]  # or else it is refused before the work
     given = ("source_given", "target_given") if isinstance(model, EncoderDecoder) else ("given",)
     device = next(model.parameters()).device
     inputs = [now[point].value[None].to(device) for point in given]
 
     def look() -> Entry:
-        recorder = Recorder(model)
+        recorder = Recorder(model, only)
         with recorder.watching():
             model(*inputs)
         passes, _ = recorded(recorder, naming(task))

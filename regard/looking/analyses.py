@@ -27,6 +27,7 @@ from regard.insight.words import Lang, Words
 from regard.looking.explorer import Explorer, Question
 from regard.looking.scene import Scene, UnansweredError
 from regard.model.head import VectorHead
+from regard.model.quantize import is_int8
 from regard.model.transformer import EncoderDecoder
 
 _NEAR = 8
@@ -245,6 +246,11 @@ def _has_logits(explorer: Explorer) -> bool:
     return not isinstance(explorer.model.head, VectorHead)
 
 
+def _in_floats(explorer: Explorer) -> bool:
+    """Whether it has logits that have gradients, and can be taken apart along its weights."""
+    return _has_logits(explorer) and not is_int8(explorer.model)
+
+
 ALL: tuple[Analysis, ...] = (
     Analysis(
         "alignment",
@@ -279,7 +285,7 @@ ALL: tuple[Analysis, ...] = (
             "合起来就是这个 logit（Elhage 等，2021）。",
         ),
         _sum,
-        _has_logits,
+        _in_floats,
         asks_number=True,
     ),
     Analysis(
@@ -291,7 +297,7 @@ ALL: tuple[Analysis, ...] = (
             "与全零输入相比，输入的每一部分给答案的 logit 增加了多少（Sundararajan 等，2017，第 3 节）。",
         ),
         _gradients,
-        _has_logits,
+        _in_floats,
         asks_number=True,
     ),
     Analysis(

@@ -29,6 +29,7 @@ from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
 from regard.model.embed import PatchEmbedding
+from regard.model.quantize import is_int8
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
 from regard.tasks.task import Decoding, Prediction, Task
@@ -261,6 +262,8 @@ class Explorer:
         changes = question.changes
         # The fastest ways read weights, and know neither taps nor other positions than there are.
         tapped = changes.shuffle is not None or (changes.temperature != 1 and question.beam > 1)
+        # An int8 W_O rounds all heads together: one without weights would still be felt by the others.
+        tapped |= bool(changes.heads_off) and is_int8(self.model)
         model = self._variant(question, opening, silent=not tapped)
         with torch.inference_mode(), hear(told.append), ExitStack() as stack:
             if tapped:

@@ -24,12 +24,16 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class Text:
+    """One text."""
+
     text: str
     kind: Literal["text"] = "text"
 
 
 @dataclass(frozen=True)
 class Pair:
+    """Two texts."""
+
     first: str
     second: str
     kind: Literal["pair"] = "pair"
@@ -37,6 +41,8 @@ class Pair:
 
 @dataclass(frozen=True, repr=False)
 class Picture:
+    """A picture."""
+
     content: bytes
     """Of a file."""
     kind: Literal["picture"] = "picture"
@@ -44,6 +50,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Dialogue:
+    """What was said so far."""
+
     turns: tuple[tuple[str, str], ...]
     """Role and content."""
     kind: Literal["dialogue"] = "dialogue"

@@ -36,6 +36,11 @@ def quantize(model: nn.Module) -> nn.Module:
     return model
 
 
+def is_int8(model: nn.Module) -> bool:
+    """Whether any of its products is of 8-bit whole numbers, through which there is no gradient."""
+    return any(isinstance(module, Int8Linear) for module in model.modules())
+
+
 def _int8(module: nn.Module) -> nn.Module | None:
     if not isinstance(module, nn.Linear | VocabularyHead):
         return None

@@ -18,7 +18,7 @@ from regard.data.readers import open_data
 from regard.data.readers.pictures import read_picture
 from regard.errors import DataError, RegardError
 from regard.insight.explain import myths
-from regard.insight.worked import Example, Proof, Step, Table, Words
+from regard.insight.worked import Computed, Example, Step, Table, Words
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def example(*, full: bool = False) -> Example:
     return Example("myths", _TITLE, _TEXT, lambda: _make(trial, must=full))
 
 
-def _make(trial: Trial, *, must: bool) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _make(trial: Trial, *, must: bool) -> Computed:
     return (*myths.steps(), _batch_first(trial, must=must)), myths.proofs()
 
 

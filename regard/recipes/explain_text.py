@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers
+from torch import Tensor
 
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_given import Given, GivenTokenizer
 from regard.errors import InputError
 from regard.insight.explain.parts import built, observed, steps_of
 from regard.insight.parameters import Line
-from regard.insight.worked import Example, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block
 from regard.model.embed import TokenEmbedding, Tokens
 from regard.model.feedforward import MLP
 from regard.model.mask import Contiguous
-from regard.model.stack import StackConfig
+from regard.model.stack import Stack, StackConfig
 from regard.model.transformer import EncoderDecoder, Transformer, TransformerConfig
 
 _PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "i", "love", "nl", "##p", "you", "the", "a", "##s")
@@ -65,7 +67,7 @@ def _loaded(folder: Path) -> tuple[Tokenizer, torch.nn.Module]:
     return Tokenizer.from_json(run.bundle.tokenizers[names[0]]), run.model.double().eval()
 
 
-def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _make(text: str, folder: Path | None) -> Computed:
     tokenizer, model = _small() if folder is None else _loaded(folder)
     assert isinstance(model, Transformer | EncoderDecoder)
     inner = tokenizer.encode(text)
@@ -83,71 +85,82 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
         vectors = embed(given)
         placed = stack.entry_norm(stack.position.add(vectors, at))
     positions = stack.position.add(torch.zeros_like(vectors), at)[0]
-    rows, columns = pieces, tuple(f"d{i}" for i in range(1, min(_COLUMNS, vectors.shape[-1]) + 1))
-    q, k, v = (seen[f"blocks.0.attention.{name}"][0] for name in "qkv")
+    columns = tuple(f"d{i}" for i in range(1, min(_COLUMNS, vectors.shape[-1]) + 1))
+
+    def shown(name: Words, x: Tensor) -> Values:
+        return Values(name, x[:, : len(columns)], rows=pieces, columns=columns)
+
+    return (
+        _cut(text, tokenizer, pieces, ids),
+        _looked_up(embed, shown(Words("vectors", "向量"), vectors[0])),
+        _placed(shown(Words("positions", "位置"), positions), shown(Words("input", "输入"), placed[0])),
+    ), tuple(_proofs(stack, placed, seen))
+
+
+def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterator[Proof]:
+    """`placed`: (1, T, D), what should enter the stack; `seen`: what passed its taps."""
+    yield Proof.of(
+        Words("lookup + positions = what the stack takes in", "查表 + 位置 = 栈的输入"),
+        placed,
+        seen["input"],
+    )
+    q, k, v, heads = (seen[f"blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     plain = type(stack.position).__name__ not in ("RotaryPart", "BucketedBias", "LinearBias")
-    proofs = [
-        Proof.of(
-            Words("lookup + positions = what the stack takes in", "查表 + 位置 = 栈的输入"),
-            placed,
-            seen["input"],
-        )
-    ]
     if plain and stack.config.mask.kind == "full" and q.shape == k.shape:
         block = stack.blocks[0]
         assert isinstance(block, Block)
         steps = steps_of(q, k, v, scale=block.attention.scale)
-        heads = seen["blocks.0.attention.heads"][0]
-        proofs.append(
-            Proof.of(
-                Words("first attention in steps = fused", "第一层注意力逐步计算 = 融合算子"), steps.out, heads
-            )
+        yield Proof.of(
+            Words("first attention in steps = fused", "第一层注意力逐步计算 = 融合算子"), steps.out, heads
         )
 
-    def shown(name: Words, x: torch.Tensor) -> Values:
-        return Values(name, x[:, : len(columns)], rows=rows, columns=columns)
 
-    return (
-        Step(
-            Words("Text to pieces", "文本切成词片"),
-            Words(
-                f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
-                " knows; a mark such as ## says that a piece goes on inside a word. Marks for beginning and"
-                " end are put around it.",
-                f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
-                " 之类的记号表示接在词的内部。首尾各加一个标记。",
-            ),
-            "",
-            (
-                Table(
-                    Words("pieces and ids", "词片与 id"),
-                    (Words("place", "位置"), Words("piece", "词片"), "id"),
-                    tuple(
-                        (str(i), piece, index)
-                        for i, (piece, index) in enumerate(zip(pieces, ids, strict=True))
-                    ),
+def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
+    return Step(
+        Words("Text to pieces", "文本切成词片"),
+        Words(
+            f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
+            " knows; a mark such as ## says that a piece goes on inside a word. Marks for beginning and"
+            " end are put around it.",
+            f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
+            " 之类的记号表示接在词的内部。首尾各加一个标记。",
+        ),
+        "",
+        (
+            Table(
+                Words("pieces and ids", "词片与 id"),
+                (Words("place", "位置"), Words("piece", "词片"), "id"),
+                tuple(
+                    (str(i), piece, index) for i, (piece, index) in enumerate(zip(pieces, ids, strict=True))
                 ),
             ),
         ),
-        Step(
-            Words("Ids to vectors", "id 变成向量"),
-            Words(
-                "Each id picks a row of the table, times √D where the model says so (here ×"
-                f" {embed.factor:.4g}). The first {len(columns)} of {vectors.shape[-1]} columns are shown.",
-                f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。"
-                f"共 {vectors.shape[-1]} 列，显示前 {len(columns)} 列。",
-            ),
-            "x = E[id]·√D",
-            (shown(Words("vectors", "向量"), vectors[0]),),
+    )
+
+
+def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
+    return Step(
+        Words("Ids to vectors", "id 变成向量"),
+        Words(
+            "Each id picks a row of the table, times √D where the model says so (here ×"
+            f" {embed.factor:.4g}). The first {len(vectors.columns)} of {embed.weight.shape[1]} columns are"
+            " shown.",
+            f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。"
+            f"共 {embed.weight.shape[1]} 列，显示前 {len(vectors.columns)} 列。",
         ),
-        Step(
-            Words("Plus positions", "加上位置"),
-            Words(
-                "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
-                " input of the first block.",
-                "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
-            ),
-            "input = x + position",
-            (shown(Words("positions", "位置"), positions), shown(Words("input", "输入"), placed[0])),
+        "x = E[id]·√D",
+        (vectors,),
+    )
+
+
+def _placed(positions: Values, placed: Values) -> Step:
+    return Step(
+        Words("Plus positions", "加上位置"),
+        Words(
+            "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
+            " input of the first block.",
+            "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
         ),
-    ), tuple(proofs)
+        "input = x + position",
+        (positions, placed),
+    )

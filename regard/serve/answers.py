@@ -178,6 +178,7 @@ def _written(value: Tensor, asked: TraceAsked) -> Any:
 
 
 def account_object(found: Account) -> dict[str, Any]:
+    """The sum behind a number; `## Number` of the documentation."""
     return {
         "part": found.part,
         "index": list(found.index),
@@ -209,6 +210,8 @@ def _factor(factor: Factor) -> dict[str, Any]:
     for key in ("part", "weight"):
         if (name := getattr(factor, key)) is not None:
             about |= {key: name, "index": list(factor.index)}
+    if factor.rounded:
+        about["rounded"] = True
     return about
 
 
@@ -231,6 +234,7 @@ def analysed(explorer: Explorer, question: Question, asked: AnalysisAsked) -> di
 
 
 def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
+    """What may be written next; `## Step` of the documentation."""
     found = explorer.next(question)
     text, done = explorer.task.spoken(question.begin)
     shares = found.passes[-1]["head.probabilities"].value if found.passes else torch.zeros(0, 0)
@@ -246,6 +250,7 @@ def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
 
 
 def tree(explorer: Explorer, found: Searched) -> dict[str, Any]:
+    """What a beam search kept, step by step; `## Beam` of the documentation."""
     return {
         "answer": found.said.text,
         "path": list(found.path),

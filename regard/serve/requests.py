@@ -47,6 +47,8 @@ class Asked(BaseModel):
 
 
 class TextInput(Asked):
+    """One text."""
+
     kind: Literal["text"]
     text: Words
 
@@ -55,6 +57,8 @@ class TextInput(Asked):
 
 
 class PairInput(Asked):
+    """Two texts, such as a question and its context."""
+
     kind: Literal["pair"]
     first: Words
     second: Words
@@ -64,6 +68,8 @@ class PairInput(Asked):
 
 
 class PictureInput(Asked):
+    """A picture's file as a `data:` address."""
+
     kind: Literal["picture"]
     data: Annotated[str, Field(strict=True, max_length=LARGEST_PICTURE)]
 
@@ -78,11 +84,15 @@ class PictureInput(Asked):
 
 
 class Turn(Asked):
+    """What somebody said."""
+
     role: Literal["system", "user", "assistant"]
     content: Words
 
 
 class DialogueInput(Asked):
+    """What was said so far."""
+
     kind: Literal["dialogue"]
     turns: Annotated[list[Turn], Field(min_length=1, max_length=100)]
 
@@ -94,6 +104,8 @@ Input = Annotated[TextInput | PairInput | PictureInput | DialogueInput, Field(di
 
 
 class EditAsked(Asked):
+    """One number of a weight, and what it is to be."""
+
     weight: Name
     index: Index
     value: Annotated[Number, Field(ge=-1e6, le=1e6)]
@@ -138,6 +150,8 @@ class Part(Asked):
 
 
 class TraceAsked(Asked):
+    """Which numbers of a computation, and how they are written."""
+
     state: State
     parts: Annotated[list[Name | Part], Field(max_length=64)] = []
     structure: Annotated[bool, Field(strict=True)] = True
@@ -146,6 +160,8 @@ class TraceAsked(Asked):
 
 
 class NumberAsked(Asked):
+    """Which number's sum."""
+
     state: State
     part: Name
     index: Index
@@ -162,6 +178,8 @@ class AnalysisAsked(Asked):
 
 
 class ReportAsked(Asked):
+    """A trace to take away."""
+
     state: State
     lang: Language = "en"
     which: Which = "original"
@@ -172,5 +190,7 @@ Change = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)
 
 
 class CourseAsked(Asked):
+    """A worked example, with what was changed in it."""
+
     lang: Language = "en"
     changes: Annotated[dict[Name, Change], Field(max_length=32)] = {}

@@ -88,6 +88,8 @@ def test_a_trace_is_rolled_out_if_all_its_layers_are_there(model: Transformer) -
     some = {name: x for name, x in one.entries.items() if ".blocks.1." not in name}
     with pytest.raises(InputError, match="all layers"):
         rolled_out(replace(trace, passes=(replace(one, entries=some),)))
+    with pytest.raises(InputError, match="all layers"):
+        rolled_out(replace(trace, passes=()))
 
 
 @torch.no_grad()
@@ -236,6 +238,10 @@ def test_figures_hold_the_numbers(model: Transformer) -> None:
         heat(trace["head.logits"])
     maps = patches_by_attention(torch.rand(HEADS, 7, 7), (2, 3), 1, picture=torch.rand(3, 4, 6))
     assert [len(piece.z) for piece in maps.data] == [4, *[2] * HEADS]
+    named = patches_by_attention(torch.rand(2, 7, 7), (2, 3), 1, heads=("1", "4"))
+    assert [note.text for note in named.layout.annotations] == ["head 1", "head 4"]
+    with pytest.raises(InputError, match="vector 7"):
+        patches_by_attention(torch.rand(2, 7, 7), (2, 3), 1, query=7)
     search = [
         Grown((0, 0), (0, 0), ("a", "b"), (1, 2), (-1.0, -2.0), (-1.0, -2.0), (False, False)),
         Grown((1, 0), (1, 0), ("<", "d"), (3, 4), (-2.5, -3.0), (-0.9, -1.5), (True, True)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -23,10 +24,11 @@ from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry
 from regard.model.embed import Patches, Tokens, TokenTypes
-from regard.model.head import Vector, Vocabulary
+from regard.model.head import Transform, Vector, Vocabulary
 from regard.model.mask import Full
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned, Sinusoidal2D
+from regard.model.quantize import quantize
 from regard.model.stack import StackConfig
 from regard.model.tap import open_taps
 from regard.model.transformer import Model, TransformerConfig
@@ -57,6 +59,9 @@ def entries(
 def adds_up(numbers: Numbers, every: int = 4) -> dict[str, list[Account]]:
     """Some places of all entries."""
     chance, found = random.Random(1), dict[str, list[Account]]()
+    weights = dict(numbers.model.named_parameters(remove_duplicate=False)) | dict(
+        numbers.model.named_buffers()
+    )
     for name, entry in numbers.entries.items():
         for _ in range(every):
             index = tuple(chance.randrange(size) for size in entry.value.shape)
@@ -66,26 +71,28 @@ def adds_up(numbers: Numbers, every: int = 4) -> dict[str, list[Account]]:
                 made.sum == pytest.approx(math.fsum(term.value for term in made.terms), abs=1e-9)
                 or not made.terms
             )
-            largest = max((abs(term.value) for term in made.terms), default=0.0)
+            exact = any(factor.rounded for term in made.terms for factor in term.factors)
+            largest = 0.0 if exact else max((abs(term.value) for term in made.terms), default=0.0)
             assert made.total == pytest.approx(made.value, abs=2e-5 * (1 + largest), rel=1e-4), (name, index)
             if name.rpartition(".")[2] not in LOOKED_UP:
                 assert made.terms, name
             for term in made.terms:
                 for factor in term.factors:
-                    checked(numbers, factor)
+                    checked(numbers, weights, factor)
             found.setdefault(name.rpartition(".")[2], []).append(made)
     return found
 
 
-def checked(numbers: Numbers, factor: accounts.Factor) -> None:
-    """A factor is the very number that it points to."""
-    if factor.part is not None:
+def checked(numbers: Numbers, weights: Mapping[str, Tensor], factor: accounts.Factor) -> None:
+    """A factor is the very number that it points to, or stands for it."""
+    if factor.rounded:
+        assert factor.value in range(-127, 128)
+    elif factor.part is not None:
         assert float(numbers.entries[factor.part].value[factor.index]) == pytest.approx(
             factor.value, nan_ok=True
         )
     if factor.weight is not None:
-        weight = dict(numbers.model.named_parameters(remove_duplicate=False))[factor.weight]
-        assert float(weight[factor.index].detach()) == factor.value
+        assert float(weights[factor.weight][factor.index].detach()) == factor.value
 
 
 @parts
@@ -117,6 +124,27 @@ def test_it_is_so_with_heads_off_a_temperature_and_other_positions(stack: StackC
         off = {(head.attention, head.head) for head in CHANGES.heads_off}
         found = adds_up(Numbers(other, entries(other, given, CHANGES), CHANGES.temperature, off), every=7)
         assert any("temperature" in stage.op for made in found["logits"] for stage in made.stages)
+
+
+@parts
+def test_every_number_of_an_int8_model_is_its_sum_of_whole_numbers(stack: StackConfig) -> None:
+    """Exact in the whole numbers, and so as near the recorded one as two roundings of a float32."""
+    alone, pair = quantize(transformer(stack)), quantize(encoder_decoder(stack))
+    for model, given in ((alone, [ids(1, T)]), (pair, [ids(1, S), ids(1, T)])):
+        numbers = Numbers(model, entries(model, given))
+        found = adds_up(numbers)
+        for made in found["logits"] + found["up"]:
+            assert all(factor.value == int(factor.value) for term in made.terms for factor in term.factors)
+            assert made.sum == int(made.sum)
+            assert made.total == pytest.approx(
+                made.value, rel=1e-6, abs=1e-9 if len(made.stages) == 2 else 1e-5
+            )
+
+
+def test_a_transformed_int8_head_is_its_sum() -> None:
+    head = Vocabulary(bias=True, transform=Transform("gelu", LayerNorm()))
+    model = quantize(lively(TransformerConfig(Tokens(V), BASE, head).build()))
+    assert adds_up(Numbers(model, entries(model, [ids(1, T)])), every=9)["logits"]
 
 
 @pytest.mark.parametrize("head", OUTPUTS, ids=map(named, OUTPUTS))
@@ -183,6 +211,14 @@ def test_many_terms_are_shortened_without_a_change_of_their_sum(monkeypatch: pyt
     assert len(made.terms) == 6
     assert made.terms[-1].label.startswith("…")
     assert math.fsum(term.value for term in made.terms) == pytest.approx(made.value, abs=1e-5)
+
+
+def test_a_sum_over_heads_that_were_not_recorded_is_refused() -> None:
+    model = transformer(PARTS["multi-head"])
+    numbers = Numbers(model, entries(model, [ids(1, T)], choice=Choice(heads=frozenset({1, 3}))))
+    assert account(numbers, "stack.blocks.1.attention.heads", (1, 2, 3)).terms
+    with pytest.raises(InputError, match="all 5 heads"):
+        account(numbers, "stack.blocks.1.attention.out", (2, 3))
 
 
 def test_a_number_that_is_not_there_is_refused() -> None:

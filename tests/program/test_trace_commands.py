@@ -39,9 +39,28 @@ def test_trace_prints_a_summary(run: Path, cli: Callable[..., Any]) -> None:
     assert "softmax(logits)" in said.out
 
 
+def test_what_is_traced_of_an_int8_model_is_what_it_predicts(
+    run: Path, tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    numbers = tmp_path / "a.json"
+    said = cli("trace", str(run), "abcd", "--dtype", "int8", "--json", str(numbers), "--threads", "1")
+    assert said.status == 0, said.err
+    small = regard.load(run, dtype="int8")
+    assert json.loads(numbers.read_text("utf-8"))["answer"] == small.predict(["abcd"])[0]
+    said = cli("ablate", str(run), "--limit", "3", "--dtype", "int8", "--json", "--threads", "1")
+    assert json.loads(said.out)["whole"] == small.ablate(limit=3).whole
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--layers", "7"), ("--heads", "x"), ("--steps", "0"), ("--layers", "1-"), ("--heads", "99999999999")],
+    [
+        ("--layers", "7"),
+        ("--heads", "x"),
+        ("--steps", "0"),
+        ("--layers", "1-"),
+        ("--steps", "2-1"),
+        ("--heads", "99999999999"),
+    ],
 )
 def test_trace_refuses_what_is_not_there(run: Path, cli: Callable[..., Any], option: str, value: str) -> None:
     said = cli("trace", str(run), "abcd", option, value, "--threads", "1")

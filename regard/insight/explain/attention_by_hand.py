@@ -15,7 +15,7 @@ from torch import Tensor
 from regard.errors import InputError
 from regard.insight.explain.parts import REAL, Steps, named, proved, sees, steps_of
 from regard.insight.parameters import Line
-from regard.insight.worked import Example, Product, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Example, Product, Step, Table, Values, Words
 from regard.model.attention import weigh
 from regard.model.mask import Causal
 
@@ -65,7 +65,7 @@ TEXTBOOK = _matrix((0, 0.5, 0.5))
 """To what the textbook rounds the first query's weights."""
 
 
-def worked_by_hand(given: Given) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def worked_by_hand(given: Given) -> Computed:
     """All steps for these matrices; the textbook's numbers beside them if they are the textbook's."""
     q, k, v = (given.x @ w for w in (given.wq, given.wk, given.wv))
     unscaled, scaled = steps_of(q, k, v, scale=1.0), steps_of(q, k, v)
@@ -308,7 +308,7 @@ def _rows(text: str) -> Tensor:
     return made
 
 
-def _changed(inputs: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _changed(inputs: str) -> Computed:
     x = _rows(inputs)
     same = x.shape == CLASSIC.x.shape and torch.equal(x, CLASSIC.x)
     return worked_by_hand(CLASSIC if same else replace(CLASSIC, x=x))

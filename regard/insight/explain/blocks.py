@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from regard.insight.explain.parts import REAL, built, fused, named, observed, random, steps_of
 from regard.insight.parameters import Whole
-from regard.insight.worked import Drawing, Example, Lang, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Drawing, Example, Lang, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block, Placement, PostNorm, PreNorm, Surroundings
 from regard.model.feedforward import MLP, FeedForward
@@ -57,7 +57,7 @@ def _gradient(make: Any, depth: int) -> float:
     return float(x.grad.norm())
 
 
-def _add_and_norm(deepest: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _add_and_norm(deepest: int) -> Computed:
     depths = tuple(2**power for power in range(deepest + 1))
     block = built(2, lambda: _block(PostNorm(), 4))
     x = random(1, 3, 4, seed=1)
@@ -73,67 +73,11 @@ def _add_and_norm(deepest: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         normed = (added - mean) / (added.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
         after = normed + block.feedforward(normed)
         last = torch.nn.functional.layer_norm(after, (4,))
-    kinds = (
-        (Words("neither", "都没有"), _Bare),
-        (Words("after (paper)", "后置（论文）"), lambda: _block(PostNorm())),
-        (Words("before", "前置"), lambda: _block(PreNorm())),
-    )
-    sizes = {name: [_gradient(make, depth) for depth in depths] for name, make in kinds}
-    rows = tuple((depth, *(sizes[name][i] for name, _ in kinds)) for i, depth in enumerate(depths))
     labels = named("x", 3)
     return (
-        Step(
-            Words("Add", "相加"),
-            Words(
-                "What attention makes is added to what it was given. The part has to learn only the change,"
-                " and the gradient has a way past it.",
-                "把注意力的输出加到它的输入上。这样该部分只需学习“改变量”，梯度也有了一条直路。",
-            ),
-            "x + attention(x)",
-            (
-                Values("x", x[0], rows=labels),
-                Values("attention(x)", made, rows=labels),
-                Values("x + attention(x)", added, rows=labels),
-            ),
-        ),
-        Step(
-            Words("Norm", "归一化"),
-            Words(
-                "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a"
-                " learned gain and shift (1 and 0 here, as at the start).",
-                "每一行各自在宽度方向上变成均值 0、标准差 1，再乘以可学习的增益、加上偏移（这里是初始的 1 和"
-                " 0）。",
-            ),
-            "LayerNorm(y) = (y - mean) / √(variance + ε)·gain + shift",
-            (
-                Values(Words("mean", "均值"), mean, rows=labels),
-                Values(Words("deviation", "标准差"), deviation, rows=labels),
-                Values(Words("after the norm", "归一化之后"), normed, rows=labels),
-                Values(Words("output of the block", "整个块的输出"), last, rows=labels),
-            ),
-        ),
-        Step(
-            Words("With and without: the gradient over depth", "有与没有：梯度随深度的变化"),
-            Words(
-                "The length of the gradient that reaches the input, through ever more blocks. With neither it"
-                f" vanishes ({rows[-1][1]:.1e} at depth {depths[-1]}); with Add & Norm it arrives.",
-                f"传回输入端的梯度长度，块数逐渐增多。两者都没有时梯度消失（深度 {depths[-1]} 时为"
-                f" {rows[-1][1]:.1e}），有了 Add & Norm，梯度就能传到。",
-            ),
-            "",
-            (
-                Table(
-                    Words("length of the gradient at the input", "输入端梯度的长度"),
-                    (Words("depth", "深度"), *(name for name, _ in kinds)),
-                    rows,
-                    digits=4,
-                ),
-            ),
-            Drawing(
-                Words("gradient at the input over depth", "输入端的梯度随深度的变化"),
-                lambda lang: _draw(depths, sizes, lang),
-            ),
-        ),
+        _added(made, added, x, labels),
+        _normed(mean, deviation, normed, last, labels),
+        _deeper(depths),
     ), (
         Proof.of(
             Words("the block in steps = the block, fused", "块逐步计算 = 块（融合算子）"), last, fused_out[0]
@@ -142,6 +86,74 @@ def _add_and_norm(deepest: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("its attention in steps = attend()", "其中的注意力逐步计算 = attend()"),
             heads,
             fused(q, k, v),
+        ),
+    )
+
+
+def _added(made: Tensor, added: Tensor, x: Tensor, labels: tuple[str, ...]) -> Step:
+    return Step(
+        Words("Add", "相加"),
+        Words(
+            "What attention makes is added to what it was given. The part has to learn only the change,"
+            " and the gradient has a way past it.",
+            "把注意力的输出加到它的输入上。这样该部分只需学习“改变量”，梯度也有了一条直路。",
+        ),
+        "x + attention(x)",
+        (
+            Values("x", x[0], rows=labels),
+            Values("attention(x)", made, rows=labels),
+            Values("x + attention(x)", added, rows=labels),
+        ),
+    )
+
+
+def _normed(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor, labels: tuple[str, ...]) -> Step:
+    return Step(
+        Words("Norm", "归一化"),
+        Words(
+            "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a"
+            " learned gain and shift (1 and 0 here, as at the start).",
+            "每一行各自在宽度方向上变成均值 0、标准差 1，再乘以可学习的增益、加上偏移（这里是初始的 1 和"
+            " 0）。",
+        ),
+        "LayerNorm(y) = (y - mean) / √(variance + ε)·gain + shift",
+        (
+            Values(Words("mean", "均值"), mean, rows=labels),
+            Values(Words("deviation", "标准差"), deviation, rows=labels),
+            Values(Words("after the norm", "归一化之后"), normed, rows=labels),
+            Values(Words("output of the block", "整个块的输出"), last, rows=labels),
+        ),
+    )
+
+
+def _deeper(depths: tuple[int, ...]) -> Step:
+    kinds = (
+        (Words("neither", "都没有"), _Bare),
+        (Words("after (paper)", "后置（论文）"), lambda: _block(PostNorm())),
+        (Words("before", "前置"), lambda: _block(PreNorm())),
+    )
+    sizes = {name: [_gradient(make, depth) for depth in depths] for name, make in kinds}
+    rows = tuple((depth, *(sizes[name][i] for name, _ in kinds)) for i, depth in enumerate(depths))
+    return Step(
+        Words("With and without: the gradient over depth", "有与没有：梯度随深度的变化"),
+        Words(
+            "The length of the gradient that reaches the input, through ever more blocks. With neither it"
+            f" vanishes ({rows[-1][1]:.1e} at depth {depths[-1]}); with Add & Norm it arrives.",
+            f"传回输入端的梯度长度，块数逐渐增多。两者都没有时梯度消失（深度 {depths[-1]} 时为"
+            f" {rows[-1][1]:.1e}），有了 Add & Norm，梯度就能传到。",
+        ),
+        "",
+        (
+            Table(
+                Words("length of the gradient at the input", "输入端梯度的长度"),
+                (Words("depth", "深度"), *(name for name, _ in kinds)),
+                rows,
+                digits=4,
+            ),
+        ),
+        Drawing(
+            Words("gradient at the input over depth", "输入端的梯度随深度的变化"),
+            lambda lang: _draw(depths, sizes, lang),
         ),
     )
 
@@ -162,7 +174,7 @@ def _draw(depths: tuple[int, ...], sizes: dict[Words, list[float]], lang: Lang) 
     return go.Figure(lines, layout)
 
 
-def _feedforward(hidden_width: int, seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _feedforward(hidden_width: int, seed: int) -> Computed:
     module = built(4, lambda: FeedForward(4, MLP(hidden=hidden_width)))
     x = random(1, 3, 4, seed=seed)
     out, seen = observed(module, "hidden", call=lambda: module(x))

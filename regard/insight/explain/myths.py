@@ -36,6 +36,7 @@ def steps() -> tuple[Step, ...]:
 
 
 def proofs() -> tuple[Proof, ...]:
+    """That the numbers which the myths are held against are the library's own."""
     q, k, v = (CLASSIC.x @ w for w in (CLASSIC.wq, CLASSIC.wk, CLASSIC.wv))
     return (proved(q, k, v, steps_of(q, k, v, scale=1.0), scale=1.0),)
 

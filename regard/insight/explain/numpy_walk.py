@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from regard.insight.explain.parts import REAL, Steps, proved, random, steps_of
 from regard.insight.parameters import Real, Whole
-from regard.insight.worked import Example, Product, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Example, Product, Step, Table, Values, Words
 from regard.model.norm import LayerNorm
 
 _WORDS = ("思考", "编程", "很", "有趣")
 
 
-def _make(size: float, seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+class _Try(NamedTuple):
+    """Attention with one of the measures: (4, 4) each, and what the scores are multiplied by."""
+
+    name: Words
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    steps: Steps
+    scale: float | None
+
+
+def _make(size: float, seed: int) -> Computed:
     x = torch.arange(1, 17, dtype=REAL).reshape(4, 4) * size
     ws = tuple(random(4, 4, seed=seed + more) for more in range(3))
     with torch.no_grad():
         calm = LayerNorm().build(4).to(REAL)(x)
     small = tuple(w / len(w) ** 0.5 for w in ws)
-    tries: list[tuple[Words, tuple[Tensor, ...], Steps, float | None]] = []
+    tries = []
     for name, inputs, weights, scale in (
         (Words("as it is: no scale", "原样：不缩放"), x, ws, 1.0),
         (Words("divided by √d_k", "除以 √d_k"), x, ws, None),
@@ -27,72 +41,87 @@ def _make(size: float, seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         (Words("and inputs normalised", "再把输入归一化"), calm, small, None),
     ):
         q, k, v = (inputs @ w for w in weights)
-        tries.append((name, (q, k, v), steps_of(q, k, v, scale=scale), scale))
-    (_, (q, k, _), raw, _), (_, _, good, _) = tries[0], tries[-1]
-    table = tuple(
-        (name, float(s.scores.std()), float(s.weights.amax(-1).mean()), _entropy(s.weights))
-        for name, _, s, _ in tries
+        tries.append(_Try(name, q, k, v, steps_of(q, k, v, scale=scale), scale))
+    return (_given(x, ws, tries[0]), _one_hot(tries[0]), _calmer(tries)), tuple(
+        proved(one.q, one.k, one.v, one.steps, scale=one.scale, claim=one.name) for one in tries
     )
-    return (
-        Step(
-            Words("Four words as sixteen numbers", "四个词，十六个数"),
-            Words(
-                "The rows 1..4, 5..8, 9..12, 13..16 stand for four words; three random matrices make"
-                " queries, keys and values. The inputs are neither centred nor of size 1.",
-                "用 1..4、5..8、9..12、13..16 四行代表四个词，再用三个随机矩阵得到查询、键和值。"
-                "注意输入既没有居中，大小也远不是 1。",
-            ),
-            "Q = X·W_Q    K = X·W_K    V = X·W_V",
-            (
-                Values("X", x, rows=_WORDS),
-                Values("W_Q", ws[0]),
-                Values("Q", q, rows=_WORDS, origin=Product(x, ws[0])),
-                Values("K", k, rows=_WORDS, origin=Product(x, ws[1])),
-            ),
+
+
+def _given(x: Tensor, ws: tuple[Tensor, ...], raw: _Try) -> Step:
+    return Step(
+        Words("Four words as sixteen numbers", "四个词，十六个数"),
+        Words(
+            "The rows 1..4, 5..8, 9..12, 13..16 stand for four words; three random matrices make"
+            " queries, keys and values. The inputs are neither centred nor of size 1.",
+            "用 1..4、5..8、9..12、13..16 四行代表四个词，再用三个随机矩阵得到查询、键和值。"
+            "注意输入既没有居中，大小也远不是 1。",
         ),
-        Step(
-            Words("The softmax becomes one-hot", "softmax 退化成了独热"),
-            Words(
-                "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of"
-                " 20 is a factor of e^20. Every row picks one word and nothing of the others; its gradient"
-                " is nearly 0.",
-                "分数达到几十甚至几百，而 softmax 看的是差值：差 20 就是 e^20 倍。"
-                "每一行几乎只选中一个词，其余全部丢掉，梯度也几乎为 0。",
-            ),
-            "weights = softmax(Q·Kᵀ)",
-            (
-                Values("Q·Kᵀ", raw.scores, rows=_WORDS, columns=_WORDS, origin=Product(q, k.T)),
-                Values(Words("weights", "注意力权重"), raw.weights, rows=_WORDS, columns=_WORDS),
-            ),
+        "Q = X·W_Q    K = X·W_K    V = X·W_V",
+        (
+            Values("X", x, rows=_WORDS),
+            Values("W_Q", ws[0]),
+            Values("Q", raw.q, rows=_WORDS, origin=Product(x, ws[0])),
+            Values("K", raw.k, rows=_WORDS, origin=Product(x, ws[1])),
         ),
-        Step(
-            Words("What the initialisation must do", "初始化应当做到什么"),
-            Words(
-                "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a"
-                " norm, or embeddings made so), weights of deviation 1/√D so that sums of D terms stay of"
-                " size 1, and the division by √d_k. Entropy tells how many words a row looks at: ln 4 ="
-                f" {float(torch.tensor(4.0).log()):.3f} is all of them evenly, 0 is one.",
-                "起步时分数的标准差应在 1 左右。三件事缺一不可：输入大小约为 1（靠归一化或合适的词向量）；"
-                "权重标准差取 1/√D，这样 D 项之和大小仍约为 1；最后再除以 √d_k。熵表示一行在看多少个词：ln"
-                f" 4 = {float(torch.tensor(4.0).log()):.3f} 是平均看全部，0 是只看一个。",
-            ),
-            "",
-            (
-                Table(
-                    Words("one measure after another", "逐项改进"),
-                    (
-                        Words("what is done", "做法"),
-                        Words("deviation of scores", "分数的标准差"),
-                        Words("mean largest weight", "最大权重的平均"),
-                        Words("entropy (nats)", "熵（奈特）"),
-                    ),
-                    table,
+    )
+
+
+def _one_hot(raw: _Try) -> Step:
+    return Step(
+        Words("The softmax becomes one-hot", "softmax 退化成了独热"),
+        Words(
+            "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of"
+            " 20 is a factor of e^20. Every row picks one word and nothing of the others; its gradient"
+            " is nearly 0.",
+            "分数达到几十甚至几百，而 softmax 看的是差值：差 20 就是 e^20 倍。"
+            "每一行几乎只选中一个词，其余全部丢掉，梯度也几乎为 0。",
+        ),
+        "weights = softmax(Q·Kᵀ)",
+        (
+            Values("Q·Kᵀ", raw.steps.scores, rows=_WORDS, columns=_WORDS, origin=Product(raw.q, raw.k.T)),
+            Values(Words("weights", "注意力权重"), raw.steps.weights, rows=_WORDS, columns=_WORDS),
+        ),
+    )
+
+
+def _calmer(tries: Sequence[_Try]) -> Step:
+    table = tuple(
+        (
+            one.name,
+            float(one.steps.scores.std()),
+            float(one.steps.weights.amax(-1).mean()),
+            _entropy(one.steps.weights),
+        )
+        for one in tries
+    )
+    good = tries[-1].steps
+    return Step(
+        Words("What the initialisation must do", "初始化应当做到什么"),
+        Words(
+            "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a"
+            " norm, or embeddings made so), weights of deviation 1/√D so that sums of D terms stay of"
+            " size 1, and the division by √d_k. Entropy tells how many words a row looks at: ln 4 ="
+            f" {float(torch.tensor(4.0).log()):.3f} is all of them evenly, 0 is one.",
+            "起步时分数的标准差应在 1 左右。三件事缺一不可：输入大小约为 1（靠归一化或合适的词向量）；"
+            "权重标准差取 1/√D，这样 D 项之和大小仍约为 1；最后再除以 √d_k。熵表示一行在看多少个词：ln"
+            f" 4 = {float(torch.tensor(4.0).log()):.3f} 是平均看全部，0 是只看一个。",
+        ),
+        "",
+        (
+            Table(
+                Words("one measure after another", "逐项改进"),
+                (
+                    Words("what is done", "做法"),
+                    Words("deviation of scores", "分数的标准差"),
+                    Words("mean largest weight", "最大权重的平均"),
+                    Words("entropy (nats)", "熵（奈特）"),
                 ),
-                Values(Words("weights in the end", "最终的权重"), good.weights, rows=_WORDS, columns=_WORDS),
-                Values(Words("output in the end", "最终的输出"), good.out, rows=_WORDS),
+                table,
             ),
+            Values(Words("weights in the end", "最终的权重"), good.weights, rows=_WORDS, columns=_WORDS),
+            Values(Words("output in the end", "最终的输出"), good.out, rows=_WORDS),
         ),
-    ), tuple(proved(q, k, v, s, scale=scale, claim=name) for name, (q, k, v), s, scale in tries)
+    )
 
 
 def _entropy(weights: Tensor) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from regard.insight.explain.parts import REAL, built, observed, random, steps_of
 from regard.insight.parameters import Choice
-from regard.insight.worked import Example, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import PatchEmbedding, Patches
 from regard.model.feedforward import MLP
@@ -25,7 +28,7 @@ _SHAPES = {
 }
 
 
-def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _make(drawn: str) -> Computed:
     patches = Patches(1, _SIDE, _SIDE, _PATCH)
     attention = AttentionConfig(heads=2)
     stack = StackConfig(_WIDTH, 2, attention, MLP(hidden=32), position=Learned(patches.length), dropout=0.0)
@@ -33,7 +36,7 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     assert isinstance(model.embed, PatchEmbedding)
     assert isinstance(model.stack.position, AddedTable)
     picture = _drawn(drawn)
-    logits, seen = observed(
+    _, seen = observed(
         model,
         "embed.out",
         "stack.input",
@@ -46,73 +49,12 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     folded = F.conv2d(picture, model.embed.weight, model.embed.bias, stride=_PATCH).flatten(2).transpose(1, 2)
     q, k, v, heads = (seen[f"stack.blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     weights = seen["stack.blocks.0.attention.weights"][0]
-    fixed = Sinusoidal2D(4, 1).build(_WIDTH, 2, 8).add(torch.zeros(1, 17, _WIDTH), _places(17))[0]
-    names = (
-        (Words("picture (B, channels, H, W)", "图片 (B, 通道, 高, 宽)"), picture.shape),
-        (Words("16 patches of 49 pixels", "16 块，每块 49 个像素"), (1, 16, _PATCH**2)),
-        (Words("times W: 16 vectors", "乘以 W：16 个向量"), folded.shape),
-        (Words("+ class token", "加上分类词元"), seen["embed.out"].shape),
-        (Words("+ positions", "加上位置"), seen["stack.input"].shape),
-        (Words("after the blocks", "经过各块之后"), seen["stack.output"].shape),
-        (Words("mean of the vectors", "向量的平均"), seen["head.pooled"].shape),
-        (Words("logits of 10 classes", "10 个类别的 logits"), logits.shape),
-    )
     learned = model.stack.position.table.weight
-    grids = tuple(
-        ((x @ x[6]) / x.norm(dim=1).clamp_min(1e-9) / x[6].norm())[1:].view(4, 4) for x in (fixed, learned)
-    )
     return (
-        Step(
-            Words("Cut into patches", "切成小块"),
-            Words(
-                f"A picture of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"
-                f" {_PATCH}, read row by row like words. Shown is the second patch.",
-                f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 块，每块 {_PATCH} × {_PATCH}，"
-                "像读文字一样逐行读。下面是第二块。",
-            ),
-            "",
-            (Values(Words("patch 2", "第 2 块"), cut[1]),),
-        ),
-        Step(
-            Words("Shapes at each step", "每一步的形状"),
-            Words(
-                "From pixels to classes; 17 = 16 patches and one class token.",
-                "从像素到类别；17 = 16 块加一个分类词元。",
-            ),
-            "(B, 1, 28, 28) → (B, 16, 49) → (B, 16, D) → (B, 17, D) → (B, 10)",
-            (
-                Table(
-                    Words("shapes", "形状"),
-                    (Words("what", "内容"), Words("shape", "形状")),
-                    tuple((name, str(tuple(shape))) for name, shape in names),
-                ),
-            ),
-        ),
-        Step(
-            Words("Patches attend to patches", "小块之间的注意力"),
-            Words(
-                "The same attention as for words, with weights that are random still: row 1 is the class"
-                " token.",
-                "与文字完全相同的注意力，权重还是随机的：第一行是分类词元。",
-            ),
-            "",
-            (Values(Words("weights, head 1", "权重，第 1 头"), weights[0]),),
-        ),
-        Step(
-            Words("Fixed and learned positions", "固定位置与可学习位置"),
-            Words(
-                "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid"
-                " from the start (half of the width is for rows, half for columns); a learned table is"
-                " random and must find it.",
-                "每块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
-                "（一半宽度表示行，一半表示列）；可学习的表是随机的，要自己学出来。",
-            ),
-            "",
-            (
-                Values(Words("fixed", "固定"), grids[0]),
-                Values(Words("learned, untrained", "可学习，未训练"), grids[1]),
-            ),
-        ),
+        _cut(cut, drawn),
+        _shapes(picture, folded, seen),
+        _attended(weights),
+        _placed(learned),
     ), (
         Proof.of(
             Words("patches times W = a convolution", "小块乘 W = 卷积"), folded, seen["embed.out"][:, 1:]
@@ -121,6 +63,82 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("attention in steps = fused, in the model", "注意力逐步计算 = 模型中的融合算子"),
             steps_of(q, k, v).out,
             heads,
+        ),
+    )
+
+
+def _cut(cut: Tensor, drawn: str) -> Step:
+    return Step(
+        Words("Cut into patches", "切成小块"),
+        Words(
+            f"A picture of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"
+            f" {_PATCH}, read row by row like words. Shown is the second patch.",
+            f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 块，每块 {_PATCH} × {_PATCH}，"
+            "像读文字一样逐行读。下面是第二块。",
+        ),
+        "",
+        (Values(Words("patch 2", "第 2 块"), cut[1]),),
+    )
+
+
+def _shapes(picture: Tensor, folded: Tensor, seen: Mapping[str, Tensor]) -> Step:
+    names = (
+        (Words("picture (B, channels, H, W)", "图片 (B, 通道, 高, 宽)"), picture.shape),
+        (Words("16 patches of 49 pixels", "16 块，每块 49 个像素"), (1, 16, _PATCH**2)),
+        (Words("times W: 16 vectors", "乘以 W：16 个向量"), folded.shape),
+        (Words("+ class token", "加上分类词元"), seen["embed.out"].shape),
+        (Words("+ positions", "加上位置"), seen["stack.input"].shape),
+        (Words("after the blocks", "经过各块之后"), seen["stack.output"].shape),
+        (Words("mean of the vectors", "向量的平均"), seen["head.pooled"].shape),
+        (Words("logits of 10 classes", "10 个类别的 logits"), seen["head.logits"].shape),
+    )
+    return Step(
+        Words("Shapes at each step", "每一步的形状"),
+        Words(
+            "From pixels to classes; 17 = 16 patches and one class token.",
+            "从像素到类别；17 = 16 块加一个分类词元。",
+        ),
+        "(B, 1, 28, 28) → (B, 16, 49) → (B, 16, D) → (B, 17, D) → (B, 10)",
+        (
+            Table(
+                Words("shapes", "形状"),
+                (Words("what", "内容"), Words("shape", "形状")),
+                tuple((name, str(tuple(shape))) for name, shape in names),
+            ),
+        ),
+    )
+
+
+def _attended(weights: Tensor) -> Step:
+    return Step(
+        Words("Patches attend to patches", "小块之间的注意力"),
+        Words(
+            "The same attention as for words, with weights that are random still: row 1 is the class token.",
+            "与文字完全相同的注意力，权重还是随机的：第一行是分类词元。",
+        ),
+        "",
+        (Values(Words("weights, head 1", "权重，第 1 头"), weights[0]),),
+    )
+
+
+def _placed(learned: Tensor) -> Step:
+    fixed = Sinusoidal2D(4, 1).build(_WIDTH, 2, 8).add(torch.zeros(1, 17, _WIDTH), _places(17))[0]
+    grids = tuple(
+        ((x @ x[6]) / x.norm(dim=1).clamp_min(1e-9) / x[6].norm())[1:].view(4, 4) for x in (fixed, learned)
+    )
+    return Step(
+        Words("Fixed and learned positions", "固定位置与可学习位置"),
+        Words(
+            "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid"
+            " from the start (half of the width is for rows, half for columns); a learned table is"
+            " random and must find it.",
+            "每块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
+            "（一半宽度表示行，一半表示列）；可学习的表是随机的，要自己学出来。",
+        ),
+        "",
+        (
+            Values(Words("fixed", "固定"), grids[0]),
+            Values(Words("learned, untrained", "可学习，未训练"), grids[1]),
         ),
     )
 

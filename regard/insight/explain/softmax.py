@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from regard.insight.explain.parts import REAL, Steps, named, proved, random, steps_of
 from regard.insight.parameters import Real, Whole
-from regard.insight.worked import Cell, Example, Proof, Step, Table, Values, Words
+from regard.insight.worked import Cell, Computed, Example, Proof, Step, Table, Values, Words
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 
 _LARGEST = 89
 """The first whole number whose power of e is none in float32."""
 
 
-def _angles(length: float) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _angles(length: float) -> Computed:
     query = torch.tensor([[length, 0.0]], dtype=REAL)
     keys = torch.tensor([[3, 0], [1, 1], [0, 2], [-1, 1], [-1, 0]], dtype=REAL)
     steps = steps_of(query, keys, keys, scale=1.0)
@@ -63,7 +64,7 @@ def _size(score: int) -> Words:
     return Words(f"e^{score} is too large", f"e^{score} 太大了")
 
 
-def _overflow(first: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _overflow(first: int) -> Computed:
     scores = torch.tensor([[first, first + 1, first + 2]], dtype=torch.float32)
     powers = scores.exp()
     library = attention_weights(scores[None, None])[0, 0]
@@ -98,16 +99,46 @@ def _overflow(first: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     )
 
 
-def _masks(seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
+def _masks(seed: int) -> Computed:
     q, k, v = (random(3, 2, seed=seed)[None, None] for seed in range(seed, seed + 3))
     allowed = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
     scores = attention_scores(q, k)
     weights = attention_weights(scores, allowed)
     steps = Steps(scores[0, 0], weights[0, 0], weigh(weights, v)[0, 0])
+    labels: dict[str, Any] = {"rows": named("q", 3), "columns": named("k", 3)}
+    fused = attend(q, k, v, allowed)[0, 0]
+    return (
+        _seen(allowed, labels, steps),
+        _masked(allowed, scores, steps, labels),
+    ), (
+        Proof.of(Words("masked steps = attend(), fused", "加掩码逐步计算 = 融合算子"), steps.out, fused),
+        Proof.of(
+            Words("the row that sees nothing gives zeros", "什么也看不见的行输出为零"),
+            fused[-1],
+            torch.zeros(2, dtype=REAL),
+        ),
+    )
+
+
+def _seen(allowed: Tensor, labels: dict[str, Any], steps: Steps) -> Step:
+    return Step(
+        Words("Who may see whom; the third query sees nothing", "谁能看见谁；第三个查询什么也看不见"),
+        Words(
+            "Such rows exist: padding asks too. A mask must make forbidden weights exactly 0, in every row.",
+            "这种行确实存在：填充位置也会提问。掩码必须让被禁止的权重在每一行里都恰好为 0。",
+        ),
+        "",
+        (
+            Values(Words("allowed", "允许"), allowed, **labels),
+            Values(Words("scores", "分数"), steps.scores, **labels),
+        ),
+    )
+
+
+def _masked(allowed: Tensor, scores: Tensor, steps: Steps, labels: dict[str, Any]) -> Step:
     large = (scores[0, 0].float() + (~allowed) * -1e9).softmax(-1)
     infinite = scores[0, 0].masked_fill(~allowed, float("-inf")).softmax(-1)
     half = torch.tensor(-1e9).half()
-    labels: dict[str, Any] = {"rows": named("q", 3), "columns": named("k", 3)}
     tokens = (Words("-1e9 in float32", "float32 中的 -1e9"), Words("-1e9 in float16", "float16 中的 -1e9"))
     cells: tuple[tuple[Cell, ...], ...] = (
         (tokens[0], float(torch.tensor(-1e9))),
@@ -123,53 +154,30 @@ def _masks(seed: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             (Words("regard", "regard"), steps.weights),
         )
     )
-    fused = attend(q, k, v, allowed)[0, 0]
-    return (
-        Step(
-            Words("Who may see whom; the third query sees nothing", "谁能看见谁；第三个查询什么也看不见"),
-            Words(
-                "Such rows exist: padding asks too. A mask must make forbidden weights exactly 0, in every"
-                " row.",
-                "这种行确实存在：填充位置也会提问。掩码必须让被禁止的权重在每一行里都恰好为 0。",
-            ),
-            "",
-            (
-                Values(Words("allowed", "允许"), allowed, **labels),
-                Values(Words("scores", "分数"), steps.scores, **labels),
-            ),
+    return Step(
+        Words("-1e9, -inf, and neither", "-1e9、-inf，以及更好的办法"),
+        Words(
+            "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores"
+            " beside 1e9, all become equal, and the query takes the mean of what it may not see. In"
+            " float16 -1e9 does not exist. With -inf the empty row is 0/0. The library fills with the"
+            " lowest finite number and sets forbidden weights to 0 afterwards: zeros, and a gradient of"
+            " 0.",
+            "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32"
+            " 的精度会让分数淹没在 1e9 中，所有分数变得相等，查询反而把不该看的内容平均了一遍。float16"
+            " 里根本没有 -1e9。用 -inf，全遮的行就是 0/0。本库先填入最小的有限数，再把被禁止的权重置"
+            " 0：结果是零，梯度也是零。",
         ),
-        Step(
-            Words("-1e9, -inf, and neither", "-1e9、-inf，以及更好的办法"),
-            Words(
-                "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores"
-                " beside 1e9, all become equal, and the query takes the mean of what it may not see. In"
-                " float16 -1e9 does not exist. With -inf the empty row is 0/0. The library fills with the"
-                " lowest finite number and sets forbidden weights to 0 afterwards: zeros, and a gradient of"
-                " 0.",
-                "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32"
-                " 的精度会让分数淹没在 1e9 中，所有分数变得相等，查询反而把不该看的内容平均了一遍。float16"
-                " 里根本没有 -1e9。用 -inf，全遮的行就是 0/0。本库先填入最小的有限数，再把被禁止的权重置"
-                " 0：结果是零，梯度也是零。",
+        "",
+        (
+            Values(Words("weights, -1e9 added", "加 -1e9 的权重"), large, **labels),
+            Values(Words("weights, -inf", "用 -inf 的权重"), infinite, **labels),
+            Values(Words("weights, regard", "本库的权重"), steps.weights, **labels),
+            Table(last, (Words("mask", "掩码"), last), sums),
+            Table(
+                Words("the number itself", "这个数本身"),
+                (Words("number", "数"), Words("is", "实际值")),
+                cells,
             ),
-            "",
-            (
-                Values(Words("weights, -1e9 added", "加 -1e9 的权重"), large, **labels),
-                Values(Words("weights, -inf", "用 -inf 的权重"), infinite, **labels),
-                Values(Words("weights, regard", "本库的权重"), steps.weights, **labels),
-                Table(last, (Words("mask", "掩码"), last), sums),
-                Table(
-                    Words("the number itself", "这个数本身"),
-                    (Words("number", "数"), Words("is", "实际值")),
-                    cells,
-                ),
-            ),
-        ),
-    ), (
-        Proof.of(Words("masked steps = attend(), fused", "加掩码逐步计算 = 融合算子"), steps.out, fused),
-        Proof.of(
-            Words("the row that sees nothing gives zeros", "什么也看不见的行输出为零"),
-            fused[-1],
-            torch.zeros(2, dtype=REAL),
         ),
     )
 

@@ -1,0 +1,20 @@
+"""The run that a command names, loaded as its options say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from regard.cli_options import Dtype
+
+
+def open_run(folder: Path, dtype: Dtype, threads: int | None, device: str | None) -> Any:
+    """The run of a folder, loaded. Raises: BundleError, InputError."""
+    import torch
+
+    from regard.run import load
+    from regard.train.device import pick_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    return load(folder, pick_device(device), dtype.value)
