@@ -88,7 +88,7 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
     plain = type(stack.position).__name__ not in ("RotaryPart", "BucketedBias", "LinearBias")
     proofs = [
         Proof.of(
-            Words("lookup + positions = what the stack takes in", "查表 + 位置 = 栈的输入"),
+            Words("lookup + positions = what the stack takes in", "查表 + 位置 = 堆叠的输入"),
             placed,
             seen["input"],
         )
@@ -107,6 +107,12 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
     def shown(name: Words, x: torch.Tensor) -> Values:
         return Values(name, x[:, : len(columns)], rows=rows, columns=columns)
 
+    part = Words("", "")
+    if len(columns) < vectors.shape[-1]:
+        part = Words(
+            f" The first {len(columns)} of {vectors.shape[-1]} columns are shown.",
+            f"共 {vectors.shape[-1]} 列，显示前 {len(columns)} 列。",
+        )
     return (
         Step(
             Words("Text to pieces", "文本切成词片"),
@@ -133,9 +139,8 @@ def _make(text: str, folder: Path | None) -> tuple[tuple[Step, ...], tuple[Proof
             Words("Ids to vectors", "id 变成向量"),
             Words(
                 "Each id picks a row of the table, times √D where the model says so (here ×"
-                f" {embed.factor:.4g}). The first {len(columns)} of {vectors.shape[-1]} columns are shown.",
-                f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。"
-                f"共 {vectors.shape[-1]} 列，显示前 {len(columns)} 列。",
+                f" {embed.factor:.4g}).{part.en}",
+                f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。{part.zh}",
             ),
             "x = E[id]·√D",
             (shown(Words("vectors", "向量"), vectors[0]),),

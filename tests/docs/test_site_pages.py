@@ -1,5 +1,5 @@
-"""The site's pages as readers meet them: every link leads somewhere, and in a real browser nothing is missing,
-cut off, fetched from elsewhere or hard to read."""
+"""The site's pages as readers meet them: every link leads somewhere, and in a real browser nothing is
+missing, cut off, fetched from elsewhere or hard to read."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _teaching(steps: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     for place, (loss, share) in enumerate(zip(losses, shares, strict=True)):
         best = share.topk(3)
         words = "  ".join(
-            f"{_TARGET[i]} {p:.3f}" for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            f"{_TARGET[i]}:{p:.3f}" for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
         sees = " ".join(_TARGET[: place + 1])
         rows.append(
@@ -173,7 +173,7 @@ def _cross(steps: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     )
     return (
         Step(
-            Words("Two stacks", "两个栈"),
+            Words("Two stacks", "两个堆叠"),
             Words(
                 "The encoder reads the source once, every word seeing every other. The decoder writes: its"
                 " queries come from what is written so far, its keys and values from the encoder's output.",
@@ -198,6 +198,9 @@ def _cross(steps: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             ),
             "softmax(Q_decoder·K_memoryᵀ / √C)·V_memory",
             (
+                Values("Q", q, rows=inputs, sheets=sheets),
+                Values("K", k, rows=_SOURCE, sheets=sheets),
+                Values("V", v, rows=_SOURCE, sheets=sheets),
                 Values(
                     Words("scores", "分数"),
                     made.scores,
@@ -207,17 +210,23 @@ def _cross(steps: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                     origin=Product(q, k.transpose(1, 2), q.shape[-1] ** -0.5),
                 ),
                 Values(Words("weights", "注意力权重"), weights, rows=inputs, columns=_SOURCE, sheets=sheets),
-                Values(Words("output of the heads", "各头的输出"), heads, rows=inputs, sheets=sheets),
+                Values(
+                    Words("output of the heads", "各头的输出"),
+                    heads,
+                    rows=inputs,
+                    sheets=sheets,
+                    origin=Product(weights, v),
+                ),
             ),
         ),
     ), (
         Proof.of(
-            Words("cross-attention in made = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
+            Words("cross-attention in steps = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
             made.out,
             heads,
         ),
         Proof.of(
-            Words("weights in made = weights observed", "逐步计算的权重 = 观察到的权重"),
+            Words("weights in steps = weights observed", "逐步计算的权重 = 观察到的权重"),
             made.weights,
             weights,
         ),

@@ -49,26 +49,30 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     fixed = Sinusoidal2D(4, 1).build(_WIDTH, 2, 8).add(torch.zeros(1, 17, _WIDTH), _places(17))[0]
     names = (
         (Words("picture (B, channels, H, W)", "图片 (B, 通道, 高, 宽)"), picture.shape),
-        (Words("16 patches of 49 pixels", "16 块，每块 49 个像素"), (1, 16, _PATCH**2)),
+        (Words("16 patches of 49 pixels", "16 个图块，每块 49 个像素"), (1, 16, _PATCH**2)),
         (Words("times W: 16 vectors", "乘以 W：16 个向量"), folded.shape),
         (Words("+ class token", "加上分类词元"), seen["embed.out"].shape),
         (Words("+ positions", "加上位置"), seen["stack.input"].shape),
         (Words("after the blocks", "经过各块之后"), seen["stack.output"].shape),
-        (Words("mean of the vectors", "向量的平均"), seen["head.pooled"].shape),
+        (
+            Words("mean of the vectors (or the class token alone)", "向量的平均（也可只取分类词元）"),
+            seen["head.pooled"].shape,
+        ),
         (Words("logits of 10 classes", "10 个类别的 logits"), logits.shape),
     )
     learned = model.stack.position.table.weight
     grids = tuple(
         ((x @ x[6]) / x.norm(dim=1).clamp_min(1e-9) / x[6].norm())[1:].view(4, 4) for x in (fixed, learned)
     )
+    places = (Words("class", "分类"), *(str(n) for n in range(1, 17)))
     return (
         Step(
-            Words("Cut into patches", "切成小块"),
+            Words("Cut into patches", "切成图块"),
             Words(
                 f"A picture of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"
                 f" {_PATCH}, read row by row like words. Shown is the second patch.",
-                f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 块，每块 {_PATCH} × {_PATCH}，"
-                "像读文字一样逐行读。下面是第二块。",
+                f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 个图块，每块 {_PATCH} ×"
+                f" {_PATCH}，像读文字一样逐行读。下面是第二块。",
             ),
             "",
             (Values(Words("patch 2", "第 2 块"), cut[1]),),
@@ -77,7 +81,7 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             Words("Shapes at each step", "每一步的形状"),
             Words(
                 "From pixels to classes; 17 = 16 patches and one class token.",
-                "从像素到类别；17 = 16 块加一个分类词元。",
+                "从像素到类别；17 = 16 个图块加一个分类词元。",
             ),
             "(B, 1, 28, 28) → (B, 16, 49) → (B, 16, D) → (B, 17, D) → (B, 10)",
             (
@@ -89,14 +93,14 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
             ),
         ),
         Step(
-            Words("Patches attend to patches", "小块之间的注意力"),
+            Words("Patches attend to patches", "图块之间的注意力"),
             Words(
-                "The same attention as for words, with weights that are random still: row 1 is the class"
-                " token.",
-                "与文字完全相同的注意力，权重还是随机的：第一行是分类词元。",
+                "The same attention as for words, with weights that are random still. Rows look at columns:"
+                " the class token and patches 1 to 16.",
+                "与文字完全相同的注意力，参数还是随机的。每行看各列：分类词元和第 1 到第 16 个图块。",
             ),
             "",
-            (Values(Words("weights, head 1", "权重，第 1 头"), weights[0]),),
+            (Values(Words("weights, head 1", "权重，第 1 头"), weights[0], rows=places, columns=places),),
         ),
         Step(
             Words("Fixed and learned positions", "固定位置与可学习位置"),
@@ -104,7 +108,7 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
                 "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid"
                 " from the start (half of the width is for rows, half for columns); a learned table is"
                 " random and must find it.",
-                "每块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
+                "每个图块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
                 "（一半宽度表示行，一半表示列）；可学习的表是随机的，要自己学出来。",
             ),
             "",
@@ -115,7 +119,7 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
         ),
     ), (
         Proof.of(
-            Words("patches times W = a convolution", "小块乘 W = 卷积"), folded, seen["embed.out"][:, 1:]
+            Words("patches times W = a convolution", "图块乘 W = 卷积"), folded, seen["embed.out"][:, 1:]
         ),
         Proof.of(
             Words("attention in steps = fused, in the model", "注意力逐步计算 = 模型中的融合算子"),
@@ -146,7 +150,7 @@ EXAMPLE = Example(
     Words("An image as a sentence", "把图像当作句子"),
     Words(
         "28 × 28 pixels → 16 patches → + class token → (B, 17, D), shapes at each step.",
-        "28 × 28 像素 → 16 块 → 加分类词元 → (B, 17, D)，每一步的形状。",
+        "28 × 28 像素 → 16 个图块 → 加分类词元 → (B, 17, D)，每一步的形状。",
     ),
     _make,
     (Choice("drawn", Words("picture", "图片"), "cross", tuple(_SHAPES.items())),),
