@@ -85,7 +85,7 @@ def _make(most: int, keys: int) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
 
 
 def _joined(one: Words, other: Words) -> Words:
-    return Words(f"{one.en}, {other.en}", f"{one.zh}（{other.zh}）")
+    return Words(f"{one.en}, {other.en}", f"{other.zh}时 {one.zh}")
 
 
 def gradient(scores: Tensor) -> float:
