@@ -19,8 +19,8 @@ from browsing import Watched, arguments, browser_path  # noqa: E402
 SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 WATCHED = [
     ("tour/attention.html", "laptop", "light"),
-    ("zh/tour/order.html", "phone", "dark"),
-    ("zh/viewers.html", "laptop", "dark"),
+    ("zh/tour/order.html", "laptop", "dark"),
+    ("zh/viewers.html", "phone", "dark"),
 ]
 CUT = """() => [...document.querySelectorAll("figure, .plot, table, pre, iframe, img")].filter((one) => {
   const box = one.getBoundingClientRect();

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from regard.insight.explain.parts import REAL, built, observed, random, steps_of
 from regard.insight.parameters import Choice
+from regard.insight.words import Label
 from regard.insight.worked import Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import PatchEmbedding, Patches
@@ -64,7 +65,7 @@ def _make(drawn: str) -> tuple[tuple[Step, ...], tuple[Proof, ...]]:
     grids = tuple(
         ((x @ x[6]) / x.norm(dim=1).clamp_min(1e-9) / x[6].norm())[1:].view(4, 4) for x in (fixed, learned)
     )
-    places = (Words("class", "分类"), *(str(n) for n in range(1, 17)))
+    places: tuple[Label, ...] = (Words("class", "分类"), *(str(n) for n in range(1, 17)))
     return (
         Step(
             Words("Cut into patches", "切成图块"),
