@@ -129,8 +129,7 @@ class Run:
     def predictions(self, inputs: Sequence[str], decoding: Decoding = Decoding()) -> list[Prediction]:
         """The answers with their scores and alternatives, in order.
 
-        Raises: InputError for one text instead of a list, an input that the model cannot take, or a way to
-        decode that is not the task's.
+        Raises: InputError for a text instead of a list, or for what the task cannot take or do.
         """
         if isinstance(inputs, str):
             raise InputError("predict takes a list of inputs; put the one you have in brackets")
