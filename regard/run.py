@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.builtin import BUILTIN
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
-from regard.data.tokenizer import Tokenizer
 from regard.errors import BundleError, DataError, InputError, RegardError, require
 from regard.files import atomic_file
 from regard.insight.ablation import Ablation
@@ -38,6 +37,7 @@ from regard.looking import ablated, naming, played_back, traced
 from regard.looking.analyses import drawn
 from regard.looking.explorer import Explorer
 from regard.looking.inputs import examples
+from regard.looking.neighbours import nearest_words, ranked
 from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
@@ -69,8 +69,9 @@ def load(folder: str | Path, device: str | torch.device = "cpu", dtype: str = "f
     """The bundle in `folder`, ready for use.
 
     `dtype`: "float32", "bfloat16", "float16", or "int8" for weights of 8 bits.
+    `device`: where the model computes, such as "cpu", "cuda" or "mps".
 
-    Raises: BundleError when it is none, or is damaged.
+    Raises: BundleError when it is none, or is damaged; InputError for another `dtype`.
     """
     return Run(bundles.load(folder), Path(folder), torch.device(device), dtype)
 
@@ -84,13 +85,20 @@ def trace(
     heads: Collection[int] | None = None,
     steps: Collection[int] | None = None,
 ) -> Trace:
-    """`Run.trace` of a run, or of the one in a folder."""
+    """Every number of the prediction for one input: `Run.trace` of a run, or of the one in a folder.
+
+    Raises: BundleError when the folder holds no run; InputError for an input that the model cannot take, or a
+    choice of layers, heads or steps that it does not have.
+    """
     run = run if isinstance(run, Run) else load(run)
     return run.trace(text, decoding, layers=layers, heads=heads, steps=steps)
 
 
 class Run:
-    """See the module's docstring."""
+    """A trained model in use: predict, evaluate, verify, look inside. `load` makes one of a folder.
+
+    Raises: BundleError for a task or a configuration that does not fit; InputError for another `dtype`.
+    """
 
     def __init__(self, bundle: Bundle, folder: Path, device: torch.device, dtype: str = "float32") -> None:
         if bundle.task not in TASKS:
@@ -117,7 +125,10 @@ class Run:
         return [prediction.text for prediction in self.predictions(inputs, Decoding(**options))]
 
     def predictions(self, inputs: Sequence[str], decoding: Decoding = Decoding()) -> list[Prediction]:
-        """The answers with their scores and alternatives."""
+        """The answers with their scores and alternatives, in order.
+
+        Raises: InputError for a text instead of a list, or for what the task cannot take or do.
+        """
         if isinstance(inputs, str):
             raise InputError("predict takes a list of inputs; put the one you have in brackets")
         self.task.check(decoding)
@@ -133,7 +144,10 @@ class Run:
             yield from zip(some, self.predictions(some, decoding), strict=True)
 
     def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
-        """The greedy answer as it grows, token by token."""
+        """The greedy answer as it grows, token by token; all at once where a task does not write.
+
+        Raises: InputError for an input that the model cannot take.
+        """
         self.task.check(decoding)
         return self.task.write(self.model, text, decoding)
 
@@ -151,12 +165,12 @@ class Run:
         if not queries:
             return []
         if among is None:
-            return _nearest_words(*task.words(model), queries, n)
+            return nearest_words(*task.words(model), queries, n)
         if not among:
             raise InputError("there is no text to look among; give at least one")
         found = nearest(task.vectors(model, queries), task.vectors(model, among), n)
         rows = zip(*(side.tolist() for side in found), strict=True)
-        return [_ranked([(among[place], cosine) for cosine, place in zip(*row, strict=True)]) for row in rows]
+        return [ranked([(among[place], cosine) for cosine, place in zip(*row, strict=True)]) for row in rows]
 
     def chat(self, system: str | None = None) -> Conversation:
         """A dialogue: `say` what you like, turn by turn. Raises: InputError when it has learned none."""
@@ -234,7 +248,11 @@ class Run:
     # ------------------------------------------------------------------ proving
 
     def verify(self, inputs: Sequence[str] | None = None) -> list[Finding]:
-        """Try the library's laws on this very model, with `inputs` or some of its own data."""
+        """Try the library's laws on this very model, with `inputs` or some of its own data: each finding says
+        by how much logits differ, as a part of the largest, and whether that is within rounding.
+
+        Raises: BundleError or DataError when its own data are not at hand.
+        """
         if inputs or "imported" not in self.bundle.data:
             source, target = self.task.probe(self.model, inputs or self._some_inputs(), Decoding())
         else:
@@ -323,7 +341,10 @@ class Run:
 
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
         """Which input tokens the model looked at for each output token of its answer: cross-attention,
-        averaged over all heads."""
+        averaged over all heads.
+
+        Raises: InputError for a model without cross-attention.
+        """
         if not isinstance(self.model, EncoderDecoder):
             raise InputError(f"{self.task.name} has no second sequence to align with the first")
         source, target = self.task.probe(self.model, [text], decoding)
@@ -364,27 +385,6 @@ def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -
         title: task.score([guess(text) for text in inputs], rows)
         for title, guess in trivial_baselines(name).items()
     }
-
-
-def _nearest_words(tokenizer: Tokenizer, table: Tensor, queries: Sequence[str], n: int) -> list[Prediction]:
-    """`table`: (V, D). Of a query of several pieces the mean is taken; its own pieces are no answers."""
-    special = len(tokenizer.special)
-    names = tokenizer.pieces(range(tokenizer.size))
-    answers = []
-    for query in queries:
-        ids = min((tokenizer.encode(text) for text in (f" {query}", query)), key=len)
-        if not ids:
-            raise InputError(f"the input '{query[:40]}' has no word to look for")
-        cosines, places = nearest(table[ids].mean(0, keepdim=True), table[special:], n + len(set(ids)))
-        found = zip(cosines[0].tolist(), (places[0] + special).tolist(), strict=True)
-        answers.append(_ranked([(names[token], cosine) for cosine, token in found if token not in ids][:n]))
-    return answers
-
-
-def _ranked(best: list[tuple[str, float]]) -> Prediction:
-    if not best:
-        raise InputError("there is nothing to compare with but the input itself")
-    return Prediction(*best[0], tuple(best) if len(best) > 1 else ())
 
 
 def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:

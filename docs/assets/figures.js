@@ -13,7 +13,8 @@
       axes[key] = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, ...layout[key] };
     }
     const narrow = figure.clientWidth < 640;
-    const legend = narrow ? { orientation: "h", y: -0.3 } : {};
+    const legend = narrow ? { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } : {};
+    const whole = data.map((one) => (one.mode?.includes("text") ? { ...one, cliponaxis: false } : one));
     // A figure that is wider than the page shrinks, but not below what can be read; then it scrolls.
     const least = layout.xaxis2 ? 0.8 * layout.width : 620;
     const width = Math.min(layout.width, Math.max(plot.clientWidth, least));
@@ -22,11 +23,12 @@
     const given = {
       ...layout, ...axes, ...size, template: {},
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "inherit" },
-      legend: { ...legend, ...layout.legend }, annotations: layout.annotations,
+      legend: { ...layout.legend, ...legend }, annotations: layout.annotations,
       margin: layout.margin || (narrow ? { l: 40, r: 8, t: 32, b: 40 } : { l: 60, r: 16, t: 32, b: 48 }),
     };
     const wanted = { responsive: !layout.width, displaylogo: false, displayModeBar: false };
-    Plotly.react(plot, { data, layout: given, frames, config: wanted });
+    Plotly.react(plot, { data: whole, layout: given, frames, config: wanted });
+    if (plot.scrollWidth > plot.clientWidth) plot.tabIndex = 0;  // so that the keyboard can scroll it
   }
 
   const seen = new IntersectionObserver((entries) => {

@@ -24,7 +24,7 @@ from typing import Literal
 DOCS = Path(__file__).parent.parent
 TOUR = DOCS / "tour"
 LANGUAGES = ("en", "zh")
-NAMES = ("attention", "order", "model", "translator", "gpt", "vit")
+NAMES = ("attention", "order", "model", "translator", "gpt", "vit", "parts")
 """The pages of the tour, in order."""
 
 _FENCE = re.compile(r"^```(\S*)(?: (.*))?$")

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regard.model.mask import Causal, Contiguous, Ragged, Window
+from regard.model.mask import Contiguous, Ragged, dense, lower
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Transformer
 
 TOLERANCE = 1e-4
 """Of the largest logit: float32 sums taken in another order differ by less, a wrong mask by far more."""
+_ASKED = 64
+"""Places that a rule is asked about."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,13 @@ def laws(
 
 
 def _writes(model: EncoderDecoder | Transformer) -> bool:
-    """Whether nothing looks ahead, so that it can write token by token."""
+    """Whether nothing looks ahead, so that it can write token by token. The rule itself is asked, so that it
+    may be one that the library does not know."""
     if isinstance(model, EncoderDecoder):
         return True
-    mask = model.config.stack.mask
-    return isinstance(mask, Causal) or (isinstance(mask, Window) and mask.after == 0)
+    at = Contiguous(0, _ASKED)
+    allowed = dense(lower(model.config.stack.mask, at, at), _ASKED, _ASKED)
+    return allowed is not None and not bool(allowed.triu(1).any())
 
 
 def _logits(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> Tensor:

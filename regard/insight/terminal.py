@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -29,10 +30,11 @@ from regard.insight.worked import (
 )
 
 _WIDE = r"\u2e80-\u9fff\uff00-\uffef"
-_CLOSING = r"，。：；！？、）”》"
-# A wide character with the marks that close after it, or a word with its space.
-_BREAKABLE = re.compile(rf"[（“《]*[{_WIDE}][{_CLOSING}]*\s*|[^\s{_WIDE}]+[{_CLOSING}]*\s*|\s+")
+_CLOSING = r"，。：；！？、）”》)%"
+# A wide character with the marks that close after it, or a word with its space; "%" stays with its number.
+_BREAKABLE = re.compile(rf"[（“《]*[{_WIDE}][{_CLOSING}]*\s*|[^\s{_WIDE}]+(?: (?=%))?[{_CLOSING}]*\s*|\s+")
 
+_FIGURES = re.compile(r"-?[\d.,]+(e[+-]?\d+)?$|-?inf$|nan$")
 _INDENT, _GAP, _WORDS = 2, 2, 24
 _FIGURE = Words("[figure: {}; --html shows it]", "[图：{}，加 --html 可以看到]")
 _PROOF = Words("Proof", "验证")
@@ -91,12 +93,19 @@ def _shown(value: Shown, lang: Lang, width: int) -> list[RenderableType]:
 def _table(table: Table, lang: Lang) -> Grid:
     """Words may wrap, numbers not."""
     grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    rows = [
+        [said(c, lang) if isinstance(c, str | Words) else number(c, table.digits) for c in row]
+        for row in table.rows
+    ]
     for place, label in enumerate(table.columns):
-        numeric = all(isinstance(row[place], int | float) for row in table.rows)
-        grid.add_column(said(label, lang), justify="right" if numeric else "left", no_wrap=numeric)
-    for row in table.rows:
-        cells = [said(c, lang) if isinstance(c, str | Words) else number(c, table.digits) for c in row]
-        grid.add_row(*map(Text, cells))
+        numeric = all(
+            not isinstance(row[place], Words) and _FIGURES.match(str(row[place])) for row in table.rows
+        )
+        least = max((cell_len(row[place]) for row in rows), default=0) if numeric else None
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        grid.add_column(said(label, lang), justify=justify, min_width=least, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
     return grid
 
 

@@ -26,7 +26,9 @@ class MultiheadAttention(nn.Module):
     `embed_dim` is D, of which each of `num_heads` gets an equal part; `kdim` and `vdim` are the widths
     of keys and values, D unless said otherwise. `dropout` drops weights while training.
     `add_bias_kv` appends a learned key and value, `add_zero_attn` one of zeros. With `batch_first`,
-    inputs are (B, T, D), otherwise (T, B, D).
+    inputs are (B, T, D), otherwise (T, B, D). Source: arXiv 1706.03762, section 3.2.2.
+
+    Raises: ValueError when D is no multiple of the heads.
     """
 
     in_proj_weight: Tensor | None

@@ -43,7 +43,12 @@ class TransformerConfig:
 
 
 class Transformer(nn.Module):
-    """See the module's docstring."""
+    """Embedding, one stack, head: a GPT when its mask is causal, a BERT or a ViT when it is full.
+
+    (B, T) ids → (B, T, V) logits, or whatever else the embedding reads and the head makes.
+
+    Raises: ValueError for parts that do not fit together.
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -106,7 +111,12 @@ class EncoderDecoderConfig:
 
 
 class EncoderDecoder(nn.Module):
-    """See the module's docstring."""
+    """Two stacks, the second of which also looks at the first (arXiv 1706.03762, section 3.1).
+
+    (B, S) source ids and (B, T) target ids → (B, T, V) logits.
+
+    Raises: ValueError for stacks that do not fit together.
+    """
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()

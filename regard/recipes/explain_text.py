@@ -100,7 +100,7 @@ def _make(text: str, folder: Path | None) -> Computed:
 def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterator[Proof]:
     """`placed`: (1, T, D), what should enter the stack; `seen`: what passed its taps."""
     yield Proof.of(
-        Words("lookup + positions = what the stack takes in", "查表 + 位置 = 栈的输入"),
+        Words("lookup + positions = what the stack takes in", "查表 + 位置 = 堆叠的输入"),
         placed,
         seen["input"],
     )
@@ -139,14 +139,15 @@ def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[i
 
 
 def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
+    count, width = len(vectors.columns), embed.weight.shape[1]
+    part = Words(f" The first {count} of {width} columns are shown.", f"共 {width} 列，显示前 {count} 列。")
+    part = part if count < width else Words("", "")
     return Step(
         Words("Ids to vectors", "id 变成向量"),
         Words(
             "Each id picks a row of the table, times √D where the model says so (here ×"
-            f" {embed.factor:.4g}). The first {len(vectors.columns)} of {embed.weight.shape[1]} columns are"
-            " shown.",
-            f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。"
-            f"共 {embed.weight.shape[1]} 列，显示前 {len(vectors.columns)} 列。",
+            f" {embed.factor:.4g}).{part.en}",
+            f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。{part.zh}",
         ),
         "x = E[id]·√D",
         (vectors,),

@@ -14,7 +14,7 @@ from maker.execute import answers
 from maker.notebook import place
 from maker.pages import TOUR, Page, tour
 
-QUICK = ("attention", "order", "model")
+QUICK = ("attention", "order", "model", "parts")
 PAGES = [*tour("en"), *tour("zh")]
 AS_NOTEBOOKS = [page for page in PAGES if page.lang == "en" or page.name in QUICK]
 """Both languages share their code; what trains is not done a fourth time."""

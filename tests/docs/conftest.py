@@ -34,3 +34,12 @@ def ran(pytestconfig: pytest.Config) -> Iterator[Any]:
     runs = pytestconfig.stash[_RUNS]
     yield runs
     runs.end()
+
+
+@pytest.fixture(scope="session")
+def built() -> Path:
+    """The site of both languages, built now."""
+    pytest.importorskip("mkdocs")
+    from maker import site
+
+    return site.build()

@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from maker import site
 from maker.pages import DOCS
 
 import regard
@@ -27,12 +26,6 @@ class Fetched(HTMLParser):
             self.addresses.append(given["src"])
         if tag == "link" and given.get("rel") in ("stylesheet", "icon", "preconnect", "preload"):
             self.addresses.append(given["href"])
-
-
-@pytest.fixture(scope="module")
-def built() -> Path:
-    pytest.importorskip("mkdocs")
-    return site.build()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from rich.cells import cell_len
 from rich.console import Console
 
 from regard.data.matrix import read_matrix
@@ -87,6 +88,28 @@ def test_it_fits_a_terminal_of_any_width(name, lang, width):
     lines = file.getvalue().splitlines()
     assert any(made(name).title.of(lang)[:10] in line for line in lines[:2])
     assert all(line == line.rstrip() for line in lines)
+
+
+@each
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_eighty_columns_hold_every_word_and_number_of_a_table(name, lang):
+    file = io.StringIO()
+    print_worked(made(name), lang, Console(file=file, width=80, highlight=False))
+    lines = file.getvalue().splitlines()
+    assert all(cell_len(line) <= 80 for line in lines)
+    assert not [line for line in lines if "…" in line]
+    assert not [line for line in lines if re.match(r"\s*[)）%，。]", line)]  # marks that close stay behind
+    for step in made(name).steps:
+        for table in step.values:
+            if isinstance(table, Table):
+                shown = {word for line in lines for word in line.split()}
+                figures = {
+                    number(c, table.digits)
+                    for row in table.rows
+                    for c in row
+                    if not isinstance(c, str | Words)
+                }
+                assert figures <= shown, table.name
 
 
 @each

@@ -179,9 +179,10 @@ def _feedforward(hidden_width: int, seed: int) -> Computed:
     x = random(1, 3, 4, seed=seed)
     out, seen = observed(module, "hidden", call=lambda: module(x))
     with torch.no_grad():
-        up = x[0] @ module.up.weight.T + module.up.bias
+        w1, w2 = module.up.weight.T, module.down.weight.T
+        up = x[0] @ w1 + module.up.bias
         hidden = up.clamp_min(0)
-        down = hidden @ module.down.weight.T + module.down.bias
+        down = hidden @ w2 + module.down.bias
         alone = torch.cat([module(x[:, i : i + 1]) for i in range(3)], 1)
     labels = named("x", 3)
     off = float((hidden == 0).to(REAL).mean())
@@ -194,14 +195,19 @@ def _feedforward(hidden_width: int, seed: int) -> Computed:
                 "注意力在词元之间传递信息；前馈部分则对每个词元单独加工。先用一个矩阵把向量变宽。",
             ),
             "up = x·W_1 + b_1",
-            (Values("x", x[0], rows=labels), Values("up", up, rows=labels)),
+            (
+                Values("x", x[0], rows=labels),
+                Values("W_1", w1),
+                Values("b_1", module.up.bias),
+                Values("up", up, rows=labels),
+            ),
         ),
         Step(
-            Words("Bent", "弯折"),
+            Words("Bent: the activation", "激活函数"),
             Words(
-                f"What is below 0 becomes 0: here {off:.0%} of all numbers. Without this the two matrices"
-                " would be one.",
-                f"小于 0 的变成 0：这里占 {off:.0%}。没有这一步，两个矩阵就等于一个。",
+                f"What is below 0 becomes 0 (ReLU): here {off:.0%} of all numbers. Without this the two"
+                " matrices would be one.",
+                f"小于 0 的变成 0（ReLU）：这里占 {off:.0%}。没有这一步非线性，两个矩阵就等于一个。",
             ),
             "hidden = max(0, up)",
             (Values("hidden", hidden, rows=labels),),
@@ -212,7 +218,11 @@ def _feedforward(hidden_width: int, seed: int) -> Computed:
                 "A second matrix brings it back to the width of the stream.", "第二个矩阵把它变回原来的宽度。"
             ),
             "output = hidden·W_2 + b_2",
-            (Values(Words("output", "输出"), down, rows=labels),),
+            (
+                Values("W_2", w2),
+                Values("b_2", module.down.bias),
+                Values(Words("output", "输出"), down, rows=labels),
+            ),
         ),
     ), (
         Proof.of(Words("in steps = the module", "逐步计算 = 模块"), down, out[0]),
@@ -227,7 +237,7 @@ def _feedforward(hidden_width: int, seed: int) -> Computed:
 
 ADD_AND_NORM = Example(
     "add-and-norm",
-    Words("Add & Norm", "残差与归一化（Add & Norm）"),
+    Words("Add & Norm", "残差连接与层归一化（Add & Norm）"),
     Words(
         "A block in steps, and how the gradient changes with depth, with and without.",
         "逐步计算一个块，并比较有无残差与归一化时梯度随深度的变化。",
@@ -238,7 +248,7 @@ ADD_AND_NORM = Example(
 FEED_FORWARD = Example(
     "feed-forward",
     Words("The feed-forward part", "前馈网络"),
-    Words("Wider, bent, narrow again: each token by itself.", "变宽、弯折、变回：逐个词元加工。"),
+    Words("Wider, bent, narrow again: each token by itself.", "变宽、过激活函数、变回原宽：逐个词元加工。"),
     _feedforward,
     (
         Whole("hidden_width", Words("numbers in between", "中间的宽度"), 8, 4, 32),

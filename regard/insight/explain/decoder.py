@@ -128,7 +128,7 @@ def _judged(losses: Tensor, shares: Tensor, wanted: Tensor, steps: int, before: 
     for place, (loss, share) in enumerate(zip(losses, shares, strict=True)):
         best = share.topk(3)
         words = "  ".join(
-            f"{_TARGET[i]} {p:.3f}" for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            f"{_TARGET[i]}:{p:.3f}" for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
         sees = " ".join(_TARGET[: place + 1])
         rows.append(
@@ -175,15 +175,15 @@ def _cross(steps: int) -> Computed:
     made = steps_of(q, k, v)
     return (
         _two_stacks(source, memory, k, q, weights),
-        _across(weights, heads, made, q, k),
+        _across(weights, heads, made, q, k, v),
     ), (
         Proof.of(
-            Words("cross-attention in made = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
+            Words("cross-attention in steps = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
             made.out,
             heads,
         ),
         Proof.of(
-            Words("weights in made = weights observed", "逐步计算的权重 = 观察到的权重"),
+            Words("weights in steps = weights observed", "逐步计算的权重 = 观察到的权重"),
             made.weights,
             weights,
         ),
@@ -202,7 +202,7 @@ def _two_stacks(source: Tensor, memory: Tensor, k: Tensor, q: Tensor, weights: T
         )
     )
     return Step(
-        Words("Two stacks", "两个栈"),
+        Words("Two stacks", "两个堆叠"),
         Words(
             "The encoder reads the source once, every word seeing every other. The decoder writes: its"
             " queries come from what is written so far, its keys and values from the encoder's output.",
@@ -220,7 +220,7 @@ def _two_stacks(source: Tensor, memory: Tensor, k: Tensor, q: Tensor, weights: T
     )
 
 
-def _across(weights: Tensor, heads: Tensor, made: Steps, q: Tensor, k: Tensor) -> Step:
+def _across(weights: Tensor, heads: Tensor, made: Steps, q: Tensor, k: Tensor, v: Tensor) -> Step:
     inputs, sheets = _TARGET[:-1], (Words("head 1", "第 1 头"), Words("head 2", "第 2 头"))
     return Step(
         Words("Cross-attention", "交叉注意力"),
@@ -231,6 +231,9 @@ def _across(weights: Tensor, heads: Tensor, made: Steps, q: Tensor, k: Tensor) -
         ),
         "softmax(Q_decoder·K_memoryᵀ / √C)·V_memory",
         (
+            Values("Q", q, rows=inputs, sheets=sheets),
+            Values("K", k, rows=_SOURCE, sheets=sheets),
+            Values("V", v, rows=_SOURCE, sheets=sheets),
             Values(
                 Words("scores", "分数"),
                 made.scores,
@@ -240,7 +243,13 @@ def _across(weights: Tensor, heads: Tensor, made: Steps, q: Tensor, k: Tensor) -
                 origin=Product(q, k.transpose(1, 2), q.shape[-1] ** -0.5),
             ),
             Values(Words("weights", "注意力权重"), weights, rows=inputs, columns=_SOURCE, sheets=sheets),
-            Values(Words("output of the heads", "各头的输出"), heads, rows=inputs, sheets=sheets),
+            Values(
+                Words("output of the heads", "各头的输出"),
+                heads,
+                rows=inputs,
+                sheets=sheets,
+                origin=Product(weights, v),
+            ),
         ),
     )
 

@@ -32,13 +32,15 @@ def _make(size: float, seed: int) -> Computed:
     ws = tuple(random(4, 4, seed=seed + more) for more in range(3))
     with torch.no_grad():
         calm = LayerNorm().build(4).to(REAL)(x)
+    even = (x - x.mean()) / x.std()
     small = tuple(w / len(w) ** 0.5 for w in ws)
     tries = []
     for name, inputs, weights, scale in (
         (Words("as it is: no scale", "原样：不缩放"), x, ws, 1.0),
         (Words("divided by √d_k", "除以 √d_k"), x, ws, None),
         (Words("and weights divided by √D", "再把权重除以 √D"), x, small, None),
-        (Words("and inputs normalised", "再把输入归一化"), calm, small, None),
+        (Words("and each row normalised", "再把每一行归一化"), calm, small, None),
+        (Words("or all 16 inputs together", "或把 16 个输入一起归一化"), even, small, None),
     ):
         q, k, v = (inputs @ w for w in weights)
         tries.append(_Try(name, q, k, v, steps_of(q, k, v, scale=scale), scale))
@@ -60,8 +62,11 @@ def _given(x: Tensor, ws: tuple[Tensor, ...], raw: _Try) -> Step:
         (
             Values("X", x, rows=_WORDS),
             Values("W_Q", ws[0]),
+            Values("W_K", ws[1]),
+            Values("W_V", ws[2]),
             Values("Q", raw.q, rows=_WORDS, origin=Product(x, ws[0])),
             Values("K", raw.k, rows=_WORDS, origin=Product(x, ws[1])),
+            Values("V", raw.v, rows=_WORDS, origin=Product(x, ws[2])),
         ),
     )
 
@@ -101,10 +106,15 @@ def _calmer(tries: Sequence[_Try]) -> Step:
             "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a"
             " norm, or embeddings made so), weights of deviation 1/√D so that sums of D terms stay of"
             " size 1, and the division by √d_k. Entropy tells how many words a row looks at: ln 4 ="
-            f" {float(torch.tensor(4.0).log()):.3f} is all of them evenly, 0 is one.",
+            f" {float(torch.tensor(4.0).log()):.3f} is all of them evenly, 0 is one. Normalising each row"
+            " goes too far here: these rows differ by nothing but a constant, which the norm takes away,"
+            " so that all four words become the same. Inputs brought to mean 0 and deviation 1 together"
+            " keep what tells them apart.",
             "起步时分数的标准差应在 1 左右。三件事缺一不可：输入大小约为 1（靠归一化或合适的词向量）；"
             "权重标准差取 1/√D，这样 D 项之和大小仍约为 1；最后再除以 √d_k。熵表示一行在看多少个词：ln"
-            f" 4 = {float(torch.tensor(4.0).log()):.3f} 是平均看全部，0 是只看一个。",
+            f" 4 = {float(torch.tensor(4.0).log()):.3f} 是平均看全部，0 是只看一个。"
+            "这里对每一行单独归一化却过了头：四行之间只差一个常数，归一化正好把它减掉，四个词变得一模一样。"
+            "把 16 个数一起变成均值 0、标准差 1，词与词的差别才保留下来。",
         ),
         "",
         (

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from regard.insight.explain.parts import REAL, built, observed, random, steps_of
 from regard.insight.parameters import Choice
+from regard.insight.words import Label
 from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import PatchEmbedding, Patches
@@ -57,7 +58,7 @@ def _make(drawn: str) -> Computed:
         _placed(learned),
     ), (
         Proof.of(
-            Words("patches times W = a convolution", "小块乘 W = 卷积"), folded, seen["embed.out"][:, 1:]
+            Words("patches times W = a convolution", "图块乘 W = 卷积"), folded, seen["embed.out"][:, 1:]
         ),
         Proof.of(
             Words("attention in steps = fused, in the model", "注意力逐步计算 = 模型中的融合算子"),
@@ -69,12 +70,12 @@ def _make(drawn: str) -> Computed:
 
 def _cut(cut: Tensor, drawn: str) -> Step:
     return Step(
-        Words("Cut into patches", "切成小块"),
+        Words("Cut into patches", "切成图块"),
         Words(
             f"A picture of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"
             f" {_PATCH}, read row by row like words. Shown is the second patch.",
-            f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 块，每块 {_PATCH} × {_PATCH}，"
-            "像读文字一样逐行读。下面是第二块。",
+            f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 个图块，每块 {_PATCH} ×"
+            f" {_PATCH}，像读文字一样逐行读。下面是第二块。",
         ),
         "",
         (Values(Words("patch 2", "第 2 块"), cut[1]),),
@@ -84,19 +85,22 @@ def _cut(cut: Tensor, drawn: str) -> Step:
 def _shapes(picture: Tensor, folded: Tensor, seen: Mapping[str, Tensor]) -> Step:
     names = (
         (Words("picture (B, channels, H, W)", "图片 (B, 通道, 高, 宽)"), picture.shape),
-        (Words("16 patches of 49 pixels", "16 块，每块 49 个像素"), (1, 16, _PATCH**2)),
+        (Words("16 patches of 49 pixels", "16 个图块，每块 49 个像素"), (1, 16, _PATCH**2)),
         (Words("times W: 16 vectors", "乘以 W：16 个向量"), folded.shape),
         (Words("+ class token", "加上分类词元"), seen["embed.out"].shape),
         (Words("+ positions", "加上位置"), seen["stack.input"].shape),
         (Words("after the blocks", "经过各块之后"), seen["stack.output"].shape),
-        (Words("mean of the vectors", "向量的平均"), seen["head.pooled"].shape),
+        (
+            Words("mean of the vectors (or the class token alone)", "向量的平均（也可只取分类词元）"),
+            seen["head.pooled"].shape,
+        ),
         (Words("logits of 10 classes", "10 个类别的 logits"), seen["head.logits"].shape),
     )
     return Step(
         Words("Shapes at each step", "每一步的形状"),
         Words(
             "From pixels to classes; 17 = 16 patches and one class token.",
-            "从像素到类别；17 = 16 块加一个分类词元。",
+            "从像素到类别；17 = 16 个图块加一个分类词元。",
         ),
         "(B, 1, 28, 28) → (B, 16, 49) → (B, 16, D) → (B, 17, D) → (B, 10)",
         (
@@ -110,14 +114,16 @@ def _shapes(picture: Tensor, folded: Tensor, seen: Mapping[str, Tensor]) -> Step
 
 
 def _attended(weights: Tensor) -> Step:
+    places: tuple[Label, ...] = (Words("class", "分类"), *(str(n) for n in range(1, 17)))
     return Step(
-        Words("Patches attend to patches", "小块之间的注意力"),
+        Words("Patches attend to patches", "图块之间的注意力"),
         Words(
-            "The same attention as for words, with weights that are random still: row 1 is the class token.",
-            "与文字完全相同的注意力，权重还是随机的：第一行是分类词元。",
+            "The same attention as for words, with weights that are random still. Rows look at columns:"
+            " the class token and patches 1 to 16.",
+            "与文字完全相同的注意力，参数还是随机的。每行看各列：分类词元和第 1 到第 16 个图块。",
         ),
         "",
-        (Values(Words("weights, head 1", "权重，第 1 头"), weights[0]),),
+        (Values(Words("weights, head 1", "权重，第 1 头"), weights[0], rows=places, columns=places),),
     )
 
 
@@ -132,7 +138,7 @@ def _placed(learned: Tensor) -> Step:
             "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid"
             " from the start (half of the width is for rows, half for columns); a learned table is"
             " random and must find it.",
-            "每块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
+            "每个图块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
             "（一半宽度表示行，一半表示列）；可学习的表是随机的，要自己学出来。",
         ),
         "",
@@ -164,7 +170,7 @@ EXAMPLE = Example(
     Words("An image as a sentence", "把图像当作句子"),
     Words(
         "28 × 28 pixels → 16 patches → + class token → (B, 17, D), shapes at each step.",
-        "28 × 28 像素 → 16 块 → 加分类词元 → (B, 17, D)，每一步的形状。",
+        "28 × 28 像素 → 16 个图块 → 加分类词元 → (B, 17, D)，每一步的形状。",
     ),
     _make,
     (Choice("drawn", Words("picture", "图片"), "cross", tuple(_SHAPES.items())),),

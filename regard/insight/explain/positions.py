@@ -131,7 +131,7 @@ def _permuted() -> Step:
         Words(
             "Without positions attention sees a bag of vectors: give it the tokens in another order and"
             " the same outputs come out in that order. The proof below holds to the last digits.",
-            "没有位置信息，注意力看到的只是一袋向量：换个顺序输入，输出只是跟着换顺序，数值不变。下面的验"
+            "没有位置信息，注意力看到的只是一堆不分先后的向量：换个顺序输入，输出只是跟着换顺序，数值不变。下面的验"
             "证精确到末位。",
         ),
         "attend(x[order]) = attend(x)[order]",

@@ -97,7 +97,7 @@ def _not_done() -> Step:
 
 
 def _joined(one: Words, other: Words) -> Words:
-    return Words(f"{one.en}, {other.en}", f"{one.zh}（{other.zh}）")
+    return Words(f"{one.en}, {other.en}", f"{other.zh}时 {one.zh}")
 
 
 def gradient(scores: Tensor) -> float:
