@@ -1,6 +1,7 @@
 """Models to look at for whoever has none: small ones that are trained once, from built-in data, and kept.
 
-They are in the cache of the user. One whose training was stopped is trained further when it is asked for again.
+They are in the cache of the user. One whose training was stopped is trained further when it is asked for
+again.
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ async function start() {
   begin();
   tell(say("loading"));
   try {
-    ({ models: store.models } = await get("/api/models"));
+    ({ models: store.models, words: store.words } = await get("/api/models"));
   } catch (problem) {
     return tell(problem.message || say("gone"), true);
   }

@@ -6,6 +6,7 @@ export const MODES = ["inside", "writing", "beam", "analyses", "course"];
 
 export const store = {
   models: [],
+  words: { points: {}, axes: {}, formulas: {} }, // what people call the parts, in both languages
   state: null, // as docs/explorer-api.md has it
   view: { mode: "inside", open: null, sequence: null, head: null, side: "changed", course: null, given: {}, analysis: null, number: 0, other: null },
   predicted: null, // the last answers that belong to the state

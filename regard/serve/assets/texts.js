@@ -69,6 +69,8 @@ export const TEXTS = {
   otherInput: ["Second input, of as many tokens", "第二个输入，词元数要相同"], otherHelp: ["Give a second input that is a little different: as many tokens, another answer.", "请给出一个略有不同的第二个输入：词元数相同，答案不同。"],
 
   course: ["Course", "课程"], courseHelp: ["Worked examples, each computed now by the library itself, in an order that a newcomer can follow. Change something and see.", "一组算例，按初学者能跟上的顺序排列，均由库本身当场计算。改一改，看看会怎样。"],
+  wholeFrom: ["a whole number from {0} to {1}", "请输入 {0} 到 {1} 的整数"], realFrom: ["a number from {0} to {1}", "请输入 {0} 到 {1} 的数"],
+  textUpTo: ["some text, at most {0} characters", "请输入文字，最多 {0} 个字符"],
   try: ["Change something", "改一改"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
   differs: ["largest difference", "最大误差"], allowed: ["allowed", "允许值"], holds: ["holds", "成立"], broken: ["BROKEN", "不成立"], previous: ["Previous", "上一个"], following: ["Next", "下一个"],
   contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: the whole number is shown, and its sum where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],
