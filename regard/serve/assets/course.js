@@ -55,6 +55,7 @@ export class Course {
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;
       this.problem = problem.message || say("gone");
+      if (!problem.message) emit("problem", this.problem); // which goes away when the server is back
     }
     this.page.removeAttribute("aria-busy");
     this.#draw();

@@ -133,6 +133,7 @@ export class Inside {
         const [sheet] = sheets(values).slice(Math.min(store.view.head ?? 0, sheets(values).length - 1));
         thumbnail(canvas, sheet, part.point === "mask" ? 1 : largest(sheet.numbers));
       }
+      else canvas.width = 0;
       canvas.classList.toggle("not-asked", !values || !size(values.shape)); // there are too many numbers
     }
     this.part = original.get(store.view.open) ?? boxOf([box], store.view.open).parts.find((part) => part.name === store.view.open);

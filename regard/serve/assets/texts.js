@@ -13,7 +13,7 @@ export const TEXTS = {
   save: ["Save", "保存"], saveReport: ["Report, one HTML page", "报告（单个 HTML 页面）"], saveJson: ["Every number, JSON", "全部数值（JSON）"],
   saveFigure: ["This figure, PNG", "当前图（PNG）"], savePlot: ["This figure, PNG", "当前图（PNG）"], saveDrawing: ["This figure, SVG", "当前图（SVG）"], saveModel: ["The model's figure, SVG", "模型结构图（SVG）"],
   other: ["中文", "English"], theme: ["Light or dark", "浅色或深色"], skip: ["Skip to the model", "跳到模型"],
-  busy: ["computing …", "计算中……"], gone: ["The server does not answer. Is `regard look` still running?", "服务器没有响应。`regard look` 还在运行吗？"],
+  busy: ["computing …", "计算中……"], gone: ["The server does not answer. Is `regard look` still running? The page goes on when it is back.", "服务器没有响应。`regard look` 还在运行吗？恢复后本页会自动继续。"],
   loading: ["Loading …", "加载中……"],
 
   input: ["Input", "输入"], examples: ["Examples", "示例"], first: ["First text", "第一段"], second: ["Second text", "第二段"],
@@ -22,6 +22,7 @@ export const TEXTS = {
   keys: ["With the keyboard: arrow keys move the pen, the space bar sets it down or lifts it.", "键盘：方向键移动画笔，空格键落笔或抬笔。"],
   sees: ["what the model sees", "模型看到的"], notPicture: ["‘{0}’ is no picture that this browser can read.", "“{0}”不是浏览器能读的图片。"],
   role: ["Who speaks", "说话者"], user: ["user", "用户"], assistant: ["assistant", "助手"], system: ["system", "系统"], turn: ["Turn {0}", "第 {0} 轮"],
+  emptyTurn: ["A turn is empty: write something in each.", "有一轮是空的：请在每一轮中写点内容。"],
   addTurn: ["Add a turn", "添加一轮"], removeTurn: ["Remove the last", "删除最后一轮"],
 
   answer: ["Answer", "输出"], unchanged: ["Original", "原来"], changedTo: ["With your changes", "更改之后"], score: ["score", "得分"],
