@@ -55,7 +55,9 @@ def trace_command(
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
-    lang: Annotated[Language, typer.Option(help="What the page opens in.")] = Language.en,
+    lang: Annotated[
+        Language, typer.Option(help="Language of the text, and what the page opens in.")
+    ] = Language.en,
     dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,
@@ -86,7 +88,7 @@ def trace_command(
         write_text(html, trace_page(found, lang.value, further=[] if sums is None else [logit_step(sums)]))
         print(f"{html}")
     if json is None and html is None:
-        print("\n".join(trace_lines(found) if sums is None else logit_lines(sums)))
+        print("\n".join(trace_lines(found, lang.value) if sums is None else logit_lines(sums)))
 
 
 def ablate_command(

@@ -26,7 +26,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,6 +41,7 @@ __all__ = [
     "atomic_file",
     "atomic_files",
     "check_space",
+    "held",
     "human_bytes",
     "resolve",
     "settle",
@@ -160,6 +161,21 @@ def settle(folder: str | os.PathLike[str]) -> None:
         with _storage_errors(place), _lock(place) as locked:
             _finish(place)
             _sweep_folders(place, locked)
+
+
+@contextmanager
+def held(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """A folder, made if there is none, that no other process holds meanwhile.
+
+    Raises: StorageError when one does, or when it cannot be made.
+    """
+    place = Path(folder)
+    with _storage_errors(place):
+        place.mkdir(parents=True, exist_ok=True)
+        lock = ExitStack()
+        lock.enter_context(_lock(place))
+    with lock:
+        yield
 
 
 def resolve(folder: str | os.PathLike[str], name: str) -> Path:

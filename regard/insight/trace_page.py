@@ -18,6 +18,7 @@ from torch import Tensor
 from regard.errors import InputError
 from regard.insight.figures import patches_figure, search_tree
 from regard.insight.markup import step_body
+from regard.insight.names import names_object, title_of
 from regard.insight.page import as_json, asset, both, drawing, grid, page
 from regard.insight.trace import Entry, Pass, Trace
 from regard.insight.worked import Drawing, Lang, Step, Words, number
@@ -117,6 +118,7 @@ class _Stored:
         self.about = {
             "half": self.half,
             "labels": [list(labels) for labels in self.labels],
+            "words": names_object(),
             "sequences": sequences,
         }
 
@@ -131,6 +133,7 @@ class _Stored:
         labels = [self.labels.setdefault(axis.labels, len(self.labels)) for axis in entry.axes]
         return {
             "name": entry.name,
+            "title": [(title := title_of(entry.name)).en, title.zh],
             "axes": [axis.name for axis in entry.axes],
             "labels": labels,
             "shape": list(value.shape),

@@ -6,28 +6,41 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from regard.insight.names import STACKS, axis_words, formula_words, title_of
 from regard.insight.trace import Entry, Pass, Trace
+from regard.insight.words import Lang, Words
 
 _BEST = 5
 _MOST_STEPS = 40
 
 
-def trace_lines(trace: Trace) -> Iterator[str]:
+_W = {
+    "answer": Words("answer", "输出"),
+    "vectors": Words("vectors", "个向量"),
+    "after": Words("after", "在此之后"),
+}
+
+
+def trace_lines(trace: Trace, lang: Lang = "en") -> Iterator[str]:
     """For a terminal."""
     yield f"{trace.task}: {trace.input}"
-    yield f"answer: {trace.answer}" + ("" if trace.score is None else f"   ({trace.score:.4g})")
+    yield f"{_W['answer'].of(lang)}: {trace.answer}" + (
+        "" if trace.score is None else f"   ({trace.score:.4g})"
+    )
     for one in trace.sequences:
         yield ""
-        yield f"{one.kind}: {len(one.tokens)} vectors: {' '.join(one.tokens[:30])}"
+        vectors = f"{len(one.tokens)} {_W['vectors'].of(lang)}"
+        yield f"{STACKS[one.kind].of(lang)}: {vectors}: {' '.join(one.tokens[:30])}"
         for entry in one:
-            shape = ", ".join(
-                f"{axis.name} {size}" for axis, size in zip(entry.axes, entry.value.shape, strict=True)
-            )
-            yield f"  {entry.name:46} {shape:36} {entry.formula}"
-        yield from _likeliest(one)
+            axes = [axis.name if lang == "en" else axis_words(axis.name).zh for axis in entry.axes]
+            shape = ", ".join(f"{name} {n}" for name, n in zip(axes, entry.value.shape, strict=True))
+            formula = formula_words(entry.formula).of(lang)
+            called = "" if lang == "en" else f"{title_of(entry.name).of(lang)} = "
+            yield f"  {entry.name:46} {shape:36} {called}{formula}"
+        yield from _likeliest(one, lang)
 
 
-def _likeliest(one: Pass) -> Iterator[str]:
+def _likeliest(one: Pass, lang: Lang) -> Iterator[str]:
     entry = one.entries.get("head.probabilities")
     if entry is None or not entry.axes[-1].labels:
         return
@@ -36,7 +49,7 @@ def _likeliest(one: Pass) -> Iterator[str]:
         yield "  " + best(entry, entry.value)
         return
     for token, shares in list(zip(entry.axes[0].labels, entry.value, strict=True))[-_MOST_STEPS:]:
-        yield f"  after {token:16} {best(entry, shares)}"
+        yield f"  {_W['after'].of(lang)} {token:16} {best(entry, shares)}"
 
 
 def best(entry: Entry, shares: Tensor, count: int = _BEST) -> str:

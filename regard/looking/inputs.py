@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from regard.data.readers.lines import Problem
-from regard.data.readers.messages import Message, messages_as_text
+from regard.data.readers.messages import Message, messages_as_text, read_messages
 from regard.data.readers.pictures import as_url, decode, in_channels, read_picture, scaled
 from regard.errors import InputError
 from regard.tasks.task import SENTENCES, Takes, Task
@@ -107,7 +107,7 @@ def _example(takes: Takes, text: str) -> dict[str, object] | None:
     if takes.kind == "picture":
         return {"kind": "picture", "data": as_url(read_picture(text))}
     if takes.kind == "dialogue":
-        return {"kind": "dialogue", "turns": [{"role": "user", "content": text[:_LONGEST]}]}
+        return _dialogue(text)
     if takes.kind == "pair":
         first, tab, second = text.partition("\t")
         return (
@@ -121,3 +121,11 @@ def _example(takes: Takes, text: str) -> dict[str, object] | None:
         words[len(words) // 2] = takes.hole
         text = " ".join(words)
     return {"kind": "text", "text": text}
+
+
+def _dialogue(text: str) -> dict[str, object] | None:
+    """Of turns as JSON those turns; of other text a user's only one."""
+    turns = read_messages(text, "an example") if text.lstrip().startswith('[{"') else [Message("user", text)]
+    if sum(len(turn.content) for turn in turns) > 8 * _LONGEST:
+        return None
+    return {"kind": "dialogue", "turns": [{"role": turn.role, "content": turn.content} for turn in turns]}

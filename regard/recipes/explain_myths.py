@@ -18,6 +18,7 @@ from regard.data.readers import open_data
 from regard.data.readers.pictures import read_picture
 from regard.errors import DataError, RegardError
 from regard.insight.explain import myths
+from regard.insight.parameters import Choice, Whole
 from regard.insight.worked import Computed, Example, Step, Table, Words
 
 
@@ -45,16 +46,31 @@ _TEXT = Words(
     "教程里流传的说法、数字和代码：逐一运行、评判、纠正。",
 )
 _CLAIM = Words("batch_first left at False", "batch_first 保持 False")
+_TRAINED = "batch_first"
+_CLAIMS = {"all": Words("all of them", "全部"), **myths.CLAIMS, _TRAINED: _CLAIM}
+_PARAMETERS = (
+    Choice("claim", Words("claim", "说法"), "all", tuple(_CLAIMS.items())),
+    Choice(
+        "heads",
+        Words("heads in a width of 64 (d_k)", "宽 64 中的头数（d_k）"),
+        "8",
+        tuple((n, Words(n, n)) for n in ("1", "2", "4", "8", "16")),
+    ),
+    Whole("width", Words("the large d_k (vanishing gradients)", "较大的 d_k（梯度消失）"), 1024, 8, 4096),
+)
 
 
 def example(*, full: bool = False) -> Example:
     """`full`: train on all of MNIST, as the notebook does: minutes."""
     trial = NOTEBOOK if full else QUICK
-    return Example("myths", _TITLE, _TEXT, lambda: _make(trial, must=full))
 
+    def make(claim: str, heads: str, width: int) -> Computed:
+        tried = myths.steps(claim, heads, width)
+        if claim in ("all", _TRAINED):
+            tried += (_batch_first(trial, must=full),)
+        return tried, myths.proofs()
 
-def _make(trial: Trial, *, must: bool) -> Computed:
-    return (*myths.steps(), _batch_first(trial, must=must)), myths.proofs()
+    return Example("myths", _TITLE, _TEXT, make, _PARAMETERS)
 
 
 class _Notebook(nn.Module):

@@ -1,19 +1,20 @@
 """Models to look at for whoever has none: small ones that are trained once, from built-in data, and kept.
 
-They are in the cache of the user. A folder there is whole or absent: training goes on in another, which takes
-its name when it is done.
+They are in the cache of the user. One whose training was stopped is trained further when it is asked for
+again.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from regard import __version__, train
 from regard.data.remote import cache_folder
-from regard.errors import DependencyError, StorageError
+from regard.errors import BundleError, ConfigError, DependencyError
+from regard.files import held
+from regard.train.folder import STATE
 
 
 @dataclass(frozen=True)
@@ -49,22 +50,34 @@ def ready_models(
     found: dict[str, Path] = {}
     for one in READY:
         folder = home / one.name
-        if not (folder / "config.json").is_file():
-            told(f"{one.name}: training a model that {one.about}, for {budget}; it is kept in {folder}")
+        if not _is_whole(folder):
+            verb = "going on with" if (folder / STATE).is_dir() else "training"
+            told(f"{one.name}: {verb} a model that {one.about}, for {budget}; it is kept in {folder}")
             try:
                 _made(one, folder, budget, device, threads)
             except DependencyError as problem:
                 told(f"{one.name} is left out: {problem}")
                 continue
+            except KeyboardInterrupt:
+                told(f"{one.name} is not done; the next `regard look` goes on with it")
+                raise
         found[one.name] = folder
     return found
 
 
 def _made(one: Ready, folder: Path, budget: str, device: str | None, threads: int | None) -> None:
-    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-    train(one.task, one.data, part, budget=budget, overwrite=True, device=device, threads=threads)
-    try:
-        part.replace(folder)
-    except OSError as problem:
-        if not (folder / "config.json").is_file():  # and not another process was quicker
-            raise StorageError(f"{folder} cannot be written: {problem}") from problem
+    """Train it, or go on where that was stopped; what was begun with other options is begun anew."""
+    with held(folder.parent):
+        begun = (folder / STATE).is_dir()
+        if _is_whole(folder):  # another process was quicker
+            return
+        try:
+            train(one.task, one.data, folder, budget=budget, resume=begun, device=device, threads=threads)
+        except (BundleError, ConfigError):
+            if not begun:
+                raise
+            train(one.task, one.data, folder, budget=budget, overwrite=True, device=device, threads=threads)
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and not (folder / STATE).is_dir()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.account import Account, Factor
+from regard.insight.names import place_of, title_of
 from regard.insight.trace import Entry, Grown, Pass
 from regard.looking.about import about
 from regard.looking.analyses import analysis
@@ -122,37 +123,20 @@ def _part(part: str | Part) -> Part:
 
 def part_object(explorer: Explorer, entry: Entry, shape: Sequence[int]) -> dict[str, Any]:
     """Where a part stands in the model and how it is made."""
-    words = entry.name.split(".")
-    stack: str | None = words[0] if words[0] in ("stack", "encoder", "decoder") else None
-    layer, section = None, "head"
-    if len(words) > 3 and words[1] == "blocks":
-        layer, section = int(words[2]), words[3]
-        section = "block" if section == "residual" else section
-    elif len(words) > 2 and words[1] == "blocks":
-        layer, section = int(words[2]), "block"
-    elif words[0] != "head":
-        section = _outside(words)
-        stack = stack or explorer.stack_of(entry.name)
-    point = words[-1].removeprefix("source_").removeprefix("target_")
+    place = place_of(entry.name)
+    stack = place.stack or (None if place.section == "head" else explorer.stack_of(entry.name))
     return {
         "name": entry.name,
         "stack": stack,
-        "layer": layer,
-        "section": section,
-        "point": words[1] if section == "head" and len(words) == 3 else point,
+        "layer": place.layer,
+        "section": place.section,
+        "point": place.point,
+        "title": {"en": (title := title_of(entry.name)).en, "zh": title.zh},
         "axes": [axis.name for axis in entry.axes],
         "shape": list(shape),
         "formula": entry.formula,
         "sources": [source for source in entry.sources if source in explorer.outline],
     }
-
-
-def _outside(words: list[str]) -> str:
-    if words[-1] in ("added", "bias", "memory_bias"):
-        return "position"
-    if words[-1] in ("placed", "input"):
-        return "input"
-    return "output" if words[-1] == "output" else "embed"
 
 
 def _cut(entry: Entry | None, part: Part | None) -> Tensor | None:

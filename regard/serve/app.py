@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException as StarletteError
 
 from regard import __version__
 from regard.errors import InputError, RegardError, nearest
+from regard.insight.names import names_object
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_page import trace_page
 from regard.insight.worked import Example
@@ -119,7 +120,7 @@ def _asset(name: str) -> Response:
 def _models(app: FastAPI, models: Models) -> None:
     @app.get("/api/models")
     def listed() -> Response:
-        return Json({"version": __version__, "models": models.listed})
+        return Json({"version": __version__, "models": models.listed, "words": names_object()})
 
     @app.get("/api/weights/{model}")
     def weights(model: str) -> Response:

@@ -350,7 +350,8 @@ class TextGeneration(TextTask):
 
     @property
     def takes(self) -> Takes:
-        return Takes() if self.config.turns is None else Takes("dialogue")
+        talks = self.config.turns is not None or self._template() is not None
+        return Takes("dialogue") if talks else Takes()
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))

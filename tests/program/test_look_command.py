@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from regard.errors import DependencyError
+from regard.errors import BundleError, DependencyError
 from regard.recipes import ready
 
 pytest.importorskip("uvicorn")
@@ -76,32 +76,56 @@ def test_without_its_packages_it_says_what_to_install(
     assert "pip install 'regard[serve]'" in said.err
 
 
-def test_built_in_models_are_trained_once_and_are_whole_or_absent(
+def test_built_in_models_are_trained_once_and_a_stopped_one_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REGARD_CACHE", str(tmp_path))
-    trained: list[str] = []
+    trained: list[tuple[str, bool]] = []
 
-    def train(task: str, data: str, out: Path, **options: object) -> None:
+    def train(task: str, data: str, out: Path, *, resume: bool = False, **options: object) -> None:
         if data == "digits":
             raise DependencyError("digits need a package")
-        if data == "pinyin" and len(trained) < 2:
-            trained.append("stopped")
-            out.mkdir(parents=True)
+        trained.append((data, resume))
+        (out / "training").mkdir(parents=True, exist_ok=resume)
+        if data == "pinyin" and not resume:
             raise KeyboardInterrupt
-        trained.append(data)
-        out.mkdir(parents=True, exist_ok=True)
         (out / "config.json").write_text("{}")
+        (out / "training").rmdir()
 
     monkeypatch.setattr(ready, "train", train)
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         ready.ready_models("1m", told=told.append)
-    assert trained == ["spelling", "stopped"]
+    assert trained == [("spelling", False), ("pinyin", False)]
     found = ready.ready_models("1m", told=told.append)
     assert list(found) == ["spelling", "pinyin"]
-    assert trained == ["spelling", "stopped", "pinyin"]
+    assert trained[2:] == [("pinyin", True)]
     assert all((folder / "config.json").is_file() and tmp_path in folder.parents for folder in found.values())
     assert any("digits is left out" in line for line in told)
     assert ready.ready_models("1m", told=told.append) == found
     assert len(trained) == 3
+    assert {path.name for path in found["pinyin"].parent.iterdir()} == {"spelling", "pinyin"}
+
+
+def test_a_built_in_model_that_was_begun_otherwise_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGARD_CACHE", str(tmp_path))
+    monkeypatch.setattr(ready, "READY", ready.READY[:1])
+    ways: list[str] = []
+
+    def train(task: str, data: str, out: Path, *, resume: bool = False, **options: object) -> None:
+        (out / "training").mkdir(parents=True, exist_ok=True)
+        ways.append("resume" if resume else "overwrite" if options.get("overwrite") else "first")
+        if resume:
+            raise BundleError("was trained with other options")
+        if len(ways) == 1:
+            raise KeyboardInterrupt
+        (out / "config.json").write_text("{}")
+        (out / "training").rmdir()
+
+    monkeypatch.setattr(ready, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        ready.ready_models("1m", told=lambda line: None)
+    assert list(ready.ready_models("2m", told=lambda line: None)) == ["spelling"]
+    assert ways == ["first", "resume", "overwrite"]

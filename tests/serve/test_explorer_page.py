@@ -551,3 +551,51 @@ def test_a_second_input_is_asked_for_and_compared(page: Any) -> None:
             break
     expect(page.locator("#analyses .main-svg").first).to_be_visible()
     expect(field).to_be_focused()
+
+
+def test_what_a_course_page_cannot_take_is_told_in_the_readers_language_and_never_sent(
+    page: Any, address: str
+) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.goto(f"{address}?lang=zh{LINK_TO_COURSE}")
+    settle(page)
+    field = page.locator(".try input[type=number]").first
+    expect(field).to_be_visible()
+    most = int(field.get_attribute("max"))
+    sent.clear()
+    for wrong in (str(most + 1), "", "1.5"):
+        field.fill(wrong)
+        expect(page.locator(".refused").first).to_contain_text("请输入")
+        expect(field).to_have_attribute("aria-invalid", "true")
+    page.wait_for_timeout(400)
+    assert not any("/api/course/" in url for url in sent)
+    field.fill(str(most))
+    expect(page.locator(".refused").first).to_be_empty()
+    settle(page)
+
+
+LINK_TO_COURSE = "#('view':('mode':'course','course':'multi-head','given':('tokens':999,'nonsense':1)))"
+
+
+def test_a_link_of_nonsense_opens_the_page_without_it(page: Any, address: str) -> None:
+    settle(page)
+    page.goto(
+        f"{address}?lang=en#('model':'{WRITES}','temperature':'a','heads_off':[1],'beam':0.5,'forced':['x'])"
+    )
+    settle(page)
+    expect(page.locator("canvas.heat").first).to_be_visible()
+    assert page.locator("#status").inner_text() == ""
+
+
+def test_the_page_goes_on_when_the_server_is_back(page: Any) -> None:
+    choose(page, WRITES)
+    page.evaluate(
+        "() => { window.real = fetch; window.fetch = () => Promise.reject(new TypeError('gone')); }"
+    )
+    page.locator("textarea").first.fill("abc")
+    expect(page.locator("#status")).to_contain_text("does not answer")
+    page.evaluate("() => { window.fetch = window.real; }")
+    expect(page.locator("#status")).to_be_empty()
+    settle(page)
+    assert shown_answer(page)

@@ -304,3 +304,13 @@ def test_the_course_shows_what_the_library_computes(client: Any) -> None:
     shown = [figure is not None for figure in drawn["figures"]]
     assert any(shown)
     assert shown == [step["figure"] is not None for step in drawn["example"]["steps"]]
+
+
+def test_every_part_of_every_task_has_a_name_of_its_own_in_both_languages(client: Any) -> None:
+    for model in client.get("/api/models").json()["models"]:
+        body = {"state": {"model": model["name"], "input": model["examples"][0]}}
+        for part in (parts := client.post("/api/trace", json=body).json()["original"]["parts"]):
+            assert any("\u4e00" <= letter <= "\u9fff" for letter in part["title"]["zh"]), part["name"]
+        for lang in ("en", "zh"):
+            called = [(part["sequence"], part["title"][lang]) for part in parts]
+            assert len(set(called)) == len(called), sorted(one for one in called if called.count(one) > 1)

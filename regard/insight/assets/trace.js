@@ -44,25 +44,10 @@
     return made;
   }
 
-  const AXES = {
-    query: ["token", "词元"], key: ["looks at", "看向"], memory: ["looks at", "看向"], head: ["head", "头"],
-    group: ["group", "组"], channel: ["number of the head", "头内维度"], width: ["number of the vector", "向量维度"],
-    hidden: ["hidden number", "隐藏维度"], output: ["output", "输出"], colour: ["colour", "颜色"],
-    row: ["row", "行"], column: ["column", "列"],
-  };
-  const CHINESE = { // of formulas that are words
-    "what is given": "输入", "a vector for each position": "每个位置一个向量", "embedding + position": "嵌入 + 位置",
-    "a number for each distance": "每个距离一个数", "what goes on to the next block": "传给下一层",
-    "who may see whom": "谁能看谁", "softmax(scores) where the mask allows": "softmax(分数)，只在掩码允许处",
-    "turned by their positions": "按位置旋转", "what stands for the whole": "代表整个输入的向量",
-    "norm(x + part)": "归一化(x + 该部分)", "x + part": "x + 该部分", "norm(x)": "归一化(x)", "norm(part)": "归一化(该部分)",
-    "norm(residual)": "归一化(残差)", "residual": "残差", "weights v": "权重 · v", "[heads] W_O + b": "[各头拼接] W_O + b",
-    "[heads] W_O": "[各头拼接] W_O", "hidden W_down + b": "隐藏值 W_down + b", "gain · part": "增益 · 该部分", "placed": "嵌入 + 位置",
-    "as given": "外部给出的数值",
-    "norm(placed)": "归一化(嵌入 + 位置)", "softmax(logits) over all tokens": "对所有词元 softmax(logits)",
-  };
-  const formula = (entry) => say(entry.formula, CHINESE[entry.formula] ?? entry.formula);
-  const axisName = (name) => say(...(AXES[name] || [name, name]));
+  const { axes: AXES, formulas: FORMULAS } = about.words; // insight/names.py
+  const bothOf = (entry) => FORMULAS[entry.formula] ?? [entry.formula, entry.formula];
+  const formula = (entry) => say(...bothOf(entry));
+  const axisName = (name) => say(...(AXES[name] ?? [name, name]));
   const isShare = (entry) => /\.(weights|mask|probabilities)$/.test(entry.name);
   const nameAt = (entry, axis, place) => labels(entry, axis)[place] ?? String(place);
 
@@ -271,7 +256,7 @@
     const show = () => {
       const entry = all.find((one) => one.name.endsWith(`.blocks.${layer.value}.${kind.value}.${point.value}`));
       worked.replaceChildren();
-      pointed.textContent = entry ? `${entry.name} = ${formula(entry)}` : say("not recorded", "没有记录");
+      pointed.textContent = entry ? `${entry.name}: ${say(...entry.title)} = ${formula(entry)}` : say("not recorded", "没有记录");
       if (!entry) return window.plotly.then(() => Plotly.purge(plot));
       plot.setAttribute("aria-label", entry.name);
       heat(plot, entry, {
@@ -302,9 +287,11 @@
     code.textContent = entry.name.replace(/^.*\.blocks\.\d+\./, "");
     const shape = document.createElement("span");
     shape.className = "shape";
-    const size_ = entry.axes.map((axis, i) => `${axis} ${entry.shape[i]}`).join(" × ");
-    shape.dataset.en = `${size_} · ${entry.formula}`;
-    shape.dataset.zh = `${size_} · ${CHINESE[entry.formula] ?? entry.formula}`;
+    const [en, zh] = [0, 1].map((i) => {
+      const sizes = entry.axes.map((axis, at) => `${i ? AXES[axis]?.[1] ?? axis : axis} ${entry.shape[at]}`).join(" × ");
+      return `${entry.title[i].split(/: |：/).at(-1)} · ${sizes} · ${bothOf(entry)[i]}`;
+    });
+    Object.assign(shape.dataset, { en, zh });
     shape.textContent = say(shape.dataset.en, shape.dataset.zh);
     top.append(code, " ", shape);
     box.append(top);
@@ -314,7 +301,7 @@
       if (!box.open) return;
       inside.replaceChildren();
       const made = paragraph("", "made");
-      made.append(`${entry.name} = ${formula(entry)}`);
+      made.append(`${say(...entry.title)} = ${formula(entry)}`);
       if (entry.sources.length) made.append(say("; from ", "；来自 "));
       entry.sources.forEach((source, i) => {
         const target = document.getElementById(`value-${index}-${source}`);

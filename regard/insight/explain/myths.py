@@ -18,21 +18,36 @@ from regard.model.attention import AttentionConfig, weigh
 from regard.model.describe import describe
 from regard.model.multihead import MultiheadAttention
 
+_WIDTH = 64
 _TRIED, _RESULT = Words("what was tried", "做了什么"), Words("result", "结果")
 
 
-def steps() -> tuple[Step, ...]:
-    """A step a myth: claim as title, then what happens when one tries."""
-    return (
-        _rounding(),
-        _key_width(),
-        _vanishing(),
-        _parameters(),
-        _vector(),
-        _large_number(),
-        _no_eval(),
-        _never_ran(),
-    )
+CLAIMS = {
+    "rounding": Words("“The output is [2, 7, 1.5]”", "“输出是 [2, 7, 1.5]”"),
+    "key_width": Words("“d_k is the embedding size”", "“d_k 就是词向量的维数”"),
+    "vanishing": Words("“Scaling prevents vanishing gradients”", "“缩放可以防止梯度消失”"),
+    "parameters": Words("“Self-attention has no parameters”", "“自注意力没有参数”"),
+    "vector": Words("“W_Q is a vector”", "“W_Q 是一个向量”"),
+    "large_number": Words("“-1e9 is a mask”", "“-1e9 就是掩码”"),
+    "no_eval": Words("Testing without eval()", "测试时不调用 eval()"),
+    "never_ran": Words("Code that never ran", "从没运行过的代码"),
+}
+
+
+def steps(claim: str = "all", heads: str = "8", width: int = 1024) -> tuple[Step, ...]:
+    """A step a myth: claim as title, then what happens when one tries. `claim`: one of `CLAIMS`, or all.
+    `heads` of a width of 64, for the width of one head; `width`: d_k that is large, for the gradient."""
+    made: dict[str, Callable[[], Step]] = {
+        "rounding": _rounding,
+        "key_width": lambda: _key_width(int(heads)),
+        "vanishing": lambda: _vanishing(width),
+        "parameters": _parameters,
+        "vector": _vector,
+        "large_number": _large_number,
+        "no_eval": _no_eval,
+        "never_ran": _never_ran,
+    }
+    return tuple(make() for name, make in made.items() if claim in ("all", name))
 
 
 def proofs() -> tuple[Proof, ...]:
@@ -50,7 +65,7 @@ def _rounding() -> Step:
     exact, rounded = steps_of(q, k, v, scale=1.0).out[0], weigh(TEXTBOOK[None, None], v[None, None])[0, 0, 0]
     show = lambda x: ", ".join(f"{y:.4f}" for y in x.tolist())  # noqa: E731
     return _myth(
-        Words("“The output is [2, 7, 1.5]”", "“输出是 [2, 7, 1.5]”"),
+        CLAIMS["rounding"],
         Words(
             "Not by the code above it: the weights were rounded by hand before the product.",
             "上面的代码得不到这个结果：权重在相乘之前被手工取整了。",
@@ -60,24 +75,31 @@ def _rounding() -> Step:
     )
 
 
-def _key_width() -> Step:
-    q, k = random(64, 8, seed=1), random(64, 8, seed=2)
+def _key_width(heads: int) -> Step:
+    width = _WIDTH // heads
+    q, k = random(64, width, seed=1), random(64, width, seed=2)
     scores = (q @ k.T).var()
-    return _myth(
-        Words("“d_k is the embedding size”", "“d_k 就是词向量的维数”"),
-        Words(
-            "It is the width of one head. With 8 heads of 8 in a width of 64, dividing by √64 makes scores"
-            " too small.",
-            "它是一个头的宽度。宽 64、8 个头、每头 8 时，除以 √64 会让分数太小。",
-        ),
-        (Words("variance of scores divided by √8", "除以 √8 的分数方差"), float(scores / 8)),
-        (Words("variance of scores divided by √64", "除以 √64 的分数方差"), float(scores / 64)),
+    verdict = Words(
+        f"It is the width of one head. With {heads} heads of {width} in a width of {_WIDTH}, dividing by"
+        f" √{_WIDTH} makes scores too small.",
+        f"它是一个头的宽度。宽 {_WIDTH}、{heads} 个头、每头 {width} 时，除以 √{_WIDTH} 会让分数太小。",
     )
+    if heads == 1:
+        verdict = Words(
+            "It is the width of one head: true only while there is but one.",
+            "它是一个头的宽度：只有一个头时才碰巧相等。",
+        )
+    divisors = dict.fromkeys((width, _WIDTH))
+    rows = [
+        (Words(f"variance of scores divided by √{n}", f"除以 √{n} 的分数方差"), float(scores / n))
+        for n in divisors
+    ]
+    return _myth(CLAIMS["key_width"], verdict, *rows)
 
 
-def _vanishing() -> Step:
+def _vanishing(large: int) -> Step:
     rows: list[tuple[Cell, ...]] = []
-    for width in (4, 1024):
+    for width in (4, large):
         q, k = random(100, width, seed=1), random(16, width, seed=2)
         for scale, en, zh in ((1.0, "not scaled", "不缩放"), (width**-0.5, "scaled", "缩放")):
             rows.append(
@@ -87,7 +109,7 @@ def _vanishing() -> Step:
                 )
             )
     return _myth(
-        Words("“Scaling prevents vanishing gradients”", "“缩放可以防止梯度消失”"),
+        CLAIMS["vanishing"],
         Words(
             "Half true: it keeps the softmax from saturating, which matters when d_k is large and scores have"
             " variance"
@@ -103,7 +125,7 @@ def _parameters() -> Step:
     with torch.device("meta"):
         count = describe(AttentionConfig(heads=8).build(512)).parameters
     return _myth(
-        Words("“Self-attention has no parameters”", "“自注意力没有参数”"),
+        CLAIMS["parameters"],
         Words(
             "The weighted mean has none; the projections around it are all there is to learn.",
             "加权平均本身没有；它周围的投影才是要学的东西。",
@@ -116,7 +138,7 @@ def _parameters() -> Step:
 def _vector() -> Step:
     x = random(3, 4, seed=1)
     return _myth(
-        Words("“W_Q is a vector”", "“W_Q 是一个向量”"),
+        CLAIMS["vector"],
         Words(
             "Then a query would be one number. It is a matrix, (D, d_k): a query is a vector.",
             "那样查询就只是一个数了。它是 (D, d_k) 的矩阵，查询是一个向量。",
@@ -135,7 +157,7 @@ def _vector() -> Step:
 def _large_number() -> Step:
     scores = random(1, 4, seed=1).float()
     return _myth(
-        Words("“-1e9 is a mask”", "“-1e9 就是掩码”"),
+        CLAIMS["large_number"],
         Words(
             "Only while something else in the row may be seen, and only in float32; see the example masks.",
             "只有行里还有可见的词元、并且用 float32 时才行；见示例 masks。",
@@ -158,7 +180,7 @@ def _no_eval() -> Step:
             layer.train(training)
             found.append(float((layer(x) - layer(x)).abs().max()))
     return _myth(
-        Words("Testing without eval()", "测试时不调用 eval()"),
+        CLAIMS["no_eval"],
         Words(
             "Dropout goes on: the same input gives another answer each time, and a worse one. Call"
             " model.eval().",
@@ -179,7 +201,7 @@ def _never_ran() -> Step:
         ("DataLoader(data, bitch_size=1)", loader),
     )
     return _myth(
-        Words("Code that never ran", "从没运行过的代码"),
+        CLAIMS["never_ran"],
         Words(
             "`num_head`, `bitch_size` and their like stand in listings that many have copied. Run them:",
             "`num_head`、`bitch_size` 之类的写法被反复转抄。运行一下：",

@@ -1,6 +1,6 @@
 // Ways to ask a prediction why: each a figure that the library makes, without the changes and with them.
 
-import { Channel, Refused } from "./api.js";
+import { Asked } from "./asked.js";
 import { el, later, visible } from "./dom.js";
 import { plot, plotly } from "./plot.js";
 import { emit, lean, look, model, store } from "./state.js";
@@ -8,10 +8,9 @@ import { lang, of, say } from "./texts.js";
 
 const WAIT = 250; // milliseconds of rest before something typed is computed
 
-export class Analyses {
+export class Analyses extends Asked {
   constructor(element) {
-    this.element = element;
-    this.channel = new Channel();
+    super(element);
     this.controls = el("div", {});
     this.figures = el("div", {});
     element.replaceChildren(this.controls, this.figures);
@@ -23,20 +22,16 @@ export class Analyses {
   }
 
   async refresh() {
-    const { chosen } = this, asked = store.state, { number, other } = store.view;
+    const { chosen } = this, { number, other } = store.view;
     this.offer();
     if (chosen.other && !other) return this.#told(say("otherHelp"));
     const body = { state: lean(store.state), name: chosen.name, lang: lang(), ...(chosen.number ? { number } : {}), ...(chosen.other ? { other } : {}) };
-    try {
-      const found = await this.channel.ask("/api/analysis", body);
-      if (!found || asked !== store.state) return;
-      this.found = found;
-      this.show();
-    } catch (problem) {
-      if (!(problem instanceof Refused)) throw problem;
-      if (!problem.message) emit("problem", say("gone"));
-      this.#told(problem.message);
-    }
+    await this.ask("/api/analysis", body);
+  }
+
+  refused(problem) {
+    if (!problem.message) emit("problem", say("gone"));
+    this.#told(problem.message);
   }
 
   #told(text) {

@@ -1,6 +1,8 @@
 // Requests. A channel has one request under way at a time; of those asked for meanwhile only the newest is
 // sent, and an answer that a newer question has overtaken is dropped.
 
+import { emit } from "./state.js";
+
 export class Refused extends Error {}
 
 async function answer(path, body) {
@@ -9,6 +11,7 @@ async function answer(path, body) {
   try {
     reply = await fetch(path, options);
   } catch {
+    emit("gone");
     throw new Refused(""); // the server is gone; the page says so in its language
   }
   if (reply.ok) return reply;

@@ -1,42 +1,25 @@
 // The beam search as a tree: a column for each step, a box for each token that was kept, lines from those that
 // they go on from. The way to the answer is marked.
 
-import { Channel, Refused } from "./api.js";
+import { Asked } from "./asked.js";
 import { el, short, svg, visible } from "./dom.js";
-import { change, emit, lean, look, store } from "./state.js";
+import { change, lean, look, store } from "./state.js";
 import { say } from "./texts.js";
 
 const WIDE = 84, TALL = 40, GAP = 34, DOWN = 12, DEFAULT = 4;
 
-export class Beam {
-  constructor(element) {
-    this.element = element;
-    this.channel = new Channel();
-  }
-
+export class Beam extends Asked {
   async refresh() {
     if (store.state.beam < 2) return this.show();
-    const asked = store.state;
-    try {
-      const found = await this.channel.ask("/api/beam", lean(store.state));
-      if (!found || asked !== store.state) return;
-      this.found = found;
-    } catch (problem) {
-      if (!(problem instanceof Refused)) throw problem;
-      emit("problem", problem.message || say("gone"));
-      this.found = null;
-    }
-    this.show();
+    await this.ask("/api/beam", lean(store.state));
   }
 
   show() {
     const { beam } = store.state;
     const field = el("input", { type: "number", min: 1, max: 16, value: beam, "data-focus": "beams", onchange: (event) => change({ beam: Math.min(16, Math.max(1, Math.round(Number(event.target.value)) || 1)) }) });
     const controls = el("div", { class: "row controls-row" }, el("label", { class: "tick" }, say("beams"), field));
-    const focused = this.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
-    if (beam < 2) this.element.replaceChildren(controls, el("p", { class: "hint" }, say("wider")), el("button", { type: "button", onclick: () => change({ beam: DEFAULT }) }, `${say("beams")}: ${DEFAULT}`));
-    else if (this.found) this.element.replaceChildren(controls, ...this.#drawn());
-    if (focused) this.element.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    if (beam < 2) this.replace(controls, el("p", { class: "hint" }, say("wider")), el("button", { type: "button", onclick: () => change({ beam: DEFAULT }) }, `${say("beams")}: ${DEFAULT}`));
+    else if (this.found) this.replace(controls, ...this.#drawn());
   }
 
   #drawn() {

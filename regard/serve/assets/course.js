@@ -30,6 +30,7 @@ export class Course {
     const at = this.examples.findIndex((one) => one.name === store.view.course);
     this.example = this.examples[Math.max(0, at)];
     if (store.view.course !== this.example.name) store.view.course = this.example.name;
+    store.view.given = fitting(this.example, store.view.given);
     this.#contents();
     await this.compute();
   }
@@ -54,6 +55,7 @@ export class Course {
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;
       this.problem = problem.message || say("gone");
+      if (!problem.message) emit("problem", this.problem); // which goes away when the server is back
     }
     this.page.removeAttribute("aria-busy");
     this.#draw();
@@ -133,13 +135,33 @@ export class Course {
       select.value = value;
       return el("label", {}, label, select);
     }
-    if (one.kind === "text") return el("label", { class: "grow" }, label, el("input", { type: "text", maxlength: one.longest, value: String(value), oninput: (event) => { if (!event.isComposing) send(one.name, event.target.value, WAIT); } }));
-    const whole = one.kind === "whole";
-    return el("label", {}, label, el("input", { type: "number", min: one.least, max: one.most, step: whole ? 1 : "any", value: String(value), oninput: (event) => {
-      const x = Number(event.target.value);
-      if (event.target.value !== "" && x >= one.least && x <= one.most && (!whole || Number.isInteger(x))) send(one.name, x, WAIT);
-    } }));
+    const isText = one.kind === "text";
+    const kind = isText ? { type: "text", maxlength: one.longest } : { type: "number", min: one.least, max: one.most, step: one.kind === "whole" ? 1 : "any" };
+    const told = el("span", { class: "refused", id: `refused-${one.name}`, role: "status" });
+    const field = el("input", { ...kind, value: String(value), "aria-describedby": told.id, oninput: (event) => {
+      if (event.isComposing) return;
+      const given = isText || field.value === "" ? field.value : Number(field.value), fits = allowed(one, given);
+      told.textContent = fits ? "" : bounds(one);
+      field.setAttribute("aria-invalid", String(!fits));
+      if (fits) send(one.name, given, WAIT);
+    } });
+    return el("label", { class: isText ? "grow" : null }, label, field, told);
   }
+}
+
+// Whether the server would take it (insight/parameters.py): what is known to be refused is never sent.
+function allowed(one, value) {
+  const within = Number.isFinite(value) && value >= one.least && value <= one.most;
+  return { whole: () => within && Number.isInteger(value), real: () => within, switch: () => typeof value === "boolean",
+    text: () => typeof value === "string" && value.trim() !== "" && [...value].length <= one.longest,
+    choice: () => one.options.some((option) => option.value === value) }[one.kind]();
+}
+
+const bounds = (one) => say({ whole: "wholeFrom", real: "realFrom", text: "textUpTo" }[one.kind], ...(one.kind === "text" ? [one.longest] : [one.least, one.most]));
+
+// Of a link, what this example can take.
+function fitting({ parameters }, given) {
+  return Object.fromEntries(Object.entries(given ?? {}).filter(([name, value]) => { const one = parameters.find((some) => some.name === name); return one && allowed(one, value); }));
 }
 
 const paragraphs = (text) => text.split("\n").filter(Boolean).map((line) => el("p", {}, line));

@@ -55,7 +55,7 @@ export class Input {
     const resize = (to) => { this.#give({ kind: "dialogue", turns: to }); this.show(); };
     const fields = turns().map((turn, i) => {
       const role = el("select", { "aria-label": `${say("turn", i + 1)}: ${say("role")}`, onchange: (event) => set(i, { role: event.target.value }) },
-        ["user", "assistant", "system"].map((name) => el("option", { value: name }, say(name))));
+        ["user", "assistant", ...(i ? [] : ["system"])].map((name) => el("option", { value: name }, say(name))));
       role.value = turn.role;
       return el("div", { class: "turn" }, role, this.#field(say("turn", i + 1), turn.content, (content) => set(i, { content }))[0]);
     });

@@ -9,11 +9,12 @@ import { Looks } from "./looks.js";
 import { NumberCard } from "./number.js";
 import { axisName, boxName, formula, pointName, sectionName, sectionText } from "./sections.js";
 import { change, isChanged, look, store } from "./state.js";
-import { say } from "./texts.js";
+import { of, say } from "./texts.js";
 import { SHARES, decode, difference, labels, largest, likeliest, sheets, size } from "./values.js";
 
 const WHOLE = 300_000; // numbers of a box up to which all of it is asked for
 const LIMIT = 2 ** 20; // numbers in one answer
+const COMPUTED = 2 ** 23; // numbers that a small picture is worth
 const TABLE = [40, 24]; // rows and columns of the text alternative
 const SEVERAL = ["head", "group", "colour"]; // axes that are shown as sheets
 
@@ -56,9 +57,9 @@ export class Inside {
     const asked = [];
     const first = box.parts.toSorted((a, b) => Number(b.name === store.view.open) - Number(a.name === store.view.open));
     for (const part of first) {
-      if (size(part.shape) > left) continue; // the server computes it whole, whatever is sent of it
-      left -= size(part.shape);
-      const sliced = part.name !== store.view.open && several(part);
+      const sliced = part.name !== store.view.open && several(part), count = size(part.shape) / (sliced ? part.shape[0] : 1);
+      if (count > left || size(part.shape) > COMPUTED) continue; // the server computes it whole, whatever is sent of it
+      left -= count;
       asked.push(sliced ? { name: part.name, at: { [part.axes[0]]: Math.min(store.view.head ?? 0, part.shape[0] - 1) } } : part.name);
     }
     return asked;
@@ -131,7 +132,9 @@ export class Inside {
       if (values && size(values.shape)) {
         const [sheet] = sheets(values).slice(Math.min(store.view.head ?? 0, sheets(values).length - 1));
         thumbnail(canvas, sheet, part.point === "mask" ? 1 : largest(sheet.numbers));
-      } else canvas.width = 0; // too much was asked for, and this least needed
+      }
+      else canvas.width = 0;
+      canvas.classList.toggle("not-asked", !values || !size(values.shape)); // there are too many numbers
     }
     this.part = original.get(store.view.open) ?? boxOf([box], store.view.open).parts.find((part) => part.name === store.view.open);
     this.#large(box);
@@ -218,7 +221,7 @@ export class Inside {
     const sides = isChanged() ? el("div", { class: "picks", role: "group", "aria-label": say("side") },
       ["original", "changed", "difference"].map((side) => button(say(side), store.view.side === side, () => look({ side })))) : null;
     const focused = this.about.contains(document.activeElement) ? [...this.about.querySelectorAll("button")].indexOf(document.activeElement) : -1;
-    this.about.replaceChildren(...[el("p", { class: "made" }, el("code", {}, part.name), " = ", formula(part.formula)), heads, sides].filter(Boolean));
+    this.about.replaceChildren(...[el("p", { class: "made" }, el("code", {}, part.name), ` ${of(part.title)} = `, formula(part.formula)), heads, sides].filter(Boolean));
     if (focused >= 0) [...this.about.querySelectorAll("button")][focused]?.focus({ preventScroll: true });
   }
 

@@ -15,6 +15,7 @@ import { begin, lang, say, setLang, turnTheme } from "./texts.js";
 import { Writing, outputs } from "./writing.js";
 
 const REST = 8; // milliseconds between two keys that make them one question
+const AGAIN = 2000; // milliseconds between two looks whether the server is back
 const SLOW = 400; // milliseconds after which the page says that it waits
 
 const input = new Input(find("#input")), answer = new Answer(find("#answer")), changes = new Changes(find("#changes"));
@@ -53,7 +54,6 @@ async function guarded(act) {
 
 async function predict() {
   const state = lean(store.state);
-  if (state.input.kind === "picture" && !state.input.data) return;
   if (store.view.mode === "inside" && store.structure.length && store.predicted && !outgrown()) return trace(); // it says both
   const asked = store.state, found = await predictions.ask("/api/predict", state);
   if (!found || asked !== store.state) return; // or the user has gone on
@@ -113,12 +113,31 @@ function mark() {
   }));
 }
 
+// What cannot be answered yet: nothing was drawn, or a turn says nothing.
+function lacks({ kind, data, turns }) {
+  if (kind === "picture") return data ? null : "";
+  return kind === "dialogue" && turns.some((turn) => !turn.content.trim()) ? say("emptyTurn") : null;
+}
+
 const askSoon = later(REST, () => guarded(async () => {
-  const { mode } = store.view;
+  const { mode } = store.view, lacking = mode === "course" ? null : lacks(store.state.input);
+  if (lacking !== null) return tell(lacking);
   if (mode === "course") await course.show();
   else await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null, mode === "analyses" ? analyses.refresh() : null]);
   tell("");
 }));
+
+// The server is asked until it is there again; then what is shown is asked for anew.
+let absent = 0;
+on("gone", () => {
+  absent ||= setInterval(async () => {
+    if (!(await get("/api/models").catch(() => null))) return;
+    clearInterval(absent);
+    absent = 0;
+    if (store.models.length) ask();
+    else start();
+  }, AGAIN);
+});
 
 function ask() {
   find("#main").dataset.settled = "false";
@@ -229,7 +248,7 @@ async function start() {
   begin();
   tell(say("loading"));
   try {
-    ({ models: store.models } = await get("/api/models"));
+    ({ models: store.models, words: store.words } = await get("/api/models"));
   } catch (problem) {
     return tell(problem.message || say("gone"), true);
   }

@@ -5,7 +5,7 @@ import { Channel, Refused } from "./api.js";
 import { el, later, short } from "./dom.js";
 import { formula } from "./sections.js";
 import { change, lean, store } from "./state.js";
-import { say } from "./texts.js";
+import { of, say } from "./texts.js";
 
 const MOST = 400; // rows of the table
 
@@ -76,6 +76,7 @@ export class NumberCard {
     const { found } = this;
     this.body.replaceChildren(...[top,
       el("p", { class: "card-name" }, el("code", {}, `${found.part}[${found.index.join(", ")}]`)),
+      el("p", { class: "card-title" }, of(store.structure.find((part) => part.name === found.part)?.title)),
       el("p", { class: "card-value" }, short(found.value, 7)),
       found.formula ? el("p", { class: "card-formula" }, "= ", formula(found.formula)) : null,
       ...this.#terms(found)].filter(Boolean));

@@ -1,6 +1,7 @@
-// What the boxes of the model are called and what they do, for a learner: by section and point of
-// docs/explorer-api.md.
+// What the boxes of the model are called and what they do, for a learner: by section of docs/explorer-api.md.
+// The words for points, axes and formulas come with the models (insight/names.py).
 
+import { store } from "./state.js";
 import { fill } from "./texts.js";
 
 const SECTIONS = {
@@ -17,44 +18,17 @@ const SECTIONS = {
 };
 SECTIONS.cross_residual = SECTIONS.feedforward_residual = SECTIONS.attention_residual;
 
-const POINTS = {
-  q_unturned: ["Q", "Q"], k_unturned: ["K", "K"], q: ["Q, queries", "Q 查询"], k: ["K, keys", "K 键"], v: ["V, values", "V 值"],
-  products: ["q · kᵀ", "q · kᵀ"], scores: ["scaled", "缩放后"], mask: ["mask", "掩码"], masked: ["masked", "加掩码后"], weights: ["softmax", "softmax"], heads: ["softmax · V", "softmax · V"],
-  out: ["out", "输出"], up: ["x · W_up", "x · W_up"], gate: ["gate", "门"], hidden: ["activated", "激活后"], normed: ["norm", "归一化"],
-  normed_out: ["norm of the part", "该部分归一化"], scaled: ["gain · part", "增益 · 该部分"], sum: ["x + part", "x + 该部分"], residual: ["to the next layer", "传给下一层"],
-  given: ["given", "输入"], added: ["added", "加上的"], bias: ["bias", "偏置"], memory_bias: ["bias", "偏置"], placed: ["embedding + position", "嵌入 + 位置"],
-  input: ["into layer 0", "进入第 0 层"], output: ["output", "输出"], gathered: ["pooled", "汇聚"], transform: ["transformed", "变换后"], pooled: ["pooled", "汇聚"],
-  vector: ["vector", "向量"], logits: ["logits", "logit"], probabilities: ["softmax", "softmax"],
-};
-const TURNED = { q: ["Q, turned", "Q（旋转后）"], k: ["K, turned", "K（旋转后）"] };
-const OUT = { attention: ["· W_O", "· W_O"], cross: ["· W_O", "· W_O"], feedforward: ["· W_down", "· W_down"], embed: ["vectors", "向量"] };
-
-const AXES = {
-  query: ["token", "词元"], key: ["looks at", "看向"], memory: ["looks at", "看向"], head: ["head", "头"], group: ["group", "组"],
-  channel: ["number in the head", "头内维度"], width: ["number in the vector", "向量维度"], hidden: ["hidden number", "隐藏维度"],
-  output: ["output", "输出"], colour: ["colour", "颜色"], row: ["row", "行"], column: ["column", "列"],
-};
-
-// Formulas that are words.
-const FORMULAS = {
-  "what is given": "输入", "a vector for each position": "每个位置一个向量", "embedding + position": "嵌入 + 位置", "a number for each distance": "每个距离一个数",
-  "what goes on to the next block": "传给下一层", "who may see whom": "谁能看谁", "softmax(scores) where the mask allows": "softmax(分数)，只在掩码允许处",
-  "turned by their positions": "按位置旋转", "what stands for the whole": "代表整个输入的向量", "norm(x + part)": "归一化(x + 该部分)", "x + part": "x + 该部分",
-  "norm(x)": "归一化(x)", "norm(part)": "归一化(该部分)", "norm(residual)": "归一化(残差)", residual: "残差", "weights v": "权重 · v", "[heads] W_O + b": "[各头拼接] W_O + b",
-  "[heads] W_O": "[各头拼接] W_O", "hidden W_down + b": "隐藏值 W_down + b", "gain · part": "增益 · 该部分", placed: "嵌入 + 位置", "norm(placed)": "归一化(嵌入 + 位置)",
-};
-
 export const sectionName = (section) => fill(SECTIONS[section]?.[0] ?? [section, section]);
 export const sectionText = (section) => fill(SECTIONS[section]?.[1] ?? ["", ""]);
-export const axisName = (axis) => fill(AXES[axis] ?? [axis, axis]);
-export const formula = (text) => fill([text, FORMULAS[text] ?? text]);
+export const axisName = (axis) => fill(store.words.axes[axis] ?? [axis, axis]);
+export const formula = (text) => fill(store.words.formulas[text] ?? [text, text]);
 
 // `others`: the points that stand in the same section.
 export function pointName(part, others = []) {
   const { section, point } = part;
-  if (point === "out" && OUT[section]) return fill(OUT[section]);
-  if (TURNED[point] && others.includes(`${point}_unturned`)) return fill(TURNED[point]);
-  return fill(POINTS[point] ?? [point, point]);
+  const { points } = store.words;
+  const turned = others.includes(`${point}_unturned`) ? points[`${point}_turned`] : null;
+  return fill(turned ?? points[`${section}.${point}`] ?? points[point] ?? [point, point]);
 }
 
 // Of Add & Norm, what this model does of it at this place.

@@ -6,6 +6,7 @@ export const MODES = ["inside", "writing", "beam", "analyses", "course"];
 
 export const store = {
   models: [],
+  words: { points: {}, axes: {}, formulas: {} }, // what people call the parts, in both languages
   state: null, // as docs/explorer-api.md has it
   view: { mode: "inside", open: null, sequence: null, head: null, side: "changed", course: null, given: {}, analysis: null, number: 0, other: null },
   predicted: null, // the last answers that belong to the state
@@ -99,14 +100,31 @@ export function recall(hash) {
   }
 }
 
+const within = (least, most) => (x) => typeof x === "number" && x >= least && x <= most;
+const count = (least, most) => (x) => Number.isInteger(x) && within(least, most)(x);
+const CAN_BE = {
+  heads_off: (all) => Array.isArray(all) && all.every((one) => Array.isArray(one) && one.length === 4),
+  temperature: within(0.05, 20),
+  edits: (all) => Array.isArray(all) && all.every((one) => typeof one?.weight === "string" && Array.isArray(one.index) && Number.isFinite(one.value)),
+  shuffle: (x) => x === null || count(0, 2 ** 32 - 1)(x),
+  beam: count(1, 16),
+  length: (x) => x === null || count(1, 512)(x),
+  forced: (all) => Array.isArray(all) && all.length <= 512 && all.every(count(0, Infinity)),
+};
+const TEXTS_OF = {
+  text: ({ text }) => [text], pair: ({ first, second }) => [first, second], picture: ({ data }) => [data],
+  dialogue: ({ turns }) => (Array.isArray(turns) && turns.length ? turns.map((turn) => turn?.content) : [null]),
+};
+const isInput = (input, kind) => input?.kind === kind && TEXTS_OF[kind](input).every((text) => typeof text === "string");
+
 // Take over a link. What is not of the right kind is left out, the server judges the rest.
 export function restore(found) {
   const { view, ...given } = found ?? {};
   const chosen = store.models.find((one) => one.name === given.model) ?? store.models[0];
-  const fits = given.model === chosen.name && given.input?.kind === chosen.takes.kind;
+  const fits = given.model === chosen.name && isInput(given.input, chosen.takes.kind);
   const state = { ...EMPTY, model: chosen.name, input: fits ? given.input : first(chosen) };
   for (const key of Object.keys(EMPTY)) {
-    if (given.model === chosen.name && key in given && Array.isArray(given[key]) === Array.isArray(EMPTY[key])) state[key] = given[key];
+    if (given.model === chosen.name && key in given && CAN_BE[key](given[key])) state[key] = given[key];
   }
   store.state = state;
   const mode = MODES.includes(view?.mode) ? view.mode : "inside";

@@ -13,7 +13,7 @@ export const TEXTS = {
   save: ["Save", "保存"], saveReport: ["Report, one HTML page", "报告（单个 HTML 页面）"], saveJson: ["Every number, JSON", "全部数值（JSON）"],
   saveFigure: ["This figure, PNG", "当前图（PNG）"], savePlot: ["This figure, PNG", "当前图（PNG）"], saveDrawing: ["This figure, SVG", "当前图（SVG）"], saveModel: ["The model's figure, SVG", "模型结构图（SVG）"],
   other: ["中文", "English"], theme: ["Light or dark", "浅色或深色"], skip: ["Skip to the model", "跳到模型"],
-  busy: ["computing …", "计算中……"], gone: ["The server does not answer. Is `regard look` still running?", "服务器没有响应。`regard look` 还在运行吗？"],
+  busy: ["computing …", "计算中……"], gone: ["The server does not answer. Is `regard look` still running? The page goes on when it is back.", "服务器没有响应。`regard look` 还在运行吗？恢复后本页会自动继续。"],
   loading: ["Loading …", "加载中……"],
 
   input: ["Input", "输入"], examples: ["Examples", "示例"], first: ["First text", "第一段"], second: ["Second text", "第二段"],
@@ -22,6 +22,7 @@ export const TEXTS = {
   keys: ["With the keyboard: arrow keys move the pen, the space bar sets it down or lifts it.", "键盘：方向键移动画笔，空格键落笔或抬笔。"],
   sees: ["what the model sees", "模型看到的"], notPicture: ["‘{0}’ is no picture that this browser can read.", "“{0}”不是浏览器能读的图片。"],
   role: ["Who speaks", "说话者"], user: ["user", "用户"], assistant: ["assistant", "助手"], system: ["system", "系统"], turn: ["Turn {0}", "第 {0} 轮"],
+  emptyTurn: ["A turn is empty: write something in each.", "有一轮是空的：请在每一轮中写点内容。"],
   addTurn: ["Add a turn", "添加一轮"], removeTurn: ["Remove the last", "删除最后一轮"],
 
   answer: ["Answer", "输出"], unchanged: ["Original", "原来"], changedTo: ["With your changes", "更改之后"], score: ["score", "得分"],
@@ -69,6 +70,8 @@ export const TEXTS = {
   otherInput: ["Second input, of as many tokens", "第二个输入，词元数要相同"], otherHelp: ["Give a second input that is a little different: as many tokens, another answer.", "请给出一个略有不同的第二个输入：词元数相同，答案不同。"],
 
   course: ["Course", "课程"], courseHelp: ["Worked examples, each computed now by the library itself, in an order that a newcomer can follow. Change something and see.", "一组算例，按初学者能跟上的顺序排列，均由库本身当场计算。改一改，看看会怎样。"],
+  wholeFrom: ["a whole number from {0} to {1}", "请输入 {0} 到 {1} 的整数"], realFrom: ["a number from {0} to {1}", "请输入 {0} 到 {1} 的数"],
+  textUpTo: ["some text, at most {0} characters", "请输入文字，最多 {0} 个字符"],
   try: ["Change something", "改一改"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
   differs: ["largest difference", "最大误差"], allowed: ["allowed", "允许值"], holds: ["holds", "成立"], broken: ["BROKEN", "不成立"], previous: ["Previous", "上一个"], following: ["Next", "下一个"],
   contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: the whole number is shown, and its sum where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],

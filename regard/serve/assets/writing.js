@@ -1,36 +1,21 @@
 // Generation token by token: what is written, what may come next, and any other token by force.
 
-import { Channel, Refused, get } from "./api.js";
+import { get } from "./api.js";
+import { Asked } from "./asked.js";
 import { el, share, visible } from "./dom.js";
-import { change, emit, lean, store } from "./state.js";
+import { change, lean, store } from "./state.js";
 import { say } from "./texts.js";
 
 const OFFERED = 200; // tokens that a field suggests
 
-export class Writing {
-  constructor(element) {
-    this.element = element;
-    this.channel = new Channel();
-  }
-
+export class Writing extends Asked {
   async refresh() {
-    const asked = store.state;
-    try {
-      const found = await this.channel.ask("/api/step", { ...lean(store.state), beam: 1 });
-      if (!found || asked !== store.state) return;
-      this.found = found;
-    } catch (problem) {
-      if (!(problem instanceof Refused)) throw problem;
-      emit("problem", problem.message || say("gone"));
-      this.found = null;
-    }
-    this.show();
+    await this.ask("/api/step", { ...lean(store.state), beam: 1 });
   }
 
   show() {
     const { found } = this;
     if (!found) return this.element.replaceChildren();
-    const focused = this.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
     const { original, changed } = found, now = changed ?? original;
     const { forced } = store.state;
     const go = (ids) => change({ forced: ids });
@@ -40,9 +25,7 @@ export class Writing {
       button(say("undo"), "undo", forced.length, () => go(forced.slice(0, -1))),
       button(say("start"), "start", forced.length, () => go([])),
       button(say("end"), "end", !now.done, () => this.#end()));
-    this.element.replaceChildren(controls, this.#written(now, forced, go), now.done ? el("p", { class: "done" }, say("done")) : this.#next(original, changed, forced, go));
-    const to = focused && this.element.querySelector(`[data-focus="${CSS.escape(focused)}"]`);
-    if (to) (to.disabled ? this.element.querySelector("button:not([disabled])") : to)?.focus({ preventScroll: true });
+    this.replace(controls, this.#written(now, forced, go), now.done ? el("p", { class: "done" }, say("done")) : this.#next(original, changed, forced, go));
   }
 
   // As the model goes on from here by itself: the ids of the prediction.
