@@ -9,7 +9,7 @@ import typer
 
 from regard.cli_explain import Language
 from regard.cli_open import open_run
-from regard.cli_options import Device, Dtype, Threads
+from regard.cli_options import Device, Dtype, Precision, Threads
 
 if TYPE_CHECKING:
     from regard.insight.words import Lang
@@ -51,6 +51,7 @@ def figure_command(
     ] = None,
     head: Annotated[int, typer.Option(min=0, help="Of playback: which head, from 0.")] = 0,
     lang: Annotated[Language, typer.Option(help="What the figure is labelled in.")] = Language.en,
+    dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
@@ -60,7 +61,7 @@ def figure_command(
     """
     from regard.errors import InputError
 
-    opened = None if run is None else open_run(run, Dtype.float32, threads, device)
+    opened = None if run is None else open_run(run, dtype, threads, device)
     if of is None:
         print("\n".join(_listed(opened, lang.value)))
         return

@@ -52,6 +52,7 @@ def test_python_gives_the_same_as_a_plotly_figure(run: Path) -> None:
         (("--of", "playback"), "--part"),
         (("--of", "playback", "--part", "decoder.blocks.0.cross.weights"), "no snapshots"),
         (("--of", "patches"), "no analysis"),
+        (("--of", "gradients", "--dtype", "int8"), "no analysis"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_a_sentence(
