@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browsing import arguments, browser_path
 from tiny import write_pairs
 
 
@@ -12,3 +16,17 @@ from tiny import write_pairs
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of words and the same backwards, from which a tiny model learns in seconds."""
     return write_pairs(tmp_path_factory.mktemp("data") / "pairs.tsv")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. Of one file of tests only: its driver runs an event loop, beside which no other may."""
+    if os.environ.get("CI"):
+        assert browser_path(), "CI needs Chromium: apt-get install chromium"
+    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
+    if browser_path() is None:
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=browser_path(), args=arguments())
+        yield opened
+        opened.close()

@@ -3,18 +3,13 @@ missing, cut off, fetched from elsewhere or hard to read."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parents[1] / "serve")]
-from browsing import Watched, arguments, browser_path  # noqa: E402
+from browsing import Watched
 
 SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 WATCHED = [
@@ -60,19 +55,6 @@ def test_every_link_of_the_site_leads_to_a_page_and_a_place(built: Path) -> None
             found = there.is_file() and (there not in pages or place in pages[there].places)
             lost += [] if found else [f"{path.relative_to(built)}: {link}"]
     assert not lost
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if os.environ.get("CI"):
-        assert browser_path(), "CI needs Chromium: apt-get install chromium"
-    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
-    if browser_path() is None:
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=browser_path(), args=arguments())
-        yield opened
-        opened.close()
 
 
 def opened(browser: Any, address: str, size: str, scheme: str) -> Watched:

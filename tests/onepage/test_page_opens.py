@@ -26,7 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 
 @pytest.fixture
-def opened(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Opens the page of a run from its file; nothing may be fetched, and nobody may complain."""
     complaints: list[str] = []
     contexts = []
@@ -34,7 +34,7 @@ def opened(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     def opens(run: Run, size: str = "laptop", **context: Any) -> Any:
         width, height = SIZES[size]
         export_page(run, tmp_path / "page.html", title=HOSTILE, examples=["the cat", HOSTILE])
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **context))
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **context))
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text))
@@ -140,9 +140,9 @@ def test_a_drawing_is_judged_and_its_patches_can_be_chosen(opened, runs):
     assert page.locator("canvas.patches").count() == 1
 
 
-def test_the_browser_runs_no_script_but_the_pages_own_and_fetches_nothing(chromium, runs, tmp_path):
+def test_the_browser_runs_no_script_but_the_pages_own_and_fetches_nothing(browser, runs, tmp_path):
     export_page(runs["translation"], tmp_path / "page.html")
-    context = chromium.new_context()
+    context = browser.new_context()
     page = context.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     settle(page)

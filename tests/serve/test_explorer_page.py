@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browsing import Watched, arguments, ask, browser_path, served
+from browsing import Watched, ask, browser_path, served
 
 if os.environ.get("CI"):
     assert browser_path(), "CI needs Chromium: apt-get install chromium"
@@ -32,14 +32,6 @@ SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 def address(app: Any) -> Iterator[str]:
     with served(app) as where:
         yield where
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=browser_path(), args=arguments())
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
