@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.cells import cell_len
 from torch import Tensor
 
 from regard.insight.names import STACKS, axis_words, formula_words, title_of
@@ -36,7 +37,8 @@ def trace_lines(trace: Trace, lang: Lang = "en") -> Iterator[str]:
             shape = ", ".join(f"{name} {n}" for name, n in zip(axes, entry.value.shape, strict=True))
             formula = formula_words(entry.formula).of(lang)
             called = "" if lang == "en" else f"{title_of(entry.name).of(lang)} = "
-            yield f"  {entry.name:46} {shape:36} {called}{formula}"
+            room = " " * max(0, 36 - cell_len(shape))  # Chinese characters are two cells wide
+            yield f"  {entry.name:46} {shape}{room} {called}{formula}"
         yield from _likeliest(one, lang)
 
 

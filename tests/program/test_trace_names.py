@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rich.cells import cell_len
+
 import regard
 from regard.insight import names
 from regard.insight.trace_page import trace_page
@@ -33,3 +35,12 @@ def test_the_text_and_the_page_of_a_trace_say_them(run: Path) -> None:
     assert any(line.startswith("输出: ") for line in trace_lines(found, "zh"))
     page = trace_page(found, "zh")
     assert title in page or title.encode("unicode_escape").decode() in page
+
+
+def test_columns_stand_under_one_another_in_both_languages(run: Path) -> None:
+    """On a terminal a Chinese character is two cells wide."""
+    found = regard.load(run).trace("abc")
+    lines = [line for line in trace_lines(found, "zh") if line.startswith("  encoder.blocks.0.attention")]
+    starts = {cell_len(line[: line.index("编码器，")]) for line in lines}
+    assert len(lines) > 5
+    assert len(starts) == 1
