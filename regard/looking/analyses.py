@@ -15,6 +15,7 @@ import torch
 
 from regard.errors import InputError
 from regard.errors import nearest as near
+from regard.insight.alignment import cross_attention
 from regard.insight.attribution import integrated_gradients
 from regard.insight.figures import cells, patch_grid, patches_figure
 from regard.insight.lens import logit_lens
@@ -102,16 +103,12 @@ def _axes(rows: str, columns: str, lang: Lang) -> tuple[str, str]:
 
 
 def _alignment(scene: Scene, lang: Lang) -> Any:
-    names = [name for name in scene.explorer.outline if name.endswith(".cross.weights")]
-    trace = scene.trace(names)
-    weights = torch.stack([trace[name].value for name in names]).float().mean((0, 1))  # (T, S)
-    tokens = scene.writing.tokens
-    # What is given at a step is the token before; what is looked at serves the token after.
-    following = scene.found.outputs
-    at = scene.logits.argmax(-1).tolist()
-    written = [*tokens[1:], following[at[-1]] if at else ""]
+    assert isinstance(scene.model, EncoderDecoder)
+    source, target = (ids[0].tolist() for ids in scene.inputs)
+    weights = cross_attention(scene.model, source, target)
     titles = _axes("output", "input", lang)
-    return cells(weights, written, scene.reading.tokens, titles=titles, share=True)
+    # What is given at a step is the token before; what is looked at serves the token after.
+    return cells(weights, scene.following, scene.reading.tokens, titles=titles, share=True)
 
 
 def _rollout(scene: Scene, lang: Lang) -> Any:
@@ -209,17 +206,13 @@ def _patching(scene: Scene, lang: Lang) -> Any:
 def _neighbours(scene: Scene, lang: Lang) -> Any:
     model = scene.model
     table = model.source.weight if isinstance(model, EncoderDecoder) else model.embed.weight
-    ids, names = scene.inputs[0][0], scene.explorer.task.pieces
+    ids, naming = scene.inputs[0][0], scene.explorer.naming
+    called = naming.source if scene.two_sided else naming.target
     cosines, places = nearest(table[ids], table, _NEAR + 1)
-    texts = [_pieces(names, line, scene.two_sided) for line in places[:, 1:].tolist()]
+    texts = [called(line) for line in places[:, 1:].tolist()]
     ranks = [str(rank) for rank in range(1, _NEAR + 1)]
     titles = _axes("token", "rank", lang)
     return cells(cosines[:, 1:].cpu(), scene.reading.tokens, ranks, texts=texts, titles=titles)
-
-
-def _pieces(names: Callable[..., Any], ids: list[int], two_sided: bool) -> list[str]:
-    source, target = names(ids, []) if two_sided else names([], ids)
-    return list(source if two_sided else target)
 
 
 def _patches(scene: Scene, lang: Lang) -> Any:

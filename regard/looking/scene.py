@@ -87,6 +87,14 @@ class Scene:
         return self.found.sequences[1 if self.two_sided else 0]
 
     @cached_property
+    def following(self) -> list[str]:
+        """What comes after each token of `writing`, of a task that writes."""
+        opening = self.explorer.task.opening(self.question.text)
+        assert opening is not None
+        written, names = self.explorer.answer(self.question).written, self.explorer.naming.outputs
+        return [*self.writing.tokens[1 : len(opening[1])], *(names[token] for token in written)]
+
+    @cached_property
     def place(self) -> int | None:
         """After which token of `writing` the logits are taken; None where they are of the whole sequence.
 

@@ -10,11 +10,13 @@ import torch
 from regard.insight.ablation import Head
 from regard.insight.attribution import integrated_gradients
 from regard.insight.changes import Changes
+from regard.insight.figures import shown
 from regard.insight.lens import logit_lens
 from regard.insight.rollout import rolled_out
 from regard.looking.analyses import ALL, analyses
 from regard.looking.explorer import Question
 from regard.looking.scene import Scene, UnansweredError
+from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.run import Run
 from regard.tasks import TASKS
 from tests.serve.asking import INPUTS, said, state
@@ -98,15 +100,36 @@ def test_a_sum_is_that_of_the_logit_at_stake(client: Any, runs: dict[str, Run]) 
     assert found["data"][-1]["x"][-1] == pytest.approx(float(trace["head.logits"].value[1].max()), abs=1e-4)
 
 
-def test_gradients_of_an_encoder_decoder_ask_about_the_source(runs: dict[str, Run]) -> None:
+@pytest.mark.parametrize("tying", ["none", "three-way"])
+def test_gradients_of_an_encoder_decoder_ask_about_the_source(tying: Any) -> None:
     """Also where both sides share a table: what passes the tap a second time is the target's."""
     pytest.importorskip("captum")
-    model: Any = runs["translation"].model
+    torch.manual_seed(1)
+    model = encoder_decoder(ENCODER_DECODER["mini"], source_vocab=11, target_vocab=11, tying=tying).build()
+    model.eval()
+    assert (model.source is model.target) == (tying == "three-way")
     source, target = torch.tensor([[5, 6, 7, 8]]), torch.tensor([[1, 9, 4]])
     found = integrated_gradients(model, (source, target), lambda logits: logits[:, -1, 6])
     assert found.numbers.shape[0] == source.shape[1]
     with torch.no_grad():
         assert found.logit == pytest.approx(float(model(source, target)[0, -1, 6]), abs=1e-4)
+
+
+def test_an_alignment_is_the_mean_of_all_heads_and_names_what_was_forced(runs: dict[str, Run]) -> None:
+    run, text = runs["translation"], INPUTS["translation"]["text"]
+    question = Question(text, length=7)
+    trace, written = run.explorer().trace(question), run.explorer().answer(question).written
+    names = [name for name in trace.names if name.endswith(".cross.weights")]
+    found = analyses(run.explorer())["alignment"].draw(Scene(run.explorer(), question), "en")
+    mean = torch.stack([trace[name].value for name in names]).mean((0, 1))
+    assert torch.allclose(sheet(found), mean, atol=1e-6)
+    assert list(found.layout.yaxis.ticktext) == shown([trace.outputs[token] for token in written])
+    likeliest = run.explorer().next(Question(text)).passes[-1]["head.probabilities"].value[-1]
+    unlikely = int(likeliest.argsort()[-3])
+    explorer, question = run.explorer(), Question(text, length=1, begin=(unlikely,))
+    drawn = analyses(explorer)["alignment"].draw(Scene(explorer, question), "en")
+    first, *_ = drawn.layout.yaxis.ticktext
+    assert [first] == shown([explorer.naming.outputs[unlikely]])
 
 
 def test_patching_the_last_vector_of_the_last_layer_brings_all_back_and_others_there_nothing(
