@@ -13,11 +13,13 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from regard.decode.loops import ANY_ORDER, add_norm, attend, int8_linear, linear, look, turn
+from regard.decode.kernels import ANY_ORDER
+from regard.decode.kernels.products import int8_linear, linear
+from regard.decode.loops import add_norm, attend, look, turn
 
 
 class Weights(NamedTuple):
-    """A decoder of L blocks in few arrays. A linear is packed weights (`tiles.py`), the scales of its outputs
+    """A decoder of L blocks in few arrays. A linear is packed weights (`kernels/`), the scales of its outputs
     if they are of 8 bits, and biases: each an array over the blocks."""
 
     qkv: Any
@@ -46,13 +48,11 @@ def _apply(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
 def _apply_of(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
     def of_floats(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
         packed, bias = part
-        sums = np.empty((len(x), 16 * packed.shape[1]), np.float32)
-        linear(x, packed[i], bias[i], clipped, sums, y)
+        linear(x, packed[i], bias[i], clipped, y)
 
     def of_bytes(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
         packed, scale, bias = part
-        sums = np.empty((len(x), 16 * packed.shape[1]), np.int32)
-        int8_linear(x, packed[i], scale[i], bias[i], clipped, np.empty(x.shape, np.int8), sums, y)
+        int8_linear(x, packed[i], scale[i], bias[i], clipped, y)
 
     return of_floats if len(part) == 2 else of_bytes
 

@@ -1,24 +1,23 @@
 """A model taken apart for decoding on a processor: its products, its norms, and how they follow one another.
 
 An engine holds no input: it is made once for a model and used for all that it decodes (`native.py`). It is
-made anew when a weight has changed. Float32 products are torch's; those of 8 bits are `tiles.py`'s where the
-processor has the instruction. What a model must be like is in `_suits`.
+made anew when a weight has changed. What a model must be like is in `_suits`; how products are made, in
+`linears.py`.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from regard.decode import blocks as nests
-from regard.decode import loops, tiles
+from regard.decode import loops
+from regard.decode.linears import COPIED, Numbers, bias_of, pack, product
 from regard.model.attention import Attention
 from regard.model.block import Block, PostResidual, PreResidual
 from regard.model.embed import TokenEmbedding
@@ -80,19 +79,6 @@ def _is_norm(part: nn.Module) -> bool:
     return isinstance(part, nn.LayerNorm | nn.RMSNorm) and part.weight is not None
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """Memory that torch and the loops both see."""
-
-    tensor: Tensor
-    array: np.ndarray
-
-    @staticmethod
-    def of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Numbers:
-        tensor = torch.empty(shape, dtype=dtype)
-        return Numbers(tensor, tensor.numpy())
-
-
 class Room:
     """What the operations on so many rows write into, made once and used by all layers."""
 
@@ -100,72 +86,11 @@ class Room:
         self.rows = rows
         self._made: dict[tuple[str, int], Numbers] = {}
 
-    def get(self, name: str, width: int, dtype: torch.dtype = torch.float32) -> Numbers:
+    def get(self, name: str, width: int) -> Numbers:
         made = self._made.get((name, width))
         if made is None:
-            made = self._made[name, width] = Numbers.of((self.rows, width), dtype)
+            made = self._made[name, width] = Numbers.of((self.rows, width))
         return made
-
-
-Product = Callable[[Numbers, Numbers, Room], None]
-"""Writes into (R, N) what a linear makes of (R, D)."""
-
-
-def _product(linear: nn.Module, activation: Callable[[Tensor], Tensor] | None = None) -> Product:
-    if isinstance(linear, Int8Linear):
-        return _int8_product(linear, activation)
-    assert isinstance(linear, nn.Linear | VocabularyHead)
-    weight, bias = linear.weight.detach().t(), linear.bias
-
-    def product(x: Numbers, out: Numbers, room: Room) -> None:
-        if bias is None:
-            torch.mm(x.tensor, weight, out=out.tensor)
-        else:
-            torch.addmm(bias, x.tensor, weight, out=out.tensor)
-        _activate(activation, out)
-
-    return product
-
-
-def _int8_product(linear: Int8Linear, activation: Callable[[Tensor], Tensor] | None) -> Product:
-    weight, scale, bias = linear.weight.t(), linear.scale.numpy(), _bias(linear).numpy()
-    width, made = weight.shape
-    packing = functools.cache(lambda: tiles.pack_int8(linear.weight.numpy()) if _tiled(linear) else None)
-    clipped = activation is torch.nn.functional.relu
-    rest = None if clipped else activation
-
-    def product(x: Numbers, out: Numbers, room: Room) -> None:
-        packed = packing()
-        whole = room.get("whole", width, torch.int8)
-        sums = room.get("sums", made if packed is None else 16 * len(packed), torch.int32)
-        if packed is not None:
-            loops.int8_linear(x.array, packed, scale, bias, clipped, whole.array, sums.array, out.array)
-        else:
-            largest = room.get("largest", 1).array[:, 0]
-            loops.to_int8(x.array, largest, whole.array)
-            torch._int_mm(whole.tensor, weight, out=sums.tensor)
-            loops.from_int32(sums.array, scale, largest, bias, clipped, out.array)
-        _activate(rest, out)
-
-    return product
-
-
-def _tiled(linear: Int8Linear) -> bool:
-    return tiles.has_int8() and linear.weight.shape[1] % 4 == 0
-
-
-def _bias(linear: nn.Module) -> Tensor:
-    """A linear's biases, zeros if it has none."""
-    bias: Tensor | None = linear.bias  # type: ignore[assignment]
-    weight: Tensor = linear.weight  # type: ignore[assignment]
-    return torch.zeros(len(weight)) if bias is None else bias.detach()
-
-
-def _activate(activation: Callable[[Tensor], Tensor] | None, x: Numbers) -> None:
-    if activation is torch.nn.functional.relu:
-        x.tensor.relu_()
-    elif activation is not None:
-        x.tensor.copy_(activation(x.tensor))
 
 
 class _AddNorm:
@@ -186,21 +111,21 @@ class _AddNorm:
 class Layer:
     """The products of one block."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, copied: bool) -> None:
         attention, cross, feedforward = block.attention, block.cross, block.feedforward
         assert isinstance(attention, Attention)
         assert isinstance(feedforward, FeedForward)
         self.heads, self.scale = attention.heads, _scale(attention)
         self.inner = attention.heads * attention.head_width
-        self.qkv, self.out = _product(attention.qkv), _product(attention.out)
+        self.qkv, self.out = product(attention.qkv, copied=copied), product(attention.out, copied=copied)
         if isinstance(cross, Attention):
             self.cross_heads, self.cross_scale = cross.heads, _scale(cross)
             self.cross_inner = cross.heads * cross.head_width
-            self.cross_q, self.cross_out = _product(cross.q), _product(cross.out)
-            self.cross_kv = _product(cross.kv)
+            self.cross_q, self.cross_out = product(cross.q, copied=copied), product(cross.out, copied=copied)
+            self.cross_kv = product(cross.kv, copied=copied)
         self.hidden = feedforward.up.weight.shape[0]
-        self.up = _product(feedforward.up, feedforward.activation)
-        self.down = _product(feedforward.down)
+        self.up = product(feedforward.up, feedforward.activation, copied=copied)
+        self.down = product(feedforward.down, copied=copied)
 
 
 def _scale(part: Attention) -> float:
@@ -213,13 +138,13 @@ _NO_ANGLES = np.empty((1, 0), np.float32)
 class StackParts:
     """The layers of a stack and the norms between their parts."""
 
-    def __init__(self, stack: Stack, embed: Any) -> None:
+    def __init__(self, stack: Stack, embed: Any, copied: bool) -> None:
         self.position: PositionPart = stack.position
         self.turns_memory = stack.config.cross_position
         self.width = stack.config.width
         self.table, self.factor = embed.weight.detach().numpy(), embed.factor
         blocks: list[Block] = list(stack.blocks)  # type: ignore[arg-type]
-        self.layers = [Layer(block) for block in blocks]
+        self.layers = [Layer(block, copied) for block in blocks]
         residuals = [
             residual
             for block in blocks
@@ -270,19 +195,19 @@ class StackParts:
         norms = iter(self.norms)
         for index, layer in enumerate(self.layers):
             qkv, z = room.get("qkv", 3 * layer.inner), room.get("z", layer.inner)
-            layer.qkv(h, qkv, room)
+            layer.qkv(h, qkv)
             attend(index, layer, qkv, z)
-            layer.out(z, y, room)
+            layer.out(z, y)
             next(norms)(x, y, h)
             if look is not None:
                 q, z = room.get("q", layer.cross_inner), room.get("z", layer.cross_inner)
-                layer.cross_q(h, q, room)
+                layer.cross_q(h, q)
                 look(index, layer, q, z)
-                layer.cross_out(z, y, room)
+                layer.cross_out(z, y)
                 next(norms)(x, y, h)
             hidden = room.get("hidden", layer.hidden)
-            layer.up(h, hidden, room)
-            layer.down(hidden, y, room)
+            layer.up(h, hidden)
+            layer.down(hidden, y)
             next(norms)(x, y, h)
         return h
 
@@ -312,13 +237,12 @@ class Engine:
 
     def __init__(self, model: Model) -> None:
         *encoders, (decoder, _, _) = _readers(model)
-        *before, self.decoder = [StackParts(stack, embed) for stack, embed, _ in _readers(model)]
+        copied = sum(x.nbytes for x in model.parameters()) <= COPIED
+        *before, self.decoder = [StackParts(stack, embed, copied) for stack, embed, _ in _readers(model)]
         self.encoder = before[0] if before else None
         head: Any = model.head
-        self.head, self.vocabulary = _product(head), head.weight.shape[0]
+        self.head, self.vocabulary = product(head, copied=copied), head.weight.shape[0]
         self.weights = sum(x.numel() for x in (*decoder.state_dict().values(), head.weight))
-        self.tiled = isinstance(head, Int8Linear) and tiles.has_int8()
-        """Whether its products leave Python's lock and are made by one thread each."""
         self.packed = _packed(decoder, self.decoder) if encoders else None
 
 
@@ -341,7 +265,7 @@ def engine_of(model: Model) -> Engine | None:
 
 
 _SMALL = 2**25
-"""Bytes of a decoder's linears up to which they are packed, that is copied, into one loop nest."""
+"""Bytes of a decoder's linears up to which it becomes one loop nest."""
 
 
 def _packed(stack: Stack, made: StackParts) -> nests.Weights | None:
@@ -354,20 +278,13 @@ def _packed(stack: Stack, made: StackParts) -> nests.Weights | None:
     ]
     flat = [linear for layer in linears for linear in layer]
     few = sum(linear.weight.nbytes for linear in flat) <= _SMALL
-    if not (few and all(block.feedforward.activation is nn.functional.relu for block in blocks)):
+    alike = len({type(linear) for linear in flat}) == 1
+    if not (few and alike and all(block.feedforward.activation is nn.functional.relu for block in blocks)):
         return None
     gains, shifts = (np.stack([getattr(norm, name) for norm in made.norms]) for name in ("gain", "shift"))
-    biases = [np.stack([_bias(x).numpy() for x in kind]) for kind in zip(*linears, strict=True)]
-    if all(type(linear) is nn.Linear for linear in flat):
-        weights = [
-            np.stack([tiles.pack(x.weight.detach().numpy()) for x in kind])
-            for kind in zip(*linears, strict=True)
-        ]
-        return nests.Weights.of(zip(weights, biases, strict=True), gains, shifts)
-    if all(isinstance(linear, Int8Linear) and _tiled(linear) for linear in flat):
-        weights = [
-            np.stack([tiles.pack_int8(x.weight.numpy()) for x in kind]) for kind in zip(*linears, strict=True)
-        ]
-        scales = [np.stack([x.scale.numpy() for x in kind]) for kind in zip(*linears, strict=True)]
-        return nests.Weights.of(zip(weights, scales, biases, strict=True), gains, shifts)
-    return None
+    kinds = list(zip(*linears, strict=True))
+    parts = [[np.stack([pack(x) for x in kind]) for kind in kinds]]
+    if isinstance(flat[0], Int8Linear):
+        parts.append([np.stack([x.scale.numpy() for x in kind]) for kind in kinds])
+    parts.append([np.stack([bias_of(x) for x in kind]) for kind in kinds])
+    return nests.Weights.of(zip(*parts, strict=True), gains, shifts)

@@ -2,8 +2,8 @@
 
 Few rows of a small model make a step of some sixty small operations, each of which costs more to call than
 to do. Here everything between two matrix products is one loop nest: attention over a cache with its
-softmax, a residual sum with its norm, the rounding of a row to 8 bits and back, the likeliest tokens of a
-row of logits. Numba compiles them at first use and keeps the result on disk; the extra `fast` brings it.
+softmax, a residual sum with its norm, the likeliest tokens of a row of logits. Numba compiles them at first
+use and keeps the result on disk; the extra `fast` brings it.
 
 All arrays are C-contiguous float32 unless said otherwise; `R` rows are beams of inputs. What is written is
 the last argument, or is said to be. Nothing here knows modules or torch.
@@ -12,17 +12,12 @@ the last argument, or is said to be. Nothing here knows modules or torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numba
 import numpy as np
 
-from regard.decode.tiles import int8_product, product
+from regard.decode.kernels import ANY_ORDER, compiled
 
-# Sums may be taken in any order, as in every matrix product; infinities and NaN keep their meaning.
-ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}
-_LEVELS = np.float32(127)
 _GROUPS = 128  # of logits, whose largest is found first
 _BLOCK = 64  # numbers whose exponentials are taken together
 _LOG2E = np.float32(1 / math.log(2))
@@ -34,15 +29,6 @@ _POWER = tuple(
         np.polynomial.Chebyshev.interpolate(np.exp2, 6, domain=[0, 1])
     ).convert().coef
 )  # fmt: skip
-
-Loop = Any  # a function of arrays, compiled
-
-
-def compiled(signature: str, fastmath: set[str] | bool = ANY_ORDER) -> Callable[[Loop], Loop]:
-    made: Callable[[Loop], Loop] = numba.njit(
-        signature, fastmath=fastmath, cache=True, nogil=True, error_model="numpy"
-    )
-    return made
 
 
 @compiled("void(f4[::1], f4[::1])")
@@ -230,34 +216,6 @@ def look(q, owner, starts, heads, scale, memory, out):  # type: ignore[no-untype
                     z[c] += weight * v[c]
 
 
-@compiled("void(f4[:, ::1], f4[::1], i1[:, ::1])", fastmath=False)
-def to_int8(x, largest, whole):  # type: ignore[no-untyped-def]
-    """(R, D) numbers → whole numbers from -127 to 127, and (R,) what 127 stands for; as in `quantize.py`."""
-    bits = x.view(np.int32)
-    for r in range(len(x)):
-        row, to, raw = x[r], whole[r], bits[r]
-        top = np.int32(0)  # sizes of numbers are in the same order as their bits without the sign
-        for d in range(len(raw)):
-            top = max(top, raw[d] & np.int32(0x7FFFFFFF))
-        for d in range(len(row)):
-            if raw[d] & np.int32(0x7FFFFFFF) == top:
-                largest[r] = abs(row[d])
-                break
-        factor = _LEVELS / largest[r] if top > 0 else np.float32(0)
-        for d in range(len(row)):
-            to[d] = np.int8(np.rint(row[d] * factor))
-
-
-@compiled("void(i4[:, ::1], f4[::1], f4[::1], f4[::1], b1, f4[:, ::1])", fastmath=False)
-def from_int32(sums, scale, largest, bias, clipped, out):  # type: ignore[no-untyped-def]
-    """(R, N or more) sums of products of whole numbers → (R, N) numbers; none below 0, if `clipped`."""
-    for r in range(len(sums)):
-        row, to, size = sums[r], out[r], largest[r]
-        for n in range(len(to)):
-            y = np.float32(row[n]) * scale[n] * size + bias[n]
-            to[n] = max(y, np.float32(0)) if clipped else y
-
-
 @compiled("void(f4[:, ::1], i8[::1])")
 def likeliest(logits, tokens):  # type: ignore[no-untyped-def]
     """(R, V) → (R,): the largest of each row, one of them if there are several."""
@@ -313,23 +271,3 @@ def continuations(logits, totals, best, parents, tokens):  # type: ignore[no-unt
                         chosen, reach = p, total
             best[i, j], parents[i, j], tokens[i, j] = reach, chosen, found[chosen, nexts[chosen]]
             nexts[chosen] += 1
-
-
-@compiled("void(f4[:, ::1], u1[:, :, ::1], f4[::1], f4[::1], b1, i1[:, ::1], i4[:, ::1], f4[:, ::1])", False)
-def int8_linear(x, packed, scale, bias, clipped, whole, sums, y):  # type: ignore[no-untyped-def]
-    """(R, D) → (R, N) by packed weights; `whole` and `sums` are room for what is between."""
-    largest = np.empty(len(x), np.float32)
-    to_int8(x, largest, whole)
-    int8_product(whole, packed, sums)
-    from_int32(sums, scale, largest, bias, clipped, y)
-
-
-@compiled("void(f4[:, ::1], f4[:, :, ::1], f4[::1], b1, f4[:, ::1], f4[:, ::1])")
-def linear(x, packed, bias, clipped, sums, y):  # type: ignore[no-untyped-def]
-    """(R, D) → (R, N) by packed weights; `sums` is room for what is between."""
-    product(x, packed, sums)
-    for r in range(len(y)):
-        row, to = sums[r], y[r]
-        for n in range(len(to)):
-            z = row[n] + bias[n]
-            to[n] = max(z, np.float32(0)) if clipped else z

@@ -1,4 +1,4 @@
-"""Decoding on a processor whose every operation costs: matrix products by torch, all else by `loops.py`.
+"""Decoding on a processor whose every operation costs: products by `linears.py`, all else by `loops.py`.
 
 For float32 and int8 models on a CPU. A `NativeStepper` walks through the blocks of an ordinary
 encoder-decoder with their own weights, a `NativePromptStepper` through those of one causal stack. Nothing
@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -25,8 +24,9 @@ from torch import Tensor
 
 from regard.decode import loops
 from regard.decode.blocks import blocks
-from regard.decode.engine import Engine, Layer, Numbers, Room, engine_of
+from regard.decode.engine import Engine, Layer, Room, engine_of
 from regard.decode.fast import compiling
+from regard.decode.linears import Numbers, pool
 from regard.decode.parallel import AT_LEAST
 from regard.decode.slots import Slots
 from regard.decode.stepper import KeptPrompt, PromptStepper
@@ -107,7 +107,7 @@ class NativeStepper:
             memory = encoder.run(x, room, attend)
             for index, layer in enumerate(layers):
                 kv = Numbers(made.tensor[index], made.array[index])
-                layer.cross_kv(memory, kv, room)
+                layer.cross_kv(memory, kv)
                 if decoder.turns_memory:
                     turn_memory(kv.array, layer.cross_heads)
         return made.array
@@ -122,7 +122,7 @@ class NativeStepper:
         with _threads(rows, engine.weights):
             x = engine.decoder.enter(tokens.numpy(), self._zeros, at, 1, self._room)
             h = self._part_by_part(x) if engine.packed is None else self._all_at_once(x)
-            engine.head(h, logits, self._room)
+            engine.head(h, logits)
         return logits.tensor
 
     def _part_by_part(self, x: Numbers) -> Numbers:
@@ -170,7 +170,7 @@ class NativeStepper:
 class NativePromptStepper:
     """A `PromptStepper` from its first step on; the prompts are read by the model's own modules.
 
-    Each of several threads takes rows of its own through a step, where products are those of `tiles.py`.
+    Each of several threads takes rows of its own through a step; of few rows, outputs (`linears.py`).
     """
 
     @torch.inference_mode()
@@ -186,8 +186,7 @@ class NativePromptStepper:
         self._engine, self._at = engine, read.next[:, 0].numpy()
         self._slots = Slots(*engine.decoder.shape, len(prompts), max(capacity, read.cache.length))
         self._slots.read(read.cache, self._at)
-        self._threads = torch.get_num_threads() if engine.tiled else 1
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._threads = torch.get_num_threads()
         self._share(len(prompts))
 
     def _share(self, rows: int) -> None:
@@ -209,8 +208,7 @@ class NativePromptStepper:
             with _threads(len(tokens), self._engine.weights):
                 self._take(ids, self._rows[0], self._rooms[0])
         else:
-            assert self._pool is not None
-            list(self._pool.map(functools.partial(self._take, ids), self._rows, self._rooms))
+            list(pool(self._threads).map(functools.partial(self._take, ids), self._rows, self._rooms))
         self._at = self._at + 1
         return self._logits.tensor
 
@@ -223,7 +221,7 @@ class NativePromptStepper:
         x = decoder.enter(ids[rows], at, start, length, room)
         attend = _attending(self._slots, decoder.turning(at, start, length), rows)
         logits = Numbers(self._logits.tensor[rows], self._logits.array[rows])
-        self._engine.head(decoder.run(x, room, attend), logits, room)
+        self._engine.head(decoder.run(x, room, attend), logits)
 
     def reorder(self, rows: Tensor) -> None:
         self._at = self._at[self._slots.reorder(rows)]

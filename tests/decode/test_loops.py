@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from regard.decode import loops, tiles
+from regard.decode import linears, loops
 from regard.decode.fast import have_loops
-from regard.model.quantize import Int8Linear, int8_product, to_int8
+from regard.decode.kernels import products
+from regard.decode.linears import Numbers, bias_of, pack
+from regard.model.quantize import Int8Linear
 
-ROWS = [1, 3, 4, 5, 9]
-SHAPES = [(4, 1), (20, 16), (12, 17), (64, 64), (132, 83)]
+ROWS = [1, 2, 3, 4, 5, 6, 7, 13]
+SHAPES = [(4, 1), (20, 16), (13, 17), (64, 64), (131, 83)]
 
 
 @pytest.fixture(autouse=True)
@@ -28,46 +33,67 @@ def test_the_loops_are_tested_at_all() -> None:
 @pytest.mark.parametrize("clipped", [False, True])
 @pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
 @pytest.mark.parametrize("rows", ROWS)
-def test_float_tiles_are_a_linear(rows: int, inputs: int, outputs: int, clipped: bool) -> None:
-    x, weight, bias = torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
-    packed, y = tiles.pack(weight.numpy()), np.empty((rows, outputs), np.float32)
-    loops.linear(x.numpy(), packed, bias.numpy(), clipped, np.empty((rows, 16 * len(packed)), np.float32), y)
-    want = F.linear(x, weight, bias)
+def test_float_kernels_are_a_linear(rows: int, inputs: int, outputs: int, clipped: bool) -> None:
+    x, linear, y = (
+        torch.randn(rows, inputs),
+        nn.Linear(inputs, outputs),
+        np.empty((rows, outputs), np.float32),
+    )
+    products.linear(x.numpy(), pack(linear), bias_of(linear), clipped, y)
+    want = linear(x).detach()
     torch.testing.assert_close(torch.from_numpy(y), want.relu() if clipped else want, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.skipif(not tiles.has_int8(), reason="this processor has no instruction for products of bytes")
+@pytest.mark.parametrize("clipped", [False, True])
 @pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
 @pytest.mark.parametrize("rows", ROWS)
-def test_int8_tiles_are_exact(rows: int, inputs: int, outputs: int) -> None:
-    x, weight = (torch.randint(-127, 128, (n, inputs), dtype=torch.int8) for n in (rows, outputs))
-    packed = tiles.pack_int8(weight.numpy())
-    sums = np.empty((rows, 16 * len(packed)), np.int32)
-    tiles.int8_product(x.numpy(), packed, sums)
-    assert torch.equal(torch.from_numpy(sums[:, :outputs]), int8_product(x, weight))
+def test_an_int8_kernel_is_the_module_to_the_bit(rows: int, inputs: int, outputs: int, clipped: bool) -> None:
+    """Numbers of every size, a row of zeros, and one that fills the largest sums there are."""
+    linear, x = (
+        nn.Linear(inputs, outputs),
+        torch.randn(rows, inputs) * 10.0 ** torch.randint(-30, 31, (rows, 1)),
+    )
+    with torch.no_grad():
+        linear.weight[0] = 1
+        linear.weight[-1] = -1
+    x[0] = 1
+    x[rows // 2] = 0
+    module, y = Int8Linear(linear), np.empty((rows, outputs), np.float32)
+    products.int8_linear(x.numpy(), pack(module), module.scale.numpy(), bias_of(module), clipped, y)
+    want = module(x)
+    assert torch.equal(torch.from_numpy(y), want.relu() if clipped else want)
 
 
-@pytest.mark.skipif(not tiles.has_int8(), reason="this processor has no instruction for products of bytes")
-@pytest.mark.parametrize("rows", ROWS)
-def test_an_int8_linear_is_the_modules_to_the_bit(rows: int) -> None:
-    linear = Int8Linear(nn.Linear(132, 83))
-    x = torch.randn(rows, 132)
-    x[0] = 0
-    packed, y = tiles.pack_int8(linear.weight.numpy()), np.empty((rows, 83), np.float32)
-    assert linear.bias is not None
-    room = np.empty((rows, 132), np.int8), np.empty((rows, 16 * len(packed)), np.int32)
-    loops.int8_linear(x.numpy(), packed, linear.scale.numpy(), linear.bias.numpy(), False, *room, y)
-    assert torch.equal(torch.from_numpy(y), linear(x))
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("int8", [False, True])
+def test_threads_that_share_a_product_change_nothing(
+    int8: bool, rows: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linears, "_SHARED", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    linear = Int8Linear(nn.Linear(64, 331)) if int8 else nn.Linear(64, 331)
+    x, y = Numbers.of((rows, 64)), Numbers.of((rows, 331))
+    x.tensor.normal_()
+    linears.product(linear)(x, y)
+    torch.testing.assert_close(y.tensor, linear(x.tensor).detach(), atol=1e-4, rtol=1e-5)
 
 
-def test_rows_are_rounded_as_by_the_module() -> None:
-    x = torch.randn(7, 131) * torch.tensor([1e-30, 1e-3, 1, 3, 1e3, 1e30, 0])[:, None]
-    whole, largest = np.empty((7, 131), np.int8), np.empty(7, np.float32)
-    loops.to_int8(x.numpy(), largest, whole)
-    want, sizes = to_int8(x)
-    assert np.array_equal(largest, sizes[:, 0].numpy())
-    assert np.array_equal(whole[:-1], want[:-1].numpy())
-    assert not whole[-1].any()
+@pytest.mark.parametrize("rows", [1, 5, 70])
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("activation", [None, F.relu, F.gelu])
+def test_a_product_is_its_linear_by_whichever_way(
+    activation: Callable[[Tensor], Tensor] | None, copied: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linear = nn.Linear(20, 33, bias=copied)
+    x = Numbers.of((rows, 20))
+    x.tensor.normal_()
+    want = linear(x.tensor).detach()
+    for torch_from in (0, 6, sys.maxsize):
+        monkeypatch.setattr(linears, "torch_from", lambda torch_from=torch_from: torch_from)
+        y = Numbers.of((rows, 33))
+        linears.product(linear, activation, copied=copied)(x, y)
+        torch.testing.assert_close(y.tensor, want if activation is None else activation(want))
 
 
 @pytest.mark.parametrize("vocab", [1, 5, 127, 128, 129, 1000, 8001])

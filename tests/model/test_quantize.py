@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from regard.model import quantize as quantize_module
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
@@ -33,8 +34,15 @@ def _repeatable() -> None:
     torch.manual_seed(1)
 
 
+@pytest.fixture(params=[True, False], ids=["whole numbers", "floats"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's own product of whole numbers, and by floats, as where that is slow."""
+    monkeypatch.setattr(quantize_module, "_int_mm_is_fast", lambda: request.param)
+
+
 @sizes
 @rows
+@pytest.mark.usefixtures("_either_way")
 def test_products_are_those_of_whole_numbers(width: int, out: int, rows: int) -> None:
     x = torch.randint(-127, 128, (rows, width), dtype=torch.int8)
     weight = torch.randint(-127, 128, (out, width), dtype=torch.int8)
@@ -42,6 +50,7 @@ def test_products_are_those_of_whole_numbers(width: int, out: int, rows: int) ->
     assert torch.equal(int8_product(x, weight).long(), want)
 
 
+@pytest.mark.usefixtures("_either_way")
 def test_products_of_the_largest_numbers_do_not_saturate() -> None:
     for sign in (1, -1):
         x, weight = torch.full((3, 2048), 127 * sign), torch.full((5, 2048), 127)

@@ -1,0 +1,196 @@
+"""Linears of a model as functions over memory that torch and the kernels share.
+
+Products are made by the kernels (`kernels/`), whose weights are packed, that is copied, when they are first
+used; float32 products of many rows are torch's where that is faster, and those of weights too large to be
+copied. A product that does little but read its weights is cut by outputs for as many threads as torch uses.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.decode.kernels import products
+from regard.decode.kernels.family import LANES, STRIP
+from regard.model.head import VocabularyHead
+from regard.model.quantize import Int8Linear
+
+COPIED = 2**30
+"""Bytes of float32 weights up to which a model's are copied into the order of the kernels."""
+_SHARED, _FEW = 2**21, 8
+"""Bytes of packed weights from which, and rows up to which, threads share a product."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Memory that torch and the loops both see."""
+
+    tensor: Tensor
+    array: np.ndarray
+
+    @staticmethod
+    def of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Numbers:
+        tensor = torch.empty(shape, dtype=dtype)
+        return Numbers(tensor, tensor.numpy())
+
+
+Activation = Callable[[Tensor], Tensor]
+Product = Callable[[Numbers, Numbers], None]
+"""Writes into (R, N) what a linear makes of (R, D)."""
+_Kernel = Callable[[np.ndarray, int, int, np.ndarray], None]
+"""The same for outputs from one to another, into (R, of these)."""
+
+
+def product(linear: nn.Module, activation: Activation | None = None, *, copied: bool = True) -> Product:
+    """What a linear does, and an activation after it. `copied`: whether a float one's weights may be."""
+    clipped = activation is nn.functional.relu
+    if isinstance(linear, Int8Linear):
+        made = _by_kernel(linear.weight, _int8(linear, clipped))
+    else:
+        assert isinstance(linear, nn.Linear | VocabularyHead)
+        by_torch, kernel = _by_torch(linear, clipped), _by_kernel(linear.weight, _float(linear, clipped))
+        made = _either(kernel, by_torch) if copied else by_torch
+    if activation is None or clipped:
+        return made
+
+    def activated(x: Numbers, y: Numbers) -> None:
+        made(x, y)
+        y.tensor.copy_(activation(y.tensor))
+
+    return activated
+
+
+def _either(few: Product, many: Product) -> Product:
+    def made(x: Numbers, y: Numbers) -> None:
+        (few if len(x.array) < torch_from() else many)(x, y)
+
+    return made
+
+
+def _by_torch(linear: nn.Linear | VocabularyHead, clipped: bool) -> Product:
+    weight, bias = linear.weight.detach().t(), None if linear.bias is None else linear.bias.detach()
+
+    def made(x: Numbers, y: Numbers) -> None:
+        if bias is None:
+            torch.mm(x.tensor, weight, out=y.tensor)
+        else:
+            torch.addmm(bias, x.tensor, weight, out=y.tensor)
+        if clipped:
+            y.tensor.relu_()
+
+    return made
+
+
+def _float(linear: nn.Linear | VocabularyHead, clipped: bool) -> _Kernel:
+    bias = bias_of(linear)
+    packed = functools.cache(lambda: pack(linear))
+
+    def made(x: np.ndarray, first: int, last: int, y: np.ndarray) -> None:
+        products.linear(x, packed()[first // LANES : -(-last // LANES)], bias[first:last], clipped, y)
+
+    return made
+
+
+def _int8(linear: Int8Linear, clipped: bool) -> _Kernel:
+    bias, scale = bias_of(linear), linear.scale.numpy()
+    packed = functools.cache(lambda: pack(linear))
+
+    def made(x: np.ndarray, first: int, last: int, y: np.ndarray) -> None:
+        weights = packed()[first // LANES : -(-last // LANES)]
+        products.int8_linear(x, weights, scale[first:last], bias[first:last], clipped, y)
+
+    return made
+
+
+def pack(linear: nn.Module) -> np.ndarray:
+    """A linear's weights in the order of the kernels: float32 or bytes, (blocks, steps, of a step)."""
+    weight: Tensor = linear.weight  # type: ignore[assignment]
+    multiply = products.FAMILY.bytes if isinstance(linear, Int8Linear) else products.FAMILY.floats
+    packed = multiply.pack(weight.detach().numpy())
+    return packed.view(np.uint8) if isinstance(linear, Int8Linear) else packed
+
+
+def bias_of(linear: nn.Module) -> np.ndarray:
+    """A linear's biases, zeros if it has none."""
+    bias: Tensor | None = linear.bias  # type: ignore[assignment]
+    weight: Tensor = linear.weight  # type: ignore[assignment]
+    return np.zeros(len(weight), np.float32) if bias is None else bias.detach().numpy()
+
+
+def _by_kernel(weight: Tensor, kernel: _Kernel) -> Product:
+    """By one thread, or by several where most of the time goes into reading weights."""
+    outputs = len(weight)
+    shareable = weight.nbytes >= _SHARED
+
+    def made(x: Numbers, y: Numbers) -> None:
+        threads = torch.get_num_threads() if shareable and len(x.array) <= _FEW else 1
+        if threads == 1:
+            kernel(x.array, 0, outputs, y.array)
+            return
+        share = LANES * STRIP * -(-outputs // (LANES * STRIP * threads))
+        parts = [(first, min(outputs, first + share)) for first in range(0, outputs, share)]
+
+        def take(part: tuple[int, int]) -> None:
+            first, last = part
+            sums = np.empty((len(x.array), last - first), np.float32)
+            kernel(x.array, first, last, sums)
+            y.array[:, first:last] = sums
+
+        others = [pool(threads).submit(take, part) for part in parts[1:]]
+        take(parts[0])
+        for other in others:
+            other.result()
+
+    return made
+
+
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Threads of this process, for each of which torch uses no others."""
+    return _pool(threads, os.getpid())  # a fork does not have them
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
+@functools.cache
+def torch_from() -> int:
+    """Rows from which torch's float32 products are faster than the kernels' on this processor.
+
+    MKL's are, for many rows, on Intel's processors, and never on others. Measured once, in some
+    milliseconds, on one thread.
+    """
+    rows, width = 64, 512
+    x, y, linear = Numbers.of((rows, width)), Numbers.of((rows, width)), nn.Linear(width, width)
+    x.tensor.normal_(generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            by_kernel, by_torch = (
+                _seconds(made, x, y)
+                for made in (_by_kernel(linear.weight, _float(linear, False)), _by_torch(linear, False))
+            )
+    finally:
+        torch.set_num_threads(threads)
+    return rows // 2 if by_torch < 0.9 * by_kernel else sys.maxsize
+
+
+def _seconds(made: Product, x: Numbers, y: Numbers) -> float:
+    made(x, y)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        made(x, y)
+        times.append(time.perf_counter() - started)
+    return min(times)
