@@ -22,7 +22,9 @@ PROJECT = _FILE["project"]
 EXTRAS: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
 GROUPS: Mapping[str, list[str]] = _FILE["dependency-groups"]
 PYTHONS = [
-    last for line in PROJECT["classifiers"] if "." in (last := line.rpartition(" ")[2]) and "Python ::" in line
+    last
+    for line in PROJECT["classifiers"]
+    if "." in (last := line.rpartition(" ")[2]) and "Python ::" in line
 ]
 """The Pythons that are promised, as `3.11`."""
 

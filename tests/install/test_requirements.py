@@ -91,7 +91,7 @@ def test_the_core_brings_nothing_that_refuses_a_newer_python_or_has_no_licence()
 
 
 def test_the_extra_all_is_all_of_them() -> None:
-    aliases = {name for name, lines in EXTRAS.items() if [*lines][0].startswith("regard[")}
+    aliases = {name for name, lines in EXTRAS.items() if lines[0].startswith("regard[")}
     (everything,) = map(Requirement, EXTRAS["all"])
     assert everything.extras == EXTRAS.keys() - aliases
 
