@@ -18,14 +18,14 @@ def graph_objects() -> ModuleType:
     """`plotly.graph_objects`. Raises DependencyError without Plotly."""
     with needs(*_NEEDED):
         import plotly.graph_objects
-    return plotly.graph_objects  # type: ignore[no-any-return]
+    return plotly.graph_objects
 
 
 def subplots() -> ModuleType:
     """`plotly.subplots`. Raises DependencyError without Plotly."""
     with needs(*_NEEDED):
         import plotly.subplots
-    return plotly.subplots  # type: ignore[no-any-return]
+    return plotly.subplots
 
 
 def plotly_script() -> str:
