@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from requirements import (
     GROUPS,
     PROJECT,
     PYTHONS,
+    ROOT,
     Package,
     full,
     lowest,
@@ -54,6 +56,12 @@ def test_the_pythons_that_are_promised_begin_with_the_lowest_and_have_no_gap() -
     assert minors == list(range(minors[0], minors[-1] + 1))
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
     assert len(PYTHONS) >= 4
+
+
+def test_the_public_workflow_runs_every_python_that_is_promised() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    listed = re.findall(r"^ +python: (\[.*\])$", workflow, re.MULTILINE)
+    assert [json.loads(line) for line in listed] == [PYTHONS]
 
 
 @each_python
