@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -99,6 +100,17 @@ def pinned() -> dict[str, str]:
     lines = CONSTRAINTS.read_text("utf-8").splitlines()
     pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in pairs}
+
+
+def installed() -> dict[str, Package]:
+    """What this environment has, at the version of constraints.txt; of the rest, only that version."""
+    found = {name: Package(version) for name, version in pinned().items()}
+    for one in metadata.distributions():
+        name = canonicalize_name(one.metadata["Name"])
+        if name in found and one.version.partition("+")[0] == found[name].version:
+            asks = one.metadata.get("Requires-Python") or ""
+            found[name] = Package(found[name].version, tuple(one.requires or ()), asks)
+    return found
 
 
 def lowest(wanted: Iterable[Requirement]) -> dict[str, str]:

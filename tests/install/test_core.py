@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from requirements import EXTRAS, PROJECT, unmet
-from test_requirements import installed
+from requirements import EXTRAS, PROJECT, installed, unmet
 from tiny import options, write_pairs
 
 from regard.data.builtin import BUILTIN, installing

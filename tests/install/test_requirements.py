@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from requirements import (
     ROOT,
     Package,
     full,
+    installed,
     lowest,
     pinned,
     requirements,
@@ -38,17 +38,6 @@ INSTALLED_GROUPS = ["dev", "docs", "browser", "peers"]
 """Of `make setup`; the others need packages that do not fit the CPU build of torch."""
 
 each_python = pytest.mark.parametrize("python", PYTHONS)
-
-
-def installed() -> dict[str, Package]:
-    """What this environment has, at the version of constraints.txt; of the rest, only that version."""
-    found = {name: Package(version) for name, version in pinned().items()}
-    for one in metadata.distributions():
-        name = canonicalize_name(one.metadata["Name"])
-        if name in found and one.version.partition("+")[0] == found[name].version:
-            asks = one.metadata.get("Requires-Python") or ""
-            found[name] = Package(found[name].version, tuple(one.requires or ()), asks)
-    return found
 
 
 def test_the_pythons_that_are_promised_begin_with_the_lowest_and_have_no_gap() -> None:
