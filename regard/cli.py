@@ -51,9 +51,9 @@ _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__na
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from regard import __version__
 
-        print(f"regard {version('regard')}")
+        print(f"regard {__version__}")
         raise typer.Exit
 
 

@@ -59,14 +59,12 @@ def look_command(
 
 
 def _server() -> Any:
-    from regard.errors import DependencyError
+    from regard.errors import needs
 
-    try:
+    with needs("the explorer needs the packages fastapi, uvicorn and plotly", "serve"):
         import fastapi  # noqa: F401
+        import plotly  # noqa: F401
         import uvicorn
-    except ModuleNotFoundError as error:
-        needed = "the explorer needs the packages fastapi and uvicorn: pip install 'regard[serve]'"
-        raise DependencyError(needed) from error
     return uvicorn
 
 

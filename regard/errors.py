@@ -7,7 +7,8 @@ failed. Internal invariants use `assert` instead, so anything else that reaches 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from unicodedata import category
 
@@ -24,6 +25,7 @@ __all__ = [
     "StorageError",
     "TokenizerError",
     "nearest",
+    "needs",
     "require",
 ]
 
@@ -94,6 +96,19 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A hint to append to an error: `; did you mean 'x'?` for the closest of `known`, or nothing."""
     match = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{match[0]}'?" if match else ""
+
+
+@contextmanager
+def needs(sentence: str, extra: str) -> Iterator[None]:
+    """Imports of an optional package go inside: where it is missing, DependencyError says so, and the command
+    that installs it.
+
+    `sentence`: what needs which package. `extra`: the one of pyproject.toml that brings it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise DependencyError(f"{sentence}: pip install 'regard[{extra}]'") from error
 
 
 def require(holds: bool, name: str, value: object, words: str) -> None:

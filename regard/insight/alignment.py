@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.figures import shown
+from regard.insight.plotting import graph_objects
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder
 
@@ -29,8 +30,7 @@ class Alignment:
 
     def figure(self):  # type: ignore[no-untyped-def]
         """A Plotly heat map: outputs downwards, inputs across."""
-        import plotly.graph_objects as go
-
+        go = graph_objects()
         # Equal letters would share a row; numbers keep them apart, and the labels show what they stand for.
         columns, rows = list(range(len(self.inputs))), list(range(len(self.outputs)))
         heat = go.Heatmap(z=self.weights.tolist(), x=columns, y=rows, colorscale="Blues", zmin=0, zmax=1)

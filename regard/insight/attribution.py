@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regard.errors import DependencyError, InputError
+from regard.errors import InputError, needs
 from regard.model.quantize import is_int8
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
@@ -50,12 +50,8 @@ def integrated_gradients(
     """
     if is_int8(model):
         raise InputError("there are no gradients through 8-bit products; load the model in float32")
-    try:
+    with needs("integrated gradients need the package captum", "attribution"):
         from captum.attr import IntegratedGradients
-    except ImportError as problem:
-        raise DependencyError(
-            "integrated gradients need captum; install it with pip install 'regard[attribution]'"
-        ) from problem
     inputs = (given,) if isinstance(given, Tensor) else tuple(given)
     side = "source" if isinstance(model, EncoderDecoder) else "embed"
     with torch.no_grad():

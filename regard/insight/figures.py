@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import InputError
+from regard.insight.plotting import graph_objects, subplots
 from regard.insight.trace import Entry, Grown, Trace
 from regard.insight.worked import Lang, Words
 
@@ -31,9 +32,7 @@ def heat(entry: Entry) -> Any:
 
     Raises: InputError for a value of another number of axes.
     """
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
+    go = graph_objects()
     if entry.value.dim() not in (2, 3):
         raise InputError(f"{entry.name} has {entry.value.dim()} axes; a heat map needs two or three")
     sheets = entry.value.float() if entry.value.dim() == 3 else entry.value.float()[None]
@@ -41,7 +40,7 @@ def heat(entry: Entry) -> Any:
     titles = [f"{entry.axes[0].name} {label}" if entry.value.dim() == 3 else label for label in labels]
     columns = min(4, len(sheets))
     rows = math.ceil(len(sheets) / columns)
-    figure = make_subplots(rows, columns, subplot_titles=titles)
+    figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
     share = entry.name.endswith((".weights", ".mask", ".probabilities"))
     largest = float(sheets.nan_to_num(0.0).abs().max()) or 1.0
     for index, sheet in enumerate(sheets):
@@ -76,8 +75,7 @@ def cells(
     `titles`: of the rows, of the columns. `share`: the numbers are parts of one; otherwise they have signs,
     and nothing has no colour. `square`: cells are as wide as they are high.
     """
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     down, across = list(range(len(rows))), list(range(len(columns)))  # equal names would share a place
     largest = 1.0 if share else float(value.abs().max()) or 1.0
     cut = texts is not None and len(columns) <= _MOST_TICKS
@@ -122,8 +120,7 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
 
     Raises: InputError where there is no layer, or the layers differ in their tokens.
     """
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     shapes = sorted({tuple(entry.value.shape[1:]) for entry in layers})
     if len(shapes) != 1:
         raise InputError(f"a mosaic takes layers of the same tokens, not of {shapes}")
@@ -182,9 +179,7 @@ def patches_by_attention(
 
     Raises: InputError for a vector that there is not.
     """
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
+    go = graph_objects()
     if not 0 <= query < weights.shape[1]:
         raise InputError(f"there is no vector {query}; they are 0 to {weights.shape[1] - 1}")
     heads = heads or [str(head) for head in range(len(weights))]
@@ -193,7 +188,7 @@ def patches_by_attention(
     titles = [*([] if picture is None else ["picture"]), *(f"head {head}" for head in heads)]
     columns = min(5, len(pieces))
     rows = math.ceil(len(pieces) / columns)
-    figure = make_subplots(rows, columns, subplot_titles=titles)
+    figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
     for index, piece in enumerate(pieces):
         grey = index == 0 and picture is not None
         place = {"row": index // columns + 1, "col": index % columns + 1}
@@ -242,8 +237,7 @@ _TREE = {
 
 def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en") -> Any:
     """What a beam search kept, step by step, and the way to its answer; dots that are ringed ended there."""
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     said = {key: words.of(lang) for key, words in _TREE.items()}
     figure = go.Figure()
     for best in (False, True):

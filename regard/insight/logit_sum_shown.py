@@ -9,6 +9,7 @@ import torch
 
 from regard.insight.ablation import Head
 from regard.insight.logit_sum import LogitSum
+from regard.insight.plotting import graph_objects, subplots
 from regard.insight.words import LANGUAGES, Label, Lang, Words
 from regard.insight.worked import Drawing, Step, Values
 
@@ -93,14 +94,13 @@ def logit_object(found: LogitSum) -> dict[str, Any]:
 def logit_figure(found: LogitSum, lang: Lang = "en", *, bars_only: bool = False) -> Any:
     """A Plotly figure: what each head adds, layer by layer, and below it bars for all else, the last of which
     is the sum."""
-    from plotly.subplots import make_subplots
 
     sheets = {} if bars_only else _sheets(found)
     names, values = zip(*_bars(found, lang), strict=True)
     sizes = [_CELL * max(2, len(sheet)) for sheet in sheets.values()] + [_BAR * len(names)]
     titles = [_KINDS[kind].of(lang) for kind in sheets] + ([_W["rest"].of(lang)] if sheets else [])
     tall, last = sum(sizes) + _BETWEEN * (len(sizes) - 1), len(sizes)
-    figure = make_subplots(
+    figure = subplots().make_subplots(
         last, 1, subplot_titles=titles, row_heights=sizes, vertical_spacing=_BETWEEN / tall
     )
     largest = max((abs(x) for x in found.heads.values()), default=0.0) or 1.0
@@ -147,8 +147,7 @@ def _counted(what: str, count: int) -> tuple[Label, ...]:
 
 
 def _heat(sheet: list[list[float]], largest: float, lang: Lang) -> Any:
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     heat = go.Heatmap(z=sheet, colorscale="RdBu", zmin=-largest, zmax=largest, showscale=False)
     heat.meta = {"scale": "signed"}
     place = f"{_W['layer'].of(lang)} %{{y}}, {_W['head'].of(lang)} %{{x}}"
@@ -157,8 +156,7 @@ def _heat(sheet: list[list[float]], largest: float, lang: Lang) -> Any:
 
 
 def _bar(names: Sequence[str], values: Sequence[float]) -> Any:
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     colours = ["#2166ac" if value >= 0 else "#b2182b" for value in values]
     bars = go.Bar(x=values, y=names, orientation="h", marker={"color": colours}, showlegend=False)
     bars.text, bars.textposition = [f"{value:+.2f}" for value in values], "outside"

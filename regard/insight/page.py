@@ -14,6 +14,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from regard.insight.plotting import plotly_script
 from regard.insight.worked import LANGUAGES, Drawing, Label, Lang, Words
 
 # Nothing may be fetched, whatever a page holds: the browser itself refuses.
@@ -49,9 +50,7 @@ def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en") -
 
 def _plotly() -> str:
     """Plotly's script as text, which the page's own script runs when the page has been shown."""
-    from plotly.offline import get_plotlyjs
-
-    return f'<script type="text/plain" id="plotly">{get_plotlyjs()}</script>'
+    return f'<script type="text/plain" id="plotly">{plotly_script()}</script>'
 
 
 def as_json(value: Any) -> str:

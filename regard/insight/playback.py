@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from regard.errors import BundleError, InputError
 from regard.insight.figures import shown
+from regard.insight.plotting import graph_objects, subplots
 from regard.insight.trace import Entry
 from regard.weights import read_weights
 
@@ -95,12 +96,10 @@ class Playback:
 
         Raises: InputError for a head that there is not, or a value that is no map.
         """
-        import plotly.graph_objects as go
-        from plotly.subplots import make_subplots
-
+        go = graph_objects()
         first = next(iter(self.entries.values()))
         sheets = {step: _sheet(entry, head) for step, entry in self.entries.items()}
-        figure = make_subplots(1, 2, subplot_titles=(f"{first.name}, head {head}", "loss, nats"))
+        figure = subplots().make_subplots(1, 2, subplot_titles=(f"{first.name}, head {head}", "loss, nats"))
         frames = [(step, sheet.tolist()) for step, sheet in sheets.items()]
         heat = {"colorscale": "Blues", "zmin": 0, "zmax": 1, "showscale": False}
         figure.add_trace(go.Heatmap(z=frames[0][1], **heat), 1, 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from regard import train
 from regard.errors import InputError
+from regard.insight.plotting import graph_objects
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
 from regard.tasks.task import Decoding
@@ -28,6 +29,7 @@ def run_demo(
     out: Path, budget: str, words: Sequence[str] | None, device: str | None, threads: int | None
 ) -> None:
     """Train, score, pronounce, show. `words`: instead of asking for some; `budget`: as `--budget`."""
+    graph_objects()  # the last step draws: if it cannot, this is known before the training
     print("regard demo: learning to pronounce English words that it has never seen\n")
     trained = train("translation", DATA, out, budget=budget, overwrite=True, device=device, threads=threads)
     run = load(trained.folder, device or "cpu")

@@ -70,7 +70,7 @@ def _is_here(entry: KnownSet) -> bool:
 def _place(entry: KnownSet) -> str:
     """Where the rows would come from at this moment."""
     if isinstance(entry, BuiltIn):
-        return f"comes with the extra '{entry.extra}'" if entry.extra else "comes with regard"
+        return f"comes with the package {entry.package}" if entry.package else "comes with Python"
     assert isinstance(entry, NamedSet)
     if folder := local_folder(entry):
         return str(folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+from regard.insight.plotting import plotly_script
+
 _KINDS = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -34,9 +36,7 @@ def table() -> dict[str, tuple[bytes, str]]:
 @cache
 def plotly() -> bytes:
     """Plotly's script, which its package brings."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs()).encode("utf-8")
+    return plotly_script().encode("utf-8")
 
 
 def asset(name: str) -> tuple[bytes, str] | None:

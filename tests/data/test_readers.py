@@ -63,6 +63,15 @@ def test_every_form_gives_the_same_rows(write: Write, form: str) -> None:
     assert (data.report.read, data.report.kept) == (len(PAIRS), len(PAIRS))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_is_never_listed_as_a_folder(write: Write, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer Pythons look when they are asked for what is in a folder, older ones at the first entry."""
+    lists = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(list(lists(self))))
+    path = write(f"pairs.{form}", table_bytes(form, ("source", "target"), PAIRS))
+    assert values(open_data(path, PAIR, whole=True), "all") == PAIRS
+
+
 @pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
 def test_a_zipped_file_is_the_same_as_the_plain_one(write: Write, form: str) -> None:
     content = table_bytes(form, ("source", "target"), PAIRS)

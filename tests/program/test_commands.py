@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +213,7 @@ def test_data_lists_every_set_with_its_licence_and_place(
 
 def test_it_says_its_version(cli: Cli) -> None:
     answer = cli("--version")
-    assert (answer.status, answer.out) == (0, f"regard {version('regard')}\n")
+    assert (answer.status, answer.out) == (0, f"regard {regard.__version__}\n")
 
 
 def test_reproduce_lists_every_recipe(cli: Cli) -> None:

@@ -300,8 +300,10 @@ def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) ->
     """Of the names, sizes and times of the files; their content is not read."""
     digest = blake2b(repr((names, splits)).encode(), digest_size=16)
     with file_errors(path):
-        inside = path.rglob("*") if PICTURE in names else path.iterdir()
-        files = [file for file in sorted(inside) if file.is_file()] if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            inside = path.rglob("*") if PICTURE in names else path.iterdir()
+            files = [file for file in sorted(inside) if file.is_file()]
         for file in files:
             status = file.stat()
             digest.update(

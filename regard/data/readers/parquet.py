@@ -13,7 +13,7 @@ from typing import Any
 
 from regard.data.readers.lines import Problem, open_bytes
 from regard.data.readers.tables import Record, as_text
-from regard.errors import DataError
+from regard.errors import DataError, needs
 
 __all__ = ["ParquetTable"]
 
@@ -65,8 +65,9 @@ def _values(columns: list[Any], index: int) -> tuple[str, ...] | Problem:
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
     """The file as pyarrow sees it; what it can raise for a broken file becomes a DataError."""
-    import pyarrow  # heavy, and most users have no Parquet
-    from pyarrow import parquet
+    with needs("Parquet files need the package pyarrow", "parquet"):
+        import pyarrow  # heavy, and most users have no Parquet
+        from pyarrow import parquet
 
     with open_bytes(path) as raw:
         if not raw.read(1):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regard.insight.explain.parts import REAL, built, fused, named, observed, random, steps_of
 from regard.insight.parameters import Whole
+from regard.insight.plotting import graph_objects
 from regard.insight.worked import Computed, Drawing, Example, Lang, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block, Placement, PostNorm, PreNorm, Surroundings
@@ -159,8 +160,7 @@ def _deeper(depths: tuple[int, ...]) -> Step:
 
 
 def _draw(depths: tuple[int, ...], sizes: dict[Words, list[float]], lang: Lang) -> Any:
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     lines = [go.Scatter(x=depths, y=y, name=name.of(lang), mode="lines+markers") for name, y in sizes.items()]
     depth = Words("depth", "深度").of(lang)
     layout = {

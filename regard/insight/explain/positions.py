@@ -9,6 +9,7 @@ from torch import Tensor
 
 from regard.insight.explain.parts import REAL, Steps, built, fused, lifted, proved, random, steps_of
 from regard.insight.parameters import Real, Whole
+from regard.insight.plotting import graph_objects
 from regard.insight.worked import Cell, Computed, Drawing, Example, Lang, Proof, Step, Table, Values, Words
 from regard.model.mask import Contiguous
 from regard.model.position import Learned, Rotary, Sinusoidal, rotate, sinusoids
@@ -149,8 +150,7 @@ def _rotary_score(q: Tensor, k: Tensor, at: int, other: int) -> Tensor:
 
 
 def _heat(table: Tensor, lang: Lang, *, square: bool = False) -> Any:
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     heat = go.Heatmap(z=table.tolist(), colorscale="RdBu", zmid=0, meta={"scale": "signed"})
     axes = [Words("column", "列"), Words("position", "位置")]
     layout = {

@@ -9,6 +9,7 @@ from torch import nn
 
 from regard.insight.explain.parts import built, observed, proved, random, steps_of
 from regard.insight.parameters import Whole
+from regard.insight.plotting import graph_objects
 from regard.insight.worked import Computed, Drawing, Example, Lang, Step, Table, Words
 from regard.model.attention import AttentionConfig
 
@@ -87,8 +88,7 @@ def _faded(distances: tuple[int, ...], gradients: list[list[float]]) -> Step:
 
 
 def _draw(gradients: list[list[float]], lang: Lang) -> Any:
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     names = ("LSTM", Words("attention", "注意力").of(lang))
     lines = [go.Scatter(y=y, name=name, mode="lines") for y, name in zip(gradients, names, strict=True)]
     layout = {

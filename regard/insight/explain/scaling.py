@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regard.insight.explain.parts import proved, random, steps_of
 from regard.insight.parameters import Whole
+from regard.insight.plotting import graph_objects
 from regard.insight.worked import Computed, Drawing, Example, Lang, Step, Table, Words
 from regard.model.attention import attention_weights
 
@@ -109,8 +110,7 @@ def gradient(scores: Tensor) -> float:
 
 
 def _draw(rows: list[Row], lang: Lang) -> Any:
-    import plotly.graph_objects as go
-
+    go = graph_objects()
     names = (
         Words("largest weight, without", "最大权重，不缩放"),
         Words("gradient, without", "梯度，不缩放"),
