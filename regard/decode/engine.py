@@ -164,9 +164,8 @@ class StackParts:
     def enter(self, tokens: np.ndarray, at: np.ndarray, start: int, length: int, room: Room) -> Numbers:
         """The residual stream of (R,) tokens; `at` counts from `start` within the next `length` places."""
         x, y = room.get("x", self.width), room.get("y", self.width)
-        if len(tokens) and not 0 <= tokens.min() <= tokens.max() < len(self.table):  # loops do not look
+        if not loops.embed(tokens, self.table, self.factor, at, self._places(start, length), x.array):
             raise IndexError(f"an id is outside of the {len(self.table)} of the vocabulary")
-        loops.embed(tokens, self.table, self.factor, at, self._places(start, length), x.array)
         if self.entry is not None or self.first is not None:
             y.tensor.zero_()
         if self.entry is not None:
@@ -244,6 +243,8 @@ class Engine:
         self.head, self.vocabulary = product(head, copied=copied), head.weight.shape[0]
         self.weights = sum(x.numel() for x in (*decoder.state_dict().values(), head.weight))
         self.packed = _packed(decoder, self.decoder) if encoders else None
+        self.blocks: Callable[..., None] | None = None
+        """`blocks.blocks` for arrays of these types: to look at them at each step would take a tenth of it."""
 
 
 _engines: WeakKeyDictionary[Model, tuple[Any, Engine | None]] = WeakKeyDictionary()

@@ -31,17 +31,25 @@ _POWER = tuple(
 )  # fmt: skip
 
 
+@numba.njit(error_model="numpy", inline="always")
+def _ordered(bits):  # type: ignore[no-untyped-def]
+    """The bits of a number as a whole number that is in the same order, and the other way round."""
+    return bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+
+
 @compiled("void(f4[::1], f4[::1])")
 def _group(x, tops):  # type: ignore[no-untyped-def]
     """The largest of each of G groups; every G-th number of x is of the same group, so that a processor
-    compares many at once."""
-    G = len(tops)
+    compares many at once: whole numbers, for which AVX2 takes a seventh of the time that floats do."""
+    G, bits, best = len(tops), x.view(np.int32), tops.view(np.int32)
     for g in range(G):
-        tops[g] = x[g]
-    for start in range(G, len(x), G):
-        some = x[start : start + G]
+        best[g] = _ordered(bits[g])
+    for start in range(G, len(bits), G):
+        some = bits[start : start + G]
         for g in range(len(some)):
-            tops[g] = some[g] if some[g] > tops[g] else tops[g]
+            best[g] = max(best[g], _ordered(some[g]))
+    for g in range(G):
+        best[g] = _ordered(best[g])
 
 
 @compiled("i8(f4[:])")
@@ -99,13 +107,17 @@ def _sum_of_exponentials(x, largest, part, power):  # type: ignore[no-untyped-de
     return total
 
 
-@compiled("void(i8[::1], f4[:, ::1], f4, i8[::1], f4[:, ::1], f4[:, ::1])")
+@compiled("b1(i8[::1], f4[:, ::1], f4, i8[::1], f4[:, ::1], f4[:, ::1])")
 def embed(tokens, table, factor, at, places, x):  # type: ignore[no-untyped-def]
-    """(R,) ids → (R, D) rows of the (V, D) table, times a factor, plus rows `at` of what tells places."""
+    """(R,) ids → (R, D) rows of the (V, D) table, times a factor, plus rows `at` of what tells places; and
+    whether all ids are in the table."""
     for r in range(len(tokens)):
+        if not 0 <= tokens[r] < len(table):
+            return False
         row, place, to = table[tokens[r]], places[at[r]], x[r]
         for d in range(len(to)):
             to[d] = row[d] * factor + place[d]
+    return True
 
 
 @compiled("void(i8[::1], f4[:, ::1], f4[:, ::1], i8, i8, b1, f4[:, ::1])")

@@ -18,6 +18,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -153,11 +154,11 @@ class NativeStepper:
             (slots.keys, slots.values, slots.path, slots.first, slots.length),
             (self._memory, self._owner, self._starts),
         )
-        if blocks.signatures:
-            blocks(*given)
-        else:
+        engine = self._engine
+        if engine.blocks is None:
             with compiling("the decoder's blocks"):
-                blocks(*given)
+                engine.blocks = blocks.compile(tuple(map(numba.typeof, given)))
+        engine.blocks(*given)
         return h
 
     def reorder(self, rows: Tensor) -> None:

@@ -30,9 +30,7 @@ from regard.decode.kernels.neon_dot import NEON_DOT
 from regard.decode.kernels.portable import PORTABLE
 from regard.errors import ConfigError, nearest
 
-FAMILIES = {
-    family.name: family for family in (AVX512_VNNI, AVX512, AVX_VNNI, AVX2, NEON_DOT, NEON, PORTABLE)
-}
+FAMILIES = {family.name: family for family in (AVX512_VNNI, AVX512, AVX_VNNI, AVX2, NEON_DOT, NEON, PORTABLE)}
 """All families by name, the best first."""
 
 Loop = Any  # a function of arrays, compiled
@@ -45,8 +43,8 @@ _APPLE = frozenset({"neon", "dotprod"})
 
 
 def forced() -> str:
-    """What the environment variable REGARD_KERNELS asks for: `auto`, `plain` (no compiled loops at all) or the
-    name of a family.
+    """What the environment variable REGARD_KERNELS asks for: `auto`, `plain` (no compiled loops) or the name of
+    a family.
 
     Raises: ConfigError for another name.
     """

@@ -106,7 +106,8 @@ def joined(builder: Any, vectors: list[Any]) -> Any:
     """The opposite of `parts`, for a power of two of them."""
     while len(vectors) > 1:
         both = places(range(2 * vectors[0].type.count))
-        vectors = [builder.shuffle_vector(a, b, both) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [builder.shuffle_vector(a, b, both) for a, b in pairs]
     return vectors[0]
 
 

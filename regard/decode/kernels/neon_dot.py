@@ -8,14 +8,26 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from regard.decode.kernels.family import INT8, INT32, LANES, SUMS, Family, Multiply, call, fused, joined, parts
+from regard.decode.kernels.family import (
+    INT8,
+    INT32,
+    LANES,
+    SUMS,
+    Family,
+    Multiply,
+    call,
+    fused,
+    joined,
+    parts,
+)
 from regard.decode.kernels.neon import TILES
 
 _BYTES, _QUARTER = ir.VectorType(INT8, 4 * LANES), ir.VectorType(INT32, 4)
 
 
 def _add(builder: Any, total: Any, weights: Any, row: Any) -> Any:
-    quarters = zip(*(parts(builder, x, 4) for x in (total, weights, builder.bitcast(row, _BYTES))), strict=True)
+    vectors = total, weights, builder.bitcast(row, _BYTES)
+    quarters = zip(*(parts(builder, x, 4) for x in vectors), strict=True)
     name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
     return joined(builder, [call(builder, name, _QUARTER, *quarter) for quarter in quarters])
 

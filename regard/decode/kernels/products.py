@@ -25,6 +25,7 @@ _BYTE_STEP = _BYTES.step_bytes
 Level: Any = _BYTES.levels
 _WIDTH = LANES * STRIP
 
+
 @compiled("void(f4[:, ::1], f4[:, :, ::1], f4[::1], b1, f4[:, ::1])")
 def linear(x, packed, bias, clipped, y):  # type: ignore[no-untyped-def]
     """(R, D) → (R, N) by packed weights; nothing below 0, if `clipped`."""
@@ -77,7 +78,7 @@ def to_levels(x, largest, whole):  # type: ignore[no-untyped-def]
 
 @compiled("void(f4[:, ::1], u1[:, :, ::1], f4[::1], f4[::1], b1, f4[:, ::1])", fastmath=False)
 def int8_linear(x, packed, scale, bias, clipped, y):  # type: ignore[no-untyped-def]
-    """(R, D) → (R, N) by packed weights; nothing below 0, if `clipped`. To the bit what `Int8Linear` makes."""
+    """(R, D) → (R, N) by packed weights, as `Int8Linear` to the bit; nothing below 0, if `clipped`."""
     (rows, outputs), blocks, depth = y.shape, len(packed), packed.shape[1]
     whole, largest = np.empty((rows, depth * _INPUTS), Level), np.empty(rows, np.float32)
     to_levels(x, largest, whole)

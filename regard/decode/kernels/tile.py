@@ -25,6 +25,7 @@ _PREFETCH = ir.FunctionType(ir.VoidType(), [_BYTES, INT32, INT32, INT32])
 _TO_READ = INT32(0), INT32(2), INT32(1)  # into the second cache; data
 _SAME = ir.Constant(ir.VectorType(INT32, LANES), None)  # the first number, in every place
 
+
 def strip_function(module: ir.Module, multiply: Multiply, name: str) -> ir.Function:
     """The function `name` of a module, written if it is not there yet: the sums of a strip.
 
