@@ -244,7 +244,7 @@ class Engine:
         self.weights = sum(x.numel() for x in (*decoder.state_dict().values(), head.weight))
         self.packed = _packed(decoder, self.decoder) if encoders else None
         self.blocks: Callable[..., None] | None = None
-        """`blocks.blocks` for arrays of these types: to look at them at each step would take a tenth of it."""
+        """`blocks.blocks` for arrays of these types: to look at them anew would take a tenth of a step."""
 
 
 _engines: WeakKeyDictionary[Model, tuple[Any, Engine | None]] = WeakKeyDictionary()

@@ -43,8 +43,7 @@ _APPLE = frozenset({"neon", "dotprod"})
 
 
 def forced() -> str:
-    """What the environment variable REGARD_KERNELS asks for: `auto`, `plain` (no compiled loops) or the name of
-    a family.
+    """What the environment variable REGARD_KERNELS asks for: `auto`, `plain` (no compiled loops) or a family.
 
     Raises: ConfigError for another name.
     """
