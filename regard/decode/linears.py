@@ -8,6 +8,7 @@ copied. A product that does little but read its weights is cut by outputs for as
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 import time
@@ -127,8 +128,8 @@ def bias_of(linear: nn.Module) -> np.ndarray:
 
 
 def _by_kernel(weight: Tensor, kernel: _Kernel) -> Product:
-    """By one thread, or by several where most of the time goes into reading weights."""
-    outputs = len(weight)
+    """By one thread, or by several where most of the time goes into reading weights and that is faster."""
+    outputs, trial = len(weight), _Trial()
     shareable = weight.nbytes >= _SHARED
 
     def made(x: Numbers, y: Numbers) -> None:
@@ -136,21 +137,52 @@ def _by_kernel(weight: Tensor, kernel: _Kernel) -> Product:
         if threads == 1:
             kernel(x.array, 0, outputs, y.array)
             return
-        share = LANES * STRIP * -(-outputs // (LANES * STRIP * threads))
-        parts = [(first, min(outputs, first + share)) for first in range(0, outputs, share)]
-
-        def take(part: tuple[int, int]) -> None:
-            first, last = part
-            sums = np.empty((len(x.array), last - first), np.float32)
-            kernel(x.array, first, last, sums)
-            y.array[:, first:last] = sums
-
-        others = [pool(threads).submit(take, part) for part in parts[1:]]
-        take(parts[0])
-        for other in others:
-            other.result()
+        with trial as shared:
+            if shared:
+                _share(kernel, threads, outputs, x, y)
+            else:
+                kernel(x.array, 0, outputs, y.array)
 
     return made
+
+
+class _Trial:
+    """Which of two ways to the same numbers is faster, tried now and then: a context that says which to go."""
+
+    _TRIED, _EVERY = 6, 512
+
+    def __init__(self) -> None:
+        self._calls, self._best, self._started = 0, {True: math.inf, False: math.inf}, 0.0
+
+    def __enter__(self) -> bool:
+        at = self._calls % self._EVERY
+        if at == 0:
+            self._best = dict.fromkeys(self._best, math.inf)
+        self._way = at % 2 == 0 if at < self._TRIED else self._best[True] < self._best[False]
+        self._started = time.perf_counter()
+        return self._way
+
+    def __exit__(self, *problem: object) -> None:
+        if self._calls % self._EVERY < self._TRIED:
+            self._best[self._way] = min(self._best[self._way], time.perf_counter() - self._started)
+        self._calls += 1
+
+
+def _share(kernel: _Kernel, threads: int, outputs: int, x: Numbers, y: Numbers) -> None:
+    """By several threads, each of which makes some outputs."""
+    share = LANES * STRIP * -(-outputs // (LANES * STRIP * threads))
+    parts = [(first, min(outputs, first + share)) for first in range(0, outputs, share)]
+
+    def take(part: tuple[int, int]) -> None:
+        first, last = part
+        made = np.empty((len(x.array), last - first), np.float32)
+        kernel(x.array, first, last, made)
+        y.array[:, first:last] = made
+
+    others = [pool(threads).submit(take, part) for part in parts[1:]]
+    take(parts[0])
+    for other in others:
+        other.result()
 
 
 def pool(threads: int) -> ThreadPoolExecutor:
