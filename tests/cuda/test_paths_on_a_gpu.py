@@ -80,7 +80,9 @@ def test_every_precision_and_optimizer_learns(
     optimizer: str, precision: str, pairs: Path, tmp_path: Path
 ) -> None:
     settings = (*SETTINGS, f"train.precision={precision}", f"train.optimizer={optimizer}")
-    regard.train("translation", pairs, tmp_path / "run", settings=settings, steps=120, quiet=True, device="cuda")
+    regard.train(
+        "translation", pairs, tmp_path / "run", settings=settings, steps=120, quiet=True, device="cuda"
+    )
     found = losses(tmp_path / "run")
     assert all(map(math.isfinite, found))
     assert found[-1] < 0.7 * found[0]
@@ -178,7 +180,16 @@ def test_two_processes_share_the_devices(pairs: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "regard", "train", "translation", str(pairs), "--out", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "regard",
+        "train",
+        "translation",
+        str(pairs),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     command += [*(word for setting in SETTINGS for word in ("--set", setting)), "--set", "train.accumulate=2"]
     command += ["--steps", "6"]
     places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
 )
+
 
 class _Backend(_DummyBackendModule):
     def manual_seed_all(self, seed: int) -> None:
@@ -60,6 +61,7 @@ _LOOKS = {
     _aten._unique2.default,
 }
 """What gives the host a number, or a size that depends on numbers."""
+
 
 class ForeignTensor(torch.Tensor):
     """See the module's docstring; `inner` holds the numbers."""
@@ -110,11 +112,7 @@ _WAITS: Counter[str] = Counter()
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
     if func is torch.ops.prim.device.default:
         return DEVICE
-    leaves = tree_leaves((args, kwargs))
-    if func._can_decompose() and any(isinstance(x, ForeignTensor | torch.device) for x in leaves):
-        with _Mode():  # in inference mode such operations come as a whole
-            return func.decompose(*args, **kwargs)
-    given = [x for x in leaves if isinstance(x, Tensor)]
+    given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
     foreign = [x for x in given if isinstance(x, ForeignTensor)]
     asked = kwargs.get("device")
     there = asked is not None and torch.device(asked).type == DEVICE.type
@@ -193,12 +191,19 @@ def _pinned(value: Tensor, *_: Any) -> Tensor:
     return made
 
 
+def _without_gradients(self: Any) -> None:
+    """What is left of inference mode: tensors of Python cannot be viewed in it."""
+    self._inference_mode_context = torch.no_grad() if self.mode else nullcontext()
+    self._inference_mode_context.__enter__()
+
+
 @contextmanager
 def foreign_device() -> Iterator[Counter[str]]:
     """In here `torch.device("foreign")` can be used. Gives the waits, by file and function of the library."""
     patch = pytest.MonkeyPatch()
     patch.setattr(torch.Tensor, "pin_memory", _pinned)
     patch.setattr(torch, "Generator", _Generator)
+    patch.setattr(torch.inference_mode, "__enter__", _without_gradients)
     patch.setattr(torch.accelerator, "synchronize", lambda device=None: None)
     lifts = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)

@@ -203,7 +203,9 @@ def test_every_vision_preset_takes_a_step_there(preset: str) -> None:
     config = replace(config, embed=embed, stack=stack, head=replace(config.head, count=3))
     with foreign_device() as waits:
         logits = config.build().to("foreign")(torch.zeros((1, 3, 64, 64), device="foreign"))
-        torch.nn.functional.cross_entropy(logits, torch.zeros(1, dtype=torch.long, device="foreign")).backward()
+        torch.nn.functional.cross_entropy(
+            logits, torch.zeros(1, dtype=torch.long, device="foreign")
+        ).backward()
         assert not waits
 
 

@@ -118,7 +118,9 @@ def test_answers_are_the_same_there(name: str, dtype: str, made: Make) -> None:
             if decoding.sampling is not None:  # draws of another device's generator
                 there.predictions(inputs(name, folder), decoding)
                 continue
-            for want, got in zip(*(one.predictions(inputs(name, folder), decoding) for one in (here, there)), strict=True):
+            for want, got in zip(
+                *(one.predictions(inputs(name, folder), decoding) for one in (here, there)), strict=True
+            ):
                 close = name == "sentence-similarity" or dtype == "int8"
                 assert got.text == want.text or close
                 assert got.score == pytest.approx(want.score, abs=1e-2 if dtype == "int8" else 1e-4)
