@@ -57,8 +57,9 @@ def gpt2(**rates: float) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     sizes = {"n_embd": WIDTH, "n_layer": DEPTH, "n_head": HEADS, "n_positions": CONTEXT}
+    ends = {"bos_token_id": END, "eos_token_id": END}
     torch.manual_seed(1)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, **sizes, **rates)).eval()
+    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, **sizes, **ends, **rates)).eval()
 
 
 def config() -> TransformerConfig:

@@ -291,8 +291,8 @@ _WORTH = 2**15
 
 
 def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`x.topk(k)` of (rows, V), faster where V is large, on a processor: the k largest numbers are in those k groups whose
-    own largest numbers are the k largest."""
+    """`x.topk(k)` of (rows, V), on a processor faster where V is large: the k largest numbers are in those k
+    groups whose own largest numbers are the k largest."""
     rows, length = x.shape
     groups = length // _GROUP
     if 4 * k > groups or x.numel() < _WORTH or x.device.type != "cpu":

@@ -244,8 +244,8 @@ def vocabulary_loss(
 
     `x`: (n, D) vectors; `weight`: (V, D); `target`: (n,) ids, all of them real (leave padding out
     before). `smoothing` spreads that much of the target evenly over the vocabulary (arXiv
-    1512.00567, section 7). Returns a scalar; divide by the number of tokens for a mean. Products are computed in
-    what an open `torch.autocast` says, all else in float32.
+    1512.00567, section 7). Returns a scalar; divide by the number of tokens for a mean. Products are
+    computed in what an open `torch.autocast` says, all else in float32.
     """
     kind = x.device.type
     if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):

@@ -146,7 +146,9 @@ def test_what_is_inside_is_the_same_there(name: str, made: Make) -> None:
         one, other = (each.trace(text, OPTIONS.get(name, (Decoding(),))[0]) for each in (here, there))
         assert one.names == other.names
         for key in one.names:
-            torch.testing.assert_close(other[key].value, one[key].value, atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(
+                other[key].value, one[key].value, atol=1e-4, rtol=1e-3, equal_nan=True
+            )
         if "head.logits" in one.names:
             whole = one["head.logits"].value.dim() == 1
             assert logit_sum(there.model, other, place=None if whole else -1).difference < 1e-4  # type: ignore[arg-type]
@@ -176,3 +178,40 @@ def test_words_and_vectors_are_compared_there(made: Make) -> None:
         for among in (["ab", "cd", "a"], None):
             one, other = (each.neighbours(["abc"], among, 2) for each in (here, there))
             assert [found.text for found in one] == [found.text for found in other]
+
+
+def test_how_a_value_came_to_be_is_played_back_there(made: Make) -> None:
+    data, _, folder = made("translation")
+    with foreign_device():
+        train("translation", data, folder / "snapshots", device="foreign", snapshots=2)
+        there = regard.load(folder / "snapshots", "foreign")
+        played = there.playback("abc", "decoder.blocks.0.cross.weights")
+    assert len(played.entries) == 2
+
+
+@pytest.mark.parametrize("tune", ["whole", "frozen", "lora"])
+def test_a_body_is_trained_further_there(tune: str, made: Make) -> None:
+    data, run, folder = made("text-classification")
+    out = folder / tune
+    with foreign_device():
+        train("text-classification", data, out, f"train.tune={tune}", init=run, device="foreign")
+        assert regard.load(out, "foreign").predict(["aab"])[0] in "abc"
+
+
+def test_a_dialogue_goes_on_there(made: Make) -> None:
+    """What was read is kept in a cache, cut back and read on."""
+    from regard.decode.choose import prompt_stepper_for
+    from regard.decode.stepper import KeptPrompt
+
+    _, run, _ = made("text-generation")
+    with foreign_device():
+        found = []
+        for one in pair(run):
+            model: Any = one.model
+            kept = KeptPrompt()
+            for prompt in ([5, 6, 7, 8], [5, 6, 9, 4, 3]):
+                stepper = prompt_stepper_for(model, [prompt], 12, kept)
+                logits = stepper.step(torch.tensor(prompt[-1:], device=model.device))
+                kept.ids = prompt[: kept.cache.length]  # type: ignore[union-attr]
+            found.append(logits.cpu())
+    torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-3)

@@ -19,6 +19,7 @@ FOLDER = "tests/foreign_device"
 FILES = sorted(path.name for path in (ROOT / FOLDER).glob("test_*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_path_goes_to_its_end_on_a_device_that_is_not_there(file: str) -> None:
     backend = pytest.importorskip("torch.utils.backend_registration")
