@@ -1,8 +1,8 @@
 """The device that a model computes on, and how much slower that is in one number format than in another.
 
-A processor without units for a format computes it by emulation, up to a hundred times slower than float32, and
-says so nowhere: what it reports of its features does not tell which kernels a library has for them. So a small
-product is timed, once a process for each device and format. It does not know what the product is for.
+A processor without units for a format computes it by emulation, up to a hundred times slower than float32,
+and says so nowhere: what it reports of its features does not tell which kernels a library has for them. So a
+small product is timed, once a process for each device and format. It does not know what the product is for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from regard.errors import ConfigError
 
 SLOW = 2.0
-"""From so many times float32's time on, a format is not worth having: half the memory is all that it gives."""
+"""From so many times float32's time on, a format is not worth having: all it gives is half the memory."""
 _SIZES = {"cpu": (64, 256, 256)}
 """8 million operations: 8 ms at a thousand million a second, which is what emulation comes to."""
 _ELSEWHERE = (1024, 1024, 1024)

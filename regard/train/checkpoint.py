@@ -44,7 +44,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read and check it; its tensors are on the host. Raises: BundleError when there is none or it is damaged."""
+    """Read and check it; its tensors are on the host.
+
+    Raises: BundleError when there is none or it is damaged.
+    """
     path = folder / FILE
     if not path.is_file():
         raise BundleError(f"{folder} holds no checkpoint to resume from; {_ANEW}")

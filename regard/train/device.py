@@ -48,8 +48,8 @@ class Place:
         return nullcontext() if last or self.world == 1 else model.no_sync()  # type: ignore[operator]
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum of `value` over all processes, in every one of them; what is on the host is summed there, so
-        that nobody waits for a device."""
+        """The sum of `value` over all processes, in every one of them; what is on the host is summed there,
+        so that nobody waits for a device."""
         if self.world > 1:
             dist.all_reduce(value)
         return value
@@ -69,8 +69,10 @@ class Place:
 
 
 def join(device: str | None = None) -> Place:
-    """Join the processes that torchrun started, if it did. Raises: ConfigError for a device that is not there,
-    or that several processes cannot share."""
+    """Join the processes that torchrun started, if it did.
+
+    Raises: ConfigError for a device that is not there, or that several processes cannot share.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Place(pick_device(device))
@@ -95,10 +97,9 @@ def _own(device: str | None, local: int) -> torch.device:
         device = f"cuda:{local}"
     elif device in (None, "auto"):
         device = "cpu"
-    chosen = pick_device(device)
-    if chosen.type not in ("cpu", "cuda"):
-        raise ConfigError(f"several processes cannot train together on {chosen.type}; use cpu or cuda")
-    return chosen
+    elif device not in ("cpu", "cuda"):
+        raise ConfigError(f"several processes cannot train together on '{device}'; use cpu or cuda")
+    return pick_device(device)
 
 
 def leave(place: Place) -> None:

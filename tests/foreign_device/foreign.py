@@ -1,7 +1,7 @@
 """A device that is not there: tensors say that they are on `foreign:0`, and are computed on the processor.
 
-With it every path of the library runs to its end, with right numbers, on a machine without a GPU, and what one
-would refuse, spoil or wait for shows:
+With it every path of the library runs to its end, with right numbers, on a machine without a GPU, and what
+one would refuse, spoil or wait for shows:
 
 - tensors of the host and of the device that meet in one operation (a number alone may come from the host),
 - float64 on the device, which MPS does not have,

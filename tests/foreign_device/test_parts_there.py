@@ -1,4 +1,4 @@
-"""Every part of a model computes on a device what it computes on the processor, and waits for nothing there."""
+"""Every part of a model computes on a device what it computes on the processor, and waits for nothing."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from regard.decode.sampling import Sampler, Sampling
 from regard.decode.search import Limits, beam_search, greedy
 from regard.model.block import PreNorm
 from regard.model.mask import Causal, Full, Ragged
-from regard.model.presets import ENCODER_DECODER, VIT, one_stack
+from regard.model.presets import ENCODER_DECODER, VIT, one_stack, vit
 from regard.model.presets import encoder_decoder as pair_of
-from regard.model.presets import vit
 from regard.model.quantize import exact_product, int8_product, quantize
 from regard.model.transformer import TransformerConfig
 
 
 def both(make: Callable[[], Any], work: Callable[[Any, torch.device], Any]) -> tuple[Any, Any, int]:
-    """What `work` gives with the model on the processor and on the other device, and how often that was waited
-    for by this library."""
+    """What `work` gives with the model on the processor and on the other device, and how often this library
+    waited for that."""
     torch.manual_seed(3)
     here = work(make(), torch.device("cpu"))
     torch.manual_seed(3)

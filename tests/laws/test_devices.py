@@ -38,7 +38,7 @@ def test_every_path_goes_to_its_end_on_a_device_that_is_not_there(file: str) -> 
 
 
 def test_copies_that_nobody_waits_for_are_made_in_one_place() -> None:
-    """Only there is it known which memory may be read later, and by which devices (MPS reads what is gone)."""
+    """Only there is it known which memory may be read later, and by which devices (MPS reads what's gone)."""
     found = [path for path in PACKAGE.rglob("*.py") if "non_blocking" in path.read_text("utf-8")]
     assert [path.relative_to(PACKAGE).as_posix() for path in found] == ["model/device.py"]
 
