@@ -2,7 +2,7 @@
 
 A module marks a value with `x = tap(self, "weights", x)` and keeps a clean signature. With no tap
 open that is one look at a boolean, which `torch.compile` takes for a constant: it compiles the model as one
-graph, and again, piece by piece, while a tap is open. Whoever wants to see opens taps by pattern:
+graph, and steps aside while a tap is open. Whoever wants to see opens taps by pattern:
 
     with open_taps(model, {"decoder.*.weights": see}):
         model(...)
@@ -17,12 +17,15 @@ This file does not know which points exist: they are found where modules call `t
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 See = Callable[[str, Tensor], Tensor | None]
@@ -58,14 +61,22 @@ _OBSERVER: ContextVar[Observer | None] = ContextVar("regard_observer", default=N
 _ANY = False
 """Whether taps are open in any thread or task."""
 _count = 0
+_stance: Any = None
+"""What `torch.compile` did before the first was opened, if it is in use."""
 _lock = threading.Lock()
 
 
 def _counted(more: int) -> None:
-    global _ANY, _count
+    """One more is open, or one less; while any is, what was compiled runs as it was written."""
+    global _ANY, _count, _stance
     with _lock:
         _count += more
         _ANY = _count > 0
+        if _ANY and _stance is None and "torch._dynamo" in sys.modules:  # which is slow to import
+            _stance = torch.compiler.set_stance("force_eager")
+        elif not _ANY and _stance is not None:
+            _stance.__exit__(None, None, None)
+            _stance = None
 
 
 def tap(module: nn.Module, point: str, value: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ def test_a_model_is_one_graph(part: str) -> None:
     close(torch.compile(model, backend="eager", fullgraph=True)(given), want)
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by torch itself
 def test_an_encoder_decoder_and_its_loss_are_one_graph() -> None:
     model, source, target, wanted = encoder_decoder(PARTS["grouped"]), ids(3, 5), ids(3, 4), ids(12)
 
