@@ -17,7 +17,7 @@ from regard.model.device import moved, slowdown
 from regard.model.head import vocabulary_loss
 from regard.model.layout import prepared
 from regard.model.mask import Causal, Contiguous, Ragged
-from regard.model.quantize import exact_product, int8_product
+from regard.model.quantize import _by_floats, int8_product
 from regard.train.muon import orthogonal
 
 CUDA = torch.device("cuda", 0)
@@ -123,7 +123,7 @@ def test_int8_products_are_exact(shape: tuple[int, int, int]) -> None:
     weight = torch.randint(-127, 128, (made, width), dtype=torch.int8)
     want = (x.long() @ weight.long().t()).to(torch.int32)
     assert torch.equal(int8_product(x.to(CUDA), weight.to(CUDA)).cpu(), want)
-    assert torch.equal(exact_product(x.to(CUDA), weight.to(CUDA)).cpu(), want)
+    assert torch.equal(_by_floats(x.to(CUDA), weight.to(CUDA)).cpu(), want)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int8"])
