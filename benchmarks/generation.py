@@ -34,10 +34,10 @@ from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
-from regard.model.layout import lay_out
+from regard.model.init import Scaled
+from regard.model.layout import prepared
 from regard.model.mask import Causal
 from regard.model.position import Learned
-from regard.model.quantize import quantize
 from regard.model.stack import StackConfig
 from regard.model.transformer import Transformer, TransformerConfig
 from regard.recipes.bench import ceilings
@@ -47,31 +47,40 @@ PROMPT, WRITTEN, END = 16, 64, 50256
 Generate = Callable[[list[list[int]]], list[list[int]]]
 
 
-def gpt2() -> Any:
+def shrink() -> None:
+    """Toy sizes, to see whether everything runs."""
+    globals().update(VOCAB=101, WIDTH=24, DEPTH=2, HEADS=2, CONTEXT=96, WRITTEN=3, END=100)
+
+
+def gpt2(**rates: float) -> Any:
+    """`rates`: of dropout, as its configuration calls them."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(vocab_size=VOCAB, n_embd=WIDTH, n_layer=DEPTH, n_head=HEADS, n_positions=CONTEXT)
+    sizes = {"n_embd": WIDTH, "n_layer": DEPTH, "n_head": HEADS, "n_positions": CONTEXT}
+    ends = {"bos_token_id": END, "eos_token_id": END}
     torch.manual_seed(1)
-    return GPT2LMHeadModel(config).eval()
+    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, **sizes, **ends, **rates)).eval()
+
+
+def config() -> TransformerConfig:
+    """GPT-2's geometry."""
+    stack = StackConfig(
+        WIDTH,
+        DEPTH,
+        AttentionConfig(HEADS),
+        MLP(4 * WIDTH, activation="gelu-tanh"),
+        mask=Causal(),
+        position=Learned(CONTEXT),
+        placement=PreNorm(),
+        dropout=0.0,
+    )
+    return TransformerConfig(Tokens(VOCAB, scale=False), stack, init=Scaled())
 
 
 @torch.no_grad()
 def ours(peer: Any) -> Transformer:
     """Our model with GPT-2's weights."""
-    config = TransformerConfig(
-        Tokens(VOCAB, scale=False),
-        StackConfig(
-            WIDTH,
-            DEPTH,
-            AttentionConfig(HEADS),
-            MLP(4 * WIDTH, activation="gelu-tanh"),
-            mask=Causal(),
-            position=Learned(CONTEXT),
-            placement=PreNorm(),
-            dropout=0.0,
-        ),
-    )
-    model = config.build().eval()
+    model = config().build().eval()
     body = peer.transformer
     model.embed.weight.copy_(body.wte.weight)
     next(model.stack.position.parameters()).copy_(body.wpe.weight)
@@ -88,14 +97,13 @@ def ours(peer: Any) -> Transformer:
     return model
 
 
-def regard_generate(peer: Any, dtype: str) -> Generate:
-    model: Any = ours(peer)
-    model = lay_out(quantize(model) if dtype == "int8" else model)
+def regard_generate(peer: Any, dtype: str, device: str = "cpu") -> Generate:
+    model: Any = prepared(ours(peer), torch.device(device), dtype)
 
     @torch.inference_mode()
     def generate(prompts: list[list[int]]) -> list[list[int]]:
         stepper = prompt_stepper_for(model, prompts, PROMPT + WRITTEN)
-        tokens = torch.tensor([ids[-1] for ids in prompts])
+        tokens = torch.tensor([ids[-1] for ids in prompts], device=device)
         found = []
         for _ in range(WRITTEN):
             logits = stepper.step(tokens)
@@ -137,10 +145,10 @@ def ctranslate2_generate(peer: Any, dtype: str, workers: int, threads: int) -> G
     return generate
 
 
-def transformers_generate(peer: Any) -> Generate:
+def transformers_generate(peer: Any, device: str = "cpu") -> Generate:
     @torch.inference_mode()
     def generate(prompts: list[list[int]]) -> list[list[int]]:
-        given = torch.tensor(prompts)
+        given = torch.tensor(prompts, device=device)
         found = peer.generate(
             given, attention_mask=torch.ones_like(given), do_sample=False, min_new_tokens=WRITTEN,
             max_new_tokens=WRITTEN, pad_token_id=END, eos_token_id=END,

@@ -60,7 +60,8 @@ class Peer(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: PairBatch) -> Tensor:
-        allowed = torch.arange(batch.source.shape[1]) < batch.source_lengths[:, None]
+        places = torch.arange(batch.source.shape[1], device=batch.source.device)
+        allowed = places < batch.source_lengths[:, None]
         logits = self.logits(batch, allowed).flatten(0, 1)[batch.real]
         return F.cross_entropy(logits, batch.wanted, label_smoothing=SMOOTHING)
 
@@ -90,7 +91,9 @@ class TorchTransformer(Peer):
         self.register_buffer("positions", _positions(512, SIZE.width))
 
     def logits(self, batch: PairBatch, allowed: Tensor) -> Tensor:
-        causal = nn.Transformer.generate_square_subsequent_mask(batch.given.shape[1])
+        causal = nn.Transformer.generate_square_subsequent_mask(
+            batch.given.shape[1], device=batch.given.device
+        )
         hidden = self.body(
             self._embed(batch.source),
             self._embed(batch.given),

@@ -9,12 +9,11 @@ from regard.cli_options import Dtype
 
 
 def open_run(folder: Path, dtype: Dtype, threads: int | None, device: str | None) -> Any:
-    """The run of a folder, loaded. Raises: BundleError, InputError."""
+    """The run of a folder, loaded. Raises: BundleError, ConfigError, InputError."""
     import torch
 
     from regard.run import load
-    from regard.train.device import pick_device
 
     if threads:
         torch.set_num_threads(threads)
-    return load(folder, pick_device(device), dtype.value)
+    return load(folder, device, dtype.value)

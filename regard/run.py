@@ -38,7 +38,8 @@ from regard.looking.analyses import drawn
 from regard.looking.explorer import Explorer
 from regard.looking.inputs import examples
 from regard.looking.neighbours import nearest_words, ranked
-from regard.model.layout import lay_out
+from regard.model.device import pick_device
+from regard.model.layout import prepared
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
@@ -65,15 +66,16 @@ class Evaluation:
     """What the reader of the data left out or decided."""
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu", dtype: str = "float32") -> Run:
+def load(folder: str | Path, device: str | torch.device | None = None, dtype: str = "float32") -> Run:
     """The bundle in `folder`, ready for use.
 
     `dtype`: "float32", "bfloat16", "float16", or "int8" for weights of 8 bits.
-    `device`: where the model computes, such as "cpu", "cuda" or "mps".
+    `device`: where the model computes, such as "cpu", "cuda" or "mps"; None is the best there is.
 
-    Raises: BundleError when it is none, or is damaged; InputError for another `dtype`.
+    Raises: BundleError when it is none, or is damaged; InputError for another `dtype`; ConfigError for a
+    device that this machine has not.
     """
-    return Run(bundles.load(folder), Path(folder), torch.device(device), dtype)
+    return Run(bundles.load(folder), Path(folder), pick_device(device), dtype)
 
 
 def trace(
@@ -110,7 +112,7 @@ class Run:
             self.task.fit(bundle.model)
         except RegardError as problem:
             raise BundleError(f"{folder}: {problem}") from problem
-        self.model: nn.Module = _prepared(bundle.build(), device, dtype)
+        self.model: nn.Module = prepared(bundle.build(), device, dtype)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, task={self.bundle.task!r})"
@@ -385,16 +387,6 @@ def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -
         title: task.score([guess(text) for text in inputs], rows)
         for title, guess in trivial_baselines(name).items()
     }
-
-
-def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
-    if dtype == "int8":
-        from regard.model.quantize import quantize
-
-        return lay_out(quantize(model).to(device))
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise InputError(f"dtype '{dtype}' is not known; use float32, bfloat16, float16 or int8")
-    return lay_out(model.to(device, getattr(torch, dtype)))
 
 
 __all__ = ["Alignment", "Evaluation", "Run", "Trace", "load", "trace"]

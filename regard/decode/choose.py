@@ -15,7 +15,7 @@ from regard.model.transformer import EncoderDecoder, Transformer
 def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int) -> Stepper:
     """Decodes from (B, S) source ids, whose places are `positions`; `capacity` is how many tokens an output
     will have, if that is known."""
-    if have_loops():
+    if _looped(model):
         with compiling("the decoder's loops"):
             from regard.decode.native import native_stepper
 
@@ -23,6 +23,11 @@ def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | No
             return stepper
     made = LeanStepper if suits(model, positions) else EncoderDecoderStepper
     return made(model, source, positions, capacity)
+
+
+def _looped(model: EncoderDecoder | Transformer) -> bool:
+    """Whether there are loops for it; on another device they would be compiled for nothing."""
+    return next(model.parameters()).device.type == "cpu" and have_loops()
 
 
 def prompt_stepper_for(
@@ -48,7 +53,7 @@ def _native(
     model: Transformer, prompts: list[list[int]], capacity: int, read: KeptPrompt | None = None
 ) -> Stepper | None:
     """`read`: what was read of the prompt; the stepper does not add to it."""
-    if not have_loops():
+    if not _looped(model):
         return None
     with compiling("the decoder's loops"):
         from regard.decode.native import native_prompt_stepper
@@ -58,7 +63,7 @@ def _native(
 
 def shareable(model: EncoderDecoder) -> bool:
     """Whether several threads can decode at the same time (`parallel.py`)."""
-    if not have_loops():
+    if not _looped(model):
         return False
     with compiling("the decoder's loops"):
         from regard.decode.native import suits_native

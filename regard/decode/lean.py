@@ -78,7 +78,8 @@ class LeanStepper:
     def step(self, tokens: Tensor) -> Tensor:
         """What `Stepper.step` says. Threads would wait for one another longer than a small step takes."""
         threads = torch.get_num_threads()
-        if threads == 1 or len(tokens) * self._weights > _FOR_ONE_THREAD:
+        elsewhere = tokens.device.type != "cpu"
+        if elsewhere or threads == 1 or len(tokens) * self._weights > _FOR_ONE_THREAD:
             return self._step(tokens)
         torch.set_num_threads(1)
         try:

@@ -45,10 +45,10 @@ def native_stepper(
     model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int
 ) -> NativeStepper | None:
     """A stepper, or None where it would not do what `model`'s own stacks do with this source."""
-    if isinstance(positions, Ragged) and not _padded_right(positions):
-        return None
     engine = None if model.training or watching() else engine_of(model)
-    return None if engine is None else NativeStepper(engine, source, positions, capacity)
+    if engine is None or (isinstance(positions, Ragged) and not _padded_right(positions)):
+        return None
+    return NativeStepper(engine, source, positions, capacity)
 
 
 def native_prompt_stepper(

@@ -274,7 +274,8 @@ def _likely(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Log-probabilities and ids of the `k` likeliest of each row; without all the other log-probabilities,
     and some rows at a time, so that they stay in a processor's cache."""
     found = []
-    for part in logits.split(max(1, _AT_ONCE // logits.shape[-1])):
+    at_once = max(1, _AT_ONCE // logits.shape[-1]) if logits.device.type == "cpu" else len(logits)
+    for part in logits.split(max(1, at_once)):
         value, token = top(part, k)
         largest = value[:, :1]
         found.append((value - (part - largest).exp_().sum(-1, keepdim=True).log_().add_(largest), token))
@@ -290,11 +291,11 @@ _WORTH = 2**15
 
 
 def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`x.topk(k)` of (rows, V), faster where V is large: the k largest numbers are in those k groups whose
-    own largest numbers are the k largest."""
+    """`x.topk(k)` of (rows, V), on a processor faster where V is large: the k largest numbers are in those k
+    groups whose own largest numbers are the k largest."""
     rows, length = x.shape
     groups = length // _GROUP
-    if 4 * k > groups or x.numel() < _WORTH:
+    if 4 * k > groups or x.numel() < _WORTH or x.device.type != "cpu":
         return x.topk(k)
     whole = groups * _GROUP
     parts = x[:, :whole].view(rows, _GROUP, groups)  # group g: every `groups`-th number from g on

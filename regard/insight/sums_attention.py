@@ -85,7 +85,7 @@ def _turned(numbers: Numbers, entry: Entry, index: Index) -> Made:
     head, token, channel = index
     before = f"{entry.name}_unturned"
     rotation = _rotation(numbers, entry)
-    cos, sin = (x[0, 0, token].double().cpu() for x in (rotation.cos, rotation.sin))
+    cos, sin = (x[0, 0, token].cpu().double() for x in (rotation.cos, rotation.sin))
     pairs = len(cos)
     if channel >= 2 * pairs:
         return made_of([one(numbers.part("x", before, *index))])

@@ -120,7 +120,7 @@ class TokenEmbedding(nn.Module):
     @torch.no_grad()
     def take_vectors(self, rows: Tensor, vectors: Tensor) -> None:
         """Put pretrained (n, D) vectors into the table at (n,) rows, as the model will see them."""
-        self.weight[rows] = vectors.to(self.weight) / self.factor
+        self.weight[rows.to(self.weight.device)] = vectors.to(self.weight) / self.factor
 
 
 class PatchEmbedding(nn.Module):

@@ -20,7 +20,9 @@ from regard.model.norm import Norm
 from regard.model.tap import tap
 
 CHUNK_ELEMENTS = 2**20
-"""Logits held at a time: few enough to stay in a processor's cache."""
+"""Logits held at a time: few enough to stay in a processor's cache …"""
+DEVICE_CHUNK_ELEMENTS = 2**26
+"""… and on other devices enough to keep all of their units busy: 256 MiB."""
 
 
 Pooling = Literal["mean", "first", "first-and-second", "first-and-mean"]
@@ -242,9 +244,15 @@ def vocabulary_loss(
 
     `x`: (n, D) vectors; `weight`: (V, D); `target`: (n,) ids, all of them real (leave padding out
     before). `smoothing` spreads that much of the target evenly over the vocabulary (arXiv
-    1512.00567, section 7). Returns a scalar; divide by the number of tokens for a mean.
+    1512.00567, section 7). Returns a scalar; divide by the number of tokens for a mean. Products are
+    computed in what an open `torch.autocast` says, all else in float32.
     """
-    return _VocabularyLoss.apply(x, weight, bias, target, smoothing)
+    kind = x.device.type
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+        return _VocabularyLoss.apply(x, weight, bias, target, smoothing, x.dtype)
+    dtype = torch.get_autocast_dtype(kind)
+    with torch.autocast(kind, enabled=False):
+        return _VocabularyLoss.apply(x, weight, bias, target, smoothing, dtype)
 
 
 class _VocabularyLoss(torch.autograd.Function):
@@ -257,13 +265,22 @@ class _VocabularyLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, smoothing: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        target: Tensor,
+        smoothing: float,
+        dtype: torch.dtype,
     ) -> Tensor:
+        ctx.dtypes = x.dtype, weight.dtype
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         grad_x = torch.empty_like(x)
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
         total = x.new_zeros((), dtype=torch.float32)
-        rows = max(1, CHUNK_ELEMENTS // len(weight))
+        held = CHUNK_ELEMENTS if x.device.type == "cpu" else DEVICE_CHUNK_ELEMENTS
+        rows = max(1, held // len(weight))
         for start in range(0, len(x), rows):
             part, wanted = x[start : start + rows], target[start : start + rows, None]
             logits = F.linear(part, weight, bias).float()
@@ -296,16 +313,17 @@ class _VocabularyLoss(torch.autograd.Function):
                 total -= spread * len(x) * bias.float().sum()
                 grad_bias -= spread * len(x)
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
-        ctx.dtype = weight.dtype
         return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
+        of_x, of_weight = ctx.dtypes
         return (
-            grad_x * grad.to(grad_x.dtype),
-            (grad_weight * grad).to(ctx.dtype),
-            None if grad_bias is None else (grad_bias * grad).to(ctx.dtype),
+            grad_x.to(of_x) * grad.to(of_x),
+            (grad_weight * grad).to(of_weight),
+            None if grad_bias is None else (grad_bias * grad).to(of_weight),
+            None,
             None,
             None,
         )

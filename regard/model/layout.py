@@ -1,4 +1,4 @@
-"""Weights laid out in memory for use instead of training.
+"""A model made ready for use instead of training: on its device, in its number format, its weights laid out.
 
 A matrix product of few rows (beams, the tokens of one sentence) goes up to twice as fast on a CPU when the
 weights of one input stand side by side rather than those of one output, as training wants them. The
@@ -10,20 +10,43 @@ after; 128 x 8000 took 315 and 464, then 186 and 266. With one row or with hundr
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
+from regard.errors import InputError
+from regard.model.device import slow_warning
 from regard.model.head import VocabularyHead
+from regard.model.quantize import quantize
+
+_LOG = logging.getLogger(__name__)
+_FLOATS = ("float32", "bfloat16", "float16")
+
+
+def prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
+    """`model`, in place, for use on `device` in `dtype`; says so where that format is slow there.
+
+    Raises: InputError for a dtype that is not known.
+    """
+    if dtype == "int8":
+        return lay_out(quantize(model).to(device))
+    if dtype not in _FLOATS:
+        raise InputError(f"dtype '{dtype}' is not known; use {', '.join(_FLOATS)} or int8")
+    if slow := slow_warning(device, getattr(torch, dtype), "--dtype float32"):
+        _LOG.warning(slow)
+    return lay_out(model.to(device, getattr(torch, dtype)))
 
 
 @torch.no_grad()
 def lay_out(model: nn.Module) -> nn.Module:
-    """`model`, in place, laid out for use. A vocabulary head that is tied to a table gets weights of its
-    own (a table is read by rows), which do not follow the table any more."""
+    """`model`, in place, laid out for use on a processor; what is elsewhere stays as it is. A vocabulary head
+    that is tied to a table gets weights of its own (a table is read by rows), which do not follow the table
+    any more."""
     for module in model.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module.weight.device.type == "cpu":
             module.weight.data = _by_input(module.weight.data)
-        elif isinstance(module, VocabularyHead):
+        elif isinstance(module, VocabularyHead) and module.weight.device.type == "cpu":
             module.weight = nn.Parameter(_by_input(module.weight.data), requires_grad=False)
     return model
 

@@ -21,6 +21,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from regard.model.device import moved
+
 PADDING = -1
 """The segment of a token that stands nowhere: it sees nothing and nothing sees it."""
 
@@ -64,7 +66,9 @@ class Ragged:
         return max(self.position.shape[0], self.segment.shape[0])
 
     def on(self, device: torch.device | None = None) -> Ragged:
-        return Ragged(self.position.to(device), self.segment.to(device), self.bound)
+        if device is None:
+            return self
+        return Ragged(moved(self.position, device), moved(self.segment, device), self.bound)
 
     def expand(self, rows: int) -> Ragged:
         shape = (rows, self.length)

@@ -24,6 +24,8 @@ from regard.model.head import VocabularyHead
 from regard.model.tap import tap
 
 _LEVELS = 127
+_CUDA_ROWS = 32
+"""Fewer its kernel does not take: 17 by its own words, and a multiple of 8 is what all of them have."""
 
 
 def quantize(model: nn.Module) -> nn.Module:
@@ -61,7 +63,7 @@ class Int8Linear(nn.Module):
     @torch.no_grad()
     def __init__(self, linear: nn.Linear | VocabularyHead) -> None:
         super().__init__()
-        weight, largest = to_int8(linear.weight.detach().to(torch.float32))
+        weight, largest = to_int8(linear.weight.detach().to(torch.float32).contiguous())
         bias = None if linear.bias is None else linear.bias.detach().clone()
         self.register_buffer("weight", weight)  # (N, D) int8
         self.register_buffer(
@@ -72,8 +74,11 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, largest = to_int8(x.reshape(-1, x.shape[-1]).to(torch.float32))
         whole = int8_product(rows, self.weight)
-        # The sums become floats where they stand: new memory for them would cost as much as the product.
-        y = whole.view(torch.float32).copy_(whole)
+        if whole.device.type == "cpu":
+            # The sums become floats where they stand: new memory for them would cost as much as the product.
+            y = whole.view(torch.float32).copy_(whole)
+        else:
+            y = whole.to(torch.float32)
         # No fused multiply-add: it would round differently in a vector loop and in what that leaves over.
         y.mul_(self.scale).mul_(largest)
         if self.bias is not None:
@@ -109,7 +114,7 @@ def int8_product(x: Tensor, weight: Tensor) -> Tensor:
     if x.device.type == "cpu":
         return torch._int_mm(x, weight.t()) if _int_mm_is_fast() else _by_floats(x, weight)
     if x.device.type == "cuda" and weight.shape[0] % 8 == 0 and weight.shape[1] % 8 == 0:
-        missing = max(17, -(-len(x) // 8) * 8) - len(x)  # its kernel wants more than 16 rows
+        missing = max(_CUDA_ROWS, -(-len(x) // 8) * 8) - len(x)
         return torch._int_mm(nn.functional.pad(x, (0, 0, 0, missing)), weight.t())[: len(x)]
     return _by_floats(x, weight)
 

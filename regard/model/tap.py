@@ -1,7 +1,8 @@
 """Named points at which a model can be observed or changed from outside.
 
 A module marks a value with `x = tap(self, "weights", x)` and keeps a clean signature. With no tap
-open that is one look at a context variable. Whoever wants to see opens taps by pattern:
+open that is one look at a boolean, which `torch.compile` takes for a constant: it compiles the model as one
+graph, and steps aside while a tap is open. Whoever wants to see opens taps by pattern:
 
     with open_taps(model, {"decoder.*.weights": see}):
         model(...)
@@ -16,11 +17,15 @@ This file does not know which points exist: they are found where modules call `t
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 See = Callable[[str, Tensor], Tensor | None]
@@ -53,23 +58,44 @@ class Observer:
 
 
 _OBSERVER: ContextVar[Observer | None] = ContextVar("regard_observer", default=None)
+_ANY = False
+"""Whether taps are open in any thread or task."""
+_count = 0
+_stance: Any = None
+"""What `torch.compile` did before the first was opened, if it is in use."""
+_lock = threading.Lock()
+
+
+def _counted(more: int) -> None:
+    """One more is open, or one less; while any is, what was compiled runs as it was written."""
+    global _ANY, _count, _stance
+    with _lock:
+        _count += more
+        _ANY = _count > 0
+        if _ANY and _stance is None and "torch._dynamo" in sys.modules:  # which is slow to import
+            _stance = torch.compiler.set_stance("force_eager")
+        elif not _ANY and _stance is not None:
+            _stance.__exit__(None, None, None)
+            _stance = None
 
 
 def tap(module: nn.Module, point: str, value: Tensor) -> Tensor:
     """`value`, or what an open tap at this point of `module` puts in its place."""
+    if not _ANY:
+        return value
     observer = _OBSERVER.get()
     return value if observer is None else observer.show(module, point, value)
 
 
 def wanted(module: nn.Module, *points: str) -> bool:
     """Whether an open tap asks for any of these points of `module`."""
-    observer = _OBSERVER.get()
+    observer = _OBSERVER.get() if _ANY else None
     return observer is not None and any(observer.wants(module, point) for point in points)
 
 
 def watching() -> bool:
     """Whether any tap is open in this context; compiled steps step aside while one is."""
-    return _OBSERVER.get() is not None
+    return _ANY and _OBSERVER.get() is not None
 
 
 @contextmanager
@@ -78,7 +104,9 @@ def open_taps(model: nn.Module, points: Mapping[str, See]) -> Iterator[Observer]
     to functions. Taps do not nest: the inner ones stand alone until they close."""
     observer = Observer(model, points)
     token = _OBSERVER.set(observer)
+    _counted(1)
     try:
         yield observer
     finally:
+        _counted(-1)
         _OBSERVER.reset(token)

@@ -20,11 +20,11 @@ from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy
 from regard.errors import ConfigError
 from regard.model.describe import describe
+from regard.model.device import pick_device, slowdown, synchronize
 from regard.model.layout import lay_out
 from regard.model.mask import Contiguous
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder
-from regard.train.device import pick_device
 
 _VOCAB, _PAIRS, _TOKENS, _WRITTEN = 8000, 128, 16, 20
 _CPU = torch.device("cpu")
@@ -70,6 +70,9 @@ def ceilings(device: torch.device = _CPU) -> Iterator[tuple[str, float, str]]:
     """What was measured, its figure and unit: matrix products at the sizes that matter, and memory."""
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         for rows, inner, out in ((1024, 512, 2048), (2048, 128, 8000)):
+            rows = max(
+                16, round(rows / max(1.0, slowdown(device, dtype)))
+            )  # what is emulated shows it sooner
             a, b = (torch.randn(size, device=device).to(dtype) for size in ((rows, inner), (inner, out)))
             speed = 2 * rows * inner * out / _fastest(lambda a=a, b=b: a @ b, device) / 1e9  # type: ignore[misc]
             yield f"product {rows} x {inner} x {out}, {str(dtype)[6:]}", speed, "GFLOP/s"
@@ -118,8 +121,7 @@ def _times(work: Callable[[], object], device: torch.device, spend: float) -> li
     while len(times) < 3 or sum(times) < spend:
         start = time.perf_counter()
         work()
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
+        synchronize(device)
         times.append(time.perf_counter() - start)
     return times
 

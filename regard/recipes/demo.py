@@ -32,7 +32,7 @@ def run_demo(
     graph_objects()  # the last step draws: if it cannot, this is known before the training
     print("regard demo: learning to pronounce English words that it has never seen\n")
     trained = train("translation", DATA, out, budget=budget, overwrite=True, device=device, threads=threads)
-    run = load(trained.folder, device or "cpu")
+    run = load(trained.folder, device)
     print("\nOn the words that were held out (no training, no choice of settings has seen them):\n")
     print("\n".join(evaluation_lines(run.evaluate(decoding=Decoding(beam=BEAM)), show=3)))
     print("\nSome words:\n")

@@ -60,7 +60,7 @@ def _loaded(folder: Path) -> tuple[Tokenizer, torch.nn.Module]:
     """Raises: InputError when the run reads no text."""
     from regard.run import load
 
-    run = load(folder)
+    run = load(folder, "cpu")  # in float64, which not every device has
     if not run.bundle.tokenizers:
         raise InputError(f"{folder} reads no text; give a run that has a tokenizer")
     names = sorted(run.bundle.tokenizers, key=lambda name: "source" not in name)

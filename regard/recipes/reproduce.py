@@ -75,7 +75,7 @@ def run_recipe(
             threads=threads,
             device=device,
         )
-    run = load(folder, device or "cpu")
+    run = load(folder, device)
     searches = "beam" in run.task.heeds
     decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if searches else Decoding()
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)

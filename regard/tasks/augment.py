@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.errors import require
+from regard.model.device import moved
 
 _KNOTS = 5
 """Points along each side that are moved when a picture is bent; what lies between follows smoothly."""
@@ -90,8 +91,8 @@ class Moves:
     """(B, 2, knots, knots): added to that."""
 
     def to(self, device: torch.device) -> Moves:
-        bend = None if self.bend is None else self.bend.to(device, non_blocking=True)
-        return Moves(self.theta.to(device, non_blocking=True), bend)
+        bend = None if self.bend is None else moved(self.bend, device)
+        return Moves(moved(self.theta, device), bend)
 
     def applied(self, pictures: Tensor) -> Tensor:
         """(B, C, H, W) numbers, moved; what comes from outside is as the border is."""

@@ -23,6 +23,7 @@ from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
+from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
@@ -86,7 +87,7 @@ class MaskedBatch:
 
     def to(self, device: torch.device) -> MaskedBatch:
         fields = (self.given, self.lengths, self.real, self.wanted)
-        return MaskedBatch(*(x.to(device, non_blocking=True) for x in fields))
+        return MaskedBatch(*(moved(x, device) for x in fields))
 
 
 class FillMask(TextTask):
@@ -184,7 +185,8 @@ class FillMask(TextTask):
         for batch in self._judged(rows):
             here = batch.to(device)
             logits = model.head(self._vectors(model, here)).float()
-            total -= float(logits.log_softmax(-1).gather(1, here.wanted[:, None]).double().sum())
+            said = logits.log_softmax(-1).gather(1, here.wanted[:, None])
+            total -= float(said.cpu().double().sum())  # doubles cannot be had on every device
             right += int((logits.argmax(-1) == here.wanted).sum())
             tokens += here.tokens
         nats = total / max(tokens, 1)
@@ -225,10 +227,8 @@ class FillMask(TextTask):
             logits[:, self.tokenizer.special_ids] = float("-inf")
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
-            found = []
-            for rank in range(shares.shape[1]):
-                score = math.prod(shares[:, rank].tolist())
-                found.append((self._filled(ids, places, tokens[:, rank].tolist()), score))
+            ranks = zip(tokens.T.tolist(), shares.T.tolist(), strict=True)
+            found = [(self._filled(ids, places, said), math.prod(each)) for said, each in ranks]
             answers.append(Prediction(*found[0], tuple(found) if len(found) > 1 else ()))
         return answers
 

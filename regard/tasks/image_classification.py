@@ -25,6 +25,7 @@ from regard.data.readers.pictures import PICTURE, in_channels
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.errors import ConfigError, DataError, InputError, require
+from regard.model.device import moved
 from regard.model.embed import Patches
 from regard.model.head import Classes, Vector, pooled
 from regard.model.presets import VIT, vit
@@ -89,7 +90,7 @@ class PictureBatch:
 
     def to(self, device: torch.device) -> PictureBatch:
         moves = None if self.moves is None else self.moves.to(device)
-        pixels, wanted = (x.to(device, non_blocking=True) for x in (self.pixels, self.wanted))
+        pixels, wanted = (moved(x, device) for x in (self.pixels, self.wanted))
         return PictureBatch(pixels, wanted, moves)
 
 

@@ -26,6 +26,7 @@ from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
 from regard.errors import BundleError, InputError, require
 from regard.model.block import PreNorm
+from regard.model.device import moved
 from regard.model.head import Spans
 from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
@@ -99,7 +100,7 @@ class SpanBatch:
 
     def to(self, device: torch.device) -> SpanBatch:
         fields = (self.ids, self.lengths, self.allowed, self.wanted)
-        return SpanBatch(*(x.to(device, non_blocking=True) for x in fields))
+        return SpanBatch(*(moved(x, device) for x in fields))
 
 
 class QuestionAnswering(TextTask):

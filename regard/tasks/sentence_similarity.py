@@ -23,6 +23,7 @@ from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.errors import ConfigError, require
 from regard.model.block import PreNorm
+from regard.model.device import moved
 from regard.model.head import Vector
 from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
@@ -113,7 +114,7 @@ class PairBatch:
 
     def to(self, device: torch.device) -> PairBatch:
         fields = (self.left, self.left_lengths, self.right, self.right_lengths, self.scores)
-        return PairBatch(*(x.to(device, non_blocking=True) for x in fields))
+        return PairBatch(*(moved(x, device) for x in fields))
 
 
 class SentenceSimilarity(TextTask):

@@ -22,6 +22,7 @@ from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import InputError, require
 from regard.model.block import PreNorm
+from regard.model.device import moved
 from regard.model.head import Classes
 from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
@@ -91,7 +92,7 @@ class ClassBatch:
         return len(self.wanted)
 
     def to(self, device: torch.device) -> ClassBatch:
-        return ClassBatch(*(x.to(device, non_blocking=True) for x in (self.ids, self.lengths, self.wanted)))
+        return ClassBatch(*(moved(x, device) for x in (self.ids, self.lengths, self.wanted)))
 
     def repeated(self, times: int) -> ClassBatch:
         """All texts, and all of them again."""

@@ -25,6 +25,7 @@ from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
+from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.position import Rotary
@@ -99,7 +100,7 @@ class TextBatch:
 
     def to(self, device: torch.device) -> TextBatch:
         at = self.at if isinstance(self.at, Contiguous) else self.at.on(device)
-        given, real, wanted = (x.to(device, non_blocking=True) for x in (self.given, self.real, self.wanted))
+        given, real, wanted = (moved(x, device) for x in (self.given, self.real, self.wanted))
         return TextBatch(given, at, real, wanted)
 
 
@@ -242,7 +243,7 @@ class TextGeneration(TextTask):
         device = model.device
         total, tokens = 0.0, 0
         for batch in self._judged(rows):
-            total += float(self.nats(model, batch.to(device)).double())
+            total += float(self.nats(model, batch.to(device)))
             tokens += batch.tokens
         return Judgement(self._figures(rows, total, tokens), [])
 

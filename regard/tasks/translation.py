@@ -27,6 +27,7 @@ from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import Forced, Stepper, Without
 from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
+from regard.model.device import moved
 from regard.model.embed import TokenEmbedding
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
@@ -99,7 +100,7 @@ class PairBatch:
 
     def to(self, device: torch.device) -> PairBatch:
         fields = (self.source, self.source_lengths, self.given, self.wanted, self.real)
-        return PairBatch(*(value.to(device, non_blocking=True) for value in fields))
+        return PairBatch(*(moved(value, device) for value in fields))
 
 
 def places(lengths: Tensor, width: int, padded: bool) -> Positions:

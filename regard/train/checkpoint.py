@@ -43,8 +43,11 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         file.write(data)
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
-    """Read and check it. Raises: BundleError when there is none or it is damaged."""
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read and check it; its tensors are on the host.
+
+    Raises: BundleError when there is none or it is damaged.
+    """
     path = folder / FILE
     if not path.is_file():
         raise BundleError(f"{folder} holds no checkpoint to resume from; {_ANEW}")
@@ -57,7 +60,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     state = metadata.get("state", "")
     if metadata.get(_SUM) != _digest(tensors, state):
         raise BundleError(f"{path} was changed after it was written; {_ANEW}")
-    return Checkpoint({name: value.to(device) for name, value in tensors.items()}, json.loads(state))
+    return Checkpoint(tensors, json.loads(state))
 
 
 def _digest(tensors: dict[str, Tensor], state: str) -> str:

@@ -18,26 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from regard.errors import ConfigError
-
-
-def pick_device(name: str | None = None) -> torch.device:
-    """The named device, or the best that this machine has.
-
-    Raises: ConfigError when it has no such device.
-    """
-    if name is None:
-        if torch.cuda.is_available():
-            name = "cuda"
-        elif torch.backends.mps.is_available():
-            name = "mps"
-        else:
-            name = "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # `meta`, which holds no numbers, cannot say it
-    except (RuntimeError, AssertionError, NotImplementedError) as problem:
-        raise ConfigError(f"device '{name}' cannot be used here; try cpu, cuda or mps") from problem
-    return device
+from regard.model.device import pick_device
 
 
 @dataclass(frozen=True)
@@ -67,16 +48,17 @@ class Place:
         return nullcontext() if last or self.world == 1 else model.no_sync()  # type: ignore[operator]
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum of `value` over all processes, in every one of them."""
+        """The sum of `value` over all processes, in every one of them; what is on the host is summed there,
+        so that nobody waits for a device."""
         if self.world > 1:
             dist.all_reduce(value)
         return value
 
     def same(self, value: float) -> float:
-        """The leader's value, in every process."""
+        """The leader's value, in every process; it travels between hosts, and no device is waited for."""
         if self.world == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
+        shared = torch.tensor([value], dtype=torch.float64)
         dist.broadcast(shared, 0)
         return float(shared)
 
@@ -87,21 +69,37 @@ class Place:
 
 
 def join(device: str | None = None) -> Place:
-    """Join the processes that torchrun started, if it did."""
+    """Join the processes that torchrun started, if it did.
+
+    Raises: ConfigError for a device that is not there, or that several processes cannot share.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Place(pick_device(device))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    chosen = pick_device(device)
+    chosen = _own(device, int(os.environ.get("LOCAL_RANK", "0")))
     if chosen.type == "cuda":
-        chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     if not dist.is_initialized():
         # Its functions keep the group of the moment when they are defined as a default, for ever. The first
         # DistributedDataParallel imports it: after the next line, and the group could never be destroyed.
         importlib.import_module("torch.distributed.nn.functional")
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        if chosen.type == "cuda":  # gradients between devices, all else between hosts
+            dist.init_process_group("cpu:gloo,cuda:nccl", device_id=chosen)
+        else:
+            dist.init_process_group("gloo")
     return Place(chosen, dist.get_rank(), dist.get_world_size())
+
+
+def _own(device: str | None, local: int) -> torch.device:
+    """The device of this process, which is the `local`-th of its machine; no other is touched, since even a
+    small tensor there would take hundreds of megabytes."""
+    if device in (None, "auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{local}"
+    elif device in (None, "auto"):
+        device = "cpu"
+    elif device not in ("cpu", "cuda"):
+        raise ConfigError(f"several processes cannot train together on '{device}'; use cpu or cuda")
+    return pick_device(device)
 
 
 def leave(place: Place) -> None:

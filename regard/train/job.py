@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from regard.data.store import TokenStore, open_store, write_store
 from regard.errors import BundleError, ConfigError, DataError
 from regard.files import human_bytes, write_json
 from regard.model.describe import describe
+from regard.model.device import slow_warning
 from regard.model.lora import merge
 from regard.model.position import Learned
 from regard.model.stack import StackConfig
@@ -43,6 +45,7 @@ from regard.train.resolve import Asked, resolve, started
 from regard.train.start import Start
 from regard.train.tune import LoRA, tuned
 
+_LOG = logging.getLogger(__name__)
 _CONFIG, _TOKENS = "run.json", "train.tokens"
 
 
@@ -109,6 +112,9 @@ class _Job:
         with torch.device("meta"):
             _built(config.model)  # what its parts refuse is refused before any work
         leads = self.place.leads
+        precision = getattr(torch, config.train.precision)
+        if leads and (slow := slow_warning(self.place.device, precision, "train.precision=float32")):
+            _LOG.warning(slow)
         with claimed(self.out, resume=resume, overwrite=overwrite) if leads else nullcontext():
             prepared = self._prepare(config, resume) if leads else None
             self.place.wait()

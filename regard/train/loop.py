@@ -240,7 +240,7 @@ class Trainer:
         at, world = self.at, self.place.world
         self.model.train()
         mine = sum(batch.tokens for batch in batches)
-        tokens = mine if world == 1 else int(self.place.sum(torch.tensor(mine, device=self.place.device)))
+        tokens = mine if world == 1 else int(self.place.sum(torch.tensor(mine)))
         total = torch.zeros((), device=self.place.device)
         for index, batch in enumerate(batches):
             number = at.step * self.config.accumulate + index * world + self.place.rank
@@ -373,7 +373,7 @@ class Trainer:
     @torch.no_grad()
     def _restore(self) -> None:
         """Go on from the folder's checkpoint. Raises: BundleError when it is of another run."""
-        checkpoint = load_checkpoint(self.folder, self.place.device)
+        checkpoint = load_checkpoint(self.folder)
         if checkpoint.state["identity"] != self.identity:
             raise BundleError(
                 f"{self.folder} was trained with other options or data; repeat them, or give --overwrite"
@@ -382,7 +382,7 @@ class Trainer:
         groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
         for name, value in checkpoint.tensors.items():
             group, key = name.split(".", 1)
-            groups[group][key] = value
+            groups[group][key] = value if group == "optimizer" else value.to(self.place.device)
         for name, parameter in self.average.live.items():
             parameter.copy_(groups["model"][name])
         self.average.weights, self.best = groups["average"], groups["best"]

@@ -67,10 +67,15 @@ class MuonOptimizer(Optimizer):
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """(k, m, n) with m ≤ n → (k, m, n): the same singular vectors, singular values of about 1."""
-    x = matrices.to(torch.bfloat16 if matrices.is_cuda else torch.float32)
+    x = matrices.to(torch.bfloat16 if _halves(matrices.device) else torch.float32)
     x = x / (_ROOM * torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True) + 1e-7)
     wide = x.shape[2] >= 2 * x.shape[1] and x.dtype == torch.float32  # in bfloat16, x xᵀ forgets too much
     return (_by_square(x) if wide else _directly(x)).to(matrices.dtype)
+
+
+def _halves(device: torch.device) -> bool:
+    """Whether there are units for bfloat16; what a device says of itself is the same each time."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _directly(x: Tensor) -> Tensor:

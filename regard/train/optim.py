@@ -113,7 +113,8 @@ class Optimizer:
         }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take a state that `tensors` gave."""
+        """Take a state that `tensors` gave; what belongs on the parameters' device goes there, and nothing
+        else: a count of steps on the host is asked for at every step."""
         states: list[dict[int, dict[str, Any]]] = [{} for _ in self.parts]
         for key, value in tensors.items():
             number, index, name = key.split(".", 2)

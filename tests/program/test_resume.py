@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tiny import options
 
 from regard.train.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
@@ -165,7 +164,7 @@ def test_a_budget_keeps_its_plan(shell: Shell, pairs: Path, tmp_path: Path) -> N
 
 def set_back(folder: Path) -> None:
     """A clock that has run for less, so that a busy machine cannot end the run before its plan does."""
-    kept = load_checkpoint(folder, torch.device("cpu"))
+    kept = load_checkpoint(folder)
     assert kept.state["progress"]["plan"] is not None
     kept.state["progress"]["seconds"] = -1000.0
     save_checkpoint(Checkpoint(kept.tensors, kept.state), folder)

@@ -17,7 +17,6 @@ from torch import Tensor
 from regard.errors import BundleError, StorageError
 from regard.train.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
 
-CPU = torch.device("cpu")
 STATE = {"step": 7, "best": float("-inf"), "third": 1 / 3, "plan": None, "name": "é"}
 
 
@@ -36,7 +35,7 @@ def tensors() -> dict[str, Tensor]:
 
 def test_everything_comes_back_to_the_bit(tmp_path: Path) -> None:
     save_checkpoint(Checkpoint(tensors(), STATE), tmp_path)
-    again = load_checkpoint(tmp_path, CPU)
+    again = load_checkpoint(tmp_path)
     assert again.state == STATE
     assert again.tensors.keys() == tensors().keys()
     for name, value in tensors().items():
@@ -46,7 +45,7 @@ def test_everything_comes_back_to_the_bit(tmp_path: Path) -> None:
 
 def test_no_checkpoint_is_said(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="holds no checkpoint to resume from; give --overwrite"):
-        load_checkpoint(tmp_path, CPU)
+        load_checkpoint(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_a_truncated_checkpoint_is_refused(good: Path, share: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / FILE).write_bytes(content[: int(share * len(content))])
         with pytest.raises(BundleError, match=r"is damaged|was changed"):
-            load_checkpoint(Path(folder), CPU)
+            load_checkpoint(Path(folder))
 
 
 @settings(max_examples=300, deadline=None)
@@ -75,7 +74,7 @@ def test_an_edited_checkpoint_is_refused_or_says_the_same(good: Path, share: flo
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / FILE).write_bytes(changed)
         with suppress(BundleError):
-            again = load_checkpoint(Path(folder), CPU)
+            again = load_checkpoint(Path(folder))
             assert again.state == STATE
             assert all(torch.equal(again.tensors[name], value) for name, value in tensors().items())
 
@@ -90,5 +89,5 @@ def test_a_failed_save_keeps_the_last_good_one(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(StorageError, match="the disk is full"):
         save_checkpoint(Checkpoint({"model.weight": torch.ones(2)}, {"step": 8}), tmp_path)
     monkeypatch.undo()
-    assert load_checkpoint(tmp_path, CPU).state == STATE
+    assert load_checkpoint(tmp_path).state == STATE
     assert [path.name for path in tmp_path.iterdir()] == [FILE]

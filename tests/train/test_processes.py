@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import asked, options
 
 import regard
+from regard.errors import ConfigError
+from regard.train import device as devices
 
 SETTINGS = (
     "model.encoder.dropout=0.2",
@@ -104,3 +107,18 @@ def test_processes_that_cannot_share_a_step_are_told_how(pairs: Path, tmp_path: 
         in said
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_each_process_has_a_device_of_its_own_or_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process touches another's, where even a small tensor would take hundreds of megabytes."""
+    touched: list[object] = []
+    monkeypatch.setattr(devices, "pick_device", lambda name: touched.append(name) or torch.device("cpu"))
+    for cuda, given, want in ((True, None, "cuda:3"), (True, "cuda", "cuda:3"), (True, "cpu", "cpu"),
+                              (False, None, "cpu"), (False, "auto", "cpu")):  # fmt: skip
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        devices._own(given, 3)
+        assert touched.pop() == want
+    for shared in ("cuda:1", "mps"):
+        with pytest.raises(ConfigError, match=shared):
+            devices._own(shared, 3)
+    assert not touched
