@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 from unicodedata import category
 
 __all__ = [
@@ -28,6 +29,10 @@ __all__ = [
 ]
 
 
+_LONGEST = 4000  # characters of a message
+_LONGEST_WORD, _MOST_KNOWN = 200, 5000
+
+
 class RegardError(Exception):
     """The base of all: something that was asked for could not be done.
 
@@ -38,7 +43,10 @@ class RegardError(Exception):
     exit_status = 1
 
     def __str__(self) -> str:
-        return "".join(map(_visible, super().__str__()))
+        text = super().__str__()
+        if len(text) > _LONGEST:  # it quotes something without measure
+            text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+        return "".join(map(_visible, text))
 
 
 class InputError(RegardError):
@@ -92,7 +100,10 @@ def _visible(character: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint to append to an error: `; did you mean 'x'?` for the closest of `known`, or nothing."""
-    match = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if len(word) > _LONGEST_WORD:
+        return ""  # comparing takes the product of the lengths
+    some = [other for other in islice(known, _MOST_KNOWN) if len(other) <= _LONGEST_WORD]
+    match = get_close_matches(word, some, n=1, cutoff=0.6)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 

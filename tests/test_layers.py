@@ -14,12 +14,13 @@ PACKAGE = Path(__file__).parent.parent / "regard"
 
 # Parts of the house and whom each may import, besides itself. DESIGN.md, section 3.
 FOUNDATION = {"errors"}
-COMMON = {"errors", "files", "schema", "weights"}
+COMMON = {"errors", "files", "schema", "strict_json", "weights"}
 MAY_IMPORT = {
     "errors": set(),
     "files": FOUNDATION,
     "schema": FOUNDATION,
-    "weights": FOUNDATION | {"files"},
+    "strict_json": FOUNDATION,
+    "weights": FOUNDATION | {"files", "strict_json"},
     "model": FOUNDATION,
     "data": COMMON,
     "decode": COMMON | {"model"},

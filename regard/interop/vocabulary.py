@@ -6,7 +6,6 @@ SentencePiece models are `sentencepiece.py`'s business. This file does not know 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from regard.data.tokenizer_given import Given, GivenTokenizer, open_backend
 from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.sentencepiece import pieces_of
+from regard.strict_json import VOCABULARY, loads
 
 GENERATION = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -195,7 +195,7 @@ def _converted(checkpoint: Checkpoint, said: Mapping[str, Any]) -> str:
 def _one_side(checkpoint: Checkpoint, side: str) -> str:
     """Marian's: a SentencePiece model that cuts, a list that gives ids."""
     path = checkpoint.folder / "vocab.json"
-    ids = checkpoint.json("vocab.json")
+    ids = checkpoint.json("vocab.json", VOCABULARY)
     if ids is None or not all(type(index) is int for index in ids.values()):
         raise CheckpointError(f"{path} is missing or damaged: each piece must have an id")
     pieces = pieces_of(checkpoint.folder / f"{side}.spm")
@@ -230,8 +230,8 @@ def _wordpiece(pieces: str, said: Mapping[str, Any]) -> str:
 def _byte_bpe(vocabulary: str, merges: str, said: Mapping[str, Any], checkpoint: Checkpoint) -> str:
     """GPT-2's."""
     try:
-        ids = json.loads(vocabulary)
-    except (ValueError, RecursionError) as error:
+        ids = loads(vocabulary, VOCABULARY)
+    except ValueError as error:
         raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: {error}") from error
     if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 1 << 31 for i in ids.values()):
         raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: each piece must have an id")
