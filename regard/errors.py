@@ -21,6 +21,7 @@ __all__ = [
     "DownloadError",
     "InputError",
     "NonFiniteLossError",
+    "NonFiniteOutputError",
     "RegardError",
     "StorageError",
     "TokenizerError",
@@ -90,6 +91,14 @@ class StorageError(RegardError):
 
 class NonFiniteLossError(RegardError):
     """Training met a loss that is not a finite number."""
+
+
+class NonFiniteOutputError(RegardError):
+    """What a model computed is not finite, so that there is no answer."""
+
+    def __init__(self, what: str = "an answer") -> None:
+        remedy = "use --dtype float32, or undo changes of the weights"
+        super().__init__(f"{what} cannot be told: what the model computed is NaN or infinite; {remedy}")
 
 
 def _visible(character: str) -> str:

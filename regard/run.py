@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from regard.bundle import Bundle
 from regard.data.builtin import BUILTIN
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
+from regard.decode.prepare import prepared
 from regard.errors import BundleError, DataError, InputError, RegardError, require
 from regard.files import atomic_file
 from regard.insight.ablation import Ablation
@@ -38,12 +39,11 @@ from regard.looking.analyses import drawn
 from regard.looking.explorer import Explorer
 from regard.looking.inputs import examples
 from regard.looking.neighbours import nearest_words, ranked
-from regard.model.layout import lay_out
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
-from regard.tasks.task import Decoding, Prediction, Task
+from regard.tasks.task import Decoding, Prediction, Task, checked
 
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
 
@@ -110,7 +110,9 @@ class Run:
             self.task.fit(bundle.model)
         except RegardError as problem:
             raise BundleError(f"{folder}: {problem}") from problem
-        self.model: nn.Module = _prepared(bundle.build(), device, dtype)
+        self.model: nn.Module = prepared(bundle.build(), device, dtype)
+        if dtype == "float32" and device.type == "cpu":  # the same numbers, once
+            self.bundle = replace(bundle, weights=self.model.state_dict())
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, task={self.bundle.task!r})"
@@ -133,7 +135,7 @@ class Run:
             raise InputError("predict takes a list of inputs; put the one you have in brackets")
         self.task.check(decoding)
         with torch.inference_mode():
-            return self.task.predict(self.model, inputs, decoding)
+            return checked(self.task.predict(self.model, inputs, decoding))
 
     def stream(
         self, inputs: Iterable[str], decoding: Decoding = Decoding()
@@ -385,16 +387,6 @@ def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -
         title: task.score([guess(text) for text in inputs], rows)
         for title, guess in trivial_baselines(name).items()
     }
-
-
-def _prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
-    if dtype == "int8":
-        from regard.model.quantize import quantize
-
-        return lay_out(quantize(model).to(device))
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise InputError(f"dtype '{dtype}' is not known; use float32, bfloat16, float16 or int8")
-    return lay_out(model.to(device, getattr(torch, dtype)))
 
 
 __all__ = ["Alignment", "Evaluation", "Run", "Trace", "load", "trace"]

@@ -18,8 +18,8 @@ from typing import Any
 
 from regard.errors import RegardError
 
-__all__ = ["CONFIGURATION", "HEADER", "VOCABULARY", "Limit", "dumps", "loads", "plain", "read_object"]
-__all__ += ["read_text", "too_large"]
+__all__ = ["CONFIGURATION", "HEADER", "VOCABULARY", "Limit", "check_limit", "dumps", "loads", "plain"]
+__all__ += ["read_object", "read_text"]
 
 _MOST_DIGITS = 100  # of a whole number; some configurations hold int(1e30)
 _DEEPEST = 100
@@ -45,11 +45,7 @@ VOCABULARY = Limit(64 << 20, 3 << 20)
 
 def loads(text: str | bytes, limit: Limit = CONFIGURATION) -> Any:
     """The value that a JSON text holds. Raises: ValueError with what is wrong, as the end of a sentence."""
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if len(raw) > limit.bytes:
-        raise ValueError(too_large(limit.bytes))
-    if _weight(raw) > limit.values:
-        raise ValueError(f"it holds more than about {limit.values:,} values, too many to be right")
+    check_limit(text, limit)
     reader = _Reader()
     try:
         value = json.loads(
@@ -65,6 +61,16 @@ def loads(text: str | bytes, limit: Limit = CONFIGURATION) -> Any:
     return value
 
 
+def check_limit(text: str | bytes, limit: Limit) -> None:
+    """Measure a JSON text before anything is made of it. Raises: ValueError, as `loads`."""
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(raw) > limit.bytes:
+        raise ValueError(_too_large(limit.bytes))
+    # About how many values: none takes more than 64 bytes a unit of this.
+    if 3 * raw.count(b"{") + 2 * raw.count(b":") + raw.count(b"[") + raw.count(b",") > limit.values:
+        raise ValueError(f"it holds more than about {limit.values:,} values, too many to be right")
+
+
 def read_text(path: Path, most: int, error: type[RegardError], shown: Path | None = None) -> str:
     """A text file in UTF-8 of at most so many bytes. Raises `error`, which names `shown`."""
     shown = shown or path
@@ -74,7 +80,7 @@ def read_text(path: Path, most: int, error: type[RegardError], shown: Path | Non
     except OSError as problem:
         raise error(f"{shown} cannot be read: {problem.strerror}") from problem
     if raw is None or len(raw) > most:
-        raise error(f"{shown}: {too_large(most)}")
+        raise error(f"{shown}: {_too_large(most)}")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as problem:
@@ -95,7 +101,7 @@ def read_object(
     return value
 
 
-def too_large(most: int) -> str:
+def _too_large(most: int) -> str:
     """What is said of a file with more bytes than that."""
     return f"it is larger than {most >> 20} MiB, too large to be right"
 
@@ -145,11 +151,6 @@ class _Reader:
     def foreign(self, text: str) -> _Refused:
         self.refused = True
         return _Refused(text)
-
-
-def _weight(raw: bytes) -> int:
-    """About how many values a text holds, before any is made: none weighs more than 64 bytes a unit."""
-    return 3 * raw.count(b"{") + 2 * raw.count(b":") + raw.count(b"[") + raw.count(b",")
 
 
 def _inside(value: Any) -> Any:

@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).parent.parent / "regard"
 
 # Parts of the house and whom each may import, besides itself. DESIGN.md, section 3.
 FOUNDATION = {"errors"}
-COMMON = {"errors", "files", "schema", "strict_json", "weights"}
+COMMON = {"errors", "files", "locks", "schema", "strict_json", "weights"}
 MAY_IMPORT = {
     "errors": set(),
-    "files": FOUNDATION,
+    "locks": FOUNDATION,
+    "files": FOUNDATION | {"locks"},
     "schema": FOUNDATION,
     "strict_json": FOUNDATION,
     "weights": FOUNDATION | {"files", "strict_json"},
