@@ -36,7 +36,7 @@ from regard.files import atomic_files, check_space, human_bytes, listing, resolv
 from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
 from regard.strict_json import VOCABULARY, read_object, read_text
-from regard.weights import Entry, check_finite, read_header, read_weights, write_weights
+from regard.weights import Entry, check_finite, most_blocks, read_header, read_weights, write_weights
 
 __all__ = ["FORMAT", "JSON", "Bundle", "load", "save", "software_versions", "weights_of"]
 
@@ -242,12 +242,17 @@ def _state(place: Path) -> dict[str, tuple[int, int]]:
 
 def _check_sizes(model: object, entries: Mapping[str, Entry], place: Path) -> None:
     """Refuse a billion layers before a loop tries to make them: no size exceeds what the weights show."""
-    limit = max([len(entries), *(size for entry in entries.values() for size in entry.shape)])
-    if isinstance(model, Mapping):
-        for key, value in model.items():
+    largest = max([len(entries), *(size for entry in entries.values() for size in entry.shape)])
+    open_ = [model]
+    while open_:
+        here = open_.pop()
+        if not isinstance(here, Mapping):
+            continue
+        for key, value in here.items():
+            limit = most_blocks(entries) if key == "depth" else largest
             if key in _SIZES and isinstance(value, int) and value > limit:
                 raise BundleError(f"{place / CONFIG}: {key} is {value}, but {WEIGHTS} has no room for that")
-            _check_sizes(value, entries, place)
+            open_.append(value)
 
 
 # ----------------------------------------------------------------------------------- the weights

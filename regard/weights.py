@@ -25,9 +25,10 @@ from regard.errors import BundleError, StorageError
 from regard.files import human_bytes
 from regard.strict_json import HEADER, loads
 
-__all__ = ["Entry", "check_finite", "not_finite", "read_header", "read_weights", "write_weights"]
+__all__ = ["Entry", "check_finite", "most_blocks", "not_finite", "read_header", "read_weights"]
+__all__ += ["write_weights"]
 
-_MOST_AXES = 16
+_MOST_AXES, _MOST_BLOCKS = 16, 4096
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -92,6 +93,12 @@ def read_weights(path: Path, shown: Path | None = None, sha256: str | None = Non
         raise BundleError(f"{shown} is damaged: it is not what was recorded of it")
     check_finite(found, f"{shown}")
     return found
+
+
+def most_blocks(entries: Mapping[str, Entry]) -> int:
+    """How many blocks a model with these weights can have: none has fewer than four of its own, and each
+    takes time to be made, whatever its size."""
+    return min(len(entries) // 4, _MOST_BLOCKS)
 
 
 def check_finite(weights: Mapping[str, Tensor], where: str) -> None:

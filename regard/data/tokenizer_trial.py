@@ -12,6 +12,7 @@ input), so it imports nothing of ours at its top.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -26,6 +27,8 @@ _MEMORY_EACH = 12
 _SECONDS, _BYTES_A_SECOND = 4, 8 << 20  # of processor time
 _WALL = 60  # seconds; on a busy machine, and where processor time cannot be limited
 _REFUSED = 3  # exit status
+_SOUND: set[bytes] = set()
+"""Hashes of what was tried in this process and did well."""
 
 _RUN = 1000  # characters of a run
 _PAIRED = 60  # and of two characters by turns, so many times
@@ -40,6 +43,8 @@ def tried(text: str) -> None:
     from regard.errors import TokenizerError
 
     raw = text.encode("utf-8")
+    if (digest := hashlib.sha256(raw).digest()) in _SOUND:
+        return
     limits = (_MEMORY + _MEMORY_EACH * len(raw), _SECONDS + len(raw) // _BYTES_A_SECOND)
     variables = {"PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_ARENA_MAX": "1"}
     variables |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
@@ -60,6 +65,7 @@ def tried(text: str) -> None:
     if done.returncode:
         took = f"took more than {limits[0] >> 20} MiB or {limits[1]} s for some short texts"
         raise TokenizerError(f"tokenizer.json {took}, or broke its library (status {done.returncode})")
+    _SOUND.add(digest)
 
 
 # ------------------------------------------------------------------------------------------- the child

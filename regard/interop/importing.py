@@ -24,6 +24,7 @@ from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
 from regard.interop.t5 import T5
 from regard.interop.vit import DeiT, Dinov2, ViT
 from regard.locks import check_unlocked
+from regard.weights import most_blocks
 
 _ALL = (
     *(Bert(), Roberta(), DistilBert(), Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), Bart(), Marian()),
@@ -95,7 +96,8 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
     family = _family(checkpoint)
     architecture = _architecture(checkpoint, family)
     sizes = (size for entry in checkpoint.entries.values() for size in entry.shape)
-    keys = Keys(checkpoint.config, where, max([len(checkpoint.entries), *sizes]))
+    limit = max([len(checkpoint.entries), *sizes])
+    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries))
     try:
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()
