@@ -28,7 +28,7 @@ from regard.strict_json import HEADER, loads
 __all__ = ["Entry", "check_finite", "most_blocks", "not_finite", "read_header", "read_weights"]
 __all__ += ["write_weights"]
 
-_MOST_AXES, _MOST_BLOCKS = 16, 4096
+_MOST_AXES, _MOST_BLOCKS = 16, 2048
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,

@@ -49,6 +49,7 @@ MAY_IMPORT["cli_checkpoints"] = {
     "files",
     "interop",
     "onepage",
+    "strict_json",
     "train",  # how a download is shown
 }
 MAY_IMPORT["cli_open"] = {"cli_options", "run", "train"}
