@@ -35,6 +35,7 @@ _PAIRED = 60  # and of two characters by turns, so many times
 _USUAL = "a0 A\n_-.'中é"
 _MOST_CHARACTERS, _MOST_PAIRED = 64, 12
 _MOST_GROWTH = 64  # characters that a normaliser or a decoder may make of one, in the mean over a text
+_MOST_DECODED = 1000
 _MOST_FRAME = 64  # special tokens around a text
 
 
@@ -102,13 +103,18 @@ def _try(raw: bytes) -> None:
             if made > _MOST_GROWTH * len(text):
                 raise _RefusedError(f"makes {made:,} characters of {len(text):,} before it cuts them")
         bare = backend.encode(text, add_special_tokens=False).ids
+        _decode(backend, bare)
         for frame in (backend.encode(text).ids, backend.encode(text, text).ids[len(bare) :]):
             if len(frame) > len(bare) + _MOST_FRAME:
                 raise _RefusedError(f"puts {len(frame) - len(bare):,} tokens around a text")
-        pieces = sum(len(backend.id_to_token(index) or "") for index in bare)
-        made = len(backend.decode(bare, skip_special_tokens=False))
-        if made > _MOST_GROWTH * (pieces + 1):
-            raise _RefusedError(f"makes {made:,} characters of pieces with {pieces:,}")
+    _decode(backend, list(range(min(_MOST_DECODED, backend.get_vocab_size()))))
+
+
+def _decode(backend: Any, ids: list[int]) -> None:
+    pieces = sum(len(backend.id_to_token(index) or "") for index in ids)
+    made = len(backend.decode(ids, skip_special_tokens=False))
+    if made > _MOST_GROWTH * (pieces + 1):
+        raise _RefusedError(f"makes {made:,} characters of pieces with {pieces:,}")
 
 
 def _texts(backend: Any) -> Iterator[str]:
@@ -118,12 +124,14 @@ def _texts(backend: Any) -> Iterator[str]:
     patterns = list(_patterns(backend))
     named = dict.fromkeys("".join(patterns))
     characters = list(dict.fromkeys([*named, *_USUAL]))[:_MOST_CHARACTERS]
+    # What a pattern must have at its end is searched for first, so it stands there, but not in its place.
+    end = "!" + "".join(characters)
     for character in characters:
         yield character * _RUN
-        yield character * _RUN + "!"
+        yield character * _RUN + end
     for first in characters[:_MOST_PAIRED]:
         for second in characters[:_MOST_PAIRED]:
-            yield (first + second) * _PAIRED + "!"
+            yield (first + second) * _PAIRED + end
     for pattern in patterns[:_MOST_CHARACTERS]:
         if pattern:
             yield pattern[:_RUN] * max(1, _RUN // len(pattern))

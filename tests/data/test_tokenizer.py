@@ -354,7 +354,7 @@ def test_a_file_cut_deep_or_huge_is_refused(monkeypatch: pytest.MonkeyPatch):
         with pytest.raises(TokenizerError):
             Tokenizer.from_json(text)
     monkeypatch.setattr("regard.data.tokenizer_file.VOCABULARY", Limit(10, 10))
-    with pytest.raises(TokenizerError, match="limit"):
+    with pytest.raises(TokenizerError, match="too large"):
         Tokenizer.from_json(SMALL[0])
 
 
