@@ -97,7 +97,7 @@ class NonFiniteOutputError(RegardError):
     """What a model computed is not finite, so that there is no answer."""
 
     def __init__(self, what: str = "an answer") -> None:
-        remedy = "use --dtype float32, or undo changes of the weights"
+        remedy = "use --dtype float32, undo changes of the weights, or train at a lower rate"
         super().__init__(f"{what} cannot be told: what the model computed is NaN or infinite; {remedy}")
 
 

@@ -199,7 +199,7 @@ def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:
         if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
             raise BundleError(f"{shown} is a pickle, which can run code when read; it must be safetensors")
         claim = f"a header of {human_bytes(length)} in a file of {human_bytes(size)}"
-        raise BundleError(f"{shown} is damaged: it claims {claim}")
+        raise BundleError(f"{shown} is damaged: it claims {claim}; at most {HEADER.bytes >> 20} MiB are read")
 
 
 def _place(shown: Path, name: str, claim: Any, room: int) -> _Place:

@@ -306,7 +306,9 @@ class Task(ABC):
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Judgement:
         """How the model does on these rows: what it predicts, scored."""
-        answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
+        answers = [
+            prediction.text for prediction in checked(self.predict(model, self.inputs(rows), decoding))
+        ]
         return Judgement(self.score(answers, rows, tokenize), answers)
 
     def judged_on(self, columns: Callable[[], Sequence[str]]) -> Task:
