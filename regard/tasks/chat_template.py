@@ -25,7 +25,7 @@ from regard.data.readers.messages import Message
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import InputError, TokenizerError
 
-_LONGEST, _MOST_MADE = 1 << 17, 1 << 20
+_LONGEST, _MOST_MADE = 1 << 16, 1 << 20
 """Characters of a template, and of what it makes."""
 
 
