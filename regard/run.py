@@ -112,7 +112,8 @@ class Run:
             raise BundleError(f"{folder}: {problem}") from problem
         self.model: nn.Module = prepared(bundle.build(), device, dtype)
         if dtype == "float32" and device.type == "cpu":  # the same numbers, once
-            self.bundle = replace(bundle, weights=self.model.state_dict())
+            own = self.model.state_dict()
+            self.bundle = replace(bundle, weights={name: own[name] for name in bundle.weights})
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, task={self.bundle.task!r})"
