@@ -24,7 +24,7 @@ __all__ = ["tried"]
 
 _MEMORY = 256 << 20  # bytes beyond what an empty child takes, and for each byte of the file:
 _MEMORY_EACH = 12
-_SECONDS, _BYTES_A_SECOND = 4, 8 << 20  # of processor time
+_SECONDS, _BYTES_A_SECOND = 3, 8 << 20  # of processor time
 _WALL = 60  # seconds; on a busy machine, and where processor time cannot be limited
 _REFUSED = 3  # exit status
 _SOUND: set[bytes] = set()
@@ -47,7 +47,7 @@ def tried(text: str) -> None:
     if (digest := hashlib.sha256(raw).digest()) in _SOUND:
         return
     limits = (_MEMORY + _MEMORY_EACH * len(raw), _SECONDS + len(raw) // _BYTES_A_SECOND)
-    variables = {"PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_ARENA_MAX": "1"}
+    variables = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "MALLOC_ARENA_MAX": "1"}
     variables |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
     try:
         done = subprocess.run(  # noqa: S603  (this interpreter, this file)
@@ -61,6 +61,8 @@ def tried(text: str) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise TokenizerError(f"tokenizer.json took more than {_WALL} s for some short texts") from error
+    except OSError as error:  # no room for another process, or an interpreter that is no file
+        raise TokenizerError(f"tokenizer.json cannot be tried in a process of its own: {error}") from error
     if done.returncode == _REFUSED:
         raise TokenizerError(f"tokenizer.json {done.stdout.decode('utf-8', 'replace').strip()}")
     if done.returncode:

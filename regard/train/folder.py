@@ -52,7 +52,7 @@ def owned(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
 
 @contextmanager
 def claimed(out: Path, *, resume: bool) -> Iterator[None]:
-    """The `STATE` of `out`, ours; what was made here goes again if the block fails.
+    """The `STATE` of `out`, which we hold; what was made here goes again if the block fails.
 
     Raises: StorageError.
     """
