@@ -1,7 +1,7 @@
 """Data that are changed while they are read: what was read then is neither the old nor the new.
 
-Noticed by size, time and number of the files, before and after each pass, and by a hash of the rows that a
-pass gave. This file does not know file formats.
+Noticed by the sizes and times of the files, before and after each pass, and by a hash of the rows that a pass
+gave. This file does not know file formats.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from regard.errors import DataError
 
 __all__ = ["State", "state_of", "unchanged"]
 
-State = dict[str, tuple[int, int, int]]
-"""Of each file its size, its time in nanoseconds, and which file of that name it is."""
+State = dict[str, tuple[int, int]]
+"""Of each file its size, and its time in nanoseconds."""
 
 
 def state_of(paths: Iterable[Path]) -> State:
@@ -25,7 +25,7 @@ def state_of(paths: Iterable[Path]) -> State:
     for path in paths:
         with file_errors(path):
             status = path.stat()
-        found[str(path)] = (status.st_size, status.st_mtime_ns, status.st_ino)
+        found[str(path)] = (status.st_size, status.st_mtime_ns)
     return found
 
 
