@@ -128,7 +128,7 @@ def _locked(handle: int, *, alone: bool) -> bool | None:
             fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         elif msvcrt is not None:
             os.lseek(handle, _FAR, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         else:
             return None
     except (BlockingIOError, PermissionError):
