@@ -86,11 +86,12 @@ def read_weights(
             digest.update(header.raw)
         for name, place in header.places.items():
             found[name] = weight = torch.empty(place.entry.shape, dtype=_DTYPES[place.entry.dtype])
-            content = weight.reshape(-1).view(torch.uint8).numpy().data if weight.numel() else b""
-            if content and file.readinto(content) < len(content):
-                raise BundleError(f"{shown} was cut short while it was read; fetch or save it again")
-            if digest is not None:
-                digest.update(content)
+            if weight.numel():
+                content = weight.reshape(-1).view(torch.uint8).numpy().data
+                if file.readinto(content) < len(content):
+                    raise BundleError(f"{shown} was cut short while it was read; fetch or save it again")
+                if digest is not None:
+                    digest.update(content)
     if digest is not None and digest.hexdigest() != sha256:
         raise BundleError(f"{shown} is damaged: it is not what was recorded of it")
     if finite:
