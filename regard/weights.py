@@ -82,6 +82,7 @@ def read_weights(
     digest = None if sha256 is None else hashlib.sha256()
     with _opened(path, shown) as file:
         header = _header(file, shown)
+        _check_memory(sum(place.entry.bytes for place in header.places.values()), shown)
         if digest is not None:
             digest.update(header.raw)
         for name, place in header.places.items():
@@ -191,6 +192,17 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
         sizes = f"its tensors take {human_bytes(at)} of {human_bytes(room)}"
         raise BundleError(f"{shown} is damaged: {sizes}")
     return _Header(start + raw, dict(places))
+
+
+def _check_memory(size: int, shown: Path) -> None:
+    """Raise BundleError where the tensors are larger than all memory of this machine, if that is known."""
+    try:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows, or a system that does not tell
+        return
+    if size > whole > 0:
+        sizes = f"{human_bytes(size)} of tensors, but this machine has {human_bytes(whole)} of memory"
+        raise BundleError(f"{shown} holds {sizes}")
 
 
 def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:

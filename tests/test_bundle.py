@@ -494,3 +494,12 @@ def test_a_size_that_is_not_the_recorded_one_is_seen_before_anything_is_read(fol
         shutil.copytree(folder, copy)
         os.truncate(copy / name, 50 << 30)
         assert name in refused(copy)
+
+
+def test_more_tensors_than_the_machine_has_memory_are_refused_before_any_is_taken(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    write_weights(path, {"a": torch.ones(1000)})
+    monkeypatch.setattr(os, "sysconf", lambda name: 10)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: pytest.fail("memory was taken"))
+    with pytest.raises(BundleError, match=r"holds 4\.0 kB of tensors, but this machine has 100 bytes"):
+        read_weights(path)
