@@ -16,7 +16,6 @@ No pickle is read or written. This file does not know what a task is, nor how a 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import platform
 import re
@@ -36,7 +35,8 @@ from regard.errors import BundleError, ConfigError, RegardError, nearest
 from regard.files import atomic_files, check_space, human_bytes, listing, resolve, write_json
 from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
-from regard.weights import Entry, read_header, read_weights, write_weights
+from regard.strict_json import VOCABULARY, read_object, read_text
+from regard.weights import Entry, check_finite, most_blocks, read_header, read_weights, write_weights
 
 __all__ = ["FORMAT", "JSON", "Bundle", "load", "save", "software_versions", "weights_of"]
 
@@ -48,7 +48,6 @@ CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
 TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|(labels|pictures|threshold)\.json")
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
-_MAX_JSON = 1 << 28  # bytes; a vocabulary of a million pieces takes a quarter of it
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _SIZES = ("depth", "width", "heads", "kv_heads", "head_width")  # what loops and tables are made of
 
@@ -98,11 +97,13 @@ def is_bundle(folder: str | Path) -> bool:
 def save(bundle: Bundle, folder: str | Path) -> None:
     """Write `folder`, or replace the bundle in it as one. Figures that are not finite become null.
 
-    Raises BundleError if the weights are not the model's, StorageError if there is no room or no permission.
+    Raises BundleError if the weights are not the model's or not finite, StorageError if there is no room or
+    no permission.
     """
     place = Path(folder)
     assert all(TOKENIZER.fullmatch(name) for name in bundle.tokenizers), sorted(bundle.tokenizers)
     weights = _Layout.of(bundle.model, "the bundle").canonical(bundle.weights, "the bundle")
+    check_finite(weights, "the bundle")
     check_space(place, sum(weight.nbytes for weight in weights.values()))
     with atomic_files(place, [CONFIG, WEIGHTS, METRICS, *bundle.tokenizers]) as writing:
         write_weights(writing / WEIGHTS, weights, shown=place / WEIGHTS)
@@ -174,22 +175,23 @@ class _Config:
 def _load(place: Path) -> Bundle:
     config = _read_config(place)
     entries = read_header(_file(place, WEIGHTS), shown=place / WEIGHTS)
+    for name, recorded in config.files.items():
+        if (size := _file(place, name).stat().st_size) != recorded.bytes:
+            sizes = f"{human_bytes(size)}, not {human_bytes(recorded.bytes)}"
+            raise BundleError(f"{place / name} is damaged: it is not what was recorded of it ({sizes})")
+    _check_sizes(config.model, entries, place)
     with _building(place / CONFIG):
         model: ModelConfig = parse(ModelConfig, config.model, prefix="model")
-    _check_sizes(config.model, entries, place)
     _Layout.of(model, f"{place / CONFIG}").check(entries, f"{place / WEIGHTS}")
-    texts = {name: _read_text(place, name) for name in config.files if name != WEIGHTS}
-    for name, recorded in config.files.items():
-        if _fingerprint(_file(place, name)) != recorded:
-            raise BundleError(f"{place / name} is damaged: its content is not what {CONFIG} recorded")
+    texts = {name: _read_text(place, name, file) for name, file in config.files.items() if name != WEIGHTS}
     return Bundle(
         task=config.task,
         model=model,
-        weights=read_weights(_file(place, WEIGHTS), shown=place / WEIGHTS),
+        weights=read_weights(_file(place, WEIGHTS), place / WEIGHTS, config.files[WEIGHTS].sha256),
         tokenizers=texts,
         training=config.training,
         data=config.data,
-        metrics=_read_json(place, METRICS),
+        metrics=read_object(_file(place, METRICS), BundleError, place / METRICS),
         versions=config.versions,
     )
 
@@ -201,7 +203,7 @@ def _read_config(place: Path) -> _Config:
         raise BundleError(f"{place} is a file, not a bundle; give the folder that `regard train` wrote")
     if not resolve(place, CONFIG).exists():
         raise BundleError(f"{place} is not a bundle: it has no {CONFIG}")
-    data = _read_json(place, CONFIG)
+    data = read_object(_file(place, CONFIG), BundleError, place / CONFIG)
     if "model_type" in data and "format" not in data:
         raise BundleError(
             f"{place} is a checkpoint of another library, not a bundle; make one of it with"
@@ -240,12 +242,17 @@ def _state(place: Path) -> dict[str, tuple[int, int]]:
 
 def _check_sizes(model: object, entries: Mapping[str, Entry], place: Path) -> None:
     """Refuse a billion layers before a loop tries to make them: no size exceeds what the weights show."""
-    limit = max([len(entries), *(size for entry in entries.values() for size in entry.shape)])
-    if isinstance(model, Mapping):
-        for key, value in model.items():
+    largest = max([len(entries), *(size for entry in entries.values() for size in entry.shape)])
+    open_ = [model]
+    while open_:
+        here = open_.pop()
+        if not isinstance(here, Mapping):
+            continue
+        for key, value in here.items():
+            limit = most_blocks(entries) if key == "depth" else largest
             if key in _SIZES and isinstance(value, int) and value > limit:
                 raise BundleError(f"{place / CONFIG}: {key} is {value}, but {WEIGHTS} has no room for that")
-            _check_sizes(value, entries, place)
+            open_.append(value)
 
 
 # ----------------------------------------------------------------------------------- the weights
@@ -318,28 +325,11 @@ def _file(place: Path, name: str) -> Path:
     raise BundleError(f"{place} is not a whole bundle: {name} is missing")
 
 
-def _read_text(place: Path, name: str) -> str:
-    path = _file(place, name)
-    with _reading(place / name):
-        if path.stat().st_size > _MAX_JSON:
-            raise BundleError(
-                f"{place / name} is larger than {human_bytes(_MAX_JSON)}, too large to be right"
-            )
-        return path.read_text(encoding="utf-8")
-
-
-def _read_json(place: Path, name: str) -> dict[str, Any]:
-    return _json_object(_read_text(place, name), place / name)
-
-
-def _json_object(text: str | bytes, shown: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{shown} is damaged: it is not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise BundleError(f"{shown} is damaged: it must hold a JSON object")
-    return value
+def _read_text(place: Path, name: str, recorded: _Fingerprint) -> str:
+    text = read_text(_file(place, name), VOCABULARY.bytes, BundleError, place / name)
+    if hashlib.sha256(text.encode("utf-8")).hexdigest() != recorded.sha256:
+        raise BundleError(f"{place / name} is damaged: it is not what was recorded of it")
+    return text
 
 
 def _fingerprint(path: Path) -> _Fingerprint:

@@ -6,7 +6,6 @@ failed, 130 after Ctrl-C.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -35,6 +34,7 @@ from regard.cli_options import (
 )
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
 from regard.errors import RegardError
+from regard.strict_json import dumps
 
 app = typer.Typer(
     name="regard",
@@ -356,7 +356,7 @@ def bench(
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(dumps(value), flush=True)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from regard.cli_explain import Language
 from regard.cli_options import AsJson, RunArgument
 from regard.errors import InputError
+from regard.strict_json import dumps
 
 IMPORT_EXAMPLES = (
     "Examples:\n\n  regard import checkpoints/bert-base-uncased runs/bert\n\n"
@@ -63,7 +63,7 @@ def import_command(
         reporter.close()
     made = import_checkpoint(place, run, overwrite=overwrite, compare=compare)
     if as_json:
-        print(json.dumps({**asdict(made), "folder": str(made.folder)}, ensure_ascii=False))
+        print(dumps({**asdict(made), "folder": str(made.folder)}))
         return
     print(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
     for note in made.notes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import islice
 from unicodedata import category
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "DownloadError",
     "InputError",
     "NonFiniteLossError",
+    "NonFiniteOutputError",
     "RegardError",
     "StorageError",
     "TokenizerError",
@@ -28,6 +30,10 @@ __all__ = [
     "needs",
     "require",
 ]
+
+
+_LONGEST = 4000  # characters of a message
+_LONGEST_WORD, _MOST_KNOWN = 200, 5000
 
 
 class RegardError(Exception):
@@ -40,7 +46,10 @@ class RegardError(Exception):
     exit_status = 1
 
     def __str__(self) -> str:
-        return "".join(map(_visible, super().__str__()))
+        text = super().__str__()
+        if len(text) > _LONGEST:  # it quotes something without measure
+            text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+        return "".join(map(_visible, text))
 
 
 class InputError(RegardError):
@@ -86,6 +95,14 @@ class NonFiniteLossError(RegardError):
     """Training met a loss that is not a finite number."""
 
 
+class NonFiniteOutputError(RegardError):
+    """What a model computed is not finite, so that there is no answer."""
+
+    def __init__(self, what: str = "an answer") -> None:
+        remedy = "use --dtype float32, undo changes of the weights, or train at a lower rate"
+        super().__init__(f"{what} cannot be told: what the model computed is NaN or infinite; {remedy}")
+
+
 def _visible(character: str) -> str:
     if character.isprintable() or category(character) == "Zs":
         return character
@@ -94,7 +111,10 @@ def _visible(character: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint to append to an error: `; did you mean 'x'?` for the closest of `known`, or nothing."""
-    match = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if len(word) > _LONGEST_WORD:
+        return ""  # comparing takes the product of the lengths
+    some = [other for other in islice(known, _MOST_KNOWN) if len(other) <= _LONGEST_WORD]
+    match = get_close_matches(word, some, n=1, cutoff=0.6)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 

@@ -12,7 +12,8 @@ A crash after the commit point leaves `.commit` with those files that have not m
 through it, so a reader that may not write sees the new set as well; the next writer, or `settle`,
 finishes the moves. Two writers at once: the second is refused with a `StorageError`. The lock is the
 kernel's (`flock` on the folder itself), so it leaves no file behind and dies with its process; where there
-is none (Windows, some network drives) nobody is refused.
+is none (Windows, some network drives) nobody is refused. A folder that a long work of another process holds
+(`locks.py`) is refused everywhere.
 
 This file does not know what is in the files it writes.
 """
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regard.errors import StorageError
+from regard.locks import check_unlocked, is_alive
 
 try:
     import fcntl
@@ -127,6 +129,7 @@ def atomic_files(folder: str | os.PathLike[str], names: Collection[str]) -> Iter
     assert names, "nothing to write"
     assert all(Path(name).name == name and not name.startswith(".") for name in names), "plain names only"
     place = Path(folder)
+    check_unlocked(place)
     with _storage_errors(place), _folder(place), _lock(place) as locked:
         _finish(place)
         _sweep_folders(place, locked)
@@ -240,7 +243,7 @@ def _sweep_folders(folder: Path, locked: bool) -> None:
     """Remove what killed writers of sets left: whatever is there, once we hold the lock that they held."""
     for path in folder.glob(f"{_WRITING}*"):
         pid = path.name.removeprefix(_WRITING)
-        if pid.isdecimal() and (locked or int(pid) == os.getpid() or not _is_alive(int(pid))):
+        if pid.isdecimal() and (locked or int(pid) == os.getpid() or not is_alive(int(pid))):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -248,22 +251,9 @@ def _sweep_files(folder: Path) -> None:
     """Remove what killed writers of single files left: old, and of no process that is alive."""
     for path in folder.glob(f"{_WRITING}*-*"):
         pid = path.name.removeprefix(_WRITING).partition("-")[0]
-        if pid.isdecimal() and _is_old(path) and not _is_alive(int(pid)):
+        if pid.isdecimal() and _is_old(path) and not is_alive(int(pid)):
             with suppress(OSError):  # somebody else was quicker
                 path.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of this number runs on this machine; where that cannot be asked, yes."""
-    if os.name == "nt":
-        return True  # os.kill(pid, 0) would end it there
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _is_old(path: Path) -> bool:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
-from regard.tasks.task import Decoding, Prediction, Task
+from regard.tasks.task import Decoding, Prediction, Task, checked
+from regard.weights import check_finite
 
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
 
@@ -113,6 +114,11 @@ class Run:
         except RegardError as problem:
             raise BundleError(f"{folder}: {problem}") from problem
         self.model: nn.Module = prepared(bundle.build(), device, dtype)
+        if dtype == "float32" and device.type == "cpu":  # the same numbers, once
+            own = self.model.state_dict()
+            self.bundle = replace(bundle, weights={name: own[name] for name in bundle.weights})
+        else:
+            check_finite(self.model, dtype)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, task={self.bundle.task!r})"
@@ -135,7 +141,7 @@ class Run:
             raise InputError("predict takes a list of inputs; put the one you have in brackets")
         self.task.check(decoding)
         with torch.inference_mode():
-            return self.task.predict(self.model, inputs, decoding)
+            return checked(self.task.predict(self.model, inputs, decoding))
 
     def stream(
         self, inputs: Iterable[str], decoding: Decoding = Decoding()

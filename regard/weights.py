@@ -6,24 +6,29 @@ weights of a bundle and the optimizer state of a run. This file does not know wh
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
-from regard.errors import BundleError, StorageError
+from regard.errors import BundleError, InputError, StorageError
 from regard.files import human_bytes
+from regard.strict_json import HEADER, loads
 
-__all__ = ["Entry", "read_header", "read_weights", "write_weights"]
+__all__ = ["Entry", "check_finite", "most_blocks", "not_finite", "read_header", "read_weights"]
+__all__ += ["write_weights"]
 
-_MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
+_MOST_AXES, _MOST_BLOCKS = 16, 2048
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -60,37 +65,70 @@ class Entry:
 
 def read_header(path: Path, shown: Path | None = None) -> dict[str, Entry]:
     """What the file holds, its numbers checked against its size. Raises BundleError, which names `shown`."""
+    with _opened(path, shown or path) as file:
+        return {name: place.entry for name, place in _header(file, shown or path).places.items()}
+
+
+def read_weights(
+    path: Path, shown: Path | None = None, sha256: str | None = None, *, finite: bool = True
+) -> dict[str, Tensor]:
+    """All tensors of the file, on the CPU, in memory of their own: a file that is cut short later does no
+    harm. `sha256`: of the whole file, where it is known. `finite`: whether all numbers must be.
+
+    Raises BundleError, which names `shown`: damaged, not that file, or a number that is not finite.
+    """
     shown = shown or path
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            _check_start(start, length, size, shown)
-            header = json.loads(file.read(length))
-    except OSError as error:
-        raise BundleError(f"{shown} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{shown} is damaged: its header is not JSON") from error
-    if not isinstance(header, dict):
-        raise BundleError(f"{shown} is damaged: its header is not a JSON object")
-    header.pop("__metadata__", None)
-    room = size - 8 - length
-    entries = {name: _entry(shown, name, claim, room) for name, claim in header.items()}
-    if sum(entry.bytes for entry in entries.values()) > room:
-        raise BundleError(f"{shown} is damaged: its tensors overlap")
-    return entries
+    found: dict[str, Tensor] = {}
+    digest = None if sha256 is None else hashlib.sha256()
+    with _opened(path, shown) as file:
+        header = _header(file, shown)
+        _check_memory(sum(place.entry.bytes for place in header.places.values()), shown)
+        if digest is not None:
+            digest.update(header.raw)
+        for name, place in header.places.items():
+            found[name] = weight = torch.empty(place.entry.shape, dtype=_DTYPES[place.entry.dtype])
+            if weight.numel():
+                content = weight.reshape(-1).view(torch.uint8).numpy().data
+                if file.readinto(content) < len(content):
+                    raise BundleError(f"{shown} was cut short while it was read; fetch or save it again")
+                if digest is not None:
+                    digest.update(content)
+    if digest is not None and digest.hexdigest() != sha256:
+        raise BundleError(f"{shown} is damaged: it is not what was recorded of it")
+    if finite:
+        check_finite(found, f"{shown}")
+    return found
 
 
-def read_weights(path: Path, shown: Path | None = None) -> dict[str, Tensor]:
-    """All tensors of the file, on the CPU. Raises BundleError, which names `shown`."""
-    read_header(path, shown)
-    try:
-        return safetensors.torch.load_file(path)
-    except SafetensorError as error:
-        raise BundleError(f"{shown or path} is damaged: {error}") from error
-    except OSError as error:
-        raise BundleError(f"{shown or path} cannot be read: {error.strerror}") from error
+def most_blocks(entries: Mapping[str, Entry]) -> int:
+    """How many blocks a model with these weights can have: none has fewer than four of its own, and each
+    takes time to be made, whatever its size."""
+    return min(len(entries) // 4, _MOST_BLOCKS)
+
+
+def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """Refuse a weight with NaN or infinity by name: what is computed with it means nothing.
+
+    Raises BundleError, which names `where`.
+    """
+    for name, weight in weights.items():
+        if (bad := not_finite(weight)) is not None:
+            raise BundleError(f"{where}: the weight '{name}' holds {bad}, which is no finite number")
+
+
+def not_finite(tensor: Tensor) -> float | None:
+    """NaN or an infinity that `tensor` holds; None where all is finite. One pass, no memory."""
+    if not tensor.is_floating_point() or not tensor.numel() or tensor.is_meta:
+        return None
+    least, most = (x.item() for x in torch.aminmax(tensor.detach()))  # NaN is both of whatever holds it
+    return next((x for x in (least, most) if not math.isfinite(x)), None)
+
+
+def check_finite(model: nn.Module, dtype: str) -> None:
+    """Raise InputError, which names the weight, where a sound model's weights do not fit into `dtype`."""
+    for name, weight in model.named_parameters():
+        if (value := not_finite(weight)) is not None:
+            raise InputError(f"in {dtype} the weight '{name}' becomes {value}; use float32")
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None = None) -> None:
@@ -106,28 +144,96 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None 
         raise StorageError(f"cannot write {shown or path}: {error}; free some space there") from error
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A tensor, and where it lies among the bytes after the header."""
+
+    entry: Entry
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Header:
+    raw: bytes
+    """The file up to its first tensor."""
+    places: dict[str, _Place]
+    """In the order of the file."""
+
+
+@contextmanager
+def _opened(path: Path, shown: Path) -> Iterator[BufferedReader]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise BundleError(f"{shown} cannot be read: {error.strerror}") from error
+
+
+def _header(file: BufferedReader, shown: Path) -> _Header:
+    """Read it; the file stands at its first tensor then."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    _check_start(start, length, size, shown)
+    raw = file.read(length)
+    try:
+        claims = loads(raw, HEADER)
+    except ValueError as error:
+        raise BundleError(f"{shown} is damaged: its header is not JSON that can be used ({error})") from error
+    if not isinstance(claims, dict):
+        raise BundleError(f"{shown} is damaged: its header is not a JSON object")
+    claims.pop("__metadata__", None)
+    room = size - 8 - length
+    places = [(name, _place(shown, name, claim, room)) for name, claim in claims.items()]
+    places.sort(key=lambda pair: (pair[1].start, pair[1].end))
+    at = 0
+    for name, place in places:
+        if place.start != at:
+            what = (
+                "overlaps the tensor before it" if place.start < at else "does not follow the one before it"
+            )
+            raise BundleError(f"{shown} is damaged: '{name}' {what}")
+        at = place.end
+    if at != room:
+        sizes = f"its tensors take {human_bytes(at)} of {human_bytes(room)}"
+        raise BundleError(f"{shown} is damaged: {sizes}")
+    return _Header(start + raw, dict(places))
+
+
+def _check_memory(size: int, shown: Path) -> None:
+    """Raise BundleError where the tensors are larger than all memory of this machine, if that is known."""
+    try:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows, or a system that does not tell
+        return
+    if size > whole > 0:
+        sizes = f"{human_bytes(size)} of tensors, but this machine has {human_bytes(whole)} of memory"
+        raise BundleError(f"{shown} holds {sizes}")
+
+
 def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:
     if size < 8:
         raise BundleError(f"{shown} is damaged: it ends after {size} bytes")
-    if length > min(size - 8, _MAX_HEADER):  # a good file may well begin with a pickle's first byte
+    if length > min(size - 8, HEADER.bytes):  # a good file may well begin with a pickle's first byte
         if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
             raise BundleError(f"{shown} is a pickle, which can run code when read; it must be safetensors")
         claim = f"a header of {human_bytes(length)} in a file of {human_bytes(size)}"
-        raise BundleError(f"{shown} is damaged: it claims {claim}")
+        raise BundleError(f"{shown} is damaged: it claims {claim}; at most {HEADER.bytes >> 20} MiB are read")
 
 
-def _entry(shown: Path, name: str, claim: Any, room: int) -> Entry:
+def _place(shown: Path, name: str, claim: Any, room: int) -> _Place:
     """A tensor that lies inside the file and is as long as its type and shape say."""
     claim = claim if isinstance(claim, dict) else {}
     dtype, shape, offsets = claim.get("dtype"), claim.get("shape"), claim.get("data_offsets")
-    known = isinstance(dtype, str) and dtype in _DTYPES
-    if not known or not _are_naturals(shape) or not _are_naturals(offsets) or len(offsets) != 2:
+    known = isinstance(dtype, str) and dtype in _DTYPES and _are_naturals(shape) and len(shape) <= _MOST_AXES
+    if not known or not _are_naturals(offsets) or len(offsets) != 2:
         raise BundleError(f"{shown} is damaged: its header does not say what '{name}' is")
     start, end = offsets
     if not start <= end <= room or end - start != math.prod(shape) * _DTYPES[dtype].itemsize:
         raise BundleError(f"{shown} is damaged: '{name}' does not fit into the file")
-    return Entry(dtype, tuple(shape))
+    return _Place(Entry(dtype, tuple(shape)), start, end)
 
 
 def _are_naturals(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 62 for value in values)

@@ -30,3 +30,23 @@ def browser() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=browser_path(), args=arguments())
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def labelled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with every kind of file that one can have: labels, a tokenizer, figures."""
+    import regard
+
+    place = tmp_path_factory.mktemp("labelled")
+    rows = [f"{'the man rides' if i % 2 else 'a dog sleeps'} {i}\t{'ab'[i % 2]}" for i in range(60)]
+    (place / "data.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n", "utf-8")
+    regard.train(
+        "text-classification",
+        place / "data.tsv",
+        place / "run",
+        preset="micro",
+        steps=2,
+        quiet=True,
+        threads=1,
+    )
+    return place / "run"

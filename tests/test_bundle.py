@@ -451,3 +451,55 @@ def test_any_bytes_anywhere_in_any_file_load_or_are_refused(victim, name, offset
     finally:
         for file, old in original.items():
             (victim / file).write_bytes(old)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", sorted(module.weights_of(parse(ModelConfig, MODELS["three-way"]), "x")))
+def test_a_weight_that_is_not_finite_is_refused_by_name_when_saved_and_when_loaded(folder, name, value):
+    weights = {key: weight.clone() for key, weight in read_weights(folder / "model.safetensors").items()}
+    weights[name].view(-1)[-1] = value
+    with pytest.raises(BundleError, match=f"'{name}' holds {value}, which is no finite number"):
+        save(make(weights=weights), folder)
+    rewrite(folder, weights)
+    assert f"'{name}' holds {value}" in refused(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_every_type_of_number_is_looked_at(tmp_path, dtype):
+    path = tmp_path / "weights.safetensors"
+    good = {"a": torch.full((257,), torch.finfo(dtype).max, dtype=dtype), "b": torch.ones((), dtype=dtype)}
+    write_weights(path, good | {"c": torch.tensor([], dtype=dtype), "d": torch.tensor([True, False])})
+    assert read_weights(path)["a"].dtype == dtype
+    for value in (float("nan"), float("inf"), -float("inf")):
+        for place in (0, 131, 256):
+            bad = good["a"].clone()
+            bad[place] = value
+            write_weights(path, good | {"a": bad})
+            with pytest.raises(BundleError, match="'a' holds"):
+                read_weights(path)
+
+
+def test_a_file_that_is_cut_short_after_it_was_loaded_does_no_harm(folder):
+    loaded = load(folder)
+    before = {name: weight.clone() for name, weight in loaded.weights.items()}
+    os.truncate(folder / "model.safetensors", 100)
+    assert all(torch.equal(loaded.weights[name], weight) for name, weight in before.items())
+    loaded.build()
+
+
+def test_a_size_that_is_not_the_recorded_one_is_seen_before_anything_is_read(folder, monkeypatch):
+    monkeypatch.setattr(module, "read_weights", lambda *_: pytest.fail("it was read"))
+    for name in ("tokenizer.json", "model.safetensors"):
+        copy = folder.with_name(f"copy {name}")
+        shutil.copytree(folder, copy)
+        os.truncate(copy / name, 50 << 30)
+        assert name in refused(copy)
+
+
+def test_more_tensors_than_the_machine_has_memory_are_refused_before_any_is_taken(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    write_weights(path, {"a": torch.ones(1000)})
+    monkeypatch.setattr(os, "sysconf", lambda name: 10)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: pytest.fail("memory was taken"))
+    with pytest.raises(BundleError, match=r"holds 4\.0 kB of tensors, but this machine has 100 bytes"):
+        read_weights(path)

@@ -14,12 +14,14 @@ PACKAGE = Path(__file__).parent.parent / "regard"
 
 # Parts of the house and whom each may import, besides itself. DESIGN.md, section 3.
 FOUNDATION = {"errors"}
-COMMON = {"errors", "files", "schema", "weights"}
+COMMON = {"errors", "files", "locks", "schema", "strict_json", "weights"}
 MAY_IMPORT = {
     "errors": set(),
-    "files": FOUNDATION,
+    "locks": FOUNDATION,
+    "files": FOUNDATION | {"locks"},
     "schema": FOUNDATION,
-    "weights": FOUNDATION | {"files"},
+    "strict_json": FOUNDATION,
+    "weights": FOUNDATION | {"files", "strict_json"},
     "model": FOUNDATION,
     "data": COMMON,
     "decode": COMMON | {"model"},
@@ -47,6 +49,7 @@ MAY_IMPORT["cli_checkpoints"] = {
     "files",
     "interop",
     "onepage",
+    "strict_json",
     "train",  # how a download is shown
 }
 MAY_IMPORT["cli_open"] = {"cli_options", "run", "train"}

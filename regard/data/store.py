@@ -16,6 +16,7 @@ but the one that pads.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import tempfile
 import zlib
@@ -74,8 +75,10 @@ class TokenStore:
     lengths: int32 (examples, columns), mapped. vocab: every id is less.
     """
 
-    def __init__(self, path: Path, header: _Header, raw: NDArray[np.uint8]) -> None:
+    def __init__(self, path: Path, header: _Header, mapped: mmap.mmap) -> None:
         self.path = path
+        self._mapped, self._written = mapped, path.stat().st_mtime_ns
+        raw: NDArray[np.uint8] = np.frombuffer(mapped, dtype=np.uint8)
         self.columns = header.columns
         self.vocab = header.vocab
         self.nbytes = header.size
@@ -104,8 +107,9 @@ class TokenStore:
         """One column of some examples: ids (rows, longest) filled up with `pad` on the right, lengths (rows).
 
         Raises:
-            DataError: an id is beyond the vocabulary, so the file was damaged after it was written.
+            DataError: the file was changed after it was opened, or an id is beyond the vocabulary.
         """
+        self._check_unchanged()
         if not 0 <= column < self.columns:
             raise IndexError(f"column {column} of {self.columns}")
         rows = np.asarray(rows, dtype=np.int64)
@@ -120,6 +124,16 @@ class TokenStore:
         ids = np.full(real.shape, pad, dtype=np.int64)
         ids[real] = found
         return ids, sizes
+
+    def _check_unchanged(self) -> None:
+        """Raise DataError where the file is another now: what is mapped and has been cut off would end the
+        process."""
+        try:
+            now = self.path.stat().st_mtime_ns
+        except FileNotFoundError:
+            now = self._written  # only its name has gone
+        if self._mapped.size() != self.nbytes or now != self._written:
+            raise DataError(f"{self.path} was changed while it was in use; start anew with --overwrite")
 
 
 def write_store(
@@ -153,18 +167,18 @@ def open_store(path: str | os.PathLike[str]) -> TokenStore:
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             header = _decode(path, file.read(_HEADER))
-        if size != header.size:
-            raise DataError(
-                f"{path} has {size} bytes where its header promises {header.size}: "
-                "it was cut short or changed; delete it, so that it is made again"
-            )
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
+            if size != header.size:
+                raise DataError(
+                    f"{path} has {size} bytes where its header promises {header.size}: "
+                    "it was cut short or changed; delete it, so that it is made again"
+                )
+            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        store = TokenStore(path, header, mapped)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}; give a file that exists") from error
-    store = TokenStore(path, header, raw)
     _check_tables(store, header)
     return store
 

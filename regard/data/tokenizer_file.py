@@ -25,12 +25,12 @@ from regard.data.tokenizer_kinds import (
 )
 from regard.data.vocabulary import Vocabulary
 from regard.errors import TokenizerError
+from regard.strict_json import VOCABULARY, loads
 
 __all__ = ["FORMAT", "VERSION", "read_content", "read_tokenizer", "write_tokenizer"]
 
 FORMAT = "regard-tokenizer"
 VERSION = 1
-_MOST_CHARACTERS = 200_000_000
 
 
 def write_tokenizer(spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None) -> str:
@@ -52,14 +52,10 @@ def read_content(text: str) -> dict[str, Any]:
     Raises:
         TokenizerError: the text is not one, is too large, too new, or contradicts itself.
     """
-    if len(text) > _MOST_CHARACTERS:
-        raise TokenizerError(
-            f"a tokenizer of {len(text)} characters is beyond the limit of {_MOST_CHARACTERS}; is it one?"
-        )
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"the tokenizer is not JSON: {error}") from error
+        content = loads(text, VOCABULARY)
+    except ValueError as error:
+        raise TokenizerError(f"the tokenizer is not JSON that can be used: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise TokenizerError(f'this is no tokenizer of regard: it has no "format": "{FORMAT}"')
     if content.get("version") != VERSION:

@@ -7,9 +7,11 @@ what the file's own decoder makes of the pieces, which for some kinds (BERT's) i
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -20,7 +22,8 @@ from regard.data.subword_dropout import MergeSampler
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_file import FORMAT, VERSION
 from regard.data.tokenizer_kinds import bytes_of, readable
-from regard.errors import TokenizerError
+from regard.errors import RegardError, TokenizerError
+from regard.strict_json import VOCABULARY, check_limit
 
 __all__ = ["Given", "GivenTokenizer", "open_backend"]
 
@@ -28,6 +31,7 @@ __all__ = ["Given", "GivenTokenizer", "open_backend"]
 _SPARE = 1 << 16
 """Ids without a piece that a model's table may have: sizes are rounded up, not doubled."""
 _SEPARATORS = 8
+_MOST_GROWTH = 256.0
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,6 @@ class GivenTokenizer(Tokenizer):
         self.text = text
         self.sample = None
         self._backend = open_backend(text)
-        self._backend.no_truncation()
-        self._backend.no_padding()
         self._backend.encode_special_tokens = True  # which means: as any other text
         self.pad, self.bos, self.eos, self.mask = given.pad, given.bos, given.eos, given.mask
         self.unk = -1 if given.unk is None else given.unk
@@ -85,7 +87,7 @@ class GivenTokenizer(Tokenizer):
         self._special = frozenset(index for index in named if index is not None)
         self._ends = frozenset((given.eos, *given.ends))
         self.special = tuple(self._names[index] for index in sorted(self._special))
-        _try(self._backend)
+        self.encode("a, ɐ 中\n\U0001f600")  # any tokenizer must bear that
 
     @property
     def special_ids(self) -> tuple[int, ...]:
@@ -115,14 +117,12 @@ class GivenTokenizer(Tokenizer):
     def encode_framed(self, text: str) -> list[int]:
         """The ids of a text in which the names of added tokens mean those: what a chat template wrote, never
         what a user did."""
-        return list(self._framing.encode(text, add_special_tokens=False).ids)
+        with _bearing("cannot cut a text"):
+            return list(self._framing.encode(text, add_special_tokens=False).ids)
 
     @functools.cached_property
     def _framing(self) -> Backend:
-        backend = open_backend(self.text)
-        backend.no_truncation()
-        backend.no_padding()
-        return backend
+        return open_backend(self.text)
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -131,7 +131,8 @@ class GivenTokenizer(Tokenizer):
         return tuple(token.content for token in tokens if token.special)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [x.ids for x in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+        with _bearing("cannot cut a text"):
+            return [x.ids for x in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def sampler(self, texts: Iterable[str]) -> MergeSampler:
         raise TokenizerError("a given tokenizer has no merges to drop; use no dropout")
@@ -140,7 +141,8 @@ class GivenTokenizer(Tokenizer):
         for index in ids:
             self._piece(index)
         kept = [i for i in ids if i == self.unk or not self._is_special(i)]
-        text: str = self._backend.decode(kept, skip_special_tokens=False)
+        with _bearing("cannot make a text of its pieces"):
+            text: str = self._backend.decode(kept, skip_special_tokens=False)
         return text.replace(self._names[self.unk], REPLACEMENT) if self.unk in kept else text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -197,13 +199,60 @@ class GivenTokenizer(Tokenizer):
 
 
 def open_backend(text: str) -> Backend:
-    """What a `tokenizer.json` describes. Raises: TokenizerError when that is nothing."""
+    """What a `tokenizer.json` describes, without its padding and truncation. Raises: TokenizerError when that
+    is nothing, or makes too much of a text."""
     try:
-        return Backend.from_str(text)
-    except (KeyboardInterrupt, SystemExit, MemoryError):
+        check_limit(text, VOCABULARY)
+    except ValueError as error:
+        raise TokenizerError(f"tokenizer.json cannot be used: {error}") from error
+    with _bearing("is damaged or of an unknown kind"):
+        backend = Backend.from_str(text)
+    backend.no_truncation()
+    backend.no_padding()
+    for part, what in ((backend.normalizer, "normalizer"), (backend.decoder, "decoder")):
+        if part is not None and (growth := _growth(json.loads(part.__getstate__()))) > _MOST_GROWTH:
+            raise TokenizerError(f"tokenizer.json makes up to {growth:.3g} characters of one, by its {what}")
+    return backend
+
+
+@contextmanager
+def _bearing(what: str) -> Iterator[None]:
+    """What the library's Rust code cannot bear is no Exception there, and a TokenizerError here."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, RegardError):
         raise
-    except BaseException as error:  # what its Rust code cannot bear is no Exception
-        raise TokenizerError(f"tokenizer.json is damaged or of an unknown kind: {error}") from error
+    except BaseException as error:
+        raise TokenizerError(f"tokenizer.json {what}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _growth(part: Any) -> float:
+    """How many characters a normaliser or decoder can make of one. What the forms of Unicode make does not
+    grow again when they are applied again."""
+    replaced, unicode = 1.0, 1.0
+    for step in part.get("normalizers") or part.get("decoders") or [part]:
+        kind = step.get("type")
+        if kind == "Sequence":
+            replaced *= _growth(step)
+        elif kind == "Replace":
+            pattern = step.get("pattern", {})
+            taken = len(pattern["String"]) if "String" in pattern else 1  # a pattern may match nothing, too
+            replaced *= max(1.0, len(step.get("content", "")) / max(taken, 1))
+        elif kind == "Prepend":
+            replaced *= 1.0 + len(step.get("prepend", ""))
+        elif kind in ("NFKC", "NFKD", "Precompiled"):
+            unicode = max(unicode, 18.0, _longest(step.get("precompiled_charsmap")))
+        elif kind in ("NFC", "NFD", "BertNormalizer", "Lowercase"):
+            unicode = max(unicode, 4.0)
+    return replaced * unicode
+
+
+def _longest(charsmap: str | None) -> int:
+    """Of SentencePiece's compiled normalisation: a table of some bytes, and the texts that it points to, each
+    ended by a zero."""
+    raw = base64.b64decode(charsmap or "")
+    texts = raw[4 + int.from_bytes(raw[:4], "little") :]
+    return max(map(len, texts.split(b"\0")))
 
 
 def _names(backend: Backend, size: int) -> tuple[str, ...]:
@@ -217,14 +266,6 @@ def _names(backend: Backend, size: int) -> tuple[str, ...]:
             raise TokenizerError(f"the tokenizer has the id {index}, but the model only ids below {size}")
         names[index] = name
     return tuple(names)
-
-
-def _try(backend: Backend) -> None:
-    """Some texts that any tokenizer must bear."""
-    try:
-        backend.encode("a, ɐ 中\n\U0001f600", add_special_tokens=False)
-    except Exception as error:
-        raise TokenizerError(f"tokenizer.json cannot cut a text: {error}") from error
 
 
 def _readable(name: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regard.decode.finite import check_logits
 from regard.errors import require
 
 
@@ -105,6 +106,7 @@ class Sampler:
     def draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(rows, V) logits → (rows,) tokens, and what the model itself gives them: log-probabilities."""
         logits = logits.float()
+        check_logits(logits)
         lowered = penalised(logits, self.written, self.sampling.repetition_penalty)
         if self.sampling.temperature == 0:
             tokens = lowered.argmax(-1)

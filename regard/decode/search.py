@@ -18,6 +18,7 @@ Nothing here knows models or caches: see `stepper.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.decode.fast import have_loops
+from regard.decode.finite import check_logits
 from regard.decode.stepper import Stepper
 from regard.decode.witness import Step, listening, tell
+from regard.errors import NonFiniteOutputError
 
 _SHRINK_BELOW = 0.75
 """Finished inputs leave the batch when no more than this part of it is still open: leaving costs a copy."""
@@ -75,6 +78,7 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
     while any(going):
         step += 1
         logits = stepper.step(tokens)
+        check_logits(logits)
         tokens = _likeliest(logits)
         if listening():
             told = _tell(logits, tokens, rows, told, limits, step)
@@ -196,6 +200,8 @@ class _Beam:
         """One token more at each place, the best place first; returns the places that go no further."""
         if not self.open:
             return []
+        if any(math.isnan(total) for total in totals):  # those of all places, so nothing goes on from here
+            raise NonFiniteOutputError("the scores of the next token")
         self.length += 1
         self.finished = []
         self.places = [(token, self.places[parent]) for token, parent in zip(tokens, parents, strict=True)]

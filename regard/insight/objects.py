@@ -14,12 +14,12 @@ Numbers are whole (they read back to the same bits). What JSON has no number for
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from typing import Any
 
 from regard.insight.parameters import Choice, Parameter
 from regard.insight.worked import Label, Proof, Shown, Step, Values, Words, Worked
+from regard.strict_json import plain
 
 FORMAT = 1
 
@@ -61,7 +61,7 @@ def step_object(step: Step, *, origins: bool = False) -> dict[str, Any]:
 def _proof(proof: Proof) -> dict[str, Any]:
     return {
         "claim": _words(proof.claim),
-        "difference": _number(proof.difference),
+        "difference": plain(proof.difference),
         "tolerance": proof.tolerance,
         "holds": proof.holds,
     }
@@ -81,9 +81,9 @@ def _shown(value: Shown) -> dict[str, Any]:
             "rows": [_words(label) for label in value.rows],
             "columns": columns,
             "sheets": [_words(label) for label in value.sheets],
-            "values": _nested(value.array.tolist()),
+            "values": plain(value.array.tolist()),
         }
-    rows = [[_words(c) if isinstance(c, str | Words) else _number(c) for c in row] for row in value.rows]
+    rows = [[_words(c) if isinstance(c, str | Words) else plain(c) for c in row] for row in value.rows]
     return {"kind": "table", "name": name, "columns": columns, "rows": rows}
 
 
@@ -91,15 +91,5 @@ def _origin(value: Shown) -> dict[str, Any]:
     if not isinstance(value, Values) or value.origin is None:
         return {}
     product = value.origin
-    sides = {"left": _nested(product.left.tolist()), "right": _nested(product.right.tolist())}
+    sides = {"left": plain(product.left.tolist()), "right": plain(product.right.tolist())}
     return {"origin": {**sides, "scale": product.scale}}
-
-
-def _nested(value: Any) -> Any:
-    return [_nested(one) for one in value] if isinstance(value, list) else _number(value)
-
-
-def _number(value: float) -> float | str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    return value

@@ -29,6 +29,7 @@ from typing import Any
 from torch import Tensor
 
 from regard.insight.trace import Entry, Pass, Trace
+from regard.strict_json import dumps, plain
 
 FORMAT = 1
 
@@ -41,13 +42,13 @@ def trace_json(trace: Trace, further: Mapping[str, Any] = MappingProxyType({})) 
         "task": trace.task,
         "input": trace.input,
         "answer": trace.answer,
-        "score": _plain(trace.score),
-        "alternatives": [[text, _plain(score)] for text, score in trace.alternatives],
+        "score": plain(trace.score),
+        "alternatives": [[text, plain(score)] for text, score in trace.alternatives],
         "model": dict(trace.about),
         "outputs": list(trace.outputs),
         "path": list(trace.path),
-        "search": [_plain(asdict(grown)) for grown in trace.search],
-        **_plain(dict(further)),
+        "search": [plain(asdict(grown)) for grown in trace.search],
+        **plain(dict(further)),
     }
     yield _text(head)[:-1] + ',"passes":['
     for index, one in enumerate(trace.passes):
@@ -95,21 +96,8 @@ def numbers(value: Tensor) -> str:
 
 
 def _float(x: float) -> str:
-    return f"{x:.9g}" if math.isfinite(x) else f'"{_name(x)}"'
-
-
-def _name(x: float) -> str:
-    return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
-
-
-def _plain(value: Any) -> Any:
-    """With names for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return _name(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return f"{x:.9g}" if math.isfinite(x) else f'"{plain(x)}"'
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return dumps(value, separators=(",", ":"))

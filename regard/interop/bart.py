@@ -93,7 +93,7 @@ class Bart(Family):
         positions = keys.whole("max_position_embeddings", 1024, least=1)
         return StackConfig(
             width=width,
-            depth=keys.size(f"{side}_layers"),
+            depth=keys.depth(f"{side}_layers"),
             attention=AttentionConfig(heads, dropout=keys.rate("attention_dropout")),
             feedforward=MLP(
                 keys.size(f"{side}_ffn_dim"), activation, dropout=keys.rate("activation_dropout")

@@ -126,7 +126,7 @@ class Bert(Family):
             raise keys.refuse("hidden_size", f"it must be a multiple of the {heads} heads")
         return self._made(
             width=width,
-            depth=keys.size("num_hidden_layers"),
+            depth=keys.depth("num_hidden_layers"),
             heads=heads,
             feedforward=MLP(keys.size("intermediate_size"), keys.activation("hidden_act", "gelu")),
             positions=keys.size("max_position_embeddings"),
@@ -362,7 +362,7 @@ class DistilBert(Bert):
             raise keys.refuse("dim", f"it must be a multiple of the {heads} heads")
         return self._made(
             width=width,
-            depth=keys.size("n_layers"),
+            depth=keys.depth("n_layers"),
             heads=heads,
             feedforward=MLP(keys.size("hidden_dim"), keys.activation("activation", "gelu")),
             positions=keys.size("max_position_embeddings"),

@@ -6,7 +6,6 @@ outside the folder is read because a file inside it says so. This file does not 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +16,11 @@ import torch
 from torch import Tensor
 
 from regard.errors import BundleError, CheckpointError
-from regard.files import human_bytes
-from regard.weights import Entry, read_header, read_weights
+from regard.strict_json import CONFIGURATION, HEADER, VOCABULARY, Limit, read_object, read_text
+from regard.weights import Entry, check_finite, read_header, read_weights
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
-_LARGEST_TEXT = 1 << 28  # bytes
 _MOST_SHARDS = 4096
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _OLD_NAMES = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"))
@@ -42,12 +40,12 @@ class Checkpoint:
     def text(self, name: str) -> str | None:
         """A text file of the folder; None where there is none."""
         path = self.folder / name
-        return _read_text(path) if path.is_file() else None
+        return read_text(path, VOCABULARY.bytes, CheckpointError) if path.is_file() else None
 
-    def json(self, name: str) -> dict[str, Any] | None:
+    def json(self, name: str, limit: Limit = CONFIGURATION) -> dict[str, Any] | None:
         """A JSON object of the folder; None where there is none."""
-        text = self.text(name)
-        return None if text is None else _object(text, self.folder / name)
+        path = self.folder / name
+        return read_object(path, CheckpointError, limit=limit) if path.is_file() else None
 
     def weights(self) -> dict[str, Tensor]:
         """All of them: floats in float32, the rest as they are."""
@@ -56,10 +54,13 @@ class Checkpoint:
             with _damage():
                 found |= read_weights(path)
         floats = (torch.float64, torch.float16, torch.bfloat16)
-        return {
+        made = {
             _today(name): weight.to(torch.float32) if weight.dtype in floats else weight
             for name, weight in found.items()
         }
+        with _damage():  # what was finite in 64 bits may not be so in 32
+            check_finite(made, f"{self.folder}")
+        return made
 
 
 def open_checkpoint(folder: str | Path) -> Checkpoint:
@@ -72,7 +73,7 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
         raise CheckpointError(f"{place} is not a folder; give the one that holds {CONFIG} and {WEIGHTS}")
     if not (place / CONFIG).is_file():
         raise CheckpointError(f"{place} is not a checkpoint: it has no {CONFIG}")
-    config = _object(_read_text(place / CONFIG), place / CONFIG)
+    config = read_object(place / CONFIG, CheckpointError)
     if (place / WEIGHTS).is_file():
         shards = {place / WEIGHTS: _header(place / WEIGHTS)}
     elif (place / INDEX).is_file():
@@ -93,7 +94,7 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
 def _shards(place: Path) -> dict[Path, dict[str, Entry]]:
     """The files that the index names, and what is in them, which must be what the index says."""
     shown = place / INDEX
-    where = _object(_read_text(shown), shown).get("weight_map")
+    where = read_object(shown, CheckpointError, limit=HEADER).get("weight_map")
     if not isinstance(where, dict) or not where or not all(isinstance(v, str) for v in where.values()):
         raise CheckpointError(f"{shown} is damaged: its 'weight_map' does not say which file holds what")
     names = sorted(set(where.values()))
@@ -143,29 +144,6 @@ def _today(name: str) -> str:
 def is_float(entry: Entry) -> bool:
     """Whether it holds floating-point numbers."""
     return entry.dtype in _FLOATS
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _LARGEST_TEXT:
-            raise CheckpointError(
-                f"{path} is larger than {human_bytes(_LARGEST_TEXT)}, too large to be right"
-            )
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is damaged: it is not UTF-8 text") from error
-
-
-def _object(text: str, shown: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{shown} is damaged: it is not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{shown} is damaged: it must hold a JSON object")
-    return value
 
 
 class _damage:  # noqa: N801  (a context manager, used like a function)

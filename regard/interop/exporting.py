@@ -31,6 +31,7 @@ from regard.interop.looks import PREPROCESSOR
 from regard.model.mask import Full
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 from regard.schema import dump
+from regard.strict_json import loads
 from regard.weights import write_weights
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
@@ -222,7 +223,7 @@ def _ids(tokenizer: Tokenizer, bundle: Bundle) -> dict[str, Any]:
 def _labels(bundle: Bundle) -> dict[str, Any]:
     if LABELS not in bundle.tokenizers:
         return {}
-    names = list(json.loads(bundle.tokenizers[LABELS]))
+    names = list(loads(bundle.tokenizers[LABELS]))
     task = bundle.training.get("task")
     several = isinstance(task, Mapping) and task.get("separator") is not None
     return {

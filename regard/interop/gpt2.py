@@ -45,7 +45,7 @@ class Gpt2(Family):
             raise keys.refuse("n_ctx", f"it contradicts 'n_positions', which is {positions}")
         stack = StackConfig(
             width=width,
-            depth=keys.size("n_layer"),
+            depth=keys.depth("n_layer"),
             attention=AttentionConfig(heads, dropout=keys.rate("attn_pdrop", 0.1)),
             feedforward=MLP(
                 keys.size("n_inner", 4 * width), keys.activation("activation_function", "gelu_new")

@@ -23,6 +23,8 @@ from regard.interop.keys import Keys
 from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
 from regard.interop.t5 import T5
 from regard.interop.vit import DeiT, Dinov2, ViT
+from regard.locks import check_unlocked
+from regard.weights import most_blocks
 
 _ALL = (
     *(Bert(), Roberta(), DistilBert(), Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), Bart(), Marian()),
@@ -63,6 +65,7 @@ def import_checkpoint(
     place = Path(out)
     if bundles.is_bundle(place) and not overwrite:
         raise CheckpointError(f"{place} holds a model already; give another folder, or --overwrite")
+    check_unlocked(place)  # before the work; it is asked again before anything is written
     checkpoint, family, architecture, plan, notes = read_checkpoint(folder)
     bundle = _bundle(checkpoint, family, architecture, plan)
     difference = largest = None
@@ -93,7 +96,8 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
     family = _family(checkpoint)
     architecture = _architecture(checkpoint, family)
     sizes = (size for entry in checkpoint.entries.values() for size in entry.shape)
-    keys = Keys(checkpoint.config, where, max([len(checkpoint.entries), *sizes]))
+    limit = max([len(checkpoint.entries), *sizes])
+    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries))
     try:
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()

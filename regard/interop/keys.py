@@ -67,9 +67,9 @@ _ACTIVATIONS: dict[str, Activation] = {
 class Keys:
     """See the module's docstring."""
 
-    def __init__(self, config: Mapping[str, Any], where: Path | str, limit: int) -> None:
-        """`limit`: no size of the model can exceed it."""
-        self._config, self.where, self._limit = dict(config), where, limit
+    def __init__(self, config: Mapping[str, Any], where: Path | str, limit: int, blocks: int = 0) -> None:
+        """`limit`: no size of the model can exceed it. `blocks`: nor can its stacks have more."""
+        self._config, self.where, self._limit, self._blocks = dict(config), where, limit, blocks
         self._taken: set[str] = set(IRRELEVANT)
 
     def refuse(self, name: str, why: str) -> CheckpointError:
@@ -85,12 +85,11 @@ class Keys:
 
     def size(self, name: str, default: int | None = None) -> int:
         """How many there are of something; the weights must have room for that many."""
-        value = self._present(name, default)
-        if type(value) is not int or not 1 <= value <= self._limit:
-            raise self.refuse(
-                name, f"it must be a whole number from 1 to {self._limit}, or the weights are others"
-            )
-        return value
+        return self._up_to(self._limit, name, default)
+
+    def depth(self, name: str, default: int | None = None) -> int:
+        """How many blocks a stack has, each of which takes time to be made, whatever its size."""
+        return self._up_to(self._blocks, name, default)
 
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
         value = self._present(name, default)
@@ -164,6 +163,12 @@ class Keys:
                 raise self.refuse(
                     name, f"that key is not known, and might change what the model computes{hint}"
                 )
+
+    def _up_to(self, most: int, name: str, default: int | None) -> int:
+        value = self._present(name, default)
+        if type(value) is not int or not 1 <= value <= most:
+            raise self.refuse(name, f"it must be a whole number from 1 to {most}, or the weights are others")
+        return value
 
     def _present(self, name: str, default: Any) -> Any:
         self._taken.add(name)

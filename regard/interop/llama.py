@@ -55,7 +55,7 @@ class Llama(Family):
         context = keys.whole("max_position_embeddings", self.longest, least=1)
         stack = StackConfig(
             width=width,
-            depth=(depth := keys.size("num_hidden_layers")),
+            depth=(depth := keys.depth("num_hidden_layers")),
             attention=AttentionConfig(
                 heads,
                 kv_heads,

@@ -16,6 +16,7 @@ from regard.interop.checkpoint import Checkpoint
 from regard.interop.family import Unfit
 from regard.interop.keys import Keys
 from regard.schema import dump, parse
+from regard.strict_json import loads
 
 PREPROCESSOR = "preprocessor_config.json"
 _SIDE = 4096  # pixels
@@ -59,7 +60,7 @@ def look_of(bundle: Bundle) -> dict[str, str]:
     """The file that says what a bundle's pictures are like. Raises: Unfit."""
     if LOOK not in bundle.tokenizers:
         raise Unfit("it does not say what its pictures are like")
-    look: Look = parse(Look, json.loads(bundle.tokenizers[LOOK]), LOOK)
+    look: Look = parse(Look, loads(bundle.tokenizers[LOOK]), LOOK)
     resize, crop = look.resize, look.crop
     said: dict[str, Any] = {
         "image_processor_type": "ViTImageProcessor",

@@ -20,7 +20,8 @@ from tokenizers import Tokenizer as Backend
 
 from regard.errors import CheckpointError
 
-_LARGEST = 1 << 26  # bytes
+_LARGEST = 1 << 24  # bytes
+_MOST_PIECES, _LONGEST = 1 << 19, 256  # characters
 _NORMAL, _UNKNOWN, _CONTROL, _DEFINED, _UNUSED, _BYTE = range(1, 7)
 _SPACE = "▁"
 
@@ -125,17 +126,19 @@ def _parse(data: bytes) -> Pieces:
     normalizer: dict[int, Any] = {}
     for number, value in _fields(data):
         if number == 1:
-            piece = dict(_fields(value))
+            piece = _picked(value, 1, 2, 3)
             (score,) = struct.unpack("<f", piece.get(2, b"\0\0\0\0"))
             if not math.isfinite(score):
                 raise ValueError("a score is not a number")
             names.append(piece[1].decode("utf-8") if 1 in piece else "")
+            if len(names) > _MOST_PIECES or len(names[-1]) > _LONGEST:
+                raise ValueError("it has too many pieces, or one that is too long")
             scores.append(score)
             kinds.append(piece.get(3, _NORMAL))
         elif number == 2:
-            trainer = dict(_fields(value))
+            trainer = _picked(value, 3)
         elif number == 3:
-            normalizer = dict(_fields(value))
+            normalizer = _picked(value, 2, 3, 4)
     if not names or len(set(names)) != len(names):
         raise ValueError("it has no pieces, or one twice")
     model = trainer.get(3, 1)
@@ -150,6 +153,11 @@ def _parse(data: bytes) -> Pieces:
         prefix=bool(normalizer.get(3, 1)),
         tidy=bool(normalizer.get(4, 1)),
     )
+
+
+def _picked(data: bytes, *numbers: int) -> dict[int, Any]:
+    """Some fields of a message."""
+    return {number: value for number, value in _fields(data) if number in numbers}
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

@@ -50,7 +50,7 @@ class T5(Family):
             raise keys.refuse("relative_attention_max_distance", "it must be more than half of the buckets")
         encoder = StackConfig(
             width=keys.size("d_model"),
-            depth=(depth := keys.size("num_layers")),
+            depth=(depth := keys.depth("num_layers")),
             attention=attention,
             feedforward=part,
             position=position,
@@ -60,7 +60,7 @@ class T5(Family):
         )
         decoder = replace(
             encoder,
-            depth=keys.size("num_decoder_layers", depth),
+            depth=keys.depth("num_decoder_layers", depth),
             mask=Causal(),
             position=replace(position, bidirectional=False),
             cross=attention,

@@ -72,7 +72,7 @@ class ViT(Family):
         count = head.count if isinstance(head, Classes) else 0
         stack = StackConfig(
             width=self._width(keys),
-            depth=keys.size("num_hidden_layers"),
+            depth=keys.depth("num_hidden_layers"),
             attention=AttentionConfig(
                 keys.size("num_attention_heads"),
                 bias=(biased := keys.flag("qkv_bias", True)),

@@ -6,7 +6,6 @@ SentencePiece models are `sentencepiece.py`'s business. This file does not know 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,15 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from regard.data.tokenizer_given import Given, GivenTokenizer, open_backend
+from regard.data.tokenizer_trial import tried
 from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.sentencepiece import pieces_of
+from regard.strict_json import HEADER, VOCABULARY, check_limit, loads
 
 GENERATION = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
+_MOST_LINES = 1 << 19
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
@@ -86,7 +88,7 @@ def chat_template(checkpoint: Checkpoint) -> str | None:
     configuration, which may hold several by name. Raises: CheckpointError when that is no text."""
     said: Any = checkpoint.text(CHAT_TEMPLATE)
     if said is None:
-        said = (checkpoint.json("tokenizer_config.json") or {}).get("chat_template")
+        said = (checkpoint.json("tokenizer_config.json", HEADER) or {}).get("chat_template")
     if isinstance(said, list):
         named = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
         said = named.get("default")
@@ -103,13 +105,17 @@ def has_sides(checkpoint: Checkpoint) -> bool:
 
 def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
     """The tokenizer in the folder. Raises: CheckpointError when there is none that can be read."""
-    said = checkpoint.json("tokenizer_config.json") or {}
+    said = checkpoint.json("tokenizer_config.json", HEADER) or {}
     if has_sides(checkpoint):
         text = _one_side(checkpoint, side)
     else:
         text = checkpoint.text("tokenizer.json") or _converted(checkpoint, said)
     try:
+        check_limit(text, VOCABULARY)
+        tried(text)
         backend = open_backend(text)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.folder}: the tokenizer cannot be used: {error}") from error
     except RegardError as error:
         raise CheckpointError(f"{checkpoint.folder}: {error}") from error
     ids = _roles(checkpoint, said, backend.token_to_id)
@@ -195,7 +201,7 @@ def _converted(checkpoint: Checkpoint, said: Mapping[str, Any]) -> str:
 def _one_side(checkpoint: Checkpoint, side: str) -> str:
     """Marian's: a SentencePiece model that cuts, a list that gives ids."""
     path = checkpoint.folder / "vocab.json"
-    ids = checkpoint.json("vocab.json")
+    ids = checkpoint.json("vocab.json", VOCABULARY)
     if ids is None or not all(type(index) is int for index in ids.values()):
         raise CheckpointError(f"{path} is missing or damaged: each piece must have an id")
     pieces = pieces_of(checkpoint.folder / f"{side}.spm")
@@ -207,7 +213,7 @@ def _one_side(checkpoint: Checkpoint, side: str) -> str:
 
 def _wordpiece(pieces: str, said: Mapping[str, Any]) -> str:
     """BERT's: one piece a line."""
-    lines = [line.rstrip("\r") for line in pieces.split("\n")]
+    lines = [line.rstrip("\r") for line in _lines(pieces, "vocab.txt")]
     while lines and not lines[-1]:
         lines.pop()
     ids = {piece: index for index, piece in enumerate(lines)}
@@ -230,12 +236,13 @@ def _wordpiece(pieces: str, said: Mapping[str, Any]) -> str:
 def _byte_bpe(vocabulary: str, merges: str, said: Mapping[str, Any], checkpoint: Checkpoint) -> str:
     """GPT-2's."""
     try:
-        ids = json.loads(vocabulary)
-    except (ValueError, RecursionError) as error:
+        ids = loads(vocabulary, VOCABULARY)
+    except ValueError as error:
         raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: {error}") from error
     if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 1 << 31 for i in ids.values()):
         raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: each piece must have an id")
-    pairs = [line.split(" ") for line in merges.splitlines() if line and not line.startswith("#version")]
+    lines = (line.rstrip("\r") for line in _lines(merges, "merges.txt"))
+    pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     if not all(len(pair) == 2 for pair in pairs):
         raise CheckpointError(f"{checkpoint.folder / 'merges.txt'} is damaged: a line is not two pieces")
     try:
@@ -254,6 +261,13 @@ def _byte_bpe(vocabulary: str, merges: str, said: Mapping[str, Any], checkpoint:
     ]
     backend.add_special_tokens(tokens)
     return backend.to_str()
+
+
+def _lines(text: str, name: str) -> list[str]:
+    """Raises: CheckpointError for so many that they are no vocabulary."""
+    if text.count("\n") > _MOST_LINES:
+        raise CheckpointError(f"{name} has more than {_MOST_LINES:,} lines, too many to be right")
+    return text.split("\n")
 
 
 def _name(said: Mapping[str, Any], role: str, usual: str) -> str:

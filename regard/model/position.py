@@ -165,6 +165,8 @@ class RotaryPart(TurnedRows):
     """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
     def __init__(self, head_width: int, config: Rotary) -> None:
+        if not 0 <= config.fraction <= 1:
+            raise ValueError(f"rotary positions turn a part from 0 to 1 of each head, not {config.fraction}")
         turned = round(head_width * config.fraction)
         if turned % 2:
             raise ValueError(f"rotary positions need an even head width, not {turned}")

@@ -5,7 +5,6 @@ The recipes are in `table.py`.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from regard.interop.public import CHECKPOINTS, imported
 from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
 from regard.run import load
+from regard.strict_json import dumps
 from regard.tasks.task import Decoding
 from regard.train.progress import clock, fetching, terminal_reporter
 
@@ -83,7 +83,7 @@ def run_recipe(
     seconds = run.bundle.metrics.get("seconds")
     if as_json:
         about = {"name": name, "seed": seed, "published": recipe.published, "seconds": seconds}
-        print(json.dumps({**about, "metrics": result.metrics}))
+        print(dumps({**about, "metrics": result.metrics}))
         return
     print("\n".join(evaluation_lines(result, recipe.show)))
     print(_verdict(recipe, ours, seconds))

@@ -17,8 +17,9 @@ from regard.looking.about import about
 from regard.looking.analyses import analysis
 from regard.looking.explorer import Answer, Explorer, Question, Searched, shape_of
 from regard.looking.scene import Scene, UnansweredError
-from regard.serve.numbers import encoded, plain, rounded
+from regard.serve.numbers import encoded, rounded
 from regard.serve.requests import MOST_NUMBERS, AnalysisAsked, Part, TraceAsked
+from regard.strict_json import plain
 
 _BEST = 8
 _CANDIDATES = 16

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import base64
-import math
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
-
-
-def plain(value: float | None) -> float | str | None:
-    """A number, or the name of one that JSON does not have."""
-    if value is None or math.isfinite(value):
-        return value
-    return NAMES.get(value, "NaN")
+from regard.strict_json import plain
 
 
 def rounded(value: Tensor, digits: int) -> Any:
@@ -31,11 +23,7 @@ def rounded(value: Tensor, digits: int) -> Any:
     made = np.where(finite, np.round(np.where(finite, array, 0.0) * scale) / scale, array)
     if finite.all():
         return made.tolist()
-    return _named(made.tolist())
-
-
-def _named(value: Any) -> Any:
-    return [_named(one) for one in value] if isinstance(value, list) else plain(value)
+    return plain(made.tolist())
 
 
 def encoded(value: Tensor) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from regard.data.readers.messages import Message
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import InputError, TokenizerError
 
-_LONGEST = 1 << 20
-"""Characters of a template, or of what it makes."""
+_LONGEST, _MOST_MADE = 1 << 16, 1 << 20
+"""Characters of a template, and of what it makes."""
 
 
 class ChatTemplate:
@@ -59,8 +59,8 @@ class ChatTemplate:
                 documents=None,
             ):
                 size += len(part)
-                if size > _LONGEST:
-                    raise InputError(f"the chat template makes more than {_LONGEST:,} characters of this")
+                if size > _MOST_MADE:
+                    raise InputError(f"the chat template makes more than {_MOST_MADE:,} characters of this")
                 made.append(part)
         except InputError:
             raise
@@ -95,7 +95,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         times = next((x for x in (left, right) if isinstance(x, int)), 0)
         sized = next((len(x) for x in (left, right) if isinstance(x, Sized)), 0)
-        if operator == "**" or times * sized > _LONGEST:
+        if operator == "**" or times * sized > _MOST_MADE:
             raise InputError("the model's chat template computes what no template needs")
         return super().call_binop(context, operator, left, right)
 

@@ -36,7 +36,7 @@ from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import LABELS, count_labels, kept_labels, likeliest, sized_head, written
 from regard.tasks.look import fitted, given_look, kept_look, look_at, placed, read
 from regard.tasks.parts import as_text, kept
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Takes, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Takes, Task, checked
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -299,7 +299,7 @@ class ImageClassification(Task):
         return list(self.labels)
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        yield self.predict(model, [text], decoding)[0].text
+        yield checked(self.predict(model, [text], decoding))[0].text
 
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from regard.errors import BundleError, ConfigError, DataError
 from regard.model.head import Classes
+from regard.strict_json import loads
 from regard.tasks.parts import kept
 from regard.tasks.task import Prediction
 
@@ -35,7 +36,7 @@ def written(labels: Mapping[str, int]) -> dict[str, str]:
 def kept_labels(files: Mapping[str, str]) -> dict[str, int]:
     """The labels out of a bundle. Raises: BundleError when they are missing or damaged."""
     try:
-        labels = json.loads(kept(files, LABELS))
+        labels = loads(kept(files, LABELS))
         sound = isinstance(labels, dict) and all(type(n) is int and 0 <= n < 1 << 53 for n in labels.values())
     except (ValueError, RecursionError):
         sound = False

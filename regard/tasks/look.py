@@ -5,7 +5,6 @@ A model is made for pictures of one look; here its embedding and its positions a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +20,7 @@ from regard.errors import BundleError, ConfigError, DataError, RegardError
 from regard.model.embed import Patches
 from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
 from regard.schema import parse
+from regard.strict_json import loads
 from regard.tasks.parts import kept
 
 _SAMPLE = 1000
@@ -79,7 +79,7 @@ def given_look(files: Mapping[str, str], size: int | None, wanted: Literal[1, 3]
 def kept_look(files: Mapping[str, str]) -> Look:
     """The look that a bundle keeps. Raises: BundleError when it is missing or damaged."""
     try:
-        look: Look = parse(Look, json.loads(kept(files, LOOK)), LOOK)
+        look: Look = parse(Look, loads(kept(files, LOOK)), LOOK)
     except (ValueError, RecursionError, ConfigError) as error:
         why = str(error) if isinstance(error, RegardError) else "it is no JSON"
         raise BundleError(f"{LOOK} is damaged: {why}") from error

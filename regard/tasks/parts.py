@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regard.data.tokenizer import Tokenizer
-from regard.errors import BundleError, ConfigError
+from regard.errors import BundleError, ConfigError, NonFiniteOutputError
 from regard.model.embed import Embed, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
 
@@ -61,7 +61,9 @@ def on_the_right(
 
 
 def as_text(vector: Tensor) -> str:
-    """A vector as JSON."""
+    """A vector as JSON. Raises: NonFiniteOutputError."""
+    if not bool(vector.isfinite().all()):
+        raise NonFiniteOutputError("a vector")
     return json.dumps([round(x, 6) for x in vector.tolist()])
 
 

@@ -32,6 +32,7 @@ from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
+from regard.strict_json import loads
 from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, sized
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, overlap, span_metrics
@@ -360,7 +361,7 @@ def _parts(text: str) -> tuple[str, str]:
 
 def _read_threshold(text: str) -> tuple[int, float]:
     try:
-        said = json.loads(text)
+        said = loads(text)
         count, threshold = said["unanswerable"], said["threshold"]
         sound = type(count) is int and count >= 0 and type(threshold) is float and math.isfinite(threshold)
     except (ValueError, RecursionError, LookupError, TypeError):

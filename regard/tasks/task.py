@@ -20,7 +20,7 @@ from torch import Tensor, device, nn
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.decode.sampling import Sampling
-from regard.errors import InputError, require
+from regard.errors import InputError, NonFiniteOutputError, require
 from regard.model.presets import ENCODER_DECODER
 from regard.model.transformer import ModelConfig
 
@@ -63,6 +63,14 @@ class Prediction:
     def ranked(self) -> tuple[tuple[str, float | None], ...]:
         """All that was found, best first."""
         return self.alternatives or ((self.text, self.score),)
+
+
+def checked(made: list[Prediction]) -> list[Prediction]:
+    """`made`. Raises: NonFiniteOutputError where a score is NaN, so that the ranking means nothing."""
+    scores = (score for one in made for _, score in ((one.text, one.score), *one.alternatives))
+    if any(score is not None and math.isnan(score) for score in scores):
+        raise NonFiniteOutputError("a score")
+    return made
 
 
 @dataclass(frozen=True)
@@ -298,7 +306,9 @@ class Task(ABC):
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Judgement:
         """How the model does on these rows: what it predicts, scored."""
-        answers = [prediction.text for prediction in self.predict(model, self.inputs(rows), decoding)]
+        answers = [
+            prediction.text for prediction in checked(self.predict(model, self.inputs(rows), decoding))
+        ]
         return Judgement(self.score(answers, rows, tokenize), answers)
 
     def judged_on(self, columns: Callable[[], Sequence[str]]) -> Task:

@@ -19,7 +19,7 @@ from regard.model.embed import TokenEmbedding
 from regard.model.head import Head
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Task, checked
 
 ENCODE_AT_ONCE = 4096
 """Rows whose texts are cut into tokens together."""
@@ -83,7 +83,7 @@ class TextTask(Task):
         return self.loss(model, batch)
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        yield self.predict(model, [text], decoding)[0].text
+        yield checked(self.predict(model, [text], decoding))[0].text
 
     def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.tokenizer.pieces(source), self.tokenizer.pieces(target)

@@ -33,7 +33,7 @@ from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task
+from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task, checked
 from regard.tasks.text_metrics import pair_metrics
 
 TARGET_FILE = "tokenizer.target.json"
@@ -301,7 +301,7 @@ class Translation(Task):
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
-        answers = [prediction.text for prediction in self.predict(model, inputs, decoding)]
+        answers = [prediction.text for prediction in checked(self.predict(model, inputs, decoding))]
         source = [self._given(ids) for ids in self.source.encode_batch(list(inputs))]
         target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
         return source, target

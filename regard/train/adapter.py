@@ -9,7 +9,6 @@ finds them. A head that was trained beside the adapters is in the file too.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from regard.errors import BundleError
 from regard.files import atomic_files, write_json
 from regard.model.lora import adapt, adapters, merge
+from regard.strict_json import read_object
 from regard.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = ["ADAPTER", "load_adapter", "save_adapter"]
 ADAPTER = "adapter"
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX, _HEAD = "base_model.model.", "head"
-_LIMIT = 1 << 20  # bytes of the configuration
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 
 
@@ -90,15 +89,8 @@ def load_adapter(model: nn.Module, folder: str | Path) -> None:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LIMIT:
-            raise BundleError(f"{path} is too large for an adapter's configuration")
-        config = json.loads(path.read_text("utf-8"))
-    except OSError as problem:
-        raise BundleError(f"{path} cannot be read: {problem.strerror}") from problem
-    except (ValueError, RecursionError) as problem:
-        raise BundleError(f"{path} is not JSON: {problem}") from problem
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+    config = read_object(path, BundleError)
+    if config.get("peft_type") != "LORA":
         raise BundleError(f"{path} does not describe a LoRA adapter (peft_type must be 'LORA')")
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or isinstance(alpha, bool):

@@ -19,9 +19,11 @@ from torch import Tensor
 
 from regard.errors import BundleError
 from regard.files import atomic_file, check_space
+from regard.weights import check_finite, read_weights
 
 FILE = "checkpoint.safetensors"
 _SUM = "sha256"
+_WEIGHTS = ("model.", "average.", "best.")
 _ANEW = "give --overwrite instead of --resume to start anew"
 
 
@@ -52,9 +54,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     if not path.is_file():
         raise BundleError(f"{folder} holds no checkpoint to resume from; {_ANEW}")
     try:
+        tensors = read_weights(path, finite=False)  # of the optimizer, some may not be
+        check_finite({name: value for name, value in tensors.items() if name.startswith(_WEIGHTS)}, f"{path}")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except BundleError as problem:
+        raise BundleError(f"{problem}; {_ANEW}") from problem
     except (SafetensorError, OSError, ValueError) as problem:
         raise BundleError(f"{path} is damaged: {problem}; {_ANEW}") from problem
     state = metadata.get("state", "")

@@ -3,6 +3,7 @@
     OUT/training/    all that `--resume` needs, the log, snapshots: there as long as training has not ended
     OUT/.finished/   the same folder, renamed: the bundle is saved and nothing is to be resumed
     OUT/             the bundle, and what is worth keeping, moved out of `.finished`, which then goes
+    OUT/.lock        who trains it, as long as that process does (`locks.py`)
 
 A crash at any moment leaves one of these states, and each command that trains goes on from it. This file
 does not know what a bundle or a checkpoint is.
@@ -12,12 +13,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from regard.errors import ConfigError, RegardError, StorageError
+from regard.locks import LOCK, exclusive
 
-__all__ = ["STATE", "claimed", "finish"]
+__all__ = ["STATE", "claimed", "finish", "owned"]
 
 STATE = "training"
 _FINISHED = ".finished"
@@ -25,28 +27,45 @@ _KEPT = ("log.jsonl", "tensorboard", "snapshots", "adapter")
 
 
 @contextmanager
-def claimed(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
-    """`out` with its `STATE`, ours; a folder that was made here goes again if the block fails.
+def owned(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """`out`, which no other process trains or writes meanwhile; folders that stay empty go again.
 
-    Raises: ConfigError when it holds something that was not asked for; StorageError.
+    Raises: ConfigError when it holds something that was not asked for; StorageError, also when it is another
+    process's, which it names.
     """
     with _storage_errors(out):
-        _move_kept(out)
         _refuse(out, resume=resume, overwrite=overwrite)
-        anew = not (resume and out.exists())
         missing = [folder for folder in (out, *out.parents) if not folder.exists()]
-        if anew:
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with ExitStack() as stack:
+            with _storage_errors(out):
+                stack.enter_context(exclusive(out, "trained"))
+                _move_kept(out)
+                _refuse(out, resume=resume, overwrite=overwrite)  # it may have been another's until now
+            yield
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+
+
+@contextmanager
+def claimed(out: Path, *, resume: bool) -> Iterator[None]:
+    """The `STATE` of `out`, which we hold; what was made here goes again if the block fails.
+
+    Raises: StorageError.
+    """
+    with _storage_errors(out):
+        if not resume:
             if (out / STATE).exists():
                 shutil.rmtree(out / STATE)
             (out / STATE).mkdir(parents=True)
     try:
         yield
     except RegardError:
-        if anew:
+        if not resume:
             shutil.rmtree(out / STATE, ignore_errors=True)
-            for folder in missing:
-                with suppress(OSError):  # somebody else has put something there
-                    folder.rmdir()
         raise
 
 
@@ -66,7 +85,7 @@ def _refuse(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise ConfigError("--resume goes on with a run and --overwrite starts it anew; give one of them")
     if resume and not known:
         raise ConfigError(f"{out} holds no training to resume; leave out --resume to start anew")
-    used = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    used = out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir()))
     if used and not resume and not (overwrite and known):
         remedies = (
             "--resume to go on, --overwrite to start anew, or another --out" if known else "another --out"

@@ -38,7 +38,7 @@ from regard.train.adapter import ADAPTER, save_adapter
 from regard.train.checkpoint import FILE
 from regard.train.config import RunConfig
 from regard.train.device import Place, join, leave
-from regard.train.folder import STATE, claimed, finish
+from regard.train.folder import STATE, claimed, finish, owned
 from regard.train.loop import Outcome, Trainer
 from regard.train.progress import Reporter, Silent, clock, fetching, terminal_reporter
 from regard.train.resolve import Asked, resolve, started
@@ -111,11 +111,17 @@ class _Job:
         config = self._decided(resolve(self.asked, self.start))
         with torch.device("meta"):
             _built(config.model)  # what its parts refuse is refused before any work
+        if not self.place.leads:
+            return self._run(config, resume)
+        with owned(self.out, resume=resume, overwrite=overwrite):
+            return self._run(config, resume)
+
+    def _run(self, config: RunConfig, resume: bool) -> Trained:
         leads = self.place.leads
         precision = getattr(torch, config.train.precision)
         if leads and (slow := slow_warning(self.place.device, precision, "train.precision=float32")):
             _LOG.warning(slow)
-        with claimed(self.out, resume=resume, overwrite=overwrite) if leads else nullcontext():
+        with claimed(self.out, resume=resume) if leads else nullcontext():
             prepared = self._prepare(config, resume) if leads else None
             self.place.wait()
             prepared = prepared or self._prepare(config, resume)

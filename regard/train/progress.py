@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from regard.errors import StorageError
 from regard.files import human_bytes, write_text
+from regard.strict_json import dumps
 
 LOG = "log.jsonl"
 _PLAIN_EVERY = 10.0  # seconds between lines when nobody watches a terminal
@@ -157,7 +158,7 @@ class Record:
     def write(self, event: Mapping[str, Any]) -> None:
         """Append one event, a mapping of JSON values with a `step`. Raises: StorageError."""
         try:
-            self._file.write((json.dumps(event) + "\n").encode())
+            self._file.write((dumps(event) + "\n").encode())
         except OSError as problem:
             raise StorageError(f"cannot write {self._path}: {problem.strerror}; free some space") from problem
         if self._board is not None:

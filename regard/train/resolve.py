@@ -6,7 +6,6 @@ configuration file, single settings (`train.lr=1e-3`), and the options that have
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,13 +14,12 @@ from typing import Any
 
 from regard.errors import ConfigError, nearest
 from regard.schema import describe, dump, override, parse
+from regard.strict_json import read_object
 from regard.tasks import TASKS, TaskConfig
 from regard.train.config import ENDS, RunConfig, TrainConfig
 from regard.train.defaults import FINE_TUNED, KNOWN_DATA, SHORT, UNKNOWN_DATA
 from regard.train.start import Start
 from regard.train.tune import Whole
-
-_LIMIT = 1 << 22  # bytes of a configuration file
 
 
 @dataclass(frozen=True)
@@ -115,17 +113,7 @@ def _read(config: Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
     path = Path(config)
     if path.is_dir():
         path = path / "config.json"
-    try:
-        if path.stat().st_size > _LIMIT:
-            raise ConfigError(f"{path} is too large for a configuration")
-        values = json.loads(path.read_text("utf-8"))
-    except OSError as problem:
-        raise ConfigError(f"cannot read the configuration {path}: {problem.strerror}") from problem
-    except (ValueError, RecursionError) as problem:
-        raise ConfigError(f"{path} is not a JSON configuration: {problem}") from problem
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a JSON object with the keys task, model and train")
-    return values, str(path)
+    return read_object(path, ConfigError), str(path)
 
 
 def _merge(base: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

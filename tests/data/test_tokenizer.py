@@ -29,6 +29,7 @@ from regard.data.tokenizer import (
     train_tokenizer,
 )
 from regard.errors import RegardError, TokenizerError
+from regard.strict_json import Limit
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog, doesn't it?",
@@ -352,8 +353,8 @@ def test_a_file_cut_deep_or_huge_is_refused(monkeypatch: pytest.MonkeyPatch):
     for text in ("", SMALL[0][:-9], "[" * 100_000, '{"format": "regard-tokenizer", "version": 2}'):
         with pytest.raises(TokenizerError):
             Tokenizer.from_json(text)
-    monkeypatch.setattr("regard.data.tokenizer_file._MOST_CHARACTERS", 10)
-    with pytest.raises(TokenizerError, match="limit"):
+    monkeypatch.setattr("regard.data.tokenizer_file.VOCABULARY", Limit(10, 10))
+    with pytest.raises(TokenizerError, match="too large"):
         Tokenizer.from_json(SMALL[0])
 
 

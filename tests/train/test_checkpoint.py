@@ -91,3 +91,16 @@ def test_a_failed_save_keeps_the_last_good_one(tmp_path: Path, monkeypatch: pyte
     monkeypatch.undo()
     assert load_checkpoint(tmp_path).state == STATE
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_refused_by_name_and_a_moment_is_not(
+    tmp_path: Path, value: float
+) -> None:
+    bad = torch.tensor([1.0, value])
+    save_checkpoint(Checkpoint({"optimizer.a": bad}, {}), tmp_path)
+    assert "optimizer.a" in load_checkpoint(tmp_path, torch.device("cpu")).tensors
+    for group in ("model", "average", "best"):
+        save_checkpoint(Checkpoint({f"{group}.a": bad}, {}), tmp_path)
+        with pytest.raises(BundleError, match=rf"'{group}\.a' holds {value}.*--overwrite"):
+            load_checkpoint(tmp_path, torch.device("cpu"))

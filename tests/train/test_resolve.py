@@ -126,7 +126,7 @@ def test_what_suits_a_data_set_is_said_for_one_task(data: str) -> None:
         ({"seed": -1}, "seed is -1; it must be 0 or more"),
         ({"config": {"train": {"stepz": 1}}}, "train.stepz: is not a known key; did you mean 'steps'?"),
         ({"config": {"train": 5}}, "train: must be a dictionary"),
-        ({"config": "no/such.json"}, "cannot read the configuration no/such.json: No such file or directory"),
+        ({"config": "no/such.json"}, "no/such.json cannot be read: No such file or directory"),
     ],
     ids=str,
 )  # fmt: skip

@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import get_args
 
 from regard.data import builtin, named
+from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
 from regard.data.readers.folder import Found, look_at_file, look_at_folder
 from regard.data.readers.lines import file_errors
 from regard.data.readers.parquet import ParquetTable
-from regard.data.readers.picture_folder import look_at_pictures, open_pictures, split_pictures
+from regard.data.readers.picture_folder import look_at_pictures, open_pictures, pictures_of, split_pictures
 from regard.data.readers.pictures import PICTURE
 from regard.data.readers.plain import ParallelTable, TextFile
 from regard.data.readers.squad import SquadFile
@@ -194,10 +196,14 @@ def _open_path(
             reading.report.notes.append(f"{_shown(files)} was split {how}: {parts}")
         _check_agree(names, names_here, path)
         names = names or names_here
-        splits.update(rows)
+        splits |= {part: unchanged(some, partial(_state, files)) for part, some in rows.items()}
     if "test" not in splits and "valid" in splits and "all" not in found:
         reading.report.notes.append(f"{path} holds no test split, and none was made up")
     return {split: splits[split] for split in ("train", "valid", "test", "all") if split in splits}, names
+
+
+def _state(files: Found) -> State:
+    return state_of(pictures_of(files.paths[0]) if files.form == "pictures" else files.paths)
 
 
 def _look_at(path: Path, columns: Wanted) -> dict[str, Found]:

@@ -25,7 +25,8 @@ from regard.data.rows import Rows
 from regard.data.splits import Chooser, choose_by_hash, share
 from regard.errors import DataError
 
-__all__ = ["PictureFolder", "PictureTable", "files_of", "look_at_pictures", "open_pictures", "split_pictures"]
+__all__ = ["PictureFolder", "PictureTable", "files_of", "look_at_pictures", "open_pictures", "pictures_of"]
+__all__ += ["split_pictures"]
 
 assert COLUMNS[0] == PICTURE
 _NOT_ONE = Problem("not a picture by its name", harmless=True)
@@ -157,6 +158,11 @@ def files_of(folder: Path) -> list[Path]:
         ]
     names = {path: path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape") for path in files}
     return sorted(files, key=lambda path: (share(names[path].hex()), names[path]))
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """The pictures in the folders of a folder."""
+    return [path for path in files_of(folder) if _is_picture(path)]
 
 
 def _looked_at(file: Path, name: str) -> str | Problem:
