@@ -51,7 +51,6 @@ class Decision:
 
 _lock = threading.RLock()
 _decision: Decision | None = None
-_seconds = 0.0
 
 
 def have_loops() -> bool:
@@ -72,38 +71,55 @@ def decision() -> Decision:
         with _lock, compiling():
             if _decision is None:
                 _decision = _decide()
-                if not _decision.compiled:
-                    _LOG.debug("decoding without compiled loops: %s", _decision.reason)
     return _decision
 
 
 def decide_again() -> None:
-    """Forget what was decided, and why, so that the loops are tried anew. Nothing changes where they work."""
+    """Have loops that failed tried anew; where they work nothing changes. Raises: as `decision`."""
     global _decision
+    known = decision()
     with _lock:
-        if _decision is not None and not _decision.compiled:
-            if _decision.folder is not None:
-                kernel_cache.forget(_decision.folder)
+        if not known.compiled:
+            if known.folder is not None:
+                kernel_cache.forget(known.folder)
             _decision = None
 
 
+class _Stopwatch:
+    """Time during which somebody compiles; several threads may at once, and wait for one another."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.working, self.since, self.seconds = 0, 0.0, 0.0
+
+    def change(self, by: int) -> None:
+        """One more, or one less."""
+        with self.lock:
+            now = time.monotonic()
+            self.seconds += now - self.since if self.working else 0.0
+            self.working, self.since = self.working + by, now
+
+
+_stopwatch = _Stopwatch()
+
+
 def compiled_seconds() -> float:
-    """Seconds that this process has spent on getting compiled loops: compiling, trying, waiting for another
-    process that does, reading."""
-    return _seconds
+    """How long this process has compiled, tried what was compiled, waited for another one that does, or read
+    what was compiled before, since it began."""
+    _stopwatch.change(0)
+    return _stopwatch.seconds
 
 
 @contextmanager
 def compiling(what: str = "") -> Iterator[None]:
-    """Count the time towards `compiled_seconds`, and tell if `what` took long."""
-    global _seconds
+    """Tell how long it took to compile, if it had to be; see `compiled_seconds`."""
     started = time.monotonic()
+    _stopwatch.change(1)
     try:
         yield
     finally:
-        seconds = time.monotonic() - started
-        with _lock:
-            _seconds += seconds
+        _stopwatch.change(-1)
+    seconds = time.monotonic() - started
     if what and seconds > _WORTH_TELLING:
         _LOG.info("compiled %s in %.0f s", what, seconds)
 
@@ -159,7 +175,7 @@ def _try_alone(folder: Path) -> Verdict:
                     raise
                 if not waiting:
                     waiting = True
-                    _LOG.info("waiting for another process, which compiles the decoder for this processor …")
+                    _LOG.info("waiting for another process, which compiles the decoder …")
                 time.sleep(0.1)
         known = kernel_cache.read(folder)
         return _try(folder, started) if known is None else known

@@ -180,7 +180,7 @@ def key() -> str:
         "regard": __version__,
         "torch": torch.__version__,
         "sources": _sources(),
-        "asked": os.environ.get("REGARD_KERNELS", ""),
+        "asked": os.environ.get("REGARD_KERNELS", "") or "auto",
         "numba": sorted(
             (name, value)
             for name, value in os.environ.items()

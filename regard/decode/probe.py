@@ -33,7 +33,7 @@ PROBING = "REGARD_PROBING"
 _PATIENCE = 60.0
 """Seconds without a word from the other process after which it hangs …"""
 _PACE = 6
-"""… or so many times the longest that it was silent before: one pass over one function on a slow machine."""
+"""… or so many times the longest that it was silent before: one pass of a compiler on a slow machine."""
 _INTERRUPTIONS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", None)}
 """Signals that others send: the system, for instance, when memory runs out."""
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -142,7 +142,7 @@ def _message(line: str) -> dict[str, Any]:
 def _crash(status: int, words: deque[str]) -> Outcome:
     """What became of a process that ended without saying how it went."""
     loud = [word for word in words if "ERROR" in word or "Error" in word]
-    last = (loud or list(words) or [""])[-1][:200]
+    last = "".join(filter(str.isprintable, (loud or list(words) or [""])[-1][:200]))
     name = f"status {status}"
     if status < 0 and -status in set(signal.Signals):
         name = signal.Signals(-status).name

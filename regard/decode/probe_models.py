@@ -32,6 +32,9 @@ _FLOATS, _BYTES = 1e-4, 0.1
 """Of the largest logit: rounding; and 8 bits, where a sum that was rounded otherwise can be one level off."""
 _LENGTHS = [9, 5, 7, 2, 6]
 
+PLAIN = encoder_decoder(_SIZE, source_vocab=_VOCAB, target_vocab=_VOCAB)
+"""Of the kind whose decoder becomes one loop nest."""
+
 Difference = tuple[str, float, float]
 """What was tried, by how much it differed, and how much is allowed."""
 
@@ -42,7 +45,6 @@ def differences() -> Iterator[Difference]:
     torch.set_num_threads(1)
     torch.manual_seed(1)
     yield from _choices()
-    plain = encoder_decoder(_SIZE, source_vocab=_VOCAB, target_vocab=_VOCAB)
     rotary = encoder_decoder(
         _SIZE,
         source_vocab=_VOCAB,
@@ -51,21 +53,21 @@ def differences() -> Iterator[Difference]:
         placement=PreNorm(),
         activation="gelu",
     )
-    for name, config in (("translation", plain), ("translation with rotary positions", rotary)):
-        model = _built(config.build())
+    for name, config in (("translation", PLAIN), ("translation with rotary positions", rotary)):
+        model = built(config.build())
         yield f"{name}, float32", _translated(model), _FLOATS
         yield f"{name}, int8", _translated(quantize(model)), _BYTES
     gpt = one_stack(
         _SIZE, vocab=_VOCAB, mask=Causal(), head=Vocabulary(), position=Rotary(), placement=PreNorm()
     )
-    after = replace(gpt, stack=replace(gpt.stack, placement=plain.decoder.placement, position=Sinusoidal()))
+    after = replace(gpt, stack=replace(gpt.stack, placement=PLAIN.decoder.placement, position=Sinusoidal()))
     for name, written in (("text generation", gpt), ("text generation, norms after sums", after)):
-        model = _built(written.build())
+        model = built(written.build())
         yield f"{name}, float32", _continued(model), _FLOATS
         yield f"{name}, int8", _continued(quantize(model)), _BYTES
 
 
-def _built(model: torch.nn.Module) -> torch.nn.Module:
+def built(model: torch.nn.Module) -> torch.nn.Module:
     """Weights that make answers unlike one another, and biases that are not 0."""
     for parameter in model.parameters():
         parameter.add_(torch.randn_like(parameter) * 0.1)
