@@ -44,6 +44,7 @@ class Trials:
 @pytest.fixture
 def trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
     """A machine on which nothing was tried yet; what is loaded afterwards is left out."""
+    pytest.importorskip("numba", reason="the extra `fast` is not installed")
     made = Trials()
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("REGARD_CACHE", str(tmp_path / "cache"))
@@ -414,6 +415,7 @@ print(fast.have_loops())
 
 @posix
 def test_of_four_processes_one_compiles_and_three_wait(tmp_path: Path) -> None:
+    pytest.importorskip("numba", reason="the extra `fast` is not installed")
     environment = os.environ | {"REGARD_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-c", FOUR, str(tmp_path / "log")]
     start = partial(subprocess.Popen, command, env=environment, stdout=subprocess.PIPE, text=True)
