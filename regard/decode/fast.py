@@ -132,11 +132,8 @@ def _decide() -> Decision:
         return Decision(False, "this is the process that tries them")
     if importlib.util.find_spec("numba") is None:
         if asked != "auto":
-            hint = "it needs numba: pip install 'regard[fast]'"
-            raise ConfigError(
-                f"REGARD_KERNELS is '{asked}'; use auto or plain, or install numba, which {hint}"
-            )
-        return Decision(False, "numba is not installed: pip install 'regard[fast]'")
+            raise ConfigError(f"REGARD_KERNELS is '{asked}', which needs numba; {_INSTALL}")
+        return Decision(False, f"numba is not installed; {_INSTALL}")
     if not probe.can_start_python():
         return Decision(False, "this program is not started by Python, so they cannot be tried beside it")
     verdict, folder = _verdict()
