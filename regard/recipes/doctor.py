@@ -29,7 +29,6 @@ _FEATURES += ("avx512vnni", "avx512bf16", "amx-int8", "neon", "dotprod", "i8mm")
 """Those that the kernels of decoding or torch's products can use, in LLVM's names."""
 _PACKAGES: tuple[str, ...] = ("torch", "numpy", "numba", "llvmlite", "tokenizers", "safetensors", "pydantic")
 _PACKAGES += ("typer", "rich", "jinja2", "sacrebleu")
-_ALL_EXTRAS = {"all"}
 
 Value = str | int | float | list[str]
 Section = dict[str, Value]
@@ -151,7 +150,7 @@ def _extras() -> Iterator[tuple[str, Value]]:
             if f"extra == '{extra}'" in marker or f'extra == "{extra}"' in marker:
                 needed[extra].append(_package(requirement))
     for extra, packages in needed.items():
-        if extra in _ALL_EXTRAS:
+        if set(packages) <= {"regard"}:  # another name of extras
             continue
         missing = [name for name in packages if name != "regard" and _version(name) == "missing"]
         remedy = f"missing {', '.join(missing)}: pip install 'regard[{extra}]'"

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from numba.extending import is_jitted
 
@@ -33,10 +32,9 @@ def compile_blocks() -> None:
     real = native.blocks
 
     class Compiled:
-        signatures = (True,)
-
-        def __call__(self, *given: Any) -> None:
-            real.compile(tuple(numba.typeof(x) for x in given))
+        def compile(self, types: Any) -> Any:
+            real.compile(types)
+            return lambda *given: None
 
     native.blocks = Compiled()
     model = probe_models.built(probe_models.PLAIN.build())
