@@ -25,7 +25,7 @@ test: setup ## lint, check types and run every test
 	@$(BIN)/python -m pytest
 
 emulate: setup ## compile the decoder for all processors that are known, and run what this one can
-	@$(BIN)/python -m pytest tests/decode/test_processors.py -m "emulate or not emulate"
+	@$(BIN)/python -m pytest tests/decode/test_processors.py tests/decode/test_cross_compiled.py -m "emulate or not emulate"
 
 lint: setup ## ruff and mypy only
 	@echo "Checking style and types"
