@@ -326,6 +326,7 @@ def test_without_any_folder_decoding_goes_the_plain_way(
 ) -> None:
     in_the_way(tmp_path / "cache" / "kernels")
     (tmp_path / "tmp").rmdir()
+    (tmp_path / "tmp").write_text("a file", "utf-8")
     assert not fast.have_loops()
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert "kernels" in line
