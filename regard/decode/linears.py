@@ -147,7 +147,7 @@ def _by_kernel(weight: Tensor, kernel: _Kernel) -> Product:
 
 
 class _Trial:
-    """Which of two ways to the same numbers is faster, tried now and then: a context that says which to go."""
+    """Which of two ways to the same numbers is faster, tried now and then: a context that says the way."""
 
     _TRIED, _EVERY = 6, 512
 
