@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 NAME   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs notebooks bench reference reproduce clean
+.PHONY: help setup demo test emulate lint docs notebooks bench reference reproduce clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ test: setup ## lint, check types and run every test
 	@$(MAKE) --no-print-directory lint
 	@echo "Running the tests"
 	@$(BIN)/python -m pytest
+
+emulate: setup ## compile the decoder for all processors that are known, and run what this one can
+	@$(BIN)/python -m pytest tests/decode/test_processors.py tests/decode/test_cross_compiled.py -m "emulate or not emulate"
 
 lint: setup ## ruff and mypy only
 	@echo "Checking style and types"

@@ -14,8 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli_checkpoints import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export_command, import_command
+from regard.cli_doctor import DOCTOR_EXAMPLES, doctor_command
 from regard.cli_explain import EXPLAIN_EXAMPLES, explain_command
 from regard.cli_figure import FIGURE_EXAMPLES, figure_command
+from regard.cli_log import show_log
 from regard.cli_look import LOOK_EXAMPLES, look_command
 from regard.cli_open import open_run
 from regard.cli_options import (
@@ -304,6 +306,7 @@ app.command(name="explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
 app.command(name="trace", epilog=TRACE_EXAMPLES)(trace_command)
 app.command(name="figure", epilog=FIGURE_EXAMPLES)(figure_command)
 app.command(name="ablate", epilog=ABLATE_EXAMPLES)(ablate_command)
+app.command(name="doctor", epilog=DOCTOR_EXAMPLES)(doctor_command)
 app.command(name="look", epilog=LOOK_EXAMPLES)(look_command)
 
 
@@ -361,6 +364,7 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """What `regard` runs."""
+    show_log()
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="regard", standalone_mode=False)
         sys.stdout.flush()

@@ -53,6 +53,8 @@ MAY_IMPORT["cli_checkpoints"] = {
     "train",  # how a download is shown
 }
 MAY_IMPORT["cli_open"] = {"cli_options", "run", "train"}
+MAY_IMPORT["cli_log"] = set()
+MAY_IMPORT["cli_doctor"] = {"cli_options", "recipes"}
 MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
 MAY_IMPORT["cli_trace"] = {
     "cli_explain",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regard.decode.fast import compiling, have_loops
+from regard.decode.fast import have_loops
 from regard.decode.guess import GuessedStepper
 from regard.decode.lean import LeanStepper, suits
 from regard.decode.stepper import EncoderDecoderStepper, KeptPrompt, PromptStepper, Stepper
@@ -16,8 +16,7 @@ def stepper_for(model: EncoderDecoder, source: Tensor, positions: Positions | No
     """Decodes from (B, S) source ids, whose places are `positions`; `capacity` is how many tokens an output
     will have, if that is known."""
     if _looped(model):
-        with compiling("the decoder's loops"):
-            from regard.decode.native import native_stepper
+        from regard.decode.native import native_stepper
 
         if (stepper := native_stepper(model, source, positions, capacity)) is not None:
             return stepper
@@ -55,8 +54,7 @@ def _native(
     """`read`: what was read of the prompt; the stepper does not add to it."""
     if not _looped(model):
         return None
-    with compiling("the decoder's loops"):
-        from regard.decode.native import native_prompt_stepper
+    from regard.decode.native import native_prompt_stepper
 
     return native_prompt_stepper(model, prompts, capacity, read)
 
@@ -65,7 +63,6 @@ def shareable(model: EncoderDecoder) -> bool:
     """Whether several threads can decode at the same time (`parallel.py`)."""
     if not _looped(model):
         return False
-    with compiling("the decoder's loops"):
-        from regard.decode.native import suits_native
+    from regard.decode.native import suits_native
 
     return suits_native(model)

@@ -32,6 +32,7 @@ _ASKED = (
     "import json, llvmlite.binding as llvm; from numba.core.codegen import get_host_cpu_features\n"
     "print(json.dumps([llvm.get_host_cpu_name(), get_host_cpu_features()]))"
 )
+_KEY = "from regard.decode.kernel_cache import key; print(key())"  # by which that processor looks for it
 
 
 class Outcome(NamedTuple):
@@ -63,8 +64,12 @@ def outcome(processor: str, run: Path, folder: Path) -> Outcome:
     python.chmod(0o755)
     name, features = json.loads(told([str(python), "-c", _ASKED]))
     # Compiled here for there, and kept on disk: the emulator would take minutes to compile.
-    native = predicted(sys.executable, run, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
-    return Outcome(features, native, predicted(str(python), run))
+    cache = folder / f"cache-{processor}"
+    there = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    native = predicted(sys.executable, run, REGARD_CACHE=str(cache), **there)
+    (kept,) = (cache / "kernels").iterdir()
+    kept.rename(kept.with_name(told([str(python), "-c", _KEY]).strip()))
+    return Outcome(features, native, predicted(str(python), run, REGARD_CACHE=str(cache)))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,21 @@
+"""What the library logs, as lines on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import suppress
+
+
+class _ToStandardError(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError, ValueError):  # closed: there is nobody to tell
+            print(f"regard: {self.format(record)}", file=sys.stderr, flush=True)
+
+
+def show_log() -> None:
+    """Print what is logged from now on; a second call changes nothing."""
+    log = logging.getLogger("regard")
+    log.setLevel(logging.INFO)
+    if not any(isinstance(handler, _ToStandardError) for handler in log.handlers):
+        log.addHandler(_ToStandardError())
