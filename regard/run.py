@@ -45,7 +45,7 @@ from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task, checked
-from regard.weights import check_finite
+from regard.weights import check_fits
 
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
 
@@ -118,7 +118,7 @@ class Run:
             own = self.model.state_dict()
             self.bundle = replace(bundle, weights={name: own[name] for name in bundle.weights})
         else:
-            check_finite(self.model, dtype)
+            check_fits(self.model, dtype)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, task={self.bundle.task!r})"

@@ -124,7 +124,7 @@ def not_finite(tensor: Tensor) -> float | None:
     return next((x for x in (least, most) if not math.isfinite(x)), None)
 
 
-def check_finite(model: nn.Module, dtype: str) -> None:
+def check_fits(model: nn.Module, dtype: str) -> None:
     """Raise InputError, which names the weight, where a sound model's weights do not fit into `dtype`."""
     for name, weight in model.named_parameters():
         if (value := not_finite(weight)) is not None:
