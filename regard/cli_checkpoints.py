@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from regard.cli_explain import Language
 from regard.cli_options import AsJson, RunArgument
+from regard.console import say, say_json
 from regard.errors import InputError
 
 IMPORT_EXAMPLES = (
@@ -63,19 +63,19 @@ def import_command(
         reporter.close()
     made = import_checkpoint(place, run, overwrite=overwrite, compare=compare)
     if as_json:
-        print(json.dumps({**asdict(made), "folder": str(made.folder)}, ensure_ascii=False))
+        say_json({**asdict(made), "folder": str(made.folder)})
         return
-    print(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
+    say(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
     for note in made.notes:
-        print(f"  {note}")
+        say(f"  {note}")
     if made.difference is None:
-        print("  not compared with transformers")
+        say("  not compared with transformers")
     else:
-        print(
+        say(
             f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
             f" {made.largest:.1f}"
         )
-    print(f"next: regard predict {run}, or: regard train TASK DATA --init {run} --out runs/mine")
+    say(f"next: regard predict {run}, or: regard train TASK DATA --init {run} --out runs/mine")
 
 
 def export_command(
@@ -106,7 +106,7 @@ def export_command(
     from regard.interop import export_checkpoint
 
     made = export_checkpoint(run, out)
-    print(f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
+    say(f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
 
 
 def _export_page(
@@ -117,4 +117,4 @@ def _export_page(
 
     made = export_page(run, out, title=title, examples=examples, dtype=dtype.value, lang=lang.value)
     size = human_bytes(made.bytes)
-    print(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")
+    say(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")

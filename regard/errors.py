@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from unicodedata import category
+
+from regard.visible import visible
 
 __all__ = [
     "BundleError",
@@ -31,14 +32,13 @@ __all__ = [
 class RegardError(Exception):
     """The base of all: something that was asked for could not be done.
 
-    What a message quotes, from a file or a command line, cannot break its line or command the terminal:
-    characters that have no shape are written as escapes.
+    What a message quotes, from a file or a command line, cannot break its line or command the terminal.
     """
 
     exit_status = 1
 
     def __str__(self) -> str:
-        return "".join(map(_visible, super().__str__()))
+        return visible(super().__str__())
 
 
 class InputError(RegardError):
@@ -82,12 +82,6 @@ class StorageError(RegardError):
 
 class NonFiniteLossError(RegardError):
     """Training met a loss that is not a finite number."""
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() or category(character) == "Zs":
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

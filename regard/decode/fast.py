@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from regard.console import note
 
 _WORTH_TELLING = 1.5
 """Seconds; what was compiled before is read from disk in less."""
@@ -25,4 +26,4 @@ def compiling(what: str) -> Iterator[None]:
     yield
     seconds = time.monotonic() - started
     if seconds > _WORTH_TELLING:
-        print(f"compiled {what} in {seconds:.0f} s; kept on disk for the next time", file=sys.stderr)
+        note(f"compiled {what} in {seconds:.0f} s; kept on disk for the next time")

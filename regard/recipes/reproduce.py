@@ -5,12 +5,11 @@ The recipes are in `table.py`.
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 from regard import train
 from regard.bundle import is_bundle
+from regard.console import note, say, say_json
 from regard.errors import InputError, nearest
 from regard.interop.public import CHECKPOINTS, imported
 from regard.recipes.report import evaluation_lines
@@ -57,7 +56,7 @@ def run_recipe(
     recipe = RECIPES[name]
     folder = out / f"{name}-seed{seed}"
     if is_bundle(folder) and not overwrite:
-        print(f"{folder} is trained already; give --overwrite to train anew", file=sys.stderr)
+        note(f"{folder} is trained already; give --overwrite to train anew")
     else:
         train(
             recipe.task,
@@ -83,10 +82,9 @@ def run_recipe(
     seconds = run.bundle.metrics.get("seconds")
     if as_json:
         about = {"name": name, "seed": seed, "published": recipe.published, "seconds": seconds}
-        print(json.dumps({**about, "metrics": result.metrics}))
+        say_json({**about, "metrics": result.metrics})
         return
-    print("\n".join(evaluation_lines(result, recipe.show)))
-    print(_verdict(recipe, ours, seconds))
+    say(*evaluation_lines(result, recipe.show), *_verdict(recipe, ours, seconds))
 
 
 def _body(name: str) -> Path:
@@ -98,7 +96,7 @@ def _body(name: str) -> Path:
         reporter.close()
 
 
-def _verdict(recipe: Recipe, ours: float, seconds: object) -> str:
+def _verdict(recipe: Recipe, ours: float, seconds: object) -> tuple[str, str]:
     published = "no published figure" if recipe.published is None else f"published {recipe.published:.2f}"
     after = f" after {clock(seconds)} of training" if isinstance(seconds, int | float) else ""
-    return f"{recipe.title}\n  {recipe.figure}: ours {ours:.2f}{after}, {published} ({recipe.source})"
+    return recipe.title, f"  {recipe.figure}: ours {ours:.2f}{after}, {published} ({recipe.source})"

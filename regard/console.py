@@ -1,0 +1,241 @@
+"""What is printed: standard output, standard error and Ctrl-C, in whatever state the caller left them.
+
+- `say` prints lines of a report and `note` lines about the work; both show what cannot be seen as escapes
+  (`regard.visible`), so that nobody's label, file name or model commands the terminal or fakes a line.
+- `write` prints what a model wrote: to a terminal like the others, its line ends and tabs kept; to a file or
+  a pipe exactly as it is.
+- `say_json` prints JSON, which is exact anywhere.
+
+A character that the stream's encoding lacks becomes an escape, as JSON has them, and that is said once. A
+standard output that is closed or full is an error of one sentence; one whose reader has gone (`| head`) ends
+the program quietly. A standard error that cannot be written is given up: nobody listens, the work goes on.
+This file does not know commands.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from regard.errors import StorageError
+from regard.visible import json_text, visible
+
+__all__ = ["guard", "is_typed", "named", "note", "say", "say_json", "write", "write_growing"]
+
+_READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
+_PATIENCE = 5.0
+"""Seconds after a first Ctrl-C from which a further one ends the process, whatever it is doing."""
+
+_UNFINISHED = "\ufffd\u200c\u200d"
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
+    errno.EBADF: "it is closed; give the command somewhere to print to",
+}
+
+
+def say(*lines: str) -> None:
+    """Print each on a line of its own. Raises: StorageError when standard output cannot be written."""
+    print("\n".join(map(visible, lines)), flush=True)
+
+
+def note(*lines: str) -> None:
+    """Print each on a line of standard error."""
+    print("\n".join(map(visible, lines)), file=sys.stderr, flush=True)
+
+
+def write(text: str) -> None:
+    """Print what a model wrote, with no line end of our own. Raises: StorageError."""
+    print(_displayed(text), end="", flush=True)
+
+
+def write_growing(texts: Iterable[str]) -> None:
+    """Print what a model writes as it grows, and a line end: each of `texts` is all that there is by then.
+
+    A character whose bytes, or an emoji whose parts, are not all there yet waits for the rest. A file or a
+    pipe gets the last alone, since what was printed there cannot be taken back. Raises: StorageError.
+    """
+    shown = text = ""
+    for text in texts:
+        if sys.stdout.isatty():
+            ready = _displayed(text.rstrip(_UNFINISHED))
+            print(ready[len(shown) :] if ready.startswith(shown) else f"\r{ready}", end="", flush=True)
+            shown = ready
+    print(_displayed(text)[len(shown) :], flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as a line of JSON. Raises: StorageError."""
+    print(json_text(value), flush=True)
+
+
+def named(*paths: Path | None) -> None:
+    """Say which files were written; not among their content, if one of them is standard output itself."""
+    written = [path for path in paths if path is not None]
+    into = [path for path in written if _is_output(path)]
+    for path in written:
+        if path not in into:
+            (note if into else say)(str(path))
+
+
+def is_typed() -> bool:
+    """Whether somebody types what is read from standard input."""
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """The whole program runs in here: its streams can be used, and Ctrl-C interrupts it once."""
+    _mend_streams()
+    interrupts = _Interrupts()
+    signal.signal(signal.SIGINT, interrupts)
+    sys.unraisablehook = interrupts.lost
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left that would have to be tidied up
+
+
+# --------------------------------------------------------------------------------------------- inside
+
+
+def _displayed(text: str) -> str:
+    """What a model wrote, as standard output gets it."""
+    return visible(text, keep="\n\t") if sys.stdout.isatty() else text
+
+
+class _Interrupts:
+    """Many a Ctrl-C is one KeyboardInterrupt: those that follow would break off the tidying up."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+            raise KeyboardInterrupt
+        if now - self._first > _PATIENCE:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    def lost(self, found: sys.UnraisableHookArgs) -> None:
+        """An error in what Python calls between the lines (a finaliser); an interrupt is raised again."""
+        if not issubclass(found.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(found)
+            return
+        self._first = None
+        again = threading.Timer(0.02, signal.raise_signal, (signal.SIGINT,))  # when this hook is done
+        again.daemon = True
+        again.start()
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output, whose errors are a user's, not a program's."""
+
+    def write(self, text: str, /) -> int:
+        with _output_errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _output_errors():
+            super().flush()
+
+
+class _Errors(io.TextIOWrapper):
+    """Standard error. When it fails there is nobody left to tell."""
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            _discard(2)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            _discard(2)
+
+
+@contextmanager
+def _output_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        _discard(1)  # or Python would try once more at its end
+        if problem.errno in (errno.EPIPE, errno.ESHUTDOWN):
+            raise SystemExit(_READER_GONE) from problem
+        why = _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))
+        raise StorageError(f"cannot write to standard output: {why}") from problem
+
+
+def _discard(descriptor: int) -> None:
+    """From now on what is written there is lost."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _mend_streams() -> None:
+    """Put streams in place of those that were closed, before an ordinary file takes their numbers; teach them
+    to write what they lack."""
+    codecs.register_error("regard.escape", _escaped)
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # what reads the first, or writes the second, is told that it cannot
+            taken = os.open(os.devnull, flags)
+            if taken != descriptor:
+                os.dup2(taken, descriptor)
+                os.close(taken)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    # The other name of each, since what they wrap can no longer be used without them.
+    sys.stdout = sys.__stdout__ = _stream(_Output, sys.stdout, 1, "regard.escape")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _stream(_Errors, sys.stderr, 2, "backslashreplace")  # type: ignore[misc]
+
+
+def _stream(kind: type[io.TextIOWrapper], known: TextIO | None, descriptor: int, errors: str) -> TextIO:
+    if known is None:
+        return kind(open(descriptor, "wb", closefd=False), "utf-8", errors)
+    if not isinstance(known, io.TextIOWrapper):
+        return known  # an editor's or a notebook's own
+    encoding, buffered = known.encoding, known.line_buffering
+    return kind(known.detach(), encoding, errors, line_buffering=buffered)
+
+
+def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
+    """Escapes for what the encoding of standard output lacks; said once, unless no encoding has it."""
+    assert isinstance(problem, UnicodeEncodeError)
+    lacking = problem.object[problem.start : problem.end]
+    if not all("\ud800" <= character <= "\udfff" for character in lacking) and problem.encoding not in _told:
+        _told.add(problem.encoding)
+        note(
+            f"regard: standard output is in {problem.encoding}, which lacks characters of this text; they are"
+            " written as escapes; set PYTHONIOENCODING=utf-8 to have them all"
+        )
+    return json.dumps(lacking)[1:-1], problem.end
+
+
+_told: set[str] = set()
+
+
+def _is_output(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
