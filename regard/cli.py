@@ -274,7 +274,8 @@ def predict(
     else:
         found = loaded.stream(source, decoding)
     for text, prediction in found:
-        write(f"{prediction_line(text, prediction, as_json=as_json)}\n")
+        line = prediction_line(text, prediction, as_json=as_json)
+        say(line) if as_json else write(f"{line}\n")
 
 
 @app.command(epilog="Example: regard verify runs/mine")

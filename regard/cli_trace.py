@@ -76,11 +76,11 @@ def trace_command(
     if json is not None:
         from regard.files import atomic_file
         from regard.insight.trace_json import trace_json
-        from regard.visible import hidden_as_json
+        from regard.visible import visible
 
         with atomic_file(json) as file:
             for piece in trace_json(found, {} if sums is None else {"logit": logit_object(sums)}):
-                file.write(hidden_as_json(piece).encode("utf-8"))
+                file.write(visible(piece, keep="\n").encode("utf-8"))
     if html is not None:
         from regard.files import write_text
         from regard.insight.trace_page import trace_page

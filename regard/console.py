@@ -4,7 +4,7 @@
   (`regard.visible`), so that nobody's label, file name or model commands the terminal or fakes a line.
 - `write` prints what a model wrote: to a terminal like the others, its line ends and tabs kept; to a file or
   a pipe exactly as it is.
-- `say_json` prints JSON, which is exact anywhere.
+- `say_json` prints a line of JSON, which is exact anywhere: in it such escapes are JSON's own.
 
 A character that the stream's encoding lacks becomes an escape, as JSON has them, and that is said once. A
 standard output that is closed or full is an error of one sentence; one whose reader has gone (`| head`) ends
@@ -30,7 +30,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from regard.errors import StorageError
-from regard.visible import json_text, visible
+from regard.visible import visible
 
 __all__ = ["guard", "is_typed", "named", "note", "say", "say_json", "write", "write_growing"]
 
@@ -78,7 +78,7 @@ def write_growing(texts: Iterable[str]) -> None:
 
 def say_json(value: Any) -> None:
     """Print a value as a line of JSON. Raises: StorageError."""
-    print(json_text(value), flush=True)
+    say(json.dumps(value, ensure_ascii=False))
 
 
 def named(*paths: Path | None) -> None:
@@ -205,8 +205,8 @@ def _mend_streams() -> None:
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     # The other name of each, since what they wrap can no longer be used without them.
-    sys.stdout = sys.__stdout__ = _stream(_Output, sys.stdout, 1, "regard.escape")  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _stream(_Errors, sys.stderr, 2, "backslashreplace")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _stream(_Output, sys.stdout, 1, "regard.escape")  # type: ignore[misc, assignment]
+    sys.stderr = sys.__stderr__ = _stream(_Errors, sys.stderr, 2, "backslashreplace")  # type: ignore[misc, assignment]
 
 
 def _stream(kind: type[io.TextIOWrapper], known: TextIO | None, descriptor: int, errors: str) -> TextIO:

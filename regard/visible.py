@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
-__all__ = ["hidden_as_json", "json_text", "visible"]
+__all__ = ["visible"]
 
 _SHAPELESS = (
     "\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
@@ -25,28 +24,19 @@ _FOUND = re.compile(rf"{_BEHIND_A_LETTER}|{_BEHIND_ANYTHING}|([{_SHAPELESS}])")
 
 
 def visible(text: str, keep: str = "") -> str:
-    """`text` with `\\x1b`, `\\u202e` or `\\n` in place of what cannot be seen, but for what is in `keep`."""
+    """`text` with `\\x1b`, `\\u202e` or `\\n` in place of what cannot be seen, but for what is in `keep`.
+
+    What JSON may hold as it is gets JSON's own escape, so that JSON remains the same JSON.
+    """
     if text.isascii() and text.isprintable():
         return text
-    return _FOUND.sub(lambda found: _escape(found, keep), text)
+    return _FOUND.sub(lambda found: _escaped(found, keep), text)
 
 
-def json_text(value: Any, **options: Any) -> str:
-    """A value as JSON in which nothing hides, by `json.dumps` with `options`."""
-    return hidden_as_json(json.dumps(value, ensure_ascii=False, **options))
-
-
-def hidden_as_json(text: str) -> str:
-    """JSON of the same value, with JSON's own escapes for what cannot be seen; its line ends stay."""
-    return _FOUND.sub(_json_escape, text)
-
-
-def _escape(found: re.Match[str], keep: str) -> str:
+def _escaped(found: re.Match[str], keep: str) -> str:
     character = found[0]
     if found[1] is None or character in keep:
         return character
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    return found[0] if found[1] is None or found[1] == "\n" else json.dumps(found[1])[1:-1]
+    if character < " ":
+        return character.encode("unicode_escape").decode("ascii")
+    return f"\\u{ord(character):04x}" if character == "\x7f" else json.dumps(character)[1:-1]

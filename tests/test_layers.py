@@ -16,7 +16,9 @@ PACKAGE = Path(__file__).parent.parent / "regard"
 FOUNDATION = {"errors", "visible"}
 COMMON = {"console", "errors", "files", "schema", "visible", "weights"}
 MAY_IMPORT = {
-    "errors": set(),
+    "visible": set(),
+    "errors": {"visible"},
+    "console": FOUNDATION,
     "files": FOUNDATION,
     "schema": FOUNDATION,
     "weights": FOUNDATION | {"files"},
@@ -65,8 +67,10 @@ MAY_IMPORT["cli_trace"] = {
 MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_open", "cli_options", "errors", "files"}
 MAY_IMPORT["cli_figure"] |= {"insight", "looking"}
 MAY_IMPORT["cli_look"] = {"cli_explain", "cli_open", "cli_options", "errors", "files", "recipes", "serve"}
+for part in ("cli_checkpoints", "cli_explain", "cli_figure", "cli_look", "cli_trace"):
+    MAY_IMPORT[part] |= {"console", "visible"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
-MAY_IMPORT["__main__"] = {"cli"}
+MAY_IMPORT["__main__"] = {"cli", "console"}
 
 # Other packages that `model` may import: tensors in, tensors out.
 MODEL_PACKAGES = {"torch", "regard"} | set(sys.stdlib_module_names)

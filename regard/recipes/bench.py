@@ -7,6 +7,7 @@ so that nothing depends on data. For comparisons with other libraries see `bench
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ from regard.model.mask import Contiguous
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder
 from regard.train.device import pick_device
-from regard.visible import json_text
 
 _VOCAB, _PAIRS, _TOKENS, _WRITTEN = 8000, 128, 16, 20
 _CPU = torch.device("cpu")
@@ -62,7 +62,7 @@ def bench_lines(
 
 def _line(what: str, value: float, unit: str, as_json: bool) -> str:
     if as_json:
-        return json_text({"what": what, "value": value, "unit": unit})
+        return json.dumps({"what": what, "value": value, "unit": unit})
     return f"{what:44} {value:12,.1f} {unit}"
 
 

@@ -3,6 +3,7 @@ model, such as a tokenizer or a trained run."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from regard.insight.explain import EXAMPLES as OF_MODELS
 from regard.insight.explain import attention_by_hand
 from regard.insight.worked import Example, Lang, Worked
 from regard.recipes import explain_myths, explain_text
-from regard.visible import json_text
 
 EXAMPLES: dict[str, Example] = {
     **OF_MODELS,
@@ -76,7 +76,7 @@ def example_lines(lang: Lang, *, as_json: bool = False) -> list[str]:
     """Name and purpose of each."""
     if as_json:
         return [
-            json_text({"name": e.name, "title": {"en": e.title.en, "zh": e.title.zh}})
+            json.dumps({"name": e.name, "title": {"en": e.title.en, "zh": e.title.zh}}, ensure_ascii=False)
             for e in EXAMPLES.values()
         ]
     width = max(map(len, EXAMPLES))

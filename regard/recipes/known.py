@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import islice
@@ -14,7 +15,6 @@ from regard.errors import DataError, nearest
 from regard.interop.public import CHECKPOINTS, PublicCheckpoint
 from regard.interop.public import local_folder as checkpoint_folder
 from regard.recipes.report import one_line
-from regard.visible import json_text
 
 _LONGEST = 200  # characters of a value that is shown
 _DOWNLOADED = "is downloaded when first used"
@@ -29,7 +29,7 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
     for entry in (entry for entry in known.values() if name in (None, entry.name)):
         if as_json:
             about = {field.name: getattr(entry, field.name) for field in fields(KnownSet)}
-            yield json_text({**about, "place": _place(entry)})
+            yield json.dumps({**about, "place": _place(entry)}, ensure_ascii=False)
             continue
         columns = f" ({' → '.join(entry.columns)})" if entry.columns else ""
         yield f"{entry.name:15} {entry.title}{columns}"
@@ -51,7 +51,7 @@ def _checkpoint_lines(entry: PublicCheckpoint, *, as_json: bool) -> Iterator[str
     place = _DOWNLOADED if folder is None else str(folder)
     about = {label: getattr(entry, label) for label in ("size", "source", "licence")} | {"place": place}
     if as_json:
-        yield json_text({"name": entry.name, "title": entry.title, **about})
+        yield json.dumps({"name": entry.name, "title": entry.title, **about}, ensure_ascii=False)
         return
     yield f"{entry.name:15} {entry.title} (a checkpoint: regard import {entry.name} RUN)"
     for label, value in about.items():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from typing import Any
 
 from regard.run import Evaluation
 from regard.tasks.task import Prediction
-from regard.visible import json_text
 
 _WIDEST = 12  # labels of a table that is shown
 _FIGURES = (
@@ -71,7 +71,7 @@ def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:
     """One input's answer; of several best, one a line with its score."""
     if as_json:
         best = [_as_object(prediction, place) for place in range(len(prediction.ranked))]
-        return json_text({"input": text, "predictions": best})
+        return json.dumps({"input": text, "predictions": best}, ensure_ascii=False)
     if prediction.alternatives:
         return "\n".join(f"{score:.3f}\t{one_line(answer)}" for answer, score in prediction.alternatives)
     return one_line(prediction.text)
