@@ -32,7 +32,7 @@ from regard.cli_options import (
     Threads,
 )
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
-from regard.console import is_typed, note, say, say_json, write, write_growing
+from regard.console import READER_GONE, beside, is_typed, note, say, say_json, write, write_growing
 from regard.errors import RegardError
 
 app = typer.Typer(
@@ -201,7 +201,7 @@ def evaluate(
             }
         )
     else:
-        say(*evaluation_lines(result, show))
+        beside(grid)(*evaluation_lines(result, show))
 
 
 @app.command(
@@ -370,12 +370,17 @@ def main() -> None:
         if status == 130:  # what typer makes of Ctrl-C
             _complain("stopped", status)
     except RegardError as problem:
-        status = _complain(str(problem), problem.exit_status)
+        status = problem.exit_status
+        if isinstance(problem.__cause__, BrokenPipeError):  # whoever read has enough; as SIGPIPE ends others
+            status = READER_GONE
+        else:
+            _complain(str(problem), status)
     except _UsageError as problem:
         where = problem.ctx.command_path if problem.ctx else "regard"
         status = _complain(f"{problem.format_message()} See `{where} --help`.", 2)
     except OSError as problem:  # the rest of what a system can refuse
-        status = _complain(str(problem), 1)
+        where = f"{problem.filename}: " if problem.filename else ""
+        status = _complain(f"{where}{problem.strerror or problem}", 1)
     sys.exit(status)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from regard.cli_explain import Language
 from regard.cli_options import AsJson, RunArgument
-from regard.console import say, say_json
+from regard.console import beside, say, say_json
 from regard.errors import InputError
 
 IMPORT_EXAMPLES = (
@@ -117,4 +117,4 @@ def _export_page(
 
     made = export_page(run, out, title=title, examples=examples, dtype=dtype.value, lang=lang.value)
     size = human_bytes(made.bytes)
-    say(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")
+    beside(out)(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")

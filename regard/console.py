@@ -23,7 +23,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -32,9 +32,20 @@ from typing import Any, TextIO
 from regard.errors import StorageError
 from regard.visible import visible
 
-__all__ = ["guard", "is_typed", "named", "note", "say", "say_json", "write", "write_growing"]
+__all__ = [
+    "READER_GONE",
+    "beside",
+    "guard",
+    "is_typed",
+    "named",
+    "note",
+    "say",
+    "say_json",
+    "write",
+    "write_growing",
+]
 
-_READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
+READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
 _PATIENCE = 5.0
 """Seconds after a first Ctrl-C from which a further one ends the process, whatever it is doing."""
 
@@ -81,13 +92,16 @@ def say_json(value: Any) -> None:
     say(json.dumps(value, ensure_ascii=False))
 
 
+def beside(*paths: Path | None) -> Callable[..., None]:
+    """`say`, or `note` when one of the files that are written beside it is standard output itself."""
+    return note if any(path is not None and _is_output(path) for path in paths) else say
+
+
 def named(*paths: Path | None) -> None:
-    """Say which files were written; not among their content, if one of them is standard output itself."""
-    written = [path for path in paths if path is not None]
-    into = [path for path in written if _is_output(path)]
-    for path in written:
-        if path not in into:
-            (note if into else say)(str(path))
+    """Say which files were written, those but standard output."""
+    for path in paths:
+        if path is not None and not _is_output(path):
+            beside(*paths)(str(path))
 
 
 def is_typed() -> bool:
@@ -178,7 +192,7 @@ def _output_errors() -> Iterator[None]:
     except OSError as problem:
         _discard(1)  # or Python would try once more at its end
         if problem.errno in (errno.EPIPE, errno.ESHUTDOWN):
-            raise SystemExit(_READER_GONE) from problem
+            raise SystemExit(READER_GONE) from problem
         why = _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))
         raise StorageError(f"cannot write to standard output: {why}") from problem
 
