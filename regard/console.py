@@ -1,4 +1,4 @@
-"""What is printed: standard output, standard error and Ctrl-C, in whatever state the caller left them.
+"""What is printed: standard output and standard error, in whatever state the caller left them.
 
 - `say` prints lines of a report and `note` lines about the work; both show what cannot be seen as escapes
   (`regard.visible`), so that nobody's label, file name or model commands the terminal or fakes a line.
@@ -19,36 +19,19 @@ import errno
 import io
 import json
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 from regard.errors import StorageError
 from regard.visible import visible
 
-__all__ = [
-    "READER_GONE",
-    "beside",
-    "guard",
-    "is_typed",
-    "named",
-    "note",
-    "say",
-    "say_json",
-    "write",
-    "write_growing",
-]
+__all__ = ["READER_GONE", "beside", "is_typed", "mend_streams", "named", "note", "say", "say_json", "write"]
+__all__ += ["write_growing"]
 
 READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
-_PATIENCE = 5.0
-"""Seconds after a first Ctrl-C from which a further one ends the process, whatever it is doing."""
-
 _UNFINISHED = "\ufffd\u200c\u200d"
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -109,17 +92,23 @@ def is_typed() -> bool:
     return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
 
 
-@contextmanager
-def guard() -> Iterator[None]:
-    """The whole program runs in here: its streams can be used, and Ctrl-C interrupts it once."""
-    _mend_streams()
-    interrupts = _Interrupts()
-    signal.signal(signal.SIGINT, interrupts)
-    sys.unraisablehook = interrupts.lost
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left that would have to be tidied up
+def mend_streams() -> None:
+    """Put streams in place of those that were closed, before an ordinary file takes their numbers; teach them
+    to write what they lack."""
+    codecs.register_error("regard.escape", _escaped)
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # what reads the first, or writes the second, is told that it cannot
+            taken = os.open(os.devnull, flags)
+            if taken != descriptor:
+                os.dup2(taken, descriptor)
+                os.close(taken)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    # The other name of each, since what they wrap can no longer be used without them.
+    sys.stdout = sys.__stdout__ = _stream(_Output, sys.stdout, 1, "regard.escape")  # type: ignore[misc, assignment]
+    sys.stderr = sys.__stderr__ = _stream(_Errors, sys.stderr, 2, "backslashreplace")  # type: ignore[misc, assignment]
 
 
 # --------------------------------------------------------------------------------------------- inside
@@ -128,32 +117,6 @@ def guard() -> Iterator[None]:
 def _displayed(text: str) -> str:
     """What a model wrote, as standard output gets it."""
     return visible(text, keep="\n\t") if sys.stdout.isatty() else text
-
-
-class _Interrupts:
-    """Many a Ctrl-C is one KeyboardInterrupt: those that follow would break off the tidying up."""
-
-    def __init__(self) -> None:
-        self._first: float | None = None
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self._first is None:
-            self._first = now
-            raise KeyboardInterrupt
-        if now - self._first > _PATIENCE:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    def lost(self, found: sys.UnraisableHookArgs) -> None:
-        """An error in what Python calls between the lines (a finaliser); an interrupt is raised again."""
-        if not issubclass(found.exc_type, KeyboardInterrupt):
-            sys.__unraisablehook__(found)
-            return
-        self._first = None
-        again = threading.Timer(0.02, signal.raise_signal, (signal.SIGINT,))  # when this hook is done
-        again.daemon = True
-        again.start()
 
 
 class _Output(io.TextIOWrapper):
@@ -202,25 +165,6 @@ def _discard(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
-
-
-def _mend_streams() -> None:
-    """Put streams in place of those that were closed, before an ordinary file takes their numbers; teach them
-    to write what they lack."""
-    codecs.register_error("regard.escape", _escaped)
-    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
-        try:
-            os.fstat(descriptor)
-        except OSError:  # what reads the first, or writes the second, is told that it cannot
-            taken = os.open(os.devnull, flags)
-            if taken != descriptor:
-                os.dup2(taken, descriptor)
-                os.close(taken)
-    if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    # The other name of each, since what they wrap can no longer be used without them.
-    sys.stdout = sys.__stdout__ = _stream(_Output, sys.stdout, 1, "regard.escape")  # type: ignore[misc, assignment]
-    sys.stderr = sys.__stderr__ = _stream(_Errors, sys.stderr, 2, "backslashreplace")  # type: ignore[misc, assignment]
 
 
 def _stream(kind: type[io.TextIOWrapper], known: TextIO | None, descriptor: int, errors: str) -> TextIO:

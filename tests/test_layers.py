@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "visible": set(),
     "errors": {"visible"},
     "console": FOUNDATION,
+    "interrupts": set(),
     "files": FOUNDATION,
     "schema": FOUNDATION,
     "weights": FOUNDATION | {"files"},
@@ -70,7 +71,7 @@ MAY_IMPORT["cli_look"] = {"cli_explain", "cli_open", "cli_options", "errors", "f
 for part in ("cli_checkpoints", "cli_explain", "cli_figure", "cli_look", "cli_trace"):
     MAY_IMPORT[part] |= {"console", "visible"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
-MAY_IMPORT["__main__"] = {"cli", "console"}
+MAY_IMPORT["__main__"] = {"cli", "console", "interrupts"}
 
 # Other packages that `model` may import: tensors in, tensors out.
 MODEL_PACKAGES = {"torch", "regard"} | set(sys.stdlib_module_names)

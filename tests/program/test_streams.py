@@ -1,4 +1,4 @@
-"""Whatever the streams are, and whoever wrote what is printed: no traceback, no silence, no terminal commanded.
+"""Whatever the streams are and whoever wrote what is printed: no traceback, no silence, no terminal obeys.
 
 A law for every command. `forked_streams.py` runs them.
 """
