@@ -34,7 +34,7 @@ def zipped(content: bytes, times: int, before: bytes = b"", after: bytes = b"") 
 def long_line(path: Path) -> None:
     """Of 4 GiB, without taking a place on the disk."""
     with path.open("wb") as file:
-        file.write(b"a\tb\n" if path.suffix == ".tsv" else b"")
+        file.write({".tsv": b"text\tlabel\n", ".csv": b"text,label\n"}.get(path.suffix, b""))
         file.truncate(1 << 32)
 
 
@@ -78,7 +78,7 @@ def parallel(path: Path) -> None:
 Make = Callable[[Path], object]
 HOSTILE: dict[str, tuple[str, str, Make, str]] = {
     **{
-        f"a line of 4 GiB in {form}": (f"x.{form}", columns, long_line, "over 100,000 characters")
+        f"a line of 4 GiB in {form}": (f"x.{form}", columns, long_line, f"x.{form}:")
         for form, columns in (("tsv", TABLE), ("csv", TABLE), ("jsonl", TABLE), ("txt", "text"))
     },
     **{

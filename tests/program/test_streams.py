@@ -9,9 +9,9 @@ import json
 import os
 import pty
 import re
-import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -187,14 +187,17 @@ def test_what_others_wrote_commands_no_terminal(plain: Plain, name: str) -> None
 def test_a_terminal_gets_nothing_of_theirs_but_letters(program: Program, place: Place, name: str) -> None:
     """But for the moving line of a training, nothing at all; that never hides the cursor."""
     master, slave = pty.openpty()
+    said: list[bytes] = []
+    reader = threading.Thread(target=drain, args=(master, said))
+    reader.start()
     try:
         terminal = os.ttyname(slave)
         told = program(place.commands()[name], "", terminal, terminal)
-        said = drained(master)
     finally:
         os.close(slave)
+        reader.join(30)
         os.close(master)
-    text = said.decode("utf-8").replace("\r\n", "\n")
+    text = b"".join(said).decode("utf-8").replace("\r\n", "\n")
     assert "PWNED\x07" not in text
     assert "\x1b[31mt" not in text
     assert "\u202e" not in text
@@ -207,14 +210,13 @@ def test_a_terminal_gets_nothing_of_theirs_but_letters(program: Program, place: 
     assert told.status in (0, 2)
 
 
-def drained(master: int) -> bytes:
-    found = b""
-    while select.select([master], [], [], 0.05)[0]:
+def drain(master: int, said: list[bytes]) -> None:
+    """Read a terminal until nobody has it open."""
+    while True:
         try:
-            found += os.read(master, 1 << 16)
+            said.append(os.read(master, 1 << 16))
         except OSError:
-            break
-    return found
+            return
 
 
 def test_markup_in_a_label_is_text_on_the_moving_line() -> None:

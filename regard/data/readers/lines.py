@@ -26,7 +26,7 @@ _BYTE_LIMIT = 4 * LINE_LIMIT + len("\r\n")  # no character takes more than four 
 _CHUNK = 1 << 16
 _MOST_PASSED = 1 << 28
 """Bytes of a line that is left out: one that is longer is no line among others."""
-_UNPACKED_FREELY = 1 << 22
+_UNPACKED_FREELY = 1 << 20
 _MOST_UNPACKED = 200
 """How many times its size a gzip file may unpack to, beyond `_UNPACKED_FREELY` bytes; text: 3 or 10."""
 
