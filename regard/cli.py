@@ -31,6 +31,7 @@ from regard.cli_options import (
     Split,
     Threads,
 )
+from regard.cli_resume import resumable
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
 from regard.console import READER_GONE, beside, is_typed, note, say, say_json, write, write_growing
 from regard.errors import RegardError
@@ -123,9 +124,8 @@ def train(
 ) -> None:
     """Train a model on your own data, tokenizer included."""
     from regard import train as run_training
-    from regard.train.folder import STATE
 
-    try:
+    with resumable(out):
         trained = run_training(
             task,
             data,
@@ -147,12 +147,6 @@ def train(
             device=device,
             threads=threads,
         )
-    except KeyboardInterrupt as stop:
-        if not (out / STATE).is_dir():
-            raise
-        raise _StoppedError(
-            f"stopped; go on with the same command and --resume (state is in {out})"
-        ) from stop
     say(f"next: regard predict {trained.folder}, or: regard evaluate {trained.folder} {data}")
 
 
@@ -333,13 +327,14 @@ def reproduce(
     device: Device = None,
 ) -> None:
     """Obtain a published figure again, and print it beside the published one."""
-    from regard.recipes.reproduce import recipe_lines, run_recipe
+    from regard.recipes.reproduce import folder_of, recipe_lines, run_recipe
 
     if name is None:
         say(*recipe_lines())
         return
     how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "threads": threads, "device": device}
-    run_recipe(name, out, seed, budget, as_json=as_json, **how)
+    with resumable(folder_of(name, out, seed)):
+        run_recipe(name, out, seed, budget, as_json=as_json, **how)
 
 
 @app.command(epilog="Example: regard bench --preset tiny")
@@ -354,12 +349,6 @@ def bench(
 
     for line in bench_lines(preset, as_json=as_json, threads=threads, device=device):
         say(line)
-
-
-class _StoppedError(RegardError):
-    """Ctrl-C, and there is something to go on with."""
-
-    exit_status = 130
 
 
 def main() -> None:

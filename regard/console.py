@@ -106,6 +106,8 @@ def mend_streams() -> None:
                 os.close(taken)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    elif isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # what is typed in another encoding is some text, too
     # The other name of each, since what they wrap can no longer be used without them.
     sys.stdout = sys.__stdout__ = _stream(_Output, sys.stdout, 1, "regard.escape")  # type: ignore[misc, assignment]
     sys.stderr = sys.__stderr__ = _stream(_Errors, sys.stderr, 2, "backslashreplace")  # type: ignore[misc, assignment]

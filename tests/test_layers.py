@@ -52,6 +52,7 @@ MAY_IMPORT["cli_checkpoints"] = {
     "onepage",
     "train",  # how a download is shown
 }
+MAY_IMPORT["cli_resume"] = {"errors", "train"}
 MAY_IMPORT["cli_open"] = {"cli_options", "run", "train"}
 MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
 MAY_IMPORT["cli_trace"] = {

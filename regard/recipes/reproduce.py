@@ -32,6 +32,11 @@ def recipe_lines() -> list[str]:
     return lines
 
 
+def folder_of(name: str, out: Path, seed: int) -> Path:
+    """Where a recipe's model goes."""
+    return out / f"{name}-seed{seed}"
+
+
 def run_recipe(
     name: str,
     out: Path,
@@ -54,7 +59,7 @@ def run_recipe(
         known = ", ".join(RECIPES)
         raise InputError(f"there is no recipe '{name}'{nearest(name, RECIPES)} (known: {known})")
     recipe = RECIPES[name]
-    folder = out / f"{name}-seed{seed}"
+    folder = folder_of(name, out, seed)
     if is_bundle(folder) and not overwrite:
         note(f"{folder} is trained already; give --overwrite to train anew")
     else:
