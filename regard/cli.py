@@ -35,6 +35,7 @@ from regard.cli_resume import resumable
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
 from regard.console import READER_GONE, beside, is_typed, note, say, say_json, write, write_growing
 from regard.errors import RegardError
+from regard.interrupts import STOPPED
 
 app = typer.Typer(
     name="regard",
@@ -352,12 +353,15 @@ def bench(
 
 
 def main() -> None:
-    """Run the command that `sys.argv` holds; `regard.__main__` is what `regard` runs."""
+    """Run the command that `sys.argv` holds, and exit; `regard.__main__` is what `regard` runs.
+
+    Raises: KeyboardInterrupt.
+    """
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="regard", standalone_mode=False)
         sys.stdout.flush()
-        if status == 130:  # what typer makes of Ctrl-C
-            _complain("stopped", status)
+        if status == STOPPED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
     except RegardError as problem:
         status = problem.exit_status
         if isinstance(problem.__cause__, BrokenPipeError):  # whoever read has enough; as SIGPIPE ends others

@@ -1,9 +1,10 @@
 """Ctrl-C, as often as it is pressed: one KeyboardInterrupt, an answer at once, and an end.
 
-The first raises KeyboardInterrupt in the main thread, so that what has begun is tidied up; those that follow
-do not break that off, but after five seconds of it they end the process. While the main thread is in code
-that is not Python's (a tokenizer is trained, a product computed) no KeyboardInterrupt can be raised: a thread
-says so, and a second Ctrl-C ends the process then. This file does not know what is interrupted.
+It raises KeyboardInterrupt in the main thread, so that what has begun is tidied up; pressed again it does not
+break that off, but after five seconds of it ends the process. A thread watches: that the interrupt was not lost
+(libraries that catch everything while they are imported lose it), and whether the main thread can be reached
+at all. While it is in code that is not Python's (a tokenizer is trained, a product computed) it cannot; that is
+said, and a second Ctrl-C ends the process then. This file does not know what is interrupted.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ class Interrupts:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self._raised is None:
-            self._raised = now
+        if not _stops(sys.exception()):
+            self._raised = self._raised or now
             raise KeyboardInterrupt
-        if now - self._raised > _PATIENCE:
+        if self._raised is not None and now - self._raised > _PATIENCE:
             self._exit()
 
     def _lost(self, found: sys.UnraisableHookArgs) -> None:
@@ -63,7 +64,6 @@ class Interrupts:
         if not issubclass(found.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(found)
             return
-        self._raised = None
         again = threading.Timer(0.02, signal.raise_signal, (signal.SIGINT,))  # when this hook is done
         again.daemon = True
         again.start()
@@ -75,8 +75,11 @@ class Interrupts:
             if signal.SIGINT not in heard:
                 continue
             time.sleep(_UNANSWERED)
-            if self._raised is not None or signal.getsignal(signal.SIGINT) != self._hear:
+            if signal.getsignal(signal.SIGINT) != self._hear:  # who trains, or serves, answers it otherwise
                 told = False
+            elif self._raised is not None:
+                if not _stops(_in_main_thread()):
+                    signal.raise_signal(signal.SIGINT)
             elif told:
                 self._exit()
             else:
@@ -88,3 +91,20 @@ class Interrupts:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         os._exit(STOPPED)
+
+
+def _stops(error: BaseException | None) -> bool:
+    """Whether somebody who handles `error` is about to end because of Ctrl-C."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _in_main_thread() -> BaseException | None:
+    """What the main thread handles at this moment."""
+    found: object = sys._current_exceptions().get(threading.main_thread().ident or 0)
+    if isinstance(found, tuple):  # Python 3.11
+        found = found[1]
+    return found if isinstance(found, BaseException) else None

@@ -59,7 +59,11 @@ def interrupted(after: float, *arguments: object, times: int = 10) -> tuple[int,
     for _ in range(times):
         running.send_signal(signal.SIGINT)
         time.sleep(0.005)
-    _, err = running.communicate(timeout=60)
+    try:
+        _, err = running.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        _, err = running.communicate()
     return running.returncode, err.decode("utf-8")
 
 
@@ -141,6 +145,33 @@ def test_the_cursor_is_never_hidden(long: Path, tmp_path: Path, number: int) -> 
     os.close(master)
     assert b"\x1b[?25l" not in said
     assert running.returncode in (130, -number)
+
+
+@pytest.mark.parametrize("times", [1, 10])
+def test_one_that_a_library_swallows_is_raised_again(times: int) -> None:
+    program = """
+import sys, time
+from regard.interrupts import Interrupts
+Interrupts(print)
+print("ready", file=sys.stderr, flush=True)
+try:
+    time.sleep(60)
+except:
+    pass
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+"""
+    running = subprocess.Popen(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert running.stderr is not None
+    assert running.stderr.readline() == b"ready\n"
+    for _ in range(times):
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    assert running.communicate(timeout=30)[1] == b"stopped\n"
 
 
 def test_while_training_the_second_does_what_it_did_before() -> None:
