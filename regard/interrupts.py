@@ -1,10 +1,10 @@
 """Ctrl-C, as often as it is pressed: one KeyboardInterrupt, an answer at once, and an end.
 
 It raises KeyboardInterrupt in the main thread, so that what has begun is tidied up; pressed again it does not
-break that off, but after five seconds of it ends the process. A thread watches: that the interrupt was not lost
-(libraries that catch everything while they are imported lose it), and whether the main thread can be reached
-at all. While it is in code that is not Python's (a tokenizer is trained, a product computed) it cannot; that is
-said, and a second Ctrl-C ends the process then. This file does not know what is interrupted.
+break that off, but after five seconds of it ends the process. A thread watches that the interrupt was not
+lost (libraries that catch everything while they are imported lose it), and whether the main thread can be
+reached at all. While that is in code that is not Python's (a tokenizer is trained, a product computed) it
+cannot; so it is said, and a second Ctrl-C ends the process then. This file does not know what is interrupted.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def test_the_cursor_is_never_hidden(long: Path, tmp_path: Path, number: int) -> 
 @pytest.mark.parametrize("times", [1, 10])
 def test_one_that_a_library_swallows_is_raised_again(times: int) -> None:
     program = """
-import sys, time
+import os, sys, time
 from regard.interrupts import Interrupts
 Interrupts(print)
 print("ready", file=sys.stderr, flush=True)
@@ -161,7 +161,8 @@ except:
 try:
     time.sleep(60)
 except KeyboardInterrupt:
-    print("stopped", file=sys.stderr)
+    print("stopped", file=sys.stderr, flush=True)
+    os._exit(0)
 """
     running = subprocess.Popen(
         [sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True
