@@ -221,3 +221,16 @@ def test_the_package_can_be_run():
     done = subprocess.run([sys.executable, "-m", "regard", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert "train" in done.stdout
+
+
+PRINTERS = {"print", "typer.echo", "click.echo", "sys.stdout.write", "sys.stderr.write"}
+
+
+@each_file
+def test_one_file_prints(path):
+    """What others wrote is made visible there, and streams are in whatever state the caller left them."""
+    if part_of(path) in ("console", "interrupts", "__main__"):
+        return
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in PRINTERS, f"{path}:{node.lineno}"
