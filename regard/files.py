@@ -80,15 +80,13 @@ _REMEDIES = {
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace `path` by `text` in UTF-8, all or nothing. Raises StorageError."""
     with atomic_file(path) as file:
-        file.write(text.encode("utf-8"))
+        # A file name that is not UTF-8 reaches us as lone surrogates: written as \udcxx, as JSON has them.
+        file.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Replace `path` by `value` as indented JSON, all or nothing. Raises StorageError."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    with atomic_file(path) as file:
-        # A file name that is not UTF-8 reaches us as lone surrogates: written as JSON's own \udcxx escapes.
-        file.write(text.encode("utf-8", errors="backslashreplace"))
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager
