@@ -196,4 +196,7 @@ def _tensorboard(folder: Path, resumed_at: int | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=resumed_at)
+    try:
+        return SummaryWriter(str(folder), purge_step=resumed_at)
+    except UnicodeError:  # it takes no name that is not UTF-8; `log.jsonl` holds the same
+        return None

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from typing import Any
 
 import torch
@@ -73,6 +74,8 @@ def child(asked: dict[str, Any]) -> None:
         regard.__main__.main()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        traceback.print_exc()
     finally:
         for one in (sys.stdout, sys.stderr):  # as Python does when it ends
             try:
