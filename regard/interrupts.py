@@ -64,7 +64,7 @@ class Interrupts:
         if not issubclass(found.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(found)
             return
-        again = threading.Timer(0.02, signal.raise_signal, (signal.SIGINT,))  # when this hook is done
+        again = threading.Timer(0.02, _press)  # when this hook is done
         again.daemon = True
         again.start()
 
@@ -79,7 +79,7 @@ class Interrupts:
                 told = False
             elif self._raised is not None:
                 if not _stops(_in_main_thread()):
-                    signal.raise_signal(signal.SIGINT)
+                    _press()
             elif told:
                 self._exit()
             else:
@@ -91,6 +91,14 @@ class Interrupts:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         os._exit(STOPPED)
+
+
+def _press() -> None:
+    """Ctrl-C once more, for the main thread: one that sleeps is not woken by a signal to another."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _stops(error: BaseException | None) -> bool:
