@@ -86,7 +86,9 @@ def read_weights(path: Path, shown: Path | None = None) -> dict[str, Tensor]:
     """All tensors of the file, on the CPU. Raises BundleError, which names `shown`."""
     read_header(path, shown)
     try:
-        return safetensors.torch.load_file(path)
+        if str(path).isascii():
+            return safetensors.torch.load_file(path)
+        return safetensors.torch.load(path.read_bytes())  # it opens no name that is not UTF-8
     except SafetensorError as error:
         raise BundleError(f"{shown or path} is damaged: {error}") from error
     except OSError as error:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ except KeyboardInterrupt:  # between the two lines above
     print("regard: stopped", file=sys.stderr)
     sys.exit(130)
 """
+Begin = Callable[[str], subprocess.Popen[bytes]]
 ENDED = (130, -signal.SIGINT)  # what a shell shows for either is 130
 
 
@@ -48,6 +50,24 @@ def started(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
     """A program that is about to load the command line."""
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def of_program() -> Iterator[Begin]:
+    """A program that says that it is ready; ended at the end, whatever became of it."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(program: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", program]
+        begun.append(subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True))
+        assert begun[-1].stderr is not None
+        assert begun[-1].stderr.readline() == b"ready\n"
+        return begun[-1]
+
+    yield begin
+    for running in begun:
+        running.kill()
+        running.communicate()
 
 
 def interrupted(after: float, *arguments: object, times: int = 10) -> tuple[int, str]:
@@ -103,7 +123,7 @@ def test_every_long_work(long: Path, command: tuple[str, ...]) -> None:
     check(*interrupted(3.0, *words, *([] if command[0] == "look" else ["--threads", "1"])))
 
 
-def test_code_that_is_not_pythons_is_told_of_and_ended_by_a_second() -> None:
+def test_code_that_is_not_pythons_is_told_of_and_ended_by_a_second(of_program: Begin) -> None:
     """As the training of a tokenizer is, that hears no Ctrl-C."""
     program = """
 import hashlib, sys
@@ -112,18 +132,14 @@ Interrupts(lambda text: print(text, file=sys.stderr, flush=True))
 print("ready", file=sys.stderr, flush=True)
 hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2_000_000_000)
 """
-    running = subprocess.Popen(
-        [sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True
-    )
+    running = of_program(program)
     assert running.stderr is not None
-    assert running.stderr.readline() == b"ready\n"
     time.sleep(0.2)
     running.send_signal(signal.SIGINT)
     assert b"Ctrl-C once more" in running.stderr.readline()
     running.send_signal(signal.SIGINT)
     assert running.stderr.readline() == b"stopped\n"
     assert running.wait(30) == 130
-    running.stderr.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -148,7 +164,7 @@ def test_the_cursor_is_never_hidden(long: Path, tmp_path: Path, number: int) -> 
 
 
 @pytest.mark.parametrize("times", [1, 10])
-def test_one_that_a_library_swallows_is_raised_again(times: int) -> None:
+def test_one_that_a_library_swallows_is_raised_again(of_program: Begin, times: int) -> None:
     program = """
 import os, sys, time
 from regard.interrupts import Interrupts
@@ -164,11 +180,8 @@ except KeyboardInterrupt:
     print("stopped", file=sys.stderr, flush=True)
     os._exit(0)
 """
-    running = subprocess.Popen(
-        [sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True
-    )
+    running = of_program(program)
     assert running.stderr is not None
-    assert running.stderr.readline() == b"ready\n"
     for _ in range(times):
         running.send_signal(signal.SIGINT)
         time.sleep(0.01)
