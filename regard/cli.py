@@ -270,7 +270,10 @@ def predict(
         found = loaded.stream(source, decoding)
     for text, prediction in found:
         line = prediction_line(text, prediction, as_json=as_json)
-        say(line) if as_json else write(f"{line}\n")
+        if as_json:
+            say(line)
+        else:
+            write(f"{line}\n")
 
 
 @app.command(epilog="Example: regard verify runs/mine")

@@ -52,6 +52,9 @@ class ParquetTable:
         with _open(self.path) as (file, raw):
             foreign = _not_text(file.schema_arrow, names)
             wanted = [name for name in names if name not in foreign]
+            if not wanted:  # pyarrow counts no rows of no columns
+                yield f"{self.path}:1", foreign[names[0]]
+                return
             for group in range(file.num_row_groups):
                 rows = _rows_at_once(raw, self.path, file.metadata.row_group(group), wanted, number + 1)
                 for batch in file.iter_batches(rows, [group], wanted, use_threads=False):
