@@ -171,10 +171,10 @@ from regard.interrupts import Interrupts
 Interrupts(print)
 print("ready", file=sys.stderr, flush=True)
 try:
-    time.sleep(60)
-except:
-    pass
-try:
+    try:
+        time.sleep(60)
+    except:
+        pass
     time.sleep(60)
 except KeyboardInterrupt:
     print("stopped", file=sys.stderr, flush=True)
