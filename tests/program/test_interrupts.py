@@ -169,9 +169,9 @@ def test_one_that_a_library_swallows_is_raised_again(of_program: Begin, times: i
 import os, sys, time
 from regard.interrupts import Interrupts
 Interrupts(print)
-print("ready", file=sys.stderr, flush=True)
 try:
     try:
+        print("ready", file=sys.stderr, flush=True)
         time.sleep(60)
     except:
         pass
