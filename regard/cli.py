@@ -6,7 +6,6 @@ failed, 130 after Ctrl-C.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,9 +33,11 @@ from regard.cli_options import (
     Split,
     Threads,
 )
+from regard.cli_resume import resumable
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
+from regard.console import READER_GONE, beside, is_typed, note, say, say_json, write, write_growing
 from regard.errors import RegardError
-from regard.strict_json import dumps
+from regard.interrupts import STOPPED
 
 app = typer.Typer(
     name="regard",
@@ -55,7 +56,7 @@ def _say_version(wanted: bool) -> None:
     if wanted:
         from regard import __version__
 
-        print(f"regard {__version__}")
+        say(f"regard {__version__}")
         raise typer.Exit
 
 
@@ -127,7 +128,7 @@ def train(
     """Train a model on your own data, tokenizer included."""
     from regard import train as run_training
 
-    try:
+    with resumable(out):
         trained = run_training(
             task,
             data,
@@ -149,10 +150,7 @@ def train(
             device=device,
             threads=threads,
         )
-    except KeyboardInterrupt:
-        print(f"\nstopped; go on with the same command and --resume (state is in {out})", file=sys.stderr)
-        raise
-    print(f"next: regard predict {trained.folder}, or: regard evaluate {trained.folder} {data}")
+    say(f"next: regard predict {trained.folder}, or: regard evaluate {trained.folder} {data}")
 
 
 @app.command(epilog="Example: regard evaluate runs/mine pairs.tsv --split test --beam 5")
@@ -190,7 +188,7 @@ def evaluate(
         grid=grid,
     )
     if as_json:
-        _print_json(
+        say_json(
             {
                 "data": result.data,
                 "split": result.split,
@@ -200,7 +198,7 @@ def evaluate(
             }
         )
     else:
-        print("\n".join(evaluation_lines(result, show)))
+        beside(grid)(*evaluation_lines(result, show))
 
 
 @app.command(
@@ -241,7 +239,7 @@ def predict(
 ) -> None:
     """Predict from arguments, a file or standard input: one result a line; one argument's as it grows."""
     from regard.data.text_input import lines_of
-    from regard.recipes.converse import chat, converse, show
+    from regard.recipes.converse import chat, converse
     from regard.recipes.report import prediction_line
     from regard.tasks import Decoding, Sampling
 
@@ -260,11 +258,11 @@ def predict(
         stop=tuple(stop or ()),
     )
     loaded, nearest = open_run(run, dtype, threads, device), among is not None or words
-    if talk or (not inputs and file is None and sys.stdin.isatty()):
+    if talk or (not inputs and file is None and is_typed()):
         (chat if talk else converse)(loaded, decoding)
         return
     if inputs and len(inputs) == 1 and file is None and decoding.beam == 1 and not (as_json or nearest):
-        show(loaded.write(inputs[0], decoding))
+        write_growing(loaded.write(inputs[0], decoding))
         return
     source = inputs or lines_of(file)
     if nearest:
@@ -273,7 +271,11 @@ def predict(
     else:
         found = loaded.stream(source, decoding)
     for text, prediction in found:
-        print(prediction_line(text, prediction, as_json=as_json), flush=True)
+        line = prediction_line(text, prediction, as_json=as_json)
+        if as_json:
+            say(line)
+        else:
+            write(f"{line}\n")
 
 
 @app.command(epilog="Example: regard verify runs/mine")
@@ -290,12 +292,10 @@ def verify(
     findings = open_run(run, Dtype.float32, threads, device).verify(inputs)
     for finding in findings:
         if as_json:
-            _print_json({"law": finding.law, "difference": finding.difference, "holds": finding.holds})
+            say_json({"law": finding.law, "difference": finding.difference, "holds": finding.holds})
         else:
             word = "holds" if finding.holds else "BROKEN"
-            print(
-                f"{word:7} {finding.law:28} largest difference {finding.difference:.1e} of the largest logit"
-            )
+            say(f"{word:7} {finding.law:28} largest difference {finding.difference:.1e} of the largest logit")
     if not all(finding.holds for finding in findings):
         raise typer.Exit(1)
 
@@ -318,8 +318,7 @@ def data(
     """List the data sets that have a name: built in, or public ones that are fetched when first used."""
     from regard.recipes.known import data_lines
 
-    for line in data_lines(name, as_json=as_json):
-        print(line)
+    say(*data_lines(name, as_json=as_json))
 
 
 @app.command(epilog="Examples: regard reproduce, or: regard reproduce multi30k-en-de --seed 2")
@@ -335,13 +334,14 @@ def reproduce(
     device: Device = None,
 ) -> None:
     """Obtain a published figure again, and print it beside the published one."""
-    from regard.recipes.reproduce import recipe_lines, run_recipe
+    from regard.recipes.reproduce import folder_of, recipe_lines, run_recipe
 
     if name is None:
-        print("\n".join(recipe_lines()))
+        say(*recipe_lines())
         return
     how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "threads": threads, "device": device}
-    run_recipe(name, out, seed, budget, as_json=as_json, **how)
+    with resumable(folder_of(name, out, seed)):
+        run_recipe(name, out, seed, budget, as_json=as_json, **how)
 
 
 @app.command(epilog="Example: regard bench --preset tiny")
@@ -355,33 +355,38 @@ def bench(
     from regard.recipes.bench import bench_lines
 
     for line in bench_lines(preset, as_json=as_json, threads=threads, device=device):
-        print(line, flush=True)
-
-
-def _print_json(value: Any) -> None:
-    print(dumps(value), flush=True)
+        say(line)
 
 
 def main() -> None:
-    """What `regard` runs."""
+    """Run the command that `sys.argv` holds, and exit; `regard.__main__` is what `regard` runs.
+
+    Raises: KeyboardInterrupt.
+    """
     show_log()
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="regard", standalone_mode=False)
         sys.stdout.flush()
+        if status == STOPPED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
     except RegardError as problem:
-        status = _complain(str(problem), problem.exit_status)
+        status = problem.exit_status
+        if isinstance(problem.__cause__, BrokenPipeError):  # whoever read has enough; as SIGPIPE ends others
+            status = READER_GONE
+        else:
+            _complain(str(problem), status)
     except _UsageError as problem:
         where = problem.ctx.command_path if problem.ctx else "regard"
         status = _complain(f"{problem.format_message()} See `{where} --help`.", 2)
-    except OSError as problem:  # the rest of what a system can refuse, such as writing to standard output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try once more at exit
-        status = _complain(str(problem), 1)
+    except OSError as problem:  # the rest of what a system can refuse
+        where = f"{problem.filename}: " if problem.filename else ""
+        status = _complain(f"{where}{problem.strerror or problem}", 1)
     sys.exit(status)
 
 
 def _complain(problem: str, status: int) -> int:
     """Say on one line what was wrong."""
-    print(f"regard: {' '.join(problem.split())}", file=sys.stderr)
+    note(f"regard: {' '.join(problem.split())}")
     return status
 
 

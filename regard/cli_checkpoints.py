@@ -11,8 +11,8 @@ import typer
 
 from regard.cli_explain import Language
 from regard.cli_options import AsJson, RunArgument
+from regard.console import beside, say, say_json
 from regard.errors import InputError
-from regard.strict_json import dumps
 
 IMPORT_EXAMPLES = (
     "Examples:\n\n  regard import checkpoints/bert-base-uncased runs/bert\n\n"
@@ -63,19 +63,19 @@ def import_command(
         reporter.close()
     made = import_checkpoint(place, run, overwrite=overwrite, compare=compare)
     if as_json:
-        print(dumps({**asdict(made), "folder": str(made.folder)}))
+        say_json({**asdict(made), "folder": str(made.folder)})
         return
-    print(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
+    say(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
     for note in made.notes:
-        print(f"  {note}")
+        say(f"  {note}")
     if made.difference is None:
-        print("  not compared with transformers")
+        say("  not compared with transformers")
     else:
-        print(
+        say(
             f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
             f" {made.largest:.1f}"
         )
-    print(f"next: regard predict {run}, or: regard train TASK DATA --init {run} --out runs/mine")
+    say(f"next: regard predict {run}, or: regard train TASK DATA --init {run} --out runs/mine")
 
 
 def export_command(
@@ -106,7 +106,7 @@ def export_command(
     from regard.interop import export_checkpoint
 
     made = export_checkpoint(run, out)
-    print(f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
+    say(f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
 
 
 def _export_page(
@@ -117,4 +117,4 @@ def _export_page(
 
     made = export_page(run, out, title=title, examples=examples, dtype=dtype.value, lang=lang.value)
     size = human_bytes(made.bytes)
-    print(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")
+    beside(out)(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")

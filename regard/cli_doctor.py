@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from regard.cli_options import AsJson
+from regard.console import say
 
 DOCTOR_EXAMPLES = "Examples: regard doctor, or: regard doctor --retry"
 
@@ -21,4 +22,4 @@ def doctor_command(
     from regard.recipes.doctor import doctor_lines
 
     for line in doctor_lines(as_json=as_json, retry=retry):
-        print(line, flush=True)
+        say(line)

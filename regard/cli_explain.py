@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from regard.cli_options import AsJson
+from regard.console import named, say, say_json
 
 EXPLAIN_EXAMPLES = (
     "Examples:\n\n  regard explain\n\n  regard explain attention-by-hand --lang zh\n\n"
@@ -49,7 +49,7 @@ def explain_command(
 
     asked = Asked((matrix, wq, wk, wv), text, tokenizer, full)
     if name is None:
-        print("\n".join(example_lines(lang.value, as_json=as_json)))
+        say(*example_lines(lang.value, as_json=as_json))
         return
     worked = explained(name, asked)
     if html is not None:
@@ -57,11 +57,11 @@ def explain_command(
         from regard.insight.markup import worked_page
 
         write_text(html, worked_page(worked, lang.value))
-        print(f"{html}")
+        named(html)
     if as_json:
         from regard.insight.objects import as_object
 
-        print(json.dumps(as_object(worked), ensure_ascii=False, allow_nan=False))
+        say_json(as_object(worked))
     elif html is None:
         from rich.console import Console
 

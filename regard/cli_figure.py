@@ -10,6 +10,7 @@ import typer
 from regard.cli_explain import Language
 from regard.cli_open import open_run
 from regard.cli_options import Device, Dtype, Precision, Threads
+from regard.console import named, say
 
 if TYPE_CHECKING:
     from regard.insight.words import Lang
@@ -63,7 +64,7 @@ def figure_command(
 
     opened = None if run is None else open_run(run, dtype, threads, device)
     if of is None:
-        print("\n".join(_listed(opened, lang.value)))
+        say(*_listed(opened, lang.value))
         return
     if opened is None or text is None:
         raise InputError("give a RUN and an INPUT, such as: regard figure runs/spelling thorough --of lens")
@@ -80,7 +81,7 @@ def figure_command(
         title, about = _said(opened, of, lang.value)
     written = out or Path(f"{of}.html")
     _write(written, figures, f"{title}: {text}", about, lang.value)
-    print(written)
+    named(written)
 
 
 def _is_page(out: Path | None) -> bool:

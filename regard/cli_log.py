@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
-from contextlib import suppress
+
+from regard.console import note
 
 
 class _ToStandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError, ValueError):  # closed: there is nobody to tell
-            print(f"regard: {self.format(record)}", file=sys.stderr, flush=True)
+        note(f"regard: {self.format(record)}")
 
 
 def show_log() -> None:

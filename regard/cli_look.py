@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import typer
 from regard.cli_explain import Language
 from regard.cli_open import open_run
 from regard.cli_options import Device, Dtype, Precision, Threads
+from regard.console import note, say
 
 LOOK_EXAMPLES = (
     "Examples:\n\n  regard look runs/mine\n\n  regard look runs/spelling runs/gpt2 --port 8123 --no-open\n\n"
@@ -48,8 +48,8 @@ def look_command(
         app = _app(folders, host, dtype, threads, device)
         address = _address(host, listener.getsockname()[1])
         if not _is_loopback(host):
-            print(f"regard: listening on {host}, where others can reach these models", file=sys.stderr)
-        print(f"the explorer is at {address}; Ctrl-C ends it", flush=True)
+            note(f"regard: listening on {host}, where others can reach these models")
+        say(f"the explorer is at {address}; Ctrl-C ends it")
         url = address if lang is None else f"{address}?lang={lang.value}"
         quiet = {"log_level": "warning", "access_log": False, "server_header": False}
         config = uvicorn.Config(app, lifespan="off", **quiet)
@@ -75,7 +75,7 @@ def _folders(runs: list[Path], budget: str, threads: int | None, device: str | N
     if not runs:
         from regard.recipes.ready import ready_models
 
-        return ready_models(budget, device=device, threads=threads)
+        return ready_models(budget, device=device, threads=threads, told=say)
     found: dict[str, Path] = {}
     for run in runs:
         if not (run / "config.json").is_file():

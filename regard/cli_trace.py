@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from regard.cli_options import (
     Split,
     Threads,
 )
+from regard.console import named, say, say_json
 
 TRACE_EXAMPLES = (
     "Examples:\n\n  regard trace runs/spelling thorough --html thorough.html\n\n"
@@ -76,19 +76,19 @@ def trace_command(
     if json is not None:
         from regard.files import atomic_file
         from regard.insight.trace_json import trace_json
+        from regard.visible import visible
 
         with atomic_file(json) as file:
             for piece in trace_json(found, {} if sums is None else {"logit": logit_object(sums)}):
-                file.write(piece.encode("utf-8", "backslashreplace"))
-        print(f"{json}")
+                file.write(visible(piece, keep="\n").encode("utf-8"))
     if html is not None:
         from regard.files import write_text
         from regard.insight.trace_page import trace_page
 
         write_text(html, trace_page(found, lang.value, further=[] if sums is None else [logit_step(sums)]))
-        print(f"{html}")
+    named(json, html)
     if json is None and html is None:
-        print("\n".join(trace_lines(found, lang.value) if sums is None else logit_lines(sums)))
+        say(*(trace_lines(found, lang.value) if sums is None else logit_lines(sums)))
 
 
 def ablate_command(
@@ -120,9 +120,9 @@ def ablate_command(
     finally:
         reporter.close()
     if as_json:
-        print(dumps(ablation_object(found), ensure_ascii=False))
+        say_json(ablation_object(found))
     else:
-        print("\n".join(ablation_lines(found)))
+        say(*ablation_lines(found))
 
 
 def _sums(model: Any, found: Any, logit: str | None, against: str | None, place: int | None) -> Any:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
-from unicodedata import category
+
+from regard.visible import visible
 
 __all__ = [
     "BundleError",
@@ -39,8 +40,7 @@ _LONGEST_WORD, _MOST_KNOWN = 200, 5000
 class RegardError(Exception):
     """The base of all: something that was asked for could not be done.
 
-    What a message quotes, from a file or a command line, cannot break its line or command the terminal:
-    characters that have no shape are written as escapes.
+    What a message quotes, from a file or a command line, cannot break its line or command the terminal.
     """
 
     exit_status = 1
@@ -49,7 +49,7 @@ class RegardError(Exception):
         text = super().__str__()
         if len(text) > _LONGEST:  # it quotes something without measure
             text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
-        return "".join(map(_visible, text))
+        return visible(text)
 
 
 class InputError(RegardError):
@@ -101,12 +101,6 @@ class NonFiniteOutputError(RegardError):
     def __init__(self, what: str = "an answer") -> None:
         remedy = "use --dtype float32, undo changes of the weights, or train at a lower rate"
         super().__init__(f"{what} cannot be told: what the model computed is NaN or infinite; {remedy}")
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() or category(character) == "Zs":
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -23,8 +23,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -54,6 +56,8 @@ __all__ = [
 _COMMIT = ".commit"
 _WRITING = ".writing-"
 _STALE_SECONDS = 3600.0
+_OPEN_HERE = re.compile(r"/(?:proc/(?:thread-)?self|dev)/(?:fd/(\d+)|(std(?:in|out|err)))")
+_MOST_LINKS = 40
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -70,35 +74,42 @@ _REMEDIES = {
     errno.EIO: "the device failed; check the disk or choose another place",
     errno.ELOOP: "its symbolic links go round in a circle; choose another place",
     errno.EINVAL: "the name cannot be used here; choose another place",
+    errno.EPIPE: "who reads it has gone away",
+    errno.EBADF: "it is closed",
 }
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace `path` by `text` in UTF-8, all or nothing. Raises StorageError."""
     with atomic_file(path) as file:
-        file.write(text.encode("utf-8"))
+        # A file name that is not UTF-8 reaches us as lone surrogates: written as \udcxx, as JSON has them.
+        file.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Replace `path` by `value` as indented JSON, all or nothing. Raises StorageError."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    with atomic_file(path) as file:
-        # A file name that is not UTF-8 reaches us as lone surrogates: written as JSON's own \udcxx escapes.
-        file.write(text.encode("utf-8", errors="backslashreplace"))
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
 
-    Missing parent folders are created. A symbolic link is followed. A device or a pipe (`/dev/stdout`) is
-    written to directly, since it cannot be replaced. Raises StorageError.
+    Missing parent folders are created. A symbolic link is followed. A device or a pipe is written to
+    directly, since it cannot be replaced; so is what this process has open already (`/dev/stdout`), from
+    where that stands. Raises StorageError.
     """
+    if (descriptor := _descriptor(path)) is not None:
+        with _storage_errors(Path(path).parent, shown=Path(path)):
+            sys.stdout.flush()  # what was printed before comes before
+            with os.fdopen(os.dup(descriptor), "wb") as opened:
+                yield opened
+        return
     target = Path(os.path.realpath(path))
     with _storage_errors(target.parent, shown=Path(path)):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if target.exists() and not target.is_file():
+        if _is_device(target):
             with target.open("wb") as device:
                 yield device
             return
@@ -203,7 +214,12 @@ def listing(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def check_space(path: str | os.PathLike[str], size: int) -> None:
-    """Raise StorageError when fewer than `size` bytes are free where `path` is or will be."""
+    """Raise StorageError when fewer than `size` bytes are free where `path` is or will be.
+
+    A device or a pipe needs none.
+    """
+    if _descriptor(path) is not None or _is_device(path):
+        return
     place = Path(os.path.realpath(path))
     while not place.exists():
         place = place.parent
@@ -334,9 +350,32 @@ def _storage_errors(folder: Path, shown: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         elsewhere = error.filename is not None and not _is_inside(error.filename, folder)
-        if error.errno not in _REMEDIES or elsewhere:
+        if elsewhere:
             raise
-        raise StorageError(f"cannot write {shown or folder}: {_REMEDIES[error.errno]}") from error
+        why = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+        raise StorageError(f"cannot write {shown or folder}: {why}") from error
+
+
+def _is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether it is there and neither a file nor a folder."""
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))  # noqa: PTH110, PTH112, PTH113
+
+
+def _descriptor(path: str | os.PathLike[str]) -> int | None:
+    """Which of the files that this process has open `/dev/stdout` or a link to it means; None for others.
+
+    Where it leads to must not be asked: what was redirected to a file would be replaced by another file.
+    """
+    place = os.path.abspath(path)  # noqa: PTH100
+    for _ in range(_MOST_LINKS):
+        if found := _OPEN_HERE.fullmatch(place.replace(f"/proc/{os.getpid()}/", "/proc/self/")):
+            return int(found[1]) if found[1] else ("stdin", "stdout", "stderr").index(found[2])
+        try:
+            place = os.path.join(os.path.realpath(os.path.dirname(place)), os.readlink(place))  # noqa: PTH115, PTH118, PTH120
+        except OSError:
+            return None
+        place = os.path.normpath(place)
+    return None
 
 
 def _is_inside(path: str | bytes | int, folder: Path) -> bool:

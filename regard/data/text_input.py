@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,14 +18,12 @@ def lines_of(path: Path | None) -> Iterator[str]:
 
     Raises: DataError naming file and line for what is not text.
     """
-    if path is None:
-        yield from _lines(sys.stdin.buffer, "standard input")
-        return
+    name = "standard input" if path is None else str(path)
     try:
-        with path.open("rb") as file:
-            yield from _lines(file, str(path))
+        with nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as file:
+            yield from _lines(file, name)
     except OSError as problem:
-        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
+        raise DataError(f"cannot read {name}: {problem.strerror or problem}") from problem
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[str]:

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from regard.console import say_json
+
 PROBING = "REGARD_PROBING"
 """Set in the environment of the other process, so that nothing there starts a third one."""
 
@@ -177,7 +179,7 @@ def _failure(error: Exception) -> Outcome:
 
 def tell(**what: object) -> None:
     """One line that the process which started this one understands."""
-    print(json.dumps(what), flush=True)
+    say_json(what)
 
 
 def _tried(check: str, folder: Path) -> Outcome:

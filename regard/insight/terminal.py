@@ -16,6 +16,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from regard.insight.worked import (
+    Label,
     Lang,
     Proof,
     Shown,
@@ -28,6 +29,7 @@ from regard.insight.worked import (
     numbers,
     said,
 )
+from regard.visible import visible
 
 _WIDE = r"\u2e80-\u9fff\uff00-\uffef"
 _CLOSING = r"，。：；！？、）”》)%"
@@ -45,7 +47,7 @@ _HOLDS, _BROKEN = Words("holds", "成立"), Words("BROKEN", "不成立")
 def print_worked(worked: Worked, lang: Lang, console: Console) -> None:
     """Print all of it."""
     with console.capture() as made:
-        console.print(Text(worked.title.of(lang), style="bold underline"))
+        console.print(Text(_said(worked.title, lang), style="bold underline"))
         console.print(_prose(worked.text.of(lang), console.width))
         for count, step in enumerate(worked.steps, 1):
             print_step(step, count, lang, console)
@@ -60,31 +62,36 @@ def print_worked(worked: Worked, lang: Lang, console: Console) -> None:
 def print_step(step: Step, count: int, lang: Lang, console: Console) -> None:
     """Print one step under its number."""
     console.print()
-    console.print(Text(f"{count}. {step.title.of(lang)}", style="bold"))
+    console.print(Text(f"{count}. {_said(step.title, lang)}", style="bold"))
     text = step.text.of(lang)
     parts: list[RenderableType] = [_prose(text, console.width - _INDENT)] if text else []
     if step.formula:
-        parts.append(Text(step.formula, style="cyan"))
+        parts.append(Text(visible(step.formula, keep="\n"), style="cyan"))
     for value in step.values:
         parts += _shown(value, lang, console.width - _INDENT)
     if step.figure is not None:
-        parts.append(Text(_FIGURE.of(lang).format(step.figure.name.of(lang)), style="dim"))
+        parts.append(Text(_FIGURE.of(lang).format(_said(step.figure.name, lang)), style="dim"))
     console.print(Padding(Group(*parts), (0, 0, 0, _INDENT), expand=False))
+
+
+def _said(label: Label, lang: Lang) -> str:
+    """Tokens and labels may be anybody's."""
+    return visible(said(label, lang))
 
 
 def _proof(proof: Proof, lang: Lang) -> Text:
     word, style = (_HOLDS, "green") if proof.holds else (_BROKEN, "bold red")
     result = _RESULT.of(lang).format(f"{proof.difference:.1e}", f"{proof.tolerance:.0e}")
-    return Text.assemble((word.of(lang), style), f"  {proof.claim.of(lang)}: {result}")
+    return Text.assemble((word.of(lang), style), f"  {_said(proof.claim, lang)}: {result}")
 
 
 def _shown(value: Shown, lang: Lang, width: int) -> list[RenderableType]:
     if isinstance(value, Table):
-        return [Text(f"\n{said(value.name, lang)}", style="italic"), _table(value, lang)]
+        return [Text(f"\n{_said(value.name, lang)}", style="italic"), _table(value, lang)]
     shape = " × ".join(map(str, value.array.shape))
     parts: list[RenderableType] = []
     for name, sheet, _ in value.pages:
-        title = " · ".join(filter(None, (said(value.name, lang), said(name, lang))))
+        title = " · ".join(filter(None, (_said(value.name, lang), _said(name, lang))))
         parts.append(Text.assemble((f"\n{title}", "italic"), (f"  ({shape})" if shape else "", "dim")))
         parts += _grids(value, numbers(sheet, value.digits), lang, width)
     return parts
@@ -94,7 +101,7 @@ def _table(table: Table, lang: Lang) -> Grid:
     """Words may wrap, numbers not."""
     grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     rows = [
-        [said(c, lang) if isinstance(c, str | Words) else number(c, table.digits) for c in row]
+        [_said(c, lang) if isinstance(c, str | Words) else number(c, table.digits) for c in row]
         for row in table.rows
     ]
     for place, label in enumerate(table.columns):
@@ -103,7 +110,7 @@ def _table(table: Table, lang: Lang) -> Grid:
         )
         least = max((cell_len(row[place]) for row in rows), default=0) if numeric else None
         justify: Literal["left", "right"] = "right" if numeric else "left"
-        grid.add_column(said(label, lang), justify=justify, min_width=least, overflow="fold")
+        grid.add_column(Text(_said(label, lang)), justify=justify, min_width=least, overflow="fold")
     for row in rows:
         grid.add_row(*map(Text, row))
     return grid
@@ -111,8 +118,8 @@ def _table(table: Table, lang: Lang) -> Grid:
 
 def _grids(value: Values, cells: list[list[str]], lang: Lang, width: int) -> list[Grid]:
     """One below another, each as wide as fits."""
-    rows = [said(label, lang) for label in value.rows]
-    heads = [said(label, lang) for label in value.columns] or [""] * len(cells[0])
+    rows = [_said(label, lang) for label in value.rows]
+    heads = [_said(label, lang) for label in value.columns] or [""] * len(cells[0])
     widths = [
         max(cell_len(head), *(len(row[place]) for row in cells)) + _GAP for place, head in enumerate(heads)
     ]
@@ -146,7 +153,7 @@ def _grid(rows: list[str], heads: list[str], cells: list[list[str]], part: range
 def _prose(text: str, width: int) -> Text:
     """Broken into lines; Chinese may break after any character but before no mark that ends a clause."""
     lines = []
-    for paragraph in text.split("\n"):
+    for paragraph in visible(text, keep="\n").split("\n"):
         line = ""
         for piece in _BREAKABLE.findall(paragraph):
             if line and cell_len(line + piece.rstrip()) > width:

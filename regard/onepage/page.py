@@ -78,7 +78,7 @@ def export_page(
     names = _names(run)
     size = _size(run, names, dtype)
     place = Path(out)
-    check_space(place.parent, size)
+    check_space(place, size)
     about = _about(run) | {
         "title": title,
         "examples": _examples(run, examples),

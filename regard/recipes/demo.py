@@ -6,13 +6,14 @@ shows which letters it looked at for each sound, and says what to try next.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from regard import train
+from regard.console import is_typed, say
 from regard.errors import InputError
+from regard.files import write_text
 from regard.insight.plotting import graph_objects
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
@@ -30,36 +31,33 @@ def run_demo(
 ) -> None:
     """Train, score, pronounce, show. `words`: instead of asking for some; `budget`: as `--budget`."""
     graph_objects()  # the last step draws: if it cannot, this is known before the training
-    print("regard demo: learning to pronounce English words that it has never seen\n")
+    say("regard demo: learning to pronounce English words that it has never seen", "")
     trained = train("translation", DATA, out, budget=budget, overwrite=True, device=device, threads=threads)
     run = load(trained.folder, device)
-    print("\nOn the words that were held out (no training, no choice of settings has seen them):\n")
-    print("\n".join(evaluation_lines(run.evaluate(decoding=Decoding(beam=BEAM)), show=3)))
-    print("\nSome words:\n")
+    say("", "On the words that were held out (no training, no choice of settings has seen them):", "")
+    say(*evaluation_lines(run.evaluate(decoding=Decoding(beam=BEAM)), show=3), "", "Some words:", "")
     for word in words or WORDS:
         _pronounce(run, word)
     figure = _save_figure(run, (words or WORDS)[0], out)
-    if words is None and sys.stdin.isatty():
+    if words is None and is_typed():
         _ask(run)
-    print(_next(out, figure))
+    say(*_next(out, figure).splitlines())
 
 
 def _pronounce(run: Run, word: str) -> None:
     answer = run.predict([word], beam=BEAM)[0]
-    print(f"  {word}  →  {answer}\n")
-    for line in shaded(run.alignment(word, Decoding(beam=BEAM))):
-        print(f"      {line}")
-    print()
+    say(f"  {word}  →  {answer}", "")
+    say(*(f"      {line}" for line in shaded(run.alignment(word, Decoding(beam=BEAM)))), "")
 
 
 def _ask(run: Run) -> None:
-    print("Your own words, one a line; an empty line ends.\n")
+    say("Your own words, one a line; an empty line ends.", "")
     with suppress(EOFError):  # Ctrl-D
         while word := input("  word> ").strip().lower():
             try:
                 _pronounce(run, word)
             except InputError as problem:
-                print(f"  {problem}")
+                say(f"  {problem}")
 
 
 def shaded(alignment: Alignment) -> list[str]:
@@ -81,7 +79,7 @@ def _save_figure(run: Run, word: str, out: Path) -> Path:
     path = out / "alignment.html"
     figure = run.alignment(word, Decoding(beam=BEAM)).figure()
     figure.update_layout(title=f"Which letters of “{word}” each sound was read from")
-    figure.write_html(path, include_plotlyjs=True)
+    write_text(path, figure.to_html(include_plotlyjs=True))
     return path
 
 

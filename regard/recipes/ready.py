@@ -39,7 +39,7 @@ def ready_models(
     *,
     device: str | None = None,
     threads: int | None = None,
-    told: Callable[[str], None] = print,
+    told: Callable[[str], None],
 ) -> dict[str, Path]:
     """Their folders by name; those that are not there yet are trained, for so long each. What needs a package
     that is not installed is left out, and told.

@@ -5,17 +5,16 @@ The recipes are in `table.py`.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from regard import train
 from regard.bundle import is_bundle
+from regard.console import note, say, say_json
 from regard.errors import InputError, nearest
 from regard.interop.public import CHECKPOINTS, imported
 from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
 from regard.run import load
-from regard.strict_json import dumps
 from regard.tasks.task import Decoding
 from regard.train.progress import clock, fetching, terminal_reporter
 
@@ -31,6 +30,11 @@ def recipe_lines() -> list[str]:
             long += f" from {recipe.init} ({CHECKPOINTS[recipe.init].licence})"
         lines.append(f"{'':20} {recipe.figure} published: {known} ({recipe.source}); trains {long}")
     return lines
+
+
+def folder_of(name: str, out: Path, seed: int) -> Path:
+    """Where a recipe's model goes."""
+    return out / f"{name}-seed{seed}"
 
 
 def run_recipe(
@@ -55,9 +59,9 @@ def run_recipe(
         known = ", ".join(RECIPES)
         raise InputError(f"there is no recipe '{name}'{nearest(name, RECIPES)} (known: {known})")
     recipe = RECIPES[name]
-    folder = out / f"{name}-seed{seed}"
+    folder = folder_of(name, out, seed)
     if is_bundle(folder) and not overwrite:
-        print(f"{folder} is trained already; give --overwrite to train anew", file=sys.stderr)
+        note(f"{folder} is trained already; give --overwrite to train anew")
     else:
         train(
             recipe.task,
@@ -83,10 +87,9 @@ def run_recipe(
     seconds = run.bundle.metrics.get("seconds")
     if as_json:
         about = {"name": name, "seed": seed, "published": recipe.published, "seconds": seconds}
-        print(dumps({**about, "metrics": result.metrics}))
+        say_json({**about, "metrics": result.metrics})
         return
-    print("\n".join(evaluation_lines(result, recipe.show)))
-    print(_verdict(recipe, ours, seconds))
+    say(*evaluation_lines(result, recipe.show), *_verdict(recipe, ours, seconds))
 
 
 def _body(name: str) -> Path:
@@ -98,7 +101,7 @@ def _body(name: str) -> Path:
         reporter.close()
 
 
-def _verdict(recipe: Recipe, ours: float, seconds: object) -> str:
+def _verdict(recipe: Recipe, ours: float, seconds: object) -> tuple[str, str]:
     published = "no published figure" if recipe.published is None else f"published {recipe.published:.2f}"
     after = f" after {clock(seconds)} of training" if isinstance(seconds, int | float) else ""
-    return f"{recipe.title}\n  {recipe.figure}: ours {ours:.2f}{after}, {published} ({recipe.source})"
+    return recipe.title, f"  {recipe.figure}: ours {ours:.2f}{after}, {published} ({recipe.source})"

@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from regard.console import note
 from regard.errors import StorageError
 from regard.files import human_bytes, write_text
 from regard.strict_json import dumps
+from regard.visible import visible
 
 LOG = "log.jsonl"
 _PLAIN_EVERY = 10.0  # seconds between lines when nobody watches a terminal
@@ -62,7 +64,7 @@ class PlainLines:
         self._quiet_since = time.monotonic()
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        note(text)
         self._quiet_since = time.monotonic()
 
     def busy(self, text: str) -> None:
@@ -85,22 +87,27 @@ class TerminalBar:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            BarColumn(bar_width=24), TextColumn("{task.description}"), console=self._console, transient=True
-        )
+        class Terminal(Console):
+            """Whatever ends the process, the cursor is there: it was never hidden."""
+
+            def show_cursor(self, show: bool = True) -> bool:
+                return False
+
+        self._console = Terminal(stderr=True, markup=False, emoji=False, highlight=False)
+        words = TextColumn("{task.description}", markup=False)
+        self._progress = Progress(BarColumn(bar_width=24), words, console=self._console, transient=True)
         self._task = self._progress.add_task("starting", total=None)
         self._progress.start()
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(visible(text), soft_wrap=True)
 
     def busy(self, text: str) -> None:
-        self._progress.update(self._task, description=text)
+        self._progress.update(self._task, description=visible(text))
 
     def step(self, event: Mapping[str, Any]) -> None:
         self._progress.update(
-            self._task, completed=event["step"], total=event.get("steps"), description=line_of(event)
+            self._task, completed=event["step"], total=event.get("steps"), description=visible(line_of(event))
         )
 
     def close(self) -> None:
@@ -190,4 +197,7 @@ def _tensorboard(folder: Path, resumed_at: int | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=resumed_at)
+    try:
+        return SummaryWriter(str(folder), purge_step=resumed_at)
+    except UnicodeError:  # it takes no name that is not UTF-8; `log.jsonl` holds the same
+        return None

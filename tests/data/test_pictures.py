@@ -94,7 +94,7 @@ def test_palettes_bits_and_sixteen_bits_become_bytes() -> None:
         want = np.asarray(picture.convert("RGB" if channels == 3 else "L")).reshape(ROWS, COLUMNS, channels)
         assert np.array_equal(decode(made.getvalue()), want)
     deep = np.random.default_rng(1).integers(0, 1 << 16, (ROWS, COLUMNS), dtype=np.uint16)
-    assert np.array_equal(decode(encoded(deep)), (deep >> 8).astype(np.uint8)[:, :, None])
+    assert np.array_equal(decode(encoded(deep)), np.round(deep / 65535 * 255).astype(np.uint8)[:, :, None])
 
 
 def test_grey_and_colour_become_one_another_as_pillow_does_it() -> None:

@@ -180,7 +180,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(shell: Shell, pairs: Path, whole: Pa
         _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == (
-        f"stopped; go on with the same command and --resume (state is in {out})"
+        f"regard: stopped; go on with the same command and --resume (state is in {out})"
     )
     assert "Traceback" not in errors
     assert shell.run(*command(pairs, out, *STEPS, "--resume")) == 0, shell.said()

@@ -7,12 +7,13 @@ file does not know columns.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from regard.errors import DataError
 
@@ -23,6 +24,11 @@ LINE_LIMIT = 100_000
 
 _BYTE_LIMIT = 4 * LINE_LIMIT + len("\r\n")  # no character takes more than four bytes in UTF-8
 _CHUNK = 1 << 16
+_MOST_PASSED = 1 << 28
+"""Bytes of a line that is left out: one that is longer is no line among others."""
+_UNPACKED_FREELY = 1 << 20
+_MOST_UNPACKED = 200
+"""How many times its size a gzip file may unpack to, beyond `_UNPACKED_FREELY` bytes; text: 3 or 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,8 @@ def read_lines(path: Path) -> Iterator[Line]:
             size = len(raw)
             if size == _BYTE_LIMIT and not raw.endswith(b"\n"):
                 # One byte more than the longest allowed line was taken, so at least the end is missing.
-                size += _skip_line(file)
-                yield Line(number, start, too_long())
+                yield Line(number, start, too_long())  # who refuses it need not wait for its end
+                size += _skip_line(file, f"{path}:{number}")
             else:
                 yield Line(number, start, _decode(raw, first=number == 1))
             start += size
@@ -82,7 +88,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             what = "is not a regular file" if path.exists() else "does not exist"
             raise DataError(f"{path} {what}; give the name of a file with data")
         with path.open("rb") as file:
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
+            yield cast(BinaryIO, _unpacked(file, path)) if path.suffix == ".gz" else file
 
 
 @contextmanager
@@ -113,11 +119,38 @@ def _decode(raw: bytes, *, first: bool) -> str | Problem:
     return too_long() if len(text) > LINE_LIMIT else text
 
 
-def _skip_line(file: BinaryIO) -> int:
-    """Read on to the end of the line, a chunk at a time; the number of bytes passed."""
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds, as long as that is no wonder."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._packed, self._path = file, path
+        self._file = gzip.GzipFile(fileobj=file)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._file.readinto(buffer)
+        place = self._file.tell()
+        if place > _UNPACKED_FREELY and place > _MOST_UNPACKED * self._packed.tell():
+            raise DataError(
+                f"{self._path} unpacks to over {_MOST_UNPACKED} times its size, as no data do; if these are,"
+                " give them unpacked"
+            )
+        return count
+
+
+def _unpacked(file: BinaryIO, path: Path) -> io.BufferedReader:
+    return io.BufferedReader(_Unpacked(file, path), _CHUNK)
+
+
+def _skip_line(file: BinaryIO, where: str) -> int:
+    """Read on to the end of the line, a chunk at a time; the number of bytes passed. Raises: DataError."""
     passed = 0
     while chunk := file.readline(_CHUNK):
         passed += len(chunk)
+        if passed > _MOST_PASSED:
+            raise DataError(f"{where}: has over {_MOST_PASSED:,} bytes, as no line of text has; mend it")
         if chunk.endswith(b"\n"):
             break
     return passed

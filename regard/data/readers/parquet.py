@@ -1,6 +1,8 @@
 """Tables in Parquet, read in batches through pyarrow.
 
-It does not know which problems are forgiven. Row numbers count from 1.
+Memory stays that of a few pages, whatever the file claims: pages are measured before they are unpacked, and
+columns of what is no text are not read at all. It does not know which problems are forgiven. Row numbers
+count from 1.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from regard.data.readers.lines import Problem, open_bytes
+from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes
+from regard.data.readers.parquet_pages import pages_of
 from regard.data.readers.tables import Record, as_text
 from regard.errors import DataError, needs
 
@@ -19,6 +22,11 @@ __all__ = ["ParquetTable"]
 
 _BATCH = 1024
 _BUFFER_BYTES = 1 << 20  # without it pyarrow takes a whole column of a row group at once
+_MOST_BYTES = _BATCH * LINE_LIMIT + (1 << 20)
+"""Of a page: those that writers end after so many cells hold no more when each is as long as it may be."""
+
+_BATCH_BYTES = 1 << 25
+"""Of what is held of a column."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class ParquetTable:
     @classmethod
     def open(cls, path: Path) -> ParquetTable:
         """Read the schema. Raises DataError when it is not a Parquet file."""
-        with _open(path) as file:
+        with _open(path) as (file, _):
             return cls(path, tuple(file.schema_arrow.names))
 
     @property
@@ -41,17 +49,26 @@ class ParquetTable:
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         names = [self.columns[index] for index in picked]
         number = 0
-        with _open(self.path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH, columns=names, use_threads=False):
-                columns = [batch.column(name) for name in names]
-                for index in range(batch.num_rows):
-                    number += 1
-                    yield f"{self.path}:{number}", _values(columns, index)
+        with _open(self.path) as (file, raw):
+            foreign = _not_text(file.schema_arrow, names)
+            wanted = [name for name in names if name not in foreign]
+            if not wanted:  # pyarrow counts no rows of no columns
+                yield f"{self.path}:1", foreign[names[0]]
+                return
+            for group in range(file.num_row_groups):
+                rows = _rows_at_once(raw, self.path, file.metadata.row_group(group), wanted, number + 1)
+                for batch in file.iter_batches(rows, [group], wanted, use_threads=False):
+                    columns = [foreign.get(name) or batch.column(name) for name in names]
+                    for index in range(batch.num_rows):
+                        number += 1
+                        yield f"{self.path}:{number}", _values(columns, index)
 
 
 def _values(columns: list[Any], index: int) -> tuple[str, ...] | Problem:
     values: list[str] = []
     for column in columns:
+        if isinstance(column, Problem):
+            return column
         try:
             value = as_text(column[index].as_py())
         except UnicodeDecodeError as error:
@@ -62,9 +79,46 @@ def _values(columns: list[Any], index: int) -> tuple[str, ...] | Problem:
     return tuple(values)
 
 
+def _not_text(schema: Any, names: list[str]) -> dict[str, Problem]:
+    """Which of the columns hold what has no text, such as lists."""
+    from pyarrow import types
+
+    known = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+    found: dict[str, Problem] = {}
+    for name in names:
+        kind = schema.field(name).type
+        inner = kind.value_type if types.is_dictionary(kind) else kind
+        if not (types.is_null(inner) or any(holds(inner) for holds in known)):
+            found[name] = Problem("not text", f"a {str(kind)[:80]}")
+    return found
+
+
+def _rows_at_once(raw: BinaryIO, path: Path, group: Any, names: list[str], first: int) -> int:
+    """How many rows of a row group, whose first is `first`, may be held; its pages are measured for it.
+
+    Raises: DataError when a page of those columns would take too much memory; ValueError for no page.
+    """
+    found = _BATCH
+    for place in range(group.num_columns):
+        column, row = group.column(place), first
+        if column.path_in_schema not in names:
+            continue
+        for page in pages_of(raw, column):
+            if page.unpacked > _MOST_BYTES:
+                raise DataError(
+                    f"{path}:{row}: a page of '{column.path_in_schema}' that begins here has"
+                    f" {page.unpacked:,} bytes, more than {_BATCH:,} cells of {LINE_LIMIT:,} characters;"
+                    " leave out what is so long"
+                )
+            row += page.values
+            longest = page.unpacked // max(1, page.values)  # an entry of a dictionary may be all of it
+            found = min(found, max(1, _BATCH_BYTES // max(1, longest)))
+    return found
+
+
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """The file as pyarrow sees it; what it can raise for a broken file becomes a DataError."""
+def _open(path: Path) -> Iterator[tuple[Any, BinaryIO]]:
+    """The file as pyarrow sees it, and its bytes; what it can raise for a broken file becomes a DataError."""
     with needs("Parquet files need the package pyarrow", "parquet"):
         import pyarrow  # heavy, and most users have no Parquet
         from pyarrow import parquet
@@ -75,7 +129,7 @@ def _open(path: Path) -> Iterator[Any]:
         raw.seek(0)
         try:
             with parquet.ParquetFile(raw, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-                yield file
+                yield file, raw
         except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
             reason = str(error).split("\n")[0]
             raise DataError(f"{path} is not a whole Parquet file ({reason}); write it again") from error

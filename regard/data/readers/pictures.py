@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from regard.data.builtin_digits import DIGITS, digit_pictures
 from regard.data.readers.idx import is_idx, picture_at
 from regard.data.readers.lines import Problem, file_errors
+from regard.data.readers.shades import Shades, quiet_decoder
 from regard.errors import DataError, DependencyError
 
 __all__ = [
@@ -113,7 +114,8 @@ def decode(content: bytes) -> Picture | Problem:
                 width, height = opened.size
                 if not 0 < width * height <= _MOST_PIXELS:
                     return Problem("picture too large", f"{width:,} × {height:,} pixels")
-                return _pixels(opened)
+                with quiet_decoder(opened.format):
+                    return _pixels(opened)
     except Exception as error:  # a decoder of foreign bytes may raise anything
         what = str(error).split("\n")[0][:80] if isinstance(error, OSError) else type(error).__name__
         unknown = type(error).__name__ == "UnidentifiedImageError"
@@ -147,17 +149,18 @@ def scaled(picture: Picture, rows: int, columns: int, how: Filter) -> Picture:
 def _pixels(opened: Any) -> Picture:
     from PIL import ImageOps
 
+    shades = Shades.of(opened)
     picture: Any = ImageOps.exif_transpose(opened)
-    if picture.mode.startswith("I;16"):
-        return (np.asarray(picture) >> 8).astype(np.uint8)[:, :, None]
+    if (deep := shades.deep(picture)) is not None:
+        return deep
+    shades.mend_transparency(picture)
     if picture.mode in ("I", "F"):
         return Problem("unsupported picture", "pixels of 32 bits")  # type: ignore[return-value]
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         ground = _pillow().new("RGBA", picture.size, "white")
         picture = _pillow().alpha_composite(ground, picture)
-        grey = opened.mode in ("1", "L", "LA", "La")
-        return _array(picture.convert("L" if grey else "RGB"))
+        return _array(picture.convert("L" if shades.grey else "RGB"))
     return _array(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
 
 

@@ -23,7 +23,9 @@ from regard.errors import DataError
 __all__ = ["COLUMNS", "SquadFile"]
 
 COLUMNS = ("context", "question", "answers")
-_LIMIT = 1 << 28  # bytes; six times SQuAD 2's training part
+_LIMIT = 1 << 26  # bytes; half more than SQuAD 2's training part
+_MOST_MARKS = 3_000_000
+"""Of what begins or parts JSON's values, each of which takes memory; a comma in a text is counted, too."""
 _FORM = "give SQuAD's form: data, paragraphs, context, qas, question, answers"
 
 
@@ -69,6 +71,8 @@ class SquadFile:
             raw = file.read(_LIMIT + 1)
         if len(raw) > _LIMIT:
             raise DataError(f"{self.path} has over {_LIMIT:,} bytes, too many for one JSON text; split it")
+        if raw.count(b",") + raw.count(b"[") + 2 * raw.count(b"{") > _MOST_MARKS:
+            raise DataError(f"{self.path} holds too many values for one JSON text; split it")
         try:
             return json.loads(raw.decode("utf-8-sig"))
         except UnicodeDecodeError as problem:

@@ -153,7 +153,9 @@ def as_text(value: object) -> str | Problem:
             return too_long("cell")
         if "\0" in value:
             return Problem("NUL byte")
-        if any("\ud800" <= character <= "\udfff" for character in value):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
             return Problem("bad UTF-8", "half of a surrogate pair")
         return value
     if value is None:
