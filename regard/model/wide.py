@@ -69,5 +69,7 @@ class _ReluMLP(torch.autograd.Function):
 
 
 def _chunks(rows: int, hidden: int) -> list[slice]:
-    size = max(16, _HELD * torch.get_num_threads() // hidden)
+    """As few as the cache allows, of one size: a last one of few rows would not occupy all threads."""
+    most = max(16, _HELD * torch.get_num_threads() // hidden)
+    size = max(1, -(-rows // max(1, -(-rows // most))))
     return [slice(start, start + size) for start in range(0, rows, size)]
