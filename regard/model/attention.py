@@ -58,7 +58,8 @@ def attend(
     _check(q, k, v)
     T, S = q.shape[2], k.shape[2]
     lowered = _lowered(mask, T, S, q.device)
-    if not explicit and bias is None and additive is None and suits_short(q, k, v):
+    plain = bias is None and additive is None and dropout < 1.0
+    if plain and not explicit and suits_short(q, k, v):
         return short_attention(q, k, v, dense(lowered, T, S, q.device), scale, dropout)
     if explicit or additive is not None or dropout > 0.0:
         scores = attention_scores(q, k, scale=scale, bias=bias, additive=additive)

@@ -86,6 +86,11 @@ def test_a_seed_decides_what_is_dropped() -> None:
     assert not torch.equal(attend(q, k, v, dropout=0.5), first)
 
 
+def test_everything_can_be_dropped() -> None:
+    q, k, v = given()
+    assert not attend(q, k, v, dropout=1.0).any()
+
+
 def test_it_steps_aside_where_it_is_not_the_same_or_not_faster() -> None:
     q, k, v = given()
     assert suits_short(q, k, v)

@@ -50,7 +50,7 @@ def test_it_steps_aside_where_it_is_not_the_same() -> None:
     assert not part._wide(x.double())
     part.up.weight.requires_grad_(False)
     assert not part._wide(x)
-    for other in (MLP(HIDDEN, "gelu"), MLP(HIDDEN, bias=False), MLP(4 * D)):
+    for other in (MLP(HIDDEN, "gelu"), MLP(HIDDEN, bias=False), MLP(HIDDEN, dropout=1.0), MLP(4 * D)):
         assert not FeedForward(D, other)._wide(x)
 
 
