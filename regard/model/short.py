@@ -76,7 +76,7 @@ class _ShortAttention(torch.autograd.Function):
         return torch.bmm(_kept(weights, keep, ctx.rate).mT, v).view(B, H, T, -1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scaled, k, v, weights, keep = ctx.saved_tensors
         B, H = grad.shape[:2]
