@@ -26,6 +26,7 @@ from regard.model.dropout import dropout as drop
 from regard.model.mask import Contiguous, Lowered, MaskRule, dense, lower
 from regard.model.norm import Norm
 from regard.model.position import Rotation, rotate
+from regard.model.short import short_attention, suits_short
 from regard.model.tap import tap, wanted, watching
 
 
@@ -57,6 +58,9 @@ def attend(
     _check(q, k, v)
     T, S = q.shape[2], k.shape[2]
     lowered = _lowered(mask, T, S, q.device)
+    plain = bias is None and additive is None and dropout < 1.0
+    if plain and not explicit and suits_short(q, k, v):
+        return short_attention(q, k, v, dense(lowered, T, S, q.device), scale, dropout)
     if explicit or additive is not None or dropout > 0.0:
         scores = attention_scores(q, k, scale=scale, bias=bias, additive=additive)
         weights = drop(attention_weights(scores, lowered, finite=bias is None), dropout, training=True)

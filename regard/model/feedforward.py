@@ -98,6 +98,7 @@ class FeedForward(nn.Module):
         return (
             x.device.type == "cpu"
             and x.dtype == up.weight.dtype == torch.float32
+            and self.dropout < 1.0
             and not torch.is_autocast_enabled("cpu")
             and all(part.requires_grad for part in (*up.parameters(), *down.parameters()))
             and not wanted(self, "up", "hidden")

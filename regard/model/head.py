@@ -7,6 +7,7 @@ computes the gradient in the same pass.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,10 +20,12 @@ from regard.model.mask import PADDING, Positions, Ragged
 from regard.model.norm import Norm
 from regard.model.tap import tap
 
-CHUNK_ELEMENTS = 2**20
-"""Logits held at a time: few enough to stay in a processor's cache …"""
+CHUNK_ELEMENTS = 2**21
+"""Logits held at a time: few enough to stay in a processor's last cache, many enough for quick products …"""
 DEVICE_CHUNK_ELEMENTS = 2**26
 """… and on other devices enough to keep all of their units busy: 256 MiB."""
+
+_LOG2_E = 1 / math.log(2)
 
 
 Pooling = Literal["mean", "first", "first-and-second", "first-and-mean"]
@@ -255,12 +258,23 @@ def vocabulary_loss(
         return _VocabularyLoss.apply(x, weight, bias, target, smoothing, dtype)
 
 
+def _binary_logits(x: Tensor, weight: Tensor, bias: Tensor | None, memory: Tensor) -> Tensor:
+    """log₂ e · (x weightᵀ + bias), (n, V) in float32, in `memory`."""
+    if x.dtype != torch.float32:
+        return memory.copy_(F.linear(x, weight, bias)).mul_(_LOG2_E)
+    if bias is None:
+        return memory.addmm_(x, weight.t(), beta=0, alpha=_LOG2_E)
+    return memory.copy_(bias).addmm_(x, weight.t(), beta=_LOG2_E, alpha=_LOG2_E)
+
+
 class _VocabularyLoss(torch.autograd.Function):
     """Loss and gradient in one pass over chunks of positions.
 
     The gradient of the logits is softmax - target. Only e^logits is formed, in the memory of the logits:
     what it is divided by is one number a position and goes into the small factor of each product, and so
-    does the smoothed part of the target, which is one number for the whole vocabulary.
+    does the smoothed part of the target, which is one number for the whole vocabulary. The memory is the
+    same for every chunk, since the system takes as long to hand out new pages as a product takes to fill
+    them; and logits are to the base of 2, whose powers torch forms in half the time on some processors.
     """
 
     @staticmethod
@@ -280,15 +294,16 @@ class _VocabularyLoss(torch.autograd.Function):
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
         total = x.new_zeros((), dtype=torch.float32)
         held = CHUNK_ELEMENTS if x.device.type == "cpu" else DEVICE_CHUNK_ELEMENTS
-        rows = max(1, held // len(weight))
+        rows = max(1, min(len(x), held // len(weight)))
+        memory = x.new_empty((rows, len(weight)), dtype=torch.float32)
         for start in range(0, len(x), rows):
             part, wanted = x[start : start + rows], target[start : start + rows, None]
-            logits = F.linear(part, weight, bias).float()
+            logits = _binary_logits(part, weight, bias, memory[: len(part)])
             largest = logits.amax(1, keepdim=True)
             total -= (1 - smoothing) * logits.gather(1, wanted).sum()
-            powers = logits.sub_(largest).exp_()
+            powers = logits.sub_(largest).exp2_()
             sums = powers.sum(1, keepdim=True)
-            total += (largest + sums.log()).sum()
+            total += (largest + sums.log2()).sum()
             if x.dtype != torch.float32:  # halves: e^logits may add up to more than they can hold
                 powers, sums = (powers / sums).to(x.dtype), torch.ones_like(sums)
             torch.mm(powers, weight, out=grad_x[start : start + rows]).div_(sums)
@@ -299,6 +314,7 @@ class _VocabularyLoss(torch.autograd.Function):
                 grad_weight += powers.t() @ shares
             if grad_bias is not None:
                 grad_bias += (powers.float().t() @ sums.reciprocal())[:, 0]
+        total /= _LOG2_E
         spread = smoothing / len(weight)
         grad_x -= (1 - smoothing) * weight[target]
         grad_weight.index_add_(0, target, x.float(), alpha=smoothing - 1)

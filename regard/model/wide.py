@@ -30,7 +30,7 @@ def relu_mlp(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Te
 
 class _ReluMLP(torch.autograd.Function):
     """Keeps the hidden values as `down` sees them, but for the scale: where they are 0, nothing flows
-    back. A last column of ones in x, and the bias as that of `up`, add the bias within the product."""
+    back."""
 
     @staticmethod
     def forward(
@@ -40,11 +40,9 @@ class _ReluMLP(torch.autograd.Function):
         dropped = threshold_of(p) if p else 0
         keep = random_keep(hidden, dropped) if dropped else None
         scale = LEVELS / (LEVELS - dropped)
-        x = torch.cat((x, x.new_ones(len(x), 1)), 1)
-        whole = torch.cat((up, up_bias[:, None]), 1)
         for here in _chunks(len(x), len(up)):
             part = hidden[here]
-            torch.mm(x[here], whole.t(), out=part).relu_()
+            torch.addmm(up_bias, x[here], up.t(), out=part).relu_()
             if keep is not None:
                 part.mul_(keep[here])
             torch.addmm(down_bias, part, down.t(), alpha=scale, out=y[here])
@@ -56,18 +54,23 @@ class _ReluMLP(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, up, down, hidden = ctx.saved_tensors
         scaled = grad * ctx.scale
-        grad_x, grad_down = x.new_empty(len(x), up.shape[1]), torch.zeros_like(down)
-        grad_up = up.new_zeros(x.shape[1], len(up))  # the last row is the bias's
-        for here in _chunks(len(x), len(up)):
+        grad_x, grad_down = torch.empty_like(x), torch.zeros_like(down)
+        grad_up, grad_bias = up.new_zeros(x.shape[1], len(up)), up.new_zeros(len(up))
+        chunks = _chunks(len(x), len(up))
+        memory = hidden.new_empty(hidden[chunks[0]].shape) if chunks else hidden
+        for here in chunks:
             seen = hidden[here]
             grad_down.addmm_(scaled[here].t(), seen)
-            flow = scaled[here] @ down
+            flow = torch.mm(scaled[here], down, out=memory[: len(seen)])
             torch.ops.aten.threshold_backward.grad_input(flow, seen, 0, grad_input=flow)
             grad_up.addmm_(x[here].t(), flow)
+            grad_bias += flow.sum(0)
             torch.mm(flow, up, out=grad_x[here])
-        return grad_x, grad_up[:-1].t(), grad_up[-1], grad_down, grad.sum(0), None
+        return grad_x, grad_up.t(), grad_bias, grad_down, grad.sum(0), None
 
 
 def _chunks(rows: int, hidden: int) -> list[slice]:
-    size = max(16, _HELD * torch.get_num_threads() // hidden)
+    """As few as the cache allows, of one size: a last one of few rows would not occupy all threads."""
+    most = max(16, _HELD * torch.get_num_threads() // hidden)
+    size = max(1, -(-rows // max(1, -(-rows // most))))
     return [slice(start, start + size) for start in range(0, rows, size)]

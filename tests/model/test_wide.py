@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from regard.model import wide
 from regard.model.feedforward import MLP, FeedForward
 from regard.model.tap import open_taps
 
@@ -49,5 +50,12 @@ def test_it_steps_aside_where_it_is_not_the_same() -> None:
     assert not part._wide(x.double())
     part.up.weight.requires_grad_(False)
     assert not part._wide(x)
-    for other in (MLP(HIDDEN, "gelu"), MLP(HIDDEN, bias=False), MLP(4 * D)):
+    for other in (MLP(HIDDEN, "gelu"), MLP(HIDDEN, bias=False), MLP(HIDDEN, dropout=1.0), MLP(4 * D)):
         assert not FeedForward(D, other)._wide(x)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 17, 131, 1088, 4099])
+def test_rows_are_cut_into_like_parts_each_once(rows: int) -> None:
+    parts = [range(rows)[part] for part in wide._chunks(rows, 2048)]
+    assert [row for part in parts for row in part] == list(range(rows))
+    assert all(len(part) > len(parts[0]) - len(parts) for part in parts)
