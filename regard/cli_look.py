@@ -41,7 +41,7 @@ def look_command(
     device: Device = None,
 ) -> None:
     """Look inside models in the browser: type, and see every number; change one, and see what follows."""
-    uvicorn = _server()
+    _check_packages()
     folders = _folders(runs or [], budget, threads, device)
     # Before models are loaded, so that a port which is taken is told at once.
     with _listening(host, port) as listener:
@@ -51,21 +51,20 @@ def look_command(
             print(f"regard: listening on {host}, where others can reach these models", file=sys.stderr)
         print(f"the explorer is at {address}; Ctrl-C ends it", flush=True)
         url = address if lang is None else f"{address}?lang={lang.value}"
-        quiet = {"log_level": "warning", "access_log": False, "server_header": False}
-        config = uvicorn.Config(app, lifespan="off", **quiet)
         if browser:
             threading.Timer(0.3, _opened, (url,)).start()
-        uvicorn.Server(config).run(sockets=[listener])
+        from regard.serve.connections import serve
+
+        serve(app, listener)
 
 
-def _server() -> Any:
+def _check_packages() -> None:
     from regard.errors import needs
 
     with needs("the explorer needs the packages fastapi, uvicorn and plotly", "serve"):
         import fastapi  # noqa: F401
         import plotly  # noqa: F401
-        import uvicorn
-    return uvicorn
+        import uvicorn  # noqa: F401
 
 
 def _folders(runs: list[Path], budget: str, threads: int | None, device: str | None) -> dict[str, Path]:

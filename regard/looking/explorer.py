@@ -24,6 +24,7 @@ from regard.errors import InputError, nearest
 from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
+from regard.insight.progress import progressed
 from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
@@ -256,6 +257,11 @@ class Explorer:
 
     def _searched_for(self, question: Question, opening: tuple[list[int], list[int]], n: int) -> Searched:
         told: list[Step] = []
+
+        def heard(step: Step) -> None:
+            progressed()  # so that a search is given up which nobody waits for
+            told.append(step)
+
         length = self._length(question, opening)
         guess = self._guess(opening)
         decoding = Decoding(question.beam, n=n, begin=question.begin, max_length=length, guess=guess)
@@ -265,7 +271,7 @@ class Explorer:
         # An int8 W_O rounds all heads together: one without weights would still be felt by the others.
         tapped |= bool(changes.heads_off) and is_int8(self.model)
         model = self._variant(question, opening, silent=not tapped)
-        with torch.inference_mode(), hear(told.append), ExitStack() as stack:
+        with torch.inference_mode(), hear(heard), ExitStack() as stack:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
             (said,) = self.task.predict(model, [question.text], decoding)
