@@ -16,9 +16,10 @@ from starlette.exceptions import HTTPException as StarletteError
 from starlette.requests import ClientDisconnect
 
 from regard import __version__
-from regard.errors import InputError, RegardError, nearest
+from regard.errors import InputError, NonFiniteOutputError, RegardError, nearest
 from regard.insight.names import names_object
 from regard.insight.progress import progressed
+from regard.insight.trace import Trace
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_page import trace_page
 from regard.insight.worked import Example
@@ -33,7 +34,15 @@ from regard.serve.course import Course
 from regard.serve.guard import LOOPBACK, Guard
 from regard.serve.jobs import BusyError, JobQueue
 from regard.serve.json_answers import LINES, InProgress, Json
-from regard.serve.requests import AnalysisAsked, CourseAsked, NumberAsked, ReportAsked, State, TraceAsked
+from regard.serve.requests import (
+    MOST_REPORTED,
+    AnalysisAsked,
+    CourseAsked,
+    NumberAsked,
+    ReportAsked,
+    State,
+    TraceAsked,
+)
 
 Object = dict[str, Any]
 A = TypeVar("A", bound=BaseModel)
@@ -73,6 +82,15 @@ class Models:
     def one(self, state: State, which: str) -> tuple[Explorer, Question]:
         explorer, question = self.asked(state)
         return explorer, question if which == "changed" else question.plain
+
+    def traced(self, asked: ReportAsked) -> Trace:
+        """Raises: InputError for more numbers than a file to take away may have."""
+        explorer, question = self.one(asked.state, asked.which)
+        found = explorer.trace(question, asked.layers)
+        numbers = sum(entry.value.numel() for one in found.passes for entry in one.entries.values())
+        if numbers > MOST_REPORTED:
+            raise InputError(f"these are {numbers:,} numbers, over {MOST_REPORTED:,}; choose some layers")
+        return found
 
 
 def create_app(
@@ -152,13 +170,11 @@ def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
         )
 
     def report(asked: ReportAsked) -> Response:
-        explorer, question = models.one(asked.state, asked.which)
-        made = trace_page(explorer.trace(question, asked.layers), asked.lang)
+        made = trace_page(models.traced(asked), asked.lang)
         return _attached(made, "text/html; charset=utf-8", "trace.html")
 
     def whole(asked: ReportAsked) -> Response:
-        explorer, question = models.one(asked.state, asked.which)
-        made = "".join(trace_json(explorer.trace(question, asked.layers)))
+        made = "".join(trace_json(models.traced(asked)))
         return _attached(made, "application/json", "trace.json")
 
     itself, inner = (lambda state: state), (lambda asked: asked.state)
@@ -226,6 +242,8 @@ def said_of(error: Exception) -> Response:
         return Json({"error": str(error)}, error.status)
     if isinstance(error, BusyError):
         return Json({"error": str(error)}, 503, headers={"Retry-After": "1"})
+    if isinstance(error, NonFiniteOutputError):
+        return Json({"error": str(error)}, 409)  # which the page says in its own language
     if isinstance(error, RegardError):
         return Json({"error": str(error)}, 400 if error.exit_status == 2 else 500)
     return Json({"error": "the server failed to answer that; its terminal shows why"}, 500)
