@@ -84,7 +84,7 @@ def _candidate(outputs: Sequence[str], at: int, share: float) -> dict[str, Any]:
     return {
         "id": at,
         "token": outputs[at] if at < len(outputs) else str(at),
-        "probability": float(f"{share:.6g}"),
+        "probability": plain(float(f"{share:.6g}")),
     }
 
 
@@ -261,8 +261,8 @@ def tree(explorer: Explorer, found: Searched) -> dict[str, Any]:
     }
 
 
-def _score(value: float) -> float | None:
-    return None if value == -float("inf") else round(value, _DIGITS)
+def _score(value: float) -> float | str | None:
+    return None if value == -float("inf") else plain(round(value, _DIGITS))
 
 
 def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, Any]]:
