@@ -134,9 +134,9 @@ def _address(bound: str, port: int) -> str:
 def _open_to_others(bound: str, port: int) -> str:
     """What whoever listens to more than this machine should know."""
     return (
-        f"regard: warning: listening on {bound}: whoever can reach this machine can use these models, without a"
-        f" password and unencrypted, as http://{socket.gethostname()}:{port}/ or by its address; leave --host"
-        " out to listen to this machine alone (see SECURITY.md)"
+        f"regard: warning: listening on {bound}: whoever can reach this machine can use these models, without"
+        f" a password and unencrypted, at http://{socket.gethostname()}:{port}/ or by its address; leave"
+        " --host out to listen to this machine alone (see SECURITY.md)"
     )
 
 

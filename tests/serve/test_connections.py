@@ -135,14 +135,16 @@ def test_others_are_answered_while_a_hostile_body_is_read(name: str, where: tupl
 
 
 def test_a_body_is_as_large_as_its_route_needs(where: tuple[str, int]) -> None:
-    for path, size in (("/api/course/quick", 64_001), ("/api/predict", 1_000_001), ("/api/predict", 7_000_001)):
+    for path, size in (
+        ("/api/course/quick", 64_001),
+        ("/api/predict", 1_000_001),
+        ("/api/predict", 7_000_001),
+    ):
         assert asked(where, "POST", path, b" " * size)[0] == 413
     assert asked(where, "POST", "/api/course/quick", b"{}" + b" " * 63_000)[0] == 200
 
 
-def test_large_bodies_share_a_bounded_memory(
-    where: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_bodies_share_a_bounded_memory(where: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "MOST_HELD", 300_000)
     large = b" " * 250_000
     with closing(socket.create_connection(where, timeout=30)) as client:
@@ -202,9 +204,7 @@ def test_who_does_not_finish_a_request_is_let_go(
     assert not found or found[0].startswith((b"HTTP/1.1 408", b"HTTP/1.1 400"))
 
 
-def test_open_connections_keep_nobody_out(
-    where: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_connections_keep_nobody_out(where: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
     held = []
     for _ in range(40):
@@ -335,11 +335,11 @@ def test_pipelined_requests_are_each_looked_at(where: tuple[str, int]) -> None:
         (["Transfer-Encoding: chunked"], b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", 200),
         (["Transfer-Encoding: chunked"], b"zz\r\n{}\r\n0\r\n\r\n", 400),
         (["Transfer-Encoding: chunked"], b"ffffffffffffffffffffff\r\n{}", 400),
-        (["Transfer-Encoding: gzip"], b"{}", 501),
+        (["Transfer-Encoding: gzip"], b"{}", 400),
         (["Content-Length: 2", "Content-Length: 3"], b"{}", 400),
         (["Content-Length: +2"], b"{}", 400),
         (["Content-Length: -1"], b"{}", 400),
-        (["Content-Length: 2", "X: " + "a" * 40_000], b"{}", 400),
+        (["Content-Length: 2", "X: " + "a" * 400_000], b"{}", 400),
         (["Content-Length: 2", "X: \0"], b"{}", 400),
         (["Content-Length: 2", "Upgrade: websocket", "Connection: Upgrade"], b"{}", 200),
         (["Content-Length: 2", "Expect: 100-continue"], b"{}", 200),
@@ -360,4 +360,4 @@ def test_odd_heads_are_refused_and_odd_bodies_read(
         with closing(socket.create_connection(where, timeout=30)) as client:
             client.sendall(garbage)
             client.shutdown(socket.SHUT_WR)
-            assert client.recv(65536)[9:12] in (b"400", b"505", b"")
+            assert client.recv(65536)[9:12] in (b"400", b"403", b"")

@@ -20,7 +20,9 @@ ROUTES = ("predict", "step", "beam", "trace", "report", "json", "number", "analy
 @pytest.fixture(scope="module")
 def half(runs: dict[str, Run]) -> Any:
     """The same models in float16, where one weight of a million is infinite."""
-    return client_of(create_app({name: regard.load(run.folder, dtype="float16") for name, run in runs.items()}))
+    return client_of(
+        create_app({name: regard.load(run.folder, dtype="float16") for name, run in runs.items()})
+    )
 
 
 def strictly(answer: Any) -> Any:
@@ -40,7 +42,7 @@ def asked(client: Any, route: str, name: str, edits: list[Any]) -> list[Any]:
     beam = {"beam": 4} if route == "beam" else {}
     mine = state(name, edits=edits, **beam)
     model = next(one for one in client.get("/api/models").json()["models"] if one["name"] == name)
-    if route == "beam" and not model["searches"] or route == "step" and not model["writes"]:
+    if not {"beam": model["searches"], "step": model["writes"]}.get(route, True):
         return []
     if route in ("predict", "step", "beam"):
         return [mine]

@@ -51,6 +51,8 @@ _MOST_PHOTO = 2**27
 _MOST_SCANS = 50
 """Of a progressive JPEG: each costs time for every pixel, however few its bytes."""
 _MOST_BYTES = 1 << 26
+_ERRORS = {"UnidentifiedImageError": "not a picture", "DecompressionBombError": "picture too large"}
+"""Of Pillow, and what they mean."""
 _BAND = 2**20
 """Pixels that are converted at one time."""
 
@@ -119,8 +121,8 @@ def decode(content: bytes) -> Picture | Problem:
                 return _excess(opened, content) or _pixels(opened)
     except Exception as error:  # a decoder of foreign bytes may raise anything
         what = str(error).split("\n")[0][:80] if isinstance(error, OSError) else type(error).__name__
-        unknown = type(error).__name__ == "UnidentifiedImageError"
-        return Problem("not a picture" if unknown else "broken picture", "" if unknown else what)
+        known = _ERRORS.get(type(error).__name__)
+        return Problem(known) if known else Problem("broken picture", what)
 
 
 def in_channels(picture: Picture, channels: int) -> Picture:
