@@ -54,13 +54,29 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(*chunks: bytes, size: tuple[int, int] = (3, 3), colour: int = 2) -> bytes:
-    """A small PNG with chunks of one's own before its pixels."""
+def png(*chunks: bytes, size: tuple[int, int] = (3, 3), colour: int = 2, behind: bytes = b"") -> bytes:
+    """A small PNG with chunks of one's own before its pixels, and behind them."""
     head = chunk(b"IHDR", struct.pack(">2I5B", *size, 8, colour, 0, 0, 0))
     row = b"\0" * (1 + size[0] * {0: 1, 2: 3, 6: 4}[colour])
     squeezer = zlib.compressobj(9)
     rows = b"".join(squeezer.compress(row) for _ in range(size[1])) + squeezer.flush()
-    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IDAT", rows) + behind + chunk(b"IEND", b"")
+    )
+
+
+def exif(count: int) -> bytes:
+    """How the camera was held, said again and again."""
+    return tiff((0x112, 3, count, struct.pack("<H", 6) * count))
+
+
+def big_tiff(count: int) -> bytes:
+    """A BigTIFF of one pixel and so many strips."""
+    head = b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
+    entries = [(256, 4, 1, 1), (257, 4, 1, 1), (258, 4, 1, 8), (259, 4, 1, 1), (262, 4, 1, 1)]
+    entries += [(273, 4, count, 500), (277, 4, 1, 1), (278, 4, 1, 1), (279, 4, count, 500)]
+    directory = struct.pack("<Q", len(entries)) + b"".join(struct.pack("<HHQQ", *entry) for entry in entries)
+    return (head + directory + bytes(8)).ljust(500, b"\0") + struct.pack("<I", 100_000) * count
 
 
 def tiff(*entries: tuple[int, int, int, bytes], pixels: bytes = b"") -> bytes:
@@ -155,12 +171,20 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "tile": lambda: tiled(LONGEST_SIDE),
     "huge-tile": lambda: tiled(30_000),
     "strips": lambda: stripped(1_000_000),
+    "most-strips": lambda: stripped(7_500_000),
+    "big-tiff": lambda: big_tiff(7_500_000),
+    "exif": lambda: png(chunk(b"eXIf", exif(20_000_000))),
+    "exif-behind": lambda: png(behind=chunk(b"eXIf", exif(20_000_000))),
     "unfitting": unfitting_gif,
     "ppm": lambda: b"P6 16000 16000 255\n",
     "ppm-digits": lambda: b"P6 " + b"9" * 1_000_000,
     "plain-ppm": lambda: b"P3 4096 4096 255\n" + b"1 " * 2_000_000,
     "bmp": lambda: b"BM" + struct.pack("<IIIIiiHH", 60, 0, 54, 40, 30_000, -30_000, 1, 24) + bytes(24),
 }
+
+
+TOO_LARGE = ["too-tall", "too-wide", "two-headers", "huge-tile", "scans", "bmp", "ppm"]
+TOO_LARGE += ["most-strips", "big-tiff", "exif", "exif-behind"]
 
 
 def measured(folder: Path) -> Iterator[tuple[str, int, float, int]]:
@@ -189,7 +213,7 @@ def test_a_hostile_picture_takes_little_time_and_memory(tmp_path: Path) -> None:
     assert not excess
 
 
-@pytest.mark.parametrize("name", ["too-tall", "too-wide", "two-headers", "huge-tile", "scans", "bmp", "ppm"])
+@pytest.mark.parametrize("name", TOO_LARGE)
 def test_what_is_too_large_is_said(name: str) -> None:
     found = decode(BOMBS[name]())
     assert isinstance(found, Problem)

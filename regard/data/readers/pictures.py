@@ -53,6 +53,12 @@ _MOST_SCANS = 50
 _MOST_BYTES = 1 << 26
 _ERRORS = {"UnidentifiedImageError": "not a picture", "DecompressionBombError": "picture too large"}
 """Of Pillow, and what they mean."""
+_MOST_EXIF = 2**20
+"""Bytes."""
+_MOST_TAGGED = 2**18
+"""Numbers in one tag of a TIFF, each of which Pillow makes an object of."""
+_BYTES = (1, 2, 7)
+"""Types of tags that are kept as bytes."""
 _BAND = 2**20
 """Pixels that are converted at one time."""
 
@@ -117,8 +123,15 @@ def decode(content: bytes) -> Picture | Problem:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata
+            if _many_numbers(content):
+                return Problem("picture too large", "the tags of a TIFF")
             with image.open(io.BytesIO(content), formats=_FORMATS) as opened:
-                return _excess(opened, content) or _pixels(opened)
+                if found := _excess(opened, content):
+                    return found
+                opened.load()
+                if len(opened.info.get("exif", b"")) > _MOST_EXIF:  # which may stand behind the pixels
+                    return Problem("picture too large", "its EXIF data")
+                return _pixels(opened)
     except Exception as error:  # a decoder of foreign bytes may raise anything
         what = str(error).split("\n")[0][:80] if isinstance(error, OSError) else type(error).__name__
         known = _ERRORS.get(type(error).__name__)
@@ -174,6 +187,20 @@ def _excess(opened: Any, content: bytes) -> Problem | None:
         if not all(isinstance(side, int) for side in tile) or too_large(*tile):
             return Problem("picture too large", "tiles of a TIFF")
     return too_large(*opened.size)
+
+
+def _many_numbers(content: bytes) -> bool:
+    """Whether a tag in the first directory of a TIFF (or BigTIFF) has more numbers than any picture needs."""
+    order = {b"II": "<", b"MM": ">"}.get(content[:2])
+    if order is None or content[2:4].strip(b"\0") not in (b"*", b"+"):
+        return False
+    big = b"+" in content[2:4]
+    size, where, many = ("u8", 8, "u8") if big else ("u4", 4, "u2")
+    start = int(np.frombuffer(content, order + size, 1, where)[0])
+    count = int(np.frombuffer(content, order + many, 1, start)[0])
+    entry = [("tag", f"{order}u2"), ("type", f"{order}u2"), ("count", order + size), ("value", order + size)]
+    entries = np.frombuffer(content, entry, count, start + np.dtype(many).itemsize)
+    return bool((entries["count"][~np.isin(entries["type"], _BYTES)] > _MOST_TAGGED).any())
 
 
 _TILE = (322, 323)
