@@ -46,6 +46,7 @@ from regard.serve.requests import (
 
 Object = dict[str, Any]
 A = TypeVar("A", bound=BaseModel)
+Look = TypeVar("Look", State, TraceAsked, NumberAsked, AnalysisAsked, ReportAsked)
 
 
 class Models:
@@ -150,14 +151,14 @@ def _models(app: FastAPI, models: Models) -> None:
 
 
 def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
-    def looks(path: str, kind: type[A], state: Callable[[A], State], answer: Callable[[A], Response]) -> None:
+    def looks(path: str, kind: type[Look], answer: Callable[[Look], Response]) -> None:
         """A route that asks a model: read in one queue, answered in the model's."""
 
         @app.post(path)
         async def look(request: Request) -> Response:
             asked = await _read(request, reading, kind)
-            name = state(asked).model
-            models.explorer(name)
+            name = (asked if isinstance(asked, State) else asked.state).model
+            models.explorer(name)  # or else it is refused
             return await models.queues[name].run(request.receive, lambda: answer(asked))
 
     def both(state: State, answer: Callable[[Explorer, Question], Object]) -> Response:
@@ -177,19 +178,18 @@ def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
         made = "".join(trace_json(models.traced(asked)))
         return _attached(made, "application/json", "trace.json")
 
-    itself, inner = (lambda state: state), (lambda asked: asked.state)
-    looks("/api/predict", State, itself, lambda s: both(s, lambda e, q: prediction(e, e.answer(q))))
-    looks("/api/trace", TraceAsked, inner, lambda a: both(a.state, lambda e, q: structure(e, q, a)))
-    looks("/api/number", NumberAsked, inner, number)
-    looks("/api/step", State, itself, lambda s: both(s, stepped))
-    looks("/api/beam", State, itself, lambda s: both(s, lambda e, q: tree(e, e.search(q))))
-    looks("/api/analysis", AnalysisAsked, inner, lambda a: both(a.state, lambda e, q: analysed(e, q, a)))
-    looks("/api/report", ReportAsked, inner, report)
-    looks("/api/json", ReportAsked, inner, whole)
+    looks("/api/predict", State, lambda s: both(s, lambda e, q: prediction(e, e.answer(q))))
+    looks("/api/trace", TraceAsked, lambda a: both(a.state, lambda e, q: structure(e, q, a)))
+    looks("/api/number", NumberAsked, number)
+    looks("/api/step", State, lambda s: both(s, stepped))
+    looks("/api/beam", State, lambda s: both(s, lambda e, q: tree(e, e.search(q))))
+    looks("/api/analysis", AnalysisAsked, lambda a: both(a.state, lambda e, q: analysed(e, q, a)))
+    looks("/api/report", ReportAsked, report)
+    looks("/api/json", ReportAsked, whole)
 
 
 async def _read(request: Request, reading: JobQueue, kind: type[A]) -> A:
-    body = await request.body()
+    body = b"".join([part async for part in request.stream()])  # which nobody keeps but this
     return await reading.run(request.receive, lambda: read_body(kind, body))
 
 
