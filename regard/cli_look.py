@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,10 @@ def look_command(
     host: Annotated[
         str, typer.Option(help="Whom to listen to: others than this machine with 0.0.0.0.")
     ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another name under which it may be asked, such as a proxy's."),
+    ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     lang: Annotated[
         Language | None, typer.Option(help="What the page opens in, instead of the browser's language.")
@@ -41,31 +46,34 @@ def look_command(
     device: Device = None,
 ) -> None:
     """Look inside models in the browser: type, and see every number; change one, and see what follows."""
-    uvicorn = _server()
+    _check_packages()
     folders = _folders(runs or [], budget, threads, device)
     # Before models are loaded, so that a port which is taken is told at once.
     with _listening(host, port) as listener:
-        app = _app(folders, host, dtype, threads, device)
-        address = _address(host, listener.getsockname()[1])
-        if not _is_loopback(host):
-            note(f"regard: listening on {host}, where others can reach these models")
+        bound, number = listener.getsockname()[:2]
+        is_open = not ip_address(bound.partition("%")[0]).is_loopback
+        names = (host, socket.gethostname(), *(allow_host or []))
+        loaded = {name: open_run(folder, dtype, threads, device) for name, folder in folders.items()}
+        app = _app(loaded, names, is_open)
+        address = _address(bound, number)
+        if is_open:
+            note(_open_to_others(bound, number))
         say(f"the explorer is at {address}; Ctrl-C ends it")
         url = address if lang is None else f"{address}?lang={lang.value}"
-        quiet = {"log_level": "warning", "access_log": False, "server_header": False}
-        config = uvicorn.Config(app, lifespan="off", **quiet)
         if browser:
             threading.Timer(0.3, _opened, (url,)).start()
-        uvicorn.Server(config).run(sockets=[listener])
+        from regard.serve.connections import serve
+
+        serve(app, listener)
 
 
-def _server() -> Any:
+def _check_packages() -> None:
     from regard.errors import needs
 
     with needs("the explorer needs the packages fastapi, uvicorn and plotly", "serve"):
         import fastapi  # noqa: F401
         import plotly  # noqa: F401
-        import uvicorn
-    return uvicorn
+        import uvicorn  # noqa: F401
 
 
 def _folders(runs: list[Path], budget: str, threads: int | None, device: str | None) -> dict[str, Path]:
@@ -87,14 +95,13 @@ def _folders(runs: list[Path], budget: str, threads: int | None, device: str | N
     return found
 
 
-def _app(folders: dict[str, Path], host: str, dtype: Dtype, threads: int | None, device: str | None) -> Any:
+def _app(loaded: dict[str, Any], names: tuple[str, ...], is_open: bool) -> Any:
+    """What answers, under the names of this machine and these; `is_open`: to its addresses too."""
     from regard.recipes.explain import EXAMPLES
     from regard.serve.app import create_app
     from regard.serve.guard import LOOPBACK
 
-    loaded = {name: open_run(folder, dtype, threads, device) for name, folder in folders.items()}
-    names = (*LOOPBACK, host, socket.gethostname())
-    return create_app(loaded, course=EXAMPLES, hosts=names, addresses=not _is_loopback(host))
+    return create_app(loaded, course=EXAMPLES, hosts=(*LOOPBACK, *names), addresses=is_open)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -118,13 +125,19 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host == "::1"
-
-
-def _address(host: str, port: int) -> str:
-    shown = "127.0.0.1" if host == "0.0.0.0" else ("::1" if host == "::" else host)  # noqa: S104
+def _address(bound: str, port: int) -> str:
+    """Where this machine's own browser finds it."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def _open_to_others(bound: str, port: int) -> str:
+    """What whoever listens to more than this machine should know."""
+    return (
+        f"regard: warning: listening on {bound}: whoever can reach this machine can use these models, without"
+        f" a password and unencrypted, at http://{socket.gethostname()}:{port}/ or by its address; leave"
+        " --host out to listen to this machine alone (see SECURITY.md)"
+    )
 
 
 def _opened(url: str) -> None:

@@ -28,13 +28,12 @@ def arguments() -> list[str]:
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """The address of a server that runs meanwhile."""
-    import uvicorn
+    from regard.serve.connections import server as ready
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-        server = uvicorn.Server(config)
+        server = ready(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

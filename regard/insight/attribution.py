@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import InputError, needs
+from regard.insight.progress import progressed
 from regard.model.quantize import is_int8
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
@@ -59,6 +60,7 @@ def integrated_gradients(
     start = torch.zeros_like(vectors) if baseline is None else baseline.to(vectors)
 
     def of(x: Tensor) -> Tensor:
+        progressed()
         # Once: where both sides share a table, the target's vectors pass the same point later.
         instead = [x]
         with open_taps(model, {f"{side}.out": lambda name, value: instead.pop() if instead else None}):

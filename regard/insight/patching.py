@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import InputError
+from regard.insight.progress import progressed
 from regard.model.tap import See, open_taps
 
 
@@ -66,6 +67,7 @@ def _tried(
 ) -> list[float]:
     found = []
     for place in range(value.shape[1]):
+        progressed()
         with open_taps(model, {name: _put(value, place)}):
             found.append(float(measure(run())))
     return found

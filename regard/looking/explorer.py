@@ -24,6 +24,7 @@ from regard.errors import InputError, nearest
 from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
+from regard.insight.progress import progressed
 from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
@@ -37,6 +38,8 @@ from regard.tasks.task import Decoding, Prediction, Task
 _KEPT = 16
 _MOST = 2**26
 """Numbers that are kept of a prediction."""
+_VARIED = 2**28
+"""Weights of changed models that are kept: each edit of a weight copies it whole."""
 LENGTH = 24
 """Tokens that a text goes on for, unless told."""
 
@@ -246,9 +249,8 @@ class Explorer:
         read = None if opening is None else len(opening[0] or opening[1])
         off = changes.heads_off if silent else frozenset()
         key = (changes.edits, changes.shuffle, off, read if changes.shuffle else None)
-        return _kept(
-            self._variants, key, lambda: variant(self.model, changes, self.tied, read, silent=silent)
-        )
+        made = lambda: variant(self.model, changes, self.tied, read, silent=silent)  # noqa: E731
+        return _kept(self._variants, key, made, max(2, min(_KEPT, _VARIED // self.parameters)))
 
     def _search(self, question: Question, opening: tuple[list[int], list[int]], n: int = 1) -> Searched:
         n = n if question.beam > 1 else 1
@@ -256,6 +258,11 @@ class Explorer:
 
     def _searched_for(self, question: Question, opening: tuple[list[int], list[int]], n: int) -> Searched:
         told: list[Step] = []
+
+        def heard(step: Step) -> None:
+            progressed()  # so that a search is given up which nobody waits for
+            told.append(step)
+
         length = self._length(question, opening)
         guess = self._guess(opening)
         decoding = Decoding(question.beam, n=n, begin=question.begin, max_length=length, guess=guess)
@@ -265,7 +272,7 @@ class Explorer:
         # An int8 W_O rounds all heads together: one without weights would still be felt by the others.
         tapped |= bool(changes.heads_off) and is_int8(self.model)
         model = self._variant(question, opening, silent=not tapped)
-        with torch.inference_mode(), hear(told.append), ExitStack() as stack:
+        with torch.inference_mode(), hear(heard), ExitStack() as stack:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
             (said,) = self.task.predict(model, [question.text], decoding)
@@ -358,11 +365,11 @@ def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:
 T = TypeVar("T")
 
 
-def _kept(some: OrderedDict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
+def _kept(some: OrderedDict[Hashable, T], key: Hashable, make: Callable[[], T], most: int = _KEPT) -> T:
     """What was made before for this key, or now; the oldest of many is forgotten."""
     if key not in some:
         some[key] = make()
-        if len(some) > _KEPT:
+        if len(some) > most:
             some.popitem(last=False)
     some.move_to_end(key)
     return some[key]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ from regard.tasks.task import SENTENCES, Takes, Task
 
 _LONGEST = 120
 """Characters of an example."""
+_DECODING = Lock()
+"""Pictures of any size are decoded one at a time, whichever models they are for."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,12 @@ def text_of(given: Given, takes: Takes) -> str:
 def _fitted(content: bytes, shape: Sequence[int]) -> str:
     """The picture in the size that the model takes."""
     channels, rows, columns = shape
-    found = decode(content)
-    if isinstance(found, Problem):
-        raise InputError(f"{found}; give a picture as PNG, JPEG or the like")
-    return as_url(np.ascontiguousarray(in_channels(scaled(found, rows, columns, "bicubic"), channels)))
+    with _DECODING:
+        found = decode(content)
+        if isinstance(found, Problem):
+            raise InputError(f"{found}; give a picture as PNG, JPEG or the like")
+        found = scaled(found, rows, columns, "bicubic")
+    return as_url(np.ascontiguousarray(in_channels(found, channels)))
 
 
 def examples(task: Task, inputs: Iterable[str], n: int) -> list[dict[str, object]]:

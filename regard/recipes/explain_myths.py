@@ -19,6 +19,7 @@ from regard.data.readers.pictures import read_picture
 from regard.errors import DataError, RegardError
 from regard.insight.explain import myths
 from regard.insight.parameters import Choice, Whole
+from regard.insight.progress import part_of, progressed
 from regard.insight.worked import Computed, Example, Step, Table, Words
 
 
@@ -116,8 +117,10 @@ def _accuracy(
         torch.manual_seed(1)
         net = _Notebook(trial, pictures.shape[1], batch_first=batch_first)
         optimizer = torch.optim.Adam(net.parameters(), lr=trial.rate)
-        for _ in range(trial.epochs):
-            for chosen in torch.randperm(len(pictures)).split(trial.batch):
+        for epoch in range(trial.epochs):
+            order = torch.randperm(len(pictures)).split(trial.batch)
+            for step, chosen in enumerate(order):
+                progressed((epoch + step / len(order)) / trial.epochs)
                 optimizer.zero_grad()
                 F.cross_entropy(net(pictures[chosen]), digits[chosen]).backward()
                 optimizer.step()
@@ -135,7 +138,10 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
             raise
         return Step(_CLAIM, Words(f"Not tried: {problem}", f"未能验证：{problem}"))
     started = time.perf_counter()
-    found = {kind: _accuracy(trial, batch_first=kind, train=train, test=test) for kind in (False, True)}
+    found = {}
+    for kind, part in ((False, (0.0, 0.5)), (True, (0.5, 1.0))):
+        with part_of(*part):
+            found[kind] = _accuracy(trial, batch_first=kind, train=train, test=test)
     seconds = time.perf_counter() - started
     which = (
         f"all of MNIST, {trial.epochs} epochs, as in the notebook"

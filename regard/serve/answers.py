@@ -18,13 +18,14 @@ from regard.looking.analyses import analysis
 from regard.looking.explorer import Answer, Explorer, Question, Searched, shape_of
 from regard.looking.scene import Scene, UnansweredError
 from regard.serve.numbers import encoded, rounded
-from regard.serve.requests import MOST_NUMBERS, AnalysisAsked, Part, TraceAsked
+from regard.serve.requests import MOST_LISTED, MOST_NUMBERS, AnalysisAsked, Part, TraceAsked
 from regard.strict_json import plain
 
 _BEST = 8
 _CANDIDATES = 16
 _GIVEN = ("given", "source_given", "target_given")
 _DIGITS = 6
+_HOW = {"base64": "in base64: ask for fewer parts", "lists": "as lists: ask for fewer parts, or for base64"}
 
 
 # ---------------------------------------------------------------------- predictions
@@ -83,7 +84,7 @@ def _candidate(outputs: Sequence[str], at: int, share: float) -> dict[str, Any]:
     return {
         "id": at,
         "token": outputs[at] if at < len(outputs) else str(at),
-        "probability": float(f"{share:.6g}"),
+        "probability": plain(float(f"{share:.6g}")),
     }
 
 
@@ -111,8 +112,9 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
             about = {"sequence": sequence, **part_object(explorer, entry, shape)}
             value = _cut(one.entries.get(name), parts.get(name))
             numbers += 0 if value is None else value.numel()
-            if numbers > MOST_NUMBERS:
-                raise InputError(f"an answer has at most {MOST_NUMBERS:,} numbers: ask for fewer parts")
+            most = MOST_NUMBERS if asked.encoding == "base64" else MOST_LISTED
+            if numbers > most:
+                raise InputError(f"an answer has at most {most:,} numbers {_HOW[asked.encoding]}")
             about["values"] = None if value is None else _written(value, asked)
             listed.append(about)
     return {**prediction(explorer, found), "parts": listed}
@@ -259,8 +261,8 @@ def tree(explorer: Explorer, found: Searched) -> dict[str, Any]:
     }
 
 
-def _score(value: float) -> float | None:
-    return None if value == -float("inf") else round(value, _DIGITS)
+def _score(value: float) -> float | str | None:
+    return None if value == -float("inf") else plain(round(value, _DIGITS))
 
 
 def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, Any]]:

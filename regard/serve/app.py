@@ -1,22 +1,25 @@
 """The explorer over HTTP: `create_app` makes what uvicorn runs. `docs/explorer-api.md` describes each route.
 
-It answers questions about models that are loaded, each with a lock of its own; it knows no paths, keeps
-nothing of anybody's, and changes no model.
+It answers questions about models that are loaded, each with a queue of its own; it knows no paths, keeps
+nothing of anybody's, and changes no model. What is asked is read, computed and written in threads: the event
+loop answers others meanwhile.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteError
+from starlette.requests import ClientDisconnect
 
 from regard import __version__
-from regard.errors import InputError, RegardError, nearest
+from regard.errors import InputError, NonFiniteOutputError, RegardError, nearest
 from regard.insight.names import names_object
+from regard.insight.progress import progressed
+from regard.insight.trace import Trace
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_page import trace_page
 from regard.insight.worked import Example
@@ -26,28 +29,32 @@ from regard.looking.inputs import text_of
 from regard.run import Run
 from regard.serve.answers import account_object, analysed, model_object, prediction, stepped, structure, tree
 from regard.serve.assets_table import PAGE, asset
+from regard.serve.bodies import BodyError, read_body
 from regard.serve.course import Course
 from regard.serve.guard import LOOPBACK, Guard
-from regard.serve.requests import AnalysisAsked, CourseAsked, NumberAsked, ReportAsked, State, TraceAsked
+from regard.serve.jobs import BusyError, JobQueue
+from regard.serve.json_answers import LINES, InProgress, Json
+from regard.serve.requests import (
+    MOST_REPORTED,
+    AnalysisAsked,
+    CourseAsked,
+    NumberAsked,
+    ReportAsked,
+    State,
+    TraceAsked,
+)
 
 Object = dict[str, Any]
-
-
-class Json(Response):
-    """JSON whose numbers are finite, and whose texts may be anything."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode("utf-8", "backslashreplace")
+A = TypeVar("A", bound=BaseModel)
+Look = TypeVar("Look", State, TraceAsked, NumberAsked, AnalysisAsked, ReportAsked)
 
 
 class Models:
-    """The models that are looked at, by name."""
+    """The models that are looked at, by name, each with a queue of questions of its own."""
 
     def __init__(self, runs: Mapping[str, Run]) -> None:
         self.explorers = {name: run.explorer() for name, run in runs.items()}
+        self.queues = {name: JobQueue("model") for name in runs}
         self.listed = [
             model_object(name, explorer, runs[name].examples()) for name, explorer in self.explorers.items()
         ]
@@ -70,11 +77,21 @@ class Models:
         """What is said without and with the changes; null for the latter where there are none."""
         explorer, question = self.asked(state)
         original = answer(explorer, question.plain)  # first: the changed one may be much alike
+        progressed()
         return {"original": original, "changed": answer(explorer, question) if question.changes else None}
 
     def one(self, state: State, which: str) -> tuple[Explorer, Question]:
         explorer, question = self.asked(state)
         return explorer, question if which == "changed" else question.plain
+
+    def traced(self, asked: ReportAsked) -> Trace:
+        """Raises: InputError for more numbers than a file to take away may have."""
+        explorer, question = self.one(asked.state, asked.which)
+        found = explorer.trace(question, asked.layers)
+        numbers = sum(entry.value.numel() for one in found.passes for entry in one.entries.values())
+        if numbers > MOST_REPORTED:
+            raise InputError(f"these are {numbers:,} numbers, over {MOST_REPORTED:,}; choose some layers")
+        return found
 
 
 def create_app(
@@ -91,10 +108,11 @@ def create_app(
     """
     app = FastAPI(title="regard", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, hosts=hosts, addresses=addresses)
+    reading = JobQueue("reading")
     _page(app)
     _models(app, models := Models(runs))
-    _looks(app, models)
-    _course(app, Course(course or {}))
+    _looks(app, models, reading)
+    _course(app, Course(course or {}), reading)
     _errors(app)
     return app
 
@@ -132,47 +150,47 @@ def _models(app: FastAPI, models: Models) -> None:
         return Json({"outputs": list(models.explorer(model).naming.outputs)})
 
 
-def _looks(app: FastAPI, models: Models) -> None:
-    @app.post("/api/predict")
-    def predict(state: State) -> Response:
-        return Json(
-            models.both(state, lambda explorer, question: prediction(explorer, explorer.answer(question)))
-        )
+def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
+    def looks(path: str, kind: type[Look], answer: Callable[[Look], Response]) -> None:
+        """A route that asks a model: read in one queue, answered in the model's."""
 
-    @app.post("/api/trace")
-    def trace(asked: TraceAsked) -> Response:
-        return Json(models.both(asked.state, lambda explorer, question: structure(explorer, question, asked)))
+        @app.post(path)
+        async def look(request: Request) -> Response:
+            asked = await _read(request, reading, kind)
+            name = (asked if isinstance(asked, State) else asked.state).model
+            models.explorer(name)  # or else it is refused
+            return await models.queues[name].run(request.receive, lambda: answer(asked))
 
-    @app.post("/api/number")
+    def both(state: State, answer: Callable[[Explorer, Question], Object]) -> Response:
+        return Json(models.both(state, answer))
+
     def number(asked: NumberAsked) -> Response:
         explorer, question = models.one(asked.state, asked.which)
         return Json(
             account_object(explorer.account(question, asked.part, tuple(asked.index), asked.sequence))
         )
 
-    @app.post("/api/step")
-    def step(state: State) -> Response:
-        return Json(models.both(state, stepped))
-
-    @app.post("/api/beam")
-    def beam(state: State) -> Response:
-        return Json(models.both(state, lambda explorer, question: tree(explorer, explorer.search(question))))
-
-    @app.post("/api/analysis")
-    def analysis(asked: AnalysisAsked) -> Response:
-        return Json(models.both(asked.state, lambda explorer, question: analysed(explorer, question, asked)))
-
-    @app.post("/api/report")
     def report(asked: ReportAsked) -> Response:
-        explorer, question = models.one(asked.state, asked.which)
-        made = trace_page(explorer.trace(question, asked.layers), asked.lang)
+        made = trace_page(models.traced(asked), asked.lang)
         return _attached(made, "text/html; charset=utf-8", "trace.html")
 
-    @app.post("/api/json")
     def whole(asked: ReportAsked) -> Response:
-        explorer, question = models.one(asked.state, asked.which)
-        made = "".join(trace_json(explorer.trace(question, asked.layers)))
+        made = "".join(trace_json(models.traced(asked)))
         return _attached(made, "application/json", "trace.json")
+
+    looks("/api/predict", State, lambda s: both(s, lambda e, q: prediction(e, e.answer(q))))
+    looks("/api/trace", TraceAsked, lambda a: both(a.state, lambda e, q: structure(e, q, a)))
+    looks("/api/number", NumberAsked, number)
+    looks("/api/step", State, lambda s: both(s, stepped))
+    looks("/api/beam", State, lambda s: both(s, lambda e, q: tree(e, e.search(q))))
+    looks("/api/analysis", AnalysisAsked, lambda a: both(a.state, lambda e, q: analysed(e, q, a)))
+    looks("/api/report", ReportAsked, report)
+    looks("/api/json", ReportAsked, whole)
+
+
+async def _read(request: Request, reading: JobQueue, kind: type[A]) -> A:
+    body = b"".join([part async for part in request.stream()])  # which nobody keeps but this
+    return await reading.run(request.receive, lambda: read_body(kind, body))
 
 
 def _attached(text: str, kind: str, name: str) -> Response:
@@ -182,39 +200,50 @@ def _attached(text: str, kind: str, name: str) -> Response:
     )
 
 
-def _course(app: FastAPI, course: Course) -> None:
+def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
+    queue = JobQueue("course")
+
     @app.get("/api/course")
     def examples() -> Response:
         return Json({"examples": course.listed()})
 
     @app.post("/api/course/{name}")
-    def worked(name: str, asked: CourseAsked) -> Response:
-        return Json(course.worked(name, asked.lang, asked.changes))
+    async def worked(name: str, request: Request) -> Response:
+        asked = await _read(request, reading, CourseAsked)
+        values = course.values(name, asked.changes)
+
+        async def work(told: Callable[[float], None] = lambda share: None) -> Response:
+            return await queue.run(
+                request.receive, lambda: Json(course.worked(name, asked.lang, values)), told
+            )
+
+        return InProgress(work, said_of) if request.headers.get("accept") == LINES else await work()
 
 
 # ---------------------------------------------------------------------- errors: one sentence each
 
 
 def _errors(app: FastAPI) -> None:
-    @app.exception_handler(RegardError)
-    def refused(request: Request, error: RegardError) -> Response:
-        return Json({"error": str(error)}, 400 if error.exit_status == 2 else 500)
+    for kind in (RegardError, StarletteError, ClientDisconnect, Exception):
+        app.exception_handler(kind)(_refused)
 
-    @app.exception_handler(RequestValidationError)
-    def misread(request: Request, error: RequestValidationError) -> Response:
-        return Json({"error": _sentence(error)}, 422)
 
-    @app.exception_handler(StarletteError)
-    def http(request: Request, error: StarletteError) -> Response:
+def _refused(request: Request, error: Exception) -> Response:
+    return said_of(error)
+
+
+def said_of(error: Exception) -> Response:
+    """The sentence and the status for what went wrong."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)  # which nobody reads
+    if isinstance(error, StarletteError):
         return Json({"error": str(error.detail)}, error.status_code, headers=error.headers)
-
-    @app.exception_handler(Exception)
-    def failed(request: Request, error: Exception) -> Response:
-        return Json({"error": "the server failed to answer that; its terminal shows why"}, 500)
-
-
-def _sentence(error: RequestValidationError) -> str:
-    """Where the first mistake is, and what it is."""
-    first = error.errors()[0]
-    where = ".".join(str(key) for key in first["loc"] if key != "body")
-    return str(InputError(f"{where or 'the request'}: {first['msg']}"[:400]))
+    if isinstance(error, BodyError):
+        return Json({"error": str(error)}, error.status)
+    if isinstance(error, BusyError):
+        return Json({"error": str(error)}, 503, headers={"Retry-After": "1"})
+    if isinstance(error, NonFiniteOutputError):
+        return Json({"error": str(error)}, 409)  # which the page says in its own language
+    if isinstance(error, RegardError):
+        return Json({"error": str(error)}, 400 if error.exit_status == 2 else 500)
+    return Json({"error": "the server failed to answer that; its terminal shows why"}, 500)

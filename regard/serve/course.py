@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from threading import Lock
 from typing import Any
 
 from regard.errors import InputError, nearest
 from regard.insight.objects import as_object, parameter_object
+from regard.insight.parameters import Value
 from regard.insight.worked import Example, Lang, Worked
 
 _KEPT = 32
@@ -20,7 +20,6 @@ class Course:
 
     def __init__(self, examples: Mapping[str, Example]) -> None:
         self.examples = examples
-        self._lock = Lock()
         self._worked: OrderedDict[str, Worked] = OrderedDict()
 
     def listed(self) -> list[dict[str, Any]]:
@@ -34,19 +33,21 @@ class Course:
             for name, example in self.examples.items()
         ]
 
-    def worked(self, name: str, lang: Lang, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises: InputError for an example, or a change, that there is not."""
+    def values(self, name: str, changes: Mapping[str, Any]) -> dict[str, Value]:
+        """Of all that can be changed in an example. Raises: InputError for an example, or a change, that
+        there is not."""
         if name not in self.examples:
-            raise InputError(f"there is no example '{name}'{nearest(name, self.examples)}")
-        example = self.examples[name]
-        values = example.values(changes)
+            raise InputError(f"there is no example '{name[:80]}'{nearest(name, self.examples)}")
+        return self.examples[name].values(changes)
+
+    def worked(self, name: str, lang: Lang, values: dict[str, Value]) -> dict[str, Any]:
+        """An example with these values; some take seconds, and are kept. One at a time."""
         key = json.dumps([name, values], sort_keys=True)
-        with self._lock:  # some take seconds, and two at once would take longer
-            if key not in self._worked:
-                self._worked[key] = example.worked(values)
-                if len(self._worked) > _KEPT:
-                    self._worked.popitem(last=False)
-            self._worked.move_to_end(key)
-            worked = self._worked[key]
+        if key not in self._worked:
+            self._worked[key] = self.examples[name].worked(values)
+            if len(self._worked) > _KEPT:
+                self._worked.popitem(last=False)
+        self._worked.move_to_end(key)
+        worked = self._worked[key]
         figures = [step.figure and json.loads(step.figure.draw(lang).to_json()) for step in worked.steps]
         return {"example": as_object(worked, origins=True), "figures": figures, "changes": values}

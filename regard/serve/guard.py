@@ -2,7 +2,8 @@
 
 A page of another site can send requests to a server on one's own machine. Its own name arrives as `Origin`;
 with DNS rebinding, which makes that name point here, as `Host`. So both must be ours, and a body must say
-that it is JSON, which no form can. Sizes are checked while a body arrives, before memory is taken for it.
+that it is JSON, which no form can. Sizes are checked while a body arrives, before memory is taken for it: its
+own, and that of all that arrive together.
 """
 
 from __future__ import annotations
@@ -14,10 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LARGEST_BODY = 8_000_000
-"""Bytes."""
+from regard.serve.bodies import LARGEST_BODY, LARGEST_PICTURE
+
+LARGEST_REQUEST = LARGEST_BODY + LARGEST_PICTURE
+"""Bytes of a body, whatever the route."""
+LARGEST_COURSE = 64_000
+"""Bytes of a body for the course, which asks for a few numbers."""
+SMALL_BODY = 64_000
+"""Bytes that every request may have, however many there are."""
+MOST_HELD = 64_000_000
+"""Bytes of all larger bodies that are held at one time."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _POLICY = (
@@ -49,19 +59,31 @@ class Guard:
         """`hosts`: names, without port, under which the server may be asked. `addresses`: whether any IP
         address is such a name too, which no rebinding can use."""
         self.app, self.hosts, self.addresses = app, {host.lower() for host in hosts}, addresses
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
+        body = _Body(self, largest(scope["path"]))
         try:
             self.check(scope)
-            receive = await self._whole(scope, receive)
+            if scope["method"] == "POST":
+                receive = await body.received(receive)
+            await self.app(scope, receive, _with_headers(send))
         except RefusedError as refused:
             await _answer(send, refused)
-            return
-        await self.app(scope, receive, _with_headers(send))
+        except ClientDisconnect:
+            pass  # while it sent its body, so that nobody is left to be answered
+        finally:
+            body.free()
+
+    def hold(self, size: int) -> None:
+        """Count bytes of a body. Raises: RefusedError where all together are too many."""
+        if size > 0 and self._held + size > MOST_HELD:
+            raise RefusedError(503, "the server has too many large requests to read; ask again in a moment")
+        self._held += size
 
     def check(self, scope: Scope) -> None:
         """Raises: RefusedError."""
@@ -87,9 +109,9 @@ class Guard:
             kind = b"".join(headers.get(b"content-type", [])).partition(b";")[0].strip().lower()
             if kind != b"application/json":
                 raise RefusedError(415, "a request is JSON, with Content-Type: application/json")
-            size = headers.get(b"content-length", [b"0"])[0]
-            if not size.isdigit() or len(size) > 12 or int(size) > LARGEST_BODY:
-                raise _too_large()
+            size, most = headers.get(b"content-length", [b"0"])[0], largest(scope["path"])
+            if not size.isdigit() or len(size) > 12 or int(size) > most:
+                raise _too_large(most)
 
     def _ours(self, host: bytes) -> bool:
         parts = _split(f"//{host.decode('latin-1')}")
@@ -104,30 +126,50 @@ class Guard:
             return False
         return self.addresses
 
-    async def _whole(self, scope: Scope, receive: Receive) -> Receive:
-        """The body, read so far as it may be, to be received once more."""
-        if scope["method"] != "POST":
-            return receive
+
+class _Body:
+    """A body of at most so many bytes, as it arrives."""
+
+    def __init__(self, guard: Guard, most: int) -> None:
+        self.guard, self.most, self.held = guard, most, 0
+
+    async def received(self, receive: Receive) -> Receive:
+        """The whole body, to be received once more. Raises: RefusedError; ClientDisconnect."""
         parts, size, more = [], 0, True
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                break
+                raise ClientDisconnect
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             more = message.get("more_body", False)
-            if size > LARGEST_BODY:
-                raise _too_large()
+            if size > self.most:
+                raise _too_large(self.most)
+            self._hold(size)
         body, given = b"".join(parts), False
+        parts.clear()
 
         async def again() -> Message:
-            nonlocal given
+            nonlocal given, body
             if given:
                 return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            given, content, body = True, body, b""
+            return {"type": "http.request", "body": content, "more_body": False}
 
         return again
+
+    def _hold(self, size: int) -> None:
+        large = max(0, size - SMALL_BODY)
+        self.guard.hold(large - self.held)
+        self.held = large
+
+    def free(self) -> None:
+        self.guard.hold(-self.held)
+
+
+def largest(path: str) -> int:
+    """Bytes that a body for this route may have."""
+    return LARGEST_COURSE if path.startswith("/api/course/") else LARGEST_REQUEST
 
 
 def _split(url: str) -> tuple[str, str, str] | None:
@@ -141,8 +183,8 @@ def _split(url: str) -> tuple[str, str, str] | None:
     return (parts.scheme, parts.netloc.lower(), name.lower()) if name and alone else None
 
 
-def _too_large() -> RefusedError:
-    return RefusedError(413, f"a request has at most {LARGEST_BODY:,} bytes")
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(413, f"a request has at most {most:,} bytes")
 
 
 async def _answer(send: Send, refused: RefusedError) -> None:

@@ -1,7 +1,8 @@
 """What the page may ask, as types: whatever else arrives is refused before anything is computed.
 
 Numbers and texts are strict (`"1"` is no number), unknown keys are errors, and everything that costs memory
-or time has a limit here.
+or time has a limit here. Of a long list the first mistake ends it, so that a body is told of one and not of
+thousands.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from regard.insight.ablation import Head
 from regard.insight.changes import Changes, Edit, Shuffle
 from regard.looking.explorer import Question
 from regard.looking.inputs import Dialogue, Given, Pair, Picture, Text
+from regard.serve.bodies import LARGEST_PICTURE
 
 LONGEST_TEXT = 20_000
 """Characters."""
-LARGEST_PICTURE = 6_000_000
-"""Characters of base64."""
 MOST_NUMBERS = 2**20
 """In one answer."""
+MOST_LISTED = 2**18
+"""In one answer as lists, which are written slowly, and all at once."""
+MOST_REPORTED = 2**22
+"""In a trace to take away."""
 
 
 def _whole_text(text: str) -> str:
@@ -94,7 +98,7 @@ class DialogueInput(Asked):
     """What was said so far."""
 
     kind: Literal["dialogue"]
-    turns: Annotated[list[Turn], Field(min_length=1, max_length=100)]
+    turns: Annotated[list[Turn], Field(fail_fast=True, min_length=1, max_length=100)]
 
     def given(self) -> Given:
         return Dialogue(tuple((turn.role, turn.content) for turn in self.turns))
@@ -119,13 +123,13 @@ class State(Asked):
 
     model: Name
     input: Input
-    heads_off: Annotated[list[HeadOff], Field(max_length=4096)] = []
+    heads_off: Annotated[list[HeadOff], Field(fail_fast=True, max_length=4096)] = []
     temperature: Annotated[Number, Field(ge=0.05, le=20)] = 1.0
-    edits: Annotated[list[EditAsked], Field(max_length=64)] = []
+    edits: Annotated[list[EditAsked], Field(fail_fast=True, max_length=64)] = []
     shuffle: Annotated[int, Field(strict=True, ge=0, lt=2**32)] | None = None
     beam: Annotated[int, Field(strict=True, ge=1, le=16)] = 1
     length: Annotated[int, Field(strict=True, ge=1, le=512)] | None = None
-    forced: Annotated[list[Count], Field(max_length=512)] = []
+    forced: Annotated[list[Count], Field(fail_fast=True, max_length=512)] = []
 
     def changes(self, leading: int) -> Changes:
         """`leading`: tokens before the first patch of a picture, which keep their positions."""
@@ -153,7 +157,7 @@ class TraceAsked(Asked):
     """Which numbers of a computation, and how they are written."""
 
     state: State
-    parts: Annotated[list[Name | Part], Field(max_length=64)] = []
+    parts: Annotated[list[Name | Part], Field(fail_fast=True, max_length=64)] = []
     structure: Annotated[bool, Field(strict=True)] = True
     digits: Annotated[int, Field(strict=True, ge=1, le=9)] = 4
     encoding: Literal["lists", "base64"] = "lists"
@@ -183,7 +187,7 @@ class ReportAsked(Asked):
     state: State
     lang: Language = "en"
     which: Which = "original"
-    layers: Annotated[list[Count], Field(max_length=1000)] | None = None
+    layers: Annotated[list[Count], Field(fail_fast=True, max_length=1000)] | None = None
 
 
 Change = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)] | Number | Words

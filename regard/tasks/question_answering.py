@@ -24,7 +24,7 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
-from regard.errors import BundleError, InputError, require
+from regard.errors import BundleError, InputError, NonFiniteOutputError, require
 from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Spans
@@ -36,7 +36,17 @@ from regard.strict_json import loads
 from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, sized
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, overlap, span_metrics
-from regard.tasks.span_windows import NOTHING_FOUND, Found, Read, Window, covering, inside, joined, windows
+from regard.tasks.span_windows import (
+    NOTHING_FOUND,
+    Found,
+    Read,
+    Window,
+    covering,
+    inside,
+    joined,
+    log_sum,
+    windows,
+)
 from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
@@ -248,7 +258,9 @@ class QuestionAnswering(TextTask):
         total = found.total
         if self.unanswerable or not order:
             order.append((found.null - self.threshold, None))
-            total = float(np.logaddexp(total, order[-1][0]))
+            total = log_sum(total, order[-1][0])
+        if not total < math.inf:
+            raise NonFiniteOutputError("the score of an answer")
         order = sorted(order, key=lambda some: -some[0])[:n]
         spans = tuple(span for _, span in order)
         texts = ("" if span is None else context[span[0] : span[1]] for span in spans)

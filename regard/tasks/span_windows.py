@@ -92,4 +92,10 @@ def joined(
         if score > -math.inf:
             span = (places[start + shift][0], places[end + shift][1])
             spans[span] = max(score, spans.get(span, -math.inf))
-    return Found(spans, min(found.null, null), float(np.logaddexp(found.total, total)))
+    return Found(spans, min(found.null, null), log_sum(found.total, total))
+
+
+def log_sum(one: float, other: float) -> float:
+    """log(e^one + e^other); NaN of what is no number."""
+    with np.errstate(invalid="ignore"):
+        return float(np.logaddexp(one, other))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -10,7 +11,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +24,52 @@ from regard.recipes import ready
 pytest.importorskip("uvicorn")
 
 
-def test_it_serves_until_it_is_stopped(run: Path) -> None:
+@contextmanager
+def looked_at(run: Path, *options: str) -> Iterator[tuple[str, list[str]]]:
+    """The address of the command's server; what it said on stderr, once it was stopped as a user does it."""
     command = [sys.executable, "-m", "regard", "look", str(run), "--port", "0", "--no-open", "--threads", "1"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    said: list[str] = []
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as served:
         try:
             assert served.stdout is not None
             address = re.search(r"http://127\.0\.0\.1:\d+/", served.stdout.readline())
             assert address
-            with urllib.request.urlopen(f"{address[0]}api/models", timeout=60) as answer:
-                models = json.load(answer)["models"]
-            assert [model["name"] for model in models] == [run.name]
-            body = {"model": run.name, "input": {"kind": "text", "text": "abc"}}
-            asked = urllib.request.Request(
-                f"{address[0]}api/predict", json.dumps(body).encode(), {"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(asked, timeout=60) as answer:
-                assert json.load(answer)["original"]["answer"]
+            yield address[0], said
         finally:
             served.send_signal(signal.SIGINT)
         assert served.wait(30) == 130
         assert served.stderr is not None
-        assert "Traceback" not in served.stderr.read()
+        said += served.stderr.read().splitlines()
+
+
+def test_it_serves_until_it_is_stopped(run: Path) -> None:
+    with looked_at(run) as (address, errors):
+        with urllib.request.urlopen(f"{address}api/models", timeout=60) as answer:
+            models = json.load(answer)["models"]
+        assert [model["name"] for model in models] == [run.name]
+        body = {"model": run.name, "input": {"kind": "text", "text": "abc"}}
+        asked = urllib.request.Request(
+            f"{address}api/predict", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            assert json.load(answer)["original"]["answer"]
+    assert not any("Traceback" in line or line.startswith("regard:") for line in errors)
+
+
+def test_who_listens_to_others_is_warned_and_asked_by_names_and_addresses(run: Path) -> None:
+    names = {"10.1.2.3:80": 200, "[fe80::1]": 200, "explorer.example": 200, "evil.example": 403}
+    names[socket.gethostname()] = 200
+    with looked_at(run, "--host", "0.0.0.0", "--allow-host", "explorer.example") as (address, errors):
+        for host, status in names.items():
+            with closing(http.client.HTTPConnection(address.split("/")[2], timeout=60)) as client:
+                client.request("GET", "/api/course", headers={"Host": host})
+                assert client.getresponse().status == status, host
+    (warning,) = [line for line in errors if line.startswith("regard:")]
+    assert warning.startswith("regard: warning: listening on 0.0.0.0: ")
+    assert "without a password" in warning
 
 
 @pytest.mark.parametrize("folder", ["nothing", "."])

@@ -121,6 +121,7 @@ def test_any_text(client: Any, text: str, model: str) -> None:
 
 def test_odd_json_is_refused(client: Any) -> None:
     body = json.dumps(state("translation"))
+    more = body[:-1].encode() + b", "
     for odd in (
         b"",
         b"[" * 100_000,
@@ -132,6 +133,21 @@ def test_odd_json_is_refused(client: Any) -> None:
         body[:-1].encode() + b', "beam": "2"}',
         body[:-1].encode() + b', "beam": true}',
         body[:-1].encode() + b', "\\ud800": 1}',
+        more + b'"model": "translation"}',
+        more + b'"\\u0000": 1}',
+        more + b'"forced": [' + b"9" * 4000 + b"]}",
+        more + b'"forced": [-1e400]}',
+        more + b'"forced": [0.5]}',
+        more + b'"forced": {"0": 1}}',
+        more + b'"edits": ' + b"[" * 900 + b"]" * 900 + b"}",
+        more + b'"edits": [{"weight": "x", "index": [0], "index": [1], "value": 0}]}',
+        more + b'"heads_off": "encoder"}',
+        more + b'"temperature": "1"}',
+        more + b'"shuffle": true}',
+        more + b'"length": [1]}',
+        body.encode("utf-16"),
+        body.replace('"dcba"', '"\xff"').encode("latin-1"),
+        body.encode() + body.encode(),
         "\ufeff".encode() + body.encode() + b"}",
     ):
         answer = client.post("/api/predict", content=odd, headers={"content-type": "application/json"})

@@ -9,7 +9,7 @@ import pytest
 
 from regard.serve.app import create_app
 from regard.serve.assets_table import PLOTLY, asset, table
-from regard.serve.guard import LARGEST_BODY
+from regard.serve.guard import LARGEST_REQUEST
 from regard.serve.requests import LONGEST_TEXT
 from tests.serve.asking import client_of, said, state
 
@@ -86,7 +86,7 @@ def test_too_large_a_body_is_refused_before_it_is_read(client: Any) -> None:
 
     def endless() -> Any:
         nonlocal taken
-        while taken < 4 * LARGEST_BODY:
+        while taken < 4 * LARGEST_REQUEST:
             taken += 2**20
             yield b" " * 2**20
 
@@ -119,11 +119,18 @@ def test_inputs_have_a_largest_size(client: Any) -> None:
 def test_too_many_numbers_are_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import regard.looking.explorer as explorer
     import regard.serve.answers as answers
+    import regard.serve.app as app
 
     body = {"state": state("translation"), "parts": ["head.logits"]}
     said(client, "/api/trace", body)
-    monkeypatch.setattr(answers, "MOST_NUMBERS", 10)
+    monkeypatch.setattr(answers, "MOST_LISTED", 10)
     assert "at most 10" in said(client, "/api/trace", body, 400)["error"]
+    said(client, "/api/trace", {**body, "encoding": "base64"})
+    monkeypatch.setattr(answers, "MOST_NUMBERS", 11)
+    assert "at most 11" in said(client, "/api/trace", {**body, "encoding": "base64"}, 400)["error"]
+    monkeypatch.setattr(app, "MOST_REPORTED", 1000)
+    for route in ("/api/json", "/api/report"):
+        assert "layers" in said(client, route, {"state": state("translation")}, 400)["error"]
     monkeypatch.setattr(explorer, "_MOST", 1000)  # which is counted while they are kept
     assert "layers" in said(client, "/api/json", {"state": state("translation")}, 400)["error"]
 

@@ -33,7 +33,9 @@ __all__ = ["COLUMNS", "IdxPictures", "is_idx", "partner", "picture_at", "split_w
 
 COLUMNS = ("image", "label")
 _NAME = re.compile(r"(?:.*[-_.])?([a-z0-9]+)[-_]images[-.]idx[34][-.]ubyte(?:\.gz)?", re.ASCII)
-_MOST_PIXELS = 50_000_000
+LONGEST_SIDE = 16_384
+MOST_PIXELS = 2**24
+"""Of one picture, here and in every other format."""
 _BYTES = 8
 """The code of the type that is read."""
 
@@ -96,13 +98,17 @@ def _header(file: BinaryIO, path: Path, labels: bool) -> _Header:
         raise DataError(f"{path} was cut short: it ends in its header; fetch it again")
     count, *shape = (int.from_bytes(raw[i : i + 4], "big") for i in range(0, len(raw), 4))
     header = _Header(path, count, tuple(shape))
-    if not labels and (not 0 < header.size <= _MOST_PIXELS or (axes == 4 and shape[2] not in (1, 3))):
+    if not labels and (not _fits(shape[:2]) or (axes == 4 and shape[2] not in (1, 3))):
         raise DataError(f"{path} claims pictures of {' × '.join(map(str, shape))} numbers, which cannot be")
     if path.suffix != ".gz":
         size, wanted = os.fstat(file.fileno()).st_size, header.start + count * header.size
         if size != wanted:
             raise DataError(f"{path} has {size:,} bytes where its header promises {wanted:,}; fetch it again")
     return header
+
+
+def _fits(sides: list[int]) -> bool:
+    return min(sides) > 0 and max(sides) <= LONGEST_SIDE and math.prod(sides) <= MOST_PIXELS
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ be named, and predicting takes the very words that training took. `read_picture`
 pixels.
 
 Files are decoded by Pillow (the extra `pictures`), and only the formats listed here: some others run
-programs. What a header claims is checked before memory is taken. This file does not know folders, labels or
-tasks."""
+programs. What a header claims is checked before memory is taken: a picture takes at most 256 MiB while it is
+read. This file does not know folders, labels or tasks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.data.builtin_digits import DIGITS, digit_pictures
-from regard.data.readers.idx import is_idx, picture_at
+from regard.data.readers.idx import LONGEST_SIDE, MOST_PIXELS, is_idx, picture_at
 from regard.data.readers.lines import Problem, file_errors
 from regard.data.readers.shades import Shades, quiet_decoder
 from regard.errors import DataError, DependencyError
 
 __all__ = [
-    *("PICTURE", "SUFFIXES", "Filter", "Picture", "as_url", "decode", "in_channels"),
+    *("LONGEST_SIDE", "MOST_PIXELS", "PICTURE", "SUFFIXES", "Filter", "Picture", "as_url", "decode"),
+    "in_channels",
     *("read_bytes", "read_picture", "resized", "scaled"),
 ]
 
@@ -46,8 +47,21 @@ SUFFIXES = frozenset(
 )
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 _DATA = "data:"
-_MOST_PIXELS = 50_000_000
-_MOST_BYTES = 1 << 28
+_MOST_PHOTO = 2**27
+"""Pixels of a baseline JPEG, which is decoded at a half, a quarter or an eighth of its size if need be."""
+_MOST_SCANS = 50
+"""Of a progressive JPEG: each costs time for every pixel, however few its bytes."""
+_MOST_BYTES = 1 << 26
+_ERRORS = {"UnidentifiedImageError": "not a picture", "DecompressionBombError": "picture too large"}
+"""Of Pillow, and what they mean."""
+_MOST_EXIF = 2**20
+"""Bytes."""
+_MOST_TAGGED = 2**18
+"""Numbers in one tag of a TIFF, each of which Pillow makes an object of."""
+_BYTES = (1, 2, 7)
+"""Types of tags that are kept as bytes."""
+_BAND = 2**20
+"""Pixels that are converted at one time."""
 
 
 def read_picture(name: str) -> Picture:
@@ -74,7 +88,7 @@ def _pictured(url: str) -> Picture:
     shown = head[:40]
     if not comma or not head.endswith(";base64"):
         raise DataError(f"'{shown}' holds no picture; give one as data:image/png;base64,…")
-    if len(text) > _MOST_BYTES:
+    if len(text) > _MOST_BYTES * 4 // 3 + 4:
         raise DataError(f"'{shown}' has over {_MOST_BYTES:,} bytes, which no picture for a model needs")
     try:
         content = b64decode(text, validate=True)
@@ -110,16 +124,21 @@ def decode(content: bytes) -> Picture | Problem:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata
+            if _many_numbers(content):
+                return Problem("picture too large", "the tags of a TIFF")
             with image.open(io.BytesIO(content), formats=_FORMATS) as opened:
-                width, height = opened.size
-                if not 0 < width * height <= _MOST_PIXELS:
-                    return Problem("picture too large", f"{width:,} × {height:,} pixels")
+                if found := _excess(opened, content):
+                    return found
+                shades = Shades.of(opened)  # which loading forgets
                 with quiet_decoder(opened.format):
-                    return _pixels(opened)
+                    opened.load()
+                    if len(opened.info.get("exif", b"")) > _MOST_EXIF:  # which may stand behind the pixels
+                        return Problem("picture too large", "its EXIF data")
+                    return _pixels(opened, shades)
     except Exception as error:  # a decoder of foreign bytes may raise anything
         what = str(error).split("\n")[0][:80] if isinstance(error, OSError) else type(error).__name__
-        unknown = type(error).__name__ == "UnidentifiedImageError"
-        return Problem("not a picture" if unknown else "broken picture", "" if unknown else what)
+        known = _ERRORS.get(type(error).__name__)
+        return Problem(known) if known else Problem("broken picture", what)
 
 
 def in_channels(picture: Picture, channels: int) -> Picture:
@@ -143,30 +162,84 @@ def scaled(picture: Picture, rows: int, columns: int, how: Filter) -> Picture:
         return picture
     image = _pillow()
     flat = image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    return _array(flat.resize((columns, rows), image.Resampling[how.upper()]))
+    found = np.asarray(flat.resize((columns, rows), image.Resampling[how.upper()]), dtype=np.uint8)
+    return found if found.ndim == 3 else found[:, :, None]
 
 
-def _pixels(opened: Any) -> Picture:
+def too_large(width: int, height: int) -> Problem | None:
+    """What is wrong with such a size, if anything is."""
+    if min(width, height) > 0 and max(width, height) <= LONGEST_SIDE and width * height <= MOST_PIXELS:
+        return None
+    limits = f"at most {MOST_PIXELS:,} and {LONGEST_SIDE:,} to a side are read"
+    return Problem("picture too large", f"{width:,} × {height:,} pixels; {limits}")
+
+
+def _excess(opened: Any, content: bytes) -> Problem | None:
+    """What a file, of which only the header was read, would take too much memory or time for."""
+    width, height = opened.size
+    if opened.format in ("JPEG", "MPO"):
+        if content.count(b"\xff\xda") > _MOST_SCANS:
+            return Problem("picture too large", f"a JPEG of over {_MOST_SCANS} scans")
+        if not opened.info.get("progressive") and width * height <= _MOST_PHOTO:
+            for scale in (1, 2, 4, 8):
+                if too_large(width // scale, height // scale) is None:
+                    opened.draft(None, (width // scale, height // scale))
+                    break
+    if opened.format == "TIFF":
+        tile = [opened.tag_v2.get(tag, 1) for tag in _TILE]
+        if not all(isinstance(side, int) for side in tile) or too_large(*tile):
+            return Problem("picture too large", "tiles of a TIFF")
+    return too_large(*opened.size)
+
+
+def _many_numbers(content: bytes) -> bool:
+    """Whether a tag in the first directory of a TIFF (or BigTIFF) has more numbers than any picture needs."""
+    order = {b"II": "<", b"MM": ">"}.get(content[:2])
+    if order is None or content[2:4].strip(b"\0") not in (b"*", b"+"):
+        return False
+    big = b"+" in content[2:4]
+    size, where, many = ("u8", 8, "u8") if big else ("u4", 4, "u2")
+    start = int(np.frombuffer(content, order + size, 1, where)[0])
+    count = int(np.frombuffer(content, order + many, 1, start)[0])
+    entry = [("tag", f"{order}u2"), ("type", f"{order}u2"), ("count", order + size), ("value", order + size)]
+    entries = np.frombuffer(content, entry, count, start + np.dtype(many).itemsize)
+    return bool((entries["count"][~np.isin(entries["type"], _BYTES)] > _MOST_TAGGED).any())
+
+
+_TILE = (322, 323)
+"""Tags of a TIFF: each tile is decoded whole, whatever part of it the picture needs."""
+
+
+def _pixels(opened: Any, shades: Shades) -> Picture:
     from PIL import ImageOps
 
-    shades = Shades.of(opened)
-    picture: Any = ImageOps.exif_transpose(opened)
-    if (deep := shades.deep(picture)) is not None:
+    ImageOps.exif_transpose(opened, in_place=True)  # or else all of it would be copied
+    if (deep := shades.deep(opened)) is not None:
         return deep
-    shades.mend_transparency(picture)
-    if picture.mode in ("I", "F"):
+    shades.mend_transparency(opened)
+    if opened.mode in ("I", "F"):
         return Problem("unsupported picture", "pixels of 32 bits")  # type: ignore[return-value]
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        ground = _pillow().new("RGBA", picture.size, "white")
-        picture = _pillow().alpha_composite(ground, picture)
-        return _array(picture.convert("L" if shades.grey else "RGB"))
-    return _array(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    is_grey = shades.grey if opened.has_transparency_data else opened.mode in ("1", "L")
+    return _array(opened, "L" if is_grey else "RGB")
 
 
-def _array(picture: Any) -> Picture:
-    pixels = np.asarray(picture, dtype=np.uint8)
-    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+def _array(picture: Any, mode: str) -> Picture:
+    """In grey (L) or colour (RGB), band by band, so that it takes no memory but its own and the pixels'."""
+    width, height = picture.size
+    pixels = np.empty((height, width, len(mode)), dtype=np.uint8)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = picture.crop((0, top, width, min(height, top + rows)))
+        pixels[top : top + rows] = np.asarray(_opaque(band).convert(mode)).reshape(-1, width, len(mode))
+    return pixels
+
+
+def _opaque(picture: Any) -> Any:
+    """What shines through, on white."""
+    if not picture.has_transparency_data:
+        return picture
+    picture = picture.convert("RGBA")
+    return _pillow().alpha_composite(_pillow().new("RGBA", picture.size, "white"), picture)
 
 
 def _builtin(name: str, number: int) -> Picture:

@@ -7,6 +7,9 @@ import { say } from "./texts.js";
 const BEST = 3; // choices of a place that are shown
 const MOST = 60; // places
 
+// Whether what it thought likely is no number.
+const isLost = (one) => one.choices.some((choice) => choice.best.some((best) => typeof best.probability === "string"));
+
 export class Answer {
   constructor(element) {
     this.top = el("div", { class: "answer-top" });
@@ -19,8 +22,8 @@ export class Answer {
     if (!predicted) return this.top.replaceChildren(el("p", { class: "hint" }, say("loading")));
     const { original, changed } = predicted;
     this.scrolled = this.likely.querySelector(".choices")?.scrollLeft ?? null; // before anything changes
-    const score = (one) => (typeof one.score === "number" ? el("span", { class: "fact" }, `${say("score")} ${short(one.score, 4)}`) : null);
-    const text = (one) => el("p", { class: "answer-text" }, el("span", {}, model().gives === "vector" ? say("vector") : one.answer || say("nothing")), score(one));
+    const score = (one) => (one.score !== null ? el("span", { class: "fact" }, `${say("score")} ${short(one.score, 4)}`) : null);
+    const text = (one) => el("p", { class: "answer-text" }, el("span", {}, model().gives === "vector" ? say("vector") : one.answer || say("nothing")), score(one), isLost(one) ? el("span", { class: "hint", role: "alert" }, say("notFinite")) : null);
     this.top.replaceChildren(...(changed
       ? [el("div", { class: "side-by-side" }, el("div", {}, el("h2", { class: "label" }, say("unchanged")), text(original)), el("div", { class: "new" }, el("h2", { class: "label" }, say("changedTo")), text(changed))),
         ...(original.answer === changed.answer ? [el("p", { class: "hint" }, say("same"))] : []), this.#positions(changed)]

@@ -2,26 +2,63 @@
 // sent, and an answer that a newer question has overtaken is dropped.
 
 import { emit } from "./state.js";
+import { say } from "./texts.js";
 
 export class Refused extends Error {}
 
-async function answer(path, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+const LINES = "application/x-ndjson";
+const NOT_FINITE = 409;
+
+async function answer(path, body, { accept = "*/*", signal } = {}) {
+  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json", Accept: accept }, body: JSON.stringify(body), signal };
   let reply;
   try {
     reply = await fetch(path, options);
   } catch {
-    emit("gone");
-    throw new Refused(""); // the server is gone; the page says so in its language
+    throw gone(signal);
   }
   if (reply.ok) return reply;
+  if (reply.status === NOT_FINITE) throw new Refused(say("notFinite"));
   const told = await reply.json().catch(() => ({}));
   throw new Refused(told.error ?? `${reply.status} ${reply.statusText}`);
+}
+
+// The server is gone, which the page says in its language; or we are, who want no answer any more.
+function gone(signal) {
+  if (!signal?.aborted) emit("gone");
+  return new Refused("");
 }
 
 export const get = async (path) => (await answer(path)).json();
 export const post = async (path, body) => (await answer(path, body)).json();
 export const file = async (path, body) => (await answer(path, body)).blob();
+
+// What takes long: `told` hears how much of it is done, from 0 to 1. Undefined if `signal` gave it up.
+export async function inProgress(path, body, signal, told) {
+  try {
+    const reply = await answer(path, body, { accept: LINES, signal });
+    const found = await lastLine(reply.body.getReader(), signal, told);
+    if (found.error) throw new Refused(found.error);
+    return found;
+  } catch (problem) {
+    if (signal.aborted) return undefined;
+    throw problem;
+  }
+}
+
+async function lastLine(reader, signal, told) {
+  const decoder = new TextDecoder();
+  for (let text = ""; ;) {
+    const { value, done } = await reader.read().catch(() => { throw gone(signal); });
+    if (done) throw gone(signal);
+    text += decoder.decode(value, { stream: true });
+    if (!text.endsWith("\n")) continue;
+    const last = JSON.parse(text.trimEnd().split("\n").at(-1));
+    if (last.progress === undefined) return last;
+    told(last.progress);
+    text = "";
+  }
+}
 
 export class Channel {
   #running = false;

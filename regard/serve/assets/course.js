@@ -1,6 +1,6 @@
 // The course: worked examples as pages, each computed by the server when it is asked for, with something to change.
 
-import { Channel, Refused, get } from "./api.js";
+import { Refused, get, inProgress } from "./api.js";
 import { el, short } from "./dom.js";
 import { plot } from "./plot.js";
 import { emit, look, store } from "./state.js";
@@ -8,14 +8,17 @@ import { lang, of, say } from "./texts.js";
 import { grid, sumLine } from "./worked.js";
 
 const WAIT = 250; // milliseconds of rest before something typed is computed
+const SLOW = 400; // milliseconds after which the page says how far the computation is
 
 export class Course {
   constructor(element) {
     this.element = element;
-    this.channel = new Channel();
+    this.bar = el("progress", { max: 1 });
+    this.done = el("span", { class: "hint" });
+    this.progress = el("div", { class: "course-progress", hidden: true }, this.bar, this.done);
     this.list = el("nav", { class: "course-list" });
     this.page = el("article", { class: "course-page" });
-    element.replaceChildren(this.list, this.page);
+    element.replaceChildren(this.list, el("div", {}, this.progress, this.page));
   }
 
   async show() {
@@ -46,9 +49,13 @@ export class Course {
 
   async compute() {
     const { name } = this.example, wanted = lang();
+    this.leave(); // what was asked for before is given up
+    const asked = this.asked = new AbortController();
     this.page.setAttribute("aria-busy", "true");
+    this.#progressed(0);
+    const slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
     try {
-      const found = await this.channel.ask(`/api/course/${encodeURIComponent(name)}`, { lang: wanted, changes: store.view.given });
+      const found = await inProgress(`/api/course/${encodeURIComponent(name)}`, { lang: wanted, changes: store.view.given }, asked.signal, (share) => this.#progressed(share));
       if (!found) return;
       this.found = found;
       this.problem = null;
@@ -56,9 +63,25 @@ export class Course {
       if (!(problem instanceof Refused)) throw problem;
       this.problem = problem.message || say("gone");
       if (!problem.message) emit("problem", this.problem); // which goes away when the server is back
+    } finally {
+      clearTimeout(slow);
+      if (this.asked === asked) this.progress.hidden = true;
     }
     this.page.removeAttribute("aria-busy");
     this.#draw();
+  }
+
+  // Nobody looks any more: the server stops computing.
+  leave() {
+    this.asked?.abort();
+    this.progress.hidden = true;
+  }
+
+  #progressed(share) {
+    const text = say("working", Math.round(100 * share));
+    this.bar.value = share;
+    this.bar.setAttribute("aria-label", text);
+    this.done.textContent = text;
   }
 
   #draw() {

@@ -37,8 +37,8 @@ export function short(x, digits = 4) {
   return text.replace("-", "−");
 }
 
-// As a share of one: 0.93, <0.001.
-export const share = (x) => (x > 0 && x < 0.0005 ? "<0.001" : x.toFixed(x < 0.1 ? 3 : 2));
+// As a share of one: 0.93, <0.001; NaN came as a text.
+export const share = (x) => (typeof x === "string" ? short(x) : x > 0 && x < 0.0005 ? "<0.001" : x.toFixed(x < 0.1 ? 3 : 2));
 
 // A token as it is shown: what cannot be seen gets a sign, a space (or what stands for one) a dot.
 export function visible(token) {

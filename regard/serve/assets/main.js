@@ -215,6 +215,7 @@ on("view", (keys) => {
     if (keys.includes("course") || keys.includes("mode")) ask();
     return;
   }
+  course.leave();
   if (["mode", "analysis", "number", "other"].some((key) => keys.includes(key))) ask();
   else if (keys.includes("open") || keys.includes("sequence")) {
     inside.card.clear();

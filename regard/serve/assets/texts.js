@@ -14,6 +14,7 @@ export const TEXTS = {
   saveFigure: ["This figure, PNG", "当前图（PNG）"], savePlot: ["This figure, PNG", "当前图（PNG）"], saveDrawing: ["This figure, SVG", "当前图（SVG）"], saveModel: ["The model's figure, SVG", "模型结构图（SVG）"],
   other: ["中文", "English"], theme: ["Light or dark", "浅色或深色"], skip: ["Skip to the model", "跳到模型"],
   busy: ["computing …", "计算中……"], gone: ["The server does not answer. Is `regard look` still running? The page goes on when it is back.", "服务器没有响应。`regard look` 还在运行吗？恢复后本页会自动继续。"],
+  notFinite: ["What the model computed is NaN or infinite, so that there is no answer. Undo a change of the weights, or load the model with --dtype float32.", "模型算出了 NaN 或无穷大，因此没有答案。请撤销对权重的更改，或用 --dtype float32 加载模型。"],
   loading: ["Loading …", "加载中……"],
 
   input: ["Input", "输入"], examples: ["Examples", "示例"], first: ["First text", "第一段"], second: ["Second text", "第二段"],
@@ -70,6 +71,7 @@ export const TEXTS = {
   otherInput: ["Second input, of as many tokens", "第二个输入，词元数要相同"], otherHelp: ["Give a second input that is a little different: as many tokens, another answer.", "请给出一个略有不同的第二个输入：词元数相同，答案不同。"],
 
   course: ["Course", "课程"], courseHelp: ["Worked examples, each computed now by the library itself, in an order that a newcomer can follow. Change something and see.", "一组算例，按初学者能跟上的顺序排列，均由库本身当场计算。改一改，看看会怎样。"],
+  working: ["computing … {0} %", "计算中…… {0} %"],
   wholeFrom: ["a whole number from {0} to {1}", "请输入 {0} 到 {1} 的整数"], realFrom: ["a number from {0} to {1}", "请输入 {0} 到 {1} 的数"],
   textUpTo: ["some text, at most {0} characters", "请输入文字，最多 {0} 个字符"],
   try: ["Change something", "改一改"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
