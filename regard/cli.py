@@ -35,6 +35,7 @@ from regard.cli_options import (
 )
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
 from regard.errors import RegardError
+from regard.threads import limit_threads
 
 app = typer.Typer(
     name="regard",
@@ -361,6 +362,7 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """What `regard` runs."""
+    limit_threads()
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="regard", standalone_mode=False)
         sys.stdout.flush()
