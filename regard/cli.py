@@ -38,6 +38,7 @@ from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, tr
 from regard.console import READER_GONE, beside, is_typed, note, say, say_json, write, write_growing
 from regard.errors import RegardError
 from regard.interrupts import STOPPED
+from regard.threads import limit_threads
 
 app = typer.Typer(
     name="regard",
@@ -364,6 +365,7 @@ def main() -> None:
     Raises: KeyboardInterrupt.
     """
     show_log()
+    limit_threads()
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="regard", standalone_mode=False)
         sys.stdout.flush()

@@ -10,10 +10,8 @@ from regard.cli_options import Dtype
 
 def open_run(folder: Path, dtype: Dtype, threads: int | None, device: str | None) -> Any:
     """The run of a folder, loaded. Raises: BundleError, ConfigError, InputError."""
-    import torch
-
     from regard.run import load
+    from regard.threads import use_threads
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     return load(folder, device, dtype.value)

@@ -45,6 +45,7 @@ from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task, checked
+from regard.threads import use_threads
 from regard.weights import check_fits
 
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
@@ -76,6 +77,7 @@ def load(folder: str | Path, device: str | torch.device | None = None, dtype: st
     Raises: BundleError when it is none, or is damaged; InputError for another `dtype`; ConfigError for a
     device that this machine has not.
     """
+    use_threads()
     return Run(bundles.load(folder), Path(folder), pick_device(device), dtype)
 
 
@@ -384,13 +386,11 @@ def _rows_of(
 
 def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
     from regard.data.baselines import trivial_baselines
-    from regard.data.builtin import BUILTIN
 
     if name not in BUILTIN:
         return task.baselines(rows, train)
-    inputs = task.inputs(rows)
     return task.baselines(rows, train) | {
-        title: task.score([guess(text) for text in inputs], rows)
+        title: task.score([guess(text) for text in task.inputs(rows)], rows)
         for title, guess in trivial_baselines(name).items()
     }
 

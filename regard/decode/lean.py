@@ -30,6 +30,7 @@ from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.position import Rotation, rotate
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder
+from regard.threads import free_threads
 
 
 def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
@@ -78,10 +79,11 @@ class LeanStepper:
     def step(self, tokens: Tensor) -> Tensor:
         """What `Stepper.step` says. Threads would wait for one another longer than a small step takes."""
         threads = torch.get_num_threads()
-        elsewhere = tokens.device.type != "cpu"
-        if elsewhere or threads == 1 or len(tokens) * self._weights > _FOR_ONE_THREAD:
+        little = len(tokens) * self._weights <= _FOR_ONE_THREAD
+        few = threads if tokens.device.type != "cpu" else 1 if little else free_threads(threads)
+        if few == threads:
             return self._step(tokens)
-        torch.set_num_threads(1)
+        torch.set_num_threads(few)
         try:
             return self._step(tokens)
         finally:

@@ -34,6 +34,7 @@ from regard.decode.stepper import KeptPrompt, PromptStepper
 from regard.model.mask import Positions, Ragged
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder, Transformer
+from regard.threads import free_threads
 
 _FOR_ONE_THREAD = 2**27
 """Weights times rows up to which one thread is faster than several, which would wait for one another."""
@@ -250,12 +251,14 @@ def _attending(
 
 @contextmanager
 def _threads(rows: int, weights: int) -> Iterator[None]:
-    """One thread for little work."""
+    """One thread for little work, and no more than are free for other."""
     threads = torch.get_num_threads()
-    if threads == 1 or rows * weights > _FOR_ONE_THREAD or weights > _READ_ANEW:
+    much = rows * weights > _FOR_ONE_THREAD or weights > _READ_ANEW
+    few = free_threads(threads) if much else 1
+    if few == threads:
         yield
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(few)
     try:
         yield
     finally:

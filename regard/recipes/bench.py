@@ -25,6 +25,7 @@ from regard.model.mask import Contiguous
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder
 from regard.strict_json import dumps
+from regard.threads import use_threads
 
 _VOCAB, _PAIRS, _TOKENS, _WRITTEN = 8000, 128, 16, 20
 _CPU = torch.device("cpu")
@@ -39,8 +40,7 @@ def bench_lines(
     """
     if preset not in ENCODER_DECODER:
         raise ConfigError(f"there is no preset '{preset}'; use one of {', '.join(ENCODER_DECODER)}")
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     place = pick_device(device)
     config = encoder_decoder(ENCODER_DECODER[preset], source_vocab=_VOCAB, target_vocab=_VOCAB)
     if not as_json:

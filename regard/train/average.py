@@ -21,7 +21,7 @@ class NoAverage:
 
     kind: Literal["none"] = "none"
 
-    def share(self, step: int, total: int | None) -> float:
+    def share(self, step: float, total: int | None) -> float:
         return 1.0
 
 
@@ -36,7 +36,7 @@ class EMA:
     def __post_init__(self) -> None:
         require(0 <= self.decay < 1, "decay", self.decay, "at least 0 and less than 1")
 
-    def share(self, step: int, total: int | None) -> float:
+    def share(self, step: float, total: int | None) -> float:
         return 1 - min(self.decay, step / (step + 10))
 
 
@@ -50,7 +50,7 @@ class Tail:
     def __post_init__(self) -> None:
         require(0 < self.fraction <= 1, "fraction", self.fraction, "more than 0 and at most 1")
 
-    def share(self, step: int, total: int | None) -> float:
+    def share(self, step: float, total: int | None) -> float:
         return 1.0 if total is None else 1 / max(1, step - int(total * (1 - self.fraction)))
 
 
@@ -67,7 +67,7 @@ class Average:
         self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in kept.items()}
 
     @torch.no_grad()
-    def update(self, step: int, total: int | None) -> None:
+    def update(self, step: float, total: int | None) -> None:
         """Take in the weights as they are after `step` of `total` steps (None: not known yet)."""
         if not self.weights:
             return

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,29 @@ from torch import Tensor
 
 from regard.errors import BundleError
 from regard.files import atomic_file, check_space
+from regard.train.plan import Plan
 from regard.weights import check_finite, read_weights
 
 FILE = "checkpoint.safetensors"
 _SUM = "sha256"
 _WEIGHTS = ("model.", "average.", "best.")
 _ANEW = "give --overwrite instead of --resume to start anew"
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it goes into the checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    plan: Plan | None = None
+    best: float = -math.inf
+    best_step: int = 0
+    worse: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    unlogged: list[float] = field(default_factory=list)
+    """Losses of the last steps that no event has told of yet."""
 
 
 @dataclass(frozen=True)

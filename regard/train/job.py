@@ -34,6 +34,7 @@ from regard.model.transformer import ModelConfig
 from regard.schema import dump
 from regard.tasks import TASKS
 from regard.tasks.task import NOTHING_GIVEN, Task
+from regard.threads import use_threads
 from regard.train.adapter import ADAPTER, save_adapter
 from regard.train.checkpoint import FILE
 from regard.train.config import RunConfig
@@ -75,8 +76,7 @@ def run_job(
     Raises: InputError for wishes, data or a folder that cannot be used; StorageError; NonFiniteLossError;
     KeyboardInterrupt after saving, when told to stop.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     place = join(device)
     reporter = terminal_reporter() if place.leads and not quiet else Silent()
     try:

@@ -9,10 +9,8 @@ knows tasks only through `tasks.task.Task`, and other processes only through `de
 from __future__ import annotations
 
 import hashlib
-import math
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +23,19 @@ from regard.data.store import TokenStore
 from regard.errors import BundleError, ConfigError, NonFiniteLossError
 from regard.files import atomic_files
 from regard.tasks.task import Batch, Decoding, Task
+from regard.threads import free_threads
 from regard.train.average import Average
-from regard.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from regard.train.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
 from regard.train.config import TrainConfig
 from regard.train.device import Place, autocast
-from regard.train.meter import Meter
+from regard.train.meter import Meter, now
 from regard.train.optim import Optimizer
-from regard.train.plan import Pace, Plan, fixed_plan, revised
+from regard.train.plan import BLOCK, Pace, Plan, fixed_plan
 from regard.train.progress import Record, Reporter
 from regard.train.stop import StopRequest
 from regard.weights import write_weights
 
-_OVERRUN = 0.99  # a budget's clock ends a run whose steps have become slower than planned
+_WORTH_SAYING = 0.1  # of a plan's steps
 _CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 
 
@@ -49,22 +48,6 @@ class _Step(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.task.loss(self.model, batch)
-
-
-@dataclass
-class Progress:
-    """Where a run stands; all of it goes into the checkpoint."""
-
-    step: int = 0
-    seconds: float = 0.0
-    tokens: int = 0
-    plan: Plan | None = None
-    best: float = -math.inf
-    best_step: int = 0
-    worse: int = 0
-    metrics: dict[str, Any] = field(default_factory=dict)
-    unlogged: list[float] = field(default_factory=list)
-    """Losses of the last steps that no event has told of yet."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +96,10 @@ class Trainer:
         self.at = Progress()
         self.meter = Meter()
         self.record: Record | None = None
-        self.pace: Pace | None = None
+        self.pace = Pace(config)
         self.begun = self.saved = 0.0
+        self.said = 0  # steps in all, as the user was told
+        self.threads = torch.get_num_threads()
 
     # ------------------------------------------------------------------ the run
 
@@ -125,13 +110,13 @@ class Trainer:
         at = self.at
         if at.plan is None:
             at.plan = fixed_plan(self.config, lambda: self.batches.count(0) // self.config.accumulate)
-        self.pace = Pace(self.config, at.step) if at.plan is None else None
         self.record = Record(self.folder, at.step if resume else None) if self.place.leads else None
         self.meter = Meter([torch.tensor(loss, device=self.place.device) for loss in at.unlogged])
         try:
             with StopRequest() as stop:
                 reason = self._steps(stop)
         finally:
+            torch.set_num_threads(self.threads)
             self.wrapped = nn.Identity()  # nothing here holds the group of processes any longer
             if self.record is not None:
                 self.record.close()
@@ -141,22 +126,25 @@ class Trainer:
     def _steps(self, stop: StopRequest) -> str:
         """Step after step until there is a reason to end, which is returned."""
         at, each = self.at, self.config.accumulate // self.place.world
-        self.begun = self.saved = time.monotonic()
-        self.begun -= at.seconds
+        self.saved = now()
+        self.begun = self.saved - at.seconds
+        self.said = 0 if at.plan is None else at.plan.steps
         micro = self._micro_batches(at.step * self.config.accumulate)
         while at.plan is None or at.step < at.plan.steps:
-            started = time.monotonic()
+            if self.config.budget is not None and self.place.world == 1:  # what depends on a clock anyway
+                torch.set_num_threads(free_threads(self.threads))
             loss, tokens = self._step([next(micro) for _ in range(each)])
             at.step += 1
             at.tokens += tokens
             self.meter.add(loss / tokens, tokens)
-            if at.step % _CHECK_EVERY == 0 or self.pace is not None or self._planned(at.step):
+            look = at.step % _CHECK_EVERY == 0 or self._planned(at.step) or self._due_to_look()
+            if look:
                 self._log()
-            if self.pace is not None:
-                self._measure(time.monotonic() - started)
             reason = self._judge_when_due()
             if reason is not None:
                 return reason
+            if look and self.config.budget is not None:
+                self._plan()
             self._save_when_due(stop)
         return "planned"
 
@@ -164,42 +152,45 @@ class Trainer:
         """Whether `step` is the last."""
         return self.at.plan is not None and step == self.at.plan.steps
 
+    def _due_to_look(self) -> bool:
+        """Whether a budget's speed is to be looked at even before some steps have been taken."""
+        budget = self.config.budget
+        if budget is None or self.at.plan is None:
+            return budget is not None
+        return bool(self.place.same(self.meter.seconds > BLOCK * budget))
+
     def _log(self) -> None:
         """Say how it goes. Raises: NonFiniteLossError."""
         self._check()
-        self.at.seconds = time.monotonic() - self.begun
+        self.at.seconds = now() - self.begun
+        if self.meter.steps:
+            self.pace.note(self.meter.steps, self.meter.seconds)
         if self.record is not None:
             event = self._event()
             self.record.write(event)
             self.reporter.step(event)
         self.meter = Meter()
 
-    def _measure(self, seconds: float) -> None:
-        """Note a step's time, and make the plan when enough is known."""
-        assert self.pace is not None
-        self.pace.note(seconds)
-        if not self.place.same(self.pace.settled):
-            return
-        self._judge(self.valid[:1])  # what is done only once, such as compiling, is not what it costs
-        started = time.monotonic()
-        self._judge(self.valid, typical=True)
-        now = time.monotonic()
-        plan = self.pace.plan(now - started, now - self.begun)
-        self.at.plan = Plan(int(self.place.same(plan.steps)), plan.evaluations)
-        self.pace = None
-        self.reporter.say(f"planned {plan.steps:,} steps to fill {self.config.budget:,.0f} s")
-        self._save()
-        self.meter.restart()
-
-    def _revise(self) -> None:
-        """Plan anew if the machine has changed its speed."""
-        plan, budget = self.at.plan, self.config.budget
-        if plan is None or budget is None or self._planned(self.at.step):
-            return
-        self.at.plan = revised(plan, budget, self.at.step, self.place.same(time.monotonic() - self.begun))
-        if self.at.plan != plan:
-            self.reporter.say(f"planned anew: {self.at.plan.steps:,} steps, since the speed has changed")
+    def _plan(self) -> None:
+        """Turn the budget into steps once enough was measured; then see that they still fill it."""
+        at = self.at
+        if at.plan is not None:
+            steps = int(self.place.same(self.pace.steps(at.plan, at.step, now() - self.begun)))
+            at.plan = at.plan if steps == at.plan.steps else at.plan.anew(at.step, steps)
+            if abs(steps - self.said) > _WORTH_SAYING * self.said:
+                self.said = steps
+                self.reporter.say(f"planned anew: {steps:,} steps, since the speed has changed")
+        elif self.place.same(self.pace.settled):
+            self._judge(self.valid[:1])  # what is done only once, such as compiling, is not what it costs
+            started = now()
+            self._judge(self.valid, typical=True)
+            self.pace.note_evaluation(now() - started)
+            plan = self.pace.plan(at.step, now() - self.begun)
+            self.said = int(self.place.same(plan.steps))
+            at.plan = Plan(self.said, plan.evaluations)
+            self.reporter.say(f"planned {self.said:,} steps to fill {self.config.budget:,.0f} s")
             self._save()
+            self.meter.restart()
 
     def _judge_when_due(self) -> str | None:
         """Score, keep a snapshot, look at the clock: a reason to end before the plan does, or None."""
@@ -212,10 +203,8 @@ class Trainer:
             self._keep_snapshot()
         if judged and config.patience and at.worse >= config.patience:
             return "patience"
-        late = config.budget is not None and time.monotonic() - self.begun > _OVERRUN * config.budget
+        late = config.budget is not None and self.pace.late(now() - self.begun)
         if not self.place.same(late) or self._planned(at.step):
-            if judged:
-                self._revise()
             return None
         if not judged:
             self._evaluate()
@@ -223,13 +212,13 @@ class Trainer:
 
     def _save_when_due(self, stop: StopRequest) -> None:
         """Raises: KeyboardInterrupt, after saving, when told to stop."""
-        config, now = self.config, time.monotonic()
-        self.at.seconds = now - self.begun
+        config, time = self.config, now()
+        self.at.seconds = time - self.begun
         told = self.place.same(stop.asked)
-        due = self.place.same(now - self.saved > config.save_seconds)
+        due = self.place.same(time - self.saved > config.save_seconds)
         if told or due or (config.save_steps and self.at.step % config.save_steps == 0):
             self._save()
-            self.saved = time.monotonic()
+            self.saved = now()
         if told:
             raise KeyboardInterrupt
 
@@ -255,11 +244,10 @@ class Trainer:
             self.scaler.unscale_(part)
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.average.live.values(), self.config.clip)
-        steps = None if at.plan is None else at.plan.steps
-        factor = self.config.schedule.factor(at.step + 1, steps)
-        self.optimizer.step(factor, self.scaler)
+        step, steps = (at.step + 1, None) if at.plan is None else at.plan.scaled(at.step + 1)
+        self.optimizer.step(self.config.schedule.factor(step, steps), self.scaler)
         self.optimizer.clear()
-        self.average.update(at.step + 1, steps)
+        self.average.update(step, steps)
         return self.place.sum(total), tokens
 
     def _micro_batches(self, used: int) -> Iterator[Batch]:
@@ -285,16 +273,14 @@ class Trainer:
         )
 
     def _event(self) -> dict[str, Any]:
-        at = self.at
-        steps = None if at.plan is None else at.plan.steps
-        metric = self.task.config.metric
+        at, metric = self.at, self.task.config.metric
         return {
             "step": at.step,
-            "steps": steps,
+            "steps": None if at.plan is None else at.plan.steps,
             "loss": float(torch.stack(self.meter.losses).mean()),
             "tokens_per_second": self.meter.speed,
             "seconds": at.seconds,
-            "seconds_left": None if steps is None else at.seconds / at.step * (steps - at.step),
+            "seconds_left": None if at.plan is None else self.pace.left(at.plan, at.step),
             "metric_name": metric,
             "metric": at.metrics.get(metric),
         }
@@ -312,6 +298,7 @@ class Trainer:
             return {}
         self.model.eval()
         self.average.swap()
+        torch.set_num_threads(self.threads)  # decoding knows by itself how many to use
         try:
             longest = max(self.store.lengths[:1000].max(axis=1).mean(), 1) if typical else None
             decoding = Decoding(max_length=None if longest is None else int(longest))
@@ -323,7 +310,9 @@ class Trainer:
         """Judge, and keep the weights if they are the best so far."""
         self._check()
         at, record, name = self.at, self.record, self.task.config.metric
+        started = now()
         figures = self._judge(self.valid)
+        self.pace.note_evaluation(now() - started)
         # With nothing to judge by, the last is the best.
         figure = self.place.same(self.task.merit(figures) if figures else float(at.step))
         if record is not None and figures:

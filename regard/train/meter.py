@@ -6,6 +6,13 @@ import time
 
 from torch import Tensor
 
+from regard.decode.fast import compiled_seconds
+
+
+def now() -> float:
+    """Seconds by a clock that stands still while the decoder is compiled: that is no time to train."""
+    return time.monotonic() - compiled_seconds()
+
 
 class Meter:
     """Losses and speed since the last log."""
@@ -17,13 +24,19 @@ class Meter:
     def add(self, loss: Tensor, tokens: int) -> None:
         """A step's mean loss, in nats, over so many tokens."""
         self.losses.append(loss)
+        self.steps += 1
         self._tokens += tokens
 
     def restart(self) -> None:
         """Measure the speed anew: what came between was not training."""
-        self._since, self._tokens = time.monotonic(), 0
+        self._since, self._tokens, self.steps = now(), 0, 0
+
+    @property
+    def seconds(self) -> float:
+        """How long `steps` steps took so far."""
+        return now() - self._since
 
     @property
     def speed(self) -> float:
         """Tokens a second."""
-        return self._tokens / max(time.monotonic() - self._since, 1e-9)
+        return self._tokens / max(self.seconds, 1e-9)

@@ -3,7 +3,8 @@
 Every schedule warms up linearly and then goes its way. Inverse square root: arXiv 1706.03762, section
 5.3. Cosine: arXiv 1608.03983. The longer a run, the lower the peak that suits it, by about the third root of
 its length: arXiv 2409.19913. A schedule knows the step and the number of steps planned, None while a
-budget is not yet turned into steps; it does not know optimizers or clocks.
+budget is not yet turned into steps; it does not know optimizers or clocks. Steps need not be whole: where a
+plan has been made anew they are counted on the scale of the first.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class InverseSqrt:
     def __post_init__(self) -> None:
         _check(self.warmup)
 
-    def factor(self, step: int, total: int | None) -> float:
+    def factor(self, step: float, total: int | None) -> float:
         return min(step / max(self.warmup, 1), math.sqrt(max(self.warmup, 1) / step))
 
 
@@ -43,7 +44,7 @@ class Cosine:
     def __post_init__(self) -> None:
         _check(self.warmup, self.floor, self.horizon)
 
-    def factor(self, step: int, total: int | None) -> float:
+    def factor(self, step: float, total: int | None) -> float:
         path = _then(step, self.warmup, total, self.floor, lambda t: (1 + math.cos(math.pi * t)) / 2)
         return path * _height(self.horizon, total)
 
@@ -61,7 +62,7 @@ class Linear:
     def __post_init__(self) -> None:
         _check(self.warmup, self.floor, self.horizon)
 
-    def factor(self, step: int, total: int | None) -> float:
+    def factor(self, step: float, total: int | None) -> float:
         path = _then(step, self.warmup, total, self.floor, lambda t: 1 - t)
         return path * _height(self.horizon, total)
 
@@ -76,7 +77,7 @@ class Constant:
     def __post_init__(self) -> None:
         _check(self.warmup)
 
-    def factor(self, step: int, total: int | None) -> float:
+    def factor(self, step: float, total: int | None) -> float:
         return min(1.0, step / max(self.warmup, 1))
 
 
@@ -94,7 +95,9 @@ def _height(horizon: int, total: int | None) -> float:
     return 1.0 if not horizon or total is None else min(1.0, (horizon / total) ** (1 / 3))
 
 
-def _then(step: int, warmup: int, total: int | None, floor: float, decay: Callable[[float], float]) -> float:
+def _then(
+    step: float, warmup: int, total: int | None, floor: float, decay: Callable[[float], float]
+) -> float:
     """`step` counts from 1, so that the first step already learns. Without a plan there is no decay yet.
 
     A run too short for its warm-up spends a quarter of its steps on it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from tiny import options
 
-from regard.train.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from regard.train.checkpoint import FILE, Checkpoint, save_checkpoint
 
 KILLS = 12
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
@@ -144,30 +143,6 @@ def test_killed_at_a_delicate_moment_and_resumed(
     assert shell.run(*command(pairs, out, *STEPS), die_in=place) == -signal.SIGKILL
     assert shell.run(*command(pairs, out, *STEPS, "--resume")) == 0, shell.said()
     assert_same(out, whole)
-
-
-def test_a_budget_keeps_its_plan(shell: Shell, pairs: Path, tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    once = ("--budget", "2s", "--set", "train.evaluations=1")  # nor looked at again on the way
-    wanted = command(pairs, first, *once)
-    assert shell.run(*wanted, die_in="regard.train.loop.Trainer._evaluate") == -signal.SIGKILL
-    set_back(first / "training")
-    shutil.copytree(first, second)
-    assert shell.run(*wanted, "--resume") == 0, shell.said()
-    wanted = command(pairs, second, *once)
-    for _ in range(3):
-        assert shell.run(*wanted, "--resume", kill_after=0.7) in (0, -signal.SIGKILL)
-    assert shell.run(*wanted, "--resume") == 0, shell.said()
-    assert_same(second, first)
-    assert json.loads((first / "metrics.json").read_text("utf-8"))["ended"] == "planned"
-
-
-def set_back(folder: Path) -> None:
-    """A clock that has run for less, so that a busy machine cannot end the run before its plan does."""
-    kept = load_checkpoint(folder)
-    assert kept.state["progress"]["plan"] is not None
-    kept.state["progress"]["seconds"] = -1000.0
-    save_checkpoint(Checkpoint(kept.tensors, kept.state), folder)
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(shell: Shell, pairs: Path, whole: Path, tmp_path: Path) -> None:

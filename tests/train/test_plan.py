@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from regard.errors import ConfigError
 from regard.train.config import TrainConfig
 from regard.train.duration import seconds
-from regard.train.plan import DEFAULT_EPOCHS, Pace, Plan, fixed_plan, revised
+from regard.train.plan import DEFAULT_EPOCHS, Pace, Plan, fixed_plan
 
 
 def uncounted() -> int:
@@ -62,49 +64,90 @@ def test_a_plan_that_cannot_be_is_refused_by_name(wrong: dict[str, float]) -> No
         TrainConfig(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("times", [1, 3, 10])
+@pytest.mark.parametrize("revisions", [((40, 150),), ((40, 70),), ((10, 151), (60, 90), (61, 130))], ids=str)
+def test_a_plan_made_anew_goes_on_from_what_is_done(
+    times: int, revisions: tuple[tuple[int, int], ...]
+) -> None:
+    plan, done, judged, step = Plan(100, times), [0.0], [], 0
+    for after, steps in (*revisions, (0, 0)):
+        while step < (after or plan.steps):
+            step += 1
+            done.append(plan.done_after(step))
+            judged += [step] if plan.evaluates_after(step) else []
+        plan = plan.anew(step, steps) if after else plan
+    assert done[-1] == pytest.approx(1)
+    assert plan.scaled(step) == (pytest.approx(100), 100)
+    assert all(0 < after - before < 0.03 for before, after in pairwise(done)), "no leap"
+    assert len(judged) == times
+    assert judged[-1] == step == plan.steps
+    assert [done[step] for step in judged] == pytest.approx([(n + 1) / times for n in range(times)], abs=0.03)
+
+
+def pace(budget: float, evaluations: int, *steps: float) -> Pace:
+    """After single steps that took so long."""
+    pace = Pace(TrainConfig(budget=budget, evaluations=evaluations))
+    for seconds_ in steps:
+        pace.note(1, seconds_)
+    return pace
+
+
 def test_a_pace_fills_what_is_left_of_the_budget() -> None:
-    pace = Pace(TrainConfig(budget=100.0, evaluations=5))
-    while not pace.settled:
-        pace.note(0.5)
-    plan = pace.plan(evaluation_seconds=2.0, elapsed=8.0)
-    end = 8.0 + (plan.steps - 12) * 0.5 + 5 * 2.0
-    assert 95 <= end <= 100
+    measured = pace(100.0, 5, *[0.5] * 11)
+    assert not measured.settled
+    measured.note(1, 0.5)
+    assert measured.settled
+    measured.note_evaluation(2.0)
+    plan = measured.plan(12, elapsed=8.0)
+    assert 95 <= 8.0 + (plan.steps - 12) * 0.5 + 5 * 2.0 <= 100
+    assert 95 <= 8.0 + (measured.left(plan, 12) or 0) <= 100
 
 
-def test_a_pace_ignores_the_slow_first_steps() -> None:
-    pace = Pace(TrainConfig(budget=100.0, evaluations=0))
-    for duration in (3.0, 3.0, 3.0, *[0.1] * 30):
-        pace.note(duration)
-    assert pace.settled
-    end = 12.0 + (pace.plan(0.0, elapsed=12.0).steps - 33) * 0.1
+def test_a_pace_ignores_the_slow_first_steps_and_single_ones_that_were_held_up() -> None:
+    measured = pace(100.0, 0, 3.0, 3.0, 3.0, *[0.1] * 20, 5.0, *[0.1] * 10)
+    assert measured.settled
+    end = 17.0 + (measured.plan(34, elapsed=17.0).steps - 34) * 0.1
     assert 95 <= end <= 100, "near the end of the budget at the steady pace, and not beyond"
 
 
 def test_a_run_resumed_before_its_plan_counts_the_steps_it_took() -> None:
-    pace = Pace(TrainConfig(budget=10.0, evaluations=0), done=40)
-    for _ in range(12):
-        pace.note(0.1)
-    assert pace.plan(0.0, elapsed=5.2).steps > 52
+    assert pace(10.0, 0, *[0.1] * 12).plan(52, elapsed=5.2).steps > 52
 
 
 def test_a_step_that_eats_half_the_budget_settles_the_pace() -> None:
-    pace = Pace(TrainConfig(budget=10.0))
-    pace.note(6.0)
-    assert pace.settled
-    assert pace.plan(1.0, 7.0).steps == 2, "one more step is the least that a plan can hold"
+    measured = pace(10.0, 10, 6.0)
+    assert measured.settled
+    measured.note_evaluation(1.0)
+    assert measured.plan(1, 7.0).steps == 2, "one more step is the least that a plan can hold"
 
 
-@pytest.mark.parametrize(("elapsed", "kept"), [(19.0, False), (19.8, True), (20.4, True), (25.0, False)])
+@pytest.mark.parametrize(("elapsed", "kept"), [(5.0, False), (18.0, True), (20.4, True), (40.0, False)])
 def test_a_plan_is_made_anew_only_if_it_would_miss_its_budget(elapsed: float, kept: bool) -> None:
+    plan, measured = Plan(500, 5), pace(100.0, 5, *[0.2] * 100)
+    steps = measured.steps(plan, 100, elapsed)
+    assert (steps == plan.steps) == kept
+    if not kept:
+        assert elapsed + (steps - 100) * 0.2 == pytest.approx(98, abs=0.5)
+
+
+def test_a_plan_does_not_leap_and_always_holds_one_more_step() -> None:
     plan = Plan(500, 5)
-    found = revised(plan, 100.0, 100, elapsed)
-    assert (found == plan) == kept
-    assert 95 <= found.steps * elapsed / 100 <= 103
-    marks = [step for step in range(101, found.steps + 1) if found.evaluates_after(step)]
-    assert len(marks) == 4, "five in all, of which one has been"
-    assert marks[0] > 100 + (found.steps - 100) // 5, "and the next not at once"
-    assert marks[-1] == found.steps
-    assert revised(plan, 100.0, 400, 120.0).steps == 401, "too late: one more step, and the clock ends it"
+    slower, faster = ([each] * 100 for each in (0.8, 0.05))
+    assert 250 < pace(100.0, 5, *slower).steps(plan, 100, 20.0) < 400
+    assert 750 < pace(100.0, 5, *faster).steps(plan, 100, 20.0) < 1000
+    assert 480 < pace(100.0, 5, *[0.2] * 100).steps(plan, 480, 120.0) < 500, "too late: the clock ends it"
+    assert pace(100.0, 5, *[0.2] * 100).steps(plan, 499, 120.0) == 500
+    assert pace(100.0, 5).steps(plan, 100, 90.0) == 500, "nothing was measured yet, as after a resume"
+
+
+def test_the_clock_ends_a_run_in_time_for_its_last_evaluation() -> None:
+    measured = pace(100.0, 5, *[0.2] * 20)
+    assert [measured.late(elapsed) for elapsed in (98.0, 99.5)] == [False, True]
+    measured.note_evaluation(2.0)
+    assert [measured.late(elapsed) for elapsed in (96.5, 97.5)] == [False, True]
+    measured.note_evaluation(30.0)
+    assert not measured.late(94.0), "one that takes very long does not end a run before it has learned"
+    assert not Pace(TrainConfig(steps=5)).late(1e9)
 
 
 @pytest.mark.parametrize(
