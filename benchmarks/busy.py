@@ -93,7 +93,7 @@ def decoding(batch: int, width: int, *, compiled: bool = True, dtype: str = "flo
         return list(beam_search(stepper, limits, ids.device, width=width))
 
     def decode() -> int:
-        return WRITTEN * len(in_shares(share, source, compiled and shareable(model)))
+        return WRITTEN * len(in_shares(share, source, lambda: compiled and shareable(model)))
 
     return decode
 

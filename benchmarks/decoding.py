@@ -97,7 +97,7 @@ def ours(peer: Any, size: Size) -> EncoderDecoder:
 
 def regard_decode(model: EncoderDecoder, beam: int) -> Decode:
     def decode(sources: list[list[int]]) -> list[list[int]]:
-        return in_shares(alone, sources, shareable(model))
+        return in_shares(alone, sources, lambda: shareable(model))
 
     @torch.inference_mode()
     def alone(sources: list[list[int]]) -> list[list[int]]:

@@ -58,6 +58,7 @@ def tried(text: str) -> None:
             timeout=_WALL,
             env={**os.environ, **variables},
             check=False,
+            start_new_session=True,  # a Ctrl-C is for this process, which then ends that one
         )
     except subprocess.TimeoutExpired as error:
         raise TokenizerError(f"tokenizer.json took more than {_WALL} s for some short texts") from error

@@ -23,21 +23,15 @@ AT_LEAST = 4
 
 
 def in_shares(
-    decode: Callable[[list[Input]], list[Answer]], inputs: list[Input], shareable: bool
+    decode: Callable[[list[Input]], list[Answer]], inputs: list[Input], shareable: Callable[[], bool]
 ) -> list[Answer]:
     """What `decode(inputs)` gives, within rounding: by as many calls at once as there are threads, if that
     is of use (`shareable`)."""
     threads = torch.get_num_threads()
-    if not shareable or threads == 1:
+    shares = min(threads, len(inputs) // AT_LEAST)
+    if shares <= 1 or not shareable():
         return decode(inputs)
-    shares = max(1, min(threads, len(inputs) // AT_LEAST))
     bounds = [len(inputs) * i // shares for i in range(shares + 1)]
     parts = [inputs[start:stop] for start, stop in itertools.pairwise(bounds)]
-    torch.set_num_threads(1)
-    try:
-        if shares == 1:
-            return decode(inputs)
-        with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(itertools.chain.from_iterable(pool.map(decode, parts)))
-    finally:
-        torch.set_num_threads(threads)
+    with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(itertools.chain.from_iterable(pool.map(decode, parts)))

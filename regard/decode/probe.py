@@ -85,6 +85,7 @@ def watch(command: list[str], patience: float = _PATIENCE) -> Outcome:
             env=_environment(),
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,  # a Ctrl-C is for this process, which then ends that one
         )
     except OSError as error:
         return Outcome("interrupted", f"no process can be started to try them: {error.strerror or error}")

@@ -111,7 +111,7 @@ def _decoding(model: EncoderDecoder, batch: int, width: int, device: torch.devic
             return greedy(stepper, limits, device)
         return beam_search(stepper, limits, device, width=width)
 
-    return batch * _WRITTEN / _median(lambda: in_shares(share, source, shareable(model)), device, 2.0)
+    return batch * _WRITTEN / _median(lambda: in_shares(share, source, lambda: shareable(model)), device, 2.0)
 
 
 def _times(work: Callable[[], object], device: torch.device, spend: float) -> list[float]:

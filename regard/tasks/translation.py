@@ -256,7 +256,9 @@ class Translation(Task):
                     yield self.target.decode(written)
 
     def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> list[Prediction]:
-        return in_shares(lambda share: self._decode_alone(model, share, decoding), ids, shareable(model))
+        return in_shares(
+            lambda share: self._decode_alone(model, share, decoding), ids, lambda: shareable(model)
+        )
 
     @torch.inference_mode()
     def _decode_alone(

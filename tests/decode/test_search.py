@@ -340,7 +340,9 @@ def test_threads_that_share_the_inputs_find_what_one_finds(width: int) -> None:
     torch.set_num_threads(3)
     seen = []
     found = in_shares(
-        lambda share: seen.append((len(share), torch.get_num_threads())) or decode(share), sources, True
+        lambda share: seen.append((len(share), torch.get_num_threads())) or decode(share),
+        sources,
+        lambda: True,
     )
     assert found == want
     assert sorted(seen) == [(16, 1), (17, 1), (17, 1)]
