@@ -230,7 +230,7 @@ def _growth(part: Any) -> float:
     """How many characters a normaliser or decoder can make of one. What the forms of Unicode make does not
     grow again when they are applied again."""
     replaced, unicode = 1.0, 1.0
-    for step in part.get("normalizers") or part.get("decoders") or [part]:
+    for step in part.get("normalizers", part.get("decoders", [part])):
         kind = step.get("type")
         if kind == "Sequence":
             replaced *= _growth(step)

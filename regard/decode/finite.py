@@ -9,11 +9,29 @@ from torch import Tensor
 
 from regard.errors import NonFiniteOutputError
 
+NO_TOKEN = -1
+"""What is written in place of a token that nothing can be said of."""
+
 
 def check_logits(logits: Tensor) -> None:
-    """Raise NonFiniteOutputError where (rows, V) logits hold NaN or +infinity; -infinity forbids a token.
+    """Raise NonFiniteOutputError where (rows, V) logits on the host hold NaN or +infinity; -infinity forbids
+    a token. One sum over what has just been written, much less than what it took to compute it.
 
-    One sum over what has just been written, much less than what it took to compute it.
+    On a device the host would have to wait for it: there see `marked`.
     """
-    if not logits.sum(dtype=torch.float32).item() < math.inf:
+    if logits.device.type == "cpu" and not logits.sum(dtype=torch.float32).item() < math.inf:
         raise NonFiniteOutputError("the scores of the next token")
+
+
+def marked(tokens: Tensor, logits: Tensor) -> Tensor:
+    """(rows,) tokens, `NO_TOKEN` in each row whose logits on a device hold NaN or +infinity."""
+    if logits.device.type == "cpu":
+        return tokens
+    return torch.where(logits.sum(-1, dtype=torch.float32) < math.inf, tokens, NO_TOKEN)
+
+
+def check_tokens(tokens: list[int]) -> list[int]:
+    """The same tokens, once the host has them. Raises: NonFiniteOutputError for `NO_TOKEN`."""
+    if NO_TOKEN in tokens:
+        raise NonFiniteOutputError("the scores of the next token")
+    return tokens

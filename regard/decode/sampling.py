@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regard.decode.finite import check_logits
+from regard.decode.finite import check_logits, marked
 from regard.errors import require
 
 
@@ -104,17 +104,20 @@ class Sampler:
             self.written[row, tokens] = True
 
     def draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """(rows, V) logits → (rows,) tokens, and what the model itself gives them: log-probabilities."""
+        """(rows, V) logits → (rows,) tokens, and what the model itself gives them: log-probabilities. See
+        `finite.py` for logits that are not finite."""
         logits = logits.float()
         check_logits(logits)
         lowered = penalised(logits, self.written, self.sampling.repetition_penalty)
         if self.sampling.temperature == 0:
             tokens = lowered.argmax(-1)
         else:
-            shares = distribution(lowered, self.sampling)
+            shares = distribution(lowered, self.sampling).nan_to_num_(
+                1.0
+            )  # a device ends where it draws of NaN
             tokens = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
         self.written.scatter_(1, tokens[:, None], True)
-        return tokens, logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+        return marked(tokens, logits), logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.decode.fast import have_loops
-from regard.decode.finite import check_logits
+from regard.decode.finite import check_logits, check_tokens, marked
 from regard.decode.stepper import Stepper
 from regard.decode.witness import Step, listening, tell
 from regard.errors import NonFiniteOutputError
@@ -79,11 +79,11 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
         step += 1
         logits = stepper.step(tokens)
         check_logits(logits)
-        tokens = _likeliest(logits)
+        tokens = marked(_likeliest(logits), logits)
         if listening():
             told = _tell(logits, tokens, rows, told, limits, step)
         written = [limits.eos] * len(limits.limit)
-        for place, token in enumerate(tokens.tolist()):
+        for place, token in enumerate(check_tokens(tokens.tolist())):
             if going[place]:
                 written[rows[place]] = token
                 going[place] = token != limits.eos and step < limits.limit[rows[place]]

@@ -27,6 +27,13 @@ _SPENT = 0.01
 _TRIES = 5
 
 
+def device_names() -> list[str]:
+    """All that can be named here: `cpu`, `cuda:0` with the name of the card, `mps`."""
+    cards = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    others = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in cards), *others]
+
+
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The named device; of None and "auto", the best that this machine has.
 

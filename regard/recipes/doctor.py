@@ -167,18 +167,15 @@ def _package(requirement: str) -> str:
 def _torch() -> Iterator[tuple[str, Value]]:
     import torch
 
+    from regard.model.device import device_names
+
     yield "vector instructions", torch.backends.cpu.get_cpu_capability()
     parts = {"MKL": torch.backends.mkl, "oneDNN": torch.backends.mkldnn, "OpenMP": torch.backends.openmp}
     yield "libraries", [name for name, part in parts.items() if part.is_available()]
     engines = torch.backends.quantized.supported_engines
     yield "quantized engines", [name for name in engines if name != "none"]
     yield "threads", torch.get_num_threads()
-    devices = ["cpu"]
-    if torch.cuda.is_available():
-        devices += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        devices.append("mps")
-    yield "devices", devices
+    yield "devices", device_names()
 
 
 def _kernels(retry: bool) -> Iterator[tuple[str, Value]]:

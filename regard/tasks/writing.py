@@ -12,6 +12,7 @@ from torch import nn
 
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
+from regard.decode.finite import check_tokens
 from regard.decode.sampling import Sampler, Sampling, generator_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
 from regard.decode.witness import Step, listening, tell
@@ -80,7 +81,7 @@ def write(
         tokens, shares = sampler.draw(stepper.step(tokens))
         if kept is not None and kept.cache is not None:
             kept.ids = outputs[0].ids[outputs[0].start :][: kept.cache.length]
-        for output, token, share in zip(outputs, tokens.tolist(), shares.tolist(), strict=True):
+        for output, token, share in zip(outputs, check_tokens(tokens.tolist()), shares.tolist(), strict=True):
             output.add(token, share)
         if listening():
             _tell(outputs, tokens.tolist(), parents, last=number + 1 == most)

@@ -28,6 +28,7 @@ from regard.data.tokenizer import (
     train_pair,
     train_tokenizer,
 )
+from regard.data.tokenizer_given import _growth
 from regard.errors import RegardError, TokenizerError
 from regard.strict_json import Limit
 
@@ -386,3 +387,9 @@ def test_a_forked_child_can_encode_without_a_warning():
 def test_nfc_is_that_of_unicode():
     text = "e\u0323\u0301 \u1100\u1161 Å"
     assert TRAINED[1].normalise(text) == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize("part", ["normalizers", "decoders"])
+def test_a_sequence_of_no_steps_makes_one_character_of_one(part: str) -> None:
+    inner = {"type": "Sequence", part: []}
+    assert _growth(inner) == _growth({"type": "Sequence", part: [inner, inner]}) == 1

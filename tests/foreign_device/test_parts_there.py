@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,8 +14,10 @@ from members import MASKED, OUTPUTS, PARTS, STEPPED, V, close, encoder_decoder, 
 from torch import Tensor
 
 from regard.decode.choose import prompt_stepper_for, stepper_for
+from regard.decode.finite import check_tokens
 from regard.decode.sampling import Sampler, Sampling
 from regard.decode.search import Limits, beam_search, greedy
+from regard.errors import NonFiniteOutputError
 from regard.model.block import PreNorm
 from regard.model.mask import Causal, Full, Ragged
 from regard.model.presets import ENCODER_DECODER, VIT, one_stack, vit
@@ -146,6 +149,12 @@ def test_a_draw_waits_for_nothing(sampling: Sampling) -> None:
         assert not waits
         assert tokens.device == device
         assert all(0 <= token < V for token in tokens.tolist())
+        bad = torch.randn(2, V)
+        bad[1, 3] = math.nan
+        tokens, _ = sampler.draw(bad.to(device))
+        assert tokens.tolist()[0] >= 0
+        with pytest.raises(NonFiniteOutputError):
+            check_tokens(tokens.tolist())
 
 
 @pytest.mark.parametrize("shape", [(1, 24, 16), (5, 24, 16), (40, 24, 16), (3, 20, 13), (3, 2400, 7)])
