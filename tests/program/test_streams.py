@@ -414,7 +414,8 @@ def test_a_message_names_the_file_that_was_given(
 def test_a_fifo_gets_a_page(program: Program, place: Place, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    reader = subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE)
-    assert program(["trace", str(place.run), "man", "--html", str(fifo)]).status == 0
-    page, _ = reader.communicate(timeout=30)
-    assert page.rstrip().endswith(b"</html>")
+    page = tmp_path / "page"
+    with page.open("wb") as file, subprocess.Popen(["cat", str(fifo)], stdout=file) as reader:
+        assert program(["trace", str(place.run), "man", "--html", str(fifo)]).status == 0
+        assert reader.wait(timeout=30) == 0
+    assert page.read_bytes().rstrip().endswith(b"</html>")

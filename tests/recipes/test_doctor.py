@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -46,11 +47,13 @@ def test_a_report_holds_nothing_private(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("REGARD_KERNELS", "plain")
     monkeypatch.setenv("SECRET_TOKEN", "hush-hush")
+    for module, name in ((socket, "gethostname"), (platform, "node")):
+        monkeypatch.setattr(module, name, lambda: "the-name-of-this-host")
     folder = tmp_path / "cache" / "key"
     monkeypatch.setattr(fast, "_decision", fast.Decision(False, f"{folder} is full", folder=folder))
     text = "\n".join(doctor_lines(as_json=True))
     assert "~/cache/key is full" in text
-    for private in (str(tmp_path), "hush-hush", socket.gethostname()):
+    for private in (str(tmp_path), "hush-hush", "the-name-of-this-host"):
         assert private not in text
 
 
