@@ -510,3 +510,13 @@ def test_any_parquet_bytes_give_rows_or_one_sentence(place: Path) -> None:
         law_of_any_bytes(path, PAIR)
 
     law()
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x02, 0x1C, 0xFF])
+def test_no_byte_of_a_parquet_footer_ends_the_process(place: Path, byte: int) -> None:
+    """pyarrow's metadata of a column chunk that lacks something is not raised: it aborts."""
+    path = place / "footer.parquet"
+    sound = table_bytes("parquet", ("source", "target"), PAIRS[:20])
+    for position in range(len(sound) - 8 - int.from_bytes(sound[-8:-4], "little"), len(sound)):
+        path.write_bytes(sound[:position] + bytes([byte]) + sound[position + 1 :])
+        law_of_any_bytes(path, PAIR)

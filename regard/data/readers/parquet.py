@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes
-from regard.data.readers.parquet_pages import pages_of
+from regard.data.readers.parquet_pages import Column, columns_of, pages_of
 from regard.data.readers.tables import Record, as_text
 from regard.errors import DataError, needs
 
@@ -55,13 +55,13 @@ class ParquetTable:
             if not wanted:  # pyarrow counts no rows of no columns
                 yield f"{self.path}:1", foreign[names[0]]
                 return
-            for group in range(file.num_row_groups):
-                rows = _rows_at_once(raw, self.path, file.metadata.row_group(group), wanted, number + 1)
+            for group, columns in enumerate(columns_of(raw)):
+                rows = _rows_at_once(raw, self.path, columns, wanted, number + 1)
                 for batch in file.iter_batches(rows, [group], wanted, use_threads=False):
-                    columns = [foreign.get(name) or batch.column(name) for name in names]
+                    cells = [foreign.get(name) or batch.column(name) for name in names]
                     for index in range(batch.num_rows):
                         number += 1
-                        yield f"{self.path}:{number}", _values(columns, index)
+                        yield f"{self.path}:{number}", _values(cells, index)
 
 
 def _values(columns: list[Any], index: int) -> tuple[str, ...] | Problem:
@@ -93,20 +93,20 @@ def _not_text(schema: Any, names: list[str]) -> dict[str, Problem]:
     return found
 
 
-def _rows_at_once(raw: BinaryIO, path: Path, group: Any, names: list[str], first: int) -> int:
+def _rows_at_once(raw: BinaryIO, path: Path, group: list[Column], names: list[str], first: int) -> int:
     """How many rows of a row group, whose first is `first`, may be held; its pages are measured for it.
 
     Raises: DataError when a page of those columns would take too much memory; ValueError for no page.
     """
     found = _BATCH
-    for place in range(group.num_columns):
-        column, row = group.column(place), first
-        if column.path_in_schema not in names:
+    for column in group:
+        row = first
+        if column.name not in names:
             continue
         for page in pages_of(raw, column):
             if page.unpacked > _MOST_BYTES:
                 raise DataError(
-                    f"{path}:{row}: a page of '{column.path_in_schema}' that begins here has"
+                    f"{path}:{row}: a page of '{column.name}' that begins here has"
                     f" {page.unpacked:,} bytes, more than {_BATCH:,} cells of {LINE_LIMIT:,} characters;"
                     " leave out what is so long"
                 )

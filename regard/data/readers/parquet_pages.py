@@ -1,10 +1,12 @@
 """How large the pages of a Parquet file are, before any is unpacked.
 
 A reader takes a page whole: it unpacks it, then copies it into an array. A page of a few hundred bytes may
-hold a cell of gigabytes, and nothing but its header says so. The headers are Thrift's compact protocol; of
-each only the sizes are wanted. This file does not know what the pages hold.
+hold a cell of gigabytes, and nothing but its header says so. Headers, and the footer that says where the
+pages are, are Thrift's compact protocol; of each only sizes and places are wanted. (pyarrow would tell those,
+too, but ends the process where a footer is damaged.) This file does not know what the pages hold.
 
-Source: the Parquet format, parquet.thrift, `PageHeader`; Apache Thrift, thrift-compact-protocol.md.
+Source: the Parquet format, parquet.thrift, `FileMetaData` and `PageHeader`; Apache Thrift,
+thrift-compact-protocol.md.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-__all__ = ["Page", "pages_of"]
+__all__ = ["Column", "Page", "columns_of", "pages_of"]
 
 _CHUNK = 1 << 10
-_LONGEST_HEADER = 1 << 24  # as Arrow's own limit
+_LONGEST_HEADER = 1 << 24  # as Arrow's own limit; of a footer, too
+_TAIL, _MAGIC = 8, b"PAR1"
 _DEEPEST = 8
 
 
@@ -29,16 +32,43 @@ class Page(NamedTuple):
     """Cells; 0 for a dictionary, whose entries stand for many."""
 
 
-def pages_of(file: BinaryIO, column: Any) -> Iterator[Page]:
-    """The pages of one column of one row group; `column`: pyarrow's metadata of it.
+class Column(NamedTuple):
+    """Where the pages of one column of one row group are."""
 
-    Raises: ValueError when what is there is no page.
-    """
-    start = column.data_page_offset
-    dictionary = column.dictionary_page_offset
-    if column.has_dictionary_page and dictionary and 0 < dictionary < start:
+    name: str
+    """Names of nested columns are joined by dots."""
+    start: int
+    size: int
+    """Bytes."""
+
+
+def columns_of(file: BinaryIO) -> list[list[Column]]:
+    """The columns of each row group, as the footer says. Raises: ValueError when it is damaged."""
+    end = file.seek(-_TAIL, 2)
+    tail = file.read(_TAIL)
+    length = int.from_bytes(tail[:4], "little")
+    if tail[4:] != _MAGIC or not 0 < length <= min(end, _LONGEST_HEADER):
+        raise ValueError("the file has no footer, or too long a one")
+    file.seek(end - length)
+    try:
+        footer = _Thrift(file.read(length)).struct()
+        return [[_column(chunk[3]) for chunk in group[1]] for group in footer.get(4, ())]
+    except (IndexError, KeyError, TypeError, AttributeError) as problem:
+        raise ValueError("the footer is damaged") from problem
+
+
+def _column(about: dict[int, Any]) -> Column:
+    start, dictionary, size = about[9], about.get(11), about[7]
+    if dictionary and 0 < dictionary < start:
         start = dictionary
-    place, end = start, start + column.total_compressed_size
+    if min(start, size) < 0:
+        raise ValueError("the footer is damaged")
+    return Column(b".".join(about[3]).decode("utf-8", "replace"), start, size)
+
+
+def pages_of(file: BinaryIO, column: Column) -> Iterator[Page]:
+    """The pages of one column of one row group. Raises: ValueError when what is there is no page."""
+    place, end = column.start, column.start + column.size
     while place < end:
         size, page = _header(file, place, min(end - place, _LONGEST_HEADER))
         place += size + page.packed
@@ -68,13 +98,13 @@ def _header(file: BinaryIO, place: int, most: int) -> tuple[int, Page]:
 
 
 class _Thrift:
-    """Reads structures of numbers; what else they hold is passed over. IndexError where the bytes end."""
+    """Reads structures of numbers, bytes and lists. IndexError where the content ends."""
 
     def __init__(self, content: bytes) -> None:
         self._content, self.place = content, 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """By field number: whole numbers, and structures of them."""
+        """By field number."""
         if depth > _DEEPEST:
             raise ValueError("a page's header is nested too deeply")
         found: dict[int, Any] = {}
@@ -117,8 +147,22 @@ class _Thrift:
             case 8:  # bytes
                 length = self._varint()
                 self.place += length
+                return self._content[self.place - length : self.place]
+            case 9 | 10:
+                return self._list(depth)
             case 12:
                 return self.struct(depth + 1)
-            case _:  # a page's header has no lists
+            case _:  # neither headers nor footers have others
                 raise ValueError("a page's header is none")
         return None
+
+    def _list(self, depth: int) -> list[Any]:
+        head = self._byte()
+        count, kind = head >> 4, head & 15
+        if count == 15:
+            count = self._varint()
+        if count > len(self._content) - self.place:
+            raise ValueError("a list is longer than what holds it")
+        if kind in (1, 2):  # a truth value has a byte of its own here
+            return [self._byte() for _ in range(count)]
+        return [self._value(kind, depth) for _ in range(count)]
