@@ -32,7 +32,7 @@ from torch.overrides import TorchFunctionMode
 
 from regard import __version__
 from regard.errors import BundleError, ConfigError, RegardError, nearest
-from regard.files import atomic_files, check_space, human_bytes, listing, resolve, write_json
+from regard.files import atomic_files, check_space, listing, resolve, write_json
 from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
 from regard.strict_json import VOCABULARY, read_object, read_text
@@ -177,7 +177,7 @@ def _load(place: Path) -> Bundle:
     entries = read_header(_file(place, WEIGHTS), shown=place / WEIGHTS)
     for name, recorded in config.files.items():
         if (size := _file(place, name).stat().st_size) != recorded.bytes:
-            sizes = f"{human_bytes(size)}, not {human_bytes(recorded.bytes)}"
+            sizes = f"{size:,} bytes, not {recorded.bytes:,}"
             raise BundleError(f"{place / name} is damaged: it is not what was recorded of it ({sizes})")
     _check_sizes(config.model, entries, place)
     with _building(place / CONFIG):

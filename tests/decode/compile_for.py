@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba.extending import is_jitted
 
-from regard.decode import fast, probe_models
+from regard.decode import fast
 from regard.decode.kernels import chosen
 from regard.model.quantize import quantize
 
@@ -24,7 +24,7 @@ WORDS = re.compile(r"^\s+(?:\{\w+\}\s*)?([a-z]\w+)[ \t]+([^\n#]*)", re.MULTILINE
 
 def compile_blocks() -> None:
     """What is compiled when it is first called, for both kinds of weights, without calling it."""
-    from regard.decode import native
+    from regard.decode import native, probe_models
     from regard.decode.engine import Engine
     from regard.decode.linears import Numbers
     from regard.decode.slots import Slots
@@ -53,7 +53,9 @@ def compile_blocks() -> None:
 
 
 def main(folder: str, run: bool) -> None:
-    fast.import_loops(Path(folder))
+    fast.import_loops(Path(folder))  # before anything else imports them and keeps them elsewhere
+    from regard.decode import probe_models
+
     failures = []
     if run:
         failures = [(what, d) for what, d, allowed in probe_models.differences() if not d <= allowed]
