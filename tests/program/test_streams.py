@@ -32,6 +32,7 @@ SMALL = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", 
 SLOW = {
     "demo": "trains for seconds; it prints by the same functions",
     "bench": "measures for a minute",
+    "doctor": "measures for seconds; a test of its own says what it holds",
     "look": "serves until it is stopped",
 }
 
