@@ -133,9 +133,11 @@ def _by_floats(x: Tensor, weight: Tensor) -> Tensor:
 
 @functools.cache
 def _int_mm_is_fast() -> bool:
-    """Whether torch multiplies whole numbers faster than floats: a plain loop where the processor has no
-    instruction for it. Both are exact; tried once, in some milliseconds."""
-    x, weight = torch.ones((16, 256), dtype=torch.int8), torch.ones((256, 256), dtype=torch.int8)
+    """Whether torch multiplies whole numbers exactly, and faster than floats. Without an instruction for it
+    that is a plain loop, or sums of two products of bytes that saturate. Tried once, in some milliseconds."""
+    x, weight = (torch.full((rows, 256), _LEVELS, dtype=torch.int8) for rows in (16, 256))
+    if bool((torch._int_mm(x, weight.t()) != 256 * _LEVELS**2).any()):
+        return False
 
     def seconds(product: Callable[[Tensor, Tensor], Tensor], weight: Tensor) -> float:
         times = []

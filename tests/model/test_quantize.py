@@ -158,3 +158,13 @@ def test_nothing_of_an_int8_linear_is_trained() -> None:
     model = quantize(small())
     names = {name for name, p in model.named_parameters() if "norm" not in name}
     assert names == {"target.weight"}
+
+
+def test_a_product_of_torch_that_saturates_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = torch._int_mm
+    quantize_module._int_mm_is_fast.cache_clear()
+    monkeypatch.setattr(torch, "_int_mm", lambda x, weight: exact(x, weight).clamp(max=256 * 2**13))
+    try:
+        assert not quantize_module._int_mm_is_fast()
+    finally:
+        quantize_module._int_mm_is_fast.cache_clear()
