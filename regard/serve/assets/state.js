@@ -23,9 +23,9 @@ export const model = () => store.models.find((one) => one.name === store.state?.
 const EMPTY = { heads_off: [], temperature: 1, edits: [], shuffle: null, beam: 1, length: null, forced: [] };
 const isEmpty = (key, value) => JSON.stringify(value) === JSON.stringify(EMPTY[key]);
 
-// Only what is not as it always is.
+// Only what is not as it always is; nothing before the models are known, when the course may be looked at already.
 export function lean(state) {
-  return Object.fromEntries(Object.entries(state).filter(([key, value]) => !isEmpty(key, value)));
+  return Object.fromEntries(Object.entries(state ?? {}).filter(([key, value]) => !isEmpty(key, value)));
 }
 
 export const isChanged = () => ["heads_off", "temperature", "edits", "shuffle"].some((key) => !isEmpty(key, store.state[key]));
