@@ -19,9 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from regard.decode.kernels import products
 from regard.decode.kernels.family import LANES, STRIP
+from regard.model.device import best_seconds
 from regard.model.head import VocabularyHead
 from regard.model.quantize import Int8Linear
 
@@ -203,26 +205,17 @@ def torch_from() -> int:
     milliseconds, on one thread.
     """
     rows, width = 64, 512
-    x, y, linear = Numbers.of((rows, width)), Numbers.of((rows, width)), nn.Linear(width, width)
-    x.tensor.normal_(generator=torch.Generator().manual_seed(0))
+    x, y, linear = Numbers.of((rows, width)), Numbers.of((rows, width)), skip_init(nn.Linear, width, width)
+    for tensor in (x.tensor, *(part.data for part in linear.parameters())):
+        tensor.fill_(0.5)  # not at random: the user's random numbers stay what they are
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
             by_kernel, by_torch = (
-                _seconds(made, x, y)
+                best_seconds(functools.partial(made, x, y))
                 for made in (_by_kernel(linear.weight, _float(linear, False)), _by_torch(linear, False))
             )
     finally:
         torch.set_num_threads(threads)
     return rows // 2 if by_torch < 0.9 * by_kernel else sys.maxsize
-
-
-def _seconds(made: Product, x: Numbers, y: Numbers) -> float:
-    made(x, y)
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        made(x, y)
-        times.append(time.perf_counter() - started)
-    return min(times)

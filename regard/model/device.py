@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -91,6 +92,16 @@ def slow_warning(device: torch.device, dtype: torch.dtype, remedy: str) -> str |
     times = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
     where = "processor" if device.type == "cpu" else "device"
     return f"{str(dtype)[6:]} is computed {times} times slower than float32 on this {where}; use {remedy}"
+
+
+def best_seconds(work: Callable[[], object]) -> float:
+    """The best of some tries on the host, after one that does not count."""
+    times = []
+    for _ in range(_TRIES + 1):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
 
 
 def _seconds(device: torch.device, dtype: torch.dtype) -> float:

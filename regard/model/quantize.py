@@ -14,12 +14,11 @@ This file does not know what is decoded.
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from regard.model.device import best_seconds
 from regard.model.head import VocabularyHead
 from regard.model.tap import tap
 
@@ -139,12 +138,5 @@ def _int_mm_is_fast() -> bool:
     if bool((torch._int_mm(x, weight.t()) != 256 * _LEVELS**2).any()):
         return False
 
-    def seconds(product: Callable[[Tensor, Tensor], Tensor], weight: Tensor) -> float:
-        times = []
-        for _ in range(4):
-            started = time.perf_counter()
-            product(x, weight)
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    return seconds(torch._int_mm, weight.t()) < seconds(_by_floats, weight)
+    by_torch = best_seconds(lambda: torch._int_mm(x, weight.t()))
+    return by_torch < best_seconds(lambda: _by_floats(x, weight))

@@ -130,3 +130,9 @@ def test_what_is_not_a_number_breaks_nothing_else() -> None:
     one = torch.empty(3, dtype=torch.long)
     loops.likeliest(logits.numpy(), one.numpy())
     assert ((one >= 0) & (one < 300)).all()
+
+
+def test_to_measure_the_processor_takes_none_of_the_users_random_numbers() -> None:
+    before = torch.get_rng_state()
+    linears.torch_from.__wrapped__()
+    assert torch.equal(torch.get_rng_state(), before)
