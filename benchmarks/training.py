@@ -1,8 +1,8 @@
 """Training speed and memory of the tiny translation model, side by side with three other libraries.
 
 All train on the same batches (Multi30k, length-bucketed, 128 pairs), with the same loss (label smoothing
-0.1), the same optimizer (torch's fused AdamW) and clipping, on the same threads, in turns within one process,
-so that a drifting machine treats all alike. Memory is measured in a process of its own for each.
+0.1), the same optimizer (torch's fused AdamW) and clipping, on as many threads, each in a process of its own,
+in turns, so that a drifting machine treats all alike. Memory is measured in another process for each.
 
 What differs, and cannot be avoided:
 - x-transformers has no dropout on the outputs of sublayers; it drops inside attention and feed-forward.
@@ -23,15 +23,18 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from engines import Engine, serve_training, spread, training_speeds
 from torch import Tensor, nn
 
 from regard.data.batches import Batches
 from regard.data.readers import open_data
 from regard.data.tokenizer import BPE
+from regard.machine import keep_freed_memory, processor_name
 from regard.model.describe import describe
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.tasks.translation import PairBatch, Translation, TranslationConfig
@@ -275,28 +278,22 @@ def flops(task: Translation, batches: list[PairBatch]) -> float:
     return 3 * total / sum(batch.tokens for batch in batches)
 
 
-def compare(task: Translation, batches: list[PairBatch], dropout: float, rounds: int) -> None:
-    contenders = {name: Training(name, task, dropout) for name in CONTENDERS}
-    for one in contenders.values():
-        one.speed(batches[:2])
-    speeds: dict[str, list[float]] = {name: [] for name in contenders}
-    ceilings = []
-    for _ in range(rounds):
-        ceilings.append(matrix_ceiling())
-        for name, one in contenders.items():
-            speeds[name].append(one.speed(batches))
-    ceiling, work = statistics.median(ceilings), flops(task, batches)
-    print(f"\ndropout {dropout}: target tokens/s, median of {rounds} rounds (min–max); of the ceiling")
-    for name, values in speeds.items():
-        median = statistics.median(values)
-        ratio = statistics.median(
-            ours / theirs for ours, theirs in zip(speeds["regard"], values, strict=True)
-        )
-        share = median * work * 1e-9 / ceiling
-        print(
-            f"  {name:20} {median:8,.0f}  ({min(values):,.0f}–{max(values):,.0f})"
-            f"   {share:6.1%} of {ceiling:.0f} GFLOP/s   regard is {ratio:.2f} ×"
-        )
+def serve(pipe: Connection, name: str, threads: int) -> None:
+    """A contender, of a rate of dropout and so many steps."""
+    as_trained(name)
+
+    def prepare(asked: tuple[float, int]) -> tuple[Training, list[PairBatch]]:
+        dropout, steps = asked
+        task, batches = data(steps)
+        return Training(name, task, dropout), batches
+
+    serve_training(pipe, threads, prepare)
+
+
+def as_trained(name: str) -> None:
+    """What `regard train` does for its process, and no peer does."""
+    if name == "regard":
+        keep_freed_memory()
 
 
 def memory(name: str, steps: int, threads: int) -> dict[str, float]:
@@ -310,6 +307,7 @@ def alone(name: str, steps: int) -> None:
     task, batches = data(steps)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of preparing the data
     before = _status("VmRSS")
+    as_trained(name)
     Training(name, task, 0.3).speed(batches)
     print(json.dumps({"before": before, "peak": _status("VmHWM")}))
 
@@ -334,9 +332,21 @@ def main() -> None:
         alone(options.only, options.steps)
         return
     task, batches = data(options.steps)
-    print(f"torch {torch.__version__}, {options.threads} threads, tiny model, {task.vocabulary:,} pieces")
+    ceiling, work = matrix_ceiling(), flops(task, batches)
+    print(f"{processor_name()}, {options.threads} threads, tiny model, {task.vocabulary:,} pieces")
+    engines = [Engine(serve, name, options.threads) for name in CONTENDERS]
     for dropout in (0.3, 0.0):
-        compare(task, batches, dropout, options.rounds)
+        print(f"\ndropout {dropout}: target tokens/s, median of {options.rounds} rounds (min–max)")
+        speeds = training_speeds(engines, (dropout, options.steps), options.rounds)
+        ceiling = max(ceiling, matrix_ceiling())
+        for name in speeds:
+            line, ratio = spread(name, speeds)
+            share = statistics.median(speeds[name]) * work * 1e-9 / ceiling
+            print(
+                f"  {name:20} {line}   {share:6.1%} of the ceiling, {ceiling:.0f} GFLOP/s   regard is {ratio:.2f} ×"
+            )
+    for engine in engines:
+        engine.ask(None)
     print("\npeak resident memory while training, MB (before the model was built)")
     for name in CONTENDERS:
         peak = memory(name, options.steps, options.threads)

@@ -2,9 +2,10 @@
 
 The model is that of the recipe `mnist-notebook`: pictures of 28 × 28 pixels in patches of 7 with a class
 token, width 64, 4 heads, 2 layers, hidden 2,048. All train on the same batches of 64 digits of MNIST with the
-same loss, the same optimizer (torch's fused Adam) and no augmentation, on the same threads, in turns within
-one process, so that a drifting machine treats all alike. Dropout is of one rate for the entry, what parts
-add, hidden values and attention weights, or of 0 for all; ours has the same weights to drop.
+same loss, the same optimizer (torch's fused Adam) and no augmentation, on as many threads, each in a process
+of its own, as their users have them (within one, what an entry frees decides how often the next one must ask
+the system for memory), in turns, so that a drifting machine treats all alike. Dropout is of one rate for the
+entry, what parts add, hidden values and attention weights, or of 0 for all; ours has the same to drop.
 
 What differs, and cannot be avoided:
 - nn.TransformerEncoder and ours normalise after each part, as the notebook does, transformers' ViT and
@@ -21,22 +22,24 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from engines import Engine, serve_training, spread, training_speeds
 from torch import Tensor, nn
 
 from regard.data.readers import open_data
 from regard.data.rows import Rows
 from regard.data.store import write_store
+from regard.machine import keep_freed_memory, processor_name
 from regard.model.describe import describe
 from regard.recipes.reproduce import RECIPES
 from regard.tasks.image_classification import ImageClassification, PictureBatch
@@ -195,29 +198,17 @@ class Training:
         return sum(batch.tokens for batch in batches) / (time.perf_counter() - started)
 
 
-def compare(task: ImageClassification, batches: list[PictureBatch], dropout: float, rounds: int) -> None:
-    contenders: dict[str, Training] = {}
-    for name in CONTENDERS:
-        try:
-            contenders[name] = Training(name, task, dropout)
-        except ImportError as missing:
-            print(f"  {name} is left out: {missing}")
-    for one in contenders.values():
-        one.speed(batches[:3])
-    speeds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, one in contenders.items():
-            speeds[name].append(one.speed(batches))
-    print(f"\ndropout {dropout}: training pictures/s, median of {rounds} rounds (min–max)")
-    for name, values in speeds.items():
-        ratio = statistics.median(
-            ours / theirs for ours, theirs in zip(speeds["regard"], values, strict=True)
-        )
-        weights = sum(weight.numel() for weight in contenders[name].model.parameters())
-        print(
-            f"  {name:22} {statistics.median(values):8,.0f}  ({min(values):,.0f}–{max(values):,.0f})"
-            f"   {weights:,} weights   regard is {ratio:.2f} ×"
-        )
+def serve(pipe: Connection, name: str, threads: int) -> None:
+    """A contender, of a rate of dropout and so many steps."""
+    if name == "regard":
+        keep_freed_memory()  # as `regard train` does
+
+    def prepare(asked: tuple[float, int]) -> tuple[Training, list[PictureBatch]]:
+        dropout, steps = asked
+        task, batches = data(steps)
+        return Training(name, task, dropout), batches
+
+    serve_training(pipe, threads, prepare)
 
 
 def main() -> None:
@@ -228,13 +219,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    task, batches = data(options.steps)
-    model: Any = Regard(task, 0.0).model
+    model: Any = Regard(data(1)[0], 0.0).model
     work = describe(model).flops
-    print(f"torch {torch.__version__}, {options.threads} threads, {work:,} FLOPs a picture forward")
+    print(f"{processor_name()}, {options.threads} threads, {work:,} FLOPs a picture forward")
+    engines = [Engine(serve, name, options.threads) for name in CONTENDERS]
     for dropout in (0.1, 0.0):
-        compare(task, batches, dropout, options.rounds)
+        print(f"\ndropout {dropout}: training pictures/s, median of {options.rounds} rounds (min–max)")
+        speeds = training_speeds(engines, (dropout, options.steps), options.rounds)
+        for name in speeds:
+            line, ratio = spread(name, speeds)
+            print(f"  {name:22} {line}   regard is {ratio:.2f} ×")
+    for engine in engines:
+        engine.ask(None)
 
 
 if __name__ == "__main__":

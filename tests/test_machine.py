@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,36 @@ print(torch.get_num_threads(), os.environ["RAYON_NUM_THREADS"], len(os.listdir("
 
 def test_a_processor_has_a_name() -> None:
     assert processor_name().strip()
+
+
+CYCLES = """
+import resource, sys
+from regard.machine import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def cycle():
+    held = [bytearray(20 << 20) for _ in range(4)]  # zeroes are written
+    for one in held:
+        one[::4096] = bytes(len(one[::4096]))
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+cycle()
+before = faults()
+for _ in range(3):
+    cycle()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library allocates otherwise")
+def test_what_a_step_frees_the_next_one_has_without_asking_the_system():
+    def faults(*how: str, **variables: str) -> int:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+        command = [sys.executable, "-c", CYCLES, *how]
+        done = subprocess.run(
+            command, env=environment | variables, capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert faults("keep") < 1_000 < faults("as it is")  # of 61,440 pages
+    told = {"MALLOC_TRIM_THRESHOLD_": "131072"}
+    assert faults("keep", **told) == pytest.approx(faults("as it is", **told), abs=200)

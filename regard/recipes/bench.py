@@ -18,6 +18,7 @@ from regard.decode.choose import shareable, stepper_for
 from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy
 from regard.errors import ConfigError
+from regard.machine import keep_freed_memory
 from regard.model.describe import describe
 from regard.model.device import pick_device, slowdown, synchronize
 from regard.model.layout import lay_out
@@ -41,6 +42,7 @@ def bench_lines(
     if preset not in ENCODER_DECODER:
         raise ConfigError(f"there is no preset '{preset}'; use one of {', '.join(ENCODER_DECODER)}")
     use_threads(threads)
+    keep_freed_memory()
     place = pick_device(device)
     config = encoder_decoder(ENCODER_DECODER[preset], source_vocab=_VOCAB, target_vocab=_VOCAB)
     if not as_json:

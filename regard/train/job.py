@@ -25,6 +25,7 @@ from regard.data.rows import DataSet, Rows
 from regard.data.store import TokenStore, open_store, write_store
 from regard.errors import BundleError, ConfigError, DataError
 from regard.files import human_bytes, write_json
+from regard.machine import keep_freed_memory
 from regard.model.describe import describe
 from regard.model.device import slow_warning
 from regard.model.lora import merge
@@ -77,6 +78,7 @@ def run_job(
     KeyboardInterrupt after saving, when told to stop.
     """
     use_threads(threads)
+    keep_freed_memory()
     place = join(device)
     reporter = terminal_reporter() if place.leads and not quiet else Silent()
     try:
