@@ -147,8 +147,10 @@ def serve(pipe: Connection, way: str, threads: int) -> None:
     use_threads(1 if way == "one, free" else None)
     torch.manual_seed(1)
     work: Work = lambda: 1  # noqa: E731
+    threads = torch.get_num_threads()
     while (asked := pipe.recv()) is not None:
         if isinstance(asked, str):
+            torch.set_num_threads(threads)  # which training has changed
             work = WORK[asked]()
             asked = SETTLE
         started, done = time.perf_counter(), 0

@@ -37,8 +37,9 @@ POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """Those by which they say how threads wait."""
 
 _LOOK_EVERY = 0.1  # seconds; five times as long while nothing is computed
-_MUCH = 0.25  # seconds a second that threads lack a processor; 0.05 is quiet, 0.5 to 1.5 is busy
-_LOOKS_TO_SLEEP, _LOOKS_TO_SPIN, _MOST_LOOKS = 2, 30, 300
+_MUCH = 0.25  # seconds a second that threads lack a processor; 0.05 is quiet, 0.45 to 1.5 is busy
+_LOOKS_TO_SLEEP, _LOOKS_TO_SPIN, _MOST_LOOKS = 4, 10, 300
+_SOON = 30  # looks
 _LARGEST_TEAM = 8  # threads that do nothing, and that a system might refuse
 
 
@@ -117,9 +118,10 @@ class Patience:
         self._shares.append(share)
         enough = self._looks_to_spin if self.sleep else _LOOKS_TO_SLEEP
         last = self._shares[-enough:]
-        much = sum(last) > _MUCH * len(last)
+        # A system's own work of a moment, on a quiet machine, is much in one look or two, never in every one.
+        much = sum(last) > _MUCH * len(last) if self.sleep else min(last) > _MUCH
         if len(last) == enough and much != self.sleep:
-            soon = self._tried and len(self._shares) <= _LOOKS_TO_SPIN
+            soon = self._tried and len(self._shares) <= _SOON
             if much:
                 self._looks_to_spin = min(2 * self._looks_to_spin, _MOST_LOOKS) if soon else _LOOKS_TO_SPIN
             self.sleep, self._tried, self._shares = much, not much, []
