@@ -342,9 +342,7 @@ def main() -> None:
         for name in speeds:
             line, ratio = spread(name, speeds)
             share = statistics.median(speeds[name]) * work * 1e-9 / ceiling
-            print(
-                f"  {name:20} {line}   {share:6.1%} of the ceiling, {ceiling:.0f} GFLOP/s   regard is {ratio:.2f} ×"
-            )
+            print(f"  {name:20} {line}   {share:6.1%} of {ceiling:.0f} GFLOP/s   regard is {ratio:.2f} ×")
     for engine in engines:
         engine.ask(None)
     print("\npeak resident memory while training, MB (before the model was built)")

@@ -25,7 +25,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """Those by which they say how threads wait."""
 
 _LOOK_EVERY = 0.1  # seconds; five times as long while nothing is computed
-_MUCH = 0.25  # seconds a second that threads lack a processor; 0.05 is quiet, 0.45 to 1.5 is busy
-_LOOKS_TO_SLEEP, _LOOKS_TO_SPIN, _MOST_LOOKS = 4, 10, 300
+_SOME, _MUCH = 0.15, 0.25  # seconds a second that threads lack a processor; 0.05 is quiet, 0.2 to 1.5 is busy
+_LOOKS_OF_MUCH, _LOOKS_OF_SOME = 4, 10  # after which threads sleep
+_LOOKS_TO_SPIN, _MOST_LOOKS = 10, 300
 _SOON = 30  # looks
 _LARGEST_TEAM = 8  # threads that do nothing, and that a system might refuse
 
@@ -67,6 +69,22 @@ def use_threads(threads: int | None = None) -> None:
         torch.set_num_threads(min(torch.get_num_threads(), usable_processors()))
         os.environ.setdefault("RAYON_NUM_THREADS", str(torch.get_num_threads()))
     _watch(torch.get_num_threads())
+
+
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """torch's operations of this thread use so many threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    if threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _notice() -> None:
@@ -116,17 +134,24 @@ class Patience:
         Where spinning has to be given up soon after it was tried, the next try comes twice as late.
         """
         self._shares.append(share)
-        enough = self._looks_to_spin if self.sleep else _LOOKS_TO_SLEEP
-        last = self._shares[-enough:]
-        # A system's own work of a moment, on a quiet machine, is much in one look or two, never in every one.
-        much = sum(last) > _MUCH * len(last) if self.sleep else min(last) > _MUCH
-        if len(last) == enough and much != self.sleep:
+        if self._to_spin() if self.sleep else self._to_sleep():
             soon = self._tried and len(self._shares) <= _SOON
-            if much:
+            if not self.sleep:
                 self._looks_to_spin = min(2 * self._looks_to_spin, _MOST_LOOKS) if soon else _LOOKS_TO_SPIN
-            self.sleep, self._tried, self._shares = much, not much, []
+            self.sleep, self._tried, self._shares = not self.sleep, self.sleep, []
         del self._shares[:-_MOST_LOOKS]
         return self.sleep
+
+    def _to_spin(self) -> bool:
+        last = self._shares[-self._looks_to_spin :]
+        return len(last) == self._looks_to_spin and sum(last) <= _MUCH * len(last)
+
+    def _to_sleep(self) -> bool:
+        """What a quiet system does for itself is much for a look or two, never in every one."""
+        much, some = self._shares[-_LOOKS_OF_MUCH:], self._shares[-_LOOKS_OF_SOME:]
+        return (len(much) == _LOOKS_OF_MUCH and min(much) > _MUCH) or (
+            len(some) == _LOOKS_OF_SOME and sum(some) > _SOME * len(some)
+        )
 
 
 class Watch(threading.Thread):

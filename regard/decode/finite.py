@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import NonFiniteOutputError
+from regard.threads import computing_with
 
 NO_TOKEN = -1
 """What is written in place of a token that nothing can be said of."""
@@ -17,9 +18,14 @@ def check_logits(logits: Tensor) -> None:
     """Raise NonFiniteOutputError where (rows, V) logits on the host hold NaN or +infinity; -infinity forbids
     a token. One sum over what has just been written, much less than what it took to compute it.
 
-    On a device the host would have to wait for it: there see `marked`.
+    On a device the host would have to wait for it: there see `marked`. By one thread: a second one of torch's
+    would afterwards spin where the next step computes by threads of its own.
     """
-    if logits.device.type == "cpu" and not logits.sum(dtype=torch.float32).item() < math.inf:
+    if logits.device.type != "cpu":
+        return
+    with computing_with(1):
+        total = logits.sum(dtype=torch.float32).item()
+    if not total < math.inf:
         raise NonFiniteOutputError("the scores of the next token")
 
 

@@ -30,7 +30,7 @@ from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.position import Rotation, rotate
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder
-from regard.threads import free_threads
+from regard.threads import computing_with, free_threads
 
 
 def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
@@ -81,13 +81,8 @@ class LeanStepper:
         threads = torch.get_num_threads()
         little = len(tokens) * self._weights <= _FOR_ONE_THREAD
         few = threads if tokens.device.type != "cpu" else 1 if little else free_threads(threads)
-        if few == threads:
+        with computing_with(few):
             return self._step(tokens)
-        torch.set_num_threads(few)
-        try:
-            return self._step(tokens)
-        finally:
-            torch.set_num_threads(threads)
 
     def _step(self, tokens: Tensor) -> Tensor:
         inputs, places = self._inputs, len(tokens) // max(1, self._inputs)

@@ -26,6 +26,7 @@ from regard.decode.kernels.family import LANES, STRIP
 from regard.model.device import best_seconds
 from regard.model.head import VocabularyHead
 from regard.model.quantize import Int8Linear
+from regard.threads import computing_with
 
 COPIED = 2**30
 """Bytes of float32 weights up to which a model's are copied into the order of the kernels."""
@@ -208,14 +209,9 @@ def torch_from() -> int:
     x, y, linear = Numbers.of((rows, width)), Numbers.of((rows, width)), skip_init(nn.Linear, width, width)
     for tensor in (x.tensor, *(part.data for part in linear.parameters())):
         tensor.fill_(0.5)  # not at random: the user's random numbers stay what they are
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            by_kernel, by_torch = (
-                best_seconds(functools.partial(made, x, y))
-                for made in (_by_kernel(linear.weight, _float(linear, False)), _by_torch(linear, False))
-            )
-    finally:
-        torch.set_num_threads(threads)
+    with computing_with(1), torch.inference_mode():
+        by_kernel, by_torch = (
+            best_seconds(functools.partial(made, x, y))
+            for made in (_by_kernel(linear.weight, _float(linear, False)), _by_torch(linear, False))
+        )
     return rows // 2 if by_torch < 0.9 * by_kernel else sys.maxsize

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numba
 import numpy as np
@@ -34,7 +34,7 @@ from regard.decode.stepper import KeptPrompt, PromptStepper
 from regard.model.mask import Positions, Ragged
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder, Transformer
-from regard.threads import free_threads
+from regard.threads import computing_with, free_threads
 
 _FOR_ONE_THREAD = 2**27
 """Weights times rows up to which one thread is faster than several, which would wait for one another."""
@@ -188,11 +188,12 @@ class NativePromptStepper:
         self._engine, self._at = engine, read.next[:, 0].numpy()
         self._slots = Slots(*engine.decoder.shape, len(prompts), max(capacity, read.cache.length))
         self._slots.read(read.cache, self._at)
-        self._threads = torch.get_num_threads()
+        self._most = torch.get_num_threads()
         self._share(len(prompts))
 
     def _share(self, rows: int) -> None:
         """Room for a step of so many rows, and which of them each thread takes."""
+        self._threads = free_threads(self._most)
         count = max(1, min(self._threads, rows // AT_LEAST))
         bounds = [rows * i // count for i in range(count + 1)]
         self._rows = [slice(*pair) for pair in itertools.pairwise(bounds)]
@@ -202,7 +203,7 @@ class NativePromptStepper:
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """What `Stepper.step` says."""
-        if len(tokens) != len(self._logits.tensor):
+        if len(tokens) != len(self._logits.tensor) or free_threads(self._most) != self._threads:
             self._share(len(tokens))
         self._slots.grow()
         ids = tokens.numpy()
@@ -210,7 +211,12 @@ class NativePromptStepper:
             with _threads(len(tokens), self._engine.weights):
                 self._take(ids, self._rows[0], self._rooms[0])
         else:
-            list(pool(self._threads).map(functools.partial(self._take, ids), self._rows, self._rooms))
+            take, shares = functools.partial(self._take, ids), list(zip(self._rows, self._rooms, strict=True))
+            others = [pool(self._most).submit(take, *share) for share in shares[1:]]
+            with computing_with(1):  # as each of the others has
+                take(*shares[0])
+            for other in others:
+                other.result()
         self._at = self._at + 1
         return self._logits.tensor
 
@@ -249,17 +255,7 @@ def _attending(
     return attend
 
 
-@contextmanager
-def _threads(rows: int, weights: int) -> Iterator[None]:
+def _threads(rows: int, weights: int) -> AbstractContextManager[None]:
     """One thread for little work, and no more than are free for other."""
-    threads = torch.get_num_threads()
     much = rows * weights > _FOR_ONE_THREAD or weights > _READ_ANEW
-    few = free_threads(threads) if much else 1
-    if few == threads:
-        yield
-        return
-    torch.set_num_threads(few)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    return computing_with(free_threads(torch.get_num_threads()) if much else 1)
