@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # Twice quiet: no notices about indexes, but errors in full.
 PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 NAME   ?=
+# Tests take one thread each: files of them are shared out among the processors, and memory allows no more than 4.
+SHARED := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test emulate lint docs notebooks bench reference reproduce clean
@@ -22,7 +24,7 @@ demo: $(VENV)/.run-time ## learn to pronounce English from built-in data, and sh
 test: setup ## lint, check types and run every test
 	@$(MAKE) --no-print-directory lint
 	@echo "Running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SHARED)
 
 emulate: setup ## compile the decoder for all processors that are known, and run what this one can
 	@$(BIN)/python -m pytest tests/decode/test_processors.py tests/decode/test_cross_compiled.py -m "emulate or not emulate"
