@@ -52,12 +52,14 @@ from regard.data.tokenizer_kinds import (
     trimmed,
 )
 from regard.data.vocabulary import (
+    LONGEST_WORD,
     Vocabulary,
     learn_bpe,
     learn_characters,
     learn_unigram,
     learn_wordpiece,
     learn_words,
+    learnable,
 )
 from regard.errors import TokenizerError
 
@@ -75,7 +77,9 @@ __all__ = [
     "train_tokenizer",
 ]
 
-_CHUNK = 4096  # texts encoded together: the library's answers are large, many times the ids
+_CHUNK = 4096  # texts encoded together: the library's answers are large, many times the ids,
+_CHUNK_LETTERS = 1 << 20  # and those of long texts larger yet
+_PART = 100_000  # characters of a text that are split into words at a time, in training
 
 
 class Tokenizer:
@@ -155,10 +159,15 @@ class Tokenizer:
         if dropout:
             return self.sampler(texts).sample(dropout, seed)
         rows: list[list[int]] = []
-        for begin in range(0, len(texts), _CHUNK):
-            chunk = [valid_text(text) for text in texts[begin : begin + _CHUNK]]
-            rows.extend(self._encode(chunk))
-        return rows
+        chunk: list[str] = []
+        letters = 0
+        for text in texts:
+            if chunk and (len(chunk) == _CHUNK or letters + len(text) > _CHUNK_LETTERS):
+                rows += self._encode(chunk)
+                chunk, letters = [], 0
+            chunk.append(valid_text(text))
+            letters += len(text)
+        return rows + self._encode(chunk)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
@@ -175,7 +184,25 @@ class Tokenizer:
             )
         ids = {piece: index for index, piece in enumerate(self._names)}
         merges = [(ids[left], ids[right], ids[left + right]) for left, right in self.vocabulary.merges]
-        return MergeSampler((self._split(text) for text in texts), ids, merges, unknown=self.unk)
+        words = (self._short_words(text) for text in texts)
+        return MergeSampler(words, ids, merges, unknown=self.unk)
+
+    def _short_words(self, text: str) -> list[str]:
+        """The words of a text; where one is too long to be cut at random as a whole, parts of it, each of
+        whole pieces: without dropout these are the pieces of the word."""
+        words: list[str] = []
+        for word in self._split(text):
+            if len(word) <= LONGEST_WORD:
+                words.append(word)
+                continue
+            raw, begin, last = word.encode(), 0, 0
+            for end in (piece.offsets[1] for piece in self._backend.model.tokenize(word)):
+                if end - begin > LONGEST_WORD and last > begin:
+                    words.append(raw[begin:last].decode())
+                    begin = last
+                last = end
+            words.append(raw[begin:].decode())
+        return words
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens are left out, except `unk`, which gives U+FFFD.
@@ -297,7 +324,8 @@ def _train_on(spec: TokenizerSpec, texts: Iterable[str], sample: Sample, at_most
     backend = build_backend(spec, special_names(spec), Vocabulary(()))
     words: Counter[str] = Counter()
     for text in texts:
-        words.update(split_words(backend, text))
+        for begin in range(0, len(text), _PART):
+            words.update(split_words(backend, text[begin : begin + _PART]))
     for name in special_names(spec):
         words.pop(name, None)  # only Words can read "<unk>" in a text, and means the special token by it
     if not words:
@@ -347,6 +375,8 @@ def _learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabu
     if spec.vocab is None:
         return learn_words(words, None)
     size = spec.vocab - len(special_names(spec))
+    if not isinstance(spec, Words):
+        words = learnable(words)
     match spec:
         case ByteBPE():
             return learn_bpe(words, size, BYTES)
