@@ -30,7 +30,7 @@ __all__ = ["LONGEST_WORD", "Vocabulary", "learn_bpe", "learn_characters", "learn
 __all__ += ["learn_words", "learnable"]
 
 LONGEST_WORD = 256  # letters (ByteBPE: bytes) of what is learned from; each merge goes over its words
-_MOST_LETTERS = 4_000_000  # of different words, since memory is taken for each
+_MOST_LETTERS = 1_000_000  # of the parts of longer words: up to 130 bytes are taken for each
 _MOST_CHARACTERS = 1 << 16
 MIN_COUNT = 2  # what was seen once is an accident: its vector would hardly be trained
 _ALPHABET_SHARE = 0.75  # of the vocabulary at most; the rarest characters of a big alphabet become unknown
@@ -50,25 +50,25 @@ class Vocabulary:
 
 
 def learnable(words: Counter[str]) -> Counter[str]:
-    """The words that pieces are to be learned from in bounded time and memory: of what people write, all.
+    """The words that pieces are to be learned from, in bounded time and memory: of what people write, all.
 
-    Longer words are cut. Where too many are different, the rarest are left out, chosen evenly among equals.
+    Longer words are cut into parts. Where these are too many, the rarest are left out, evenly among equals.
     """
-    if max(map(len, words), default=0) > LONGEST_WORD:
-        short: Counter[str] = Counter()
-        for word, count in words.items():
-            for begin in range(0, len(word), LONGEST_WORD):
-                short[word[begin : begin + LONGEST_WORD]] += count
-        words = short
-    if sum(map(len, words)) <= _MOST_LETTERS:
+    if max(map(len, words), default=0) <= LONGEST_WORD:
         return words
-    kept: Counter[str] = Counter()
+    kept, parts = Counter[str](), Counter[str]()
+    for word, count in words.items():
+        if len(word) <= LONGEST_WORD:
+            kept[word] = count
+            continue
+        for begin in range(0, len(word), LONGEST_WORD):
+            parts[word[begin : begin + LONGEST_WORD]] += count
     letters = 0
-    for word in sorted(words, key=lambda word: (-words[word], zlib.crc32(word.encode()), word)):
-        letters += len(word)
+    for part in sorted(parts, key=lambda part: (-parts[part], zlib.crc32(part.encode()), part)):
+        letters += len(part)
         if letters > _MOST_LETTERS:
             break
-        kept[word] = words[word]
+        kept[part] += parts[part]
     return kept
 
 

@@ -126,7 +126,7 @@ def test_the_course_is_open_before_the_models_are_known(browser: Any, address: s
     context = browser.new_context(locale="en-GB")
     watched, held = Watched(context.new_page()), list[Any]()
     page = watched.page
-    page.route("**/api/models", held.append)
+    page.route("**/api/models", lambda route: held.append(route))
     page.goto(address)
     page.locator("#to-course").click()
     expect(page.locator(".course-page h1")).to_have_text("Quick")
