@@ -73,9 +73,11 @@ def learnable(words: Counter[str]) -> Counter[str]:
 
 
 def learn_characters(words: Counter[str]) -> Vocabulary:
-    """Every character, the most frequent first; of a text with more of them than any script has, not the
-    rarest."""
-    return Vocabulary(tuple(_by_count(_count_characters(words))[:_MOST_CHARACTERS]))
+    """Every character, the most frequent first; of more than any script has, not the rarest.
+
+    words: of one character each.
+    """
+    return Vocabulary(tuple(_by_count(words)[:_MOST_CHARACTERS]))
 
 
 def learn_words(words: Counter[str], size: int | None) -> Vocabulary:
@@ -240,7 +242,9 @@ def _count_characters(words: Counter[str]) -> Counter[str]:
 
 def _by_count(counts: Counter[str]) -> list[str]:
     """The most frequent first; of equals, the first in code point order."""
-    return sorted(counts, key=lambda key: (-counts[key], key))
+    order = sorted(counts)
+    order.sort(key=counts.__getitem__, reverse=True)  # which keeps the order of equals
+    return order
 
 
 def _repeated(words: Counter[str]) -> Iterator[list[str]]:

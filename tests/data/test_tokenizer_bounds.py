@@ -83,6 +83,7 @@ def _main(kind: str) -> None:
         print(json.dumps(about), flush=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="memory is measured by `resource`")
 @pytest.mark.parametrize("kind", SPECS)
 def test_training_on_a_hostile_text_is_bounded(kind: str) -> None:
