@@ -14,8 +14,6 @@ where sentences begin and end: `bos` and `eos` are the caller's to add.
 
 from __future__ import annotations
 
-import functools
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -23,6 +21,7 @@ from dataclasses import replace
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
+from regard.data.forks import prepare_for_forks
 from regard.data.sample import Sample, take_sample, valid_text
 from regard.data.subword_dropout import MergeSampler
 from regard.data.tokenizer_file import read_content, read_tokenizer, write_tokenizer
@@ -103,7 +102,7 @@ class Tokenizer:
         self._names = (*self.special, *vocabulary.pieces)
         self._text = text_normaliser(spec)
         self._backend = build_backend(spec, self._names, vocabulary)
-        _prepare_for_forks()
+        prepare_for_forks()
 
     @property
     def size(self) -> int:
@@ -398,27 +397,3 @@ def _check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, s
             f"a {spec.kind} vocabulary of {asked} is larger than the data allow: {sample.texts} texts "
             f"({sample.size} bytes) give {largest} pieces at most; ask for no more, or give more text"
         )
-
-
-@functools.cache
-def _prepare_for_forks() -> None:
-    """Let a forked child work without the library's threads, which do not survive a fork.
-
-    Left alone the library prints a warning about it; if told to be parallel the child would hang.
-    """
-    if not hasattr(os, "register_at_fork"):
-        return
-    name = "TOKENIZERS_PARALLELISM"
-    given: list[str | None] = [None]
-
-    def before() -> None:
-        given[0] = os.environ.get(name)
-        os.environ[name] = "false"
-
-    def after_in_parent() -> None:
-        if given[0] is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = given[0]
-
-    os.register_at_fork(before=before, after_in_parent=after_in_parent)
