@@ -19,7 +19,8 @@ from regard.errors import TokenizerError
 __all__ = ["MergeSampler"]
 
 _NEVER = np.iinfo(np.int32).max
-_ROWS = 1 << 15  # words cut together: few enough for the processor's cache
+_ROWS = 1 << 15  # words cut together: few enough for the processor's cache,
+_CELLS = 1 << 22  # and letters of them, at the length of the longest
 
 
 class MergeSampler:
@@ -81,8 +82,12 @@ class MergeSampler:
         # Words of like length together, so that rows need little padding; back in place afterwards.
         order = np.argsort(self._sizes[self._places], kind="stable")
         parts = []
-        for begin in range(0, len(order), _ROWS):
+        begin = 0
+        while begin < len(order):
             rows = order[begin : begin + _ROWS]
+            longest = int(self._sizes[self._places[rows[-1]]])
+            rows = rows[: max(1, _CELLS // max(1, longest))]
+            begin += len(rows)
             ids, sizes = self._cut(self._places[rows], dropout, chance)
             cuts[rows] = sizes
             parts.append(ids[np.arange(ids.shape[1]) < sizes[:, None]])

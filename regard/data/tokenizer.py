@@ -14,8 +14,6 @@ where sentences begin and end: `bos` and `eos` are the caller's to add.
 
 from __future__ import annotations
 
-import functools
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -23,6 +21,7 @@ from dataclasses import replace
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
+from regard.data.forks import prepare_for_forks
 from regard.data.sample import Sample, take_sample, valid_text
 from regard.data.subword_dropout import MergeSampler
 from regard.data.tokenizer_file import read_content, read_tokenizer, write_tokenizer
@@ -52,12 +51,14 @@ from regard.data.tokenizer_kinds import (
     trimmed,
 )
 from regard.data.vocabulary import (
+    LONGEST_WORD,
     Vocabulary,
     learn_bpe,
     learn_characters,
     learn_unigram,
     learn_wordpiece,
     learn_words,
+    learnable,
 )
 from regard.errors import TokenizerError
 
@@ -75,7 +76,9 @@ __all__ = [
     "train_tokenizer",
 ]
 
-_CHUNK = 4096  # texts encoded together: the library's answers are large, many times the ids
+_CHUNK = 4096  # texts encoded together: the library's answers are large, many times the ids,
+_CHUNK_LETTERS = 1 << 20  # and those of long texts larger yet
+_PART = 100_000  # characters of a text that are split into words at a time, in training
 
 
 class Tokenizer:
@@ -99,7 +102,7 @@ class Tokenizer:
         self._names = (*self.special, *vocabulary.pieces)
         self._text = text_normaliser(spec)
         self._backend = build_backend(spec, self._names, vocabulary)
-        _prepare_for_forks()
+        prepare_for_forks()
 
     @property
     def size(self) -> int:
@@ -155,10 +158,15 @@ class Tokenizer:
         if dropout:
             return self.sampler(texts).sample(dropout, seed)
         rows: list[list[int]] = []
-        for begin in range(0, len(texts), _CHUNK):
-            chunk = [valid_text(text) for text in texts[begin : begin + _CHUNK]]
-            rows.extend(self._encode(chunk))
-        return rows
+        chunk: list[str] = []
+        letters = 0
+        for text in texts:
+            if chunk and (len(chunk) == _CHUNK or letters + len(text) > _CHUNK_LETTERS):
+                rows += self._encode(chunk)
+                chunk, letters = [], 0
+            chunk.append(valid_text(text))
+            letters += len(text)
+        return rows + self._encode(chunk)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
@@ -175,7 +183,25 @@ class Tokenizer:
             )
         ids = {piece: index for index, piece in enumerate(self._names)}
         merges = [(ids[left], ids[right], ids[left + right]) for left, right in self.vocabulary.merges]
-        return MergeSampler((self._split(text) for text in texts), ids, merges, unknown=self.unk)
+        words = (self._short_words(text) for text in texts)
+        return MergeSampler(words, ids, merges, unknown=self.unk)
+
+    def _short_words(self, text: str) -> list[str]:
+        """The words of a text; where one is too long to be cut at random as a whole, parts of it, each of
+        whole pieces: without dropout these are the pieces of the word."""
+        words: list[str] = []
+        for word in self._split(text):
+            if len(word) <= LONGEST_WORD:
+                words.append(word)
+                continue
+            raw, begin, last = word.encode(), 0, 0
+            for end in (piece.offsets[1] for piece in self._backend.model.tokenize(word)):
+                if end - begin > LONGEST_WORD and last > begin:
+                    words.append(raw[begin:last].decode())
+                    begin = last
+                last = end
+            words.append(raw[begin:].decode())
+        return words
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens are left out, except `unk`, which gives U+FFFD.
@@ -297,7 +323,8 @@ def _train_on(spec: TokenizerSpec, texts: Iterable[str], sample: Sample, at_most
     backend = build_backend(spec, special_names(spec), Vocabulary(()))
     words: Counter[str] = Counter()
     for text in texts:
-        words.update(split_words(backend, text))
+        for begin in range(0, len(text), _PART):
+            words.update(split_words(backend, text[begin : begin + _PART]))
     for name in special_names(spec):
         words.pop(name, None)  # only Words can read "<unk>" in a text, and means the special token by it
     if not words:
@@ -347,6 +374,8 @@ def _learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabu
     if spec.vocab is None:
         return learn_words(words, None)
     size = spec.vocab - len(special_names(spec))
+    if not isinstance(spec, Words):
+        words = learnable(words)
     match spec:
         case ByteBPE():
             return learn_bpe(words, size, BYTES)
@@ -368,27 +397,3 @@ def _check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, s
             f"a {spec.kind} vocabulary of {asked} is larger than the data allow: {sample.texts} texts "
             f"({sample.size} bytes) give {largest} pieces at most; ask for no more, or give more text"
         )
-
-
-@functools.cache
-def _prepare_for_forks() -> None:
-    """Let a forked child work without the library's threads, which do not survive a fork.
-
-    Left alone the library prints a warning about it; if told to be parallel the child would hang.
-    """
-    if not hasattr(os, "register_at_fork"):
-        return
-    name = "TOKENIZERS_PARALLELISM"
-    given: list[str | None] = [None]
-
-    def before() -> None:
-        given[0] = os.environ.get(name)
-        os.environ[name] = "false"
-
-    def after_in_parent() -> None:
-        if given[0] is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = given[0]
-
-    os.register_at_fork(before=before, after_in_parent=after_in_parent)

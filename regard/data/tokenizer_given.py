@@ -22,6 +22,7 @@ from regard.data.subword_dropout import MergeSampler
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_file import FORMAT, VERSION
 from regard.data.tokenizer_kinds import bytes_of, readable
+from regard.data.tokenizer_trial import tried_where_unknown
 from regard.errors import RegardError, TokenizerError
 from regard.strict_json import VOCABULARY, check_limit
 
@@ -192,6 +193,8 @@ class GivenTokenizer(Tokenizer):
         if not good:
             raise TokenizerError("the tokenizer is damaged: a value of its spec is wrong")
         assert isinstance(text, str)
+        _check_size(text)
+        tried_where_unknown(text)
         return cls(Given(**{**spec, "special": tuple(spec["special"]), "ends": tuple(spec["ends"])}), text)
 
     def _is_special(self, index: int) -> bool:
@@ -201,10 +204,7 @@ class GivenTokenizer(Tokenizer):
 def open_backend(text: str) -> Backend:
     """What a `tokenizer.json` describes, without its padding and truncation. Raises: TokenizerError when that
     is nothing, or makes too much of a text."""
-    try:
-        check_limit(text, VOCABULARY)
-    except ValueError as error:
-        raise TokenizerError(f"tokenizer.json cannot be used: {error}") from error
+    _check_size(text)
     with _bearing("is damaged or of an unknown kind"):
         backend = Backend.from_str(text)
     backend.no_truncation()
@@ -213,6 +213,13 @@ def open_backend(text: str) -> Backend:
         if part is not None and (growth := _growth(json.loads(part.__getstate__()))) > _MOST_GROWTH:
             raise TokenizerError(f"tokenizer.json makes up to {growth:.3g} characters of one, by its {what}")
     return backend
+
+
+def _check_size(text: str) -> None:
+    try:
+        check_limit(text, VOCABULARY)
+    except ValueError as error:
+        raise TokenizerError(f"tokenizer.json cannot be used: {error}") from error
 
 
 @contextmanager

@@ -4,7 +4,8 @@ Its patterns and replacements are programs of a kind: some take exponential time
 characters of one, and what the library does then (abort the process, take all memory) cannot be caught
 where it happens. So a child cuts some texts that are made to find that out, within limits that the system
 keeps: of processor time, so that a busy machine refuses nothing, and of memory. The texts follow from the
-file: long runs of the characters that its own patterns name.
+file: long runs of the characters that its own patterns name. Every tokenizer is tried when it is imported;
+one that a bundle brings is tried again when it is loaded, if it holds a pattern that nobody knows.
 
 This file is also what the child runs (`python tokenizer_trial.py BYTES SECONDS`, the file on its standard
 input), so it imports nothing of ours at its top.
@@ -13,14 +14,16 @@ input), so it imports nothing of ours at its top.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["tried"]
+__all__ = ["tried", "tried_where_unknown"]
 
 _MEMORY = 256 << 20  # bytes beyond what an empty child takes, and for each byte of the file:
 _MEMORY_EACH = 12
@@ -30,10 +33,27 @@ _REFUSED = 3  # exit status
 _SOUND: set[bytes] = set()
 """Hashes of what was tried in this process and did well."""
 
+_HARMLESS = frozenset((
+    " {2,}",  # SentencePiece's, as T5, ALBERT and XLM-R have it
+    *(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + digits + r"|"
+        r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        for digits in ("{1,3}", "")
+    ),  # Llama 3's and GPT-4's, Qwen2's
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",  # GPT-2's
+))  # fmt: skip
+"""Patterns of published tokenizers, which take time in proportion to the text."""
+_PERHAPS_PATTERN = re.compile(r'"Regex"|\\u00[4-7]')
+"""The key of every pattern, or a letter of it that was written as a number, as nobody does."""
+
 _RUN = 1000  # characters of a run
 _PAIRED = 60  # and of two characters by turns, so many times
-_USUAL = "a0 A\n_-.'中é"
-_MOST_CHARACTERS, _MOST_PAIRED = 64, 12
+_USUAL = "a0 A\n_-.'中éQжωあ한ع"
+_MOST_CHARACTERS, _MOST_PAIRED, _MOST_WORDS = 64, 12, 32
+_CODED = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|x\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4}))")
+"""A character of a pattern by its number."""
+_MARKS = re.compile(r"[\\()\[\]{}|*+?.^$]+")
+"""What stands between the words of a pattern."""
 _MOST_GROWTH = 64  # characters that a normaliser or a decoder may make of one, in the mean over a text
 _MOST_DECODED = 1000
 _MOST_FRAME = 64  # special tokens around a text
@@ -70,6 +90,30 @@ def tried(text: str) -> None:
         took = f"took more than {limits[0] >> 20} MiB or {limits[1]} s for some short texts"
         raise TokenizerError(f"tokenizer.json {took}, or broke its library (status {done.returncode})")
     _SOUND.add(digest)
+
+
+def tried_where_unknown(text: str) -> None:
+    """Try a `tokenizer.json` that holds a pattern which is none of those known; the others cost a look.
+
+    Raises: TokenizerError, as `tried`.
+    """
+    if _PERHAPS_PATTERN.search(text) and not _has_only_known(text):
+        tried(text)
+
+
+def _has_only_known(text: str) -> bool:
+    """Whether each of its patterns is known, also those of a key that is there twice. What Python cannot read
+    is not known: the library reads numbers of thousands of digits."""
+    found: list[Any] = []
+
+    def see(pairs: list[tuple[str, Any]]) -> None:
+        found.extend(value for key, value in pairs if key == "Regex" and isinstance(value, str))
+
+    try:
+        json.loads(text, object_pairs_hook=see)
+    except (ValueError, RecursionError):
+        return False
+    return _HARMLESS.issuperset(found)
 
 
 # ------------------------------------------------------------------------------------------- the child
@@ -125,7 +169,8 @@ def _texts(backend: Any) -> Iterator[str]:
     yield "a, ɐ 中\n\U0001f600"
     yield "The quick (brown) fox can't jump 32.3 feet, right?  \t\n\n Ünïcödé 你好，世界。 １２３ e\u0301 🏳️‍🌈"
     patterns = list(_patterns(backend))
-    named = dict.fromkeys("".join(patterns))
+    coded = (_CODED.sub(_coded, pattern) for pattern in patterns)
+    named = dict.fromkeys("".join(coded))
     characters = list(dict.fromkeys([*named, *_USUAL]))[:_MOST_CHARACTERS]
     # What a pattern must have at its end is searched for first, so it stands there, but not in its place.
     end = "!" + "".join(characters)
@@ -134,10 +179,18 @@ def _texts(backend: Any) -> Iterator[str]:
         yield character * _RUN + end
     for first in characters[:_MOST_PAIRED]:
         for second in characters[:_MOST_PAIRED]:
-            yield (first + second) * _PAIRED + end
+            yield (first + second)[:_RUN] * _PAIRED + end
+    words = list(dict.fromkeys(word for pattern in patterns for word in _MARKS.split(pattern) if word))
+    for first, second in itertools.pairwise(["", *words[:_MOST_WORDS]]):
+        yield second[:_RUN] * _PAIRED + end
+        yield (first + second)[:_RUN] * _PAIRED + end
     for pattern in patterns[:_MOST_CHARACTERS]:
         if pattern:
             yield pattern[:_RUN] * max(1, _RUN // len(pattern))
+
+
+def _coded(found: re.Match[str]) -> str:
+    return chr(min(int(found[found.lastindex or 0], 16), 0xD7FF))
 
 
 def _patterns(backend: Any) -> Iterator[str]:

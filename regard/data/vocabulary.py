@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,11 +26,16 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-__all__ = ["Vocabulary", "learn_bpe", "learn_characters", "learn_unigram", "learn_wordpiece", "learn_words"]
+__all__ = ["LONGEST_WORD", "Vocabulary", "learn_bpe", "learn_characters", "learn_unigram", "learn_wordpiece"]
+__all__ += ["learn_words", "learnable"]
 
+LONGEST_WORD = 256  # letters (ByteBPE: bytes) of what is learned from; each merge goes over its words
+_MOST_LETTERS = 1_000_000  # of the parts of longer words: up to 130 bytes are taken for each
+_MOST_CHARACTERS = 1 << 16
 MIN_COUNT = 2  # what was seen once is an accident: its vector would hardly be trained
 _ALPHABET_SHARE = 0.75  # of the vocabulary at most; the rarest characters of a big alphabet become unknown
 _LONGEST_PIECE = 16
+_TOGETHER = 4096  # words that are cut together
 _SEEDS_PER_PIECE = 10  # Unigram starts from so many candidates for each piece that it will keep
 _KEPT_EACH_ROUND = 0.6  # of the candidates; 0.75 and two passes a round gave texts no shorter (0.1 %)
 
@@ -43,9 +49,35 @@ class Vocabulary:
     scores: tuple[float, ...] = ()
 
 
+def learnable(words: Counter[str]) -> Counter[str]:
+    """The words that pieces are to be learned from, in bounded time and memory: of what people write, all.
+
+    Longer words are cut into parts. Where these are too many, the rarest are left out, evenly among equals.
+    """
+    if max(map(len, words), default=0) <= LONGEST_WORD:
+        return words
+    kept, parts = Counter[str](), Counter[str]()
+    for word, count in words.items():
+        if len(word) <= LONGEST_WORD:
+            kept[word] = count
+            continue
+        for begin in range(0, len(word), LONGEST_WORD):
+            parts[word[begin : begin + LONGEST_WORD]] += count
+    letters = 0
+    for part in sorted(parts, key=lambda part: (-parts[part], zlib.crc32(part.encode()), part)):
+        letters += len(part)
+        if letters > _MOST_LETTERS:
+            break
+        kept[part] += parts[part]
+    return kept
+
+
 def learn_characters(words: Counter[str]) -> Vocabulary:
-    """Every character, the most frequent first."""
-    return Vocabulary(tuple(_by_count(_count_characters(words))))
+    """Every character, the most frequent first; of more than any script has, not the rarest.
+
+    words: of one character each.
+    """
+    return Vocabulary(tuple(_by_count(words)[:_MOST_CHARACTERS]))
 
 
 def learn_words(words: Counter[str], size: int | None) -> Vocabulary:
@@ -156,11 +188,11 @@ def _best_counts(
     table = [unknown, *zip(pieces, scores, strict=True)]
     backend = tokenizers.Tokenizer(tokenizers.models.Unigram(table, 0, False))
     counts = np.zeros(len(table), dtype=np.int64)
-    for begin in range(0, len(texts), 8192):
-        encodings = backend.encode_batch_fast(texts[begin : begin + 8192])
+    for begin in range(0, len(texts), _TOGETHER):
+        encodings = backend.encode_batch_fast(texts[begin : begin + _TOGETHER])
         rows = [encoding.ids for encoding in encodings]
         ids = np.fromiter((i for row in rows for i in row), dtype=np.int64)
-        repeats = np.repeat(weights[begin : begin + 8192], [len(row) for row in rows])
+        repeats = np.repeat(weights[begin : begin + _TOGETHER], [len(row) for row in rows])
         np.add.at(counts, ids, repeats)
     return dict(zip(pieces, counts[1:].tolist(), strict=True))
 
@@ -210,7 +242,9 @@ def _count_characters(words: Counter[str]) -> Counter[str]:
 
 def _by_count(counts: Counter[str]) -> list[str]:
     """The most frequent first; of equals, the first in code point order."""
-    return sorted(counts, key=lambda key: (-counts[key], key))
+    order = sorted(counts)
+    order.sort(key=counts.__getitem__, reverse=True)  # which keeps the order of equals
+    return order
 
 
 def _repeated(words: Counter[str]) -> Iterator[list[str]]:

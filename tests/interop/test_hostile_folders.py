@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -168,7 +169,7 @@ def test_one_that_grows_is_refused_wherever_it_comes_from(what: str) -> None:
         GivenTokenizer(given, changed(**GROWING[what]))
     text = GivenTokenizer(given, tokenizer_json()).to_json()
     content = json.loads(text) | {"tokenizer": changed(**GROWING[what])}
-    with pytest.raises(TokenizerError, match="characters of one"):
+    with pytest.raises(TokenizerError, match="characters of"):
         Tokenizer.from_json(json.dumps(content))
 
 
@@ -218,3 +219,57 @@ def test_what_the_published_ones_do_is_borne(what: str) -> None:
     text = changed(**SOUND[what]())
     tried(text)
     open_backend(text)
+
+
+# ------------------------------------------------------------------------------- in a bundle of ours
+
+WORSE: dict[str, dict[str, Any]] = {
+    "words in alternatives": {"pre_tokenizer": split("(?:foo|foofoo)+$")},
+    "a class": {"pre_tokenizer": split(r"(\w+\s?)+$")},
+    "a range": {"pre_tokenizer": split("([b-y]+)+z$")},
+    "a number": {"pre_tokenizer": split(r"(\x51+)+$")},
+    "a script": {"pre_tokenizer": split(r"(\p{Greek}+)+$")},
+    "in a sequence": {
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [{"type": "WhitespaceSplit"}, split(r"(?:a|aa)+\z")],
+        }
+    },
+}
+
+
+def _kept(text: str) -> str:
+    """A bundle's file with this `tokenizer.json` in it."""
+    given = Given(size=V, pad=0, bos=2, eos=3, unk=1, mask=4)
+    return json.dumps(json.loads(GivenTokenizer(given, tokenizer_json()).to_json()) | {"tokenizer": text})
+
+
+@pytest.mark.parametrize("what", [*SLOW, *WORSE])
+def test_a_pattern_in_a_bundle_is_tried_as_at_import(what: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
+        Tokenizer.from_json(_kept(changed(**(SLOW | WORSE)[what])))
+    assert time.monotonic() - start < 30
+
+
+def _hidden() -> dict[str, str]:
+    text = changed(**SLOW["a nested plus"])
+    return {
+        "a letter of the key as a number": text.replace('"Regex"', '"\\u0052egex"'),
+        "beside a number of 5,000 digits": text.replace("{", '{"more":' + "9" * 5000 + ",", 1),
+    }
+
+
+@pytest.mark.parametrize("how", _hidden())
+def test_a_pattern_cannot_be_hidden_from_the_trial(how: str) -> None:
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
+        Tokenizer.from_json(_kept(_hidden()[how]))
+
+
+@pytest.mark.parametrize("what", SOUND)
+def test_published_patterns_are_loaded_without_a_process(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(subprocess, "run", none)
+    Tokenizer.from_json(_kept(changed(**SOUND[what]())))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from members import BASE, DEPTH, HEADS, OUTPUTS, PARTS, V, encoder_decoder, ids, lively, transformer
+from members import BASE, DEPTH, HEADS, OUTPUTS, PARTS, V, close, encoder_decoder, ids, lively, transformer
 from members import name as named
 from torch import Tensor
 
@@ -175,7 +175,7 @@ def test_values_between_taps_are_the_library_s_own() -> None:
     assert torch.allclose(products[4], q[4] @ k[1].T, atol=1e-5)  # 3 heads share a group
     assert torch.allclose(products * 4**-0.5, scores, atol=1e-6)
     assert torch.equal(masked.isneginf(), ~mask.expand_as(masked))
-    assert torch.equal(masked.softmax(-1), whole[place + "weights"].value)
+    close(masked.softmax(-1), whole[place + "weights"].value)
     names = list(whole)
     order = [
         names.index(place + point)
@@ -183,7 +183,7 @@ def test_values_between_taps_are_the_library_s_own() -> None:
     ]
     assert order == sorted(order)
     some = entries(model, given, choice=Choice(heads=frozenset({2, 4})))
-    assert torch.equal(some[place + "products"].value, products[[2, 4]])
+    close(some[place + "products"].value, products[[2, 4]])  # a product of fewer matrices is another one
 
 
 def test_only_the_names_that_are_asked_for_are_recorded() -> None:
@@ -200,7 +200,7 @@ def test_only_the_names_that_are_asked_for_are_recorded() -> None:
         assert set(some) <= {name, *recorded_for(name), *LOOKED_UP, "source.out"} | {
             f"{name.rpartition('.')[0]}.{point}" for point in NEEDS
         }
-        assert torch.equal(some[name].value, whole[name].value)
+        close(some[name].value, whole[name].value)
 
 
 def test_many_terms_are_shortened_without_a_change_of_their_sum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def test_only_what_was_chosen_is_kept_and_no_scores_are_formed_elsewhere(
     for name in ("q", "scores", "weights", "heads"):
         entry = some[f"stack.blocks.1.attention.{name}"]
         assert entry.axes[0].labels == ("2", "3")
-        assert torch.equal(entry.value, whole[entry.name].value[2:4])
+        close(entry.value, whole[entry.name].value[2:4])  # a product of fewer matrices is another one
     groups = some["stack.blocks.1.attention.k"]  # of 6 heads, 3 share a group
     assert groups.axes[0].labels == ("0", "1")
     assert some.nbytes() < whole.nbytes()

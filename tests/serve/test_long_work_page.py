@@ -120,3 +120,25 @@ def test_what_is_not_finite_is_said_in_the_readers_language(
     page.goto(address)
     expect(page.locator("#status")).to_contain_text(said)
     context.close()
+
+
+def test_the_course_is_open_before_the_models_are_known(browser: Any, address: str) -> None:
+    context = browser.new_context(locale="en-GB")
+    watched, held = Watched(context.new_page()), list[Any]()
+    page = watched.page
+    page.route("**/api/models", lambda route: held.append(route))
+    page.goto(address)
+    page.locator("#to-course").click()
+    expect(page.locator(".course-page h1")).to_have_text("Quick")
+    for there in ("#to-explore", "#tab-analyses", "#theme", "#to-course", "#lang"):
+        page.locator(there).click()
+    expect(page.locator(".course-page h1")).to_have_text("快")
+    (route,) = held
+    route.continue_()
+    expect(page.locator("#model option")).to_have_count(1)
+    expect(page.locator(".course-page h1")).to_have_text("快")  # where the reader is, the page stays
+    page.locator("#to-explore").click()
+    expect(page.locator("textarea").first).to_be_visible()
+    expect(page.locator("#main")).to_have_attribute("data-settled", "true")
+    context.close()
+    assert not watched.complaints

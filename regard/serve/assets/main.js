@@ -120,7 +120,9 @@ function lacks({ kind, data, turns }) {
 }
 
 const askSoon = later(REST, () => guarded(async () => {
-  const { mode } = store.view, lacking = mode === "course" ? null : lacks(store.state.input);
+  const { mode } = store.view;
+  if (mode !== "course" && !store.state) return; // the models are not known yet
+  const lacking = mode === "course" ? null : lacks(store.state.input);
   if (lacking !== null) return tell(lacking);
   if (mode === "course") await course.show();
   else await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null, mode === "analyses" ? analyses.refresh() : null]);
@@ -155,7 +157,7 @@ function modes() {
     if (there) find(id).setAttribute("aria-current", "page");
     else find(id).removeAttribute("aria-current");
   }
-  const tabs = ["inside", ...(chosen.writes ? ["writing"] : []), ...(chosen.searches ? ["beam"] : []), "analyses"];
+  const tabs = ["inside", ...(chosen?.writes ? ["writing"] : []), ...(chosen?.searches ? ["beam"] : []), "analyses"];
   const bar = find(".tabs"), focused = bar.contains(document.activeElement);
   bar.replaceChildren(...tabs.map((name) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(mode === name), "aria-controls": name, tabindex: mode === name ? 0 : -1, onclick: () => look({ mode: name }) }, say(name))));
   for (const name of ["inside", "writing", "beam", "analyses"]) find(`#${name}`).hidden = mode !== name;
@@ -225,7 +227,10 @@ on("view", (keys) => {
 });
 on("weights", () => changes.show());
 on("problem", (text) => tell(text, true));
-on("words", () => { if (store.state) everything(); });
+on("words", () => {
+  if (store.state) everything();
+  else if (store.view.mode === "course") course.show();
+});
 
 find("#model").addEventListener("change", (event) => choose(event.target.value));
 find("#lang").addEventListener("click", () => setLang(lang() === "en" ? "zh" : "en"));

@@ -31,7 +31,7 @@ export function saving(inside, analyses, tell) {
   const show = () => {
     const inFigure = store.view.mode === "inside" && store.traced;
     const there = { saveFigure: inFigure, saveModel: inFigure, savePlot: analyses.drawn, saveDrawing: analyses.drawn };
-    items.replaceChildren(...Object.entries(choices).filter(([key]) => there[key] ?? true)
+    items.replaceChildren(...Object.entries(choices).filter(([key]) => (key in there ? there[key] : store.state))
       .map(([key, work]) => el("button", { type: "button", onclick: act(work) }, say(key))));
   };
   menu.addEventListener("toggle", () => { if (menu.open) show(); });
