@@ -16,15 +16,13 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from regard.serve.guard import HEADERS
+from regard.serve.guard import HEADERS, LARGEST_HEAD, NO_REQUEST
 
 MOST_CONNECTIONS = 128
 HEAD_SECONDS = 10.0
 """From the connection, or the answer before, to the end of a request's head."""
 REQUEST_SECONDS = 60.0
 """The same, to the end of its body."""
-LARGEST_HEAD = 16_384
-"""Bytes."""
 SLOWEST_READER = 2_000
 """Bytes a second of an answer that are taken at least."""
 _TICK = 1.0
@@ -56,7 +54,7 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "this is no request of HTTP/1.1 with a head of at most 16 kB")
+        self._refuse(400, NO_REQUEST)
 
     @property
     def waits(self) -> bool:

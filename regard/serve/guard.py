@@ -9,6 +9,7 @@ own, and that of all that arrive together.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regard.serve.bodies import LARGEST_BODY, LARGEST_PICTURE
 
+LARGEST_HEAD = 16_384
+"""Bytes of a request before its body."""
+NO_REQUEST = "this is no request of HTTP/1.1 with a head of at most 16 kB"
 LARGEST_REQUEST = LARGEST_BODY + LARGEST_PICTURE
 """Bytes of a body, whatever the route."""
 LARGEST_COURSE = 64_000
@@ -87,6 +91,9 @@ class Guard:
 
     def check(self, scope: Scope) -> None:
         """Raises: RefusedError."""
+        parts = [scope["raw_path"], scope["query_string"], *itertools.chain(*scope["headers"])]
+        if sum(map(len, parts)) > LARGEST_HEAD:  # which came at once: h11 measures what it waits for
+            raise RefusedError(400, NO_REQUEST)
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.lower(), []).append(value)
@@ -95,11 +102,11 @@ class Guard:
             why = "this server is not asked under that name; open it by the address that it printed"
             raise RefusedError(403, why)
         for origin in headers.get(b"origin", []):
-            parts = _split(origin.decode("latin-1"))
+            split = _split(origin.decode("latin-1"))
             if (
-                parts is None
-                or parts[0] not in ("http", "https")
-                or parts[1].encode("latin-1") != hosts[0].lower()
+                split is None
+                or split[0] not in ("http", "https")
+                or split[1].encode("latin-1") != hosts[0].lower()
             ):
                 raise RefusedError(403, "pages of other sites may not ask this server")
         opened = scope["method"] == "GET" and headers.get(b"sec-fetch-mode") == [b"navigate"]

@@ -340,6 +340,8 @@ def test_pipelined_requests_are_each_looked_at(where: tuple[str, int]) -> None:
         (["Content-Length: +2"], b"{}", 400),
         (["Content-Length: -1"], b"{}", 400),
         (["Content-Length: 2", "X: " + "a" * 400_000], b"{}", 400),
+        (["Content-Length: 2", "X: " + "a" * 17_000], b"{}", 400),
+        (["Content-Length: 2", *(f"X-{i}: {i}" for i in range(2_000))], b"{}", 400),
         (["Content-Length: 2", "X: \0"], b"{}", 400),
         (["Content-Length: 2", "Upgrade: websocket", "Connection: Upgrade"], b"{}", 200),
         (["Content-Length: 2", "Expect: 100-continue"], b"{}", 200),
