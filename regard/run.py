@@ -21,6 +21,7 @@ from torch import nn
 from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.builtin import BUILTIN
+from regard.data.named import is_running
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.errors import BundleError, DataError, InputError, RegardError, require
@@ -45,6 +46,7 @@ from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task, checked
+from regard.tasks.text_task import TextTask
 from regard.threads import use_threads
 from regard.weights import check_fits
 
@@ -115,6 +117,8 @@ class Run:
             self.task.fit(bundle.model)
         except RegardError as problem:
             raise BundleError(f"{folder}: {problem}") from problem
+        if isinstance(self.task, TextTask) and self.task.tokenizer.lines is None:
+            self.task.tokenizer.lines = is_running(str(bundle.data.get("name")))
         self.model: nn.Module = prepared(bundle.build(), device, dtype)
         if dtype == "float32" and device.type == "cpu":  # the same numbers, once
             own = self.model.state_dict()
@@ -149,9 +153,10 @@ class Run:
         self, inputs: Iterable[str], decoding: Decoding = Decoding()
     ) -> Iterator[tuple[str, Prediction]]:
         """Each input of a stream of any length with its answer, in order; read a few hundred at a time."""
-        inputs = iter(inputs)
+        inputs, number = iter(inputs), decoding.number
         while some := list(islice(inputs, _AT_ONCE)):
-            yield from zip(some, self.predictions(some, decoding), strict=True)
+            yield from zip(some, self.predictions(some, replace(decoding, number=number)), strict=True)
+            number += len(some)
 
     def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
         """The greedy answer as it grows, token by token; all at once where a task does not write.

@@ -31,6 +31,7 @@ from regard.data.tokenizer_kinds import (
     BYTES,
     EOS,
     MASK,
+    MOVING,
     PAD,
     SPACE,
     UNK,
@@ -43,6 +44,7 @@ from regard.data.tokenizer_kinds import (
     build_backend,
     bytes_of,
     join_pieces,
+    lines_of,
     readable,
     special_names,
     split_words,
@@ -92,9 +94,20 @@ class Tokenizer:
     """Whether the mask stands for the space before a word, too (RoBERTa's)."""
     start: int | None = None
     """What the input of an encoder begins with that has a decoder after it; None for nothing."""
+    lines: bool | None
+    """Whether documents are cut line by line, as the running text was that it has learned from, or else whole;
+    None where that is not recorded."""
 
-    def __init__(self, spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None = None) -> None:
+    def __init__(
+        self,
+        spec: TokenizerSpec,
+        vocabulary: Vocabulary,
+        sample: Sample | None = None,
+        lines: bool | None = None,
+    ) -> None:
+        """`lines`: see the field."""
         self.spec = spec
+        self.lines = lines
         self.vocabulary = vocabulary
         self.sample = sample
         self.special = special_names(spec)
@@ -124,9 +137,13 @@ class Tokenizer:
         """The ids that no text contains."""
         return tuple(range(len(self.special)))
 
+    def encode_document(self, text: str) -> list[int]:
+        """The ids of a document, or of its beginning: whole, or line by line; see `regard.data.documents`."""
+        return [i for ids in self.encode_batch(lines_of(text) if self.lines else [text]) for i in ids]
+
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids of a text that is to go on: as in training, line by line after `bos`."""
-        return [self.bos, *(i for ids in self.encode_batch(text.splitlines(keepends=True)) for i in ids)]
+        """The ids of a text that is to go on: cut as documents are, after `bos`."""
+        return [self.bos, *self.encode_document(text)]
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.spec!r}, size={self.size})"
@@ -134,7 +151,8 @@ class Tokenizer:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tokenizer):
             return NotImplemented
-        return (self.spec, self.vocabulary) == (other.spec, other.vocabulary)
+        mine, others = ((one.spec, one.vocabulary, bool(one.lines)) for one in (self, other))
+        return mine == others
 
     def __hash__(self) -> int:
         return hash((self.spec, len(self._names)))
@@ -209,9 +227,17 @@ class Tokenizer:
         Raises:
             TokenizerError: an id that is not in the vocabulary.
         """
-        return join_pieces(
-            self.spec, [self._piece(i) for i in ids if i == self.unk or not self._is_special(i)]
-        )
+        names = [self._piece(i) for i in ids if i == self.unk or not self._is_special(i)]
+        return join_pieces(self.spec, names, lines=bool(self.lines))
+
+    def settled(self, ids: Sequence[int]) -> int:
+        """How many of the first ids give a text that those after them leave as it is, but for the beginning of
+        a character at its end."""
+        count = len(ids)
+        if isinstance(self.spec, WordPiece):
+            while count and self._piece(ids[count - 1]) in MOVING:
+                count -= 1
+        return count
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each id stands for, for people to read: a space is ▁, bytes without a character `<0xE4>`.
@@ -259,7 +285,7 @@ class Tokenizer:
 
     def to_json(self) -> str:
         """All of it as one JSON text, which `from_json` takes back."""
-        return write_tokenizer(self.spec, self.vocabulary, self.sample)
+        return write_tokenizer(self.spec, self.vocabulary, self.sample, self.lines)
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
