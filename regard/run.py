@@ -153,10 +153,10 @@ class Run:
         self, inputs: Iterable[str], decoding: Decoding = Decoding()
     ) -> Iterator[tuple[str, Prediction]]:
         """Each input of a stream of any length with its answer, in order; read a few hundred at a time."""
-        inputs, number = iter(inputs), decoding.number
+        inputs = iter(inputs)
         while some := list(islice(inputs, _AT_ONCE)):
-            yield from zip(some, self.predictions(some, replace(decoding, number=number)), strict=True)
-            number += len(some)
+            yield from zip(some, self.predictions(some, decoding), strict=True)
+            decoding = replace(decoding, number=decoding.number + len(some))
 
     def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
         """The greedy answer as it grows, token by token; all at once where a task does not write.
@@ -223,11 +223,8 @@ class Run:
         self.task.check(decoding)
         if grid is not None:
             self.task.drawn((), ())
-        task = (
-            self.task
-            if name == self.bundle.data.get("name")
-            else self.task.judged_on(lambda: columns_of(name))
-        )
+        own = name == self.bundle.data.get("name")
+        task = self.task if own else self.task.judged_on(lambda: columns_of(name))
         split = split or self._judged_split(name)
         dataset, rows = _rows_of(task, name, split, limit, on_error)
         started = time.perf_counter()
