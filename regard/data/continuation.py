@@ -1,4 +1,4 @@
-"""What ids that are written after a prompt add to its text; and how much of it nothing that follows can change.
+"""What ids that are written after a prompt add to its text; and how much of that can no longer change.
 
 Decoding is no sum of pieces: the first of a text loses its space, bytes are a character only together, marks
 of WordPiece move to the word before. So what is written is what the whole has more than the prompt.

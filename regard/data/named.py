@@ -40,8 +40,8 @@ class NamedSet(KnownSet):
 
 
 def is_running(data: str) -> bool:
-    """Whether data of this name, or at this path, are a running text, as far as that can be told from it: what
-    a bundle goes by that does not say how it cuts texts."""
+    """Whether data of this name or path are a running text, as far as that can be told from it: what a bundle
+    goes by that does not say how it cuts texts."""
     if data in NAMED:
         return NAMED[data].running_text is not None
     path = Path(data)

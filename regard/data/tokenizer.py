@@ -95,7 +95,7 @@ class Tokenizer:
     start: int | None = None
     """What the input of an encoder begins with that has a decoder after it; None for nothing."""
     lines: bool | None
-    """Whether documents are cut line by line, as the running text was that it has learned from, or else whole;
+    """Whether documents are cut line by line, as the running text was that it has learned from, or whole;
     None where that is not recorded."""
 
     def __init__(
@@ -231,8 +231,8 @@ class Tokenizer:
         return join_pieces(self.spec, names, lines=bool(self.lines))
 
     def settled(self, ids: Sequence[int]) -> int:
-        """How many of the first ids give a text that those after them leave as it is, but for the beginning of
-        a character at its end."""
+        """How many of the first ids give a text that those after them leave as it is, but for a character of
+        which only the first bytes are there."""
         count = len(ids)
         if isinstance(self.spec, WordPiece):
             while count and self._piece(ids[count - 1]) in MOVING:

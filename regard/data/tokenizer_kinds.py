@@ -229,14 +229,14 @@ def split_words(backend: Tokenizer, text: str) -> list[str]:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text with their ends, as a running text is read: \\n ends one, and \\r\\n is the same."""
+    """The lines of a text with their ends, as a running text is read: \\n or \\r\\n ends one."""
     *lines, rest = text.replace("\r\n", "\n").split("\n")
     return [*(f"{line}\n" for line in lines), *([rest] if rest else [])]
 
 
 def join_pieces(spec: TokenizerSpec, names: list[str], *, lines: bool = False) -> str:
-    """The text of pieces, where the name of `unk` stands for what is not known. `lines`: whether each line was
-    cut by itself."""
+    """The text of pieces, where the name of `unk` stands for what is not known. `lines`: whether each line
+    was cut by itself."""
     unknown = special_names(spec)[UNK]
     names = [REPLACEMENT if name == unknown else name for name in names]
     match spec:

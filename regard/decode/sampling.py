@@ -89,7 +89,7 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """Which draws these are: the number of an input among all that share a seed, and that of a sample of it."""
+    """Which draws these are: the number of an input among all that share a seed, and of a sample of it."""
 
     input: int = 0
     sample: int = 0
@@ -137,12 +137,12 @@ class Sampler:
         return marked(tokens, logits), logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
 
     def _drawn(self, shares: Tensor) -> Tensor:
-        """(rows, V) probabilities → (rows,) tokens: where the sum of those up to a token passes a number from
-        0 to 1."""
+        """(rows, V) probabilities → (rows,) tokens: where the sum of those up to a token passes a number
+        from 0 to 1."""
         self._counters = self._counters + _STEP
         until = shares.cumsum(-1)
         place = _mixed(self._counters)[:, None] * until[:, -1:]
-        # Rounding may take the number to the very sum; the last token that adds to it is the last that can be.
+        # Rounding may take the number to the very sum; the last token that adds to it is the last one then.
         return torch.minimum((until <= place).sum(-1), until.argmax(-1))
 
     def keep(self, rows: Tensor) -> None:

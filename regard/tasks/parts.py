@@ -63,7 +63,7 @@ def on_the_right(
 
 
 def say_cut(cut: Sequence[int], most: int) -> None:
-    """Log that inputs were longer than the `most` tokens that a model takes. `cut`: by how many tokens each."""
+    """Log that inputs were longer than the `most` tokens that a model takes. `cut`: by how many each."""
     if long := [tokens for tokens in cut if tokens > 0]:
         _LOG.warning(
             f"an input has {long[0]:,} tokens more than the {most:,} that this model takes, and was cut"

@@ -99,16 +99,13 @@ class Decoding:
     alpha: float = 0.6
     """Length normalisation of the beam's scores, as in GNMT; 0 prefers short outputs."""
     n: int = 1
-    """How many of the best hypotheses to return, at most the beam; or how many samples, where some are drawn."""
+    """How many of the best hypotheses to return, at most the beam; or how many samples, if some are drawn."""
     batch_tokens: int = 4096
     """Input tokens decoded side by side, padding included."""
     max_length: int | None = None
     """Longest output in tokens; None is twice the input and 20 more, or the context where text goes on."""
     sampling: Sampling | None = None
     """How tokens are drawn by tasks that draw them; None takes the likeliest."""
-    number: int = 0
-    """How many inputs came before the first of these: what is drawn for an input follows from the seed and its
-    number, whichever are predicted together."""
     stop: tuple[str, ...] = ()
     """An output ends before the first of these."""
     begin: tuple[int, ...] = ()
@@ -116,6 +113,9 @@ class Decoding:
     count as 0."""
     guess: tuple[int, ...] = ()
     """Ids that an output may well begin with. It is the sooner there if it does, and the same in any case."""
+    number: int = 0
+    """How many inputs came before the first of these: what is drawn for an input follows from the seed and
+    its number, whichever are predicted together."""
 
     def __post_init__(self) -> None:
         require(self.beam >= 1, "beam", self.beam, "1 or more")

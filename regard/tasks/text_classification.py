@@ -245,7 +245,7 @@ class TextClassification(TextTask):
         """The likeliest label of each input, or all with a probability of a half and more; the scores are
         probabilities. The two texts of a pair have a tab between them."""
         framed = self._framed([self._texts(text) for text in inputs])
-        shares = self._shares(model, [ids for ids, _ in framed], decoding.batch_tokens)
+        shares = self._shares_of(model, [ids for ids, _ in framed], decoding.batch_tokens)
         say_cut([cut for _, cut in framed], self.config.max_length)
         names, answers = list(self.labels), []
         for row, (_, cut) in zip(shares, framed, strict=True):
@@ -270,9 +270,12 @@ class TextClassification(TextTask):
             )
         return texts
 
+    def _shares(self, model: nn.Module, inputs: Sequence[Sequence[str]], tokens: int) -> list[list[float]]:
+        """The probability of each label for each input."""
+        return self._shares_of(model, self._ids(inputs), tokens)
+
     @torch.inference_mode()
-    def _shares(self, model: nn.Module, rows: Sequence[list[int]], tokens: int) -> list[list[float]]:
-        """The probability of each label for the ids of each input."""
+    def _shares_of(self, model: nn.Module, rows: Sequence[list[int]], tokens: int) -> list[list[float]]:
         assert isinstance(model, Transformer)
         found: list[list[float]] = [[]] * len(rows)
         for some in by_length(rows, tokens):
@@ -289,7 +292,7 @@ class TextClassification(TextTask):
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Judgement:
         self.score((), (), tokenize)
-        shares = self._shares(model, self._ids([row.values[:-1] for row in rows]), decoding.batch_tokens)
+        shares = self._shares(model, [row.values[:-1] for row in rows], decoding.batch_tokens)
         said = [self._said(row) for row in shares]
         figures = class_metrics(said, [_labels(self.config, row) for row in rows], list(self.labels))
         return Judgement(figures, [(self.config.separator or "").join(labels) for labels in said])

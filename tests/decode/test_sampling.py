@@ -96,7 +96,10 @@ def test_a_row_draws_the_same_whatever_stands_beside_it() -> None:
         first = [sampler.draw(torch.tensor([LOGITS] * len(rows)))[0].tolist() for _ in range(20)]
         sampler.keep(torch.tensor(keep))
         then = [sampler.draw(torch.tensor([LOGITS] * len(keep)))[0].tolist() for _ in range(20)]
-        return [[*(step[row] for step in first), *(step[place] for step in then)] for place, row in enumerate(keep)]
+        return [
+            [*(step[row] for step in first), *(step[place] for step in then)]
+            for place, row in enumerate(keep)
+        ]
 
     rows = [Draws(number, sample) for number in (0, 1, 513, 10**12) for sample in (0, 1, 2)]
     alone = [drawn([row], [0])[0] for row in rows]

@@ -1,4 +1,4 @@
-"""What goes on is the same from the command line, as JSON and from Python: cut, drawn and shown in one way."""
+"""What goes on with a text is the same from the command line, as JSON and from Python."""
 
 from __future__ import annotations
 
@@ -63,7 +63,18 @@ def test_every_way_to_ask_gives_the_same_draw(cli: Cli, novel: Path) -> None:
 def test_temperatures_down_to_zero_take_the_likeliest(cli: Cli, novel: Path, temperature: str) -> None:
     greedy = cli("predict", novel, "the cat", "a dog", "--max-length", 4, "--threads", 1)
     said = cli(
-        "predict", novel, "the cat", "a dog", "--max-length", 4, "--threads", 1, "--temperature", temperature, "--seed", 1
+        "predict",
+        novel,
+        "the cat",
+        "a dog",
+        "--max-length",
+        4,
+        "--threads",
+        1,
+        "--temperature",
+        temperature,
+        "--seed",
+        1,
     )
     assert (said.status, said.out) == (0, greedy.out)
 
@@ -84,7 +95,14 @@ def test_each_character_is_printed_once_and_nothing_is_taken_back(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where a decoder takes a line end for part of what is not whole yet."""
-    texts = ["the cat", "the cat\n", "the cat\ufffd\ufffd", "the cat\n\ufffd", "the cat\n🙂", "the cat\n🙂 ok\n"]
+    texts = [
+        "the cat",
+        "the cat\n",
+        "the cat\ufffd\ufffd",
+        "the cat\n\ufffd",
+        "the cat\n🙂",
+        "the cat\n🙂 ok\n",
+    ]
     for terminal in (False, True):
         with monkeypatch.context() as patch:
             patch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal)
@@ -116,7 +134,13 @@ def test_a_pair_whose_cells_hold_tabs_is_verified(cli: Cli, tmp_path: Path) -> N
     (tmp_path / "p.csv").write_text("text,text2,label\n" + "".join(rows), "utf-8")
     settings = ("task.second=text2", *SMALL)
     regard.train(
-        "text-classification", tmp_path / "p.csv", tmp_path / "run", settings=settings, steps=2, quiet=True, threads=1
+        "text-classification",
+        tmp_path / "p.csv",
+        tmp_path / "run",
+        settings=settings,
+        steps=2,
+        quiet=True,
+        threads=1,
     )
     said = cli("verify", tmp_path / "run", "--threads", 1)
     assert (said.status, said.err) == (0, "")

@@ -291,10 +291,10 @@ def test_an_input_that_the_model_does_not_see_all_of_is_told(caplog: pytest.LogC
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece", "words", "byte-bpe"])
 def test_a_continuation_keeps_the_space_before_it(kind: str) -> None:
     rows = [Row(("the cat sat on the mat",), str(n)) for n in range(9)]
-    config = TextGenerationConfig(
-        tokenizer=SPECS[kind](), context=20
+    config = TextGenerationConfig(tokenizer=SPECS[kind](), context=20)
+    task = TextGeneration(
+        config, train_tokenizer(config.tokenizer, ["the cat sat on the mat"] * 9, at_most=True)
     )
-    task = TextGeneration(config, train_tokenizer(config.tokenizer, ["the cat sat on the mat"] * 9, at_most=True))
     model: Any = task.fit(resolve(Asked("text-generation", preset="micro")).model).build().eval()
     more = task.tokenizer.encode_document(rows[0].values[0])[2:]
     decoding = Decoding(max_length=len(more), begin=tuple(more))
