@@ -57,8 +57,8 @@ def write(text: str) -> None:
 
 
 def write_growing(texts: Iterable[str]) -> None:
-    """Print what a model writes as it grows, and a line end: each of `texts` is all that there is by then, and
-    begins with the one before.
+    """Print what a model writes as it grows, and a line end: each of `texts` is all that there is by then,
+    and begins with the one before.
 
     A character whose bytes, or an emoji whose parts, are not all there yet waits for the rest; so does a text
     that does not begin with what was printed, which cannot be taken back. Raises: StorageError.

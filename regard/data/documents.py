@@ -2,8 +2,8 @@
 
 This is the one way to cut texts: for training, judging, predicting, tracing. A document, or the beginning of
 one, is cut as the tokenizer says (`Tokenizer.encode_document`): whole, as the makers of tokenizers do, or
-line by line where it has learned from a running text. A running text that is to be cut whole is cut in windows,
-with the ids that it would have at once (`running.py`).
+line by line where it has learned from a running text. A running text that is to be cut whole is cut in
+windows, with the ids that it would have at once (`running.py`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A text of any length, cut into tokens as if it were cut at once.
 
 It is cut in windows that overlap. Where two windows have the same tokens on both sides of a place, no token
-of the whole spans it, and what stands before it does not change what comes after: the first window's tokens are
-taken up to there, the second's from there on. Windows without such a place are cut together. This file does
-not know how a tokenizer works.
+of the whole spans it, and what stands before it does not change what comes after: the first window's tokens
+are taken up to there, the second's from there on. Windows without such a place are cut together. This file
+does not know how a tokenizer works.
 """
 
 from __future__ import annotations

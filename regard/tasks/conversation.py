@@ -5,6 +5,7 @@ It does not know terminals.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain
@@ -20,8 +21,9 @@ from regard.errors import InputError
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.dialogue import heading, turn_ids
 from regard.tasks.task import Decoding
-from regard.tasks.writing import Output, write
+from regard.tasks.writing import Output, say_unseen, write
 
+_LOG = logging.getLogger(__name__)
 Turn = TypeVar("Turn")
 
 
@@ -63,10 +65,16 @@ class Conversation(ABC, Generic[Turn]):
         if len(prompt) >= self.context:
             size = len(prompt)
             raise InputError(f"a turn of {size} tokens is too long for a context of {self.context}")
+        if forgotten > self._forgotten:
+            _LOG.warning(
+                f"the dialogue is longer than the {self.context:,} tokens that the model sees at once; its"
+                " oldest turns are forgotten"
+            )
         output = Output(prompt, self.tokenizer, decoding.stop, draws=Draws(number))
         try:
             for _ in write(self.model, [output], decoding, self.context, self.kept):
                 yield output.sure
+            say_unseen([output], self.context)
             yield output.text
         finally:  # also when nobody wants to read on
             self._turns, self._forgotten = [*turns, self._answered(output)], forgotten

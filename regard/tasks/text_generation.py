@@ -303,7 +303,7 @@ class TextGeneration(TextTask):
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
         """What follows each input. Several samples of one are its alternatives, in the order in which they
-        are drawn; the first is the one that is drawn alone. Scores are the mean log-probability of the tokens."""
+        are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
             raise InputError(
                 f"there is one likeliest text, not {decoding.n}; draw several with --temperature 1"

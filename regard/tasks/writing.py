@@ -136,8 +136,8 @@ class Output:
         continues: bool = False,
         draws: Draws = Draws(),  # noqa: B008
     ) -> None:
-        """`continues`: whether what is written goes on with the prompt's text, spaces included, and is no text
-        of its own. `draws`: which those are that it is drawn by."""
+        """`continues`: whether what is written goes on with the prompt's text, spaces included, and is no
+        text of its own. `draws`: which those are that it is drawn by."""
         self.tokenizer, self.stop, self.draws = tokenizer, stop, draws
         self.ids, self.begin = list(prompt), len(prompt)
         self._text = Continuation(tokenizer, prompt if continues else ())

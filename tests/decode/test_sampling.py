@@ -138,8 +138,17 @@ def test_a_temperature_near_zero_takes_the_likeliest(temperature: float, scale: 
         assert int(Sampler(sampling, [[]], 8, CPU).draw(logits)[0]) == 0
 
 
-@pytest.mark.parametrize("how", [{"temperature": 1e300}, {"temperature": 1e38}, {"repetition_penalty": 1e300},
-                                 {"repetition_penalty": 1e-320}, {"top_p": 5e-324}, {"min_p": 1e-320}])  # fmt: skip
+EXTREME: tuple[dict[str, float], ...] = (
+    {"temperature": 1e300},
+    {"temperature": 1e38},
+    {"repetition_penalty": 1e300},
+    {"repetition_penalty": 1e-320},
+    {"top_p": 5e-324},
+    {"min_p": 1e-320},
+)
+
+
+@pytest.mark.parametrize("how", EXTREME, ids=str)
 def test_the_largest_and_smallest_numbers_give_a_distribution(how: dict[str, float]) -> None:
     logits = torch.tensor([[*LOGITS, 0.0, -math.inf], [*([-math.inf] * 8), 1.0]])
     sampling = Sampling(seed=1, **how)  # type: ignore[arg-type]
