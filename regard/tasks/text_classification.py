@@ -168,8 +168,9 @@ class TextClassification(TextTask):
     def _framed(self, inputs: Sequence[Sequence[str]]) -> list[tuple[list[int], int]]:
         """Each input of one or two texts, framed, and by how many tokens the longer text was cut, where it is
         too long. A blank text is an empty one."""
-        texts = ["" if text.isspace() else text for some in inputs for text in some]
-        parts = self.tokenizer.encode_batch(texts)
+        parts = self.tokenizer.encode_batch(
+            ["" if text.isspace() else text for texts in inputs for text in texts]
+        )
         found, start = [], 0
         for texts in inputs:
             some = parts[start : start + len(texts)]

@@ -249,14 +249,14 @@ class Translation(Task):
         ids = self._read([text])
         if not ids[0]:
             return
-        written, text = list[int](), Continuation(self.target)
+        written, said = list[int](), Continuation(self.target)
         with torch.inference_mode():
             stepper, limits = self._begin(model, ids, decoding)
             for (token,) in stream(stepper, limits, model.head.weight.device):
                 if token != limits.eos:
                     written.append(token)
-                    yield text.sure(written)
-        yield text.of(written)
+                    yield said.sure(written)
+        yield said.of(written)
 
     def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> list[Prediction]:
         return in_shares(
