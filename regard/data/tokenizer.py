@@ -28,7 +28,6 @@ from regard.data.tokenizer_file import read_content, read_tokenizer, write_token
 from regard.data.tokenizer_kinds import (
     BOS,
     BPE,
-    BYTES,
     EOS,
     MASK,
     MOVING,
@@ -52,16 +51,8 @@ from regard.data.tokenizer_kinds import (
     tidy,
     trimmed,
 )
-from regard.data.vocabulary import (
-    LONGEST_WORD,
-    Vocabulary,
-    learn_bpe,
-    learn_characters,
-    learn_unigram,
-    learn_wordpiece,
-    learn_words,
-    learnable,
-)
+from regard.data.tokenizer_learning import check_allowed, learn
+from regard.data.vocabulary import LONGEST_WORD, Vocabulary
 from regard.errors import TokenizerError
 
 __all__ = [
@@ -357,8 +348,8 @@ def _train_on(spec: TokenizerSpec, texts: Iterable[str], sample: Sample, at_most
         raise TokenizerError(
             "there is no text to train a tokenizer on; give at least one line that is not empty"
         )
-    vocabulary = _learn(spec, words, backend)
-    _check_allowed(spec, vocabulary, at_most, sample)
+    vocabulary = learn(spec, words, backend)
+    check_allowed(spec, vocabulary, at_most, sample)
     return Tokenizer(spec, vocabulary, sample)
 
 
@@ -392,34 +383,3 @@ def train_pair(
         except TokenizerError as error:
             raise TokenizerError(f"{name} side: {error}") from error
     return sides[0], sides[1]
-
-
-def _learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabulary:
-    if isinstance(spec, Characters):
-        return learn_characters(words)
-    if spec.vocab is None:
-        return learn_words(words, None)
-    size = spec.vocab - len(special_names(spec))
-    if not isinstance(spec, Words):
-        words = learnable(words)
-    match spec:
-        case ByteBPE():
-            return learn_bpe(words, size, BYTES)
-        case BPE():
-            return learn_bpe(words, size)
-        case Unigram():
-            return learn_unigram(words, size)
-        case WordPiece():
-            return learn_wordpiece(words, size, lambda letter: len(split_words(backend, letter * 2)) == 1)
-        case Words():
-            return learn_words(words, size)
-
-
-def _check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, sample: Sample) -> None:
-    asked = None if isinstance(spec, Characters) else spec.vocab
-    largest = len(special_names(spec)) + len(vocabulary.pieces)
-    if asked is not None and largest < asked and not at_most:
-        raise TokenizerError(
-            f"a {spec.kind} vocabulary of {asked} is larger than the data allow: {sample.texts} texts "
-            f"({sample.size} bytes) give {largest} pieces at most; ask for no more, or give more text"
-        )
