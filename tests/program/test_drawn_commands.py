@@ -158,7 +158,7 @@ def test_a_run_cuts_prompts_as_its_training_cut_documents(form: str, kind: str, 
     documents = "".join(json.dumps({"text": f"{text}{n}"}) + "\n" for n in range(200))
     data.write_text(text * 60 if form == "txt" else documents, "utf-8")
     vocab = 266 if kind == "byte-bpe" else {"txt": 18, "jsonl": 28}[form]
-    settings = (*SMALL, "task.context=16", f"task.tokenizer={kind}", f"task.tokenizer.vocab={vocab}")
+    settings = (*SMALL, "task.context=32", f"task.tokenizer={kind}", f"task.tokenizer.vocab={vocab}")
     regard.train("text-generation", data, tmp_path / "run", settings=settings, steps=2, quiet=True, threads=1)
     run = regard.load(tmp_path / "run")
     task, bos = run.task, run.task.tokenizer.bos  # type: ignore[attr-defined]
