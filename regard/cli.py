@@ -262,7 +262,8 @@ def predict(
     if talk or (not inputs and file is None and is_typed()):
         (chat if talk else converse)(loaded, decoding)
         return
-    if inputs and len(inputs) == 1 and file is None and decoding.beam == 1 and not (as_json or nearest):
+    one = inputs is not None and len(inputs) == 1 and decoding.beam == decoding.n == 1
+    if inputs and one and file is None and not (as_json or nearest):
         write_growing(loaded.write(inputs[0], decoding))
         return
     source = inputs or lines_of(file)

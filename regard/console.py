@@ -57,18 +57,20 @@ def write(text: str) -> None:
 
 
 def write_growing(texts: Iterable[str]) -> None:
-    """Print what a model writes as it grows, and a line end: each of `texts` is all that there is by then.
+    """Print what a model writes as it grows, and a line end: each of `texts` is all that there is by then,
+    and begins with the one before.
 
-    A character whose bytes, or an emoji whose parts, are not all there yet waits for the rest. A file or a
-    pipe gets the last alone, since what was printed there cannot be taken back. Raises: StorageError.
+    A character whose bytes, or an emoji whose parts, are not all there yet waits for the rest; so does a text
+    that does not begin with what was printed, which cannot be taken back. Raises: StorageError.
     """
     shown = text = ""
     for text in texts:
-        if sys.stdout.isatty():
-            ready = _displayed(text.rstrip(_UNFINISHED))
-            print(ready[len(shown) :] if ready.startswith(shown) else f"\r{ready}", end="", flush=True)
+        ready = _displayed(text.rstrip(_UNFINISHED))
+        if len(ready) > len(shown) and ready.startswith(shown):
+            print(ready[len(shown) :], end="", flush=True)
             shown = ready
-    print(_displayed(text)[len(shown) :], flush=True)
+    whole = _displayed(text)
+    print(whole[len(shown) :] if whole.startswith(shown) else f"\n{whole}", flush=True)
 
 
 def say_json(value: Any) -> None:

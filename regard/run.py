@@ -21,6 +21,7 @@ from torch import nn
 from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.builtin import BUILTIN
+from regard.data.named import is_running
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.errors import BundleError, DataError, InputError, RegardError, require
@@ -45,6 +46,7 @@ from regard.schema import parse
 from regard.tasks import TASKS, TaskConfig
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task, checked
+from regard.tasks.text_task import TextTask
 from regard.threads import use_threads
 from regard.weights import check_fits
 
@@ -115,6 +117,8 @@ class Run:
             self.task.fit(bundle.model)
         except RegardError as problem:
             raise BundleError(f"{folder}: {problem}") from problem
+        if isinstance(self.task, TextTask) and self.task.tokenizer.lines is None:
+            self.task.tokenizer.lines = is_running(str(bundle.data.get("name")))
         self.model: nn.Module = prepared(bundle.build(), device, dtype)
         if dtype == "float32" and device.type == "cpu":  # the same numbers, once
             own = self.model.state_dict()
@@ -152,6 +156,7 @@ class Run:
         inputs = iter(inputs)
         while some := list(islice(inputs, _AT_ONCE)):
             yield from zip(some, self.predictions(some, decoding), strict=True)
+            decoding = replace(decoding, number=decoding.number + len(some))
 
     def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
         """The greedy answer as it grows, token by token; all at once where a task does not write.
@@ -218,11 +223,8 @@ class Run:
         self.task.check(decoding)
         if grid is not None:
             self.task.drawn((), ())
-        task = (
-            self.task
-            if name == self.bundle.data.get("name")
-            else self.task.judged_on(lambda: columns_of(name))
-        )
+        own = name == self.bundle.data.get("name")
+        task = self.task if own else self.task.judged_on(lambda: columns_of(name))
         split = split or self._judged_split(name)
         dataset, rows = _rows_of(task, name, split, limit, on_error)
         started = time.perf_counter()

@@ -1,13 +1,21 @@
-"""Rows as documents: a row each, or lines that follow one another.
+"""Rows as documents: a row each, or lines that follow one another; and documents as ids.
 
-It does not know tokens.
+This is the one way to cut texts: for training, judging, predicting, tracing. A document, or the beginning of
+one, is cut as the tokenizer says (`Tokenizer.encode_document`): whole, as the makers of tokenizers do, or
+line by line where it has learned from a running text. A running text that is to be cut whole is cut in
+windows, with the ids that it would have at once (`running.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 
 from regard.data.rows import Row
+from regard.data.running import cut_running
+from regard.data.tokenizer import Tokenizer
+
+_AT_ONCE = 4096  # rows whose texts are cut together
 
 
 def pieces(rows: Iterable[Row]) -> Iterator[tuple[str, bool]]:
@@ -19,3 +27,31 @@ def pieces(rows: Iterable[Row]) -> Iterator[tuple[str, bool]]:
         yield (row.values[0] + "\n", False) if running else (row.values[0], True)
     if running:
         yield "", True
+
+
+def cut(rows: Iterable[Row], tokenizer: Tokenizer) -> Iterator[tuple[list[int], bool]]:
+    """The ids of the text in order, in pieces, and whether a document ends with each."""
+    for running, some in groupby(rows, lambda row: row.running):
+        texts = (row.values[0] for row in some)
+        if not running:
+            yield from _documents(texts, tokenizer)
+            continue
+        lines = (f"{text}\n" for text in texts)
+        if tokenizer.lines:
+            yield from ((ids, False) for ids, _ in _encoded(lines, tokenizer))
+        else:
+            yield from ((ids, False) for ids in cut_running(lines, tokenizer.encode_with_offsets))
+        yield [], True
+
+
+def _documents(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[list[int], bool]]:
+    if tokenizer.lines:
+        return ((tokenizer.encode_document(text), True) for text in texts)
+    return _encoded(texts, tokenizer)
+
+
+def _encoded(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[list[int], bool]]:
+    """Each by itself, many together."""
+    stream = iter(texts)
+    while some := list(islice(stream, _AT_ONCE)):
+        yield from ((ids, True) for ids in tokenizer.encode_batch(some))

@@ -39,6 +39,15 @@ class NamedSet(KnownSet):
         return all(file is not None for file in self.files.values())
 
 
+def is_running(data: str) -> bool:
+    """Whether data of this name or path are a running text, as far as that can be told from it: what a bundle
+    goes by that does not say how it cuts texts."""
+    if data in NAMED:
+        return NAMED[data].running_text is not None
+    path = Path(data)
+    return path.name.removesuffix(".gz").endswith(".txt") or any(path.glob("train.txt*"))
+
+
 def find(entry: NamedSet, progress: Progress | None = None) -> Path:
     """The folder that holds all files of the set, after a download if need be.
 

@@ -28,9 +28,9 @@ from regard.data.tokenizer_file import read_content, read_tokenizer, write_token
 from regard.data.tokenizer_kinds import (
     BOS,
     BPE,
-    BYTES,
     EOS,
     MASK,
+    MOVING,
     PAD,
     SPACE,
     UNK,
@@ -43,6 +43,7 @@ from regard.data.tokenizer_kinds import (
     build_backend,
     bytes_of,
     join_pieces,
+    lines_of,
     readable,
     special_names,
     split_words,
@@ -50,16 +51,8 @@ from regard.data.tokenizer_kinds import (
     tidy,
     trimmed,
 )
-from regard.data.vocabulary import (
-    LONGEST_WORD,
-    Vocabulary,
-    learn_bpe,
-    learn_characters,
-    learn_unigram,
-    learn_wordpiece,
-    learn_words,
-    learnable,
-)
+from regard.data.tokenizer_learning import check_allowed, learn
+from regard.data.vocabulary import LONGEST_WORD, Vocabulary
 from regard.errors import TokenizerError
 
 __all__ = [
@@ -92,9 +85,20 @@ class Tokenizer:
     """Whether the mask stands for the space before a word, too (RoBERTa's)."""
     start: int | None = None
     """What the input of an encoder begins with that has a decoder after it; None for nothing."""
+    lines: bool | None
+    """Whether documents are cut line by line, as the running text was that it has learned from, or whole;
+    None where that is not recorded."""
 
-    def __init__(self, spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None = None) -> None:
+    def __init__(
+        self,
+        spec: TokenizerSpec,
+        vocabulary: Vocabulary,
+        sample: Sample | None = None,
+        lines: bool | None = None,
+    ) -> None:
+        """`lines`: see the field."""
         self.spec = spec
+        self.lines = lines
         self.vocabulary = vocabulary
         self.sample = sample
         self.special = special_names(spec)
@@ -124,9 +128,13 @@ class Tokenizer:
         """The ids that no text contains."""
         return tuple(range(len(self.special)))
 
+    def encode_document(self, text: str) -> list[int]:
+        """The ids of a document, or of its beginning: whole, or line by line; see `regard.data.documents`."""
+        return [i for ids in self.encode_batch(lines_of(text) if self.lines else [text]) for i in ids]
+
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids of a text that is to go on: as in training, line by line after `bos`."""
-        return [self.bos, *(i for ids in self.encode_batch(text.splitlines(keepends=True)) for i in ids)]
+        """The ids of a text that is to go on: cut as documents are, after `bos`."""
+        return [self.bos, *self.encode_document(text)]
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.spec!r}, size={self.size})"
@@ -134,7 +142,8 @@ class Tokenizer:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tokenizer):
             return NotImplemented
-        return (self.spec, self.vocabulary) == (other.spec, other.vocabulary)
+        mine, others = ((one.spec, one.vocabulary, bool(one.lines)) for one in (self, other))
+        return mine == others
 
     def __hash__(self) -> int:
         return hash((self.spec, len(self._names)))
@@ -209,9 +218,17 @@ class Tokenizer:
         Raises:
             TokenizerError: an id that is not in the vocabulary.
         """
-        return join_pieces(
-            self.spec, [self._piece(i) for i in ids if i == self.unk or not self._is_special(i)]
-        )
+        names = [self._piece(i) for i in ids if i == self.unk or not self._is_special(i)]
+        return join_pieces(self.spec, names, lines=bool(self.lines))
+
+    def settled(self, ids: Sequence[int]) -> int:
+        """How many of the first ids give a text that those after them leave as it is, but for a character of
+        which only the first bytes are there."""
+        count = len(ids)
+        if isinstance(self.spec, WordPiece):
+            while count and self._piece(ids[count - 1]) in MOVING:
+                count -= 1
+        return count
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each id stands for, for people to read: a space is ▁, bytes without a character `<0xE4>`.
@@ -259,7 +276,7 @@ class Tokenizer:
 
     def to_json(self) -> str:
         """All of it as one JSON text, which `from_json` takes back."""
-        return write_tokenizer(self.spec, self.vocabulary, self.sample)
+        return write_tokenizer(self.spec, self.vocabulary, self.sample, self.lines)
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -331,8 +348,8 @@ def _train_on(spec: TokenizerSpec, texts: Iterable[str], sample: Sample, at_most
         raise TokenizerError(
             "there is no text to train a tokenizer on; give at least one line that is not empty"
         )
-    vocabulary = _learn(spec, words, backend)
-    _check_allowed(spec, vocabulary, at_most, sample)
+    vocabulary = learn(spec, words, backend)
+    check_allowed(spec, vocabulary, at_most, sample)
     return Tokenizer(spec, vocabulary, sample)
 
 
@@ -366,34 +383,3 @@ def train_pair(
         except TokenizerError as error:
             raise TokenizerError(f"{name} side: {error}") from error
     return sides[0], sides[1]
-
-
-def _learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabulary:
-    if isinstance(spec, Characters):
-        return learn_characters(words)
-    if spec.vocab is None:
-        return learn_words(words, None)
-    size = spec.vocab - len(special_names(spec))
-    if not isinstance(spec, Words):
-        words = learnable(words)
-    match spec:
-        case ByteBPE():
-            return learn_bpe(words, size, BYTES)
-        case BPE():
-            return learn_bpe(words, size)
-        case Unigram():
-            return learn_unigram(words, size)
-        case WordPiece():
-            return learn_wordpiece(words, size, lambda letter: len(split_words(backend, letter * 2)) == 1)
-        case Words():
-            return learn_words(words, size)
-
-
-def _check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, sample: Sample) -> None:
-    asked = None if isinstance(spec, Characters) else spec.vocab
-    largest = len(special_names(spec)) + len(vocabulary.pieces)
-    if asked is not None and largest < asked and not at_most:
-        raise TokenizerError(
-            f"a {spec.kind} vocabulary of {asked} is larger than the data allow: {sample.texts} texts "
-            f"({sample.size} bytes) give {largest} pieces at most; ask for no more, or give more text"
-        )

@@ -33,7 +33,9 @@ FORMAT = "regard-tokenizer"
 VERSION = 1
 
 
-def write_tokenizer(spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None) -> str:
+def write_tokenizer(
+    spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None, lines: bool | None = None
+) -> str:
     """All of a tokenizer as one JSON text, which `read_tokenizer` takes back."""
     content = {
         "format": FORMAT,
@@ -41,6 +43,7 @@ def write_tokenizer(spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample 
         "spec": asdict(spec),
         "sample": asdict(sample) if sample else None,
         "special": special_names(spec),
+        **({} if lines is None else {"lines": lines}),
         **asdict(vocabulary),
     }
     return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
@@ -67,7 +70,9 @@ def read_content(text: str) -> dict[str, Any]:
     return content
 
 
-def read_tokenizer(content: dict[str, Any]) -> tuple[TokenizerSpec, Vocabulary, Sample | None]:
+def read_tokenizer(
+    content: dict[str, Any],
+) -> tuple[TokenizerSpec, Vocabulary, Sample | None, bool | None]:
     """What `write_tokenizer` was given.
 
     Raises:
@@ -83,7 +88,9 @@ def read_tokenizer(content: dict[str, Any]) -> tuple[TokenizerSpec, Vocabulary, 
         content.get("special") == list(special_names(spec)), "its special tokens are not those of its kind"
     )
     _check_vocabulary(spec, vocabulary)
-    return spec, vocabulary, _parse_sample(content.get("sample"))
+    lines = content.get("lines")
+    _require(lines is None or type(lines) is bool, 'its "lines" are neither true nor false')
+    return spec, vocabulary, _parse_sample(content.get("sample")), lines
 
 
 def _require(condition: bool, what: str) -> None:

@@ -71,6 +71,9 @@ class Given:
 class GivenTokenizer(Tokenizer):
     """See the module's docstring."""
 
+    lines = False
+    """A text is cut whole, as its makers do."""
+
     def __init__(self, given: Given, text: str) -> None:
         """`text`: the `tokenizer.json`. Raises: TokenizerError."""
         self.spec: Any = given
@@ -145,6 +148,18 @@ class GivenTokenizer(Tokenizer):
         with _bearing("cannot make a text of its pieces"):
             text: str = self._backend.decode(kept, skip_special_tokens=False)
         return text.replace(self._names[self.unk], REPLACEMENT) if self.unk in kept else text
+
+    def settled(self, ids: Sequence[int]) -> int:
+        count = len(ids)
+        while count and self._names[ids[count - 1]] in self._lone_bytes:
+            count -= 1
+        return count
+
+    @functools.cached_property
+    def _lone_bytes(self) -> frozenset[str]:
+        """Pieces that are a byte each, which a decoder takes for characters only as a whole run of them."""
+        falls_back = '"ByteFallback"' in json.dumps(json.loads(self._backend.to_str())["decoder"])
+        return frozenset(f"<0x{byte:02X}>" for byte in range(256)) if falls_back else frozenset()
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         names = [self._piece(index) for index in ids]

@@ -228,15 +228,23 @@ def split_words(backend: Tokenizer, text: str) -> list[str]:
     return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal)]
 
 
-def join_pieces(spec: TokenizerSpec, names: list[str]) -> str:
-    """The text of pieces, where the name of `unk` stands for what is not known."""
+def lines_of(text: str) -> list[str]:
+    """The lines of a text with their ends, as a running text is read: \\n or \\r\\n ends one."""
+    *lines, rest = text.replace("\r\n", "\n").split("\n")
+    return [*(f"{line}\n" for line in lines), *([rest] if rest else [])]
+
+
+def join_pieces(spec: TokenizerSpec, names: list[str], *, lines: bool = False) -> str:
+    """The text of pieces, where the name of `unk` stands for what is not known. `lines`: whether each line
+    was cut by itself."""
     unknown = special_names(spec)[UNK]
     names = [REPLACEMENT if name == unknown else name for name in names]
     match spec:
         case ByteBPE():
             return b"".join(bytes_of(name) for name in names).decode("utf-8", errors="replace")
         case BPE() | Unigram():
-            return "".join(names).replace(SPACE, " ").removeprefix(" ")
+            text = "".join(names).replace(SPACE, " ").removeprefix(" ")
+            return text.replace("\n ", "\n") if lines else text  # each line was given a space, too
         case WordPiece():
             return tidy(" ".join(names).replace(" ##", "").removeprefix("##"))
         case Characters():
@@ -251,6 +259,9 @@ _NO_SPACE = re.compile(
     r"| (?=[.,!?;:)\]}%…])|(?<=[(\[{]) "
     r"|(?<=\w) (?=['’\-] \w)|(?<=\w['’\-]) (?=\w)|(?<=\w ['’\-]) (?=\w)"
 )
+
+MOVING = frozenset("'’-")
+"""What WordPiece joins to the word before only where another follows."""
 
 
 def tidy(text: str) -> str:

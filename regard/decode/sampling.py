@@ -6,13 +6,20 @@ section 4.1), logits are divided by the temperature, and the unlikely are cut of
 1904.09751), all below a part of the likeliest's probability (min-p: arXiv 2407.01082). Each cut sees what the
 one before left, scaled back to a total of 1. The likeliest token always stays.
 
+What is drawn follows from the seed, the number of the input, the number of the sample and that of the token,
+and from nothing else: not from what is drawn beside it. The numbers are SplitMix64's (Steele et al. 2014,
+OOPSLA), which needs no state but a counter, so that all rows draw at once.
+
 Nothing here knows models, prompts or text.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -52,7 +59,9 @@ def penalised(logits: Tensor, written: Tensor, penalty: float) -> Tensor:
     """(rows, V) logits with those of `written`, (rows, V) booleans, lowered."""
     if penalty == 1.0:
         return logits
-    return torch.where(written, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+    penalty = min(max(penalty, _LEAST), _MOST)
+    lowered = torch.where(logits > 0, logits / penalty, logits * penalty).clamp(max=_MOST)
+    return torch.where(written, lowered, logits)
 
 
 def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -60,7 +69,9 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     logits = logits.float()
     if sampling.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
-    logits = logits / sampling.temperature
+    # Below the largest, so that none exceeds what float32 holds however low the temperature is.
+    below = logits - logits.amax(-1, keepdim=True)
+    logits = below / min(max(sampling.temperature, _LEAST), _MOST)
     if 0 < sampling.top_k < logits.shape[-1]:
         least = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
@@ -68,21 +79,26 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     if sampling.top_p < 1:
         likeliest, order = shares.sort(descending=True, stable=True)
         before = likeliest.cumsum(-1) - likeliest  # a token stays if those before it do not suffice
-        shares = shares.masked_fill((before >= sampling.top_p).gather(1, order.argsort(1)), 0.0)
+        beyond = (before >= sampling.top_p) & (before > 0)
+        shares = shares.masked_fill(beyond.gather(1, order.argsort(1)), 0.0)
         shares = shares / shares.sum(-1, keepdim=True)
     if sampling.min_p > 0:
         shares = shares.masked_fill(shares < sampling.min_p * shares.amax(-1, keepdim=True), 0.0)
     return shares / shares.sum(-1, keepdim=True)
 
 
-def generator_of(sampling: Sampling | None, device: torch.device) -> torch.Generator:
-    """A new source of chance, as the seed says."""
-    generator = torch.Generator(device)
-    if sampling is None or sampling.seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(sampling.seed)
-    return generator
+@dataclass(frozen=True)
+class Draws:
+    """Which draws these are: the number of an input among all that share a seed, and of a sample of it."""
+
+    input: int = 0
+    sample: int = 0
+
+
+def seed_of(sampling: Sampling | None) -> int:
+    """What decides the draws: the seed that was given, or a new one."""
+    given = None if sampling is None else sampling.seed
+    return secrets.randbits(64) if given is None else given
 
 
 class Sampler:
@@ -94,11 +110,15 @@ class Sampler:
         rows: list[list[int]],
         vocabulary: int,
         device: torch.device,
-        generator: torch.Generator | None = None,
+        draws: Sequence[Draws] | None = None,
+        seed: int | None = None,
     ) -> None:
-        """`rows`: what stands before the first token that is drawn. `generator`: one to go on with."""
+        """`rows`: what stands before the first token that is drawn. `draws`: which those of each row are, by
+        default of an input each. `seed`: what decides them, `sampling`'s own by default."""
         self.sampling = sampling
-        self.generator = generator_of(sampling, device) if generator is None else generator
+        seed = seed_of(sampling) if seed is None else seed
+        draws = [Draws(number) for number in range(len(rows))] if draws is None else draws
+        self._counters = torch.tensor([_start(seed, one) for one in draws], dtype=torch.int64, device=device)
         self.written = torch.zeros((len(rows), vocabulary), dtype=torch.bool, device=device)
         for row, tokens in enumerate(rows):
             self.written[row, tokens] = True
@@ -112,13 +132,48 @@ class Sampler:
         if self.sampling.temperature == 0:
             tokens = lowered.argmax(-1)
         else:
-            shares = distribution(lowered, self.sampling).nan_to_num_(
-                1.0
-            )  # a device ends where it draws of NaN
-            tokens = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
+            tokens = self._drawn(distribution(lowered, self.sampling))
         self.written.scatter_(1, tokens[:, None], True)
         return marked(tokens, logits), logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
 
+    def _drawn(self, shares: Tensor) -> Tensor:
+        """(rows, V) probabilities → (rows,) tokens: where the sum of those up to a token passes a number
+        from 0 to 1."""
+        self._counters = self._counters + _STEP
+        until = shares.cumsum(-1)
+        place = _mixed(self._counters)[:, None] * until[:, -1:]
+        # Rounding may take the number to the very sum; the last token that adds to it is the last one then.
+        return torch.minimum((until <= place).sum(-1), until.argmax(-1))
+
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
-        self.written = self.written[rows]
+        self.written, self._counters = self.written[rows], self._counters[rows]
+
+
+_LEAST, _MOST = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
+
+
+def _signed(bits: int) -> int:
+    """64 bits as a number of torch's, which has a sign."""
+    return (bits & (1 << 64) - 1 ^ 1 << 63) - (1 << 63)
+
+
+_STEP, _ONE, _OTHER = map(_signed, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def _start(seed: int, draws: Draws) -> int:
+    """Where the counter of these draws starts."""
+    name = f"{seed}/{draws.input}/{draws.sample}".encode()
+    return _signed(int.from_bytes(blake2b(name, digest_size=8).digest()))
+
+
+def _mixed(counters: Tensor) -> Tensor:
+    """Well-mixed numbers, at least 0 and less than 1, of these counters."""
+    mixed = (counters ^ _shifted(counters, 30)) * _ONE
+    mixed = (mixed ^ _shifted(mixed, 27)) * _OTHER
+    return _shifted(mixed ^ _shifted(mixed, 31), 40).float() / (1 << 24)
+
+
+def _shifted(bits: Tensor, by: int) -> Tensor:
+    """To the right; torch's own shift keeps the sign."""
+    return (bits >> by) & ((1 << 64 - by) - 1)

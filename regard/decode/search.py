@@ -7,7 +7,8 @@ Beam search with the length normalisation of GNMT (Wu et al. 2016, arXiv 1609.08
   included. Its score is log-probability / ((5 + length) / 6)^alpha.
 - Each input has `width` places. At every step the best continuations fill the places; one that ends
   keeps its place for good, so that the search narrows as hypotheses finish, and a width of one is
-  greedy search.
+  greedy search. Hypotheses that say the same, in other tokens, are one: the better of them keeps its place,
+  the other leaves its own to the search.
 - A search ends when no place is open, when `limit` tokens were written (what is open then is cut
   there), or when no open hypothesis can still reach the n-th best finished one: log-probabilities only fall,
   so an open one can score at best its present log-probability over the largest possible
@@ -19,7 +20,7 @@ Nothing here knows models or caches: see `stepper.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,16 +142,24 @@ def greedy(stepper: Stepper, limits: Limits, device: torch.device) -> list[list[
 
 
 def beam_search(
-    stepper: Stepper, limits: Limits, device: torch.device, *, width: int, alpha: float = 0.6, n: int = 1
+    stepper: Stepper,
+    limits: Limits,
+    device: torch.device,
+    *,
+    width: int,
+    alpha: float = 0.6,
+    n: int = 1,
+    text: Callable[[list[int]], str] | None = None,
 ) -> list[list[Hypothesis]]:
-    """The `n` best hypotheses of each input, best first; `n` is at most `width`.
+    """The `n` best hypotheses of each input, best first; `n` is at most `width`. `text`: what tokens say, so
+    that no two hypotheses say the same.
 
     See the module's docstring for what is searched. The stepper is fed `width` neighbouring rows an
     input, after a first step of one row each.
     """
     assert 1 <= n <= width
     assert all(limit > 0 for limit in limits.limit)
-    beams = [_Beam(limit, limits.eos, width, alpha, n) for limit in limits.limit]
+    beams = [_Beam(limit, limits.eos, width, alpha, n, text) for limit in limits.limit]
     batch = list(range(len(beams)))  # the inputs still in the batch
     tokens = torch.full((len(batch), 1), limits.bos, device=device)
     totals = torch.zeros((len(batch), 1), device=device)  # (inputs, places) log-probabilities
@@ -188,11 +197,20 @@ _Node = tuple[int, Any] | None
 class _Beam:
     """One input: what stands at each of its places, and what has finished."""
 
-    def __init__(self, limit: int, eos: int, width: int, alpha: float, n: int) -> None:
+    def __init__(
+        self,
+        limit: int,
+        eos: int,
+        width: int,
+        alpha: float,
+        n: int,
+        text: Callable[[list[int]], str] | None,
+    ) -> None:
         self.limit, self.eos, self.width, self.alpha, self.n = limit, eos, width, alpha, n
+        self.text: Callable[[list[int]], Hashable] = tuple if text is None else text
         self.places: list[_Node] = [None]
         self.length = 0
-        self.done: list[Hypothesis] = []
+        self.done: dict[Hashable, Hypothesis] = {}  # by what they say
         self.finished: list[int] = []  # the places that finished at the last step
         self.open = True
 
@@ -211,7 +229,7 @@ class _Beam:
             ended = tokens[place] == self.eos
             beyond = place >= room or total == float("-inf")
             if not beyond and (ended or at_limit):
-                self._finish(place, total, ended)
+                room += not self._finish(place, total, ended)
             if beyond or ended:
                 closed.append(place)
             else:
@@ -219,7 +237,8 @@ class _Beam:
         self.open = not at_limit and not self._decided(best_open)
         return closed
 
-    def _finish(self, place: int, total: float, ended: bool) -> None:
+    def _finish(self, place: int, total: float, ended: bool) -> bool:
+        """Whether it says what none has said before."""
         tokens = []
         self.finished.append(place)
         node = self.places[place]
@@ -227,7 +246,12 @@ class _Beam:
             token, node = node
             tokens.append(token)
         score = total / length_penalty(len(tokens), self.alpha)
-        self.done.append(Hypothesis(tokens[: 0 if ended else None : -1], total, score, ended))
+        made = Hypothesis(tokens[: 0 if ended else None : -1], total, score, ended)
+        said = self.text(made.tokens)
+        other = self.done.get(said)
+        if other is None or other.score < score:
+            self.done[said] = made
+        return other is None
 
     def _decided(self, best_open: float) -> bool:
         """Whether nothing open can still enter the n best."""
@@ -245,7 +269,7 @@ class _Beam:
             tell(Step(index, parents, parents, tokens, totals, scores, done))
 
     def best(self) -> list[Hypothesis]:
-        return sorted(self.done, key=lambda h: -h.score)[: self.n]
+        return sorted(self.done.values(), key=lambda h: -h.score)[: self.n]
 
 
 def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:

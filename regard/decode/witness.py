@@ -30,6 +30,8 @@ class Step:
     """What hypotheses are ranked by, if they ended here."""
     done: list[bool]
     """Which are finished: they ended, or the limit cut them."""
+    ranked: bool = True
+    """Whether the answer is the one with the best score; of samples it is the first."""
 
 
 Listener = Callable[[Step], None]

@@ -53,6 +53,7 @@ def grown(steps: Iterable[Told], naming: Naming) -> Iterator[Grown]:
             totals=tuple(told.totals),
             scores=tuple(told.scores),
             done=tuple(told.done),
+            ranked=told.ranked,
         )
 
 

@@ -101,6 +101,8 @@ class Grown:
     scores: tuple[float, ...]
     """What is compared in the end, if it ended here."""
     done: tuple[bool, ...]
+    ranked: bool = True
+    """Whether the answer is the one with the best score; of samples it is the first."""
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
@@ -154,10 +156,14 @@ class Trace:
 
 
 def best_path(search: Sequence[Grown]) -> tuple[int, ...]:
-    """The places of the finished hypothesis with the best score, step by step."""
+    """The places of the answer, step by step: of the finished hypothesis with the best score, or of the first
+    sample."""
     best, end = -float("inf"), (-1, 0)
     for step, grown in enumerate(search):
-        for place, done in enumerate(grown.done):
+        if not grown.ranked and grown.done[0]:  # the first stands first until it is finished
+            end = (step, 0)
+            break
+        for place, done in enumerate(grown.done if grown.ranked else ()):
             if done and grown.scores[place] > best:
                 best, end = grown.scores[place], (step, place)
     step, place = end

@@ -126,7 +126,7 @@ class Explorer:
             if opening is None:
                 raise InputError(f"{self.task.name} does not write token by token")
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
-            said = Prediction(self.task.spoken(question.begin)[0])
+            said = Prediction(self.task.spoken(question.begin, question.text)[0])
             return self._answer(question, said, opening, passes, question.begin)
 
     def search(self, question: Question) -> Searched:

@@ -168,7 +168,10 @@ def _task(task: Task, rooms: list[int]) -> dict[str, Any]:
                 "room": rooms[1],
             }
         case TextGeneration():
-            return {"max_length": min(task.config.context, rooms[0])}
+            return {
+                "max_length": min(task.config.context, rooms[0]),
+                "lines": bool(task.tokenizer.lines),
+            }
         case TextClassification():
             return {
                 "max_length": task.config.max_length,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from regard.console import note, write, write_growing
 from regard.errors import RegardError
 from regard.recipes.report import one_line
@@ -14,13 +16,14 @@ def converse(run: Run, decoding: Decoding) -> None:
     note("type an input and Enter; an empty line ends")
     while text := _typed("> "):
         try:
-            if decoding.beam == 1:
+            if decoding.beam == decoding.n == 1:
                 write_growing(run.write(text, decoding))
             else:
                 for answer, score in run.predictions([text], decoding)[0].ranked:
                     write(f"{score:8.3f}  {one_line(answer)}\n")
         except RegardError as problem:
             note(f"regard: {problem}")
+        decoding = replace(decoding, number=decoding.number + 1)
 
 
 def chat(run: Run, decoding: Decoding) -> None:
@@ -35,8 +38,9 @@ def chat(run: Run, decoding: Decoding) -> None:
 
 
 def _typed(prompt: str) -> str:
-    """A line from the terminal; its end (Ctrl-D) is an empty one."""
+    """A line from the terminal, as it was typed; a blank one is empty, and so is the end (Ctrl-D)."""
     try:
-        return input(prompt).strip()
+        line = input(prompt)
     except EOFError:
         return ""
+    return line if line.strip() else ""

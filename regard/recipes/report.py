@@ -71,7 +71,8 @@ def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:
     """One input's answer; of several best, one a line with its score."""
     if as_json:
         best = [_as_object(prediction, place) for place in range(len(prediction.ranked))]
-        return dumps({"input": text, "predictions": best})
+        unseen = {"unseen": prediction.unseen} if prediction.unseen else {}
+        return dumps({"input": text, "predictions": best, **unseen})
     if prediction.alternatives:
         return "\n".join(f"{score:.3f}\t{one_line(answer)}" for answer, score in prediction.alternatives)
     return one_line(prediction.text)

@@ -223,7 +223,7 @@ def analysed(explorer: Explorer, question: Question, asked: AnalysisAsked) -> di
 def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
     """What may be written next; `## Step` of the documentation."""
     found = explorer.next(question)
-    text, done = explorer.task.spoken(question.begin)
+    text, done = explorer.task.spoken(question.begin, question.text)
     shares = found.passes[-1]["head.probabilities"].value if found.passes else torch.zeros(0, 0)
     outputs, begin = explorer.naming.outputs, found.begin or 0
     written = []
@@ -266,22 +266,23 @@ def _score(value: float) -> float | str | None:
 
 
 def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, Any]]:
-    """What has ended, best first."""
+    """What has ended, best first; of what says the same the best."""
     ended = [
         (grown.scores[place], step, place)
         for step, grown in enumerate(steps)
         for place, done in enumerate(grown.done)
         if done
     ]
-    made = []
+    made: dict[str, dict[str, Any]] = {}
     for score, step, place in sorted(ended, key=lambda one: -one[0]):
         ids: list[int] = []
         for back in range(step, -1, -1):
             ids.append(steps[back].ids[place])
             place = steps[back].parents[place]
         ids.reverse()
-        made.append({"text": explorer.task.spoken(ids)[0], "score": _score(score), "ids": ids})
-    return made
+        text = explorer.task.spoken(ids)[0]
+        made.setdefault(text, {"text": text, "score": _score(score), "ids": ids})
+    return list(made.values())
 
 
 # ---------------------------------------------------------------------- models

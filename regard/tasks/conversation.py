@@ -5,6 +5,7 @@ It does not know terminals.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain
@@ -14,13 +15,15 @@ from torch import nn
 
 from regard.data.readers.messages import Message
 from regard.data.tokenizer import Tokenizer
+from regard.decode.sampling import Draws
 from regard.decode.stepper import KeptPrompt
 from regard.errors import InputError
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.dialogue import heading, turn_ids
 from regard.tasks.task import Decoding
-from regard.tasks.writing import Output, outputs_of, write
+from regard.tasks.writing import Output, say_unseen, write
 
+_LOG = logging.getLogger(__name__)
 Turn = TypeVar("Turn")
 
 
@@ -31,6 +34,7 @@ class Conversation(ABC, Generic[Turn]):
         self.model, self.tokenizer, self.context = model, tokenizer, context
         self.kept = KeptPrompt()
         self._turns: list[Turn] = []
+        self._forgotten = 0  # how many answers
 
     @abstractmethod
     def _asked(self, text: str) -> Turn:
@@ -51,22 +55,29 @@ class Conversation(ABC, Generic[Turn]):
         """
         if not text.strip():
             raise InputError("a turn is empty; say something")
-        if decoding.beam > 1:  # n is at most the beam
+        if decoding.beam > 1 or decoding.n > 1:
             raise InputError("a dialogue has one answer a turn, with no beam and no n")
         room = min(decoding.max_length or self.context // 4, self.context // 2)
-        turns = [*self._turns, self._asked(text)]
+        turns, forgotten = [*self._turns, self._asked(text)], self._forgotten
+        number = decoding.number + forgotten + len(self._turns) // 2  # of one seed, each turn draws anew
         while len(prompt := self._prompt(turns)) + room > self.context and len(turns) > 1:
-            turns = turns[2:]
+            turns, forgotten = turns[2:], forgotten + 1
         if len(prompt) >= self.context:
             size = len(prompt)
             raise InputError(f"a turn of {size} tokens is too long for a context of {self.context}")
-        (output,) = outputs_of([prompt], self.tokenizer, decoding)
+        if forgotten > self._forgotten:
+            _LOG.warning(
+                f"the dialogue is longer than the {self.context:,} tokens that the model sees at once; its"
+                " oldest turns are forgotten"
+            )
+        output = Output(prompt, self.tokenizer, decoding.stop, draws=Draws(number))
         try:
             for _ in write(self.model, [output], decoding, self.context, self.kept):
                 yield output.sure
+            say_unseen([output], self.context)
             yield output.text
         finally:  # also when nobody wants to read on
-            self._turns = [*turns, self._answered(output)]
+            self._turns, self._forgotten = [*turns, self._answered(output)], forgotten
 
 
 class TurnsConversation(Conversation[list[int]]):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.data.documents import pieces
+from regard.data.documents import cut
 from regard.data.rows import Row
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
@@ -31,7 +31,7 @@ from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.parts import side_by_side, sized
 from regard.tasks.task import Decoding, Judgement, Prediction, Takes
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.text_task import TextTask
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
@@ -126,13 +126,12 @@ class FillMask(TextTask):
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
         """Each document in stretches of a context, start and end included."""
         room = self.config.context - 2
-        stream, kept = pieces(rows), list[int]()
-        while some := list(islice(stream, ENCODE_AT_ONCE)):
-            for ids, (_, ends) in zip(self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True):
-                kept += ids
-                while len(kept) > room or (ends and kept):
-                    yield ([self.tokenizer.bos, *kept[:room], self.tokenizer.eos],)
-                    del kept[:room]
+        kept: list[int] = []
+        for ids, ends in cut(rows, self.tokenizer):
+            kept += ids
+            while len(kept) > room or (ends and kept):
+                yield ([self.tokenizer.bos, *kept[:room], self.tokenizer.eos],)
+                del kept[:room]
 
     def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> MaskedBatch:
         ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)

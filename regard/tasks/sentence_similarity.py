@@ -29,7 +29,7 @@ from regard.model.mask import Full, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.parts import as_text, by_length, on_the_right, sized
+from regard.tasks.parts import as_text, by_length, on_the_right, say_cut, sized
 from regard.tasks.similarity_metrics import (
     POOL,
     bags,
@@ -178,11 +178,15 @@ class SentenceSimilarity(TextTask):
                 yield a, b, [round(_STEPS * x) for x in score]
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Each text between start and end."""
+        return self._framed(texts)[0]
+
+    def _framed(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """Each text between start and end, and by how many tokens it was cut. A blank one is an empty one."""
         room = self.config.max_length - 2
-        rows = self.tokenizer.encode_batch(texts)
-        self.cut += sum(len(ids) > room for ids in rows)
-        return [[self.tokenizer.bos, *ids[:room], self.tokenizer.eos] for ids in rows]
+        rows = self.tokenizer.encode_batch(["" if text.isspace() else text for text in texts])
+        cut = [max(0, len(ids) - room) for ids in rows]
+        self.cut += sum(tokens > 0 for tokens in cut)
+        return [[self.tokenizer.bos, *ids[:room], self.tokenizer.eos] for ids in rows], cut
 
     def notes(self) -> list[str]:
         return [f"{self.cut:,} texts were cut at {self.config.max_length} tokens"] if self.cut else []
@@ -218,7 +222,8 @@ class SentenceSimilarity(TextTask):
     def vectors(self, model: nn.Module, texts: Sequence[str], tokens: int = 4096) -> Tensor:
         """`tokens`: how many are read side by side."""
         assert isinstance(model, Transformer)
-        rows = self._ids(texts)
+        rows, cut = self._framed(texts)
+        say_cut(cut, self.config.max_length)
         found: dict[int, Tensor] = {}
         for some in by_length(rows, tokens):
             ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
@@ -286,6 +291,9 @@ class SentenceSimilarity(TextTask):
         return {"tokens in common, rare ones first": self._figures(numbers, rows)}
 
     # ------------------------------------------------------------------ looking inside
+
+    def inputs(self, rows: Iterable[Row]) -> list[str]:
+        return [text.replace(PAIR, " ") for text in super().inputs(rows)]
 
     @property
     def takes(self) -> Takes:

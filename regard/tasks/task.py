@@ -54,14 +54,17 @@ class Prediction:
     """Its log-probability, in nats a token or as the search defines it, or a label's probability; None if not
     asked for."""
     alternatives: tuple[tuple[str, float], ...] = ()
-    """The n best with their scores, the answer first, when more than one was asked for."""
+    """The n best with their scores, the answer first, when more than one was asked for; samples in the order
+    in which they were drawn."""
     spans: tuple[tuple[int, int] | None, ...] = ()
     """Where each of `ranked` stands in the text that was given, in characters from and to; None for what
     stands nowhere. Empty where answers are no spans."""
+    unseen: int = 0
+    """How many of the input's tokens the model did not see, since there were too many."""
 
     @property
     def ranked(self) -> tuple[tuple[str, float | None], ...]:
-        """All that was found, best first."""
+        """All that was found, the answer first."""
         return self.alternatives or ((self.text, self.score),)
 
 
@@ -96,7 +99,7 @@ class Decoding:
     alpha: float = 0.6
     """Length normalisation of the beam's scores, as in GNMT; 0 prefers short outputs."""
     n: int = 1
-    """How many of the best hypotheses to return; at most the beam."""
+    """How many of the best hypotheses to return, at most the beam; or how many samples, if some are drawn."""
     batch_tokens: int = 4096
     """Input tokens decoded side by side, padding included."""
     max_length: int | None = None
@@ -110,10 +113,16 @@ class Decoding:
     count as 0."""
     guess: tuple[int, ...] = ()
     """Ids that an output may well begin with. It is the sooner there if it does, and the same in any case."""
+    number: int = 0
+    """How many inputs came before the first of these: what is drawn for an input follows from the seed and
+    its number, whichever are predicted together."""
 
     def __post_init__(self) -> None:
         require(self.beam >= 1, "beam", self.beam, "1 or more")
-        require(1 <= self.n <= self.beam, "n", self.n, f"from 1 to the beam, which is {self.beam}")
+        require(self.n >= 1, "n", self.n, "1 or more")
+        if self.sampling is None:
+            require(self.n <= self.beam, "n", self.n, f"from 1 to the beam, which is {self.beam}")
+        require(self.number >= 0, "number", self.number, "0 or more")
         require(math.isfinite(self.alpha), "alpha", self.alpha, "a finite number")
         require(self.batch_tokens >= 1, "batch_tokens", self.batch_tokens, "1 or more")
         require(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
@@ -261,8 +270,9 @@ class Task(ABC):
         """
         return None
 
-    def spoken(self, ids: Sequence[int]) -> tuple[str, bool]:
-        """What ids that were written say, and whether the last ends it; for tasks with an `opening`."""
+    def spoken(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
+        """What ids that were written for an input say, and whether the last ends it; for tasks with an
+        `opening`."""
         return "".join(self.pieces([], ids)[1]), False
 
     def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:

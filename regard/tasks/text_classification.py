@@ -30,7 +30,7 @@ from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, ranked, sized_head, written
-from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, sized
+from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, say_cut, sized
 from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
@@ -163,15 +163,21 @@ class TextClassification(TextTask):
                 yield ids, [self._place[label] for label in _labels(self.config, row)]
 
     def _ids(self, inputs: Sequence[Sequence[str]]) -> list[list[int]]:
-        """Each input of one or two texts, framed; of what is too long, the longer text is cut."""
-        parts = self.tokenizer.encode_batch([text for texts in inputs for text in texts])
+        return [ids for ids, _ in self._framed(inputs)]
+
+    def _framed(self, inputs: Sequence[Sequence[str]]) -> list[tuple[list[int], int]]:
+        """Each input of one or two texts, framed, and by how many tokens the longer text was cut, where it is
+        too long. A blank text is an empty one."""
+        parts = self.tokenizer.encode_batch(
+            ["" if text.isspace() else text for texts in inputs for text in texts]
+        )
         found, start = [], 0
         for texts in inputs:
             some = parts[start : start + len(texts)]
             start += len(texts)
             between = self.tokenizer.between
             room = self.config.max_length - 2 - len(between) * (len(texts) - 1)
-            self.cut += sum(map(len, some)) > room
+            cut = max(0, sum(map(len, some)) - room)
             while (over := sum(map(len, some)) - room) > 0:
                 longest = max(range(len(some)), key=lambda i: len(some[i]))
                 rest = max((len(part) for i, part in enumerate(some) if i != longest), default=0)
@@ -180,7 +186,8 @@ class TextClassification(TextTask):
             ids = [self.tokenizer.bos, *some[0]]
             for part in some[1:]:
                 ids += [*between, *part]
-            found.append([*ids, self.tokenizer.eos])
+            found.append(([*ids, self.tokenizer.eos], cut))
+        self.cut += sum(cut > 0 for _, cut in found)
         return found
 
     def notes(self) -> list[str]:
@@ -238,14 +245,16 @@ class TextClassification(TextTask):
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
         """The likeliest label of each input, or all with a probability of a half and more; the scores are
         probabilities. The two texts of a pair have a tab between them."""
-        shares = self._shares(model, [self._texts(text) for text in inputs], decoding.batch_tokens)
+        framed = self._framed([self._texts(text) for text in inputs])
+        shares = self._shares_of(model, [ids for ids, _ in framed], decoding.batch_tokens)
+        say_cut([cut for _, cut in framed], self.config.max_length)
         names, answers = list(self.labels), []
-        for row in shares:
+        for row, (_, cut) in zip(shares, framed, strict=True):
             best = ranked(names, row, decoding.n)
             said = self._said(row)
             score = best[0][1] if said else 1 - best[0][1]
             text = (self.config.separator or "").join(said)
-            answers.append(Prediction(text, score, best if len(best) > 1 else ()))
+            answers.append(Prediction(text, score, best if len(best) > 1 else (), unseen=cut))
         return answers
 
     def _said(self, shares: Sequence[float]) -> list[str]:
@@ -262,11 +271,13 @@ class TextClassification(TextTask):
             )
         return texts
 
-    @torch.inference_mode()
     def _shares(self, model: nn.Module, inputs: Sequence[Sequence[str]], tokens: int) -> list[list[float]]:
         """The probability of each label for each input."""
+        return self._shares_of(model, self._ids(inputs), tokens)
+
+    @torch.inference_mode()
+    def _shares_of(self, model: nn.Module, rows: Sequence[list[int]], tokens: int) -> list[list[float]]:
         assert isinstance(model, Transformer)
-        rows = self._ids(inputs)
         found: list[list[float]] = [[]] * len(rows)
         for some in by_length(rows, tokens):
             ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
@@ -324,7 +335,9 @@ class TextClassification(TextTask):
         return self.probe(model, [text + pair for text in SENTENCES], Decoding())
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [PAIR.join(row.values[:-1]) for row in rows]
+        if not self.config.second:
+            return [row.values[0] for row in rows]
+        return [PAIR.join(text.replace(PAIR, " ") for text in row.values[:-1]) for row in rows]
 
 
 def _logits(model: nn.Module, batch: ClassBatch) -> Tensor:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.data.documents import pieces
+from regard.data.continuation import Continuation
+from regard.data.documents import cut, pieces
 from regard.data.ngrams import MOST, NGrams
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
+from regard.decode.sampling import Draws
 from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.device import moved
@@ -45,8 +46,8 @@ from regard.tasks.dialogue import (
 )
 from regard.tasks.parts import side_by_side, sized
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Takes
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
-from regard.tasks.writing import outputs_of, write, write_all
+from regard.tasks.text_task import TextTask
+from regard.tasks.writing import Output, say_unseen, write, write_all
 
 _JUDGED_TOGETHER = 8192  # tokens
 
@@ -165,17 +166,13 @@ class TextGeneration(TextTask):
         if self.config.turns is not None:
             yield from dialogue_stream(rows, self.tokenizer, self.config.turns)
             return
-        stream, begins = pieces(rows), True
-        while some := list(islice(stream, ENCODE_AT_ONCE)):
-            ids: list[int] = []
-            for encoded, (_, ends) in zip(
-                self.tokenizer.encode_batch([t for t, _ in some]), some, strict=True
-            ):
-                ids += [self.tokenizer.bos] * begins + encoded
-                if ends and self.tokenizer.eos != self.tokenizer.bos:
-                    ids.append(self.tokenizer.eos)  # or else what begins the next document ends this one
-                begins = ends
-            yield ids
+        begins = True
+        for ids, ends in cut(rows, self.tokenizer):
+            start = [self.tokenizer.bos] * begins
+            # Where one token begins and ends documents, what begins the next ends this one.
+            end = [self.tokenizer.eos] * (ends and self.tokenizer.eos != self.tokenizer.bos)
+            yield [*start, *ids, *end]
+            begins = ends
 
     def lengths(self, store: TokenStore) -> np.ndarray:
         return np.minimum(store.lengths, self.config.context)
@@ -305,27 +302,44 @@ class TextGeneration(TextTask):
     # ------------------------------------------------------------------ writing
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """What follows each input; several samples of one are its alternatives, in the order of their scores,
-        which are the mean log-probability of their tokens."""
+        """What follows each input. Several samples of one are its alternatives, in the order in which they
+        are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
             raise InputError(
                 f"there is one likeliest text, not {decoding.n}; draw several with --temperature 1"
             )
-        prompts = [prompt for text in inputs for prompt in [self._prompt(text)] * decoding.n]
-        outputs = outputs_of(prompts, self.tokenizer, decoding)
+        outputs = [
+            output
+            for number, text in enumerate(inputs, decoding.number)
+            for output in self._outputs(text, decoding, number)
+        ]
         write_all(model, outputs, decoding, self.config.context)
+        say_unseen(outputs[:: decoding.n], self.config.context)
         answers = []
         for first in range(0, len(outputs), decoding.n):
             some = [(output.text, output.score) for output in outputs[first : first + decoding.n]]
-            some.sort(key=lambda sample: -sample[1])
-            answers.append(Prediction(*some[0], tuple(some) if len(some) > 1 else ()))
+            unseen = max(0, outputs[first].begin - self.config.context)
+            answers.append(Prediction(*some[0], tuple(some) if len(some) > 1 else (), unseen=unseen))
         return answers
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        (output,) = outputs_of([self._prompt(text)], self.tokenizer, decoding)
+        output = self._outputs(text, decoding, decoding.number)[0]
         for _ in write(model, [output], decoding, self.config.context):
             yield output.sure
+        say_unseen([output], self.config.context)
         yield output.text
+
+    def _outputs(self, text: str, decoding: Decoding, number: int) -> list[Output]:
+        """The samples of one input, nothing written yet."""
+        prompt, goes_on = self._prompt(text), not self._answers(text)
+        return [
+            Output(prompt, self.tokenizer, decoding.stop, continues=goes_on, draws=Draws(number, sample))
+            for sample in range(decoding.n)
+        ]
+
+    def _answers(self, text: str) -> bool:
+        """Whether what is written answers a dialogue, instead of going on with a text."""
+        return self.config.turns is not None or (is_dialogue(text) and self._template() is not None)
 
     def _prompt(self, text: str) -> list[int]:
         if self.config.turns is not None:
@@ -345,9 +359,10 @@ class TextGeneration(TextTask):
             )
         return [], prompt
 
-    def spoken(self, ids: Sequence[int]) -> tuple[str, bool]:
+    def spoken(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
         done = bool(ids) and ids[-1] in self.tokenizer.ends
-        return self.tokenizer.decode(list(ids[: len(ids) - done])), done
+        before = [] if self._answers(text) else self._prompt(text)
+        return Continuation(self.tokenizer, before).of(ids[: len(ids) - done]), done
 
     @property
     def takes(self) -> Takes:

@@ -7,6 +7,7 @@ know what is predicted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -43,9 +44,14 @@ class TextTask(Task):
     def tokenizer_for(cls, config: Any, rows: Rows, given: Mapping[str, str]) -> Tokenizer:
         """The tokenizer among the files `given`, if there are any, else one that is trained on `rows`."""
         if given:
-            return kept_tokenizer(given)
-        free = config.tokenizer is None
-        return train_tokenizer(cls.usual if free else config.tokenizer, cls.texts(config, rows), at_most=free)
+            tokenizer = kept_tokenizer(given)
+        else:
+            free = config.tokenizer is None
+            spec = cls.usual if free else config.tokenizer
+            tokenizer = train_tokenizer(spec, cls.texts(config, rows), at_most=free)
+        if tokenizer.lines is None:
+            tokenizer.lines = any(row.running for row in islice(rows, 1))
+        return tokenizer
 
     @classmethod
     def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> Self:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regard.data.continuation import Continuation
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
@@ -224,15 +225,16 @@ class Translation(Task):
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
         assert isinstance(model, EncoderDecoder)
-        ids = self.source.encode_batch(list(inputs))
-        self._check(ids, inputs)
+        ids = self._read(inputs)
         answers: list[Prediction] = [Prediction("")] * len(ids)
         for rows in _groups(ids, decoding.batch_tokens):
             for row, answer in zip(rows, self._decode(model, [ids[r] for r in rows], decoding), strict=True):
                 answers[row] = answer
         return answers
 
-    def _check(self, ids: list[list[int]], inputs: Sequence[str]) -> None:
+    def _read(self, inputs: Sequence[str]) -> list[list[int]]:
+        """The ids of each input; a blank one has none, as training has no such rows."""
+        ids = self.source.encode_batch(["" if text.isspace() else text for text in inputs])
         for tokens, text in zip(ids, inputs, strict=True):
             if len(tokens) > self.config.max_length:
                 shown = text if len(text) <= 40 else text[:39] + "…"
@@ -240,20 +242,21 @@ class Translation(Task):
                     f"the input '{shown}' has {len(tokens)} tokens; this model was made for at"
                     f" most {self.config.max_length}: split it into shorter ones"
                 )
+        return ids
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         assert isinstance(model, EncoderDecoder)
-        ids = self.source.encode_batch([text])
-        self._check(ids, [text])
+        ids = self._read([text])
         if not ids[0]:
             return
-        written: list[int] = []
+        written, said = list[int](), Continuation(self.target)
         with torch.inference_mode():
             stepper, limits = self._begin(model, ids, decoding)
             for (token,) in stream(stepper, limits, model.head.weight.device):
                 if token != limits.eos:
                     written.append(token)
-                    yield self.target.decode(written)
+                    yield said.sure(written)
+        yield said.of(written)
 
     def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> list[Prediction]:
         return in_shares(
@@ -268,7 +271,15 @@ class Translation(Task):
         device = model.head.weight.device
         if decoding.beam == 1:
             return [Prediction(self.target.decode(tokens)) for tokens in greedy(stepper, limits, device)]
-        found = beam_search(stepper, limits, device, width=decoding.beam, alpha=decoding.alpha, n=decoding.n)
+        found = beam_search(
+            stepper,
+            limits,
+            device,
+            width=decoding.beam,
+            alpha=decoding.alpha,
+            n=decoding.n,
+            text=self.target.decode,
+        )
         return [self._prediction([(self.target.decode(h.tokens), h.score) for h in best]) for best in found]
 
     def _begin(
@@ -288,11 +299,10 @@ class Translation(Task):
         return (Forced(stepper, decoding.begin) if decoding.begin else stepper), limits
 
     def opening(self, text: str) -> tuple[list[int], list[int]]:
-        ids = self.source.encode_batch([text])
-        self._check(ids, [text])
+        ids = self._read([text])
         return self._given(ids[0]) if ids[0] else [], [self.target.bos]
 
-    def spoken(self, ids: Sequence[int]) -> tuple[str, bool]:
+    def spoken(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
         done = bool(ids) and ids[-1] == self.target.eos
         return self.target.decode(list(ids[: len(ids) - done])), done
 
@@ -304,7 +314,7 @@ class Translation(Task):
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         answers = [prediction.text for prediction in checked(self.predict(model, inputs, decoding))]
-        source = [self._given(ids) for ids in self.source.encode_batch(list(inputs))]
+        source = [self._given(ids) for ids in self._read(inputs)]
         target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
         return source, target
 

@@ -5,33 +5,31 @@ It does not know where prompts come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
 
+from regard.data.continuation import Continuation
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
 from regard.decode.finite import check_tokens
-from regard.decode.sampling import Sampler, Sampling, generator_of
+from regard.decode.sampling import Draws, Sampler, Sampling, seed_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
 from regard.decode.witness import Step, listening, tell
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
 
+_LOG = logging.getLogger(__name__)
 _TIMES = 4  # tokens remembered for one that is read, since of each text one is computed at a time
 _ROOM = 1024  # new tokens for which memory is taken in advance; a context may be many times that
-
-
-def outputs_of(prompts: list[list[int]], tokenizer: Tokenizer, decoding: Decoding) -> list[Output]:
-    """Nothing written yet."""
-    return [Output(prompt, tokenizer, decoding.stop) for prompt in prompts]
 
 
 def write_all(model: nn.Module, outputs: list[Output], decoding: Decoding, context: int) -> None:
     """Write all outputs to their ends, so many side by side as memory should hold the keys and values of."""
     assert isinstance(model, Transformer)
-    chance = generator_of(decoding.sampling, model.device)
+    seed = seed_of(decoding.sampling)
     most = _TIMES * decoding.batch_tokens
     while outputs:
         longest = len(outputs[0].ids)
@@ -43,7 +41,7 @@ def write_all(model: nn.Module, outputs: list[Output], decoding: Decoding, conte
                 break
             count += 1
         some, outputs = outputs[:count], outputs[count:]
-        for _ in write(model, some, decoding, context, chance=chance):
+        for _ in write(model, some, decoding, context, seed=seed):
             pass
 
 
@@ -54,18 +52,19 @@ def write(
     decoding: Decoding,
     context: int,
     kept: KeptPrompt | None = None,
-    chance: torch.Generator | None = None,
+    seed: int | None = None,
 ) -> Iterator[None]:
     """Make the outputs longer by a token each time; the model sees at most `context` tokens of each.
 
-    `chance`: what draws are made with, where others were made before. `kept`: of a single one, what was read
-    of its prompt before; in the end, of all of it.
+    `seed`: what decides the draws, where that is not said by `decoding`. `kept`: of a single one, what was
+    read of its prompt before; in the end, of all of it.
     """
     assert isinstance(model, Transformer)
     device = model.device
     sampling = decoding.sampling or Sampling(temperature=0.0)
     vocabulary = model.embed.weight.shape[0]
-    sampler = Sampler(sampling, [output.ids for output in outputs], vocabulary, device, chance)
+    written = [output.ids for output in outputs]
+    sampler = Sampler(sampling, written, vocabulary, device, [output.draws for output in outputs], seed)
     stepper = None
     most, parents = decoding.max_length or context, [0] * len(outputs)
     for number in range(most):
@@ -84,7 +83,8 @@ def write(
         for output, token, share in zip(outputs, check_tokens(tokens.tolist()), shares.tolist(), strict=True):
             output.add(token, share)
         if listening():
-            _tell(outputs, tokens.tolist(), parents, last=number + 1 == most)
+            done = [number + 1 == most or output.ended for output in outputs]
+            _tell(outputs, tokens.tolist(), parents, done)
         yield
         parents = rest = [row for row, output in enumerate(outputs) if not output.ended]
         if len(rest) < len(outputs):
@@ -104,18 +104,43 @@ def _stepper(
     return prompt_stepper_for(model, seen, room, kept)
 
 
-def _tell(outputs: list[Output], tokens: list[int], parents: list[int], *, last: bool) -> None:
+def _tell(outputs: list[Output], tokens: list[int], parents: list[int], done: list[bool]) -> None:
     totals, scores = [output.total for output in outputs], [output.score for output in outputs]
-    done = [last or output.ended for output in outputs]
-    tell(Step(0, parents, list(range(len(outputs))), tokens, totals, scores, done))
+    tell(Step(0, parents, list(range(len(outputs))), tokens, totals, scores, done, ranked=False))
+
+
+def say_unseen(outputs: Sequence[Output], context: int) -> None:
+    """Log of which inputs, and of what was written, the model did not see all."""
+    if long := [output for output in outputs if output.begin > context]:
+        _LOG.warning(
+            f"an input has {long[0].begin:,} tokens, of which the model sees the last {context:,}"
+            + (f"; so it is with {len(long):,} of them" if len(long) > 1 else "")
+        )
+    if grown := [output for output in outputs if output.start and output.begin <= context]:
+        _LOG.warning(
+            f"what was written is longer than the {context:,} tokens that the model sees at once; since then"
+            f" it saw the last {max(1, context // 2):,} of them at least"
+            + (f"; so it is with {len(grown):,} of the answers" if len(grown) > 1 else "")
+        )
 
 
 class Output:
     """A prompt and what was written after it, until the end token or the first of some strings."""
 
-    def __init__(self, prompt: list[int], tokenizer: Tokenizer, stop: tuple[str, ...]) -> None:
-        self.tokenizer, self.stop = tokenizer, stop
+    def __init__(
+        self,
+        prompt: list[int],
+        tokenizer: Tokenizer,
+        stop: tuple[str, ...],
+        *,
+        continues: bool = False,
+        draws: Draws = Draws(),  # noqa: B008
+    ) -> None:
+        """`continues`: whether what is written goes on with the prompt's text, spaces included, and is no
+        text of its own. `draws`: which those are that it is drawn by."""
+        self.tokenizer, self.stop, self.draws = tokenizer, stop, draws
         self.ids, self.begin = list(prompt), len(prompt)
+        self._text = Continuation(tokenizer, prompt if continues else ())
         self.start = 0
         """From where on the model sees it."""
         self.text = ""
@@ -135,12 +160,15 @@ class Output:
 
     @property
     def sure(self) -> str:
-        """The text but for an end that may become one of the strings to stop at."""
+        """The text but for an end that may change: become one of the strings to stop at, or another text."""
+        if self.ended:
+            return self.text
+        text = self._text.sure(self.ids[self.begin :])
         longest = max((len(string) for string in self.stop), default=0)
-        for size in range(min(longest - 1, len(self.text)), 0, -1):
-            if not self.ended and any(string.startswith(self.text[-size:]) for string in self.stop):
-                return self.text[:-size]
-        return self.text
+        for size in range(min(longest - 1, len(text)), 0, -1):
+            if any(string.startswith(text[-size:]) for string in self.stop):
+                return text[:-size]
+        return text
 
     @property
     def score(self) -> float:
@@ -154,7 +182,7 @@ class Output:
             self.ended = True
             return
         self.ids.append(token)
-        self.text = self.tokenizer.decode(self.ids[self.begin :])
+        self.text = self._text.of(self.ids[self.begin :])
         found = [at for at in (self.text.find(string) for string in self.stop if string) if at >= 0]
         if found:
             self.text, self.ended = self.text[: min(found)], True

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from regard.decode.sampling import Sampler, Sampling, distribution, penalised
+from regard.decode.sampling import Draws, Sampler, Sampling, distribution, penalised
 from regard.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -86,6 +86,88 @@ def test_a_seed_decides_every_draw_and_none_draws_anew() -> None:
     assert drawn(7) == drawn(7)
     assert drawn(7) != drawn(8)
     assert drawn(None) != drawn(None)
+
+
+def test_a_row_draws_the_same_whatever_stands_beside_it() -> None:
+    """Its draws follow from the seed, its input and its sample alone: no two of those are the same."""
+
+    def drawn(rows: list[Draws], keep: list[int], seed: int = 7) -> list[list[int]]:
+        sampler = Sampler(Sampling(seed=seed), [[]] * len(rows), len(LOGITS), CPU, rows)
+        first = [sampler.draw(torch.tensor([LOGITS] * len(rows)))[0].tolist() for _ in range(20)]
+        sampler.keep(torch.tensor(keep))
+        then = [sampler.draw(torch.tensor([LOGITS] * len(keep)))[0].tolist() for _ in range(20)]
+        return [
+            [*(step[row] for step in first), *(step[place] for step in then)]
+            for place, row in enumerate(keep)
+        ]
+
+    rows = [Draws(number, sample) for number in (0, 1, 513, 10**12) for sample in (0, 1, 2)]
+    alone = [drawn([row], [0])[0] for row in rows]
+    assert len(set(map(tuple, alone))) == len(rows)
+    assert drawn(rows, list(range(len(rows)))) == alone
+    assert drawn(rows[::-1], [3, 0]) == [alone[::-1][3], alone[::-1][0]]
+    assert drawn([Draws(0)], [0], seed=8)[0] != alone[0]
+
+
+def test_many_inputs_draw_evenly_at_every_step() -> None:
+    """Of all inputs at one step, and of one input over all steps."""
+    count = 20_000
+    even = Sampler(Sampling(seed=5), [[]] * count, 16, CPU)
+    steps = [even.draw(torch.zeros(count, 16))[0] for _ in range(3)]
+    one = Sampler(Sampling(seed=5), [[]], 16, CPU)
+    steps.append(torch.cat([one.draw(torch.zeros(1, 16))[0] for _ in range(count)]))
+    for tokens in steps:
+        found = torch.bincount(tokens, minlength=16).double()
+        assert float(((found - count / 16) ** 2 / (count / 16)).sum()) < 60  # 15 degrees: once in a million
+    pairs = torch.bincount(steps[0] * 16 + steps[1], minlength=256).double()
+    assert float(((pairs - count / 256) ** 2 / (count / 256)).sum()) < 380  # 255 degrees
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-300, 1e-38, 1e-20, 1e-3])
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+def test_a_temperature_near_zero_takes_the_likeliest(temperature: float, scale: float) -> None:
+    logits = torch.tensor([[*LOGITS, -math.inf]]) * scale
+    if scale * 0.5 / max(temperature, 1e-37) < 40:
+        pytest.skip("that temperature is not near zero for differences that small")
+    for sampling in (
+        Sampling(temperature, seed=1),
+        Sampling(temperature, 3, 0.9, 0.1, seed=1),
+        Sampling(temperature, top_p=1e-300, seed=1),
+    ):
+        assert distribution(logits, sampling).tolist() == [[1.0, *[0.0] * len(LOGITS)]]
+        assert int(Sampler(sampling, [[]], 8, CPU).draw(logits)[0]) == 0
+
+
+EXTREME: tuple[dict[str, float], ...] = (
+    {"temperature": 1e300},
+    {"temperature": 1e38},
+    {"repetition_penalty": 1e300},
+    {"repetition_penalty": 1e-320},
+    {"top_p": 5e-324},
+    {"min_p": 1e-320},
+)
+
+
+@pytest.mark.parametrize("how", EXTREME, ids=str)
+def test_the_largest_and_smallest_numbers_give_a_distribution(how: dict[str, float]) -> None:
+    logits = torch.tensor([[*LOGITS, 0.0, -math.inf], [*([-math.inf] * 8), 1.0]])
+    sampling = Sampling(seed=1, **how)  # type: ignore[arg-type]
+    written = torch.tensor([[True] * 9, [False] * 9])
+    shares = distribution(penalised(logits, written, sampling.repetition_penalty), sampling)
+    torch.testing.assert_close(shares.sum(-1), torch.ones(2))
+    assert shares[0, -1] == 0
+    assert shares[1, -1] == 1
+    assert Sampler(sampling, [[0], []], 9, CPU).draw(logits)[0].tolist()[1] == 8
+
+
+def test_no_draw_is_impossible() -> None:
+    """Also where the number that is drawn is next to 1, and next to 0."""
+    logits = torch.full((5000, 5), -math.inf)
+    logits[:, 2] = 0.0
+    logits[:, 1] = -80.0
+    sampler = Sampler(Sampling(seed=3), [[]] * 5000, 5, CPU)
+    for _ in range(20):
+        assert set(sampler.draw(logits)[0].tolist()) == {2}
 
 
 def test_what_was_written_becomes_less_likely() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import reference
@@ -172,6 +173,34 @@ def test_stopping_early_changes_none_of_the_n_best(width: int, alpha: float) -> 
         got = beamed(model, width=width, alpha=alpha, n=n)
         for source, limit, best in zip(SOURCES, LIMITS, got, strict=True):
             same(best, reference.beam(model, source, BOS, EOS, limit, width=width, alpha=alpha, n=n))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize("width", [2, 5])
+@torch.inference_mode()
+def test_what_says_the_same_is_found_once(width: int, alpha: float) -> None:
+    """However many ways there are to say it; the first is what is found alone, and nothing is worth less for
+    being found among others."""
+    model = built(sharp=4.0)
+
+    def said(tokens: list[int]) -> str:
+        return "".join("ab"[token % 2] for token in tokens if token % 3)
+
+    def found(n: int, rows: list[int], text: Any = said) -> list[list[Hypothesis]]:
+        stepper = batch(model, [SOURCES[row] for row in rows], stepper_for)
+        limits = Limits(BOS, EOS, [LIMITS[row] for row in rows])
+        return beam_search(stepper, limits, CPU, width=width, alpha=alpha, n=n, text=text)
+
+    rows = list(range(len(SOURCES)))
+    several = found(width, rows)
+    for best, (alone,), row in zip(several, found(1, rows), rows, strict=True):
+        texts = [said(one.tokens) for one in best]
+        assert len(texts) == len(set(texts))
+        assert [one.score for one in best] == sorted((one.score for one in best), reverse=True)
+        assert best[0] == alone
+        assert [h.tokens for h in found(width, [row])[0]] == [h.tokens for h in best]
+    folded = [said(one.tokens) for best in found(width, rows, None) for one in best]
+    assert sum(map(len, several)) > len(set(folded)), "places that are left are used"
 
 
 def test_both_ways_of_stopping_happen() -> None:

@@ -104,6 +104,23 @@ def test_a_pair_needs_two_texts() -> None:
             task.predict(model, [wrong], Decoding())
 
 
+def test_rows_of_pairs_are_inputs_whatever_stands_in_their_cells() -> None:
+    rows = rows_of(("a\tb", "c\ta\tb", "x"), ("ca", "a", "y"))
+    task, model = made(rows, "task.second=b")
+    inputs = task.inputs(rows)
+    assert len(task.predict(model, inputs, Decoding())) == len(task.probe(model, inputs, Decoding())[1]) == 2
+    alone, _ = made(rows_of(("a\tb", "x"), ("b", "y")))
+    assert alone.inputs(rows_of(("a\tb", "x"))) == ["a\tb"]
+
+
+def test_a_blank_text_is_an_empty_one_and_what_is_cut_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    task, model = made(ROWS, "task.max_length=9")
+    empty, blank, long, short = task.predict(model, ["", " \t\u2028", "abc" * 9, "abc"], Decoding())
+    assert blank == empty
+    assert (long.unseen, short.unseen) == (20, 0)
+    assert "an input has 20 tokens more than the 9 that this model takes, and was cut" in caplog.text
+
+
 # ------------------------------------------------------------------------------------------------ losses
 
 

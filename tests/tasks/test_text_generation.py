@@ -15,11 +15,13 @@ import torch
 import regard
 from regard.data.rows import Row
 from regard.data.store import TokenStore, write_store
+from regard.data.tokenizer import train_tokenizer
+from regard.data.tokenizer_kinds import SPECS
 from regard.errors import BundleError, ConfigError, InputError
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, Sampling, TextGeneration, TextGenerationConfig, writing
-from regard.tasks.writing import Output, outputs_of, write
+from regard.tasks.writing import Output, write
 from regard.train.resolve import Asked, resolve
 
 CONTEXT = 12
@@ -164,7 +166,7 @@ def test_every_token_is_judged_once_with_what_the_stride_leaves_before_it(stride
 
 
 def outputs(task: TextGeneration, model: Transformer, texts: list[str], decoding: Decoding) -> list[Output]:
-    found = outputs_of([task._prompt(text) for text in texts], task.tokenizer, decoding)
+    found = [task._outputs(text, decoding, number)[0] for number, text in enumerate(texts)]
     for _ in write(model, found, decoding, task.config.context):
         pass
     return found
@@ -210,15 +212,33 @@ def test_it_ends_before_the_first_stop() -> None:
     assert list(task.write(model, "ab", decoding))[-1] == whole[: whole.index(stop)]
 
 
-def test_samples_differ_are_ranked_and_repeat_with_their_seed() -> None:
+def test_samples_differ_and_repeat_with_their_seed_in_the_order_in_which_they_are_drawn() -> None:
     task, model = made(documents(30))
     decoding = Decoding(beam=4, n=4, max_length=15, sampling=Sampling(seed=3))
     (first,), (again,) = (task.predict(model, ["ab"], decoding) for _ in range(2))
     assert first == again
     assert len({text for text, _ in first.ranked}) > 1
-    scores = [score for _, score in first.ranked if score is not None]
-    assert scores == sorted(scores, reverse=True)
     assert (first.text, first.score) == first.ranked[0]
+    for n in (1, 2, 3):  # with no beam: a sample needs none
+        (fewer,) = task.predict(model, ["ab"], Decoding(n=n, max_length=15, sampling=Sampling(seed=3)))
+        assert [text for text, _ in fewer.ranked] == [text for text, _ in first.ranked[:n]]
+
+
+def test_what_is_drawn_for_an_input_follows_from_the_seed_and_its_number_alone() -> None:
+    task, model = made(documents(30))
+    sampling = Sampling(seed=7)
+    texts = ["ab", "ab", "d e", "", "ab", "abcabcabcabcabcabcabc"]
+    together = [one.text for one in task.predict(model, texts, Decoding(max_length=12, sampling=sampling))]
+    assert len({together[0], together[1], together[4]}) == 3
+    for tokens in (1, 6, 40):
+        few = Decoding(max_length=12, sampling=sampling, batch_tokens=tokens)
+        assert [one.text for one in task.predict(model, texts, few)] == together
+    for number, text in enumerate(texts):
+        alone = Decoding(max_length=12, sampling=sampling, number=number)
+        assert task.predict(model, [text], alone)[0].text == together[number]
+        assert list(task.write(model, text, alone))[-1] == together[number]
+        swapped = task.predict(model, [text, *texts[:3]], alone)
+        assert swapped[0].text == together[number]
 
 
 @pytest.mark.parametrize("sampling", [None, Sampling(temperature=0)])
@@ -248,6 +268,42 @@ def test_memory_bounds_how_many_are_written_side_by_side(monkeypatch: pytest.Mon
     assert together == [2, 2]
     drawn = Decoding(beam=6, n=6, max_length=9, batch_tokens=6, sampling=Sampling(seed=1))
     assert len({text for text, _ in task.predict(model, ["ab"], drawn)[0].ranked}) > 3
+
+
+def test_an_input_that_the_model_does_not_see_all_of_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    task, model = made(documents(30))
+    long = "ab" * CONTEXT
+    short, cut, other = task.predict(model, ["ab", long, long], Decoding(max_length=2))
+    assert (short.unseen, cut.unseen, other.unseen) == (0, CONTEXT + 1, CONTEXT + 1)
+    assert f"has {2 * CONTEXT + 1} tokens, of which the model sees the last {CONTEXT}" in caplog.text
+    assert "so it is with 2 of them" in caplog.text
+    caplog.clear()
+    list(task.write(model, "ab", Decoding(max_length=3)))
+    assert not caplog.text
+    list(task.write(model, long, Decoding(max_length=3)))
+    assert "of which the model sees the last" in caplog.text
+    caplog.clear()
+    decoding = Decoding(max_length=2 * CONTEXT, begin=(5,) * 2 * CONTEXT)
+    assert task.predict(model, ["ab"], decoding)[0].unseen == 0
+    assert f"longer than the {CONTEXT} tokens that the model sees at once" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece", "words", "byte-bpe"])
+def test_a_continuation_keeps_the_space_before_it(kind: str) -> None:
+    rows = [Row(("the cat sat on the mat",), str(n)) for n in range(9)]
+    config = TextGenerationConfig(tokenizer=SPECS[kind](), context=20)
+    task = TextGeneration(
+        config, train_tokenizer(config.tokenizer, ["the cat sat on the mat"] * 9, at_most=True)
+    )
+    model: Any = task.fit(resolve(Asked("text-generation", preset="micro")).model).build().eval()
+    more = task.tokenizer.encode_document(rows[0].values[0])[2:]
+    decoding = Decoding(max_length=len(more), begin=tuple(more))
+    prompt = task.tokenizer.decode(task.tokenizer.encode_document(rows[0].values[0])[:2])
+    assert task.tokenizer.encode_document(prompt) == task.tokenizer.encode_document(rows[0].values[0])[:2]
+    said = task.predict(model, [prompt], decoding)[0].text
+    assert prompt + said == rows[0].values[0]
+    assert list(task.write(model, prompt, decoding))[-1] == said
+    assert task.spoken(more, prompt) == (said, False)
 
 
 def test_what_may_become_a_stop_waits_before_it_is_shown() -> None:

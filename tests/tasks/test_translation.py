@@ -137,6 +137,32 @@ def test_nothing_is_answered_by_nothing(made: Made) -> None:
     assert list(task.write(model, "", Decoding())) == []
 
 
+@pytest.mark.parametrize("blank", [" ", "  \t", "\n", "\u3000", "\x0c\u2028\x85"])
+def test_a_blank_input_is_answered_as_an_empty_one(blank: str, made: Made) -> None:
+    task, model, _ = made
+    for decoding in (Decoding(), Decoding(beam=2, n=2)):
+        answers = task.predict(model, ["ab", blank, "", " ab"], decoding)
+        assert [answer.text for answer in answers[1:3]] == ["", ""]
+        assert answers[1] == answers[2]
+        assert answers[3] == task.predict(model, [" ab"], decoding)[0]
+    assert list(task.write(model, blank, Decoding())) == []
+    assert task.opening(blank) == task.opening("")
+    assert task.probe(model, ["ab", blank], Decoding()) == task.probe(model, ["ab", ""], Decoding())
+
+
+def test_no_two_of_the_n_best_say_the_same(pairs: Path) -> None:
+    """Pieces of bytes and of words say most texts in several ways."""
+    rows = open_data(pairs, (None, None)).split("train")
+    config = resolve(asked(pairs, "task.tokenizer=byte-bpe", "task.tokenizer.vocab=300"))
+    task = Translation.learn(config.task, rows)
+    torch.manual_seed(3)
+    model = task.fit(config.model).build().eval()
+    for decoding in (Decoding(beam=5, n=5), Decoding(beam=8, n=3), Decoding(beam=5, n=5, max_length=2)):
+        for answer in task.predict(model, words(20), decoding):
+            texts = [text for text, _ in answer.ranked]
+            assert len(texts) == len(set(texts))
+
+
 def test_unknown_script_is_answered_and_what_is_too_long_refused(made: Made) -> None:
     task, model, _ = made
     assert len(task.predict(model, ["猫", "🙂🙂", "\u200b", "a\tb"], Decoding())) == 4

@@ -5,7 +5,8 @@ import { build } from "./model.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const BOS = 2, EOS = 3;
-const LINE = /[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])|[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+/g;
+const BLANK = /^[\p{White_Space}\x1c-\x1f]*$/u;
+const BEFORE = 16; // tokens of a prompt that can make a difference to the text of what follows
 
 export class TooLong extends Error {
   constructor(tokens, most) {
@@ -86,7 +87,7 @@ class Translation extends Writer {
 
   answer(text, wishes = {}) {
     this.seen = new Seen();
-    const ids = this.source.encode(text), { max_length, room } = this.about;
+    const ids = BLANK.test(text) ? [] : this.source.encode(text), { max_length, room } = this.about;
     if (ids.length > max_length) throw new TooLong(ids.length, max_length);
     if (!ids.length) return { text: "", steps: [], sequences: [] };
     const given = [...ids, EOS], cache = this.model.begin(given);
@@ -104,17 +105,23 @@ class Translation extends Writer {
 class TextGeneration extends Writer {
   constructor(about, weights) {
     super(about, weights);
-    this.tokenizer = new Tokenizer(about.tokenizers[0]);
+    this.tokenizer = new Tokenizer({ ...about.tokenizers[0], lines: about.lines });
   }
 
   answer(text, wishes = {}) {
     this.seen = new Seen();
-    const prompt = [BOS, ...(text.match(LINE) ?? []).flatMap((line) => this.tokenizer.encode(line))], { max_length } = this.about;
+    const prompt = [BOS, ...this.tokenizer.encodeDocument(text)], { max_length } = this.about;
     if (prompt.length >= max_length) throw new TooLong(prompt.length, max_length - 1);
     const most = Math.min(wishes.length ?? 32, max_length - prompt.length + 1);
     const { steps, ids } = this.write(this.model.begin(), prompt, most, wishes);
     const into = [...prompt, ...ids].slice(0, prompt.length + steps.length - 1);
-    return { text: this.tokenizer.decode(ids), written: ids, prompt: prompt.length, steps, sequences: [{ kind: "stack", tokens: into.map((id) => this.tokenizer.piece(id)) }] };
+    return { text: this.continued(prompt.slice(-BEFORE), ids), written: ids, prompt: prompt.length, steps, sequences: [{ kind: "stack", tokens: into.map((id) => this.tokenizer.piece(id)) }] };
+  }
+
+  // What ids add to the text before them: the space before a word too, that of a text's first word is not one.
+  continued(before, ids) {
+    const known = this.tokenizer.decode(before), whole = this.tokenizer.decode([...before, ...ids]);
+    return whole.startsWith(known) ? whole.slice(known.length) : this.tokenizer.decode(ids);
   }
 
   outputs(id) { return this.tokenizer.piece(id); }
@@ -141,7 +148,7 @@ class TextClassification extends Classifier {
 
   answer(text) {
     this.seen = new Seen();
-    const ids = [BOS, ...this.tokenizer.encode(text).slice(0, this.about.max_length - 2), EOS], { room } = this.about;
+    const ids = [BOS, ...this.tokenizer.encode(BLANK.test(text) ? "" : text).slice(0, this.about.max_length - 2), EOS], { room } = this.about;
     if (ids.length > room) throw new TooLong(ids.length, room);
     return this.classed(ids, ids.map((id) => this.tokenizer.piece(id)));
   }

@@ -52,8 +52,10 @@ function apart(word) {
 
 export class Tokenizer {
   // `special`: names of the first ids; `pieces`: of all others; `merges`: pairs of pieces, the first to be joined first.
-  constructor({ spec, special, pieces, merges }) {
+  // `lines`: whether a document is cut line by line.
+  constructor({ spec, special, pieces, merges, lines = false }) {
     this.spec = spec;
+    this.lines = lines;
     this.kind = KINDS[spec.kind];
     this.special = special.length;
     this.names = [...special, ...pieces];
@@ -73,6 +75,12 @@ export class Tokenizer {
     return this.kind.split(this.normalise(text)).flatMap((word) => this.#joined(this.kind.letters(word).map((piece) => this.ids.get(piece) ?? UNK)));
   }
 
+  // The ids of a document, or of its beginning: whole, or line by line.
+  encodeDocument(text) {
+    const parts = this.lines ? text.replaceAll("\r\n", "\n").split(/(?<=\n)/) : [text];
+    return parts.flatMap((part) => this.encode(part));
+  }
+
   // Byte-pair encoding: of all neighbours that may be joined, the pair that was learned first, until there is none.
   #joined(ids) {
     while (this.merges.size && ids.length > 1) {
@@ -89,7 +97,8 @@ export class Tokenizer {
 
   // The text of ids; special tokens are left out, what was unknown is U+FFFD.
   decode(ids) {
-    return this.kind.join(ids.filter((id) => id === UNK || id >= this.special).map((id) => (id === UNK ? UNKNOWN : this.names[id])));
+    const text = this.kind.join(ids.filter((id) => id === UNK || id >= this.special).map((id) => (id === UNK ? UNKNOWN : this.names[id])));
+    return this.lines && this.spec.kind === "bpe" ? text.replaceAll("\n ", "\n") : text; // each line was given a space, too
   }
 
   // What an id stands for, for people to read: bytes that are no character as <0xE4>.

@@ -1,0 +1,66 @@
+"""Which vocabulary each kind of tokenizer learns from counted words; see `vocabulary.py` for how."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tokenizers import Tokenizer as Backend
+
+from regard.data.sample import Sample
+from regard.data.tokenizer_kinds import (
+    BPE,
+    BYTES,
+    ByteBPE,
+    Characters,
+    TokenizerSpec,
+    Unigram,
+    WordPiece,
+    Words,
+    special_names,
+    split_words,
+)
+from regard.data.vocabulary import (
+    Vocabulary,
+    learn_bpe,
+    learn_characters,
+    learn_unigram,
+    learn_wordpiece,
+    learn_words,
+    learnable,
+)
+from regard.errors import TokenizerError
+
+__all__ = ["check_allowed", "learn"]
+
+
+def learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabulary:
+    """The vocabulary that a kind learns from these words."""
+    if isinstance(spec, Characters):
+        return learn_characters(words)
+    if spec.vocab is None:
+        return learn_words(words, None)
+    size = spec.vocab - len(special_names(spec))
+    if not isinstance(spec, Words):
+        words = learnable(words)
+    match spec:
+        case ByteBPE():
+            return learn_bpe(words, size, BYTES)
+        case BPE():
+            return learn_bpe(words, size)
+        case Unigram():
+            return learn_unigram(words, size)
+        case WordPiece():
+            return learn_wordpiece(words, size, lambda letter: len(split_words(backend, letter * 2)) == 1)
+        case Words():
+            return learn_words(words, size)
+
+
+def check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, sample: Sample) -> None:
+    """Raises: TokenizerError for a vocabulary that is smaller than was asked for."""
+    asked = None if isinstance(spec, Characters) else spec.vocab
+    largest = len(special_names(spec)) + len(vocabulary.pieces)
+    if asked is not None and largest < asked and not at_most:
+        raise TokenizerError(
+            f"a {spec.kind} vocabulary of {asked} is larger than the data allow: {sample.texts} texts "
+            f"({sample.size} bytes) give {largest} pieces at most; ask for no more, or give more text"
+        )
