@@ -81,13 +81,14 @@ def test_every_text_is_in_both_languages(name):
 
 @each
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("width", [40, 120])
+@pytest.mark.parametrize("width", [40, 57, 120])
 def test_it_fits_a_terminal_of_any_width(name, lang, width):
     file = io.StringIO()
     print_worked(made(name), lang, Console(file=file, width=width, highlight=False))
     lines = file.getvalue().splitlines()
     assert any(made(name).title.of(lang)[:10] in line for line in lines[:2])
     assert all(line == line.rstrip() for line in lines)
+    assert [line for line in lines if cell_len(line) > width] == []
 
 
 @each

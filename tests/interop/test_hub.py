@@ -23,7 +23,7 @@ from regard.interop import hub
 from regard.interop.importing import import_checkpoint
 from tests.interop.families import checkpoint
 
-huggingface_hub = pytest.importorskip("huggingface_hub")
+constants = pytest.importorskip("huggingface_hub.constants")
 
 COMMIT, OLDER = "c0ffee" * 6 + "c0ff", "0ddba11" * 5 + "0ddba"
 NAME = "hf:owner/tiny-bert"
@@ -122,7 +122,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
         monkeypatch.setenv("REGARD_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("REGARD_MIRROR", raising=False)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         yield state
         listening.shutdown()
         thread.join()
@@ -269,7 +269,7 @@ def test_a_revision_that_there_is_not_is_named(tiny: Hub) -> None:
 
 def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(DownloadError, match="cannot ask for hf:owner/tiny-bert") as caught:
         hub.fetched(NAME)
     assert "\n" not in str(caught.value)

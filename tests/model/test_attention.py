@@ -11,7 +11,7 @@ from regard.model.attention import (
     attention_scores,
     attention_weights,
 )
-from regard.model.mask import Causal
+from regard.model.mask import Causal, Contiguous
 
 
 def test_attend_needs_nothing_but_vectors() -> None:
