@@ -330,11 +330,20 @@ def test_shards_are_one_split(write: Write, tmp_path: Path, form: str, inside: s
             rows = [{"source": f"{split} {number} {n}", "target": "t"} for n in range(3)]
             write(f"hub/{inside}{split}-{number:05}-of-{count:05}.{form}", stored(form, rows))
     write("hub/README.md", "about")
+    if inside:
+        write("hub/dataset_infos.json", '{"default": {}}')
     data = open_data(tmp_path / "hub", PAIR)
     assert list(data.splits) == ["train", "valid", "test"]
     assert [row.values[0] for row in data.split("train")] == [
         f"train {number} {n}" for number in range(2) for n in range(3)
     ]
+
+
+def test_the_fingerprint_is_of_the_files_inside_too(write: Write, tmp_path: Path) -> None:
+    write("hub/data/train-00000-of-00001.tsv", TABLE)
+    first = open_data(tmp_path / "hub", PAIR).fingerprint
+    write("hub/data/train-00000-of-00001.tsv", TABLE + "more\tmehr\n")
+    assert open_data(tmp_path / "hub", PAIR).fingerprint != first
 
 
 def test_a_missing_shard_is_named(write: Write, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from regard.model.block import PreNorm
 from regard.model.embed import Embed, Patches, Tokens
 from regard.model.head import Classes, Vocabulary
 from regard.model.init import Init, Scaled, Xavier
-from regard.model.mask import MaskRule
+from regard.model.mask import Full, MaskRule
 from regard.model.position import Learned, NoPosition, Position, RelativeBias
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
@@ -69,7 +69,7 @@ def test_every_weight_of_an_embedding_is_initialised(
 ) -> None:
     made = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *a, **k: made(*a, **k).fill_(math.nan))
-    model = TransformerConfig(embed, BASE, Classes(3), init).build()
+    model = TransformerConfig(embed, replace(BASE, mask=Full()), Classes(3), init).build()
     assert all(value.isfinite().all() for value in model.state_dict().values())
     assert model.embed.weight.std() > 0.01
 

@@ -14,7 +14,7 @@ from regard.data.readers.lines import file_errors
 from regard.data.splits import SPLIT_OF
 from regard.errors import DataError
 
-__all__ = ["FORMS", "Found", "look_at_file", "look_at_folder", "only"]
+__all__ = ["FORMS", "INSIDE", "Found", "look_at_file", "look_at_folder", "only"]
 
 FORMS = ("tsv", "csv", "jsonl", "parquet", "txt", "json")
 _ZIPPED_FORMS = ("tsv", "csv", "jsonl", "txt", "json")
@@ -28,7 +28,7 @@ _NO_LANGUAGE = (
 """Endings that are no column of parallel files."""
 _SHARD = re.compile(r"(.+)[-_.](\d+)-of-(\d+)")
 """A split in several files, as data-set hubs have it: `train-00000-of-00002.parquet`."""
-_INSIDE = "data"
+INSIDE = "data"
 """Where hubs keep them."""
 
 
@@ -68,10 +68,11 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
     """
     with file_errors(folder):
         paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        inside = (folder / _INSIDE).is_dir()
-    splits = _splits(folder, paths, columns) or _splits(folder, paths, columns, documents=True)
-    if not splits and inside:
-        return look_at_folder(folder / _INSIDE, columns)
+        inside = list((folder / INSIDE).iterdir()) if (folder / INSIDE).is_dir() else []
+    splits = _splits(folder, paths, columns)
+    if not splits and any(_parts(path)[1] in FORMS for path in inside):
+        return look_at_folder(folder / INSIDE, columns)
+    splits = splits or _splits(folder, paths, columns, documents=True)
     if not splits:
         raise DataError(_nothing(folder, columns))
     return splits

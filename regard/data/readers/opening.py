@@ -16,7 +16,7 @@ from typing import get_args
 from regard.data import builtin, named
 from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
-from regard.data.readers.folder import Found, look_at_file, look_at_folder
+from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
 from regard.data.readers.lines import file_errors
 from regard.data.readers.delimited import CsvTable, is_quoted
 from regard.data.readers.json_array import open_json
@@ -35,6 +35,7 @@ from regard.errors import ConfigError, DataError, nearest
 __all__ = ["columns_of", "open_data"]
 
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
+_SHOWN = 3  # names of files
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
 
 
@@ -309,7 +310,8 @@ def _note_header(table: Table, columns: Wanted, report: Report) -> None:
 
 
 def _shown(files: Found) -> str:
-    return " + ".join(path.name for path in files.paths)
+    names = [path.name for path in files.paths]
+    return " + ".join(names if len(names) <= _SHOWN else [names[0], "…", names[-1]])
 
 
 def _check_size(path: Path) -> None:
@@ -325,7 +327,7 @@ def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) ->
     with file_errors(path):
         files = [path]
         if path.is_dir():
-            inside = path.rglob("*") if PICTURE in names else path.iterdir()
+            inside = [*path.rglob("*")] if PICTURE in names else [*path.iterdir(), *path.glob(f"{INSIDE}/*")]
             files = [file for file in sorted(inside) if file.is_file()]
         for file in files:
             status = file.stat()
