@@ -139,10 +139,13 @@ def _sentences(name: str, revision: str | None) -> Iterator[None]:
     except errors.GatedRepoError as error:
         raise DownloadError(_gated(name)) from error
     except errors.RevisionNotFoundError as error:
-        raise DownloadError(f"{name}: there is no revision '{revision}'; leave it out for the newest") from error
+        raise DownloadError(
+            f"{name}: there is no revision '{revision}'; leave it out for the newest"
+        ) from error
     except errors.RepositoryNotFoundError as error:
         raise DownloadError(
-            f"there is no model {name} on the Hub, or it is private; if it is yours, log in with `hf auth login`"
+            f"there is no model {name} on the Hub, or it is private; if it is yours, log in with"
+            " `hf auth login`"
         ) from error
     except errors.HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)
@@ -163,7 +166,9 @@ def _fetching(name: str, path: str) -> Iterator[None]:
         if isinstance(cause, FetchError):
             if cause.code in (401, 403):
                 raise DownloadError(_gated(name)) from error
-            raise DownloadError(f"{name}: the server answers {cause.code} to {path}; try again later") from error
+            raise DownloadError(
+                f"{name}: the server answers {cause.code} to {path}; try again later"
+            ) from error
         if cause is not None:
             raise DownloadError(
                 f"{name}: the transfer of {path} broke off ({cause}); try again, and it goes on from there"

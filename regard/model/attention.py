@@ -47,11 +47,11 @@ def attend(
     `q`: (B, H, T, C); `k`: (B, G, S, C); `v`: (B, G, S, C'); all of one dtype and device. Without
     anything to learn it is `attend(x, x, x)`. Returns (B, H, T, C').
 
-    `mask`: a rule such as `Causal()`, or any object with its method `sees`, for which the queries are the last T of the S places; booleans
-    that broadcast to (B, H, T, S), True where a key may be seen; or None, all. A query that may see
-    nothing gets zeros. `scale`: 1/√C by default. `bias`: added to the scores, broadcasts to
-    (B, H, T, S). `additive`: (H, C); the scores are then additive · tanh(q + k), scaled by 1 unless
-    said otherwise. `dropout`: the probability of dropping a weight, always applied when not 0.
+    `mask`: a rule such as `Causal()`, or any object with its method `sees`, for which the queries are the
+    last T of the S places; booleans that broadcast to (B, H, T, S), True where a key may be seen; or None,
+    all. A query that may see nothing gets zeros. `scale`: 1/√C by default. `bias`: added to the scores,
+    broadcasts to (B, H, T, S). `additive`: (H, C); the scores are then additive · tanh(q + k), scaled by 1
+    unless said otherwise. `dropout`: the probability of dropping a weight, always applied when not 0.
     `explicit` asks for the path that forms the weights. Raises ValueError: shapes that do not fit
     together, a mask of numbers or of what is no rule.
     """

@@ -193,7 +193,9 @@ class Rule(Protocol):
         """Which of the positions `query` see which of `key`, broadcast against each other; None for all."""
 
 
-def lower(rule: MaskRule | Rule, query: Positions, key: Positions, device: torch.device | None = None) -> Lowered:
+def lower(
+    rule: MaskRule | Rule, query: Positions, key: Positions, device: torch.device | None = None
+) -> Lowered:
     """Apply `rule` to the places of queries and keys; nothing is computed where it can be avoided.
 
     A token sees only keys of its own segment, and padding neither sees nor is seen.

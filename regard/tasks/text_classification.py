@@ -51,8 +51,8 @@ class TextClassificationConfig:
     target: str = "label"
     """The column that holds the label."""
     separator: str | None = None
-    """What stands between the labels of a row that may have several, or joins those of a list; None where each
-    row has one."""
+    """What stands between the labels of a row that may have several, or joins those of a list; None where
+    each row has one."""
     tokenizer: TokenizerSpec | None = None
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     max_length: int = 256

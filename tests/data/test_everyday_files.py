@@ -167,7 +167,7 @@ def test_a_tsv_of_pandas_is_read_as_pandas_wrote_it(
         [('"Hello," he said.', '"Hallo", sagte er.')],
         [('"Hello."', '"Hallo."')],
         [('"Hello."', "Hallo.")] * 3,
-        [("a 6\" nail", "ein Nagel"), ('"', "Anführungszeichen")],
+        [('a 6" nail', "ein Nagel"), ('"', "Anführungszeichen")],
         [('"Hello', "Hallo"), ('you"', "du"), ("plain", "x")],
         [('"Hello', 'Hallo"'), ("plain", "x")],
         [('""', "leer"), ("x", '""')],
@@ -202,7 +202,8 @@ def stored(form: str, rows: list[dict[str, Any]]) -> bytes:
         return json.dumps({"data": rows}).encode()
     if form in ("csv", "tsv"):
         flat = [
-            {key: json.dumps(v) if isinstance(v, list | dict) else v for key, v in row.items()} for row in rows
+            {key: json.dumps(v) if isinstance(v, list | dict) else v for key, v in row.items()}
+            for row in rows
         ]
         text: str = pandas.DataFrame(flat).to_csv(index=False, sep="," if form == "csv" else "\t")
         return text.encode()
@@ -295,7 +296,10 @@ def test_an_array_of_objects_is_a_table(write: Write, count: int, indent: int | 
     ("text", "message"),
     [
         ('[{"source": "a", "target": "b"}', "ends within its array"),
-        ('[{"source": "a", "target": "b"} {"source": 1}]', r"pairs\.json:1: is not JSON: no comma at character 32 of"),
+        (
+            '[{"source": "a", "target": "b"} {"source": 1}]',
+            r"pairs\.json:1: is not JSON: no comma at character 32 of",
+        ),
         ('[{"source": "a", "target": "b"}, {"source": ]', r"pairs\.json:1: is not JSON"),
         ('[{"source": "a", "target": "b"},]', r"pairs\.json:1: is not JSON"),
         ('[{"source": "a", "target": "b"}, 7]', r"pairs\.json:\[1\]: bad JSON \(a int, not an object\)"),

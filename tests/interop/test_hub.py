@@ -1,4 +1,4 @@
-"""Names of the Hub, against a server on the loopback that speaks its HTTP API: pinned, checked, resumed, refused."""
+"""Names of the Hub, against a server on the loopback that speaks its HTTP API."""
 
 from __future__ import annotations
 
@@ -158,6 +158,14 @@ def whole(server: Hub, tmp_path: Path) -> Hub:
     return server
 
 
+def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> object:
+    """The exit status of `regard`."""
+    monkeypatch.setattr(sys, "argv", ["regard", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code
+
+
 # ------------------------------------------------------------------------------------- what is fetched
 
 
@@ -172,7 +180,11 @@ def test_a_name_becomes_the_same_bundle_as_its_folder(whole: Hub, tmp_path: Path
 
 
 def test_only_what_an_import_reads_is_fetched_and_never_a_pickle(tiny: Hub, tmp_path: Path) -> None:
-    tiny.files |= {"1_Pooling/config.json": b"{}", "modules.json": b"[]", "1_Pooling/pytorch_model.bin": b"\x80"}
+    tiny.files |= {
+        "1_Pooling/config.json": b"{}",
+        "modules.json": b"[]",
+        "1_Pooling/pytorch_model.bin": b"\x80",
+    }
     hub.fetched(NAME)
     wanted = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "modules.json"}
     wanted |= {"1_Pooling/config.json"}
@@ -202,7 +214,7 @@ def test_shards_are_fetched_as_the_index_names_them(tiny: Hub) -> None:
 def test_an_index_cannot_lead_elsewhere(tiny: Hub, shard: str) -> None:
     del tiny.files["model.safetensors"]
     tiny.files["model.safetensors.index.json"] = json.dumps({"weight_map": {"a": shard}}).encode()
-    with pytest.raises(CheckpointError, match="must be a .safetensors file"):
+    with pytest.raises(CheckpointError, match=r"must be a \.safetensors file"):
         hub.fetched(NAME)
 
 
@@ -226,7 +238,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(tiny: Hub) -> None:
 
 def test_one_that_was_given_up_goes_on_in_the_next_call(tiny: Hub) -> None:
     tiny.cut_after = [1000, 0, 0, 0]
-    with pytest.raises(DownloadError, match="transfer of model.safetensors broke off.*goes on from there"):
+    with pytest.raises(DownloadError, match=r"transfer of model\.safetensors broke off.*goes on from there"):
         hub.fetched(NAME)
     before = len(tiny.asked)
     hub.fetched(NAME)
@@ -240,7 +252,7 @@ def test_what_is_not_what_the_hub_says_is_never_stored(tiny: Hub, name: str, cha
     content = tiny.files[name]
     other = bytes([content[0] ^ 1]) + content[1:]
     tiny.sent[name] = {"other": other, "shorter": content[:-1], "longer": content + b" "}[change]
-    with pytest.raises(DownloadError, match="not what was promised|larger than"):
+    with pytest.raises(DownloadError, match=r"not what was promised|larger than"):
         hub.fetched(NAME)
     del tiny.sent[name]
     assert (hub.fetched(NAME).folder / name).read_bytes() == content
@@ -260,13 +272,17 @@ FAULTS: dict[str, tuple[dict[str, tuple[int, str]], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_refusal_is_one_sentence(
-    tiny: Hub, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Hub,
+    fault: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tiny.refused, message = FAULTS[fault]
     with pytest.raises(DownloadError, match=message) as caught:
         import_checkpoint(NAME, tmp_path / "run")
     assert "\n" not in str(caught.value)
-    assert main(["import", NAME, str(tmp_path / "run")]) != 0
+    assert typed(monkeypatch, "import", NAME, str(tmp_path / "run")) == 1
     assert "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -287,7 +303,11 @@ def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("removed", "error", "message"),
     [
-        ("model.safetensors", CheckpointError, "no model.safetensors, and .*pytorch_model.bin.* never fetched"),
+        (
+            "model.safetensors",
+            CheckpointError,
+            "no model.safetensors, and .*pytorch_model.bin.* never fetched",
+        ),
         ("config.json", CheckpointError, "has no config.json"),
     ],
 )
@@ -322,13 +342,14 @@ def test_who_asks_is_told_to_the_hub_alone(tiny: Hub, monkeypatch: pytest.Monkey
     monkeypatch.setenv("REGARD_MIRROR", tiny.url)
     with pytest.raises(RegardError):
         hub.fetched(f"{NAME}@v1")
-    assert [who for path, _, who in tiny.asked if "/resolve/" in path] in ([], [None])
+    assert {who for path, _, who in tiny.asked if "/resolve/" in path} == {None}
 
 
 def test_the_report_says_where_it_came_from(
-    whole: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["import", NAME, str(tmp_path / "run"), "--no-compare"]) == 0
+    command = ("import", NAME, str(tmp_path / "run"), "--no-compare")
+    assert typed(monkeypatch, *command) == 0
     assert f"from {NAME}@{COMMIT}" in " ".join(capsys.readouterr().out.split())
-    assert main(["import", NAME, str(tmp_path / "run"), "--no-compare", "--overwrite", "--json"]) == 0
+    assert typed(monkeypatch, *command, "--overwrite", "--json") == 0
     assert json.loads(capsys.readouterr().out)["source"] == f"{NAME}@{COMMIT}"

@@ -20,7 +20,11 @@ from regard.model.transformer import Model, TransformerConfig
 
 NAMING = Naming(lambda some: [f"s{i}" for i in some], lambda some: [f"t{i}" for i in some])
 WORD = re.compile(r"[A-Za-z]{4,}")
-SYMBOLS = frozenset(word for point in names.POINTS for word in WORD.findall(point)) | {"softmax", "tanh", "norm"}
+SYMBOLS = frozenset(word for point in names.POINTS for word in WORD.findall(point)) | {
+    "softmax",
+    "tanh",
+    "norm",
+}
 """Which a formula may have in any language: names of other values, and functions."""
 
 

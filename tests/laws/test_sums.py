@@ -9,7 +9,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from members import BASE, DEPTH, EMBEDS, HEADS, OUTPUTS, PARTS, V, embedded, encoder_decoder, ids, lively, transformer
+from members import (
+    BASE,
+    DEPTH,
+    EMBEDS,
+    HEADS,
+    OUTPUTS,
+    PARTS,
+    V,
+    embedded,
+    encoder_decoder,
+    ids,
+    lively,
+    transformer,
+)
 from members import name as named
 from torch import Tensor
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from members import EMBEDS, PARTS, V, close, embedded, encoder_decoder, ids, name, transformer
+from members import EMBEDS, PARTS, V, close, embedded, encoder_decoder, ids, transformer
+from members import name as named
 from torch import Tensor, nn
 
 from regard.model.embed import Embed
@@ -15,7 +16,7 @@ from regard.model.tap import open_taps, tap, wanted, watching
 
 T, S = 5, 7
 
-WALKED = {**PARTS, **{name(embed): embed for embed in EMBEDS}}
+WALKED = {**PARTS, **{named(embed): embed for embed in EMBEDS}}
 parts = pytest.mark.parametrize("stack", WALKED.values(), ids=WALKED.keys())
 
 

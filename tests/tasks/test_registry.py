@@ -247,4 +247,5 @@ def test_who_knows_nothing_pays_for_every_choice_alike(name: str, tmp_path: Path
     else:
         choices = {"sentence-similarity": 4}.get(name) or len(task.outputs())
         expected = batch.tokens * math.log(choices)
-    assert float(task.nats(model.eval(), batch).detach()) == pytest.approx(expected, rel=1e-4)
+    for cost in (task.loss, task.nats):
+        assert float(cost(model, batch).detach()) == pytest.approx(expected, rel=1e-4), cost.__name__

@@ -190,7 +190,9 @@ def test_one_table_for_two_vocabularies_is_refused(pairs: Path) -> None:
     assert set(task.tokenizers()) == {"tokenizer.json", "tokenizer.target.json"}
 
 
-def test_an_alignment_is_of_what_was_written_and_agrees_with_the_explorer(pairs: Path, tmp_path: Path) -> None:
+def test_an_alignment_is_of_what_was_written_and_agrees_with_the_explorer(
+    pairs: Path, tmp_path: Path
+) -> None:
     """Of an untrained model, whose answer read anew is other tokens than those that it wrote."""
     folder = regard.train(
         "translation", pairs, tmp_path / "run", settings=asked(pairs).settings, steps=1, quiet=True, threads=1

@@ -175,7 +175,7 @@ def test_of_equal_figures_the_later_weights_are_kept(pairs: Path, tmp_path: Path
 def test_a_budget_ends_then_and_says_its_plan(
     pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole way from the words `3s`, on a clock that only steps move; `test_budget` has uneven machines."""
+    """The whole way from the words `3s`, on a clock that only steps move (uneven ones: `test_budget`)."""
     seconds, step = [50.0], Trainer._step
 
     def timed(trainer: Trainer, batches: list[Any]) -> Any:

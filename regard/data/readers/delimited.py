@@ -1,4 +1,4 @@
-"""Tables whose cells may be quoted: `.csv` as spreadsheets and libraries write it, and `.tsv` of the same kind.
+"""Tables whose cells may be quoted: `.csv` as spreadsheets and libraries write it, and `.tsv` of that kind.
 
 Quoting is RFC 4180's: a quoted cell may hold borders and line ends, and quotes that are doubled. What parts
 the cells of a `.csv` (a comma, where that is possible; semicolons where the comma is the decimal sign; tabs),
@@ -69,7 +69,9 @@ class CsvTable:
         """What was found out about it, if it is not what its name says."""
         if self.path.name.removesuffix(".gz").endswith(".tsv"):
             return f"the cells of {self.path.name} are quoted, as those of a .csv"
-        return "" if self.delimiter == "," else f"{self.path.name} has {_DELIMITERS[self.delimiter]} for commas"
+        return (
+            "" if self.delimiter == "," else f"{self.path.name} has {_DELIMITERS[self.delimiter]} for commas"
+        )
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         for number, cells in _csv_records(self.path, self.delimiter):

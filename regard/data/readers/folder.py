@@ -78,9 +78,7 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
     return splits
 
 
-def _splits(
-    folder: Path, paths: list[Path], columns: int, *, documents: bool = False
-) -> dict[str, Found]:
+def _splits(folder: Path, paths: list[Path], columns: int, *, documents: bool = False) -> dict[str, Found]:
     """`documents`: whether `.json` holds any number of columns."""
     stems: dict[str, list[Path]] = {}
     for path in paths:
@@ -111,7 +109,7 @@ def _names_of_splits(stems: Iterable[str]) -> dict[str, str]:
 
 
 def _stem(path: Path) -> str:
-    """What files of one set of examples have in common: the name without its form and the number of a shard."""
+    """What files of one set of examples have in common: the name without its form and a shard's number."""
     stem, form = _parts(path)
     shard = _SHARD.fullmatch(stem) if form in FORMS else None
     return stem if shard is None else shard[1]
@@ -162,7 +160,9 @@ def _shards(paths: list[Path]) -> tuple[tuple[Path, ...], list[Path]]:
     missing = [number for number in range(first, first + count) if number not in shards][:1]
     if missing and shards:
         known = next(iter(shards.values()))
-        raise DataError(f"{known} is one of {count:,} files of which number {missing[0]} is missing; fetch it, too")
+        raise DataError(
+            f"{known} is one of {count:,} files of which number {missing[0]} is missing; fetch it, too"
+        )
     return tuple(shards[number] for number in sorted(shards)), others
 
 
@@ -174,6 +174,8 @@ def only(candidates: list[Found], folder: Path, what: str) -> Found | None:
 
 
 def _nothing(folder: Path, columns: int) -> str:
-    kinds = ", ".join(f".{form}" for form in FORMS if form == "json" or _COLUMNS.get(form, columns) == columns)
+    kinds = ", ".join(
+        f".{form}" for form in FORMS if form == "json" or _COLUMNS.get(form, columns) == columns
+    )
     pairs = " or parallel files such as train.en and train.de" if columns > 1 else ""
     return f"{folder} holds nothing that can be read; put train, valid and test into it as {kinds}{pairs}"

@@ -69,7 +69,9 @@ class ArrayTable:
                 if not skip or suits(tuple(item), wanted):
                     return cls(path, tuple(item))
         if not columns:
-            raise DataError(f"{path} holds no JSON object in its array; give an array of objects, one an example")
+            raise DataError(
+                f"{path} holds no JSON object in its array; give an array of objects, one an example"
+            )
         return cls(path, columns)
 
     @property

@@ -16,10 +16,10 @@ from typing import get_args
 from regard.data import builtin, named
 from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
-from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
-from regard.data.readers.lines import file_errors
 from regard.data.readers.delimited import CsvTable, is_quoted
+from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
 from regard.data.readers.json_array import open_json
+from regard.data.readers.lines import file_errors
 from regard.data.readers.parquet import ParquetTable
 from regard.data.readers.picture_folder import look_at_pictures, open_pictures, pictures_of, split_pictures
 from regard.data.readers.pictures import PICTURE

@@ -1,8 +1,8 @@
 """Tables in Parquet, read in batches through pyarrow.
 
 Memory stays that of a few pages, whatever the file claims: pages are measured before they are unpacked, and
-columns of what is neither text nor made of it are not read at all. It does not know which problems are forgiven. Row numbers
-count from 1.
+columns of what is neither text nor made of it are not read at all. It does not know which problems are
+forgiven. Row numbers count from 1.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _MOST_BYTES = _BATCH * LINE_LIMIT + (1 << 20)
 _BATCH_BYTES = 1 << 25
 """Of what is held of a column."""
 _LIST_BYTES, _MOST_UNPACKED = 1 << 28, 20
-"""A list may take all pages of its row group: over so many bytes, they may unpack to so many times their size."""
+"""A list may take all pages of its row group: over so many bytes, they may unpack to so many times theirs."""
 _DEEPEST = 8
 
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """A Parquet file; columns of strings, numbers and truth values can be read, and lists and objects of them."""
+    """A Parquet file; strings, numbers and truth values can be read, and lists and objects of them."""
 
     path: Path
     columns: tuple[str, ...]
@@ -128,15 +128,15 @@ def _rows_at_once(raw: BinaryIO, path: Path, group: list[Column], names: list[st
 
 
 def _lists_at_once(raw: BinaryIO, path: Path, column: Column, first: int) -> int:
-    """As `_rows_at_once`, of a column inside lists or objects: its pages do not say of how many rows they are."""
+    """As `_rows_at_once`, of a column inside lists or objects, whose pages do not say how many rows they hold."""
     unpacked = 0
     for page in pages_of(raw, column):
         _check_page(page, column, path, first)
         unpacked += page.unpacked
     if unpacked > _LIST_BYTES and unpacked > _MOST_UNPACKED * column.size:
         raise DataError(
-            f"{path}:{first}: '{column.name}' of the row group that begins here unpacks to {unpacked:,} bytes,"
-            f" over {_MOST_UNPACKED} times its size; write it again in smaller row groups"
+            f"{path}:{first}: '{column.name}' of the row group that begins here unpacks to {unpacked:,}"
+            f" bytes, over {_MOST_UNPACKED} times its size; write it again in smaller row groups"
         )
     return max(1, _BATCH_BYTES // max(1, unpacked // max(1, column.rows)))
 

@@ -84,7 +84,7 @@ def _rows_of(rows: Callable[[Part], Iterator[Row]], part: Part) -> Rows:
 
 
 def _texts(records: Iterable[Record], names: tuple[str, ...], forms: Forms) -> Iterator[TextRecord]:
-    """The records as text, with a `Problem` in place of those of which a value is empty or not of its form."""
+    """The records as text, with a `Problem` in place of those that have a value empty or not of its form."""
     for where, values in records:
         yield where, values if isinstance(values, Problem) else _row_of(values, names, forms)
 
