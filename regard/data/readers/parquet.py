@@ -128,7 +128,7 @@ def _rows_at_once(raw: BinaryIO, path: Path, group: list[Column], names: list[st
 
 
 def _lists_at_once(raw: BinaryIO, path: Path, column: Column, first: int) -> int:
-    """As `_rows_at_once`, of a column inside lists or objects, whose pages do not say how many rows they hold."""
+    """As `_rows_at_once`, of a column inside lists or objects, whose pages do not say of how many rows."""
     unpacked = 0
     for page in pages_of(raw, column):
         _check_page(page, column, path, first)
