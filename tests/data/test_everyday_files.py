@@ -298,7 +298,7 @@ def test_an_array_of_objects_is_a_table(write: Write, count: int, indent: int | 
         ('[{"source": "a", "target": "b"}', "ends within its array"),
         (
             '[{"source": "a", "target": "b"} {"source": 1}]',
-            r"pairs\.json:1: is not JSON: no comma at character 32 of",
+            r"pairs\.json:1: is not JSON: no comma at character 33 of",
         ),
         ('[{"source": "a", "target": "b"}, {"source": ]', r"pairs\.json:1: is not JSON"),
         ('[{"source": "a", "target": "b"},]', r"pairs\.json:1: is not JSON"),

@@ -163,7 +163,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> object:
     monkeypatch.setattr(sys, "argv", ["regard", *words])
     with pytest.raises(SystemExit) as end:
         main()
-    return end.value.code
+    return end.value.code or 0
 
 
 # ------------------------------------------------------------------------------------- what is fetched
