@@ -8,7 +8,7 @@ refused or left out with its place. It does not know tables, nor tasks.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from regard.data.readers.answers import answers_as_text, answers_in
 from regard.data.readers.lines import LINE_LIMIT, Problem, too_long
 from regard.data.readers.messages import messages_as_text, messages_in
 
-__all__ = ["Answers", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text"]
+__all__ = ["USUAL", "Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text"]
 
 Cell = str | list[object] | dict[str, object]
 """A value of a table: text, or what is neither text nor a number."""
@@ -75,6 +75,18 @@ class Labels:
             shown = inside[0][:40]
             return Problem("bad label", f"'{shown}' holds the separator '{self.separator}'; set another")
         return self.separator.join(labels)
+
+
+@dataclass(frozen=True)
+class AsJson:
+    """Text, or a list or an object that whoever reads the row will look into."""
+
+    def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
+        return value if isinstance(value, str) else _sound(json.dumps(value, ensure_ascii=False))
+
+
+USUAL: Mapping[str, Form] = {"messages": Dialogue(always=False), "answers": AsJson()}
+"""Of columns with these names, where nobody says what they hold."""
 
 
 def as_text(value: object) -> str | Problem:
