@@ -82,7 +82,12 @@ class AsJson:
     """Text, or a list or an object that whoever reads the row will look into."""
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
-        return value if isinstance(value, str) else _sound(json.dumps(value, ensure_ascii=False))
+        if isinstance(value, str):
+            return value
+        try:
+            return _sound(json.dumps(value, ensure_ascii=False))
+        except RecursionError:
+            return Problem("not text", "nested too deeply")
 
 
 USUAL: Mapping[str, Form] = {"messages": Dialogue(always=False), "answers": AsJson()}
