@@ -17,7 +17,8 @@ from regard.errors import InputError
 IMPORT_EXAMPLES = (
     "Examples:\n\n  regard import checkpoints/bert-base-uncased runs/bert\n\n"
     "  regard predict runs/bert 'Paris is the [MASK] of France.'\n\n"
-    "  regard import minilm runs/minilm"
+    "  regard import minilm runs/minilm\n\n"
+    "  regard import hf:Qwen/Qwen3-0.6B runs/qwen"
 )
 EXPORT_EXAMPLES = (
     "Examples:\n\n  regard export runs/bert checkpoints/mine --to hf\n\n"
@@ -43,7 +44,9 @@ def import_command(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="A folder with config.json and model.safetensors, or a name of `regard data`."
+            metavar="DIR",
+            help="A folder with config.json and model.safetensors, a name of `regard data`, or one of the"
+            " Hugging Face Hub: hf:owner/name, or hf:owner/name@revision.",
         ),
     ],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that the model goes to.")],
@@ -57,15 +60,18 @@ def import_command(
     from regard.train.progress import fetching, terminal_reporter
 
     reporter = terminal_reporter()
+    told = fetching(reporter, str(folder))
     try:
-        place = located(folder, fetching(reporter, str(folder)))
+        place = located(folder, told)
+        made = import_checkpoint(place, run, overwrite=overwrite, compare=compare, progress=told)
     finally:
         reporter.close()
-    made = import_checkpoint(place, run, overwrite=overwrite, compare=compare)
     if as_json:
         say_json({**asdict(made), "folder": str(made.folder)})
         return
     say(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
+    if made.source is not None:
+        say(f"  from {made.source}")
     for note in made.notes:
         say(f"  {note}")
     if made.difference is None:

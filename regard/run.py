@@ -27,14 +27,14 @@ from regard.data.rows import DataSet, Row, Rows
 from regard.errors import BundleError, DataError, InputError, RegardError, require
 from regard.files import atomic_file
 from regard.insight.ablation import Ablation
-from regard.insight.alignment import Alignment, cross_attention
+from regard.insight.alignment import Alignment
 from regard.insight.changes import Tied
 from regard.insight.laws import Finding, laws
 from regard.insight.neighbours import nearest
 from regard.insight.playback import Playback
 from regard.insight.recorder import Choice
 from regard.insight.trace import Trace
-from regard.looking import ablated, naming, played_back, traced
+from regard.looking import ablated, aligned, naming, played_back, traced
 from regard.looking.analyses import drawn
 from regard.looking.explorer import Explorer
 from regard.looking.inputs import examples
@@ -352,23 +352,18 @@ class Run:
         return examples(self.task, inputs, n)
 
     def alignment(self, text: str, decoding: Decoding = Decoding()) -> Alignment:
-        """Which input tokens the model looked at for each output token of its answer: cross-attention,
+        """Which input tokens the model looked at for each output token that it wrote: cross-attention,
         averaged over all heads.
 
-        Raises: InputError for a model without cross-attention.
+        Raises: InputError for a model without cross-attention, or an input without tokens.
         """
-        if not isinstance(self.model, EncoderDecoder):
-            raise InputError(f"{self.task.name} has no second sequence to align with the first")
-        source, target = self.task.probe(self.model, [text], decoding)
-        written = list(target[0])
-        weights = cross_attention(self.model, source[0], written)
-        inputs, outputs = self.task.pieces(source[0], written)
-        # What is given at a step is the token before; what is looked at serves the token after.
-        return Alignment(inputs, outputs[1:], weights[: len(outputs) - 1])
+        assert isinstance(self.model, EncoderDecoder | Transformer)
+        return aligned(self.task, self.model, text, decoding)
 
 
 def _open(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -> DataSet:
-    return open_data(data, task.config.wanted, on_error=on_error, whole=whole)  # type: ignore[arg-type]
+    forms = task.forms(task.config)
+    return open_data(data, task.config.wanted, on_error=on_error, whole=whole, forms=forms)  # type: ignore[arg-type]
 
 
 def _rows_of(

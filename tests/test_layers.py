@@ -107,6 +107,7 @@ HEAVY = ["torch", "numpy", "pyarrow", "plotly", "tokenizers", "pydantic", "sacre
 MOST_LINES = 400
 
 FILES = sorted(PACKAGE.rglob("*.py"))
+assert FILES, "no file of the package was found: every law below would hold"
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 
 
@@ -218,15 +219,13 @@ def test_importing_regard_loads_nothing_heavy():
     assert loaded_by("import regard", "regard.TransformerConfig")[0] == "torch"
 
 
-@pytest.mark.skipif(not (PACKAGE / "cli.py").exists(), reason="there is no command line yet")
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
 def test_asking_for_help_loads_nothing_heavy(arguments):
     call = f"import contextlib, sys; sys.argv = {['regard', *arguments]}; from regard.cli import main"
     code = f"{call}\nwith contextlib.suppress(SystemExit):\n    main()\nimport sys"
-    assert "torch" not in loaded_by(f"{code}")
+    assert set(loaded_by(f"{code}")) <= {"pydantic"}
 
 
-@pytest.mark.skipif(not (PACKAGE / "__main__.py").exists(), reason="there is no command line yet")
 def test_the_package_can_be_run():
     done = subprocess.run([sys.executable, "-m", "regard", "--help"], capture_output=True, text=True)
     assert done.returncode == 0

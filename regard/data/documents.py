@@ -24,7 +24,7 @@ def pieces(rows: Iterable[Row]) -> Iterator[tuple[str, bool]]:
     running = False
     for row in rows:
         running = row.running
-        yield (row.values[0] + "\n", False) if running else (row.values[0], True)
+        yield row.values[0] + "\n" * (running and row.ends_line), not running
     if running:
         yield "", True
 

@@ -17,7 +17,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -45,12 +45,16 @@ class RemoteFile:
 
     url: str
     sha256: str
-    """Of the stored file: after unzipping and conversion."""
+    """Of the stored file: after unzipping and conversion. Empty where only `git_blob` is known."""
     limit: int = 64 << 20
     """The most bytes that are taken, both of what is sent and of what is stored."""
     gunzip: bool = False
     convert: Callable[[bytes], bytes] | None = None
     """Applied to the (unzipped) bytes before they are stored, for small files in another form."""
+    git_blob: str = ""
+    """What git calls the file as it is sent: the SHA-1 of its size and content."""
+    token: str = field(default="", repr=False)
+    """Who asks, for the home alone: neither a mirror nor whom the home sends us on to is told."""
 
 
 def cache_folder() -> Path:
@@ -77,7 +81,7 @@ def fetch(file: RemoteFile, target: Path, progress: Progress | None = None) -> P
     part = target.with_name(target.name + ".part")
     with _storage_errors(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    _receive(url, part, file.limit, progress)
+    _receive(url, part, file.limit, progress, file.token if url == file.url else "")
     _put_in_place(file, url, part, target)
     return target
 
@@ -95,14 +99,14 @@ def _mirrored(url: str) -> str:
     return url
 
 
-def _receive(url: str, part: Path, limit: int, progress: Progress | None) -> None:
+def _receive(url: str, part: Path, limit: int, progress: Progress | None, token: str) -> None:
     """Bring all bytes of `url` into `part`, trying again where a transfer breaks off."""
     for attempt in range(1, _ATTEMPTS + 1):
         before = _size(part)
         if attempt > 1:
             time.sleep(_PAUSE_SECONDS * 2 ** (attempt - 2))
         try:
-            _receive_once(url, part, limit, progress)
+            _receive_once(url, part, limit, progress, token)
             return
         except urllib.error.HTTPError as error:
             error.close()
@@ -121,9 +125,11 @@ def _receive(url: str, part: Path, limit: int, progress: Progress | None) -> Non
     raise DownloadError(f"cannot fetch {url}: the server does not know where the file ends; try again later")
 
 
-def _receive_once(url: str, part: Path, limit: int, progress: Progress | None) -> None:
+def _receive_once(url: str, part: Path, limit: int, progress: Progress | None, token: str) -> None:
     held = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "regard"})  # noqa: S310  (see _mirrored)
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     if held:
         request.add_header("Range", f"bytes={held}-")
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
@@ -164,15 +170,20 @@ def _check_limit(url: str, part: Path, size: int, limit: int) -> None:
 def _put_in_place(file: RemoteFile, url: str, part: Path, target: Path) -> None:
     """Unzip, convert and verify `part`, and let it become `target`; a wrong one is removed."""
     digest = hashlib.sha256()
+    git = hashlib.sha1(b"blob %d\0" % _size(part), usedforsecurity=False)
     try:
         with atomic_file(target) as out:
             for chunk in _content(file, part):
                 digest.update(chunk)
+                git.update(chunk)
                 out.write(chunk)
-            if digest.hexdigest() != file.sha256:
+            kind, found, promised = ("SHA-256", digest, file.sha256)
+            if not file.sha256:
+                kind, found, promised = ("git's SHA-1", git, file.git_blob)
+            if found.hexdigest() != promised:
                 raise DownloadError(
-                    f"{url} is not what was promised: its SHA-256 is {digest.hexdigest()} and should be "
-                    f"{file.sha256}; it was not stored; try again or another mirror"
+                    f"{url} is not what was promised: its {kind} is {found.hexdigest()} and should be "
+                    f"{promised}; it was not stored; try again or another mirror"
                 )
     except DownloadError:
         part.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from regard.data.splits import SPLIT_OF
 from regard.errors import DataError, nearest
 
 __all__ = ["DataSet", "KnownSet", "Report", "Row", "Rows", "Tally"]
@@ -25,6 +26,8 @@ class Row:
     where: str
     running: bool = False
     """Whether it is a line of a running text, with which the next row goes on."""
+    ends_line: bool = True
+    """Whether a line break follows; of a running text's long line there are several rows."""
 
 
 class Rows:
@@ -167,7 +170,9 @@ class DataSet:
     """Changes when the files, the columns or the way they are split change: a key for caches."""
 
     def split(self, name: str) -> Rows:
-        """The rows of one split. Raises DataError when there is no such split."""
+        """The rows of one split, also by another name of it, such as `dev` for `valid`. Raises DataError when
+        there is no such split."""
+        name = name if name in self.splits else SPLIT_OF.get(name, name)
         if name not in self.splits:
             known = ", ".join(self.splits)
             raise DataError(f"{self.name} has no split '{name}', only {known}{nearest(name, self.splits)}")

@@ -13,6 +13,7 @@ from hashlib import blake2b
 __all__ = [
     "ALL",
     "SINGLE_FILE",
+    "SPLIT_OF",
     "TRAIN_AND_VALID",
     "Chooser",
     "choose_by_hash",
@@ -23,6 +24,17 @@ __all__ = [
 
 Chooser = Callable[[str], bool]
 """Whether a row with this source is in the split."""
+
+SPLIT_OF = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "validation": "valid",
+    "eval": "valid",
+    "test": "test",
+}
+"""What files and people call the splits."""
 
 SINGLE_FILE: Mapping[str, float] = {"train": 0.94, "valid": 0.03, "test": 0.03}
 TRAIN_AND_VALID: Mapping[str, float] = {"train": 0.97, "valid": 0.03}

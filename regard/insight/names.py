@@ -148,6 +148,11 @@ _FORMULAS = {
     "pooled": "汇聚",
     "patches W + b": "图块 W + b",
     "[learned vectors; patches W + b]": "[学到的向量；图块 W + b]",
+    "table[given] + types[which text]": "表[输入] + 类型[第几段文本]",
+    "table[given] · √D + types[which text]": "表[输入] · √D + 类型[第几段文本]",
+    "scores, -∞ where the mask forbids": "分数，掩码禁止处为 -∞",
+    "pooling: first-and-second": "汇聚：前两个并列",
+    "pooling: first-and-mean": "汇聚：第一个与其余的平均并列",
 }
 """Chinese of the formulas that have words; all others are the same in both languages."""
 

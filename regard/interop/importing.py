@@ -7,18 +7,19 @@ are read only when each of them has found its place.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from regard import bundle as bundles
 from regard.bundle import JSON, Bundle, software_versions, weights_of
+from regard.data.remote import Progress
 from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
 from regard.interop.bert import Bert, DistilBert, Roberta
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from regard.interop.family import Family, Plan, Source
 from regard.interop.gpt2 import Gpt2
+from regard.interop.hub import fetched, is_hub_name
 from regard.interop.keys import Keys
 from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
 from regard.interop.t5 import T5
@@ -51,23 +52,36 @@ class Imported:
     """The largest difference of any output from the reference library's; None where it was not compared."""
     largest: float | None
     """The largest of those outputs."""
+    source: str | None = None
+    """Where it was fetched from, to the commit: `hf:owner/name@…`."""
 
 
 def import_checkpoint(
-    folder: str | Path, out: str | Path, *, overwrite: bool = False, compare: bool = True
+    folder: str | Path,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    compare: bool = True,
+    progress: Progress | None = None,
 ) -> Imported:
-    """Make a bundle in `out` of the checkpoint in `folder`.
+    """Make a bundle in `out` of the checkpoint in `folder`, or of a name of the Hub such as `hf:owner/name`.
 
     `compare`: whether its outputs are compared with those of transformers, where that is installed.
+    `progress`: told of the bytes that arrive, where they have to be fetched.
 
-    Raises: CheckpointError for what cannot be taken over, and when `out` holds a bundle already.
+    Raises: CheckpointError for what cannot be taken over, and when `out` holds a bundle already; as
+    `hub.fetched`.
     """
     place = Path(out)
     if bundles.is_bundle(place) and not overwrite:
         raise CheckpointError(f"{place} holds a model already; give another folder, or --overwrite")
     check_unlocked(place)  # before the work; it is asked again before anything is written
+    source: str | None = None
+    if is_hub_name(str(folder)):
+        hub = fetched(str(folder), progress)
+        folder, source = hub.folder, hub.source
     checkpoint, family, architecture, plan, notes = read_checkpoint(folder)
-    bundle = _bundle(checkpoint, family, architecture, plan)
+    bundle = _bundle(checkpoint, family, architecture, plan, source)
     difference = largest = None
     if compare:
         from regard.interop.reference import compared
@@ -83,6 +97,7 @@ def import_checkpoint(
         notes=tuple(notes),
         difference=difference,
         largest=largest,
+        source=source,
     )
 
 
@@ -108,11 +123,15 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
     return checkpoint, family, architecture, plan, [*plan.notes, *notes]
 
 
-def _bundle(checkpoint: Checkpoint, family: Family, architecture: str, plan: Plan) -> Bundle:
+def _bundle(
+    checkpoint: Checkpoint, family: Family, architecture: str, plan: Plan, source: str | None
+) -> Bundle:
     texts = {name: tokenizer.to_json() for name, tokenizer in plan.tokenizers.items()} | dict(plan.files)
     if plan.labels:
         texts[LABELS] = json.dumps(dict.fromkeys(plan.labels, 1), ensure_ascii=False)
-    origin: Mapping[str, JSON] = {"family": family.name, "architecture": architecture}
+    origin: dict[str, JSON] = {"family": family.name, "architecture": architecture}
+    if source is not None:
+        origin["source"] = source
     return Bundle(
         task=plan.task,
         model=plan.model,

@@ -14,16 +14,18 @@ import torch
 from torch import nn
 
 from regard.data.rows import Row
-from regard.decode.witness import hear
+from regard.decode.witness import Step, hear
 from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
+from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.playback import Playback, losses, played, snapshots
 from regard.insight.points import origins
-from regard.insight.recorded import Naming, recorded
+from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Trace
+from regard.looking.explorer import Searched
 from regard.model.transformer import EncoderDecoder, Transformer
-from regard.tasks.task import Decoding, Task
+from regard.tasks.task import Decoding, Task, checked
 
 _SAMPLES = 1 << 30  # tokens
 
@@ -51,6 +53,27 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     about = {"kind": model.config.kind, "parameters": sum(x.numel() for x in model.parameters())}
     answer = (said.text, said.score, said.alternatives)
     return Trace(task.name, text, *answer, passes, search, names.outputs, about)
+
+
+def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alignment:
+    """The tokens that the model writes for `text` (not those of the answer's text read anew), and how much of
+    each token of the input served each: its cross-attention averaged over all heads.
+
+    Raises: InputError for a model without cross-attention, or an input without tokens.
+    """
+    opening = task.opening(text) if isinstance(model, EncoderDecoder) else None
+    if opening is None or not isinstance(model, EncoderDecoder):
+        raise InputError(f"{task.name} has no second sequence to align with the first")
+    source, start = opening
+    if not source:
+        raise InputError("the input has no tokens to align with; give a text")
+    told: list[Step] = []
+    with torch.inference_mode(), hear(told.append):
+        (said,) = checked(task.predict(model, [text], decoding))
+    written = Searched(said, tuple(grown(told, naming(task)))).written
+    # What is given at a step is the token before; what is looked at serves the token after.
+    weights = cross_attention(model, source, [*start, *written[:-1]])
+    return Alignment(*task.pieces(source, written), weights)
 
 
 def ablated(

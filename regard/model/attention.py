@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from regard.model.cache import LayerCache
 from regard.model.dropout import dropout as drop
-from regard.model.mask import Contiguous, Lowered, MaskRule, dense, lower
+from regard.model.mask import Contiguous, Lowered, Rule, dense, lower
 from regard.model.norm import Norm
 from regard.model.position import Rotation, rotate
 from regard.model.short import short_attention, suits_short
@@ -34,7 +34,7 @@ def attend(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    mask: MaskRule | Lowered = None,
+    mask: Rule | Lowered = None,
     *,
     scale: float | None = None,
     bias: Tensor | None = None,
@@ -47,13 +47,13 @@ def attend(
     `q`: (B, H, T, C); `k`: (B, G, S, C); `v`: (B, G, S, C'); all of one dtype and device. Without
     anything to learn it is `attend(x, x, x)`. Returns (B, H, T, C').
 
-    `mask`: a rule such as `Causal()`, for which the queries are the last T of the S places; booleans
-    that broadcast to (B, H, T, S), True where a key may be seen; or None, all. A query that may see
-    nothing gets zeros. `scale`: 1/√C by default. `bias`: added to the scores, broadcasts to
-    (B, H, T, S). `additive`: (H, C); the scores are then additive · tanh(q + k), scaled by 1 unless
-    said otherwise. `dropout`: the probability of dropping a weight, always applied when not 0.
+    `mask`: a rule such as `Causal()`, or any object with its method `sees`, for which the queries are the
+    last T of the S places; booleans that broadcast to (B, H, T, S), True where a key may be seen; or None,
+    all. A query that may see nothing gets zeros. `scale`: 1/√C by default. `bias`: added to the scores,
+    broadcasts to (B, H, T, S). `additive`: (H, C); the scores are then additive · tanh(q + k), scaled by 1
+    unless said otherwise. `dropout`: the probability of dropping a weight, always applied when not 0.
     `explicit` asks for the path that forms the weights. Raises ValueError: shapes that do not fit
-    together, a mask of numbers.
+    together, a mask of numbers or of what is no rule.
     """
     _check(q, k, v)
     T, S = q.shape[2], k.shape[2]
@@ -116,14 +116,25 @@ def weigh(weights: Tensor, v: Tensor) -> Tensor:
     return weights @ (v.repeat_interleave(groups, dim=1) if groups > 1 else v)
 
 
-def _lowered(mask: MaskRule | Lowered, T: int, S: int, device: torch.device) -> Lowered:
-    if isinstance(mask, get_args(MaskRule)):
-        return lower(mask, Contiguous(S - T, T), Contiguous(0, S), device)
-    if mask == "causal" and T != S:
-        raise ValueError(f"a causal flag needs as many keys as queries, not {S} and {T}; pass Causal()")
-    if isinstance(mask, Tensor) and mask.dtype != torch.bool:
-        raise ValueError(f"a mask holds booleans, not {mask.dtype}; pass numbers to add as bias")
-    return mask  # type: ignore[return-value]
+def _lowered(mask: Rule | Lowered, T: int, S: int, device: torch.device) -> Lowered:
+    if isinstance(mask, Tensor):
+        if mask.dtype != torch.bool:
+            raise ValueError(f"a mask holds booleans, not {mask.dtype}; pass numbers to add as bias")
+        return mask
+    if mask is None:
+        return None
+    if isinstance(mask, str):
+        if mask != "causal" or T != S:
+            raise ValueError(
+                f"a causal flag needs as many keys as queries, not {S} and {T}; pass Causal()"
+                if mask == "causal"
+                else f"there is no mask '{mask}'; pass a rule such as Causal(), booleans or None"
+            )
+        return mask
+    if isinstance(mask, type) or not callable(getattr(mask, "sees", None)):
+        shown = mask.__name__ if isinstance(mask, type) else type(mask).__name__
+        raise ValueError(f"a mask is a rule with a method sees, booleans or None, not {shown}; pass Causal()")
+    return lower(mask, Contiguous(S - T, T), Contiguous(0, S), device)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor) -> None:

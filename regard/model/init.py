@@ -52,11 +52,17 @@ class Scaled:
 
 
 Init = Xavier | Scaled
+_FILLED = ("regard.model.", "torch.nn.")
+"""Whose modules are filled when they are made, if not here."""
 
 
 @torch.no_grad()
 def initialise(model: nn.Module, init: Init) -> None:
-    """Fill every weight of `model` from torch's generator; biases start at 0 and gains at 1."""
+    """Fill every weight of `model` from torch's generator; biases start at 0 and gains at 1.
+
+    A module from elsewhere fills its own: by `initialise(init)` if it has such a method, else by torch's
+    `reset_parameters()`. Raises ValueError for one that has parameters and neither.
+    """
     if all(weight.is_meta for weight in model.parameters()):
         return  # shapes without memory
     branches = {id(block): _branches(stack) for stack in _of(model, Stack) for block in stack.modules()}
@@ -88,6 +94,22 @@ def initialise(model: nn.Module, init: Init) -> None:
             init.matrix(module.dense.weight, None)
         elif isinstance(module, AddedTable | BucketedBias):
             init.table(module.table.weight)
+        if not type(module).__module__.startswith(_FILLED):
+            _foreign(module, init)
+
+
+def _foreign(module: nn.Module, init: Init) -> None:
+    """What a module from elsewhere has of its own, not what is in its children."""
+    names = [name for name, _ in module.named_parameters(recurse=False)]
+    for method, given in (("initialise", (init,)), ("reset_parameters", ())):
+        if callable(fill := getattr(module, method, None)):
+            fill(*given)
+            return
+    if names:
+        kind = type(module).__name__
+        raise ValueError(
+            f"nobody says what {', '.join(names)} of {kind} start from; give {kind} a method initialise(init)"
+        )
 
 
 def _attention(module: Attention, init: Init, branches: int | None) -> None:

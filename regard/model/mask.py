@@ -16,7 +16,7 @@ This file does not know what attention does with a mask, nor how order enters th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -186,13 +186,23 @@ class Prefix:
 MaskRule = Full | Causal | Window | Prefix
 
 
-def lower(rule: MaskRule, query: Positions, key: Positions, device: torch.device | None = None) -> Lowered:
+class Rule(Protocol):
+    """What a mask must say; one that can tell without looking at positions has a `static`, too."""
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
+        """Which of the positions `query` see which of `key`, broadcast against each other; None for all."""
+
+
+def lower(
+    rule: MaskRule | Rule, query: Positions, key: Positions, device: torch.device | None = None
+) -> Lowered:
     """Apply `rule` to the places of queries and keys; nothing is computed where it can be avoided.
 
     A token sees only keys of its own segment, and padding neither sees nor is seen.
     """
-    if isinstance(query, Contiguous) and isinstance(key, Contiguous):
-        known = rule.static(query, key)
+    static = getattr(rule, "static", None)
+    if static is not None and isinstance(query, Contiguous) and isinstance(key, Contiguous):
+        known = static(query, key)
         if known != _UNDECIDED:
             return known
     q, k = query.on(device), key.on(device)

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.readers.answers import Answer, read_answers
+from regard.data.readers.forms import Answers
+from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
@@ -65,7 +67,7 @@ class QuestionAnsweringConfig:
     context: str = "context"
     """The column that holds the text in which the answer stands."""
     target: str = "answers"
-    """The column that holds the answers: a JSON list of objects with text and answer_start."""
+    """The column that holds the answers: a list of objects with text and answer_start, or such as JSON."""
     tokenizer: TokenizerSpec | None = None
     """How text becomes tokens; None is WordPiece of 8,000 pieces, or as many as the data allow."""
     max_length: int = 256
@@ -136,6 +138,10 @@ class QuestionAnswering(TextTask):
         self.lost = 0
 
     # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def forms(cls, config: QuestionAnsweringConfig) -> Forms:
+        return (None, None, Answers())
 
     @classmethod
     def model(cls, preset: str) -> ModelConfig:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from torch import Tensor, device, nn
 
+from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.decode.sampling import Sampling
@@ -160,6 +161,11 @@ class Task(ABC):
     config: Any
     """The task's own frozen dataclass of options; its `wanted` are the columns that it reads, in order, None
     for one to be found."""
+
+    @classmethod
+    def forms(cls, config: Any) -> Forms:
+        """What the columns that it reads hold, in the same order; None, and what is beyond, is text."""
+        return ()
 
     @classmethod
     @abstractmethod

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.data.bag_of_words import MOST, guesses_from_words
+from regard.data.readers.forms import Labels
+from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
@@ -49,7 +51,8 @@ class TextClassificationConfig:
     target: str = "label"
     """The column that holds the label."""
     separator: str | None = None
-    """What stands between the labels of a row that may have several; None where each row has one."""
+    """What stands between the labels of a row that may have several, or joins those of a list; None where
+    each row has one."""
     tokenizer: TokenizerSpec | None = None
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     max_length: int = 256
@@ -115,6 +118,10 @@ class TextClassification(TextTask):
         self.cut = 0
 
     # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def forms(cls, config: TextClassificationConfig) -> Forms:
+        return (*[None] * (len(config.wanted) - 1), Labels(config.separator))
 
     @classmethod
     def model(cls, preset: str) -> ModelConfig:

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from regard.data.continuation import Continuation
 from regard.data.documents import cut, pieces
 from regard.data.ngrams import MOST, NGrams
+from regard.data.readers.forms import Dialogue
+from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
@@ -118,6 +120,10 @@ class TextGeneration(TextTask):
     def model(cls, preset: str) -> ModelConfig:
         size = ENCODER_DECODER[preset]
         return one_stack(size, mask=Causal(), placement=PreNorm(), position=Rotary(), activation="gelu")
+
+    @classmethod
+    def forms(cls, config: TextGenerationConfig) -> Forms:
+        return (Dialogue(always=config.turns is not None),)
 
     @classmethod
     def learn(

@@ -147,7 +147,8 @@ class _Job:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""
         wanted = config.task.wanted
         told = fetching(self.reporter, self.data)
-        dataset = open_data(self.data, wanted, on_error=self.on_error, progress=told)  # type: ignore[arg-type]
+        forms = TASKS[self.asked.task].forms(config.task)
+        dataset = open_data(self.data, wanted, on_error=self.on_error, forms=forms, progress=told)  # type: ignore[arg-type]
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from regard.data.readers import open_data, squad
 from regard.data.readers.answers import Answer, answers_as_text, answers_in, read_answers
+from regard.data.readers.forms import Answers
 from regard.data.readers.lines import LINE_LIMIT, Problem
 from regard.errors import DataError, RegardError
 
@@ -107,12 +108,13 @@ def test_a_context_without_text_is_named(write: Write, context: Any, reason: str
     ("content", "message"),
     [
         (b'{"data": [\n  {"a": }\n]}', r"q\.json:2: is not JSON: Expecting value at character 9 of the line"),
-        (b"[1, 2]", "has no list 'data'; give SQuAD's form"),
+        (b"[1, 2]", "holds no JSON object in its array"),
+        (b'{"x": 1,\n "y": 2}', "has no list 'data'; give SQuAD's form"),
         (b'{"data": {}}', "has no list 'data'"),
         (b'{"data": []}', "holds no usable row"),
         (b'{"data": [1]}', r"data\[0\]: bad form \(a int, no object\)"),
         (b'{"data": [{"paragraphs": 1}]}', r"data\[0\].paragraphs: bad form"),
-        (b"\xff\xfe{}", "is not UTF-8 text"),
+        (b'{"data": "\xff\xfe"}', "is not UTF-8 text"),
         (b"[" * 200_000, "nested too deeply|is not JSON"),
         (b'{"data": 1' + b"0" * 5000 + b"}", "thousands of digits"),
         (b"", "is empty"),
@@ -201,7 +203,9 @@ def test_any_document_gives_rows_or_one_sentence(tmp_path: Path) -> None:
         path.write_bytes(content if whole else content[:cut])
         message = ""
         try:
-            data = open_data(path, WANTED, whole=True, on_error="skip" if skip else "refuse")
+            data = open_data(
+                path, WANTED, whole=True, on_error="skip" if skip else "refuse", forms=(None, None, Answers())
+            )
             found = list(data.split("all"))
         except RegardError as error:
             message = str(error)

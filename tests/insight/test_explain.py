@@ -21,7 +21,7 @@ from regard.insight.explain.parts import REAL
 from regard.insight.markup import worked_page
 from regard.insight.objects import as_object
 from regard.insight.terminal import print_worked
-from regard.insight.worked import Proof, Table, Values, Words, Worked, number
+from regard.insight.worked import Proof, Table, Values, Words, Worked, number, numbers
 from regard.recipes.explain import EXAMPLES, Asked, explained
 
 MADE: dict[str, Worked] = {}
@@ -81,13 +81,27 @@ def test_every_text_is_in_both_languages(name):
 
 @each
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("width", [40, 120])
+@pytest.mark.parametrize("width", [40, 57, 120])
 def test_it_fits_a_terminal_of_any_width(name, lang, width):
     file = io.StringIO()
     print_worked(made(name), lang, Console(file=file, width=width, highlight=False))
     lines = file.getvalue().splitlines()
     assert any(made(name).title.of(lang)[:10] in line for line in lines[:2])
     assert all(line == line.rstrip() for line in lines)
+    assert [line for line in lines if cell_len(line) > width] == []
+    assert [line for line in lines if re.match(r"\s*[)）%，。]", line)] == []  # marks that close stay behind
+    assert [line for line in lines if "…" in line] == []
+    shown = {word for line in lines for word in line.split()}
+    for step in made(name).steps:
+        for values in step.values:
+            if isinstance(values, Values):
+                figures = {
+                    figure
+                    for _, sheet, _ in values.pages
+                    for row in numbers(sheet, values.digits)
+                    for figure in row
+                }
+                assert figures <= shown, values.name
 
 
 @each

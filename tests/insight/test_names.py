@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from regard.insight import names
 
 
@@ -12,9 +10,3 @@ def test_names_are_places() -> None:
     assert names.place_of("stack.blocks.0.residual") == names.Place("stack", 0, "block", "residual")
     assert names.place_of("source_given") == names.Place(None, None, "embed", "given")
     assert names.place_of("head.transform.out") == names.Place(None, None, "head", "transform")
-
-
-def test_the_script_has_the_same_words() -> None:
-    given: dict[str, Any] = names.names_object()
-    assert given["axes"]["key"] == ["looks at", "看向"]
-    assert given["formulas"]["x + part"][1] == names.formula_words("x + part").zh

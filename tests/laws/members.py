@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regard.model.attention import AttentionConfig, Score
 from regard.model.block import Placement
-from regard.model.embed import Tokens
+from regard.model.embed import Embed, Patches, Tokens, TokenTypes
 from regard.model.feedforward import FeedForwardPart
 from regard.model.head import Classes, Head, Transform, Vector, Vocabulary
 from regard.model.init import Init
@@ -59,6 +59,12 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
         Classes(3, "first-and-mean", Transform("relu")),
     ),
     Vector: (Vector(), Vector("first", normalised=False)),
+    Tokens: (Tokens(V), Tokens(V, scale=False), Tokens(V, types=TokenTypes(2, separator=3))),
+    Patches: (
+        Patches(3, 14, 22, 2),
+        Patches(1, 10, 10, 5, class_token=False),
+        Patches(1, 10, 10, 5, registers=2),
+    ),
 }
 
 
@@ -70,6 +76,7 @@ MASKS: list[MaskRule] = members(MaskRule)
 POSITIONS: list[Position] = members(Position)
 INITS: list[Init] = members(Init)
 OUTPUTS: list[Head] = members(Head)
+EMBEDS: list[Embed] = members(Embed)
 
 STEPWISE: list[MaskRule] = [Causal(), Window(2), Window(0), Prefix(3)]
 """Rules under which a token never sees a later one, but for a prefix that comes at once."""
@@ -118,6 +125,16 @@ STEPPED = {key: part for key, part in MASKED.items() if part.mask in STEPWISE}
 def transformer(stack: StackConfig) -> Transformer:
     """With weights large enough that a mistake shows, and none left at zero or one."""
     return lively(TransformerConfig(Tokens(V), stack).build())
+
+
+def embedded(embed: Embed) -> tuple[Transformer, Tensor]:
+    """A model that reads through it, and two inputs. What reads pictures, or types, sees all of them."""
+    bare = isinstance(embed, Tokens) and embed.types is None
+    stack = BASE if bare else replace(BASE, mask=Full())
+    model = lively(TransformerConfig(embed, stack, Classes(3)).build())
+    if isinstance(embed, Tokens):
+        return model, ids(2, 5)
+    return model, torch.randn(2, embed.channels, embed.pixel_rows, embed.pixel_columns)
 
 
 def encoder_decoder(stack: StackConfig, source: MaskRule = Full()) -> EncoderDecoder:  # noqa: B008

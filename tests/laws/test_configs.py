@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import get_args, get_type_hints
 
 import pytest
 import torch
-from members import BASE, INITS, MASKED, PARTS, D, V, ids, name
+from members import BASE, EMBEDS, INITS, MASKED, PARTS, D, V, ids, name
+from torch import nn
 
 from regard.model.attention import Attention
 from regard.model.block import PreNorm
 from regard.model.embed import Embed, Patches, Tokens
 from regard.model.head import Classes, Vocabulary
 from regard.model.init import Init, Scaled, Xavier
-from regard.model.mask import MaskRule
+from regard.model.mask import Full, MaskRule
 from regard.model.position import Learned, NoPosition, Position, RelativeBias
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
@@ -57,14 +58,6 @@ def _members(owner: type) -> list[type]:
     return [kind for hint in hints for kind in (get_args(hint) or (hint,)) if is_dataclass(kind)]
 
 
-EMBEDS = (
-    Tokens(V),
-    Patches(3, 14, 22, 2),
-    Patches(1, 10, 10, 5, class_token=False),
-    Patches(1, 10, 10, 5, registers=2),
-)
-
-
 def test_every_embedding_is_tried() -> None:
     assert {type(embed) for embed in EMBEDS} == set(get_args(Embed))
 
@@ -76,7 +69,7 @@ def test_every_weight_of_an_embedding_is_initialised(
 ) -> None:
     made = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *a, **k: made(*a, **k).fill_(math.nan))
-    model = TransformerConfig(embed, BASE, Classes(3), init).build()
+    model = TransformerConfig(embed, replace(BASE, mask=Full()), Classes(3), init).build()
     assert all(value.isfinite().all() for value in model.state_dict().values())
     assert model.embed.weight.std() > 0.01
 
@@ -164,3 +157,45 @@ def test_contradictions_are_refused(change: dict[str, object], said: str) -> Non
     config = EncoderDecoderConfig(Tokens(V), Tokens(V), BASE, replace(BASE, cross=BASE.attention))
     with pytest.raises(ValueError, match=said):
         replace(config, **change).build()
+
+
+class Garbage(nn.Module):
+    """A head of a user, whose parameter nobody fills."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((3, width), math.nan))
+        self.inner = nn.Linear(width, 5)
+
+    def forward(self, x: torch.Tensor, positions: object = None) -> torch.Tensor:
+        return x @ self.weight.T
+
+
+class Initialised(Garbage):
+    def initialise(self, init: Init) -> None:
+        init.matrix(self.weight, None)
+
+
+class Reset(Garbage):
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.weight)
+
+
+@dataclass(frozen=True)
+class NewHead:
+    module: type[nn.Module]
+
+    def build(self, width: int, table: object) -> nn.Module:
+        return self.module(width)
+
+
+@pytest.mark.parametrize("init", INITS, ids=name)
+@pytest.mark.parametrize("module", [Initialised, Reset])
+def test_a_new_head_fills_its_own_parameters(module: type[nn.Module], init: Init) -> None:
+    model = TransformerConfig(Tokens(V), BASE, NewHead(module), init).build()  # type: ignore[arg-type]
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_a_new_head_whose_parameters_nobody_fills_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"weight of Garbage.*method initialise\(init\)"):
+        TransformerConfig(Tokens(V), BASE, NewHead(Garbage)).build()  # type: ignore[arg-type]

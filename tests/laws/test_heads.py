@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from members import BASE, OUTPUTS, D, V, close, ids, left, lively, name
+from members import BASE, EMBEDS, OUTPUTS, D, V, close, embedded, ids, left, lively, name
 
 from regard.model.describe import describe
 from regard.model.embed import Tokens
@@ -38,6 +38,14 @@ def test_padding_and_neighbours_change_nothing(head: Head, side: Any) -> None:
         real = slice(T - length, T) if side == "left" else slice(0, length)
         alone = model(given[row : row + 1, real])
         close(together[row, real] if alone.dim() == 3 else together[row], alone[0])
+
+
+@pytest.mark.parametrize("embed", [embed for embed in EMBEDS if isinstance(embed, Tokens)], ids=name)
+def test_however_tokens_are_read_padding_and_neighbours_change_nothing(embed: Tokens) -> None:
+    model, given = embedded(embed)[0], ids(3, T)
+    together = model(given, Ragged.from_lengths(LENGTHS, T))
+    for row, length in enumerate(LENGTHS.tolist()):
+        close(together[row], model(given[row : row + 1, :length])[0])
 
 
 @each

@@ -9,7 +9,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-from members import BASE, DEPTH, HEADS, OUTPUTS, PARTS, V, close, encoder_decoder, ids, lively, transformer
+from members import (
+    BASE,
+    DEPTH,
+    EMBEDS,
+    HEADS,
+    OUTPUTS,
+    PARTS,
+    V,
+    close,
+    embedded,
+    encoder_decoder,
+    ids,
+    lively,
+    transformer,
+)
 from members import name as named
 from torch import Tensor
 
@@ -156,6 +170,12 @@ def test_every_head_is_its_sum(head) -> None:
         given = [torch.tensor([[4, 1, 7, 3, 1]])]
         for changes in (NONE, changed):
             adds_up(Numbers(model, entries(model, given, changes), changes.temperature))
+
+
+@pytest.mark.parametrize("embed", EMBEDS, ids=map(named, EMBEDS))
+def test_every_embedding_is_its_sum(embed) -> None:
+    model, given = embedded(embed)
+    adds_up(Numbers(model, entries(model, [given[:1]])), every=8)
 
 
 @pytest.mark.parametrize("position", [Learned(8), Sinusoidal2D(columns=3, leading=2)], ids=str)

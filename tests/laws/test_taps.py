@@ -6,18 +6,24 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from members import PARTS, V, close, encoder_decoder, ids, transformer
+from members import EMBEDS, PARTS, V, close, embedded, encoder_decoder, ids, transformer
+from members import name as named
 from torch import Tensor, nn
 
+from regard.model.embed import Embed
 from regard.model.stack import StackConfig
 from regard.model.tap import open_taps, tap, wanted, watching
 
 T, S = 5, 7
 
-parts = pytest.mark.parametrize("stack", PARTS.values(), ids=PARTS.keys())
+WALKED = {**PARTS, **{named(embed): embed for embed in EMBEDS}}
+parts = pytest.mark.parametrize("stack", WALKED.values(), ids=WALKED.keys())
 
 
-def runs(stack: StackConfig) -> list[tuple[nn.Module, Callable[[], Tensor]]]:
+def runs(stack: StackConfig | Embed) -> list[tuple[nn.Module, Callable[[], Tensor]]]:
+    if not isinstance(stack, StackConfig):
+        model, given = embedded(stack)
+        return [(model, lambda: model(given))]
     alone, pair, source, target = transformer(stack), encoder_decoder(stack), ids(2, S), ids(2, T)
     return [(alone, lambda: alone(target)), (pair, lambda: pair(source, target))]
 
@@ -38,7 +44,7 @@ def another(value: Tensor) -> Tensor:
 
 @parts
 @torch.no_grad()
-def test_observing_changes_nothing_to_the_bit(stack: StackConfig) -> None:
+def test_observing_changes_nothing_to_the_bit(stack: StackConfig | Embed) -> None:
     for model, run in runs(stack):
         want = run()
         points: dict[str, Tensor] = {}
@@ -53,7 +59,7 @@ def test_observing_changes_nothing_to_the_bit(stack: StackConfig) -> None:
 
 @parts
 @torch.no_grad()
-def test_a_copy_put_in_the_place_of_a_value_changes_nothing(stack: StackConfig) -> None:
+def test_a_copy_put_in_the_place_of_a_value_changes_nothing(stack: StackConfig | Embed) -> None:
     for model, run in runs(stack):
         want = run()
         for point in seen(model, run):
@@ -63,7 +69,7 @@ def test_a_copy_put_in_the_place_of_a_value_changes_nothing(stack: StackConfig) 
 
 @parts
 @torch.no_grad()
-def test_another_value_in_the_place_of_one_acts(stack: StackConfig) -> None:
+def test_another_value_in_the_place_of_one_acts(stack: StackConfig | Embed) -> None:
     for model, run in runs(stack):
         want = run()
         for point, value in seen(model, run).items():
@@ -74,7 +80,7 @@ def test_another_value_in_the_place_of_one_acts(stack: StackConfig) -> None:
 
 @parts
 @torch.no_grad()
-def test_observed_weights_are_those_that_made_the_answer(stack: StackConfig) -> None:
+def test_observed_weights_are_those_that_made_the_answer(stack: StackConfig | Embed) -> None:
     """weights · v, joined and projected, is what attention gave."""
     for model, run in runs(stack):
         values = seen(model, run)

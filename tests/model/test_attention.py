@@ -11,7 +11,7 @@ from regard.model.attention import (
     attention_scores,
     attention_weights,
 )
-from regard.model.mask import Causal
+from regard.model.mask import Causal, Contiguous
 
 
 def test_attend_needs_nothing_but_vectors() -> None:
@@ -87,3 +87,33 @@ def test_a_row_of_scores_at_minus_infinity_gives_zeros_and_no_gradient() -> None
     assert q.grad is not None
     assert torch.equal(q.grad[:, :, 2], torch.zeros(2, 3, 7))
     assert q.grad.isfinite().all()
+
+
+class Strided:
+    """A rule of a user: every second key, and the query's own."""
+
+    def sees(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        return (query - key) % 2 == 0
+
+
+class Near(Strided):
+    """One that can tell more without looking."""
+
+    def static(self, query: Contiguous, key: Contiguous) -> str | None:
+        return "undecided"
+
+
+@pytest.mark.parametrize("rule", [Strided(), Near()])
+@pytest.mark.parametrize("explicit", [False, True])
+def test_any_object_that_says_who_sees_whom_is_a_mask(rule: Strided, explicit: bool) -> None:
+    q, k, v = (torch.randn(2, 3, length, 5) for length in (4, 7, 7))
+    allowed = torch.tensor([[(i + 3 - j) % 2 == 0 for j in range(7)] for i in range(4)])
+    got = attend(q, k, v, rule, explicit=explicit)
+    torch.testing.assert_close(got, attend(q, k, v, allowed[None, None], explicit=explicit))
+
+
+@pytest.mark.parametrize("mask", [Causal, object(), 7, "window"])
+def test_what_is_no_rule_is_refused_by_name(mask: object) -> None:
+    x = torch.zeros(1, 1, 3, 5)
+    with pytest.raises(ValueError, match=r"pass (a rule such as )?Causal\(\)"):
+        attend(x, x, x, mask)  # type: ignore[arg-type]

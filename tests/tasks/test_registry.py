@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -196,18 +197,51 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     assert all(torch.equal(x, whole.bundle.weights[key]) for key, x in resumed.bundle.weights.items())
 
 
-@every
-def test_the_loss_is_a_sum_over_tokens_whose_gradient_reaches_every_weight(name: str, tmp_path: Path) -> None:
-    config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, "model.dropout=0")))
+TOGETHER = {"sentence-similarity", "fill-mask", "text-generation"}
+"""Tasks in which the examples of a batch are each other's wrong answers, or what is asked of them, or where
+they begin, is drawn for the whole batch."""
+
+
+def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
+    """The task, a store of its examples, a model without dropout."""
+    plain = ("model.dropout=0", *(("task.smoothing=0",) if "classification" in name else ()))
+    config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, *plain)))
     rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
     task: Any = TASKS[name].learn(config.task, rows)
     store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.columns, task.vocabulary)
     assert len(task.lengths(store)) == len(store)
     torch.manual_seed(1)
-    model = task.fit(config.model).build()
+    return task, store, task.fit(config.model).build()
+
+
+@every
+def test_the_loss_is_a_sum_over_tokens_whose_gradient_reaches_every_weight(name: str, tmp_path: Path) -> None:
+    task, store, model = _prepared(name, tmp_path)
     batch: Any = task.batch(store, np.arange(4), 0)
     loss = task.loss(model, batch)
     loss.backward()
     assert loss.shape == ()
-    assert 0.5 < float(loss.detach()) / batch.tokens < 10
     assert all(parameter.grad is not None for parameter in model.parameters())
+    if name in TOGETHER:
+        return
+    alone = [task.batch(store, np.arange(row, row + 1), 0) for row in range(4)]
+    assert sum(one.tokens for one in alone) == batch.tokens
+    total = sum(float(task.loss(model, one).detach()) for one in alone)
+    assert float(loss.detach()) == pytest.approx(total, rel=1e-4)
+
+
+@every
+def test_who_knows_nothing_pays_for_every_choice_alike(name: str, tmp_path: Path) -> None:
+    """With all weights at 0, each prediction costs the logarithm of how many things it chooses among."""
+    task, store, model = _prepared(name, tmp_path)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    batch: Any = task.batch(store, np.arange(4), 0)
+    if name == "question-answering":
+        expected = 2 * float(batch.allowed.sum(1).double().log().sum())
+    else:
+        choices = {"sentence-similarity": 4}.get(name) or len(task.outputs())
+        expected = batch.tokens * math.log(choices)
+    for cost in (task.loss, task.nats):
+        assert float(cost(model, batch).detach()) == pytest.approx(expected, rel=1e-4), cost.__name__

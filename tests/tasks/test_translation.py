@@ -14,10 +14,12 @@ import torch
 from tiny import LETTERS, asked
 from torch import nn
 
+import regard
 from regard.data.readers import open_data
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
+from regard.looking.explorer import Question
 from regard.schema import dump
 from regard.tasks import Decoding, Translation, TranslationConfig
 from regard.train.resolve import resolve
@@ -212,3 +214,26 @@ def test_one_table_for_two_vocabularies_is_refused(pairs: Path) -> None:
     assert fitted["source"]["vocab"] == task.source.size
     assert fitted["target"]["vocab"] == task.target.size
     assert set(task.tokenizers()) == {"tokenizer.json", "tokenizer.target.json"}
+
+
+def test_an_alignment_is_of_what_was_written_and_agrees_with_the_explorer(
+    pairs: Path, tmp_path: Path
+) -> None:
+    """Of an untrained model, whose answer read anew is other tokens than those that it wrote."""
+    folder = regard.train(
+        "translation", pairs, tmp_path / "run", settings=asked(pairs).settings, steps=1, quiet=True, threads=1
+    ).folder
+    run = regard.load(folder)
+    for text in ("abc", "dcba", "a"):
+        for beam in (1, 3):
+            found = run.alignment(text, Decoding(beam=beam))
+            explorer = run.explorer()
+            answer = explorer.answer(Question(text, beam=beam), None)
+            layers = [value for one in answer.passes for name, value in one.entries.items()
+                      if name.endswith(".cross.weights")]  # fmt: skip
+            want = torch.cat([entry.value for entry in layers]).mean(0)
+            torch.testing.assert_close(found.weights, want, atol=1e-5, rtol=1e-4)
+            assert found.outputs == run.task.pieces([], answer.written)[1]
+            assert found.weights.shape == (len(found.outputs), len(found.inputs))
+    with pytest.raises(InputError, match="no tokens to align"):
+        run.alignment("")

@@ -2,7 +2,8 @@
 
 **The header rule.** When columns are asked for by name, the first line is the header. Otherwise it is one
 when every cell of it is a different word of at most 32 letters, digits, `_`, `-` or `.`, starting with a
-letter, all ASCII: `en`, `target`, `zh_Hans`. A sentence pair fails this by its blanks, a pair in another
+letter, all ASCII: `en`, `target`, `zh_Hans`. Of three and more, the first may be empty: pandas writes the
+numbers of its rows there. A sentence pair fails this by its blanks, a pair in another
 script by its letters. What was decided is a note of the report.
 """
 
@@ -31,7 +32,8 @@ def looks_like_header(cells: Sequence[str], wanted: Wanted) -> bool:
     """The header rule of this module's docstring."""
     if any(name is not None for name in wanted):
         return True
-    return len(set(cells)) == len(cells) and all(_NAME.fullmatch(cell) for cell in cells)
+    named = cells[1:] if len(cells) > 2 and not cells[0] else cells
+    return len(set(cells)) == len(cells) and all(_NAME.fullmatch(cell) for cell in named)
 
 
 def pick_columns(
@@ -50,7 +52,8 @@ def pick_columns(
         raise DataError(f"one column of {label} was asked for twice: {', '.join(named)}; name different ones")
     picked: list[int | None] = [None if name is None else _find(found, name, label) for name in wanted]
     open_slots = [slot for slot, index in enumerate(picked) if index is None]
-    rest = [index for index in range(len(found)) if index not in picked]
+    numbers = 1 if len(found) > len(wanted) and not found[0] else 0  # pandas' first column
+    rest = [index for index in range(numbers, len(found)) if index not in picked]
     usual = [default_names(len(wanted))[slot] for slot in open_slots]
     if all(name in found and found.index(name) in rest for name in usual):
         filling = [found.index(name) for name in usual]

@@ -5,37 +5,37 @@ It looks at names only. Pictures are looked for by `picture_folder.py`.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from regard.data.readers.lines import file_errors
+from regard.data.splits import SPLIT_OF
 from regard.errors import DataError
 
-__all__ = ["FORMS", "SPLIT_OF", "Found", "look_at_file", "look_at_folder", "only"]
+__all__ = ["FORMS", "INSIDE", "Found", "look_at_file", "look_at_folder", "only"]
 
 FORMS = ("tsv", "csv", "jsonl", "parquet", "txt", "json")
 _ZIPPED_FORMS = ("tsv", "csv", "jsonl", "txt", "json")
 _COLUMNS = {"txt": 1, "json": 3}
 """Forms that hold so many columns; SQuAD's `.json` has three."""
-SPLIT_OF = {
-    "train": "train",
-    "valid": "valid",
-    "val": "valid",
-    "dev": "valid",
-    "validation": "valid",
-    "test": "test",
-}
 _ORDER = ("train", "valid", "test")
 _NO_LANGUAGE = (
     *("", "json", "md", "gz", "zip", "log", "bin", "py", "yaml", "yml", "toml", "xml", "html"),
     *("png", "jpg", "jpeg", "wav", "npy", "npz", "pt", "bak", "tmp"),
 )
 """Endings that are no column of parallel files."""
+_SHARD = re.compile(r"(.+)[-_.](\d+)-of-(\d+)")
+"""A split in several files, as data-set hubs have it: `train-00000-of-00002.parquet`."""
+INSIDE = "data"
+"""Where hubs keep them."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The files of one split: one in a form of its own, or several parallel ones (`form` is `parallel`)."""
+    """The files of one split: one in a form of its own, or its shards, or several parallel ones (`form` is
+    `parallel`)."""
 
     form: str
     paths: tuple[Path, ...]
@@ -59,28 +59,60 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
     """The files of each split, in the order train, valid, test.
 
     A folder without any of these that holds one set of examples gives it under the name `all`. `columns`,
-    the number of columns wanted, decides between forms: plain `.txt` has one, SQuAD's `.json` three.
+    the number of columns wanted, decides between forms: plain `.txt` has one, SQuAD's `.json` three; other
+    `.json` is looked at where there is nothing else. `eval` is what chooses, but beside `valid` the test.
 
     Raises:
-        DataError: nothing usable is there, or more than one file claims to be the same split.
+        DataError: nothing usable is there, more than one file claims to be the same split, or a shard of one
+            is missing.
     """
     with file_errors(folder):
         paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        inside = list((folder / INSIDE).iterdir()) if (folder / INSIDE).is_dir() else []
+    splits = _splits(folder, paths, columns)
+    if not splits and any(_parts(path)[1] in FORMS for path in inside):
+        return look_at_folder(folder / INSIDE, columns)
+    splits = splits or _splits(folder, paths, columns, documents=True)
+    if not splits:
+        raise DataError(_nothing(folder, columns))
+    return splits
+
+
+def _splits(folder: Path, paths: list[Path], columns: int, *, documents: bool = False) -> dict[str, Found]:
+    """`documents`: whether `.json` holds any number of columns."""
     stems: dict[str, list[Path]] = {}
     for path in paths:
-        stems.setdefault(_parts(path)[0], []).append(path)
+        stems.setdefault(_stem(path), []).append(path)
+    names = _names_of_splits(stems)
     splits: dict[str, Found] = {}
     for split in _ORDER:
-        named = [stem for stem in stems if SPLIT_OF.get(stem) == split]
-        candidates = [found for stem in named for found in _forms(stems[stem], columns)]
+        named = [stem for stem in stems if names.get(stem) == split]
+        candidates = [found for stem in named for found in _forms(stems[stem], columns, documents)]
         if found := only(candidates, folder, f"the split '{split}'"):
             splits[split] = found
     if not splits:
-        candidates = [found for group in stems.values() for found in _forms(group, columns)]
-        if not (found := only(candidates, folder, "the examples")):
-            raise DataError(_nothing(folder, columns))
-        splits["all"] = found
+        candidates = [found for group in stems.values() for found in _forms(group, columns, documents)]
+        if found := only(candidates, folder, "the examples"):
+            splits["all"] = found
     return splits
+
+
+def _names_of_splits(stems: Iterable[str]) -> dict[str, str]:
+    names = {stem: SPLIT_OF[stem.lower()] for stem in stems if stem.lower() in SPLIT_OF}
+    for stem, split in list(names.items()):
+        others = [other for name, other in names.items() if name != stem]
+        if stem.lower() == "eval" and split in others:
+            del names[stem]
+            if "test" not in others:
+                names[stem] = "test"
+    return names
+
+
+def _stem(path: Path) -> str:
+    """What files of one set of examples have in common: the name without its form and a shard's number."""
+    stem, form = _parts(path)
+    shard = _SHARD.fullmatch(stem) if form in FORMS else None
+    return stem if shard is None else shard[1]
 
 
 def _parts(path: Path) -> tuple[str, str]:
@@ -94,10 +126,15 @@ def _parts(path: Path) -> tuple[str, str]:
     return stem, form
 
 
-def _forms(paths: list[Path], columns: int) -> list[Found]:
+def _forms(paths: list[Path], columns: int, documents: bool) -> list[Found]:
     """What files that share a stem hold."""
-    tables = [Found(form, (path,)) for path in paths if (form := _parts(path)[1]) in FORMS]
-    usable = [found for found in tables if _COLUMNS.get(found.form, columns) == columns]
+    forms = {form: [path for path in paths if _parts(path)[1] == form] for form in FORMS}
+    usable: list[Found] = []
+    for form, files in forms.items():
+        if _COLUMNS.get(form, columns) == columns or (documents and form == "json"):
+            sharded, whole = _shards(files)
+            usable += [Found(form, (path,)) for path in whole]
+            usable += [Found(form, sharded)] if sharded else []
     parallel = [path for path in paths if _parts(path)[1] not in (*FORMS, *_NO_LANGUAGE)]
     if len(parallel) > 1:
         extensions = tuple(_parts(path)[1] for path in parallel)
@@ -105,14 +142,40 @@ def _forms(paths: list[Path], columns: int) -> list[Found]:
     return usable
 
 
+def _shards(paths: list[Path]) -> tuple[tuple[Path, ...], list[Path]]:
+    """Those that are shards of one set of examples, in order, and the others.
+
+    Raises: DataError when one is missing.
+    """
+    shards: dict[int, Path] = {}
+    others: list[Path] = []
+    count = 0
+    for path in paths:
+        found = _SHARD.fullmatch(_parts(path)[0])
+        if found is None or int(found[2]) in shards or int(found[3]) != (count or int(found[3])):
+            others.append(path)
+        else:
+            shards[int(found[2])], count = path, int(found[3])
+    first = 0 if 0 in shards else 1
+    missing = [number for number in range(first, first + count) if number not in shards][:1]
+    if missing and shards:
+        known = next(iter(shards.values()))
+        raise DataError(
+            f"{known} is one of {count:,} files of which number {missing[0]} is missing; fetch it, too"
+        )
+    return tuple(shards[number] for number in sorted(shards)), others
+
+
 def only(candidates: list[Found], folder: Path, what: str) -> Found | None:
     if len(candidates) > 1:
-        names = ", ".join(path.name for found in candidates for path in found.paths)
+        names = ", ".join(sorted(path.name for found in candidates for path in found.paths))
         raise DataError(f"{folder} holds {what} more than once: {names}; leave one of them, or give one file")
     return candidates[0] if candidates else None
 
 
 def _nothing(folder: Path, columns: int) -> str:
-    kinds = ", ".join(f".{form}" for form in FORMS if _COLUMNS.get(form, columns) == columns)
+    kinds = ", ".join(
+        f".{form}" for form in FORMS if form == "json" or _COLUMNS.get(form, columns) == columns
+    )
     pairs = " or parallel files such as train.en and train.de" if columns > 1 else ""
     return f"{folder} holds nothing that can be read; put train, valid and test into it as {kinds}{pairs}"

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from regard.data.readers.unicode import HEAD, as_utf8
 from regard.errors import DataError
 
-__all__ = ["BLANK", "LINE_LIMIT", "Line", "Problem", "file_errors", "open_bytes", "read_lines", "too_long"]
+__all__ = ["BLANK", "LINE_LIMIT", "Line", "Problem", "decode_line", "file_errors", "open_bytes", "open_text"]
+__all__ += ["read_lines", "too_long"]
 
 LINE_LIMIT = 100_000
 """Characters in one line (or one quoted record, or one cell): what is longer is no sentence."""
@@ -63,7 +65,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     Raises:
         DataError: the file is missing, unreadable, or not the gzip file that its name promises.
     """
-    with open_bytes(path) as file:
+    with open_text(path) as file:
         number, start = 0, 0
         while raw := file.readline(_BYTE_LIMIT):
             number += 1
@@ -73,8 +75,15 @@ def read_lines(path: Path) -> Iterator[Line]:
                 yield Line(number, start, too_long())  # who refuses it need not wait for its end
                 size += _skip_line(file, f"{path}:{number}")
             else:
-                yield Line(number, start, _decode(raw, first=number == 1))
+                yield Line(number, start, decode_line(raw, first=number == 1))
             start += size
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[BinaryIO]:
+    """As `open_bytes`, in UTF-8 (after a byte order mark, if there is one) and with line feeds."""
+    with open_bytes(path) as file:
+        yield as_utf8(cast(io.BufferedReader, file), path)
 
 
 @contextmanager
@@ -87,7 +96,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "does not exist"
             raise DataError(f"{path} {what}; give the name of a file with data")
-        with path.open("rb") as file:
+        with path.open("rb", HEAD) as file:
             yield cast(BinaryIO, _unpacked(file, path)) if path.suffix == ".gz" else file
 
 
@@ -106,8 +115,10 @@ def too_long(what: str = "line") -> Problem:
     return Problem(f"{what} over {LINE_LIMIT:,} characters")
 
 
-def _decode(raw: bytes, *, first: bool) -> str | Problem:
-    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+def decode_line(raw: bytes, *, first: bool) -> str | Problem:
+    """A line, or a part of one, from which its end is taken; of the `first`, the byte order mark, too."""
+    if raw.endswith(b"\n"):
+        raw = raw[:-1].removesuffix(b"\r")
     if b"\0" in raw:
         return Problem("NUL byte", f"byte {raw.index(0) + 1} of the line")
     try:

@@ -16,15 +16,17 @@ from typing import get_args
 from regard.data import builtin, named
 from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
-from regard.data.readers.folder import Found, look_at_file, look_at_folder
+from regard.data.readers.delimited import CsvTable, is_quoted
+from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
+from regard.data.readers.json_array import open_json
 from regard.data.readers.lines import file_errors
 from regard.data.readers.parquet import ParquetTable
 from regard.data.readers.picture_folder import look_at_pictures, open_pictures, pictures_of, split_pictures
 from regard.data.readers.pictures import PICTURE
 from regard.data.readers.plain import ParallelTable, TextFile
-from regard.data.readers.squad import SquadFile
-from regard.data.readers.streams import OnError, Reading, split_table, split_text
-from regard.data.readers.tables import CsvTable, JsonlTable, Table, TsvTable
+from regard.data.readers.shards import ShardedTable
+from regard.data.readers.streams import Forms, OnError, Reading, split_table, split_text
+from regard.data.readers.tables import JsonlTable, Table, TsvTable
 from regard.data.remote import Progress
 from regard.data.rows import DataSet, KnownSet, Report, Rows
 from regard.data.splits import ALL, SINGLE_FILE, TRAIN_AND_VALID
@@ -33,6 +35,7 @@ from regard.errors import ConfigError, DataError, nearest
 __all__ = ["columns_of", "open_data"]
 
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
+_SHOWN = 3  # names of files
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
 
 
@@ -42,6 +45,7 @@ def open_data(
     *,
     on_error: OnError = "refuse",
     whole: bool = False,
+    forms: Forms = (),
     progress: Progress | None = None,
 ) -> DataSet:
     """Open a built-in set, a named public set, a file or a folder.
@@ -58,6 +62,7 @@ def open_data(
         columns: the names of the columns wanted, in order; None for one to be found (`readers.columns`).
         on_error: whether a broken row is refused, or left out and counted in the report.
         whole: do not split a single file: its rows are the only split, `all`.
+        forms: what the columns hold where that is not text (`readers.forms`), in the same order.
         progress: told of the bytes that have arrived, when a public set has to be fetched first.
 
     Raises:
@@ -76,8 +81,8 @@ def open_data(
             report.notes.append(f"'{name}' is the data set of that name; for the one here, give ./{name}")
         if name in builtin.BUILTIN:
             return _open_builtin(builtin.BUILTIN[name], columns, report)
-        return _open_named(named.NAMED[name], columns, Reading(on_error, report), progress)
-    splits, names = _open_path(path, columns, Reading(on_error, report), whole=whole)
+        return _open_named(named.NAMED[name], columns, Reading(on_error, report, forms), progress)
+    splits, names = _open_path(path, columns, Reading(on_error, report, forms), whole=whole)
     return DataSet(str(data), splits, names, report, fingerprint=_fingerprint(path, names, tuple(splits)))
 
 
@@ -95,7 +100,7 @@ def columns_of(data: str | Path) -> tuple[str, ...]:
         return ("text",)
     for file in found.paths:
         _check_size(file)
-    return tuple(_open_table(found, (None,)).columns)
+    return tuple(_open_table(found, ()).columns)
 
 
 def _look_at_examples(path: Path) -> Found:
@@ -258,41 +263,55 @@ def _open_files(
     if files.form == "txt":
         picked = pick_columns(("text",), columns, _shown(files))
         return split_text(TextFile(files.paths[0]), shares, reading), ("text",) * len(picked)
-    table = _open_table(files, columns)
+    table = _open_table(files, columns, skip=reading.on_error == "skip")
     picked = pick_columns(table.columns, columns, table.label, ordered=files.form != "parallel")
-    if isinstance(table, TsvTable | CsvTable):
-        _note_header(table, columns, reading.report)
+    _note_header(table, columns, reading.report)
     return split_table(table, picked, shares, reading), tuple(table.columns[index] for index in picked)
 
 
-def _open_table(files: Found, columns: Wanted) -> Table:
-    match files.form:
-        case "parallel":
-            return ParallelTable(files.paths, files.extensions)
+def _open_table(files: Found, columns: Wanted, *, skip: bool = False) -> Table:
+    """`skip`: whether the columns may follow from a later row than the first, if that is broken."""
+    if files.form == "parallel":
+        return ParallelTable(files.paths, files.extensions)
+    tables = tuple(_open_file(files.form, path, columns, skip) for path in files.paths)
+    return tables[0] if len(tables) == 1 else ShardedTable(tables)
+
+
+def _open_file(form: str, path: Path, columns: Wanted, skip: bool) -> Table:
+    match form:
+        case "tsv" if is_quoted(path, columns):
+            return CsvTable.open(path, columns, skip=skip, delimiter="\t")
         case "tsv":
-            return TsvTable.open(files.paths[0], columns)
+            return TsvTable.open(path, columns, skip=skip)
         case "csv":
-            return CsvTable.open(files.paths[0], columns)
+            return CsvTable.open(path, columns, skip=skip)
         case "jsonl":
-            return JsonlTable.open(files.paths[0])
+            return JsonlTable.open(path, columns, skip=skip)
         case "parquet":
-            return ParquetTable.open(files.paths[0])
+            return ParquetTable.open(path)
         case "json":
-            return SquadFile(files.paths[0])
-    raise AssertionError(files.form)
+            return open_json(path, columns, skip=skip)
+    raise AssertionError(form)
 
 
-def _note_header(table: TsvTable | CsvTable, columns: Wanted, report: Report) -> None:
-    if not table.header:
-        report.notes.append(f"{table.path.name} has no header: its first line was taken as an example")
+def _note_header(table: Table, columns: Wanted, report: Report) -> None:
+    if isinstance(table, ShardedTable):
+        return _note_header(table.tables[0], columns, report)
+    if isinstance(table, CsvTable) and table.note:
+        report.notes.append(table.note)
+    if not isinstance(table, TsvTable | CsvTable):
+        return None
+    name, line = table.path.name, "the first line" if table.first.line == 1 else f"line {table.first.line}"
+    if not table.first.header:
+        report.notes.append(f"{name} has no header: {line} was taken as an example")
     elif all(name is None for name in columns):
-        report.notes.append(
-            f"the first line of {table.path.name} names its columns: {', '.join(table.columns)}"
-        )
+        report.notes.append(f"{line} of {name} names its columns: {', '.join(table.columns)}")
+    return None
 
 
 def _shown(files: Found) -> str:
-    return " + ".join(path.name for path in files.paths)
+    names = [path.name for path in files.paths]
+    return " + ".join(names if len(names) <= _SHOWN else [names[0], "…", names[-1]])
 
 
 def _check_size(path: Path) -> None:
@@ -308,7 +327,7 @@ def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) ->
     with file_errors(path):
         files = [path]
         if path.is_dir():
-            inside = path.rglob("*") if PICTURE in names else path.iterdir()
+            inside = [*path.rglob("*")] if PICTURE in names else [*path.iterdir(), *path.glob(f"{INSIDE}/*")]
             files = [file for file in sorted(inside) if file.is_file()]
         for file in files:
             status = file.stat()

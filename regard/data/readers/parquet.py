@@ -1,8 +1,8 @@
 """Tables in Parquet, read in batches through pyarrow.
 
 Memory stays that of a few pages, whatever the file claims: pages are measured before they are unpacked, and
-columns of what is no text are not read at all. It does not know which problems are forgiven. Row numbers
-count from 1.
+columns of what is neither text nor made of it are not read at all. It does not know which problems are
+forgiven. Row numbers count from 1.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from regard.data.readers.forms import Cell, as_cell
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes
-from regard.data.readers.parquet_pages import Column, columns_of, pages_of
-from regard.data.readers.tables import Record, as_text
+from regard.data.readers.parquet_pages import Column, Page, columns_of, pages_of
+from regard.data.readers.tables import Record
 from regard.errors import DataError, needs
 
 __all__ = ["ParquetTable"]
@@ -27,11 +28,14 @@ _MOST_BYTES = _BATCH * LINE_LIMIT + (1 << 20)
 
 _BATCH_BYTES = 1 << 25
 """Of what is held of a column."""
+_LIST_BYTES, _MOST_UNPACKED = 1 << 28, 20
+"""A list may take all pages of its row group: over so many bytes, they may unpack to so many times theirs."""
+_DEEPEST = 8
 
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """A Parquet file; columns of strings, numbers and truth values can be read."""
+    """A Parquet file; strings, numbers and truth values can be read, and lists and objects of them."""
 
     path: Path
     columns: tuple[str, ...]
@@ -64,13 +68,13 @@ class ParquetTable:
                         yield f"{self.path}:{number}", _values(cells, index)
 
 
-def _values(columns: list[Any], index: int) -> tuple[str, ...] | Problem:
-    values: list[str] = []
+def _values(columns: list[Any], index: int) -> tuple[Cell, ...] | Problem:
+    values: list[Cell] = []
     for column in columns:
         if isinstance(column, Problem):
             return column
         try:
-            value = as_text(column[index].as_py())
+            value: Cell | Problem = as_cell(column[index].as_py())
         except UnicodeDecodeError as error:
             value = Problem("bad UTF-8", f"byte {error.start + 1} of the cell")
         if isinstance(value, Problem):
@@ -80,17 +84,27 @@ def _values(columns: list[Any], index: int) -> tuple[str, ...] | Problem:
 
 
 def _not_text(schema: Any, names: list[str]) -> dict[str, Problem]:
-    """Which of the columns hold what has no text, such as lists."""
-    from pyarrow import types
-
-    known = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+    """Which of the columns hold what has no text, such as bytes or times."""
     found: dict[str, Problem] = {}
     for name in names:
         kind = schema.field(name).type
-        inner = kind.value_type if types.is_dictionary(kind) else kind
-        if not (types.is_null(inner) or any(holds(inner) for holds in known)):
+        if not _is_text(kind):
             found[name] = Problem("not text", f"a {str(kind)[:80]}")
     return found
+
+
+def _is_text(kind: Any, depth: int = 0) -> bool:
+    """Whether a type is of text, numbers and truth values, or of lists and objects of such."""
+    from pyarrow import types
+
+    if depth > _DEEPEST:
+        return False
+    if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind):
+        return _is_text(kind.value_type, depth + 1)
+    if types.is_struct(kind):
+        return all(_is_text(kind.field(index).type, depth + 1) for index in range(kind.num_fields))
+    known = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+    return types.is_null(kind) or any(holds(kind) for holds in known)
 
 
 def _rows_at_once(raw: BinaryIO, path: Path, group: list[Column], names: list[str], first: int) -> int:
@@ -100,20 +114,39 @@ def _rows_at_once(raw: BinaryIO, path: Path, group: list[Column], names: list[st
     """
     found = _BATCH
     for column in group:
-        row = first
+        if any(column.name.startswith(f"{name}.") for name in names):
+            found = min(found, _lists_at_once(raw, path, column, first))
         if column.name not in names:
             continue
+        row = first
         for page in pages_of(raw, column):
-            if page.unpacked > _MOST_BYTES:
-                raise DataError(
-                    f"{path}:{row}: a page of '{column.name}' that begins here has"
-                    f" {page.unpacked:,} bytes, more than {_BATCH:,} cells of {LINE_LIMIT:,} characters;"
-                    " leave out what is so long"
-                )
+            _check_page(page, column, path, row)
             row += page.values
             longest = page.unpacked // max(1, page.values)  # an entry of a dictionary may be all of it
             found = min(found, max(1, _BATCH_BYTES // max(1, longest)))
     return found
+
+
+def _lists_at_once(raw: BinaryIO, path: Path, column: Column, first: int) -> int:
+    """As `_rows_at_once`, of a column inside lists or objects, whose pages do not say of how many rows."""
+    unpacked = 0
+    for page in pages_of(raw, column):
+        _check_page(page, column, path, first)
+        unpacked += page.unpacked
+    if unpacked > _LIST_BYTES and unpacked > _MOST_UNPACKED * column.size:
+        raise DataError(
+            f"{path}:{first}: '{column.name}' of the row group that begins here unpacks to {unpacked:,}"
+            f" bytes, over {_MOST_UNPACKED} times its size; write it again in smaller row groups"
+        )
+    return max(1, _BATCH_BYTES // max(1, unpacked // max(1, column.rows)))
+
+
+def _check_page(page: Page, column: Column, path: Path, row: int) -> None:
+    if page.unpacked > _MOST_BYTES:
+        raise DataError(
+            f"{path}:{row}: a page of '{column.name}' that begins here has {page.unpacked:,} bytes, more than"
+            f" {_BATCH:,} cells of {LINE_LIMIT:,} characters; leave out what is so long"
+        )
 
 
 @contextmanager

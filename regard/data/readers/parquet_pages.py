@@ -40,6 +40,8 @@ class Column(NamedTuple):
     start: int
     size: int
     """Bytes."""
+    rows: int
+    """Of the row group; a list has more values than rows."""
 
 
 def columns_of(file: BinaryIO) -> list[list[Column]]:
@@ -52,18 +54,18 @@ def columns_of(file: BinaryIO) -> list[list[Column]]:
     file.seek(end - length)
     try:
         footer = _Thrift(file.read(length)).struct()
-        return [[_column(chunk[3]) for chunk in group[1]] for group in footer.get(4, ())]
+        return [[_column(chunk[3], group[3]) for chunk in group[1]] for group in footer.get(4, ())]
     except (IndexError, KeyError, TypeError, AttributeError) as problem:
         raise ValueError("the footer is damaged") from problem
 
 
-def _column(about: dict[int, Any]) -> Column:
+def _column(about: dict[int, Any], rows: int) -> Column:
     start, dictionary, size = about[9], about.get(11), about[7]
     if dictionary and 0 < dictionary < start:
         start = dictionary
-    if min(start, size) < 0:
+    if min(start, size, rows) < 0:
         raise ValueError("the footer is damaged")
-    return Column(b".".join(about[3]).decode("utf-8", "replace"), start, size)
+    return Column(b".".join(about[3]).decode("utf-8", "replace"), start, size, rows)
 
 
 def pages_of(file: BinaryIO, column: Column) -> Iterator[Page]:

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from regard.data.readers.folder import SPLIT_OF, Found, only
+from regard.data.readers.folder import Found, only
 from regard.data.readers.idx import COLUMNS, IdxPictures, partner, split_word
 from regard.data.readers.lines import Problem, file_errors
 from regard.data.readers.pictures import PICTURE, SUFFIXES, decode, read_bytes
 from regard.data.readers.streams import Reading, split_by
 from regard.data.readers.tables import Record
 from regard.data.rows import Rows
-from regard.data.splits import Chooser, choose_by_hash, share
+from regard.data.splits import SPLIT_OF, Chooser, choose_by_hash, share
 from regard.errors import DataError
 
 __all__ = ["PictureFolder", "PictureTable", "files_of", "look_at_pictures", "open_pictures", "pictures_of"]

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from regard.data.readers.lines import BLANK, Problem, open_bytes, read_lines
+from regard.data.readers.lines import BLANK, Line, Problem, decode_line, open_text, read_lines
 from regard.data.readers.tables import Record
 
 __all__ = ["ParallelTable", "TextFile"]
 
 _CHUNK = 1 << 20
+_LONG, _PART = 1 << 13, 1 << 10
+"""Bytes: a text may stand on one line, and is then read, and shared out to splits, in parts."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,50 @@ class ParallelTable:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A running text, line by line. A blank line is a part of it; line ends are not in the values."""
+    """A running text, line by line, and long lines in parts. A blank line is a part of it, line ends are not
+    in the values."""
 
     path: Path
 
     def size(self) -> int:
-        """Bytes of the text, unzipped."""
-        with open_bytes(self.path) as file:
-            if self.path.suffix != ".gz":
+        """Bytes of the text, unzipped and in UTF-8."""
+        with open_text(self.path) as file:
+            if file.seekable():
                 return file.seek(0, os.SEEK_END)
             return sum(len(chunk) for chunk in iter(lambda: file.read(_CHUNK), b""))
 
-    def records(self, begin: int, end: int) -> Iterator[Record]:
-        """The lines whose first byte is one of `begin … end - 1`."""
-        for line in read_lines(self.path):
+    def records(self, begin: int, end: int) -> Iterator[tuple[str, tuple[str] | Problem, bool]]:
+        """The lines, or parts of them, whose first byte is one of `begin … end - 1`: the place of each, its
+        text, and whether a line ends with it."""
+        for line, ends in _parts_of_lines(self.path):
             if line.start >= end:
                 return
             if line.start >= begin:
                 content = line.content
-                yield f"{self.path}:{line.number}", content if isinstance(content, Problem) else (content,)
+                value = content if isinstance(content, Problem) else (content,)
+                yield f"{self.path}:{line.number}", value, ends
+
+
+def _parts_of_lines(path: Path) -> Iterator[tuple[Line, bool]]:
+    """Lines, and of those over `_LONG` bytes parts of at most `_PART`; and whether the line ends with it."""
+    with open_text(path) as file:
+        number, start = 1, 0
+        while raw := file.readline(_LONG):
+            long = len(raw) == _LONG
+            while long:
+                if len(raw) <= _PART and not raw.endswith(b"\n"):
+                    raw += file.readline(_LONG)
+                if len(raw) <= _PART:
+                    break
+                size = _end_of_part(raw)
+                yield Line(number, start, decode_line(raw[:size], first=start == 0)), False
+                start, raw = start + size, raw[size:]
+            yield Line(number, start, decode_line(raw, first=start == 0)), True
+            number, start = number + 1, start + len(raw)
+
+
+def _end_of_part(raw: bytes) -> int:
+    """Where the first part of a line ends: before a blank, else before a character."""
+    if (blank := raw.rfind(b" ", 1, _PART)) > 0:
+        return blank
+    return next((size for size in range(_PART, _PART - 4, -1) if raw[size] & 0xC0 != 0x80), _PART)

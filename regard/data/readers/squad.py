@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from regard.data.readers.answers import answers_as_text, answers_in
-from regard.data.readers.lines import Problem, open_bytes
-from regard.data.readers.tables import Record, as_text
+from regard.data.readers.forms import as_text
+from regard.data.readers.lines import Problem, open_text
+from regard.data.readers.tables import Record
 from regard.errors import DataError
 
 __all__ = ["COLUMNS", "SquadFile"]
@@ -67,7 +68,7 @@ class SquadFile:
                 yield place, found
 
     def _document(self) -> Any:
-        with open_bytes(self.path) as file:
+        with open_text(self.path) as file:
             raw = file.read(_LIMIT + 1)
         if len(raw) > _LIMIT:
             raise DataError(f"{self.path} has over {_LIMIT:,} bytes, too many for one JSON text; split it")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from regard.data.readers.forms import USUAL, Cell, Form
 from regard.data.readers.lines import Problem
 from regard.data.readers.plain import TextFile
 from regard.data.readers.tables import Record, Table
@@ -16,27 +17,31 @@ from regard.data.rows import Report, Row, Rows
 from regard.data.splits import Chooser, choose_by_hash, contiguous_bounds
 from regard.errors import DataError
 
-__all__ = ["OnError", "Reading", "split_by", "split_table", "split_text"]
+__all__ = ["Forms", "OnError", "Reading", "split_by", "split_table", "split_text"]
 
 OnError = Literal["refuse", "skip"]
+Forms = tuple[Form | None, ...]
+"""What columns hold, in the order in which they were asked for; None for text."""
+TextRecord = tuple[str, tuple[str, ...] | Problem]
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How the files of one data set are read: what to do with broken rows, and where to count them."""
+    """How the files of one data set are read: what to do with broken rows, where to count them, and what the
+    picked columns hold."""
 
     on_error: OnError
     report: Report
+    forms: Forms = ()
 
 
 def split_table(
     table: Table, picked: tuple[int, ...], shares: Mapping[str, float], reading: Reading
 ) -> dict[str, Rows]:
     """The rows of a table in one or more splits, by a hash of the first picked column."""
-    return split_by(
-        table, picked, dict.fromkeys(shares) if len(shares) == 1 else choose_by_hash(shares), reading
-    )
+    choosers = dict.fromkeys(shares) if len(shares) == 1 else choose_by_hash(shares)
+    return split_by(table, picked, choosers, reading)
 
 
 def split_by(
@@ -44,9 +49,11 @@ def split_by(
 ) -> dict[str, Rows]:
     """The rows of a table in splits, each with what chooses by the first picked column; None takes all."""
     names = tuple(table.columns[index] for index in picked)
+    given = (*reading.forms, *[None] * (len(picked) - len(reading.forms)))
+    forms = tuple(form or USUAL.get(name) for name, form in zip(names, given, strict=True))
 
     def rows(chosen: Chooser | None) -> Iterator[Row]:
-        records = _without_empty(table.records(picked), names)
+        records = _texts(table.records(picked), names, forms)
         return _sound(records, table.label, reading, chosen=chosen)
 
     return {split: _rows_of(rows, chosen) for split, chosen in choosers.items()}
@@ -59,8 +66,15 @@ def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) ->
         begin, end = contiguous_bounds(shares, text.size())[split]
         part = len(shares) > 1
         label = f"{text.path} ({split})" if part else str(text.path)
-        for row in _sound(text.records(begin, end), label, reading, part=part):
-            yield Row(row.values, row.where, running=True)
+        ends: list[bool] = []
+
+        def records() -> Iterator[TextRecord]:
+            for where, values, end_of_line in text.records(begin, end):
+                ends[:] = [end_of_line]
+                yield where, values
+
+        for row in _sound(records(), label, reading, part=part):
+            yield Row(row.values, row.where, running=True, ends_line=ends[0])
 
     return {split: _rows_of(rows, split) for split in shares}
 
@@ -70,19 +84,32 @@ def _rows_of(rows: Callable[[Part], Iterator[Row]], part: Part) -> Rows:
     return Rows(lambda: rows(part))
 
 
-def _without_empty(records: Iterable[Record], names: tuple[str, ...]) -> Iterator[Record]:
-    """The records, with a `Problem` in place of those of which a side is empty."""
+def _texts(records: Iterable[Record], names: tuple[str, ...], forms: Forms) -> Iterator[TextRecord]:
+    """The records as text, with a `Problem` in place of those that have a value empty or not of its form."""
     for where, values in records:
-        if not isinstance(values, Problem):
-            for name, value in zip(names, values, strict=True):
-                if not value or value.isspace():
-                    values = Problem(f"empty {name}")
-                    break
-        yield where, values
+        yield where, values if isinstance(values, Problem) else _row_of(values, names, forms)
+
+
+def _row_of(values: tuple[Cell, ...], names: tuple[str, ...], forms: Forms) -> tuple[str, ...] | Problem:
+    texts: list[str] = []
+    for name, value, form in zip(names, values, forms, strict=True):
+        text: str | Problem
+        if form is not None and value != "":
+            text = form.text(value, texts)
+        elif isinstance(value, str):
+            text = value
+        else:
+            text = Problem("not text", f"a {type(value).__name__}")
+        if isinstance(text, Problem):
+            return text
+        if not text or text.isspace():
+            return Problem(f"empty {name}")
+        texts.append(text)
+    return tuple(texts)
 
 
 def _sound(
-    records: Iterable[Record],
+    records: Iterable[TextRecord],
     label: str,
     reading: Reading,
     *,

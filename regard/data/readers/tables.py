@@ -1,39 +1,39 @@
-"""Tables in text form: tab-separated, comma-separated, and one JSON object a line.
+"""Tables in text form: tab-separated values, and one JSON object a line.
 
 Each is a `Table`: names of columns, and a stream of records in which a broken one is a `Problem` with its
-place. This file does not know which problems are forgiven, nor how rows are split.
+place. This file does not know which problems are forgiven, nor how rows are split, nor what lists and objects
+may mean (`forms`). `.csv`, and `.tsv` whose cells are quoted, are in `delimited.py`.
 
-- `.tsv` has no quoting: a tab is always a border, a line always a record.
-- `.csv` is what spreadsheets write (RFC 4180): cells may be quoted and may then hold commas and line ends.
-- `.jsonl`: strings are taken as they are, numbers and truth values as JSON writes them, null as empty; lists
-  and objects only in the columns that are made of them (`STRUCTURED`), again as JSON writes them.
+- `.tsv` has no quoting, unless it shows (`delimited.is_quoted`): a tab is always a border, a line a record.
+- `.jsonl`: strings are taken as they are, numbers and truth values as JSON writes them, null as empty.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from regard.data.readers.columns import Wanted, default_names, looks_like_header
-from regard.data.readers.lines import BLANK, LINE_LIMIT, Line, Problem, read_lines, too_long
-from regard.data.readers.messages import messages_in
+from regard.data.readers.columns import Wanted, default_names, looks_like_header, pick_columns
+from regard.data.readers.forms import Cell, as_cell
+from regard.data.readers.lines import BLANK, Problem, read_lines
 from regard.errors import DataError
 
-__all__ = ["CsvTable", "JsonlTable", "Record", "Table", "TsvTable", "as_text"]
+__all__ = ["First", "JsonlTable", "Record", "Table", "TsvTable", "cells_of", "first_row", "parse_object"]
+__all__ += ["suits", "values_of"]
 
-STRUCTURED = ("answers", "messages")
-"""Columns whose values are lists or objects: spans of a context, turns of a dialogue."""
+_LOOKED_AT = 1000
+"""Rows among which the first sound one is looked for."""
 
-Record = tuple[str, tuple[str, ...] | Problem]
+Record = tuple[str, tuple[Cell, ...] | Problem]
 """Where it stands (`pairs.tsv:17`), and the values of the columns that were picked, or why there are none."""
 
 
 class Table(Protocol):
-    """One file (or one set of parallel files) with named columns."""
+    """One file (or one set of files) with named columns."""
 
     @property
     def label(self) -> str:
@@ -48,72 +48,96 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True)
-class TsvTable:
-    """Tab-separated values; `header` says whether the first line holds the names."""
+class First:
+    """The row from which the columns follow."""
 
-    path: Path
+    line: int
     columns: tuple[str, ...]
     header: bool
+    """Whether it names them, and is no example."""
 
-    @classmethod
-    def open(cls, path: Path, wanted: Wanted) -> TsvTable:
-        """Look at the first line. Raises DataError when it cannot be read."""
-        line = next(read_lines(path), None)
-        cells = _first(path, None if line is None else line.content).split("\t")
+
+def first_row(
+    rows: Iterable[tuple[int, list[str] | Problem]], path: Path, wanted: Wanted, *, skip: bool
+) -> First:
+    """The first row that is not blank; with `skip` the first that has the columns `wanted`, if one has them.
+
+    Raises: DataError when there is none, or it is broken and not to be skipped.
+    """
+    found: First | None = None
+    problem = ""
+    for line, cells in islice(rows, _LOOKED_AT):
+        if isinstance(cells, Problem):
+            if not (cells.harmless or skip):
+                raise DataError(
+                    f"{path}:{line}: {cells}; mend this line, from which the columns follow, or leave it out"
+                    " with --on-error skip"
+                )
+            problem = problem or f"; its first problem: {cells}"
+            continue
         header = looks_like_header(cells, wanted)
-        return cls(path, tuple(cells) if header else default_names(len(cells)), header)
+        first = First(line, tuple(cells) if header else default_names(len(cells)), header)
+        if not skip or suits(first.columns, wanted):
+            return first
+        found = found or first
+    if found is None:
+        raise DataError(f"{path} holds no usable row{problem}; give a file with data")
+    return found
 
-    @property
-    def label(self) -> str:
-        return str(self.path)
 
-    def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
-        label, width = self.label, len(self.columns)
-        for number, _, content in read_lines(self.path):
-            if self.header and number == 1:
-                continue
-            where = f"{label}:{number}"
-            if isinstance(content, Problem):
-                yield where, content
-            elif not content:
-                yield where, BLANK
-            else:
-                yield where, _pick(content.split("\t"), picked, width)
+def suits(columns: Sequence[str], wanted: Wanted) -> bool:
+    """Whether it is clear which of them are wanted."""
+    try:
+        pick_columns(columns, wanted, "")
+    except DataError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
-class CsvTable:
-    """Comma-separated values; `header` says whether the first record holds the names."""
+class TsvTable:
+    """Tab-separated values."""
 
     path: Path
-    columns: tuple[str, ...]
-    header: bool
+    first: First
 
     @classmethod
-    def open(cls, path: Path, wanted: Wanted) -> CsvTable:
-        """Look at the first record. Raises DataError when it cannot be read."""
-        _, cells = next(_csv_records(path), (0, None))
-        if cells is None or isinstance(cells, Problem):
-            _first(path, cells)
-        assert isinstance(cells, list)
-        header = looks_like_header(cells, wanted)
-        return cls(path, tuple(cells) if header else default_names(len(cells)), header)
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool = False) -> TsvTable:
+        """Look at the first line. Raises DataError when it cannot be read."""
+        rows = ((line.number, _split(line.content)) for line in read_lines(path))
+        return cls(path, first_row(rows, path, wanted, skip=skip))
 
     @property
     def label(self) -> str:
         return str(self.path)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.first.columns
+
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
-        records = _csv_records(self.path)
-        if self.header:
-            next(records, None)
-        label, width = self.label, len(self.columns)
-        for number, cells in records:
-            where = f"{label}:{number}"
-            if isinstance(cells, Problem):
-                yield where, cells
-            else:
-                yield where, _pick(cells, picked, width)
+        for number, _, content in read_lines(self.path):
+            record = cells_of(number, _split(content), self.first, picked)
+            if record is not None:
+                yield f"{self.path}:{number}", record
+
+
+def cells_of(
+    line: int, cells: list[str] | Problem, first: First, picked: tuple[int, ...]
+) -> tuple[str, ...] | Problem | None:
+    """The picked values of a row of text; None for the header."""
+    if line <= first.line and not isinstance(cells, Problem):
+        if line == first.line and first.header:
+            return None
+        if line < first.line:
+            return Problem("before the first row", f"that has the columns of line {first.line}")
+    if isinstance(cells, Problem):
+        return cells
+    if len(cells) != len(first.columns):
+        return Problem(
+            "wrong number of columns", f"{len(cells)} where line {first.line} has {len(first.columns)}"
+        )
+    return tuple([cells[index] for index in picked])  # a list is quicker than a generator
 
 
 @dataclass(frozen=True)
@@ -124,14 +148,21 @@ class JsonlTable:
     columns: tuple[str, ...]
 
     @classmethod
-    def open(cls, path: Path) -> JsonlTable:
-        """Look for the first object. Raises DataError when there is none."""
+    def open(cls, path: Path, wanted: Wanted = (), *, skip: bool = False) -> JsonlTable:
+        """Look for the first object; with `skip`, for the first with the keys `wanted`. Raises DataError when
+        there is none."""
         problem: Problem | None = None
-        for line in read_lines(path):
-            found = _json_object(line.content)
-            if isinstance(found, dict):
+        columns: tuple[str, ...] = ()
+        for line in islice(read_lines(path), _LOOKED_AT if skip else None):
+            found = parse_object(line.content)
+            if isinstance(found, Problem):
+                problem = problem or (None if found.harmless else found)
+                continue
+            columns = columns or tuple(found)
+            if not skip or suits(tuple(found), wanted):
                 return cls(path, tuple(found))
-            problem = problem or (None if found.harmless else found)
+        if columns:
+            return cls(path, columns)
         if problem is None:
             raise DataError(f"{path} is empty; give a file with data")
         raise DataError(f"{path} holds no JSON object, one a line; its first problem: {problem}")
@@ -141,50 +172,22 @@ class JsonlTable:
         return str(self.path)
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
-        label, names = self.label, [self.columns[index] for index in picked]
+        names = [self.columns[index] for index in picked]
         for number, _, content in read_lines(self.path):
-            yield f"{label}:{number}", _json_values(_json_object(content), names)
-
-
-def as_text(value: object) -> str | Problem:
-    """A value of a typed format as text."""
-    if isinstance(value, str):
-        if len(value) > LINE_LIMIT:
-            return too_long("cell")
-        if "\0" in value:
-            return Problem("NUL byte")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return Problem("bad UTF-8", "half of a surrogate pair")
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return Problem("not text", f"a {type(value).__name__}")
+            yield f"{self.path}:{number}", values_of(parse_object(content), names)
 
 
 # --------------------------------------------------------------------------------------------- inside
 
 
-def _first(path: Path, content: str | Problem | None) -> str:
-    """The first line of a table, which must be sound: without it nothing else has a meaning."""
-    if content is None or content == "" or content == BLANK:
-        what = "is empty" if content is None else "starts with a blank line"
-        raise DataError(f"{path} {what}; give a file whose first line names the columns or is an example")
+def _split(content: str | Problem) -> list[str] | Problem:
     if isinstance(content, Problem):
-        raise DataError(f"{path}:1: {content}; mend this line, from which the columns follow")
-    return content
+        return content
+    return content.split("\t") if content else BLANK
 
 
-def _pick(cells: list[str], picked: tuple[int, ...], width: int) -> tuple[str, ...] | Problem:
-    if len(cells) != width:
-        return Problem("wrong number of columns", f"{len(cells)} where the first line has {width}")
-    return tuple([cells[index] for index in picked])  # a list is quicker than a generator
-
-
-def _json_object(content: str | Problem) -> dict[str, object] | Problem:
+def parse_object(content: str | Problem) -> dict[str, object] | Problem:
+    """What a line of JSON says, if that is an object."""
     if isinstance(content, Problem):
         return content
     if not content.strip():
@@ -202,97 +205,16 @@ def _json_object(content: str | Problem) -> dict[str, object] | Problem:
     )
 
 
-def _json_values(row: dict[str, object] | Problem, names: list[str]) -> tuple[str, ...] | Problem:
+def values_of(row: dict[str, object] | Problem, names: Sequence[str]) -> tuple[Cell, ...] | Problem:
+    """The values of an object under these keys."""
     if isinstance(row, Problem):
         return row
-    values: list[str] = []
+    values: list[Cell] = []
     for name in names:
         if name not in row:
             return Problem("wrong number of columns", f"no '{name}'")
-        value = _flat(name, row[name])
+        value = as_cell(row[name])
         if isinstance(value, Problem):
             return value
         values.append(value)
     return tuple(values)
-
-
-def _flat(name: str, value: object) -> str | Problem:
-    """A value as text; a dialogue must be one."""
-    if name not in STRUCTURED or not isinstance(value, list | dict):
-        return as_text(value)
-    if name == "messages" and isinstance(turns := messages_in(value), Problem):
-        return turns
-    return as_text(json.dumps(value, ensure_ascii=False))
-
-
-class _BrokenRecordError(Exception):
-    """Carries a problem out of the csv module, which is in the middle of a record."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-
-
-class _Feed:
-    """The lines that csv asks for, with a limit to what one record may take, and a way back.
-
-    An opening quote that is never closed would swallow the rest of the file. When that shows, only the first
-    line of the record is given up and reading goes on with the second.
-    """
-
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self._lines = lines
-        self._again: list[Line] = []
-        self._record: list[Line] = []
-        self._size = 0
-
-    def start(self) -> None:
-        """A new record begins."""
-        self._record.clear()
-        self._size = 0
-
-    def retreat(self) -> None:
-        """Give back all lines of this record but the first."""
-        self._again.extend(reversed(self._record[1:]))
-
-    @property
-    def number(self) -> int:
-        """The line at which this record began."""
-        return self._record[0].number
-
-    def __iter__(self) -> _Feed:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.pop() if self._again else next(self._lines)
-        self._record.append(line)
-        if isinstance(line.content, Problem):
-            inside = len(self._record) > 1
-            raise _BrokenRecordError(
-                Problem("unclosed quote", f"line {line.number} has a {line.content}")
-                if inside
-                else line.content
-            )
-        self._size += len(line.content) + 1
-        if self._size > LINE_LIMIT + 1:
-            raise _BrokenRecordError(Problem("unclosed quote", f"more than {LINE_LIMIT:,} characters follow"))
-        return line.content + "\n"
-
-
-def _csv_records(path: Path) -> Iterator[tuple[int, list[str] | Problem]]:
-    """The number of the first line of each record, and its cells or what is wrong with it."""
-    feed = _Feed(read_lines(path))
-    reader = csv.reader(feed, strict=True)
-    while True:
-        feed.start()
-        cells: list[str] | Problem
-        try:
-            cells = next(reader) or BLANK
-        except StopIteration:
-            return
-        except _BrokenRecordError as error:
-            cells = error.problem
-            feed.retreat()
-        except csv.Error as error:
-            cells = Problem("bad CSV", str(error))
-            feed.retreat()
-        yield feed.number, cells

@@ -1,0 +1,136 @@
+"""What a column may hold besides text: lists and objects, and the text that carries them through a `Row`.
+
+Tables that have types (JSON, Parquet) give such values as they are; those that have none may hold the same as
+JSON in a cell. A form says which of them a task takes, and is asked of every row, so that a broken one is
+refused or left out with its place. It does not know tables, nor tasks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from regard.data.readers.answers import answers_as_text, answers_in
+from regard.data.readers.lines import LINE_LIMIT, Problem, too_long
+from regard.data.readers.messages import messages_as_text, messages_in
+
+__all__ = ["USUAL", "Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text"]
+
+Cell = str | list[object] | dict[str, object]
+"""A value of a table: text, or what is neither text nor a number."""
+
+
+class Form(Protocol):
+    """What the values of a column must be, if not text."""
+
+    def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
+        """What the row holds; `others`: the values of the columns before this one."""
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A list of messages; text, too, unless `always`."""
+
+    always: bool = True
+
+    def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
+        if isinstance(value, str) and not self.always:
+            return value
+        turns = messages_in(_decoded(value, "bad dialogue"))
+        return turns if isinstance(turns, Problem) else _sound(messages_as_text(turns))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Spans of the text in the first column."""
+
+    def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
+        found = _decoded(value, "bad answers")
+        answers = found if isinstance(found, Problem) else answers_in(found, others[0])
+        return answers if isinstance(answers, Problem) else _sound(answers_as_text(answers))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label; a list of labels, which `separator` joins. None: there is only one."""
+
+    separator: str | None
+
+    def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
+        if isinstance(value, str):
+            return value
+        labels: list[str] = []
+        for item in value if isinstance(value, list) else [value]:
+            label = as_text(item)
+            if isinstance(label, Problem):
+                return label
+            labels.append(label)
+        if self.separator is None:
+            if len(labels) > 1:
+                return Problem("several labels", "for rows that have several, --set task.separator='|'")
+            return "".join(labels)
+        if inside := [label for label in labels if self.separator in label]:
+            shown = inside[0][:40]
+            return Problem("bad label", f"'{shown}' holds the separator '{self.separator}'; set another")
+        return self.separator.join(labels)
+
+
+@dataclass(frozen=True)
+class AsJson:
+    """Text, or a list or an object that whoever reads the row will look into."""
+
+    def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
+        if isinstance(value, str):
+            return value
+        try:
+            return _sound(json.dumps(value, ensure_ascii=False))
+        except RecursionError:
+            return Problem("not text", "nested too deeply")
+
+
+USUAL: Mapping[str, Form] = {"messages": Dialogue(always=False), "answers": AsJson()}
+"""Of columns with these names, where nobody says what they hold."""
+
+
+def as_text(value: object) -> str | Problem:
+    """A value of a typed format that must be text, a number, a truth value or nothing."""
+    cell = as_cell(value)
+    return cell if isinstance(cell, str | Problem) else Problem("not text", f"a {type(value).__name__}")
+
+
+def as_cell(value: object) -> Cell | Problem:
+    """A value of a typed format: strings as they are, numbers and truth values as JSON writes them, null as
+    empty; lists and objects are not looked into."""
+    if isinstance(value, str):
+        return _sound(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, list | dict):
+        return value
+    return Problem("not text", f"a {type(value).__name__}")
+
+
+def _decoded(value: Cell, reason: str) -> object:
+    """What a cell of JSON says."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return Problem(reason, f"'{value[:40]}' is no JSON")
+
+
+def _sound(text: str) -> str | Problem:
+    if len(text) > LINE_LIMIT:
+        return too_long("cell")
+    if "\0" in text:
+        return Problem("NUL byte")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return Problem("bad UTF-8", "half of a surrogate pair")
+    return text

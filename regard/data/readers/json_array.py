@@ -1,0 +1,174 @@
+"""`.json` as people have it: an array of objects, the same under `data`, one object a line, or SQuAD's form.
+
+An array is read object by object, in the memory of one. This file does not know what the values mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from regard.data.readers.columns import Wanted
+from regard.data.readers.lines import LINE_LIMIT, Problem, open_text, read_lines
+from regard.data.readers.squad import SquadFile
+from regard.data.readers.tables import JsonlTable, Record, Table, parse_object, suits, values_of
+from regard.errors import DataError
+
+__all__ = ["ArrayTable", "open_json"]
+
+_CHUNK = 1 << 16
+_LOOKED_AT = 1000
+_BEGIN = re.compile(r'\ufeff?\s*(?:\{\s*"data"\s*:\s*)?\[\s*')
+_BLANK = re.compile(r"\s*")
+_DECODER = json.JSONDecoder()
+_LIMIT = 4 * LINE_LIMIT
+"""Characters of one object, with its line breaks and indents."""
+
+
+def open_json(path: Path, wanted: Wanted, *, skip: bool = False) -> Table:
+    """The table that a `.json` file holds. Raises: DataError for an array that holds none."""
+    with open_text(path) as file:
+        head = file.read(_CHUNK).decode("utf-8", "replace")
+    begin = _BEGIN.match(head)
+    if begin is None:
+        return JsonlTable.open(path, wanted, skip=skip) if _is_lines(path) else SquadFile(path)
+    nested = head[begin.start() : begin.end()].lstrip("\ufeff \t\r\n").startswith("{")
+    if nested and ('"paragraphs"' in head or head[begin.end() : begin.end() + 1] != "{"):
+        return SquadFile(path)
+    return ArrayTable.open(path, wanted, skip=skip)
+
+
+def _is_lines(path: Path) -> bool:
+    """Whether the first line is a whole object, and is not a document of its own."""
+    line = next((line for line in read_lines(path) if line.content), None)
+    first = None if line is None else parse_object(line.content)
+    return isinstance(first, dict) and not isinstance(first.get("data"), list | dict)
+
+
+@dataclass(frozen=True)
+class ArrayTable:
+    """One array of objects; its columns are the keys of the first."""
+
+    path: Path
+    columns: tuple[str, ...]
+
+    @classmethod
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool = False) -> ArrayTable:
+        """Look for the first object; with `skip`, for the first with the keys `wanted`. Raises DataError when
+        there is none."""
+        columns: tuple[str, ...] = ()
+        for _, item in islice(_items(path), _LOOKED_AT):
+            if isinstance(item, dict):
+                columns = columns or tuple(item)
+                if not skip or suits(tuple(item), wanted):
+                    return cls(path, tuple(item))
+        if not columns:
+            raise DataError(
+                f"{path} holds no JSON object in its array; give an array of objects, one an example"
+            )
+        return cls(path, columns)
+
+    @property
+    def label(self) -> str:
+        return str(self.path)
+
+    def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
+        names = [self.columns[index] for index in picked]
+        for index, item in _items(self.path):
+            yield f"{self.path}:[{index}]", values_of(item, names)
+
+
+def _items(path: Path) -> Iterator[tuple[int, dict[str, object] | Problem]]:
+    """The objects of the array with their places; what is none is a `Problem`.
+
+    Raises: DataError where the text is not JSON, since nobody can tell where it would go on.
+    """
+    with open_text(path) as file:
+        text = _Window(file, path)
+        text.skip(_BEGIN)
+        if text.next() == "]":
+            return
+        while True:
+            value = text.value()
+            kind = type(value).__name__
+            found = value if isinstance(value, dict) else Problem("bad JSON", f"a {kind}, not an object")
+            yield text.index, found
+            text.skip(_BLANK)
+            if text.next() == "]":
+                return
+            text.comma()
+
+
+class _Window:
+    """The part of a text that is looked at, at a value of an array."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self._decode = getincrementaldecoder("utf-8")().decode
+        self._text, self._place, self._ended = "", 0, False
+        self._lines = self._column = 0  # that were passed: lines, and characters of the last one
+        self.index = 0
+
+    def skip(self, pattern: re.Pattern[str]) -> None:
+        """Pass what the pattern matches here."""
+        while True:
+            found = pattern.match(self._text, self._place)
+            if (found is not None and found.end() < len(self._text)) or not self._more():
+                self._place = self._place if found is None else found.end()
+                return
+
+    def next(self) -> str:
+        """The character here. Raises: DataError where the text ends."""
+        if self._place == len(self._text) and not self._more():
+            raise DataError(f"{self._path} ends within its array; it is not whole")
+        return self._text[self._place]
+
+    def comma(self) -> None:
+        """Pass the comma that must be here. Raises: DataError."""
+        if self.next() != ",":
+            self._refuse("no comma", self._place)
+        self._place += 1
+        self.index += 1
+        self.skip(_BLANK)
+
+    def value(self) -> object:
+        """Pass the value here. Raises: DataError."""
+        while True:
+            try:
+                value, self._place = _DECODER.raw_decode(self._text, self._place)
+                return value
+            except RecursionError:
+                self._refuse("nested too deeply", self._place)
+            except json.JSONDecodeError as error:
+                if len(self._text) - self._place >= _LIMIT or not self._more():
+                    self._refuse(error.msg, error.pos)
+            except ValueError:
+                self._refuse("a number with thousands of digits", self._place)
+
+    def _refuse(self, why: str, place: int) -> NoReturn:
+        before = self._text[:place]
+        column = place - before.rfind("\n") + (0 if "\n" in before else self._column)
+        where = f"{self._path}:{self._lines + before.count(chr(10)) + 1}"
+        raise DataError(f"{where}: is not JSON: {why} at character {column} of the line; mend it")
+
+    def _more(self) -> bool:
+        """Read on, and forget what was passed; whether there was anything."""
+        if self._ended:
+            return False
+        chunk = self._file.read(_CHUNK)
+        self._ended = not chunk
+        passed = self._text[: self._place]
+        self._lines += passed.count("\n")
+        self._column = len(passed) - passed.rfind("\n") - 1 + (0 if "\n" in passed else self._column)
+        try:
+            self._text = self._text[self._place :] + self._decode(chunk, self._ended)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self._path}:[{self.index}]: is not UTF-8 text; convert it to UTF-8") from error
+        self._place = 0
+        return True

@@ -1,0 +1,438 @@
+"""Files as people bring them: other encodings, borders and line ends, lists in columns, shards, arrays.
+
+Each is told from what it holds, and never at the cost of a text that merely holds the same characters.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from regard.data.documents import pieces
+from regard.data.readers import columns_of, open_data
+from regard.data.readers.forms import Answers, Dialogue, Labels
+from regard.errors import DataError
+
+Write = Callable[[str, str | bytes], Path]
+PAIR = (None, None)
+ROWS = [("a man rides", "ein Mann fährt"), ("two dogs", "zwei Hunde"), ("字 here", "字 hier"), ("x", "y")]
+TABLE = "source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in ROWS)
+
+
+def read(path: Path, columns: Any = PAIR, **options: Any) -> list[tuple[str, ...]]:
+    data = open_data(path, columns, whole=True, **options)
+    return [row.values for row in data.split("all")]
+
+
+# -------------------------------------------------------------------------------- encodings and line ends
+
+MARKS = {
+    "utf-16-le": codecs.BOM_UTF16_LE,
+    "utf-16-be": codecs.BOM_UTF16_BE,
+    "utf-32-le": codecs.BOM_UTF32_LE,
+    "utf-32-be": codecs.BOM_UTF32_BE,
+    "utf-8": codecs.BOM_UTF8,
+}
+
+
+@pytest.mark.parametrize("encoding", MARKS)
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["pairs.tsv", "pairs.tsv.gz", "pairs.csv"])
+def test_unicode_is_read_in_every_encoding_and_with_every_line_end(
+    write: Write, encoding: str, ending: str, name: str
+) -> None:
+    text = TABLE.replace("\t", "," if ".csv" in name else "\t").replace("\n", ending)
+    content = MARKS[encoding] + text.encode(encoding)
+    assert read(write(name, gzip.compress(content) if name.endswith(".gz") else content)) == ROWS
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "txt"])
+def test_json_and_running_text_may_be_utf_16(write: Write, form: str) -> None:
+    objects = [{"text": text} for text, _ in ROWS]
+    lines = {
+        "jsonl": "".join(json.dumps(item) + "\n" for item in objects),
+        "json": json.dumps(objects),
+        "txt": "\n".join(text for text, _ in ROWS),
+    }
+    path = write(f"a.{form}", codecs.BOM_UTF16_LE + lines[form].encode("utf-16-le"))
+    assert read(path, (None,)) == [(text,) for text, _ in ROWS]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_that_does_not_say_so_is_named(write: Write, encoding: str) -> None:
+    with pytest.raises(DataError, match=r"pairs\.tsv looks like UTF-16.*save it as UTF-8"):
+        read(write("pairs.tsv", TABLE.encode(encoding)))
+
+
+def test_half_a_file_of_utf_16_is_named(write: Write) -> None:
+    content = codecs.BOM_UTF16_LE + TABLE.encode("utf-16-le")
+    with pytest.raises(DataError, match="not whole UTF-16"):
+        read(write("pairs.tsv", content[:-1]))
+    lone = codecs.BOM_UTF16_LE + TABLE.encode("utf-16-le") + b"\x00\xd8\t\x00a\x00\n\x00"
+    with pytest.raises(DataError, match=r"pairs\.tsv:6: bad UTF-8"):
+        read(write("pairs.tsv", lone))
+
+
+def test_a_carriage_return_beside_line_feeds_is_a_character(write: Write) -> None:
+    assert read(write("pairs.tsv", "source\ttarget\na\rb\tc\rd\n")) == [("a\rb", "c\rd")]
+    assert read(write("a.txt", "10 %\r20 %\ndone\n"), (None,)) == [("10 %\r20 %",), ("done",)]
+
+
+# ----------------------------------------------------------------------------------------------- borders
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_csv_is_read_with_the_delimiter_that_it_has(
+    write: Write, delimiter: str, header: bool, declared: bool
+) -> None:
+    rows = [("one, two; three", 'say "x"'), ("1,5", "two\nlines"), ("a b", "c d"), ("e f", "g;h,i")]
+    if not header and not declared:  # commas in the texts, as many or not
+        rows += [("Yes, sir", "Ja, Herr")]
+    frame = pandas.DataFrame(rows, columns=["source", "target"])
+    text = frame.to_csv(sep=delimiter, index=False, header=header, lineterminator="\n")
+    path = write("pairs.csv", (f"sep={delimiter}\n" if declared else "") + text)
+    data = open_data(path, PAIR, whole=True)
+    assert [row.values for row in data.split("all")] == rows
+    assert ("for commas" in str(data.report)) == (delimiter != ",")
+
+
+def test_columns_between_semicolons_are_found_by_name_and_listed(write: Write) -> None:
+    path = write("reviews.csv", "text;label\nHello, world;good\nno; that is;bad\nWell, well;good\nok;bad\n")
+    assert columns_of(path) == ("text", "label")
+    assert read(path, ("text", "label"), on_error="skip") == [
+        ("Hello, world", "good"),
+        ("Well, well", "good"),
+        ("ok", "bad"),
+    ]
+    assert read(path, (None,), on_error="skip")[0] == ("Hello, world",)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("text\nfirst; second\nno\nthird; fourth; fifth\n", ["first; second", "no", "third; fourth; fifth"]),
+        ("text\na; b\nc; d\ne; f\n", ["a; b", "c; d", "e; f"]),
+        ("One thing; another.\nSecond thing; more.\n", ["One thing; another.", "Second thing; more."]),
+        ("Yes;no\nfor;ever\n", ["Yes;no", "for;ever"]),
+        ("a; b\n", ["a; b"]),
+    ],
+)
+def test_a_text_that_holds_semicolons_stays_one_column(write: Write, text: str, rows: list[str]) -> None:
+    assert read(write("a.csv", text), (None,)) == [(row,) for row in rows]
+
+
+def test_commas_win_where_both_fit(write: Write) -> None:
+    path = write("pairs.csv", "source,target\na; b,c; d\ne; f,g; h\n")
+    assert read(path) == [("a; b", "c; d"), ("e; f", "g; h")]
+    assert read(write("p.csv", "en;x,de;y\na; b,c; d\n")) == [("en;x", "de;y"), ("a; b", "c; d")]
+
+
+# ------------------------------------------------------------------------------------------ quoted .tsv
+
+QUOTED = {
+    "quotes": [("plain", "text"), ('say "x"', 'er sagt "y"'), ("more", "mehr")],
+    "tabs": [("plain", "text"), ("a\tb", "c"), ("more", "mehr")],
+    "lines": [("plain", "text"), ("two\nlines", "zwei\nZeilen"), ("more", "mehr")],
+    "late": [("plain", "text")] * 500 + [('the "end"', "das Ende")],
+    "first": [('"Hello," he said.', "x"), ("plain", "text")],
+}
+
+
+@pytest.mark.parametrize("kind", QUOTED)
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("quoting", [0, 1, 2])
+def test_a_tsv_of_pandas_is_read_as_pandas_wrote_it(
+    write: Write, kind: str, index: bool, quoting: int
+) -> None:
+    frame = pandas.DataFrame(QUOTED[kind], columns=["source", "target"])
+    text = frame.to_csv(sep="\t", index=index, quoting=quoting, lineterminator="\n")
+    assert read(write("pairs.tsv", text)) == QUOTED[kind]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [('"Hello," he said.', '"Hallo", sagte er.')],
+        [('"Hello."', '"Hallo."')],
+        [('"Hello."', "Hallo.")] * 3,
+        [('a 6" nail', "ein Nagel"), ('"', "Anführungszeichen")],
+        [('"Hello', "Hallo"), ('you"', "du"), ("plain", "x")],
+        [('"Hello', 'Hallo"'), ("plain", "x")],
+        [('""', "leer"), ("x", '""')],
+        [('""Hello""', '"x"'), ('he said ""x""', "y")],
+        [('"a" and "b"', '"c"'), ('"d"', "e")],
+    ],
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_a_tsv_that_merely_holds_quotes_keeps_them(
+    write: Write, rows: list[tuple[str, str]], header: bool
+) -> None:
+    lines = [("source", "target"), *rows] if header else [("some text", "ein Text"), *rows]
+    text = "".join(f"{a}\t{b}\n" for a, b in lines)
+    assert read(write("pairs.tsv", text)) == (rows if header else lines)
+
+
+# -------------------------------------------------------------------------------- lists and objects
+
+TURNS = [{"role": "user", "content": "say 1"}, {"role": "assistant", "content": "1 it is"}]
+CONTEXT = "The river Ona rises near Velt."
+GOLD = {"text": ["Velt"], "answer_start": [25]}
+SPAN = [{"text": "Velt", "answer_start": 25}]
+
+
+def stored(form: str, rows: list[dict[str, Any]]) -> bytes:
+    """Rows of lists and objects as another program writes them."""
+    if form == "json":
+        return json.dumps(rows, indent=1, ensure_ascii=False).encode()
+    if form == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if form == "data":
+        return json.dumps({"data": rows}).encode()
+    if form in ("csv", "tsv"):
+        flat = [
+            {key: json.dumps(v) if isinstance(v, list | dict) else v for key, v in row.items()}
+            for row in rows
+        ]
+        text: str = pandas.DataFrame(flat).to_csv(index=False, sep="," if form == "csv" else "\t")
+        return text.encode()
+    sink = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+FORMS = ("jsonl", "json", "data", "parquet", "csv", "tsv")
+
+
+def kept(write: Write, form: str, rows: list[dict[str, Any]]) -> Path:
+    return write(f"rows.{'json' if form == 'data' else form}", stored(form, rows))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["messages", "chat"])
+def test_dialogues_are_read_from_every_form_by_any_name(write: Write, form: str, name: str) -> None:
+    path = kept(write, form, [{"id": 1, name: TURNS}, {"id": 2, name: TURNS[:1]}])
+    found = read(path, (name,), forms=(Dialogue(),))
+    assert [json.loads(value) for (value,) in found] == [TURNS, TURNS[:1]]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["answers", "golds"])
+@pytest.mark.parametrize("answer", [GOLD, SPAN])
+def test_answers_are_read_from_every_form_by_any_name(
+    write: Write, form: str, name: str, answer: Any
+) -> None:
+    path = kept(write, form, [{"question": "where?", "context": CONTEXT, name: answer}])
+    found = read(path, ("context", "question", name), forms=(None, None, Answers()))
+    assert [(c, q, json.loads(a)) for c, q, a in found] == [(CONTEXT, "where?", SPAN)]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "parquet"])
+def test_labels_may_be_lists(write: Write, form: str) -> None:
+    path = kept(write, form, [{"text": "a", "tags": ["x", "y"]}, {"text": "b", "tags": ["y"]}])
+    assert read(path, ("text", "tags"), forms=(None, Labels("|"))) == [("a", "x|y"), ("b", "y")]
+    with pytest.raises(DataError, match=r"several labels.*--set task\.separator"):
+        read(path, ("text", "tags"), forms=(None, Labels(None)))
+    with pytest.raises(DataError, match="'x' holds the separator 'x'"):
+        read(path, ("text", "tags"), forms=(None, Labels("x")))
+    one = kept(write, form, [{"text": "a", "tags": [3]}, {"text": "b", "tags": [4]}])
+    assert read(one, ("text", "tags"), forms=(None, Labels(None))) == [("a", "3"), ("b", "4")]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "parquet"])
+def test_a_list_where_text_is_wanted_is_named_in_its_row(write: Write, form: str) -> None:
+    path = kept(write, form, [{"source": ["a"], "target": "b"}] * 2)
+    with pytest.raises(DataError, match=r"not text \(a list\)"):
+        read(path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_broken_dialogue_or_answer_is_left_out_if_the_user_says_so(write: Write, form: str) -> None:
+    bad = [{**TURNS[0], "role": "nobody"}]
+    path = kept(write, form, [{"chat": bad}, {"chat": TURNS}])
+    assert len(read(path, ("chat",), forms=(Dialogue(),), on_error="skip")) == 1
+    rows = [{"c": CONTEXT, "q": "?", "a": {"text": ["Velt"], "answer_start": [at]}} for at in (3, 25)]
+    path = kept(write, form, rows)
+    forms = (None, None, Answers())
+    assert len(read(path, ("c", "q", "a"), forms=forms, on_error="skip")) == 1
+    with pytest.raises(DataError, match="answer not in its place"):
+        read(path, ("c", "q", "a"), forms=forms)
+
+
+def test_lists_of_parquet_are_read_in_bounded_batches(write: Write) -> None:
+    turns = [{"role": "user", "content": "x" * 50_000}]
+    path = write("chat.parquet", stored("parquet", [{"chat": turns}] * 3000))
+    data = open_data(path, ("chat",), whole=True, forms=(Dialogue(),))
+    assert data.split("all").count() == 3000
+    pyarrow.default_memory_pool().release_unused()
+
+
+# ------------------------------------------------------------------------------------------ .json arrays
+
+
+@pytest.mark.parametrize("count", [1, 3, 5000])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_of_objects_is_a_table(write: Write, count: int, indent: int | None) -> None:
+    rows = [{"id": n, "source": f"a {n} 字", "target": f"b {n}"} for n in range(count)]
+    path = write("pairs.json", json.dumps(rows, indent=indent, ensure_ascii=False))
+    assert read(path) == [(row["source"], row["target"]) for row in rows]
+    assert columns_of(path) == ("id", "source", "target")
+    lines = write("lines.json", "".join(json.dumps(row) + "\n" for row in rows))
+    assert read(lines) == read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"source": "a", "target": "b"}', "ends within its array"),
+        (
+            '[{"source": "a", "target": "b"} {"source": 1}]',
+            r"pairs\.json:1: is not JSON: no comma at character 33 of",
+        ),
+        ('[{"source": "a", "target": "b"}, {"source": ]', r"pairs\.json:1: is not JSON"),
+        ('[{"source": "a", "target": "b"},]', r"pairs\.json:1: is not JSON"),
+        ('[{"source": "a", "target": "b"}, 7]', r"pairs\.json:\[1\]: bad JSON \(a int, not an object\)"),
+        ('[{"source": "a", "target": "b"}, {"source": "a"}]', "no 'target'"),
+        ('[\n {"source": "a", "target": "b"},\n {"source": }\n]', r"pairs\.json:3: .*at character 13 of"),
+        ("[" + '{"source": "a", "target": "b"},\n' * 9000 + "x]", r"pairs\.json:9001: .*at character 1 of"),
+        ("[]", "no JSON object in its array"),
+        ('[{"source": "' + "x" * 500_000 + '", "target": "b"}]', "is not JSON"),
+    ],
+)
+def test_a_broken_array_is_named(write: Write, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(write("pairs.json", text))
+
+
+def test_documents_beside_tables_are_no_examples(write: Write, tmp_path: Path) -> None:
+    write("here/pairs.tsv", TABLE)
+    write("here/about.json", '{"name": "pairs"}')
+    assert len(read(tmp_path / "here")) == len(ROWS)
+    write("there/train.json", json.dumps([{"source": "a", "target": "b"}]))
+    assert open_data(tmp_path / "there", PAIR).columns == ("source", "target")
+
+
+# --------------------------------------------------------------------------------- shards and split names
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "csv", "tsv"])
+@pytest.mark.parametrize("inside", ["", "data/"])
+def test_shards_are_one_split(write: Write, tmp_path: Path, form: str, inside: str) -> None:
+    for split, count in (("train", 2), ("validation", 1), ("test", 1)):
+        for number in range(count):
+            rows = [{"source": f"{split} {number} {n}", "target": "t"} for n in range(3)]
+            write(f"hub/{inside}{split}-{number:05}-of-{count:05}.{form}", stored(form, rows))
+    write("hub/README.md", "about")
+    if inside:
+        write("hub/dataset_infos.json", '{"default": {}}')
+    data = open_data(tmp_path / "hub", PAIR)
+    assert list(data.splits) == ["train", "valid", "test"]
+    assert [row.values[0] for row in data.split("train")] == [
+        f"train {number} {n}" for number in range(2) for n in range(3)
+    ]
+
+
+def test_the_fingerprint_is_of_the_files_inside_too(write: Write, tmp_path: Path) -> None:
+    write("hub/data/train-00000-of-00001.tsv", TABLE)
+    first = open_data(tmp_path / "hub", PAIR).fingerprint
+    write("hub/data/train-00000-of-00001.tsv", TABLE + "more\tmehr\n")
+    assert open_data(tmp_path / "hub", PAIR).fingerprint != first
+
+
+def test_a_missing_shard_is_named(write: Write, tmp_path: Path) -> None:
+    write("hub/train-00000-of-00003.jsonl", '{"source": "a", "target": "b"}\n')
+    write("hub/train-00002-of-00003.jsonl", '{"source": "a", "target": "b"}\n')
+    with pytest.raises(DataError, match="number 1 is missing"):
+        open_data(tmp_path / "hub", PAIR)
+
+
+@pytest.mark.parametrize("name", ["eval", "validation", "dev", "valid", "val", "Dev"])
+def test_the_part_that_chooses_has_many_names(write: Write, tmp_path: Path, name: str) -> None:
+    write("set/train.tsv", TABLE)
+    write(f"set/{name}.tsv", "source\ttarget\na\tb\n")
+    data = open_data(tmp_path / "set", PAIR)
+    assert list(data.splits) == ["train", "valid"]
+    for asked in ("eval", "validation", "dev", "val", "valid"):
+        assert data.split(asked).count() == 1
+
+
+def test_eval_beside_dev_is_the_test(write: Write, tmp_path: Path) -> None:
+    for name in ("train", "dev", "eval"):
+        write(f"set/{name}.tsv", f"source\ttarget\n{name}\tb\n")
+    data = open_data(tmp_path / "set", PAIR)
+    assert {split: [row.values[0] for row in rows] for split, rows in data.splits.items()} == {
+        "train": ["train"],
+        "valid": ["dev"],
+        "test": ["eval"],
+    }
+
+
+# ------------------------------------------------------------------------------------- running text
+
+
+@pytest.mark.parametrize("blanks", [True, False])
+@pytest.mark.parametrize("size", [5_000, 20_000, 300_000])
+def test_a_running_text_may_stand_on_one_line(write: Write, blanks: bool, size: int) -> None:
+    unit = "the cat 字 sat " if blanks else "猫坐在这里"
+    text = (unit * size)[:size]
+    data = open_data(write("a.txt", text), (None,))
+    parts = {split: "".join(text for text, _ in pieces(rows)) for split, rows in data.splits.items()}
+    assert "".join(parts.values()).removesuffix("\n") == text
+    if size >= 20_000:
+        assert abs(len(parts["train"]) / len(text) - 0.9) < 0.06
+        assert parts["valid"]
+        assert parts["test"]
+
+
+def test_long_lines_among_others_keep_their_breaks(write: Write) -> None:
+    text = "short\n" + "long " * 30_000 + "\n\nlast\n" + "字" * 9_000 + "\r\nend\n"
+    rows = open_data(write("a.txt", text), (None,), whole=True).split("all")
+    assert "".join(text for text, _ in pieces(rows)) == text.replace("\r\n", "\n")
+
+
+# -------------------------------------------------------------------------------------- the first row
+
+FIRST = {
+    "tsv": ["a\xff", "", "x", "a\tb\tc", "\0\tb"],
+    "csv": ['"open', "a\xff", "", "x", "a,b,c", "\0,b"],
+    "jsonl": ["{", "", "[1]", '{"source": "a"}', '{"source": "\\ud800", "target": "b"}', '{"other": 1}'],
+}
+
+
+@pytest.mark.parametrize(("form", "line"), [(form, line) for form, lines in FIRST.items() for line in lines])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_broken_first_row_is_left_out_like_any_other(
+    write: Write, form: str, line: str, header: bool
+) -> None:
+    sound = {
+        "tsv": ["a b\tc d", "e f\tg h"],
+        "csv": ["a b,c d", "e f,g h"],
+        "jsonl": ['{"source": "a b", "target": "c d"}', '{"source": "e f", "target": "g h"}'],
+    }[form]
+    names = {"tsv": "source\ttarget", "csv": "source,target"}.get(form) if header else None
+    lines = [line, *([names] if names else []), *sound]
+    path = write(f"pairs.{form}", "\n".join(lines).encode("latin-1") + b"\n")
+    data = open_data(path, PAIR, on_error="skip", whole=True)
+    assert [row.values for row in data.split("all")] == [("a b", "c d"), ("e f", "g h")]
+    assert data.report.read == len(lines) - (names is not None)
+    if line:
+        with pytest.raises(DataError):
+            read(path)
+
+
+def test_the_first_row_may_be_broken_before_columns_asked_for_by_name(write: Write) -> None:
+    path = write("pairs.tsv", "# made by hand\nen\tde\na\tb\n")
+    assert read(path, ("en", "de"), on_error="skip") == [("a", "b")]
+    path = write("pairs.json", '[{"en": "x"}, {"en": "a", "de": "b"}]')
+    assert read(path, ("en", "de"), on_error="skip") == [("a", "b")]
