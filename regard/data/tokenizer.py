@@ -232,12 +232,9 @@ class Tokenizer:
         return self._piece(index)
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[Place]]:
-        """The ids, and where each of these tokens stands: text[start:end], without spaces before it.
-
-        Every character that is not white space lies in some token's place, if there is a token at all.
-        """
-        text = valid_text(text)
-        ids, places = self._places(text)
+        """The ids, and where each token stands: text[start:end], without spaces before it. Where there is any,
+        every character that is not white space lies in some token's place."""
+        ids, places = self._places(text := valid_text(text))
         return ids, cover(text, [trimmed(text, start, end) for start, end in places])
 
     def _places(self, text: str) -> tuple[list[int], list[Place]]:

@@ -107,7 +107,7 @@ class Pieces:
         if self.charsmap:
             steps.append(normalizers.Precompiled(self.charsmap))
         if self.tidy:
-            steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+            steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A | \z"), "")]
         if steps:
             backend.normalizer = normalizers.Sequence(steps)
         scheme = "never" if not self.prefix else "first" if self.first else "always"
