@@ -232,7 +232,7 @@ class Tokenizer:
         return self._piece(index)
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[Place]]:
-        """The ids, and where each token stands: text[start:end], without spaces before it. Where there is any,
+        """The ids, and where each token stands: text[start:end], without spaces before it. If there is any,
         every character that is not white space lies in some token's place."""
         ids, places = self._places(text := valid_text(text))
         return ids, cover(text, [trimmed(text, start, end) for start, end in places])
