@@ -86,11 +86,14 @@ def _rename_keys(model: dict[str, Any], names: _Names) -> None:
 
 def _rename_pieces(model: dict[str, Any], names: _Names, added: set[str]) -> None:
     """`added`: the tokens that are taken out of a text before it comes to the model."""
+    known = {name for name, score in model["vocab"] if len(name) == 1 and score != ABSENT}
     pieces = []
     for index, (name, score) in enumerate(model["vocab"]):
-        other = names.spare(index) if score == ABSENT and name not in added else names.get(name)
-        # The lowest score of all says what an unknown letter costs, so that of no piece does not count.
-        pieces.append((other, 0.0 if score == ABSENT else score))
+        other = names.get(name)
+        if score == ABSENT and other == name and name not in added and not known.isdisjoint(name):
+            # What is unknown is looked up in the list as it is written, but not what has a known letter.
+            other = names.spare(index)
+        pieces.append((other, 0.0 if other != name and score == ABSENT else score))
     model["vocab"] = pieces
 
 

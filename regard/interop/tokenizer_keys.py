@@ -138,7 +138,7 @@ def _change_normaliser(keys: TokenizerKeys, content: dict[str, Any]) -> bool:
     return bool(step != before)
 
 
-def bert_options(keys: TokenizerKeys) -> dict[str, bool | None]:
+def bert_options(keys: TokenizerKeys) -> dict[str, Any]:
     """How BERT's texts are normalised, as `tokenizers` calls it."""
     strip = keys.said.get("strip_accents")
     return {
