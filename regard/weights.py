@@ -41,7 +41,16 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-_FOREIGN = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2", "F4")
+_FOREIGN: tuple[str, ...] = (
+    "F8_E4M3",
+    "F8_E5M2",
+    "F8_E8M0",
+    "F8_E4M3FNUZ",
+    "F8_E5M2FNUZ",
+    "F6_E2M3",
+    "F6_E3M2",
+    "F4",
+)
 _FOREIGN += ("U16", "U32", "U64", "C64")
 """Further types of the format, whose numbers mean nothing without a scale, or which no model here has."""
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
