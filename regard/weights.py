@@ -41,6 +41,18 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+_FOREIGN: tuple[str, ...] = (
+    "F8_E4M3",
+    "F8_E5M2",
+    "F8_E8M0",
+    "F8_E4M3FNUZ",
+    "F8_E5M2FNUZ",
+    "F6_E2M3",
+    "F6_E3M2",
+    "F4",
+)
+_FOREIGN += ("U16", "U32", "U64", "C64")
+"""Further types of the format, whose numbers mean nothing without a scale, or which no model here has."""
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
@@ -226,6 +238,10 @@ def _place(shown: Path, name: str, claim: Any, room: int) -> _Place:
     """A tensor that lies inside the file and is as long as its type and shape say."""
     claim = claim if isinstance(claim, dict) else {}
     dtype, shape, offsets = claim.get("dtype"), claim.get("shape"), claim.get("data_offsets")
+    if isinstance(dtype, str) and dtype in _FOREIGN:
+        raise BundleError(
+            f"{shown} holds '{name}' as {dtype}, which is not supported; save it as F32, F16 or BF16"
+        )
     known = isinstance(dtype, str) and dtype in _DTYPES and _are_naturals(shape) and len(shape) <= _MOST_AXES
     if not known or not _are_naturals(offsets) or len(offsets) != 2:
         raise BundleError(f"{shown} is damaged: its header does not say what '{name}' is")

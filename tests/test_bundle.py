@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -462,6 +463,14 @@ def test_a_weight_that_is_not_finite_is_refused_by_name_when_saved_and_when_load
         save(make(weights=weights), folder)
     rewrite(folder, weights)
     assert f"'{name}' holds {value}" in refused(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.complex64])
+def test_a_type_that_is_not_supported_is_not_called_damage(tmp_path, dtype):
+    path = tmp_path / "weights"
+    safetensors.torch.save_file({"a": torch.ones(3).to(dtype)}, path)
+    with pytest.raises(BundleError, match=r"holds 'a' as [A-Z0-9_]+, which is not supported; save it as F32"):
+        read_header(path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])

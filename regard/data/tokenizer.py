@@ -24,6 +24,7 @@ from tokenizers import Tokenizer as Backend
 from regard.data.forks import prepare_for_forks
 from regard.data.sample import Sample, take_sample, valid_text
 from regard.data.subword_dropout import MergeSampler
+from regard.data.token_places import Place, cover, trimmed
 from regard.data.tokenizer_file import read_content, read_tokenizer, write_tokenizer
 from regard.data.tokenizer_kinds import (
     BOS,
@@ -49,7 +50,6 @@ from regard.data.tokenizer_kinds import (
     split_words,
     text_normaliser,
     tidy,
-    trimmed,
 )
 from regard.data.tokenizer_learning import check_allowed, learn
 from regard.data.vocabulary import LONGEST_WORD, Vocabulary
@@ -248,15 +248,16 @@ class Tokenizer:
         """What the vocabulary calls an id."""
         return self._piece(index)
 
-    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The ids, and where each of these tokens stands: text[start:end], without spaces before it."""
-        text = valid_text(text)
-        found = self._backend.encode(text, add_special_tokens=False)  # a given one may have a frame
-        return found.ids, [trimmed(text, start, end) for start, end in found.offsets]
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[Place]]:
+        """The ids, and where each token stands: text[start:end], without spaces before it. If there is any,
+        every character that is not white space lies in some token's place."""
+        ids, places = self._places(text := valid_text(text))
+        return ids, cover(text, [trimmed(text, start, end) for start, end in places])
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """The places alone."""
-        return self.encode_with_offsets(text)[1]
+    def _places(self, text: str) -> tuple[list[int], list[Place]]:
+        """The ids, and the places as the library tells them."""
+        found = self._backend.encode(text, add_special_tokens=False)  # a given one may have a frame
+        return found.ids, found.offsets
 
     def normalise(self, text: str) -> str:
         """The text as far as this tokenizer tells texts apart: what decoding gives back.

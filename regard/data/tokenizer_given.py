@@ -1,7 +1,8 @@
 """A tokenizer that was made elsewhere: the `tokenizer.json` of Hugging Face's libraries, as it is.
 
 What such a file says is done by `tokenizers`; here are only the laws that ours keep: special tokens cannot
-be written in a text, `unk` decodes to U+FFFD, an id beyond the vocabulary is refused. Decoding gives back
+be written in a text, `unk` decodes to U+FFFD, an id beyond the vocabulary is refused, no character is in no
+token's place. What is converted from SentencePiece is normalised as there. Decoding gives back
 what the file's own decoder makes of the pieces, which for some kinds (BERT's) is not the text.
 """
 
@@ -17,12 +18,15 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer as Backend
 
-from regard.data.sample import REPLACEMENT
+from regard.data.charsmap import Charsmap
+from regard.data.sample import REPLACEMENT, valid_text
 from regard.data.subword_dropout import MergeSampler
+from regard.data.token_places import Place
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_file import FORMAT, VERSION
 from regard.data.tokenizer_kinds import bytes_of, readable
 from regard.data.tokenizer_trial import tried_where_unknown
+from regard.data.unwritable import unwritable
 from regard.errors import RegardError, TokenizerError
 from regard.strict_json import VOCABULARY, check_limit
 
@@ -58,6 +62,8 @@ class Given:
     """How many `eos` stand between the two texts of a pair (RoBERTa has two)."""
     ends: tuple[int, ...] = ()
     """Further ids that end what is written (Llama 3 ends a turn by another than a text)."""
+    sentencepiece: bool = False
+    """Whether its compiled normalisation is done as SentencePiece does it, not as `tokenizers` does."""
     kind: Literal["given"] = "given"
 
     def __post_init__(self) -> None:
@@ -79,14 +85,20 @@ class GivenTokenizer(Tokenizer):
         self.spec: Any = given
         self.text = text
         self.sample = None
-        self._backend = open_backend(text)
+        self._original = open_backend(text)
+        self._names = _names(self._original, given.size)
+        added = self._original.get_added_tokens_decoder()
+        self._charsmap, cutting = None, text
+        if given.sentencepiece:
+            self._charsmap, cutting = _charsmap(text, [x.content for x in added.values() if not x.special])
+        other = unwritable(cutting, type(self._original.model).__name__)
+        self._backend = open_backend(other or cutting) if other or self._charsmap else self._original
         self._backend.encode_special_tokens = True  # which means: as any other text
         self.pad, self.bos, self.eos, self.mask = given.pad, given.bos, given.eos, given.mask
         self.unk = -1 if given.unk is None else given.unk
-        self._names = _names(self._backend, given.size)
         self.start = given.start
-        added = self._backend.get_added_tokens_decoder().get(-1 if given.mask is None else given.mask)
-        self.mask_takes_space = added is not None and added.lstrip
+        mask = added.get(-1 if given.mask is None else given.mask)
+        self.mask_takes_space = mask is not None and mask.lstrip
         named = {given.pad, given.bos, given.eos, given.unk, given.mask, given.start, *given.special}
         self._special = frozenset(index for index in named if index is not None)
         self._ends = frozenset((given.eos, *given.ends))
@@ -121,22 +133,42 @@ class GivenTokenizer(Tokenizer):
     def encode_framed(self, text: str) -> list[int]:
         """The ids of a text in which the names of added tokens mean those: what a chat template wrote, never
         what a user did."""
+        charsmap, backend = self._framing
         with _bearing("cannot cut a text"):
-            return list(self._framing.encode(text, add_special_tokens=False).ids)
+            text = charsmap.normalise(valid_text(text)) if charsmap else text
+            return list(backend.encode(text, add_special_tokens=False).ids)
 
     @functools.cached_property
-    def _framing(self) -> Backend:
-        return open_backend(self.text)
+    def _framing(self) -> tuple[Charsmap | None, Backend]:
+        if self._charsmap is None:
+            return None, open_backend(self.text)
+        added = self._original.get_added_tokens_decoder().values()
+        charsmap, text = _charsmap(self.text, [token.content for token in added])
+        return charsmap, open_backend(text)
 
     @property
     def added(self) -> tuple[str, ...]:
         """The names that `encode_framed` takes for special tokens."""
-        tokens = self._backend.get_added_tokens_decoder().values()
+        tokens = self._original.get_added_tokens_decoder().values()
         return tuple(token.content for token in tokens if token.special)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         with _bearing("cannot cut a text"):
+            if self._charsmap is not None:
+                texts = [self._charsmap.normalise(text) for text in texts]
             return [x.ids for x in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _places(self, text: str) -> tuple[list[int], list[Place]]:
+        with _bearing("cannot cut a text"):
+            if self._charsmap is None:
+                return super()._places(text)
+            made, origins = self._charsmap.aligned(text)
+            ids, places = super()._places(made)
+        origins.append((len(text), len(text)))  # where a token without a place may stand
+        return ids, [
+            (origins[start][0], origins[end - 1][1]) if start < end else (origins[start][0],) * 2
+            for start, end in places
+        ]
 
     def sampler(self, texts: Iterable[str]) -> MergeSampler:
         raise TokenizerError("a given tokenizer has no merges to drop; use no dropout")
@@ -146,7 +178,7 @@ class GivenTokenizer(Tokenizer):
             self._piece(index)
         kept = [i for i in ids if i == self.unk or not self._is_special(i)]
         with _bearing("cannot make a text of its pieces"):
-            text: str = self._backend.decode(kept, skip_special_tokens=False)
+            text: str = self._original.decode(kept, skip_special_tokens=False)
         return text.replace(self._names[self.unk], REPLACEMENT) if self.unk in kept else text
 
     def settled(self, ids: Sequence[int]) -> int:
@@ -169,7 +201,7 @@ class GivenTokenizer(Tokenizer):
 
     @functools.cached_property
     def _of_bytes(self) -> bool:
-        return '"ByteLevel"' in json.dumps(json.loads(self._backend.to_str())["decoder"])
+        return '"ByteLevel"' in json.dumps(json.loads(self._original.to_str())["decoder"])
 
     def normalise(self, text: str) -> str:
         return self.decode(self.encode(text))
@@ -190,7 +222,7 @@ class GivenTokenizer(Tokenizer):
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> GivenTokenizer:
         """What `to_json` wrote, parsed. Raises: TokenizerError."""
-        spec: dict[str, Any] = {"between": 1, "ends": [], **dict(content["spec"])}
+        spec: dict[str, Any] = {"between": 1, "ends": [], "sentencepiece": False, **dict(content["spec"])}
         text = content.get("tokenizer")
         known = {field.name for field in fields(Given)}
         lists = [spec.get(name) for name in ("special", "ends")]
@@ -202,7 +234,7 @@ class GivenTokenizer(Tokenizer):
             and all(isinstance(some, list) and all(type(value) is int for value in some) for some in lists)
             and all(type(value) is int for value in whole)
             and all(value is None or type(value) is int for value in perhaps)
-            and type(spec["begins"]) is bool
+            and all(type(spec[name]) is bool for name in ("begins", "sentencepiece"))
             and 0 <= spec["between"] <= _SEPARATORS
         )
         if not good:
@@ -235,6 +267,28 @@ def _check_size(text: str) -> None:
         check_limit(text, VOCABULARY)
     except ValueError as error:
         raise TokenizerError(f"tokenizer.json cannot be used: {error}") from error
+
+
+def _charsmap(text: str, whole: list[str]) -> tuple[Charsmap | None, str]:
+    """The compiled normalisation of a `tokenizer.json`, which leaves some texts whole, and the file without
+    it; None where it has none. Raises: TokenizerError."""
+    content = json.loads(text)
+    steps = _steps(content.get("normalizer"))
+    tables = [step["precompiled_charsmap"] for step in steps if step.get("type") == "Precompiled"]
+    if not tables:
+        return None, text
+    others = [step for step in steps if step.get("type") != "Precompiled"]
+    content["normalizer"] = {"type": "Sequence", "normalizers": others}
+    with _bearing("is damaged"):
+        return Charsmap(base64.b64decode(tables[0]), whole), json.dumps(content, ensure_ascii=False)
+
+
+def _steps(normaliser: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What a normaliser does, one after the other."""
+    if not normaliser:
+        return []
+    inner = normaliser.get("normalizers", None)
+    return [normaliser] if inner is None else [step for part in inner for step in _steps(part)]
 
 
 @contextmanager

@@ -296,10 +296,3 @@ def readable(raw: bytes) -> str:
         return raw.decode().replace(" ", SPACE)
     except UnicodeDecodeError:
         return "".join(chr(byte) if 0x20 < byte < 0x7F else f"<0x{byte:02X}>" for byte in raw)
-
-
-def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without white space at its beginning, unless it is nothing else."""
-    while start < end - 1 and text[start].isspace():
-        start += 1
-    return start, end

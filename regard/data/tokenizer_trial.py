@@ -34,7 +34,7 @@ _SOUND: set[bytes] = set()
 """Hashes of what was tried in this process and did well."""
 
 _HARMLESS = frozenset((
-    " {2,}",  # SentencePiece's, as T5, ALBERT and XLM-R have it
+    *(" {2,}", r"\A | \z"),  # SentencePiece's, as T5, ALBERT and XLM-R have it, and ours
     *(
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + digits + r"|"
         r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -18,12 +18,18 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
+from regard.data.unwritable import ABSENT
 from regard.errors import CheckpointError
 
 _LARGEST = 1 << 24  # bytes
 _MOST_PIECES, _LONGEST = 1 << 19, 256  # characters
 _NORMAL, _UNKNOWN, _CONTROL, _DEFINED, _UNUSED, _BYTE = range(1, 7)
 _SPACE = "▁"
+_MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+
+
+class _UnsupportedError(Exception):
+    """What a sound model may say, but what is not done here."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Pieces:
     """Whether a text gets a space before its first word."""
     tidy: bool
     """Whether spaces at the ends are taken away and several become one."""
+    first: bool = False
+    """Whether that prefix stands only before a text, not after each token that is taken out of it, too."""
 
     def renumbered(self, ids: Mapping[str, int]) -> Pieces:
         """The same with the ids of another list, as Marian's two models share one; what is only there is
@@ -50,19 +58,37 @@ class Pieces:
         scores = dict(zip(self.names, self.scores, strict=True))
         special = {"<unk>": _UNKNOWN, "</s>": _CONTROL, "<pad>": _CONTROL}
         kinds = (_DEFINED if re.fullmatch(">>.+<<", name) else special.get(name, _NORMAL) for name in names)
-        absent = -1000.0
-        found = tuple(scores.get(name, absent) if name not in special else absent for name in names)
+        found = tuple(scores.get(name, ABSENT) if name not in special else ABSENT for name in names)
         return replace(self, names=tuple(names), scores=found, kinds=tuple(kinds))
 
+    def reordered(self, before: Mapping[str, float], start: int, after: tuple[str, ...]) -> Pieces:
+        """The same without the first `start` pieces, with special tokens before and after the others: the
+        ids of fairseq's models (XLM-R, CamemBERT). `<unk>` among `before` is what is unknown."""
+        kinds = [_UNKNOWN if name == "<unk>" else _CONTROL for name in before]
+        return replace(
+            self,
+            names=(*before, *self.names[start:], *after),
+            scores=(*before.values(), *self.scores[start:], *(0.0 for _ in after)),
+            kinds=(*kinds, *self.kinds[start:], *(_CONTROL for _ in after)),
+        )
+
+    def with_prefix(self, prefix: bool, *, first: bool = False) -> Pieces:
+        """The same with or without a space before a text."""
+        return replace(self, prefix=prefix, first=first)
+
     def to_hf(self) -> str:
-        """The `tokenizer.json` that cuts alike."""
+        """The `tokenizer.json` that cuts alike, save for how the compiled normalisation is done."""
+        return self.backend().to_str()
+
+    def backend(self) -> Backend:
+        """The same, opened."""
         if not self.unigram:
             return self._bpe()
         unknown = self.kinds.index(_UNKNOWN) if _UNKNOWN in self.kinds else None
         model = models.Unigram(list(zip(self.names, self.scores, strict=True)), unknown, _BYTE in self.kinds)
         return self._finished(Backend(model))
 
-    def _bpe(self) -> str:
+    def _bpe(self) -> Backend:
         ids = {name: index for index, name in enumerate(self.names)}
         found = []
         for piece, index in ids.items():
@@ -76,16 +102,16 @@ class Pieces:
         model = models.BPE(ids, merges, unk_token=unknown, fuse_unk=True, byte_fallback=bytes_too)
         return self._finished(Backend(model))
 
-    def _finished(self, backend: Backend) -> str:
+    def _finished(self, backend: Backend) -> Backend:
         steps: list[normalizers.Normalizer] = []
         if self.charsmap:
             steps.append(normalizers.Precompiled(self.charsmap))
         if self.tidy:
-            steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+            steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A | \z"), "")]
         if steps:
             backend.normalizer = normalizers.Sequence(steps)
-        scheme = "always" if self.prefix else "never"
-        backend.pre_tokenizer = pre_tokenizers.Metaspace(_SPACE, scheme, split=self.unigram)
+        scheme = "never" if not self.prefix else "first" if self.first else "always"
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(_SPACE, scheme, split=self._within_words())
         steps_back: list[Any] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
         if self.prefix:
             steps_back.append(decoders.Strip(" ", 1, 0))
@@ -93,7 +119,7 @@ class Pieces:
         special = [
             AddedToken(name, special=True, normalized=False)
             for name, kind in zip(self.names, self.kinds, strict=True)
-            if kind in (_UNKNOWN, _CONTROL)
+            if kind in (_UNKNOWN, _CONTROL, _UNUSED)
         ]
         backend.add_special_tokens(special)
         backend.add_tokens(
@@ -103,7 +129,12 @@ class Pieces:
                 if kind == _DEFINED
             ]
         )
-        return backend.to_str()
+        return backend
+
+    def _within_words(self) -> bool:
+        """Whether no piece reaches from one word into the next, so that words can be cut one by one."""
+        named = zip(self.names, self.kinds, strict=True)
+        return self.unigram and not any(_SPACE in name[1:] for name, kind in named if kind == _NORMAL)
 
 
 def pieces_of(path: Path) -> Pieces:
@@ -116,6 +147,8 @@ def pieces_of(path: Path) -> Pieces:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     try:
         return _parse(data)
+    except _UnsupportedError as error:
+        raise CheckpointError(f"{path} is of a kind that is not supported: {error}") from error
     except (ValueError, struct.error, IndexError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: it is no SentencePiece model ({error})") from error
 
@@ -136,14 +169,20 @@ def _parse(data: bytes) -> Pieces:
             scores.append(score)
             kinds.append(piece.get(3, _NORMAL))
         elif number == 2:
-            trainer = _picked(value, 3)
+            trainer = _picked(value, 3, 24)
         elif number == 3:
-            normalizer = _picked(value, 2, 3, 4)
+            normalizer = _picked(value, 2, 3, 4, 5)
     if not names or len(set(names)) != len(names):
         raise ValueError("it has no pieces, or one twice")
     model = trainer.get(3, 1)
-    if model not in (1, 2):
-        raise ValueError("it is neither a unigram nor a BPE model")
+    if model not in _MODELS:
+        raise ValueError("it is no model of pieces")
+    if model > 2:
+        raise _UnsupportedError(f"its 'model_type' is {_MODELS[model]}; unigram and bpe can be taken")
+    if trainer.get(24, 0):
+        raise _UnsupportedError("its 'treat_whitespace_as_suffix' is true; only false can be taken")
+    if not normalizer.get(5, 1):
+        raise _UnsupportedError("its 'escape_whitespaces' is false; only true can be taken")
     return Pieces(
         tuple(names),
         tuple(scores),

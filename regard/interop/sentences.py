@@ -6,6 +6,7 @@ Such a folder is a checkpoint with `modules.json`, which lists steps, and folder
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +14,17 @@ from regard.bundle import Bundle
 from regard.errors import CheckpointError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.family import Unfit
+from regard.interop.tokenizer_keys import SENTENCES
 from regard.model.head import Pooling, Vector
 from regard.model.transformer import TransformerConfig
+from regard.strict_json import loads
 
-MODULES, POOLING, LENGTH = "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"
+MODULES, POOLING, LENGTH = "modules.json", "1_Pooling/config.json", SENTENCES
+PROMPTS = "config_sentence_transformers.json"
 _STEPS = ("Transformer", "Pooling", "Normalize")
 _MODES: dict[str, Pooling] = {"mean_tokens": "mean", "cls_token": "first"}
+_NEW_MODES = {"mean": "mean_tokens", "cls": "cls_token"}
+"""The names since version 5.4, and those before."""
 
 
 def vector_of(checkpoint: Checkpoint) -> Vector:
@@ -26,21 +32,81 @@ def vector_of(checkpoint: Checkpoint) -> Vector:
 
     Raises: CheckpointError.
     """
-    steps = checkpoint.text(MODULES)
-    if steps is None:
+    text = checkpoint.text(MODULES)
+    if text is None:
         return Vector("mean", normalised=False)
-    kinds = [kind for kind in _STEPS if f'models.{kind}"' in steps]
-    if steps.count('"type"') != len(kinds):
-        raise CheckpointError(f"{checkpoint.folder / MODULES}: only {', '.join(_STEPS)} can be taken over")
-    pooling = checkpoint.json(POOLING) or {}
-    modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
-    found = [_MODES.get(name.removeprefix("pooling_mode_")) for name in modes]
+    steps = _modules(checkpoint, text)
+    if tuple(steps) not in (_STEPS[:2], _STEPS):
+        raise CheckpointError(
+            f"{checkpoint.folder / MODULES}: its steps are {', '.join(steps)}; only {_STEPS[0]}, {_STEPS[1]},"
+            f" and after them perhaps {_STEPS[2]}, can be taken over"
+        )
+    if steps["Transformer"]:
+        raise CheckpointError(f"{checkpoint.folder / MODULES}: the encoder must be in the folder itself")
+    normalised = "Normalize" in steps
+    _check_use(checkpoint, normalised)
+    pooling = f"{steps['Pooling']}/config.json" if steps["Pooling"] else POOLING
+    return Vector(_pooling(checkpoint, pooling), normalised)
+
+
+def _modules(checkpoint: Checkpoint, text: str) -> dict[str, str]:
+    """The steps by what they are, and the folder of each. What stands before a step's name has changed since
+    version 5.4."""
+    try:
+        listed = loads(text)
+        names = [entry["type"] for entry in listed]
+        kinds = [name.rpartition(".")[2] for name in names]
+        paths = [entry.get("path", "") for entry in listed]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{checkpoint.folder / MODULES} is damaged: it is no list of modules"
+        ) from error
+    for name in names:
+        if not name.startswith("sentence_transformers."):
+            raise CheckpointError(
+                f"{checkpoint.folder / MODULES}: '{name}' is code that is not here, and is never run"
+            )
+    if len(set(kinds)) < len(kinds) or not all(re.fullmatch(r"[\w-]*", str(path)) for path in paths):
+        raise CheckpointError(f"{checkpoint.folder / MODULES}: a step is there twice, or not in the folder")
+    return dict(zip(kinds, map(str, paths), strict=True))
+
+
+def _pooling(checkpoint: Checkpoint, file: str) -> Pooling:
+    said = checkpoint.json(file) or {}
+    modes = [name.removeprefix("pooling_mode_") for name, on in said.items() if on is True]
+    modes = [name for name in modes if f"pooling_mode_{name}" in said]
+    named = said.get("pooling_mode")
+    if named is not None:
+        listed = named if isinstance(named, list) else [named]
+        modes += [_NEW_MODES.get(str(name), str(name)) for name in listed]
+    found = [_MODES.get(name) for name in dict.fromkeys(modes)]
     if len(found) != 1 or found[0] is None:
         raise CheckpointError(
-            f"{checkpoint.folder / POOLING}: only the mean or the first vector can be taken, not"
+            f"{checkpoint.folder / file}: only the mean or the first vector can be taken, not"
             f" {', '.join(modes) or 'nothing'}"
         )
-    return Vector(found[0], "Normalize" in kinds)
+    return found[0]
+
+
+def _check_use(checkpoint: Checkpoint, normalised: bool) -> None:
+    """Refuse what changes the texts or how vectors are compared, by name."""
+    said = checkpoint.json(PROMPTS) or {}
+    where = checkpoint.folder / PROMPTS
+    default, prompts = said.get("default_prompt_name"), said.get("prompts")
+    empty = isinstance(default, str) and isinstance(prompts, Mapping) and prompts.get(default) == ""
+    if default is not None and not empty:
+        raise CheckpointError(
+            f"{where}: 'default_prompt_name' is {json.dumps(default, ensure_ascii=False)}; no text can be"
+            " given a prompt before it, so only null can be taken"
+        )
+    similarity = said.get("similarity_fn_name")
+    # The product of vectors of length one is their cosine.
+    if similarity not in (None, "cosine") and not (similarity == "dot" and normalised):
+        raise CheckpointError(
+            f"{where}: 'similarity_fn_name' is {json.dumps(similarity, ensure_ascii=False)}; texts are"
+            ' compared by the cosine of their vectors, so only "cosine", or "dot" after Normalize, can be'
+            " taken"
+        )
 
 
 def sentence_files(bundle: Bundle) -> dict[str, str]:

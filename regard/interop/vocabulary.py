@@ -1,35 +1,35 @@
 """The tokenizer of a checkpoint: found, converted where it is of an older form, its special tokens named.
 
-Taken as it is: `tokenizer.json`. Converted: WordPiece's `vocab.txt`, GPT-2's `vocab.json` with `merges.txt`.
-SentencePiece models are `sentencepiece.py`'s business. This file does not know models.
+Taken as it is, but for keys beside it that contradict it: `tokenizer.json`. Other forms are the business of
+`converted.py`. This file does not know models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
+from tokenizers.normalizers import Lowercase, Sequence
 
 from regard.data.tokenizer_given import Given, GivenTokenizer, open_backend
 from regard.data.tokenizer_trial import tried
 from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
-from regard.interop.sentencepiece import pieces_of
-from regard.strict_json import HEADER, VOCABULARY, check_limit, loads
+from regard.interop.converted import converted, one_side
+from regard.interop.tokenizer_keys import CONFIG, TokenizerKeys, add_tokens, lowers, obeyed, read_keys
+from regard.strict_json import HEADER, VOCABULARY, check_limit
 
 GENERATION = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
-_MOST_LINES = 1 << 19
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
     "unk": ("[UNK]", "<unk>"),
     "cls": ("[CLS]", "<s>"),
     "sep": ("[SEP]", "</s>"),
-    "bos": ("<s>", "<|begin_of_text|>"),
+    "bos": ("<s>", "<|begin_of_text|>", "<|endoftext|>"),
     "eos": ("</s>", "<|endoftext|>"),
     "mask": ("[MASK]", "<mask>"),
 }
@@ -51,6 +51,10 @@ class Found:
     """What it puts between the texts of a pair; nothing where it frames none."""
     ends: tuple[int, ...]
     """The ids that end what is written, as the configurations say."""
+    sentencepiece: bool = False
+    """Whether it is converted from a SentencePiece model."""
+    added: Mapping[str, int] = field(default_factory=dict)
+    """The ids of the tokens that were added to its vocabulary."""
 
     def tokenizer(
         self, size: int, *, begin: str | int, end: str, starts: str | None = None, between: int = 1
@@ -67,6 +71,7 @@ class Found:
             raise CheckpointError(
                 f"the tokenizer does not say which token is its {end}; see special_tokens_map.json"
             )
+        self._check(size, {"begin": first, "end": last} | dict(self.ids))
         given = Given(
             size=size,
             pad=self.ids.get("pad", last),
@@ -79,8 +84,20 @@ class Found:
             special=self.special,
             between=self.between.count(last) or between,
             ends=tuple(index for index in self.ends if index != last) if end == "eos" else (),
+            sentencepiece=self.sentencepiece,
         )
         return GivenTokenizer(given, self.text)
+
+    def _check(self, size: int, roles: Mapping[str, int | None]) -> None:
+        """Raise CheckpointError, which names it, for a token that has no row in the model."""
+        tokens = [(f"the token '{name}'", index) for name, index in self.added.items()]
+        tokens += [(f"its {role} token", index) for role, index in roles.items() if index is not None]
+        for name, index in tokens:
+            if index >= size:
+                raise CheckpointError(
+                    f"the tokenizer has {name} with the id {index}, but the model rows for {size} ids only;"
+                    " give it rows for all tokens with the library that wrote it, or leave that token out"
+                )
 
 
 def chat_template(checkpoint: Checkpoint) -> str | None:
@@ -88,7 +105,7 @@ def chat_template(checkpoint: Checkpoint) -> str | None:
     configuration, which may hold several by name. Raises: CheckpointError when that is no text."""
     said: Any = checkpoint.text(CHAT_TEMPLATE)
     if said is None:
-        said = (checkpoint.json("tokenizer_config.json", HEADER) or {}).get("chat_template")
+        said = (checkpoint.json(CONFIG, HEADER) or {}).get("chat_template")
     if isinstance(said, list):
         named = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
         said = named.get("default")
@@ -105,24 +122,43 @@ def has_sides(checkpoint: Checkpoint) -> bool:
 
 def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
     """The tokenizer in the folder. Raises: CheckpointError when there is none that can be read."""
-    said = checkpoint.json("tokenizer_config.json", HEADER) or {}
-    if has_sides(checkpoint):
-        text = _one_side(checkpoint, side)
-    else:
-        text = checkpoint.text("tokenizer.json") or _converted(checkpoint, said)
+    keys = read_keys(checkpoint)
     try:
+        text, sentencepiece = _text(keys, side)
         check_limit(text, VOCABULARY)
         tried(text)
         backend = open_backend(text)
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.folder}: the tokenizer cannot be used: {error}") from error
+    except CheckpointError:
+        raise
     except RegardError as error:
         raise CheckpointError(f"{checkpoint.folder}: {error}") from error
-    ids = _roles(checkpoint, said, backend.token_to_id)
-    special = tuple(
-        sorted(index for index, token in backend.get_added_tokens_decoder().items() if token.special)
-    )
-    return Found(text, ids, special, _first(backend), _between(backend), _ends(checkpoint))
+    if lowers(checkpoint):
+        steps = [backend.normalizer] if backend.normalizer is not None else []
+        backend.normalizer = Sequence([Lowercase(), *steps])
+        text = backend.to_str()
+    ids = _roles(checkpoint, keys.said, backend.token_to_id)
+    tokens = backend.get_added_tokens_decoder()
+    special = tuple(sorted(index for index, token in tokens.items() if token.special))
+    named = {token.content: index for index, token in tokens.items()}
+    frame = _first(backend), _between(backend)
+    return Found(text, ids, special, *frame, _ends(checkpoint), sentencepiece, named)
+
+
+def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
+    """A `tokenizer.json`, and whether it comes of a SentencePiece model."""
+    checkpoint = keys.checkpoint
+    if has_sides(checkpoint):
+        return one_side(keys, side), True
+    text = checkpoint.text("tokenizer.json")
+    if text is None:
+        return converted(keys)
+    check_limit(text, VOCABULARY)
+    text = obeyed(keys, text)
+    tried(text)
+    backend = open_backend(text)
+    return (backend.to_str() if add_tokens(keys, backend) else text), False
 
 
 def _first(backend: Backend) -> int | None:
@@ -167,116 +203,16 @@ def _roles(
     checkpoint: Checkpoint, said: Mapping[str, Any], index: Callable[[str], int | None]
 ) -> dict[str, int]:
     """The id of each role: what the tokenizer's files say, else the configuration, else the usual name."""
-    named = dict(checkpoint.json("special_tokens_map.json") or {}) | dict(said)
     ids = {}
     for role in _ROLES:
-        token = named.get(f"{role}_token")
+        token = said.get(f"{role}_token")
         name = token.get("content") if isinstance(token, dict) else token
         told = checkpoint.config.get(f"{role}_token_id")
         if isinstance(name, str) and index(name) is not None:
             ids[role] = index(name)
         elif type(told) is int and told >= 0:
             ids[role] = told
-        elif f"{role}_token" not in named:
+        elif f"{role}_token" not in said:
             usual = (index(name) for name in _USUAL[role])
             ids[role] = next((found for found in usual if found is not None), None)
     return {role: found for role, found in ids.items() if found is not None}
-
-
-def _converted(checkpoint: Checkpoint, said: Mapping[str, Any]) -> str:
-    vocabulary, merges = checkpoint.text("vocab.json"), checkpoint.text("merges.txt")
-    if (pieces := checkpoint.text("vocab.txt")) is not None:
-        return _wordpiece(pieces, said)
-    if vocabulary is not None and merges is not None:
-        return _byte_bpe(vocabulary, merges, said, checkpoint)
-    for name in ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model"):
-        if (checkpoint.folder / name).is_file():
-            return pieces_of(checkpoint.folder / name).to_hf()
-    raise CheckpointError(
-        f"{checkpoint.folder} has no tokenizer: no tokenizer.json, vocab.txt, vocab.json with merges.txt,"
-        " nor a SentencePiece model; save one there with the library that wrote the checkpoint"
-    )
-
-
-def _one_side(checkpoint: Checkpoint, side: str) -> str:
-    """Marian's: a SentencePiece model that cuts, a list that gives ids."""
-    path = checkpoint.folder / "vocab.json"
-    ids = checkpoint.json("vocab.json", VOCABULARY)
-    if ids is None or not all(type(index) is int for index in ids.values()):
-        raise CheckpointError(f"{path} is missing or damaged: each piece must have an id")
-    pieces = pieces_of(checkpoint.folder / f"{side}.spm")
-    try:
-        return pieces.renumbered(ids).to_hf()
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-
-
-def _wordpiece(pieces: str, said: Mapping[str, Any]) -> str:
-    """BERT's: one piece a line."""
-    lines = [line.rstrip("\r") for line in _lines(pieces, "vocab.txt")]
-    while lines and not lines[-1]:
-        lines.pop()
-    ids = {piece: index for index, piece in enumerate(lines)}
-    unknown = _name(said, "unk", "[UNK]")
-    if len(ids) != len(lines) or unknown not in ids:
-        raise CheckpointError(f"vocab.txt is damaged: a piece is there twice, or {unknown} is not there")
-    backend = Backend(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
-    backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=said.get("tokenize_chinese_chars") is not False,
-        strip_accents=said.get("strip_accents"),
-        lowercase=said.get("do_lower_case") is not False,
-    )
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    usual = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-    return _with_special(backend, [_name(said, role, name) for role, name in usual.items()])
-
-
-def _byte_bpe(vocabulary: str, merges: str, said: Mapping[str, Any], checkpoint: Checkpoint) -> str:
-    """GPT-2's."""
-    try:
-        ids = loads(vocabulary, VOCABULARY)
-    except ValueError as error:
-        raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: {error}") from error
-    if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 1 << 31 for i in ids.values()):
-        raise CheckpointError(f"{checkpoint.folder / 'vocab.json'} is damaged: each piece must have an id")
-    lines = (line.rstrip("\r") for line in _lines(merges, "merges.txt"))
-    pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-    if not all(len(pair) == 2 for pair in pairs):
-        raise CheckpointError(f"{checkpoint.folder / 'merges.txt'} is damaged: a line is not two pieces")
-    try:
-        model = models.BPE(ids, [(left, right) for left, right in pairs])
-    except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError(f"{checkpoint.folder / 'merges.txt'} is damaged: {error}") from error
-    backend = Backend(model)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=said.get("add_prefix_space") is True)
-    backend.decoder = decoders.ByteLevel()
-    usual = ("<|endoftext|>", "<s>", "<pad>", "</s>", "<unk>", "<mask>")
-    named = [_name(said, role, "") for role in _ROLES]
-    tokens = [
-        AddedToken(name, special=True, normalized=False, lstrip=name == "<mask>")
-        for name in dict.fromkeys((*usual, *named))
-        if name in ids
-    ]
-    backend.add_special_tokens(tokens)
-    return backend.to_str()
-
-
-def _lines(text: str, name: str) -> list[str]:
-    """Raises: CheckpointError for so many that they are no vocabulary."""
-    if text.count("\n") > _MOST_LINES:
-        raise CheckpointError(f"{name} has more than {_MOST_LINES:,} lines, too many to be right")
-    return text.split("\n")
-
-
-def _name(said: Mapping[str, Any], role: str, usual: str) -> str:
-    token = said.get(f"{role}_token")
-    name = token.get("content") if isinstance(token, dict) else token
-    return name if isinstance(name, str) else usual
-
-
-def _with_special(backend: Backend, names: list[str]) -> str:
-    known = [name for name in dict.fromkeys(names) if backend.token_to_id(name) is not None]
-    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in known])
-    return backend.to_str()

@@ -81,8 +81,8 @@ def test_any_text_at_all_is_encoded_decoded_and_shown(tokenizer: Tokenizer, text
     assert all(0 <= i < tokenizer.size for i in ids)
     assert not set(ids) & {tokenizer.pad, tokenizer.bos, tokenizer.eos, tokenizer.mask}
     assert [ids] == tokenizer.encode_batch([text])
-    assert len(tokenizer.pieces(ids)) == len(tokenizer.offsets(text)) == len(ids)
-    assert all(0 <= start <= end <= len(text) for start, end in tokenizer.offsets(text))
+    assert len(tokenizer.pieces(ids)) == len(tokenizer.encode_with_offsets(text)[1]) == len(ids)
+    assert all(0 <= start <= end <= len(text) for start, end in tokenizer.encode_with_offsets(text)[1])
     decoded = tokenizer.decode(ids)
     decoded.encode()
     if tokenizer.unk not in ids:
@@ -155,7 +155,7 @@ def test_special_ids_are_the_same_for_every_kind_and_left_out_of_the_text(tokeni
 @every
 def test_offsets_point_at_what_a_token_stands_for(tokenizer: Tokenizer):
     text = "The  quick fox, 我喜欢 dogs"
-    spans = tokenizer.offsets(text)
+    spans = tokenizer.encode_with_offsets(text)[1]
     covered = {i for start, end in spans for i in range(start, end)}
     assert {i for i, letter in enumerate(text) if not letter.isspace()} <= covered
     assert spans == sorted(spans)

@@ -225,6 +225,97 @@ def test_a_sentence_encoder_pools_as_its_folder_says(
     )
 
 
+_OLD = tuple(f"sentence_transformers.models.{kind}" for kind in ("Transformer", "Pooling", "Normalize"))
+_NEW = (
+    "sentence_transformers.base.modules.transformer.Transformer",
+    "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+    "sentence_transformers.sentence_transformer.modules.normalize.Normalize",
+)
+
+
+def sentence_folder(folder: Path, types: tuple[str, ...], pooling: dict[str, Any], **files: Any) -> Path:
+    """A folder of sentence-transformers as its versions write it."""
+    checkpoint("bert body", folder)
+    paths = ("", "1_Pooling", "2_Normalize")
+    steps = [
+        {"idx": i, "name": str(i), "path": path, "type": kind}
+        for i, (path, kind) in enumerate(zip(paths, types, strict=False))
+    ]
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling), "utf-8")
+    for name, content in {"modules": steps, **files}.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("types", [_OLD, _NEW])
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        {"word_embedding_dimension": D, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
+        {"embedding_dimension": D, "pooling_mode": "mean", "include_prompt": True},
+        {"embedding_dimension": D, "pooling_mode": ["mean"]},
+    ],
+)
+def test_every_version_of_a_sentence_folder_is_read(
+    types: tuple[str, ...], pooling: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    plan = read_checkpoint(sentence_folder(tmp_path, types, pooling))[3]
+    assert isinstance(plan.model, TransformerConfig)
+    assert plan.model.head == Vector("mean", True)
+
+
+@pytest.mark.parametrize(
+    ("types", "pooling", "files", "message"),
+    [
+        (_NEW[:2], {"pooling_mode": "max"}, {}, "not max"),
+        (_NEW[:2], {"pooling_mode": "lasttoken"}, {}, "not lasttoken"),
+        (_NEW[:2], {"pooling_mode": ["mean", "max"]}, {}, "not mean_tokens, max"),
+        (_NEW[:2], {}, {}, "not nothing"),
+        ((_NEW[0], _NEW[1], "other.code.Head"), {"pooling_mode": "mean"}, {}, "'other.code.Head' is code"),
+        ((_NEW[1], _NEW[0]), {"pooling_mode": "mean"}, {}, "its steps are Pooling, Transformer"),
+        (
+            _OLD,
+            {"pooling_mode": "mean"},
+            {"config_sentence_transformers": {"prompts": {"q": "query: "}, "default_prompt_name": "q"}},
+            "'default_prompt_name' is \"q\"",
+        ),
+        *(
+            (
+                _OLD[:2],
+                {"pooling_mode": "mean"},
+                {"config_sentence_transformers": {"similarity_fn_name": name}},
+                name,
+            )
+            for name in ("dot", "euclidean", "manhattan")
+        ),
+        (
+            _OLD,
+            {"pooling_mode": "mean"},
+            {"sentence_bert_config": {"do_lower_case": "yes"}},
+            "'do_lower_case'",
+        ),
+    ],
+)
+def test_what_a_sentence_folder_asks_for_is_refused_by_name_where_it_is_not_done(
+    types: tuple[str, ...], pooling: dict[str, Any], files: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(sentence_folder(tmp_path, types, pooling, **files))
+
+
+def test_a_sentence_folders_other_keys_are_honoured(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    said = {"prompts": {"query": "query: "}, "default_prompt_name": None, "similarity_fn_name": "dot"}
+    files = {"config_sentence_transformers": said, "sentence_bert_config": {"do_lower_case": True}}
+    plan = read_checkpoint(sentence_folder(tmp_path, _OLD, {"pooling_mode": "mean"}, **files))[3]
+    tokenizer = plan.tokenizers["tokenizer.json"]
+    assert tokenizer.encode("W5 W9") == tokenizer.encode("w5 w9") == [5, 9]
+    assert tokenizer.encode_with_offsets("W5 W9")[1] == [(0, 2), (3, 5)]
+
+
 def test_a_token_that_is_never_written_is_not(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
 

@@ -1,0 +1,293 @@
+"""Tokenizers of every form that a folder can have cut texts as the reference library does, or are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Backend
+
+from regard.data.tokenizer import Tokenizer
+from regard.errors import CheckpointError
+from tests.interop.tokenizer_folders import (
+    FORMS,
+    opened,
+    sentencepiece,
+    varied,
+    wordpiece,
+    write,
+)
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("sentencepiece")
+
+SIZE = 1000
+BERT = {"begin": "cls", "end": "sep"}
+
+
+def theirs_of(folder: Path) -> Any:
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def check_alike(folder: Path, texts: list[str], **options: Any) -> None:
+    """The same ids as the reference library's, also after our tokenizer has been kept and read again."""
+    theirs, ours = theirs_of(folder), opened(folder, SIZE, **options)
+    again = Tokenizer.from_json(ours.to_json())
+    for text in texts:
+        want = theirs.encode(text, add_special_tokens=False)
+        assert ours.encode(text) == want, (text, theirs.convert_ids_to_tokens(want))
+        assert again.encode(text) == want
+        assert ours.encode_with_offsets(text)[0] == want
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_folder_without_tokenizer_json_cuts_as_its_class_does(form: str, tmp_path: Path) -> None:
+    folder = write(tmp_path, FORMS[form]())
+    roles = (
+        BERT
+        if form.startswith("vocab.txt") or form in ("roberta", "bart", "xlm-roberta", "camembert")
+        else {}
+    )
+    roles = {"begin": "pad", "end": "eos"} if form == "t5" else roles
+    check_alike(folder, varied(300), **roles)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_written_of_it_frames_texts_as_its_class_does(form: str, tmp_path: Path) -> None:
+    folder = write(tmp_path, FORMS[form]())
+    roles = (
+        BERT
+        if form.startswith("vocab.txt") or form in ("roberta", "bart", "xlm-roberta", "camembert")
+        else {}
+    )
+    roles = {"begin": "pad", "end": "eos"} if form == "t5" else roles
+    written = Backend.from_str(opened(folder, SIZE, **roles).to_hf())
+    theirs = theirs_of(folder)
+    for first, second in (("the red cat", None), ("the red cat", "a dog")):
+        got = written.encode(first, second)
+        assert got.ids == theirs(first, second)["input_ids"]
+        if form.startswith("vocab.txt"):
+            assert got.type_ids == theirs(first, second)["token_type_ids"]
+
+
+@pytest.mark.parametrize("where", ["added_tokens.json", "added_tokens_decoder"])
+@pytest.mark.parametrize("form", ["vocab.txt", "gpt2", "qwen2", "llama"])
+def test_tokens_that_were_added_later_are_cut_as_one(form: str, where: str, tmp_path: Path) -> None:
+    files = FORMS[form]()
+    folder = write(tmp_path, files)
+    base = len(theirs_of(folder))
+    tokens = {"katzenhaus": base, "<|user|>": base + 1, "<|im_end|>": base + 2}
+    said = files["tokenizer_config.json"]
+    if where == "added_tokens.json":
+        write(folder, {where: tokens, "special_tokens_map.json": {"additional_special_tokens": ["<|user|>"]}})
+    else:
+        said[where] = {
+            str(index): {"content": name, "special": name == "<|user|>", "normalized": name == "katzenhaus"}
+            for name, index in tokens.items()
+        }
+        write(folder, {"tokenizer_config.json": said})
+    roles = BERT if form == "vocab.txt" else {}
+    texts = ["the katzenhaus is red", "katzenhaus", "a<|im_end|>b <|im_end|>", *varied(40)]
+    check_alike(folder, texts, **roles)
+    ours, theirs = opened(folder, SIZE, **roles), theirs_of(folder)
+    assert base + 1 not in ours.encode("<|user|>hello")  # a special token cannot be written in a text
+    assert base + 1 in ours.special_ids
+    framed = "<|user|>hello the katzenhaus<|im_end|>"
+    assert ours.encode_framed(framed) == theirs.encode(framed, add_special_tokens=False)
+
+
+def test_added_tokens_whose_ids_leave_a_gap_are_refused_by_name(tmp_path: Path) -> None:
+    folder = write(tmp_path, FORMS["gpt2"]() | {"added_tokens.json": {"katzenhaus": 900}})
+    with pytest.raises(CheckpointError, match=r"added_tokens\.json.*'katzenhaus' has the id 900"):
+        opened(folder, SIZE)
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"do_lower_case": False}, {"do_lower_case": True}, {"strip_accents": False}]
+)
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("name", ["BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", None])
+def test_keys_that_contradict_tokenizer_json_are_obeyed(
+    said: dict[str, Any], lowercase: bool, name: str | None, tmp_path: Path
+) -> None:
+    named = {"tokenizer_class": name} if name else {}
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    files = {
+        "tokenizer.json": wordpiece(lowercase).to_str(),
+        "tokenizer_config.json": {**special, **named, **said},
+        "config.json": {"model_type": "bert"},
+    }
+    check_alike(write(tmp_path, files), ["The RED Cat, très été", *varied(20)], **BERT)
+
+
+@pytest.mark.parametrize("said", [{}, {"add_prefix_space": True}, {"add_prefix_space": False}])
+@pytest.mark.parametrize("form", ["gpt2", "roberta", "qwen2"])
+def test_a_prefix_space_beside_tokenizer_json_is_obeyed(
+    form: str, said: dict[str, Any], tmp_path: Path
+) -> None:
+    files = FORMS[form]()
+    folder = write(tmp_path, files)
+    roles = BERT if form == "roberta" else {}
+    text = opened(folder, SIZE, **roles).to_hf()
+    write(folder, {"tokenizer.json": text, "tokenizer_config.json": files["tokenizer_config.json"] | said})
+    check_alike(folder, ["the red cat", " the red cat", *varied(20)], **roles)
+
+
+def test_a_beginning_that_is_asked_for_stands_before_what_goes_on(tmp_path: Path) -> None:
+    for said, begins in (({"add_bos_token": True}, True), ({"add_bos_token": False}, False)):
+        for form in ("llama", "gpt2"):
+            files = FORMS[form]()
+            files["tokenizer_config.json"] |= said
+            folder = write(tmp_path / f"{form}{begins}", files)
+            ours = opened(folder, SIZE)
+            assert ours.encode_prompt("the red cat") == theirs_of(folder)("the red cat")["input_ids"]
+            assert ours.spec.begins is begins
+
+
+@pytest.mark.parametrize(
+    ("form", "said", "message"),
+    [
+        ("gpt2", {"add_eos_token": True}, "'add_eos_token' is true"),
+        (
+            "vocab.txt",
+            {"tokenizer_class": "BertJapaneseTokenizer"},
+            "'tokenizer_class' is \"BertJapaneseTokenizer\"",
+        ),
+        ("vocab.txt", {"word_tokenizer_type": "mecab"}, "'word_tokenizer_type' is \"mecab\""),
+        ("vocab.txt", {"tokenizer_class": "BertweetTokenizer"}, "'tokenizer_class'"),
+        ("vocab.txt", {"tokenizer_class": "XLNetTokenizer"}, "'tokenizer_class'"),
+        ("vocab.txt", {"do_basic_tokenize": False}, "'do_basic_tokenize' is false"),
+        ("vocab.txt", {"do_lower_case": "no"}, "'do_lower_case' is \"no\""),
+        ("gpt2", {"tokenizer_class": "CLIPTokenizer"}, "'tokenizer_class' is \"CLIPTokenizer\""),
+        ("gpt2", {"auto_map": {"AutoTokenizer": ["t.T", None]}}, "'auto_map'"),
+        ("t5", {"tokenizer_class": "AlbertTokenizer"}, "'tokenizer_class' is \"AlbertTokenizer\""),
+    ],
+)
+def test_a_key_that_cannot_be_honoured_is_refused_by_name(
+    form: str, said: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    files = FORMS[form]()
+    files["tokenizer_config.json"] |= said
+    with pytest.raises(CheckpointError, match=f"tokenizer_config.json: {message}"):
+        opened(write(tmp_path, files), SIZE)
+
+
+def test_words_that_a_program_cuts_are_refused_beside_tokenizer_json_too(tmp_path: Path) -> None:
+    said = {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}
+    folder = write(tmp_path, {"tokenizer.json": wordpiece().to_str(), "tokenizer_config.json": said})
+    with pytest.raises(CheckpointError, match="word_tokenizer_type"):
+        opened(folder, SIZE, **BERT)
+
+
+def test_a_token_without_a_row_in_the_model_is_named_with_its_id_and_both_sizes(tmp_path: Path) -> None:
+    backend = wordpiece()
+    size = backend.get_vocab_size()
+    backend.add_special_tokens([AddedToken("<extra>", special=True)])
+    said = {"cls_token": "[CLS]", "sep_token": "[SEP]", "tokenizer_class": "BertTokenizer"}
+    folder = write(tmp_path, {"tokenizer.json": backend.to_str(), "tokenizer_config.json": said})
+    with pytest.raises(CheckpointError, match=rf"'<extra>' with the id {size}.* {size} ids only"):
+        opened(folder, size, **BERT)
+
+
+@pytest.mark.filterwarnings("ignore:Recommended")  # what normalises punctuation is left to the user
+def test_marians_pieces_that_only_the_other_side_has_are_never_chosen(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentencepiece")
+    source = sentencepiece("unigram", size=300)
+    target = sentencepiece("unigram", size=300, normalization_rule_name="nfkc_cf", character_coverage=1.0)
+    pieces: dict[str, None] = {"</s>": None, "<unk>": None}
+    for model in (source, target):
+        processor = library.SentencePieceProcessor(model_proto=model)
+        pieces |= {processor.id_to_piece(index): None for index in range(3, processor.get_piece_size())}
+    names = [*pieces, "<pad>"]
+    files = {
+        "source.spm": source,
+        "target.spm": target,
+        "vocab.json": {name: i for i, name in enumerate(names)},
+    }
+    files["tokenizer_config.json"] = {"tokenizer_class": "MarianTokenizer"}
+    folder = write(tmp_path, files | {"config.json": {"model_type": "marian"}})
+    theirs = transformers.MarianTokenizer.from_pretrained(folder)
+    for side, name in (("source", "text"), ("target", "text_target")):
+        ours = opened(folder, len(names), side, begin=len(names) - 1)
+        for text in varied(300, forms=("NFC", "NFD")):
+            assert [*ours.encode(text), ours.eos] == theirs(**{name: text})["input_ids"], text
+
+
+@pytest.mark.parametrize("form", ["t5", "xlm-roberta", "camembert", "llama"])
+def test_special_tokens_are_text_to_a_sentencepiece_model(form: str, tmp_path: Path) -> None:
+    library = pytest.importorskip("sentencepiece")
+    files = FORMS[form]()
+    model = next(content for content in files.values() if isinstance(content, bytes))
+    processor = library.SentencePieceProcessor(model_proto=model)
+    folder = write(tmp_path, files)
+    roles = {"begin": "pad", "end": "eos"} if form == "t5" else {} if form == "llama" else BERT
+    converted = opened(folder, SIZE, **roles)
+    theirs_of(folder).save_pretrained(folder)  # with a tokenizer.json
+    for ours in (converted, opened(folder, SIZE, **roles)):
+        for name in ("</s>", "<s>", "<pad>", "<unk>", "<mask>", "<extra_id_0>", "<0x41>", "<s>NOTUSED"):
+            for text in (name, f"the red {name} cat", f"a{name}b", f"{name} {name}"):
+                ids = ours.encode(text)
+                assert not set(ids) & (set(ours.special_ids) - {ours.unk})
+                want = processor.encode_as_pieces(text)
+                if all(processor.piece_to_id(piece) != processor.unk_id() for piece in want):
+                    assert ours.pieces(ids) == want, text
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_special_and_byte_pieces_are_text_whatever_a_model_joins(kind: str, tmp_path: Path) -> None:
+    library = pytest.importorskip("sentencepiece")
+    text = ["<pad> </s> <0x41> <0x0A> <s> a<unk>b", "</ s> <0x 41>"] * 50
+    model = sentencepiece(kind, size=400, byte_fallback=True, pad_id=3, input_sentence_size=0)
+    processor = library.SentencePieceProcessor(model_proto=model)
+    folder = write(tmp_path, {"tokenizer.model": model})
+    ours = opened(folder, processor.get_piece_size())
+    for line in text[:2]:
+        assert ours.encode(line) == processor.encode(line)
+    byte = ours.encode("€ଆ")  # what no piece has is made of bytes still
+    assert ours.decode(byte) == "€ଆ"
+    assert byte == processor.encode("€ଆ")
+
+
+@pytest.mark.parametrize("rule", ["nmt_nfkc", "nfkc", "nmt_nfkc_cf"])
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_compiled_normalisation_is_sentencepieces_own(kind: str, rule: str, tmp_path: Path) -> None:
+    library = pytest.importorskip("sentencepiece")
+    model = sentencepiece(kind, normalization_rule_name=rule)
+    processor = library.SentencePieceProcessor(model_proto=model)
+    ours = opened(write(tmp_path, {"spiece.model": model}), processor.get_piece_size())
+    for text in varied(300, forms=("NFC", "NFD", "NFKD"), seed=2):
+        assert ours.encode(text) == processor.encode(text), text
+
+
+@pytest.mark.parametrize("kind", ["word", "char"])
+def test_a_sentencepiece_model_of_another_kind_is_not_called_damaged(kind: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"size": 40} if kind == "word" else {"size": 200}
+    folder = write(tmp_path, {"spiece.model": sentencepiece(kind, **options)})
+    with pytest.raises(
+        CheckpointError, match=f"spiece.model is of a kind that is not supported.*'model_type' is {kind}"
+    ):
+        opened(folder, SIZE)
+
+
+def test_options_that_change_how_a_text_is_cut_are_honoured_or_refused(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentencepiece")
+    folder = write(tmp_path / "suffix", {"spiece.model": sentencepiece(treat_whitespace_as_suffix=True)})
+    with pytest.raises(CheckpointError, match="'treat_whitespace_as_suffix' is true"):
+        opened(folder, SIZE)
+    for kind in ("unigram", "bpe"):
+        for name, options in (
+            ("across", {"split_by_whitespace": False}),
+            ("spaces", {"allow_whitespace_only_pieces": True, "remove_extra_whitespaces": False}),
+            ("bare", {"add_dummy_prefix": False}),
+            ("digits", {"split_digits": True}),
+        ):
+            model = sentencepiece(kind, **options)
+            processor = library.SentencePieceProcessor(model_proto=model)
+            ours = opened(
+                write(tmp_path / f"{kind}{name}", {"spiece.model": model}), processor.get_piece_size()
+            )
+            for text in varied(60):
+                if not text.startswith(" "):  # where transformers puts one space less than sentencepiece
+                    assert ours.encode(text) == processor.encode(text), (name, text)
