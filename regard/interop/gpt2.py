@@ -29,6 +29,7 @@ class Gpt2(Family):
 
     name: ClassVar[str] = "gpt2"
     architectures: ClassVar[dict[str, str]] = {"GPT2LMHeadModel": "text-generation"}
+    aliases: ClassVar[dict[str, str]] = {"GPT2Model": "GPT2LMHeadModel"}
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
     def plan(self, source: Source) -> Plan:
@@ -61,7 +62,7 @@ class Gpt2(Family):
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
         return Plan(
             task="text-generation",
-            options=source.writes(positions),
+            options=source.writes(positions, vocab),
             model=model,
             table=self.table(model, source.architecture, prefixed=source.has("transformer.")),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},

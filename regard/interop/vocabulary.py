@@ -17,10 +17,10 @@ from regard.data.tokenizer_given import Given, GivenTokenizer, open_backend
 from regard.data.tokenizer_trial import tried
 from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
+from regard.interop.generation import GENERATION, stated
 from regard.interop.sentencepiece import pieces_of
 from regard.strict_json import HEADER, VOCABULARY, check_limit, loads
 
-GENERATION = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 _MOST_LINES = 1 << 19
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
@@ -147,20 +147,16 @@ def _between(backend: Backend) -> tuple[int, ...]:
 
 
 def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
-    """The ids that end what is written: one or several, in the configuration or in that of generation."""
-    found: list[int] = []
-    for name, said in (
-        ("config.json", checkpoint.config),
-        (GENERATION, checkpoint.json(GENERATION) or {}),
-    ):
-        value = said.get("eos_token_id")
-        some = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
-            raise CheckpointError(
-                f"{checkpoint.folder / name}: 'eos_token_id' must be a token id, a list of them, or null"
-            )
-        found += some
-    return tuple(dict.fromkeys(found))
+    """The ids that end what is written: one or several, in the configuration of generation or else in that of
+    the model."""
+    value = stated(checkpoint, "eos_token_id")
+    some = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
+        raise CheckpointError(
+            f"{checkpoint.folder}: 'eos_token_id' of config.json or {GENERATION} must be a token id, a list of"
+            " them, or null"
+        )
+    return tuple(dict.fromkeys(some))
 
 
 def _roles(

@@ -17,14 +17,16 @@ from regard.model.dropout import dropout
 from regard.model.tap import tap, wanted
 from regard.model.wide import relu_mlp
 
-Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "tanh"]
+Activation = Literal["relu", "gelu", "gelu-tanh", "quick-gelu", "silu", "tanh", "relu2"]
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
     "gelu-tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "quick-gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "silu": F.silu,
     "tanh": torch.tanh,
+    "relu2": lambda x: F.relu(x).square(),
 }
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from regard.data.readers.messages import Message
 from regard.data.tokenizer import Tokenizer
+from regard.decode.constraints import Rules
 from regard.decode.stepper import KeptPrompt
 from regard.errors import InputError
 from regard.tasks.chat_template import ChatTemplate
@@ -27,8 +28,10 @@ Turn = TypeVar("Turn")
 class Conversation(ABC, Generic[Turn]):
     """Turns, and the cache of what the model has seen of them. What a turn is, a subclass says."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int) -> None:
-        self.model, self.tokenizer, self.context = model, tokenizer, context
+    def __init__(
+        self, model: nn.Module, tokenizer: Tokenizer, context: int, rules: Rules = Rules()
+    ) -> None:
+        self.model, self.tokenizer, self.context, self.rules = model, tokenizer, context, rules
         self.kept = KeptPrompt()
         self._turns: list[Turn] = []
 
@@ -62,7 +65,7 @@ class Conversation(ABC, Generic[Turn]):
             raise InputError(f"a turn of {size} tokens is too long for a context of {self.context}")
         (output,) = outputs_of([prompt], self.tokenizer, decoding)
         try:
-            for _ in write(self.model, [output], decoding, self.context, self.kept):
+            for _ in write(self.model, [output], decoding, self.context, self.kept, rules=self.rules):
                 yield output.sure
             yield output.text
         finally:  # also when nobody wants to read on
@@ -99,9 +102,14 @@ class TemplateConversation(Conversation[Message]):
     """With a model that was trained elsewhere, by its own template."""
 
     def __init__(
-        self, model: nn.Module, template: ChatTemplate, context: int, system: str | None = None
+        self,
+        model: nn.Module,
+        template: ChatTemplate,
+        context: int,
+        system: str | None = None,
+        rules: Rules = Rules(),
     ) -> None:
-        super().__init__(model, template.tokenizer, context)
+        super().__init__(model, template.tokenizer, context, rules)
         self._template = template
         self._opening = [] if system is None else [Message("system", system)]
 

@@ -23,6 +23,7 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
+from regard.decode.constraints import Constraints, Rules
 from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.device import moved
@@ -68,6 +69,10 @@ class TextGenerationConfig:
     stride: int = 0
     """How far the window moves on between judgements: each token is judged with at least context - stride
     tokens before it. 0 is half the context."""
+    never: tuple[int, ...] = ()
+    """Ids that are never written, whatever the model makes of them."""
+    constraints: Constraints | None = None
+    """What else outputs must be like, as models that were trained elsewhere say it; null for nothing."""
     metric: Literal["nats"] = "nats"
     """The figure that chooses between checkpoints: nats a token, lower is better."""
     kind: Literal["text-generation"] = "text-generation"
@@ -313,7 +318,7 @@ class TextGeneration(TextTask):
             )
         prompts = [prompt for text in inputs for prompt in [self._prompt(text)] * decoding.n]
         outputs = outputs_of(prompts, self.tokenizer, decoding)
-        write_all(model, outputs, decoding, self.config.context)
+        write_all(model, outputs, decoding, self.config.context, self._rules)
         answers = []
         for first in range(0, len(outputs), decoding.n):
             some = [(output.text, output.score) for output in outputs[first : first + decoding.n]]
@@ -323,9 +328,13 @@ class TextGeneration(TextTask):
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         (output,) = outputs_of([self._prompt(text)], self.tokenizer, decoding)
-        for _ in write(model, [output], decoding, self.config.context):
+        for _ in write(model, [output], decoding, self.config.context, rules=self._rules):
             yield output.sure
         yield output.text
+
+    @property
+    def _rules(self) -> Rules:
+        return Rules(self.config.never, self.config.constraints)
 
     def _prompt(self, text: str) -> list[int]:
         if self.config.turns is not None:
@@ -372,7 +381,7 @@ class TextGeneration(TextTask):
         if self.config.turns is not None:
             return TurnsConversation(model, self.tokenizer, context, system)
         if (template := self._template()) is not None:
-            return TemplateConversation(model, template, context, system)
+            return TemplateConversation(model, template, context, system, self._rules)
         raise InputError("this model has learned no dialogues; train it with --set task.turns=turns")
 
     def _template(self) -> ChatTemplate | None:

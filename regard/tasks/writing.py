@@ -12,6 +12,7 @@ from torch import nn
 
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
+from regard.decode.constraints import Rules
 from regard.decode.finite import check_tokens
 from regard.decode.sampling import Sampler, Sampling, generator_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
@@ -28,7 +29,9 @@ def outputs_of(prompts: list[list[int]], tokenizer: Tokenizer, decoding: Decodin
     return [Output(prompt, tokenizer, decoding.stop) for prompt in prompts]
 
 
-def write_all(model: nn.Module, outputs: list[Output], decoding: Decoding, context: int) -> None:
+def write_all(
+    model: nn.Module, outputs: list[Output], decoding: Decoding, context: int, rules: Rules = Rules()
+) -> None:
     """Write all outputs to their ends, so many side by side as memory should hold the keys and values of."""
     assert isinstance(model, Transformer)
     chance = generator_of(decoding.sampling, model.device)
@@ -43,7 +46,7 @@ def write_all(model: nn.Module, outputs: list[Output], decoding: Decoding, conte
                 break
             count += 1
         some, outputs = outputs[:count], outputs[count:]
-        for _ in write(model, some, decoding, context, chance=chance):
+        for _ in write(model, some, decoding, context, chance=chance, rules=rules):
             pass
 
 
@@ -55,11 +58,12 @@ def write(
     context: int,
     kept: KeptPrompt | None = None,
     chance: torch.Generator | None = None,
+    rules: Rules = Rules(),
 ) -> Iterator[None]:
     """Make the outputs longer by a token each time; the model sees at most `context` tokens of each.
 
     `chance`: what draws are made with, where others were made before. `kept`: of a single one, what was read
-    of its prompt before; in the end, of all of it.
+    of its prompt before; in the end, of all of it. `rules`: what the model's outputs must be like.
     """
     assert isinstance(model, Transformer)
     device = model.device
@@ -67,7 +71,7 @@ def write(
     vocabulary = model.embed.weight.shape[0]
     sampler = Sampler(sampling, [output.ids for output in outputs], vocabulary, device, chance)
     stepper = None
-    most, parents = decoding.max_length or context, [0] * len(outputs)
+    most, parents = rules.most(decoding.max_length or context), [0] * len(outputs)
     for number in range(most):
         if not outputs:
             return
@@ -76,6 +80,10 @@ def write(
             seen = [output.ids[output.start :] for output in outputs]
             room = min(context, len(max(seen, key=len)) + _ROOM)
             stepper = _stepper(model, seen, room, kept, decoding.guess[number:])
+            written = [output.ids[:-1] for output in outputs]
+            stepper = rules.around(
+                stepper, written, outputs[0].tokenizer.ends, [output.begin for output in outputs]
+            )
             stepper = Forced(stepper, decoding.begin[number:]) if decoding.begin[number:] else stepper
             tokens = torch.tensor([ids[-1] for ids in seen], device=device)
         tokens, shares = sampler.draw(stepper.step(tokens))

@@ -24,6 +24,12 @@ _BERT = {
     "intermediate_size": HIDDEN,
     "max_position_embeddings": LONGEST,
 }
+_LIKE_BERT: dict[str, dict[str, Any]] = {
+    "XLMRoberta": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1, "num_labels": 3},
+    "Camembert": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1, "num_labels": 3},
+    "Electra": {**_BERT, "embedding_size": D, "num_labels": 3},
+    "MPNet": {**_BERT, "num_labels": 3, "pad_token_id": 1},
+}
 _DISTIL = {
     "vocab_size": V,
     "dim": D,
@@ -120,6 +126,17 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**_BERT, "pad_token_id": 1, "type_vocab_size": 1},
     ),
     "roberta body": ("RobertaModel", "RobertaConfig", {**_BERT, "pad_token_id": 1}),
+    "roberta whose second type nothing reads": (
+        "RobertaForMaskedLM",
+        "RobertaConfig",
+        {**_BERT, "type_vocab_size": 3, "pad_token_id": 1},
+    ),
+    "bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1}),
+    **{
+        f"{name} {kind}": (f"{name}For{kind}" if kind != "Model" else f"{name}Model", f"{name}Config", options)
+        for name, options in _LIKE_BERT.items()
+        for kind in ("MaskedLM", "SequenceClassification", "QuestionAnswering", "Model")
+    },
     "distilbert": ("DistilBertForMaskedLM", "DistilBertConfig", _DISTIL),
     "distilbert classes": (
         "DistilBertForSequenceClassification",
@@ -198,6 +215,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "T5Config",
         {**_T5, "feed_forward_proj": "gated-silu", "layer_norm_epsilon": 1e-3},
     ),
+    "mt5": (
+        "MT5ForConditionalGeneration",
+        "MT5Config",
+        {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    ),
     "marian": (
         "MarianMTModel",
         "MarianConfig",
@@ -248,6 +270,12 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "vit body": ("ViTModel", "ViTConfig", _VIT),
     "deit body": ("DeiTModel", "DeiTConfig", _VIT),
     "dinov2 body": ("Dinov2Model", "Dinov2Config", _DINO),
+    "registers": ("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", _DINO),
+    "registers body": (
+        "Dinov2WithRegistersModel",
+        "Dinov2WithRegistersConfig",
+        {**_DINO, "num_register_tokens": 2},
+    ),
     "dinov2 gated": (
         "Dinov2ForImageClassification",
         "Dinov2Config",
