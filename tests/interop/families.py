@@ -338,19 +338,29 @@ def checkpoint(
         options = options | {key: depth for key in _DEPTHS if options.get(key)}
     torch.manual_seed(len(name))
     model = getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if not (kind == "MarianMTModel" and "embed_positions" in key):  # sinusoids, which are not saved
-                parameter.normal_(0, 0.3)
-        for key, buffer in model.named_buffers():
-            if key == "final_logits_bias":
-                buffer.normal_(0, 0.3)
+    randomised(model)
     if change is not None:
         change(model)
     model.save_pretrained(folder)
+    write_files(name, folder, model.config)
+    return model
+
+
+@torch.no_grad()
+def randomised(model: Any) -> Any:
+    """The same model, all of its weights drawn anew."""
+    for key, parameter in model.named_parameters():
+        if not (type(model).__name__ == "MarianMTModel" and "embed_positions" in key):  # sinusoids
+            parameter.normal_(0, 0.3)
+    for key, buffer in model.named_buffers():
+        if key == "final_logits_bias":
+            buffer.normal_(0, 0.3)
+    return model
+
+
+def write_files(name: str, folder: Path, config: Any) -> None:
+    """What the case needs beside its weights."""
     if name in PICTURES:
-        said = json.dumps(preprocessor(model.config))
-        (folder / "preprocessor_config.json").write_text(said, "utf-8")
+        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor(config)), "utf-8")
     else:
         write_tokenizer(folder)
-    return model
