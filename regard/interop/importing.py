@@ -168,9 +168,11 @@ def _family(checkpoint: Checkpoint) -> Family:
 
 def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
     """The classes that it may be of: the one that it names, or else all, of which the first counts whose
-    weights are there. A folder of sentence-transformers holds a body, whatever its configuration says."""
+    weights are there. A folder of sentence-transformers holds a body, also where its
+    configuration still names the class that it was trained from."""
     said = checkpoint.config.get("architectures")
-    if family.body is not None and (checkpoint.folder / MODULES).is_file():
+    headed = isinstance(said, list) and str(said[:1]).endswith(("Classification']", "Answering']"))
+    if family.body is not None and not headed and (checkpoint.folder / MODULES).is_file():
         return [family.body]
     if said is None or said == []:
         return sorted(family.architectures, key=lambda name: name == family.body)
