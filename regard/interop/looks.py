@@ -35,6 +35,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "ViT": {
         "resample": 2,
         "size": {"height": 224, "width": 224},
+        "do_center_crop": False,
         "image_mean": _HALVES,
         "image_std": _HALVES,
     },
