@@ -63,6 +63,8 @@ class Found:
         """
         first = begin if isinstance(begin, int) else self.ids.get(begin)
         last, start = self.ids.get(end), self.ids.get(starts or "")
+        if isinstance(begin, str) and end == "eos" and self.ends and last not in self.ends:
+            last = self.ends[0]  # a model that continues texts ends them as its configuration says
         if last is None:
             raise CheckpointError(
                 f"the tokenizer does not say which token is its {end}; see special_tokens_map.json"
