@@ -1,4 +1,4 @@
-"""What a search must not write, or must, whatever the model makes of it: rules that published models come with.
+"""What a search must not write, or must, whatever the model makes of it: rules that published models bring.
 
 The order and the arithmetic are those of `transformers`' logits processors, so that an imported model writes
 what it writes there. Every search takes them, since they are a stepper around another one. Nothing here knows
@@ -84,8 +84,8 @@ class Constrained:
         ends: Sequence[int],
         begun: Sequence[int] | None = None,
     ) -> None:
-        """`rows`: what each row holds before the first token that `step` is given. `ends`: the ids that end an
-        output. `begun`: how many tokens of each row were given before anything was written, the first of
+        """`rows`: what each row holds before the first token that `step` is given. `ends`: the ids that end
+        an output. `begun`: how many tokens of each row were given before anything was written, the first of
         `step` included; by default all of them."""
         self._stepper, self._rules, self._ends = stepper, constraints, list(ends)
         self._rows = [list(row) for row in rows]

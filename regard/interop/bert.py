@@ -204,7 +204,9 @@ class Bert(Family):
             raise source.keys.refuse("problem_type", "of several outputs, only classes are supported")
         if several != "multi_label_classification":
             return options | {"separator": None}
-        return options | {"separator": next(mark for mark in _separators() if not any(mark in x for x in labels))}
+        return options | {
+            "separator": next(mark for mark in _separators() if not any(mark in x for x in labels))
+        }
 
     # ------------------------------------------------------------------ weights
 
@@ -308,5 +310,7 @@ def _is_plain(source: Source) -> bool:
     if isinstance(stated, str):
         if stated.endswith((".Identity", ".Sigmoid")):
             return stated.endswith(".Identity")
-        raise CheckpointError(f"{source.keys.where}: the activation '{stated}' of its output is not supported")
+        raise CheckpointError(
+            f"{source.keys.where}: the activation '{stated}' of its output is not supported"
+        )
     return said.get("problem_type") == "regression"

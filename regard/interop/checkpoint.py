@@ -28,7 +28,7 @@ _WRAPPERS = re.compile(
     r"^(?:module\.|_forward_module\.)+"
     r"|(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_fpw_module)\."
 )
-"""What DataParallel, DeepSpeed, torch.compile, FSDP and activation checkpointing leave in the names of weights."""
+"""What DataParallel, DeepSpeed, torch.compile, FSDP and activation checkpointing leave in names."""
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,9 @@ def _labels(bundle: Bundle, origin: Origin) -> dict[str, Any]:
     names = list(origin.names) if len(origin.names) == len(names) else names
     task = bundle.training.get("task")
     task = task if isinstance(task, Mapping) else {}
-    kind = "multi_label_classification" if task.get("separator") is not None else "single_label_classification"
+    kind = (
+        "multi_label_classification" if task.get("separator") is not None else "single_label_classification"
+    )
     number = task.get("number")
     kinds: dict[Any, dict[str, str]] = {"plain": {"problem_type": "regression"}, "sigmoid": {}}
     return {

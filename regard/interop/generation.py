@@ -1,8 +1,9 @@
-"""How a checkpoint says that its model writes: `generation_config.json`, or `config.json` where that is missing.
+"""How a checkpoint says that its model writes: `generation_config.json`, or `config.json` where that is not
+there.
 
-What changes what is written, whoever asks for it, is taken over or refused by name. How tokens are searched for
-or drawn (beams, temperature, lengths) is said anew by whoever generates, and is left out. Source: transformers'
-`GenerationConfig`.
+What changes what is written, whoever asks for it, is taken over or refused by name. How tokens are searched
+for or drawn (beams, temperature, lengths) is said anew by whoever generates, and is left out. Source:
+transformers' `GenerationConfig`.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def generation_options(checkpoint: Checkpoint, vocab: int, *, two_stacks: bool) 
     }
     if found["opening"] and not two_stacks:
         raise CheckpointError(
-            f"{where}: 'forced_bos_token_id' is {_short(said['forced_bos_token_id'])}; that is for models that"
-            " are given one text and write another"
+            f"{where}: 'forced_bos_token_id' is {_short(said['forced_bos_token_id'])}; that is for models"
+            " that are given one text and write another"
         )
     rules = {key: value for key, value in found.items() if value not in ([], 0, 1.0, False)}
     never = [*_ids(said, "suppress_tokens", where, vocab), *(word[0] for word in words if len(word) == 1)]

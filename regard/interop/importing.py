@@ -84,9 +84,9 @@ def import_checkpoint(
         seen = compared(bundle, checkpoint, architecture)
         if not seen.equal:
             raise CheckpointError(
-                f"{checkpoint.folder}: outputs differ from those of transformers by {seen.difference:.1e}, where"
-                f" the largest is {seen.largest:.1e}, so that nothing was written; --no-compare imports it all"
-                " the same"
+                f"{checkpoint.folder}: outputs differ from those of transformers by {seen.difference:.1e},"
+                f" where the largest is {seen.largest:.1e}, so that nothing was written; --no-compare imports"
+                " it all the same"
             )
         difference, largest = seen.difference, seen.largest
         notes += [] if seen.why is None else [f"not compared with transformers: {seen.why}"]

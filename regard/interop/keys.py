@@ -170,8 +170,8 @@ class Keys:
         return tuple(found)
 
     def labels(self, count: int) -> list[str]:
-        """The names of the classes, in order, all of them different: a name that is there again (as ImageNet's
-        second crane) or is empty is told apart by its number."""
+        """The names of the classes, in order, all of them different: a name that is there again (as
+        ImageNet's second crane) or is empty is told apart by its number."""
         names = self._config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
         good = isinstance(names, dict) and all(isinstance(names.get(str(i)), str) for i in range(count))
         if not good or len(names) != count:

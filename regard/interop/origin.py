@@ -1,7 +1,7 @@
 """What a checkpoint said that its bundle has no use for, kept so that an export gives it back.
 
-Weights that nothing reads (a pooler, a head of the pretraining), the names of classes as they were written, and
-the configuration of a tokenizer. A bundle keeps all of it in one file.
+Weights that nothing reads (a pooler, a head of the pretraining), the names of classes as they were written,
+and the configuration of a tokenizer. A bundle keeps all of it in one file.
 """
 
 from __future__ import annotations
@@ -55,10 +55,12 @@ class Origin:
 def origin_of(
     checkpoint: Checkpoint, weights: Mapping[str, Tensor], kept: tuple[str, ...], prefix: str, classes: int
 ) -> Origin:
-    """What is to be kept of a checkpoint. `kept`: the beginnings of weights that are left out, but given back;
-    `prefix`: what may stand before the names of a body's."""
+    """What is to be kept of a checkpoint. `kept`: the beginnings of weights that are left out, but given
+    back; `prefix`: what may stand before the names of a body's."""
     found = {
-        name.removeprefix(prefix): weight for name, weight in weights.items() if kept and name.startswith(kept)
+        name.removeprefix(prefix): weight
+        for name, weight in weights.items()
+        if kept and name.startswith(kept)
     }
     if sum(weight.nbytes for weight in found.values()) > _MOST:
         found = {}

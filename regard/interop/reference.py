@@ -24,8 +24,8 @@ from regard.model.transformer import EncoderDecoder, Transformer, TransformerCon
 
 _ROWS, _LENGTH = 2, 16
 TOLERANCE = 1e-3
-"""How far outputs may be apart, as a part of the largest: a hundred times what rounding makes of a deep model,
-and far less than any mistake does."""
+"""How far outputs may be apart, as a part of the largest: a hundred times what rounding makes of a deep
+model, and far less than any mistake does."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def compared(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> Compa
 
 
 @torch.inference_mode()
-def _reference(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _reference(
+    bundle: Bundle, checkpoint: Checkpoint, architecture: str
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """What transformers makes of some input, and that input. It reads the folder by itself, unless weights
     stand there under names that it does not know."""
     import transformers

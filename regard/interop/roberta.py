@@ -58,7 +58,7 @@ class Roberta(Bert):
         return replace(plan, table=replace(plan.table, rules=tuple(rules)))
 
     def _types(self, keys: Keys) -> int:
-        """Its tokenizer never tells texts apart, so that all tokens get the first of however many there are."""
+        """Its tokenizer never tells texts apart: all tokens get the first of however many there are."""
         return min(1, super()._types(keys))
 
     def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:

@@ -60,8 +60,8 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
         case _:
             raise keys.refuse(
                 name,
-                f"the kind {kind!r} is not supported; known are default, linear, dynamic, llama3, longrope and"
-                " yarn",
+                f"the kind {kind!r} is not supported; known are default, linear, dynamic, llama3, longrope"
+                " and yarn",
             )
     inner.any("original_max_position_embeddings") if kind in ("default", "linear", "dynamic") else None
     inner.finish()
@@ -145,6 +145,8 @@ def _yarn(inner: Keys, context: int) -> Yarn:
     if amplitude is None and whole and part:
         top, bottom = inner.number("mscale"), inner.number("mscale_all_dim")
         amplitude = (0.1 * top * math.log(factor) + 1) / (0.1 * bottom * math.log(factor) + 1)
-    fast, slow = (inner.number(f"beta_{name}", usual) or usual for name, usual in (("fast", 32.0), ("slow", 1.0)))
+    fast, slow = (
+        inner.number(f"beta_{name}", usual) or usual for name, usual in (("fast", 32.0), ("slow", 1.0))
+    )
     truncate = inner.flag("truncate", not inner.says("truncate"))  # a null is taken for false
     return Yarn(factor, original, fast, slow, amplitude, truncate)

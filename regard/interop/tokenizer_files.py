@@ -1,4 +1,4 @@
-"""The tokenizer of a bundle as files that other libraries read, so that texts are framed there as they are here.
+"""The tokenizer of a bundle as files that other libraries read, so that texts are framed there as here.
 
 What came with a checkpoint goes out as it came; what had to be converted, or was trained here, is given what
 frames texts and pairs, and which of a model's inputs it makes.
@@ -24,9 +24,7 @@ from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
-def tokenizer_files(
-    bundle: Bundle, family: Family, origin: Origin
-) -> tuple[dict[str, Any], dict[str, str]]:
+def tokenizer_files(bundle: Bundle, family: Family, origin: Origin) -> tuple[dict[str, Any], dict[str, str]]:
     """The ids that a configuration names, and the files, of the bundle's tokenizer if it has one.
 
     Raises: Unfit for two tokenizers of different pieces.

@@ -70,8 +70,8 @@ class Dinov2WithRegisters(Dinov2):
         return Regridded(theirs, ours, 1, embed.registers, antialias=True)
 
     def weights(self, model: ModelConfig, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Where registers have places after all, since they were trained here, these are theirs by right: both
-        are only ever added."""
+        """Where registers have places after all, since they were trained here, these become part of them:
+        both are only ever added."""
         assert isinstance(model, TransformerConfig)
         assert isinstance(model.embed, Patches)
         here = slice(1, 1 + model.embed.registers)

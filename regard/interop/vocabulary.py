@@ -155,8 +155,8 @@ def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
     some = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
         raise CheckpointError(
-            f"{checkpoint.folder}: 'eos_token_id' of config.json or {GENERATION} must be a token id, a list of"
-            " them, or null"
+            f"{checkpoint.folder}: 'eos_token_id' of config.json or {GENERATION} must be a token id, a list"
+            " of them, or null"
         )
     return tuple(dict.fromkeys(some))
 

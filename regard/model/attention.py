@@ -236,8 +236,8 @@ class Attention(nn.Module):
         cache: LayerCache | None = None,
         late: tuple[Rotation, Rotation] | None = None,
     ) -> Tensor:
-        """Self-attention. (B, T, D) → (B, T, D); `cache` holds what came before x. `late`: how queries and all
-        keys are turned further."""
+        """Self-attention. (B, T, D) → (B, T, D); `cache` holds what came before x. `late`: how queries and
+        all keys are turned further."""
         B, T, _ = x.shape
         inner, shared = self.heads * self.head_width, self.kv_heads * self.head_width
         # Apart at once, so that on the way back their gradients are put together once.

@@ -223,6 +223,9 @@ class RotaryPart(TurnedRows):
             rates, length = self.scaling.rates(rates, self.base), self.scaling.length
         return cos_and_sin(positions[:, None] * rates) * length
 
+    def anew(self, tokens: int) -> bool:
+        return isinstance(self.scaling, LongRope | Dynamic) and self.scaling.anew(tokens)
+
     def late(
         self, query: Positions, key: Positions, device: torch.device
     ) -> tuple[Rotation, Rotation] | None:

@@ -1,8 +1,8 @@
 """What every way for order to enter is made of: its hooks, and tables that grow.
 
 A position part has hooks, each doing nothing by default: `add` changes the vectors that enter a stack,
-`rotation` turns queries and keys, `late` turns them further, `bias` is added to the scores. The stack calls each once a
-forward, and all of its layers share the result. The parts themselves are in `position.py` (a line of
+`rotation` turns queries and keys, `late` turns them further, `bias` is added to the scores. The stack calls
+each once a forward, and all of its layers share the result. The parts themselves are in `position.py` (a line of
 tokens) and `position_2d.py` (a grid of patches).
 """
 
@@ -48,6 +48,11 @@ class PositionPart(nn.Module):
         """By how much more queries and keys are turned than `rotation` says, since the input has become so
         long: keys that were turned and kept before are turned on."""
         return None
+
+    def anew(self, tokens: int) -> bool:
+        """Whether an input that has just become so many tokens long must be read anew, since what was made of
+        its shorter self is not what would be made of it now."""
+        return False
 
     def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
         """(B | 1, H, T, S) to add to the scores."""

@@ -1,9 +1,9 @@
 """How rotary positions are stretched, so that a model takes longer inputs than it was first trained on.
 
 Each way changes the rates at which pairs of numbers turn, the fast ones less than the slow ones, and
-some also the length of what is turned. Two of them depend on how long an input is: what they add for a longer
-one, (rows, 1) numbers of tokens → (rows, pairs) of further rates, is `longer`. They do not know queries or keys
-(`position.py`).
+some also the length of what is turned. Two of them depend on how long an input is: what they add for a
+longer one, (rows, 1) numbers of tokens → (rows, pairs) of further rates, is `longer`. They do not know queries
+or keys (`position.py`).
 """
 
 from __future__ import annotations
@@ -120,6 +120,9 @@ class LongRope:
     def rates(self, rates: Tensor, base: float) -> Tensor:
         return rates / self._factors(self.short, rates)
 
+    def anew(self, tokens: int) -> bool:
+        return tokens == self.original + 1
+
     def longer(self, rates: Tensor, base: float, tokens: Tensor) -> Tensor:
         long, short = (rates / self._factors(factors, rates) for factors in (self.long, self.short))
         return (tokens > self.original) * (long - short)
@@ -132,8 +135,8 @@ class LongRope:
 
 @dataclass(frozen=True)
 class Dynamic:
-    """Nothing changed in inputs of up to `original` tokens; in longer ones the base grows with their length, so
-    that slow pairs are interpolated and fast ones are not (arXiv 2309.00071, section 3.3)."""
+    """Nothing changed in inputs of up to `original` tokens; in longer ones the base grows with their length,
+    so that slow pairs are interpolated and fast ones are not (arXiv 2309.00071, section 3.3)."""
 
     factor: float
     original: int
@@ -143,6 +146,9 @@ class Dynamic:
 
     def rates(self, rates: Tensor, base: float) -> Tensor:
         return rates
+
+    def anew(self, tokens: int) -> bool:
+        return tokens > self.original
 
     def longer(self, rates: Tensor, base: float, tokens: Tensor) -> Tensor:
         pairs = len(rates)

