@@ -73,6 +73,9 @@ class Rules:
         return Constrained(stepper, self.constraints, rows, sorted(ends), begun)
 
 
+NO_RULES = Rules()
+
+
 class Constrained:
     """Another stepper, whose logits heed the constraints."""
 

@@ -57,9 +57,11 @@ class Bart(Family):
         vocab = keys.size("vocab_size")
         if keys.any("decoder_vocab_size") not in (None, vocab):
             raise keys.refuse("decoder_vocab_size", "both sides must have one vocabulary")
-        keys.only("tie_word_embeddings", True, "the head is the embedding's table")
+        tied = keys.flag("tie_word_embeddings", True)
         embed = Tokens(vocab, scale=keys.flag("scale_embedding", False))
-        model = EncoderDecoderConfig(embed, embed, encoder, decoder, "three-way", head_bias=True)
+        model = EncoderDecoderConfig(
+            embed, embed, encoder, decoder, "three-way" if tied else "none", head_bias=True
+        )
         begin = stated(source.checkpoint, "decoder_start_token_id")
         if type(begin) is not int or not 0 <= begin < vocab:
             raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
@@ -122,13 +124,18 @@ class Bart(Family):
         assert isinstance(model, EncoderDecoderConfig)
         start = "" if prefixed is False else "model."
         shared, biases = f"{start}shared.weight", (1, model.target.vocab)
-        rules = [
-            Rule("target.weight", (shared,)),
-            Rule("head.bias", ("final_logits_bias",), way=Row(), zeros=biases),
-        ]
-        copies = {f"{start}{side}.embed_tokens.weight": shared for side in ("encoder", "decoder")}
-        copies["lm_head.weight"] = shared
+        rules = [Rule("head.bias", ("final_logits_bias",), way=Row(), zeros=biases)]
+        tables = {side: f"{start}{side}.embed_tokens.weight" for side in _SIDES}
         spare = [(f"{start}{side}.version", "a number of the library's that wrote it") for side in _SIDES]
+        if model.tying == "three-way":
+            rules.append(Rule("target.weight", (shared,)))
+            copies = dict.fromkeys([*tables.values(), "lm_head.weight"], shared)
+        else:
+            rules.append(Rule("source.weight", (tables["encoder"],)))
+            rules.append(Rule("target.weight", (tables["decoder"],)))
+            rules.append(Rule("head.weight", ("lm_head.weight",)))
+            spare.append((shared, "a table that neither stack reads where tables are not tied"))
+            copies = {}
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
             positions = f"{start}{side}.embed_positions.weight"
             if isinstance(stack.position, Learned):
@@ -160,7 +167,7 @@ class Bart(Family):
             "dropout": model.encoder.dropout,
             "attention_dropout": model.encoder.attention.dropout,
             "is_encoder_decoder": True,
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": model.tying == "three-way",
         }
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
             part = stack.feedforward

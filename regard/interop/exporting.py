@@ -103,6 +103,7 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
     texts |= written_generation(task if isinstance(task, Mapping) else {}, config)
     weights = _weights(bundle, family, architecture)
     if _came_as(bundle) == (family.name, architecture):
+        config = dict(origin.config) | config
         for name, weight in origin.weights.items():
             headed = name.startswith("pooler.") and architecture != family.body
             weights.setdefault(f"{family.prefix if headed else ''}{name}", weight)

@@ -106,6 +106,8 @@ class Family(ABC):
     they have besides is left out."""
     body: ClassVar[str | None] = None
     """The class of it that has no head."""
+    kept_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of a configuration that nothing here reads, and an export gives back."""
     prefix: ClassVar[str] = ""
     """What stands before the names of the body's weights in those that have one."""
 

@@ -144,7 +144,7 @@ def _bundle(checkpoint: Checkpoint, family: Family, architecture: str, plan: Pla
         texts[LABELS] = json.dumps(dict.fromkeys(plan.labels, 1), ensure_ascii=False)
     origin: Mapping[str, JSON] = {"family": family.name, "architecture": architecture}
     weights = checkpoint.weights()
-    kept = origin_of(checkpoint, weights, plan.table.kept, family.prefix, len(plan.labels))
+    kept = origin_of(checkpoint, weights, plan.table.kept, family, len(plan.labels))
     return Bundle(
         task=plan.task,
         model=plan.model,

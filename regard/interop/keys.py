@@ -82,7 +82,15 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_python_tanh": "gelu-tanh",
     "gelu_accurate": "gelu-tanh",
     "quick_gelu": "quick-gelu",
+    "gelu_10": "gelu-10",
     "relu2": "relu2",
+    "relu6": "relu6",
+    "leaky_relu": "leaky-relu",
+    "mish": "mish",
+    "sigmoid": "sigmoid",
+    "hardswish": "hardswish",
+    "laplace": "laplace",
+    "linear": "linear",
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
@@ -213,7 +221,7 @@ class Keys:
 
 def activation_name(activation: Activation) -> str:
     """What other libraries call it."""
-    return {"gelu-tanh": "gelu_new", "quick-gelu": "quick_gelu"}.get(activation, activation)
+    return {"gelu-tanh": "gelu_new"}.get(activation, activation.replace("-", "_"))
 
 
 def _shown(value: Any) -> str:

@@ -91,6 +91,25 @@ class Times:
 
 
 @dataclass(frozen=True)
+class LeadingTimes:
+    """Of ours, the first `rows` are theirs times a number; theirs may be transposed."""
+
+    rows: int
+    factor: float
+    transposed: bool
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return self._times(theirs.t() if self.transposed else theirs, self.factor)
+
+    def give(self, ours: Tensor) -> Tensor:
+        theirs = self._times(ours, 1 / self.factor)
+        return theirs.t() if self.transposed else theirs
+
+    def _times(self, rows: Tensor, factor: float) -> Tensor:
+        return torch.cat((rows[: self.rows] * factor, rows[self.rows :]))
+
+
+@dataclass(frozen=True)
 class Row:
     """Theirs is (1, n), ours (n,)."""
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
 from regard.interop.checkpoint import Checkpoint
+from regard.interop.family import Family
 from regard.strict_json import HEADER, VOCABULARY, loads
 
 ORIGIN = "origin.json"
@@ -38,6 +39,8 @@ class Origin:
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
     """Its configuration."""
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the configuration."""
 
     def file(self) -> dict[str, str]:
         """The file of a bundle; none where there is nothing to keep."""
@@ -46,6 +49,8 @@ class Origin:
             said["names"] = list(self.names)
         if self.tokenizer:
             said["tokenizer"] = dict(self.tokenizer)
+        if self.config:
+            said["config"] = dict(self.config)
         if self.weights:
             made = safetensors.torch.save({name: w.contiguous() for name, w in self.weights.items()})
             said["weights"] = base64.b64encode(made).decode("ascii")
@@ -53,12 +58,12 @@ class Origin:
 
 
 def origin_of(
-    checkpoint: Checkpoint, weights: Mapping[str, Tensor], kept: tuple[str, ...], prefix: str, classes: int
+    checkpoint: Checkpoint, weights: Mapping[str, Tensor], kept: tuple[str, ...], family: Family, classes: int
 ) -> Origin:
     """What is to be kept of a checkpoint. `kept`: the beginnings of weights that are left out, but given
-    back; `prefix`: what may stand before the names of a body's."""
+    back."""
     found = {
-        name.removeprefix(prefix): weight
+        name.removeprefix(family.prefix): weight
         for name, weight in weights.items()
         if kept and name.startswith(kept)
     }
@@ -70,7 +75,8 @@ def origin_of(
     labels = checkpoint.config.get("id2label")
     names = [labels.get(str(index)) for index in range(classes)] if isinstance(labels, dict) else []
     known = all(isinstance(name, str) for name in names)
-    return Origin(tuple(names) if known else (), said, found)
+    config = {key: checkpoint.config[key] for key in family.kept_keys if key in checkpoint.config}
+    return Origin(tuple(names) if known else (), said, found, config)
 
 
 def kept_origin(bundle: Bundle) -> Origin:
@@ -81,7 +87,8 @@ def kept_origin(bundle: Bundle) -> Origin:
     try:
         said = loads(text, VOCABULARY)
         weights = safetensors.torch.load(base64.b64decode(said.get("weights", ""), validate=True) or _EMPTY)
-        return Origin(tuple(map(str, said.get("names", ()))), dict(said.get("tokenizer", {})), weights)
+        names = tuple(map(str, said.get("names", ())))
+        return Origin(names, dict(said.get("tokenizer", {})), weights, dict(said.get("config", {})))
     except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, SafetensorError) as error:
         raise CheckpointError(f"{ORIGIN} is damaged: {error}") from error
 

@@ -153,8 +153,8 @@ def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:
     if not 1 <= len(kinds) <= 2 or (len(kinds) == 2 and kinds[0] != "gated"):
         raise keys.refuse("feed_forward_proj", "it must be an activation, or 'gated-' and one")
     name = "gelu_new" if said == "gated-gelu" else kinds[-1]
-    keys.only("dense_act_fn", name, "it follows from feed_forward_proj")
-    keys.only("is_gated_act", len(kinds) == 2, "it follows from feed_forward_proj")
+    for noted in ("dense_act_fn", "is_gated_act"):
+        keys.any(noted)  # they follow from feed_forward_proj, whatever is written there
     inner = Keys({"feed_forward_proj": name}, keys.where, 1)
     activation, hidden = inner.activation("feed_forward_proj", name), keys.size("d_ff")
     if len(kinds) == 2:

@@ -49,6 +49,7 @@ class ViT(Family):
     }
     body: ClassVar[str] = "ViTModel"
     prefix: ClassVar[str] = "vit."
+    kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
     placement: ClassVar[Placement] = PreNorm()
     eps: ClassVar[float] = 1e-12
     """Of the norms, where the configuration does not say it."""

@@ -1,9 +1,9 @@
 """What every way for order to enter is made of: its hooks, and tables that grow.
 
 A position part has hooks, each doing nothing by default: `add` changes the vectors that enter a stack,
-`rotation` turns queries and keys, `late` turns them further, `bias` is added to the scores. The stack calls
-each once a forward, and all of its layers share the result. The parts themselves are in `position.py` (a line of
-tokens) and `position_2d.py` (a grid of patches).
+`rotation` turns queries and keys, `late` turns them further, `bias` is added to the scores. The stack
+calls each once a forward, and all of its layers share the result. The parts themselves are in `position.py`
+(a line of tokens) and `position_2d.py` (a grid of patches).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Each way changes the rates at which pairs of numbers turn, the fast ones less than the slow ones, and
 some also the length of what is turned. Two of them depend on how long an input is: what they add for a
-longer one, (rows, 1) numbers of tokens → (rows, pairs) of further rates, is `longer`. They do not know queries
-or keys (`position.py`).
+longer one, (rows, 1) numbers of tokens → (rows, pairs) of further rates, is `longer`. They do not know
+queries or keys (`position.py`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from torch import nn
 
 from regard.data.readers.messages import Message
 from regard.data.tokenizer import Tokenizer
-from regard.decode.constraints import Rules
+from regard.decode.constraints import NO_RULES, Rules
 from regard.decode.stepper import KeptPrompt
 from regard.errors import InputError
 from regard.tasks.chat_template import ChatTemplate
@@ -28,7 +28,7 @@ Turn = TypeVar("Turn")
 class Conversation(ABC, Generic[Turn]):
     """Turns, and the cache of what the model has seen of them. What a turn is, a subclass says."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int, rules: Rules = Rules()) -> None:
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int, rules: Rules = NO_RULES) -> None:
         self.model, self.tokenizer, self.context, self.rules = model, tokenizer, context, rules
         self.kept = KeptPrompt()
         self._turns: list[Turn] = []
@@ -105,7 +105,7 @@ class TemplateConversation(Conversation[Message]):
         template: ChatTemplate,
         context: int,
         system: str | None = None,
-        rules: Rules = Rules(),
+        rules: Rules = NO_RULES,
     ) -> None:
         super().__init__(model, template.tokenizer, context, rules)
         self._template = template

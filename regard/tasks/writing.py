@@ -12,7 +12,7 @@ from torch import nn
 
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
-from regard.decode.constraints import Rules
+from regard.decode.constraints import NO_RULES, Rules
 from regard.decode.finite import check_tokens
 from regard.decode.sampling import Sampler, Sampling, generator_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
@@ -30,7 +30,7 @@ def outputs_of(prompts: list[list[int]], tokenizer: Tokenizer, decoding: Decodin
 
 
 def write_all(
-    model: nn.Module, outputs: list[Output], decoding: Decoding, context: int, rules: Rules = Rules()
+    model: nn.Module, outputs: list[Output], decoding: Decoding, context: int, rules: Rules = NO_RULES
 ) -> None:
     """Write all outputs to their ends, so many side by side as memory should hold the keys and values of."""
     assert isinstance(model, Transformer)
@@ -58,7 +58,7 @@ def write(
     context: int,
     kept: KeptPrompt | None = None,
     chance: torch.Generator | None = None,
-    rules: Rules = Rules(),
+    rules: Rules = NO_RULES,
 ) -> Iterator[None]:
     """Make the outputs longer by a token each time; the model sees at most `context` tokens of each.
 

@@ -155,6 +155,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "GPT2Config",
         {**_GPT2, "tie_word_embeddings": False, "n_inner": HIDDEN, "activation_function": "gelu"},
     ),
+    "gpt2, scores scaled otherwise": (
+        "GPT2LMHeadModel",
+        "GPT2Config",
+        {**_GPT2, "scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": True},
+    ),
     "llama": ("LlamaForCausalLM", "LlamaConfig", _LLAMA),
     "llama tied, biases": (
         "LlamaForCausalLM",
@@ -240,6 +245,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**_BART, "decoder_start_token_id": PAD},
     ),
     "bart": ("BartForConditionalGeneration", "BartConfig", {**_BART, "decoder_start_token_id": EOS}),
+    "bart untied": (
+        "BartForConditionalGeneration",
+        "BartConfig",
+        {**_BART, "decoder_start_token_id": EOS, "tie_word_embeddings": False},
+    ),
     "bart scaled": (
         "BartForConditionalGeneration",
         "BartConfig",

@@ -15,8 +15,7 @@ from torch import Tensor
 import regard
 from regard import bundle as bundles
 from regard.errors import CheckpointError
-from regard.interop import export_checkpoint, import_checkpoint
-from regard.interop import reference
+from regard.interop import export_checkpoint, import_checkpoint, reference
 from regard.interop.importing import read_checkpoint
 from tests.interop.families import BOS, EOS, PAD, V, checkpoint
 from tests.interop.test_families import ours, theirs
@@ -164,7 +163,8 @@ def test_what_the_library_cannot_run_is_a_note(name: str, keys: dict[str, Any], 
         ("bert", {"hidden_act": "gelu_accurate"}),
         ("bert", {"hidden_act": "gelu_python_tanh"}),
         ("bert", {"hidden_act": "quick_gelu"}),
-        ("llama", {"hidden_act": "relu2"}),
+        *(("llama", {"hidden_act": name}) for name in ("relu2", "relu6", "leaky_relu", "mish", "sigmoid")),
+        *(("bert", {"hidden_act": name}) for name in ("gelu_10", "hardswish", "laplace", "linear")),
         ("bert", {"architectures": ...}),
         ("bert classes", {"architectures": None}),
         ("bert body", {"architectures": []}),
