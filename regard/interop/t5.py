@@ -34,6 +34,8 @@ class T5(Family):
     aliases: ClassVar[dict[str, str]] = {"T5WithLMHeadModel": "T5ForConditionalGeneration"}
     proj: ClassVar[str] = "relu"
     """The feed-forward parts, where the configuration does not say it."""
+    scales: ClassVar[bool] = True
+    """Whether a head that is the embedding's table has its input divided by √D."""
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
     # ------------------------------------------------------------------ reading
@@ -71,8 +73,8 @@ class T5(Family):
         )
         vocab = keys.size("vocab_size")
         said_tied = keys.flag("tie_word_embeddings", True)
-        scaled = keys.flag("scale_decoder_outputs", said_tied)
-        own = not said_tied and source.has("lm_head.weight")
+        scaled = keys.flag("scale_decoder_outputs", said_tied) and self.scales
+        own = not (said_tied and self.scales) and source.has("lm_head.weight")
         embed = Tokens(vocab, scale=False)
         model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
         for name in ("n_positions", "decoder_layers"):
@@ -95,7 +97,7 @@ class T5(Family):
 
     def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
         assert isinstance(model, EncoderDecoderConfig)
-        return _table(model, scaled=model.tying == "three-way")
+        return _table(model, scaled=model.tying == "three-way" and self.scales)
 
     # ------------------------------------------------------------------ writing
 
@@ -137,6 +139,7 @@ class MT5(T5):
     architectures: ClassVar[dict[str, str]] = {"MT5ForConditionalGeneration": "translation"}
     aliases: ClassVar[dict[str, str]] = {}
     proj: ClassVar[str] = "gated-gelu"
+    scales: ClassVar[bool] = False
 
 
 def _even(keys: Keys) -> int:

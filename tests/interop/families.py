@@ -131,7 +131,6 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "RobertaConfig",
         {**_BERT, "type_vocab_size": 3, "pad_token_id": 1},
     ),
-    "bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1}),
     **{
         f"{name} {kind}": (
             f"{name}For{kind}" if kind != "Model" else f"{name}Model",
@@ -297,7 +296,9 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 """Those that look at pictures."""
-ALL = CASES | PICTURES
+OTHERS = {"bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1})}
+"""Those that have tests of their own."""
+ALL = CASES | PICTURES | OTHERS
 
 
 def preprocessor(config: Any, **changes: Any) -> dict[str, Any]:

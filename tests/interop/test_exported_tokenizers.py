@@ -22,7 +22,11 @@ LENGTH = 37
 def tokenizer_json(folder: Path) -> None:
     """As the reference library saves it, which says more than a role for each token."""
     path = folder / "tokenizer_config.json"
+    inputs = ["input_ids", "attention_mask"]
+    family = json.loads((folder / "config.json").read_text("utf-8"))["model_type"]
     said = json.loads(path.read_text("utf-8")) | {"model_max_length": LENGTH, "padding_side": "left"}
+    said |= {"tokenizer_class": "PreTrainedTokenizerFast"}
+    said |= {"model_input_names": inputs} if family == "distilbert" else {}
     path.write_text(json.dumps(said), "utf-8")
 
 

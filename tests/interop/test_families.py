@@ -17,6 +17,7 @@ from regard import bundle as bundles
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import FAMILIES, read_checkpoint
 from regard.interop.mapping import Table
+from regard.interop.origin import ORIGIN
 from regard.model.head import Vector
 from regard.model.mask import Ragged
 from regard.model.transformer import EncoderDecoder
@@ -131,7 +132,9 @@ def test_what_goes_out_computes_the_same_and_comes_in_again(
     same(theirs(again, ids, real, target), theirs(model, ids, real, target), seen)
     import_checkpoint(tmp_path / "back", tmp_path / "again", compare=False)
     first, second = bundles.load(made(name).run), bundles.load(tmp_path / "again")
-    assert first.tokenizers == second.tokenizers
+    same_files = (dict(bundle.tokenizers) for bundle in (first, second))
+    one, other = ({name: text for name, text in files.items() if name != ORIGIN} for files in same_files)
+    assert one == other
     for key, weight in first.weights.items():
         torch.testing.assert_close(second.weights[key], weight, atol=0, rtol=1e-6)
 
@@ -143,11 +146,10 @@ def test_a_table_undoes_itself(name: str, made: Callable[[str], Made]) -> None:
     weights = opened.weights()
     given = table.give(table.take(weights, "here"))
     for key, weight in given.items():
-        rows = (
-            len(weight)
-            if "embed_positions" not in key and "position_embeddings" not in key
-            else len(weight) - 2
-        )
+        if "token_type" in key and name.startswith("roberta"):
+            weight, weights[key] = weight[:1], weights[key][:1]  # RoBERTa reads no other
+        skipped = 2 if "embed_positions" in key or "position_embeddings" in key else 0
+        rows = len(weight) - skipped
         torch.testing.assert_close(weight[-rows:], weights[key][-rows:], atol=0, rtol=1e-6)
     left_out = weights.keys() - given.keys() - table.copies.keys()
     assert all(key.startswith(tuple(start for start, _ in table.spare)) for key in left_out)
