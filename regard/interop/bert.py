@@ -26,15 +26,17 @@ from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
 
-FILL, CLASSES, BODY = "fill-mask", "text-classification", "sentence-similarity"
-SPANS = "question-answering"
+FILL: str = "fill-mask"
+CLASSES: str = "text-classification"
+BODY: str = "sentence-similarity"
+SPANS: str = "question-answering"
 _SILENCE = {"threshold.json": '{"unanswerable": 0, "threshold": 0.0}'}
 """What that task keeps of questions without an answer: a checkpoint does not say that there were any."""
 _READ = 384
 """Tokens that answers are looked for in at once, at most: what such models were mostly trained with."""
 _LEAST = 10
 """Tokens that a question and a context need."""
-BERT_LAYER = {
+BERT_LAYER: dict[str, str] = {
     "q": "attention.self.query",
     "k": "attention.self.key",
     "v": "attention.self.value",

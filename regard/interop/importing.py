@@ -178,7 +178,7 @@ def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
         return sorted(family.architectures, key=lambda name: name == family.body)
     found = said[0] if isinstance(said, list) and len(said) == 1 else None
     found = family.aliases.get(found, found) if isinstance(found, str) else None
-    if found not in family.architectures:
+    if found is None or found not in family.architectures:
         raise CheckpointError(
             f"{checkpoint.folder / CONFIG}: 'architectures' is {said!r}; of {family.name}, these can be taken"
             f" over: {', '.join(family.architectures)}"

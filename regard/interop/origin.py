@@ -73,10 +73,10 @@ def origin_of(
     if not (checkpoint.folder / "tokenizer.json").is_file():
         said = {name: said[name] for name in _OF_TOKENIZER if name in said}
     labels = checkpoint.config.get("id2label")
-    names = [labels.get(str(index)) for index in range(classes)] if isinstance(labels, dict) else []
-    known = all(isinstance(name, str) for name in names)
+    said_names = labels if isinstance(labels, dict) else {}
+    names = [name for index in range(classes) if isinstance(name := said_names.get(str(index)), str)]
     config = {key: checkpoint.config[key] for key in family.kept_keys if key in checkpoint.config}
-    return Origin(tuple(names) if known else (), said, found, config)
+    return Origin(tuple(names) if len(names) == classes else (), said, found, config)
 
 
 def kept_origin(bundle: Bundle) -> Origin:
