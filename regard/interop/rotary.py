@@ -90,7 +90,7 @@ def written_rotary(position: Rotary) -> dict[str, Any]:
             said |= {} if amplitude is None else {"attention_factor": amplitude}
         case Dynamic(factor):
             said |= {"rope_type": "dynamic", "factor": factor}
-        case LongRope(short, long, original, amplitude):
+        case LongRope(original, short, long, amplitude):
             said |= {"rope_type": "longrope", "original_max_position_embeddings": original}
             said |= {"short_factor": list(short), "long_factor": list(long), "attention_factor": amplitude}
     return {"rope_parameters": said}
@@ -123,9 +123,8 @@ def _longrope(inner: Keys, context: int, pairs: int) -> LongRope:
     else:
         raise inner.refuse(_ORIGINAL, "it must be more than 1")
     inner.any("attention_factor")
-    return LongRope(
-        _factors(inner, "short_factor", pairs), _factors(inner, "long_factor", pairs), original, amplitude
-    )
+    short, long = (_factors(inner, f"{name}_factor", pairs) for name in ("short", "long"))
+    return LongRope(original, short, long, amplitude)
 
 
 def _factors(inner: Keys, name: str, pairs: int) -> tuple[float, ...]:

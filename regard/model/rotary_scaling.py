@@ -99,12 +99,12 @@ class LongRope:
     """Each pair interpolated by a factor of its own, and by others in inputs of more than `original` tokens
     (arXiv 2402.13753)."""
 
-    short: tuple[float, ...]
-    """By how much each pair is slowed …"""
-    long: tuple[float, ...]
-    """… and by how much in longer inputs."""
     original: int
     """Tokens of the inputs of the first training."""
+    short: tuple[float, ...] = ()
+    """By how much each pair is slowed …"""
+    long: tuple[float, ...] = ()
+    """… and by how much in longer inputs."""
     amplitude: float = 1.0
     """What turned queries and keys are multiplied by."""
     kind: Literal["longrope"] = "longrope"

@@ -105,7 +105,7 @@ def test_llama3s_mixture_needs_an_order() -> None:
 
 PAIRS = (BASE.attention.head_width or D // BASE.attention.heads) // 2
 STRETCHING = (
-    LongRope(tuple(1.0 + x / 9 for x in range(PAIRS)), tuple(2.0 + x for x in range(PAIRS)), 4, 1.1),
+    LongRope(4, tuple(1.0 + x / 9 for x in range(PAIRS)), tuple(2.0 + x for x in range(PAIRS)), 1.1),
     *((Dynamic(3.0, 4),) if PAIRS > 1 else ()),
 )
 
