@@ -36,9 +36,9 @@ def tokenizer_files(bundle: Bundle, family: Family, origin: Origin) -> tuple[dic
     tokenizer = tokenizers[TOKENIZER]
     if any(_pieces(other) != _pieces(tokenizer) for other in tokenizers.values()):
         raise Unfit("its two sides have vocabularies of their own")
-    said = _configuration(tokenizer, bundle, family) | dict(origin.tokenizer)
-    if "tokenizer_class" in origin.tokenizer and "model_input_names" not in origin.tokenizer:
-        del said["model_input_names"]  # its class knows them
+    said = dict(origin.tokenizer)
+    if "tokenizer_class" not in said:  # where there is a class, its file said all that it needs
+        said = _configuration(tokenizer, bundle, family) | said
     task = bundle.training.get("task")
     if isinstance(task, dict) and task.get("template") is not None:
         said["chat_template"] = task["template"]
