@@ -35,6 +35,8 @@ class Bart(Family):
     name: ClassVar[str] = "bart"
     architectures: ClassVar[dict[str, str]] = {"BartForConditionalGeneration": "translation"}
     aliases: ClassVar[dict[str, str]] = {"BartModel": "BartForConditionalGeneration"}
+    forced_end: ClassVar[int] = 2
+    """The id that an output ends with, where the configuration does not say it."""
     offset: ClassVar[int] = 2
     """Rows of a table of learned positions before the first."""
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
@@ -68,7 +70,8 @@ class Bart(Family):
         context = keys.whole("max_position_embeddings", 1024, least=1)
         starts = "bos" if self.starts else None
         options = {"kind": "translation", "max_length": context}
-        options |= generation_options(source.checkpoint, vocab, two_stacks=True)
+        end = self.forced_end if self.forced_end < vocab else None
+        options |= generation_options(source.checkpoint, vocab, two_stacks=True, forced_end=end)
         return Plan(
             task="translation",
             options=options,
@@ -167,6 +170,7 @@ class Bart(Family):
             "dropout": model.encoder.dropout,
             "attention_dropout": model.encoder.attention.dropout,
             "is_encoder_decoder": True,
+            "forced_eos_token_id": None,  # unless the configuration of generation says so
             "tie_word_embeddings": model.tying == "three-way",
         }
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
@@ -191,6 +195,7 @@ class Marian(Bart):
     aliases: ClassVar[dict[str, str]] = {"MarianModel": "MarianMTModel"}
     learned = False
     starts = False
+    forced_end = 0
     offset = 0
 
     def _learned(self, source: Source) -> bool:

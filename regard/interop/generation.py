@@ -36,15 +36,18 @@ def stated(checkpoint: Checkpoint, name: str) -> Any:
     return said[name] if said is not None and name in said else checkpoint.config.get(name)
 
 
-def generation_options(checkpoint: Checkpoint, vocab: int, *, two_stacks: bool) -> dict[str, Any]:
+def generation_options(
+    checkpoint: Checkpoint, vocab: int, *, two_stacks: bool, forced_end: int | None = None
+) -> dict[str, Any]:
     """What a task that writes is to know of what its outputs must be like: `never`, ids that are not written,
-    and `constraints`, as `decode` has them. What is not said is left out. `vocab`: how many ids there are.
+    and `constraints`, as `decode` has them. What is not said is left out. `vocab`: how many ids there are;
+    `forced_end`: the id that a family's outputs end with where no file says anything of it.
 
     Raises: CheckpointError for a rule that cannot be kept, by its name.
     """
     said, name = checkpoint.json(GENERATION), GENERATION
     if said is None:  # a folder without that file says it among everything else
-        said, name = dict(checkpoint.config), CONFIG
+        said, name = {"forced_eos_token_id": forced_end, **checkpoint.config}, CONFIG
     where = f"{checkpoint.folder / name}"
     for key, harmless in _REFUSED.items():
         if said.get(key) not in harmless:

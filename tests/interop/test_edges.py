@@ -279,13 +279,15 @@ def test_rules_for_writing_that_cannot_be_kept_are_refused_by_name(key: str, tmp
 
 def test_the_configuration_of_generation_comes_before_that_of_the_model(tmp_path: Path) -> None:
     checkpoint("bart", tmp_path)
-    told(tmp_path, bad_words_ids=[[7]], forced_bos_token_id=9)
+    told(tmp_path, bad_words_ids=[[7]], forced_bos_token_id=9, forced_eos_token_id=None)
     told(tmp_path, "generation_config.json", bad_words_ids=[[8]], forced_bos_token_id=None)
     assert read_checkpoint(tmp_path)[3].options["never"] == [8]
     assert "constraints" not in read_checkpoint(tmp_path)[3].options
     (tmp_path / "generation_config.json").unlink()
     options = read_checkpoint(tmp_path)[3].options
     assert (options["never"], options["constraints"]) == ([7], {"opening": [9]})
+    told(tmp_path, bad_words_ids=..., forced_bos_token_id=..., forced_eos_token_id=...)
+    assert read_checkpoint(tmp_path)[3].options["constraints"] == {"forced_end": True}  # as BART's class does
 
 
 NAMES = ["crane", " spaced name", "a|b", "crane", "e"]
