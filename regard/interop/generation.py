@@ -28,6 +28,7 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "watermarking_config": (None,),
 }
 """What would change every output and is not supported, and the values with which it does not."""
+_NO_PENALTY = ("repetition_penalty", 1.0)
 
 
 def stated(checkpoint: Checkpoint, name: str) -> Any:
@@ -68,7 +69,7 @@ def generation_options(
             f"{where}: 'forced_bos_token_id' is {_short(said['forced_bos_token_id'])}; that is for models"
             " that are given one text and write another"
         )
-    rules = {key: value for key, value in found.items() if value not in ([], 0, 1.0, False)}
+    rules = {key: value for key, value in found.items() if value and (key, value) != _NO_PENALTY}
     never = [*_ids(said, "suppress_tokens", where, vocab), *(word[0] for word in words if len(word) == 1)]
     return ({"never": never} if never else {}) | ({"constraints": rules} if rules else {})
 

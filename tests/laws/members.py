@@ -59,7 +59,6 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
         Classes(3, "first"),
         Classes(3, "first-and-second"),
         Classes(3, "first-and-mean", Transform("relu")),
-        Classes(3, "first-and-mean-from-5"),
     ),
     Vector: (Vector(), Vector("first", normalised=False)),
 }
