@@ -45,7 +45,7 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 FORMAT = 1  # the newest format that is read, and the one that is written
 
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
-TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|(labels|pictures|threshold)\.json")
+TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|(labels|origin|pictures|threshold)\.json")
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")

@@ -74,9 +74,9 @@ def import_command(
         say(f"  from {made.source}")
     for note in made.notes:
         say(f"  {note}")
-    if made.difference is None:
+    if not compare:
         say("  not compared with transformers")
-    else:
+    elif made.difference is not None:
         say(
             f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
             f" {made.largest:.1f}"

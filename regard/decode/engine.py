@@ -57,6 +57,7 @@ def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
         and embed.types is None
         and isinstance(stack.config.mask, mask)
         and not stack.position.biases
+        and not stack.position.stretches
         and all(isinstance(p, nn.Identity) or _is_norm(p) for p in (stack.entry_norm, stack.final_norm))
         and all(_ordinary_block(block) for block in stack.blocks)
     )

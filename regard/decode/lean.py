@@ -41,7 +41,7 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
         for block in model.decoder.blocks
         for part in (block.attention, block.cross)
     )
-    biased = model.decoder.position.biases
+    biased = model.decoder.position.biases or model.decoder.position.stretches
     plain = isinstance(config.mask, Causal) and not (biased or model.training or watching())
     return ordinary and plain and not _hollow(positions)
 

@@ -135,27 +135,37 @@ class PromptStepper:
     ) -> None:
         assert kept is None or len(prompts) == 1
         self._model = model
+        self._ready: Tensor | None = None
         device = model.device
+        # Where angles depend on how long an input is, its last token is read with it, and nothing is reused.
+        self._whole = int(model.stack.position.stretches)
+        kept = None if self._whole else kept
         places = {tuple(prompt): place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
-        read = [len(prompt) - 1 for prompt in places]
+        read = [len(prompt) - 1 + self._whole for prompt in places]
         self._bound, self._even = max(read), min(read) == max(read)
         self.cache = model.cache(capacity) if kept is None else kept.take(prompts[0][:-1], model, capacity)
         known = self.cache.length
         if self._bound > known:
             ids = torch.zeros((len(places), self._bound - known), dtype=torch.long)
             for row, prompt in enumerate(places):
-                ids[row, self._bound - read[row] :] = torch.tensor(prompt[known:-1], dtype=torch.long)
+                tokens = prompt[known : read[row]]
+                ids[row, self._bound - read[row] :] = torch.tensor(tokens, dtype=torch.long)
             at: Positions = Contiguous(known, self._bound - known)
             if not self._even:
                 at = Ragged.from_lengths(torch.tensor(read, device=device), self._bound, "left")
-            model.hidden(ids.to(device), at, self.cache)
+            hidden = model.hidden(ids.to(device), at, self.cache)
+            self._ready = model.head(hidden[:, -1]) if self._whole else None
         rows = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=device)
         self.next = torch.tensor(read, device=device)[rows, None]  # (rows, 1): where the next tokens stand
         if len(places) < len(prompts):
             self.cache.select(rows)
+            self._ready = None if self._ready is None else self._ready[rows]
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            return ready
         at: Positions = Contiguous(self._bound, 1)
         if not self._even:
             at = Ragged(self.next, self.next.new_zeros((1, 1)), self._bound + 1)

@@ -32,7 +32,7 @@ from regard.insight.trace import Entry
 from regard.model.attention import Attention
 from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import ACTIVATIONS, FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, Pooling, VectorHead
+from regard.model.head import REGISTERS, ClassHead, Pooling, VectorHead
 from regard.model.position import AddedTable
 from regard.model.stack import Stack
 
@@ -223,7 +223,8 @@ def _pooled(numbers: Numbers, source: str, place: int, pooling: Pooling) -> Made
     elif not second:
         rows = [0]
     else:
-        rows = [1] if pooling == "first-and-second" else list(range(1, tokens))
+        begin = 1 + REGISTERS if pooling == "first-and-mean-from-5" else 1
+        rows = [1] if pooling == "first-and-second" else list(range(begin, tokens))
     labels = numbers.entry(source).axes[0].labels
     made = made_of(
         one(numbers.part("x", source, row, column), labels[row] if labels else str(row))

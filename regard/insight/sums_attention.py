@@ -109,7 +109,12 @@ def _rotation(numbers: Numbers, entry: Entry) -> Rotation:
     assert isinstance(stack, Stack)
     rotation = stack.position.rotation(Contiguous(0, entry.value.shape[1]), numbers.device)
     assert rotation is not None
-    return rotation
+    here = Contiguous(0, entry.value.shape[1])
+    late = stack.position.late(here, here, numbers.device)
+    if late is None:
+        return rotation
+    (cos, sin, interleaved), (more_cos, more_sin, _) = rotation, late[1]
+    return Rotation(cos * more_cos - sin * more_sin, sin * more_cos + cos * more_sin, interleaved)
 
 
 def _compared(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:

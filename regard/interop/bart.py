@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import torch
+
 from regard.bundle import Bundle
 from regard.interop.family import Family, Plan, Source, Unfit, both_sides
+from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import After, Row, Rule, Table, both, stacked
 from regard.model.attention import AttentionConfig
@@ -18,7 +21,7 @@ from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
 from regard.model.mask import Causal, Full
 from regard.model.norm import LayerNorm
-from regard.model.position import Learned, Sinusoidal
+from regard.model.position import Learned, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig
 
@@ -31,6 +34,11 @@ class Bart(Family):
 
     name: ClassVar[str] = "bart"
     architectures: ClassVar[dict[str, str]] = {"BartForConditionalGeneration": "translation"}
+    aliases: ClassVar[dict[str, str]] = {"BartModel": "BartForConditionalGeneration"}
+    forced_end: ClassVar[int] = 2
+    """The id that an output ends with, where the configuration does not say it."""
+    offset: ClassVar[int] = 2
+    """Rows of a table of learned positions before the first."""
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
     learned: ClassVar[bool] = True
     """Whether positions are, and what enters a stack is normalised."""
@@ -43,31 +51,33 @@ class Bart(Family):
         keys = source.keys
         keys.only("is_encoder_decoder", True, "it has two stacks")
         self._check(keys)
-        encoder = self._stack(keys, "encoder")
-        decoder = replace(self._stack(keys, "decoder"), mask=Causal())
+        learned = self._learned(source)
+        encoder = self._stack(keys, "encoder", learned)
+        decoder = replace(self._stack(keys, "decoder", learned), mask=Causal())
         decoder = replace(decoder, cross=decoder.attention)
         keys.any("num_hidden_layers")  # the encoder's depth once more
         vocab = keys.size("vocab_size")
         if keys.any("decoder_vocab_size") not in (None, vocab):
             raise keys.refuse("decoder_vocab_size", "both sides must have one vocabulary")
-        keys.only("tie_word_embeddings", True, "the head is the embedding's table")
+        tied = keys.flag("tie_word_embeddings", True)
         embed = Tokens(vocab, scale=keys.flag("scale_embedding", False))
-        model = EncoderDecoderConfig(embed, embed, encoder, decoder, "three-way", head_bias=True)
-        begin = keys.ids("decoder_start_token_id")
-        if len(begin) != 1:
+        model = EncoderDecoderConfig(
+            embed, embed, encoder, decoder, "three-way" if tied else "none", head_bias=True
+        )
+        begin = stated(source.checkpoint, "decoder_start_token_id")
+        if type(begin) is not int or not 0 <= begin < vocab:
             raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
         context = keys.whole("max_position_embeddings", 1024, least=1)
-        never = keys.any("bad_words_ids")
-        if never is not None and not _are_single(never, vocab):
-            raise keys.refuse("bad_words_ids", "only single tokens can be forbidden")
         starts = "bos" if self.starts else None
-        options = {"kind": "translation", "max_length": context, "never": [ids[0] for ids in never or ()]}
+        options = {"kind": "translation", "max_length": context}
+        end = self.forced_end if self.forced_end < vocab else None
+        options |= generation_options(source.checkpoint, vocab, two_stacks=True, forced_end=end)
         return Plan(
             task="translation",
             options=options,
             model=model,
-            table=self.table(model, source.architecture),
-            tokenizers=both_sides(source, TARGET_FILE, size=vocab, begin=begin[0], end="eos", starts=starts),
+            table=self.table(model, source.architecture, prefixed=source.has("model.")),
+            tokenizers=both_sides(source, TARGET_FILE, size=vocab, begin=begin, end="eos", starts=starts),
         )
 
     def _check(self, keys: Keys) -> None:
@@ -85,7 +95,11 @@ class Bart(Family):
         if keys.any("share_encoder_decoder_embeddings") is False:
             raise keys.refuse("share_encoder_decoder_embeddings", "both sides must share a table")
 
-    def _stack(self, keys: Keys, side: str) -> StackConfig:
+    def _learned(self, source: Source) -> bool:
+        """Whether positions are learned."""
+        return self.learned
+
+    def _stack(self, keys: Keys, side: str, learned: bool) -> StackConfig:
         width, heads = keys.size("d_model"), keys.size(f"{side}_attention_heads")
         if width % heads:
             raise keys.refuse("d_model", f"it must be a multiple of the {heads} heads")
@@ -100,7 +114,7 @@ class Bart(Family):
             ),
             mask=Full(),
             position=Learned(keys.size("max_position_embeddings", positions))
-            if self.learned
+            if learned
             else Sinusoidal(interleaved=False),
             norm=LayerNorm(),
             dropout=keys.rate("dropout", 0.1),
@@ -111,21 +125,30 @@ class Bart(Family):
 
     def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
         assert isinstance(model, EncoderDecoderConfig)
-        shared = "model.shared.weight"
-        rules = [Rule("target.weight", (shared,)), Rule("head.bias", ("final_logits_bias",), way=Row())]
-        copies = {f"model.{side}.embed_tokens.weight": shared for side in ("encoder", "decoder")}
-        copies["lm_head.weight"] = shared
-        spare = []
+        start = "" if prefixed is False else "model."
+        shared, biases = f"{start}shared.weight", (1, model.target.vocab)
+        rules = [Rule("head.bias", ("final_logits_bias",), way=Row(), zeros=biases)]
+        tables = {side: f"{start}{side}.embed_tokens.weight" for side in _SIDES}
+        spare = [(f"{start}{side}.version", "a number of the library's that wrote it") for side in _SIDES]
+        if model.tying == "three-way":
+            rules.append(Rule("target.weight", (shared,)))
+            copies = dict.fromkeys([*tables.values(), "lm_head.weight"], shared)
+        else:
+            rules.append(Rule("source.weight", (tables["encoder"],)))
+            rules.append(Rule("target.weight", (tables["decoder"],)))
+            rules.append(Rule("head.weight", ("lm_head.weight",)))
+            spare.append((shared, "a table that neither stack reads where tables are not tied"))
+            copies = {}
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-            positions = f"model.{side}.embed_positions.weight"
+            positions = f"{start}{side}.embed_positions.weight"
             if isinstance(stack.position, Learned):
-                rules.append(Rule(f"{side}.position.table.weight", (positions,), way=After(_POSITIONS)))
+                rules.append(Rule(f"{side}.position.table.weight", (positions,), way=After(self.offset)))
             else:
                 spare.append((positions, "sinusoids, which follow from the positions"))
             if stack.entry_norm:
-                rules += both(f"{side}.entry_norm", f"model.{side}.layernorm_embedding")
+                rules += both(f"{side}.entry_norm", f"{start}{side}.layernorm_embedding")
             for index in range(stack.depth):
-                rules += _block(stack, f"{side}.blocks.{index}.", f"model.{side}.layers.{index}.")
+                rules += _block(stack, f"{side}.blocks.{index}.", f"{start}{side}.layers.{index}.")
         return Table(tuple(rules), copies, tuple(spare))
 
     # ------------------------------------------------------------------ writing
@@ -134,7 +157,7 @@ class Bart(Family):
         model = bundle.model
         if not isinstance(model, EncoderDecoderConfig):
             raise Unfit("it has one stack")
-        if not isinstance(model.encoder.position, Learned if self.learned else Sinusoidal):
+        if not isinstance(model.encoder.position, Learned if self.learned else (Learned, Sinusoidal)):
             raise Unfit(f"its positions are {model.encoder.position.kind}")
         task = bundle.training.get("task")
         options = task if isinstance(task, dict) else {}
@@ -147,7 +170,8 @@ class Bart(Family):
             "dropout": model.encoder.dropout,
             "attention_dropout": model.encoder.attention.dropout,
             "is_encoder_decoder": True,
-            "tie_word_embeddings": True,
+            "forced_eos_token_id": None,  # unless the configuration of generation says so
+            "tie_word_embeddings": model.tying == "three-way",
         }
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
             part = stack.feedforward
@@ -160,8 +184,6 @@ class Bart(Family):
                 "activation_function": activation_name(part.activation),
                 "activation_dropout": part.dropout,
             }
-        if options.get("never"):
-            config["bad_words_ids"] = [[token] for token in options["never"]]
         return config
 
 
@@ -170,18 +192,26 @@ class Marian(Bart):
 
     name: ClassVar[str] = "marian"
     architectures: ClassVar[dict[str, str]] = {"MarianMTModel": "translation"}
+    aliases: ClassVar[dict[str, str]] = {"MarianModel": "MarianMTModel"}
     learned = False
     starts = False
+    forced_end = 0
+    offset = 0
+
+    def _learned(self, source: Source) -> bool:
+        """Positions are sinusoids, but where a file holds a table of them, that is what counts."""
+        entries = source.checkpoint.entries
+        names = [f"{start}encoder.embed_positions.weight" for start in ("model.", "")]
+        name = next((name for name in names if name in entries), None)
+        if name is None:
+            return False
+        table = source.checkpoint.weights()[name]
+        made = sinusoids(torch.arange(len(table)), table.shape[-1], interleaved=False)
+        return not torch.allclose(table, made, atol=1e-3)
 
 
+_SIDES = ("encoder", "decoder")
 _NORMED = "BART normalises what enters a stack, Marian does not"
-
-
-def _are_single(value: Any, vocab: int) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(ids, list) and len(ids) == 1 and type(ids[0]) is int and 0 <= ids[0] < vocab
-        for ids in value
-    )
 
 
 def _block(stack: StackConfig, ours: str, theirs: str) -> list[Rule]:

@@ -1,11 +1,12 @@
-"""BERT (arXiv 1810.04805), RoBERTa (1907.11692) and DistilBERT (1910.01108): one stack, norms after the sums.
-
-They differ in what things are called, in what RoBERTa's positions count from, and in their heads.
+"""BERT (arXiv 1810.04805): one stack, norms after the sums. What came after it differs in a few members each:
+`roberta.py`, `distilbert.py`, `electra.py`, `mpnet.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
@@ -25,15 +26,17 @@ from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
 
-_FILL, _CLASSES, _BODY = "fill-mask", "text-classification", "sentence-similarity"
-_SPANS = "question-answering"
+FILL: str = "fill-mask"
+CLASSES: str = "text-classification"
+BODY: str = "sentence-similarity"
+SPANS: str = "question-answering"
 _SILENCE = {"threshold.json": '{"unanswerable": 0, "threshold": 0.0}'}
 """What that task keeps of questions without an answer: a checkpoint does not say that there were any."""
 _READ = 384
 """Tokens that answers are looked for in at once, at most: what such models were mostly trained with."""
 _LEAST = 10
 """Tokens that a question and a context need."""
-_BERT_LAYER = {
+BERT_LAYER: dict[str, str] = {
     "q": "attention.self.query",
     "k": "attention.self.key",
     "v": "attention.self.value",
@@ -43,15 +46,15 @@ _BERT_LAYER = {
     "down": "output.dense",
     "second_norm": "output.LayerNorm",
 }
-_SEPARATOR = "|"
-"""Between the labels of a text that may have several."""
+_POOLER = "the layer over the first vector, which this head does not read"
+_HEAD = "a head of its pretraining"
+_OF_HEADS = ("cls.", "lm_head.", "vocab_", "generator_", "classifier.", "pre_classifier.", "qa_outputs.")
 
 
 @dataclass(frozen=True)
 class Names:
     """What one of the three calls its parts."""
 
-    prefix: str
     layers: str
     layer: dict[str, str]
     mask_transform: str
@@ -63,6 +66,8 @@ class Names:
     class_product: str
     offset: int = 0
     """Positions begin at this row of their table."""
+    others: tuple[str, ...] = ()
+    """The beginnings of weights of further heads, which nothing here reads."""
 
 
 class Bert(Family):
@@ -70,16 +75,16 @@ class Bert(Family):
 
     name: ClassVar[str] = "bert"
     architectures: ClassVar[dict[str, str]] = {
-        "BertForMaskedLM": _FILL,
-        "BertForPreTraining": _FILL,
-        "BertForSequenceClassification": _CLASSES,
-        "BertForQuestionAnswering": _SPANS,
-        "BertModel": _BODY,
+        "BertForMaskedLM": FILL,
+        "BertForPreTraining": FILL,
+        "BertForSequenceClassification": CLASSES,
+        "BertForQuestionAnswering": SPANS,
+        "BertModel": BODY,
     }
+    prefix: ClassVar[str] = "bert."
     names = Names(
-        prefix="bert.",
         layers="encoder.layer",
-        layer=_BERT_LAYER,
+        layer=BERT_LAYER,
         mask_transform="cls.predictions.transform.dense",
         mask_norm="cls.predictions.transform.LayerNorm",
         mask_product="cls.predictions.decoder",
@@ -87,6 +92,7 @@ class Bert(Family):
         class_transform="bert.pooler.dense",
         class_product="classifier",
     )
+    body: ClassVar[str | None] = "BertModel"
     class_activation: ClassVar[Activation] = "tanh"
     between: ClassVar[int] = 1
     """Separators between the texts of a pair, where the tokenizer does not say it."""
@@ -101,19 +107,19 @@ class Bert(Family):
         types = self._types(keys)
         embed = Tokens(vocab, scale=False, types=TokenTypes(types, tokenizer.eos) if types else None)
         labels: list[str] = []
-        if task == _CLASSES:
-            labels = keys.labels(classes_of(source, self.names.class_product))
+        if task == CLASSES:
+            labels = keys.labels(classes_of(source, self.names.class_product, least=1))
         model = TransformerConfig(embed, stack, self._head(source, task, len(labels), stack), Scaled())
-        context = min(stack.position.length if isinstance(stack.position, Learned) else 512, 1 << 20)
-        options = self._options(source, task, context)
-        prefixed = source.has(self.names.prefix)
+        context = min(getattr(stack.position, "length", 512), 1 << 20)
+        options = self._options(source, task, context, labels)
+        prefixed = source.has(self.prefix)
         return Plan(
             task=task,
             options=options,
             model=model,
             table=self.table(model, source.architecture, prefixed=prefixed),
             tokenizers={"tokenizer.json": tokenizer},
-            files=_SILENCE if task == _SPANS else {},
+            files=_SILENCE if task == SPANS else {},
             labels=tuple(labels),
         )
 
@@ -168,43 +174,49 @@ class Bert(Family):
 
     def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:
         keys = source.keys
-        if task == _FILL:
+        if task == FILL:
             assert isinstance(stack.feedforward, MLP)
             tied = keys.flag("tie_word_embeddings", True)
             return Vocabulary(tied, True, Transform(stack.feedforward.activation, stack.norm))
-        if task == _CLASSES:
+        if task == CLASSES:
             return Classes(classes, "first", Transform(self.class_activation))
         keys.any("tie_word_embeddings")
-        if task == _SPANS:
+        if task == SPANS:
             return Spans()
         return vector_of(source.checkpoint)
 
-    def _options(self, source: Source, task: str, context: int) -> dict[str, Any]:
-        if task == _FILL:
+    def _options(self, source: Source, task: str, context: int, labels: list[str]) -> dict[str, Any]:
+        if task == FILL:
             return {"kind": task, "context": context}
-        if task == _BODY:
+        if task == BODY:
             said = source.checkpoint.json(LENGTH) or {}
             longest = said.get("max_seq_length")
             return {"kind": task, "max_length": longest if type(longest) is int and longest >= 3 else context}
-        if task == _SPANS:
+        if task == SPANS:
             if context < _LEAST:
                 raise CheckpointError(f"{context} positions are too few for a question and its context")
             length = min(context, _READ)
             return {"kind": task, "max_length": length, "max_question": min(64, length // 2)}
         several = source.keys.any("problem_type")
-        if several not in (None, "single_label_classification", "multi_label_classification"):
-            raise source.keys.refuse("problem_type", "only classes can be taken over, not numbers")
         source.keys.any("tie_word_embeddings")
-        separator = _SEPARATOR if several == "multi_label_classification" else None
-        return {"kind": task, "max_length": context, "separator": separator}
+        options = {"kind": task, "max_length": context, "either": True}
+        if len(labels) == 1:
+            return options | {"number": "plain" if _is_plain(source) else "sigmoid"}
+        if several not in (None, "single_label_classification", "multi_label_classification"):
+            raise source.keys.refuse("problem_type", "of several outputs, only classes are supported")
+        if several != "multi_label_classification":
+            return options | {"separator": None}
+        return options | {
+            "separator": next(mark for mark in _separators() if not any(mark in x for x in labels))
+        }
 
     # ------------------------------------------------------------------ weights
 
     def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
         assert isinstance(model, TransformerConfig)
         task, names = self.architectures[architecture], self.names
-        prefixed = task != _BODY if prefixed is None else prefixed
-        start = names.prefix if prefixed else ""
+        prefixed = task != BODY if prefixed is None else prefixed
+        start = self.prefix if prefixed else ""
         stack, embeddings = model.stack, f"{start}embeddings"
         rules = [Rule("embed.weight", (f"{embeddings}.word_embeddings.weight",))]
         if tokens_of(model).types is not None:
@@ -216,7 +228,7 @@ class Bert(Family):
             rules += self._layer(index, stack.width, f"{start}{names.layers}.{index}.")
         spare = [(f"{embeddings}.position_ids", "position numbers, which follow from themselves")]
         copies: dict[str, str] = {}
-        if task == _FILL:
+        if task == FILL:
             rules += both("head.transform.dense", names.mask_transform)
             rules += both("head.transform.norm", names.mask_norm)
             product, biases = f"{names.mask_product}.weight", f"{names.mask_product}.bias"
@@ -227,14 +239,16 @@ class Bert(Family):
             else:
                 rules += both("head", names.mask_product)
                 spare.append((names.mask_bias, "biases of the head that it does not read"))
-        elif task == _CLASSES:
+        elif task == CLASSES:
             rules += both("head.transform.dense", names.class_transform) + both("head", names.class_product)
-        elif task == _SPANS:
+        elif task == SPANS:
             rules += both("head", "qa_outputs")
-        if task != _CLASSES:
-            why = "the layer over the first vector, which only a head of classes reads"
-            spare += [(f"{start}pooler.", why), ("cls.seq_relationship.", "the next-sentence head")]
-        return Table(tuple(rules), copies, tuple(spare))
+        if names.class_transform != f"{self.prefix}pooler.dense" or task != CLASSES:
+            spare.append((f"{start}pooler.", _POOLER))
+        heads = (*_OF_HEADS, *names.others) if task == BODY else names.others
+        heads = ("cls.seq_relationship.", *heads)
+        spare += [(head, _HEAD) for head in heads]
+        return Table(tuple(rules), copies, tuple(spare), (f"{start}pooler.", *heads))
 
     def _layer(self, index: int, width: int, start: str) -> list[Rule]:
         ours, names = f"stack.blocks.{index}.", self.names.layer
@@ -254,11 +268,12 @@ class Bert(Family):
         model = bundle.model
         if not isinstance(model, TransformerConfig):
             raise Unfit("it has two stacks")
-        if not isinstance(model.stack.feedforward, MLP) or not isinstance(model.stack.position, Learned):
+        position = model.stack.position
+        if not isinstance(model.stack.feedforward, MLP) or not hasattr(position, "length"):
             raise Unfit("its positions are not learned, or its feed-forward parts not plain")
         if not isinstance(model.stack.norm, LayerNorm):
             raise Unfit("its norm is not LayerNorm")
-        return self._written(model, model.stack.feedforward, model.stack.position.length + self.names.offset)
+        return self._written(model, model.stack.feedforward, position.length + self.names.offset)
 
     def files(self, bundle: Bundle) -> dict[str, str]:
         return sentence_files(bundle)
@@ -282,112 +297,22 @@ class Bert(Family):
         }
 
 
-class Roberta(Bert):
-    """BERT with other names, whose positions begin after the padding's id."""
-
-    name: ClassVar[str] = "roberta"
-    architectures: ClassVar[dict[str, str]] = {
-        "RobertaForMaskedLM": _FILL,
-        "RobertaForSequenceClassification": _CLASSES,
-        "RobertaForQuestionAnswering": _SPANS,
-        "RobertaModel": _BODY,
-    }
-    names = Names(
-        prefix="roberta.",
-        layers="encoder.layer",
-        layer=_BERT_LAYER,
-        mask_transform="lm_head.dense",
-        mask_norm="lm_head.layer_norm",
-        mask_product="lm_head.decoder",
-        mask_bias="lm_head.bias",
-        class_transform="classifier.dense",
-        class_product="classifier.out_proj",
-        offset=2,
-    )
-    between: ClassVar[int] = 2
-
-    def plan(self, source: Source) -> Plan:
-        if source.keys.ids("pad_token_id") not in ((), (1,)):
-            raise source.keys.refuse(
-                "pad_token_id", "RoBERTa's positions begin after it, and only 1 is supported"
-            )
-        return super().plan(source)
-
-    def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:
-        head = super()._head(source, task, classes, stack)
-        if not isinstance(head, Vocabulary):
-            return head
-        return Vocabulary(head.tied, True, Transform("gelu", stack.norm))  # whatever the blocks have
-
-    def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
-        return super()._written(model, feedforward, positions) | {"pad_token_id": 1}
+def _separators() -> Iterator[str]:
+    """What may stand between the labels of a text that has several: what no label contains is among them."""
+    return (mark * times for times in count(1) for mark in "|;/")
 
 
-class DistilBert(Bert):
-    """A BERT of half the depth, without token types."""
-
-    name: ClassVar[str] = "distilbert"
-    architectures: ClassVar[dict[str, str]] = {
-        "DistilBertForMaskedLM": _FILL,
-        "DistilBertForSequenceClassification": _CLASSES,
-        "DistilBertForQuestionAnswering": _SPANS,
-        "DistilBertModel": _BODY,
-    }
-    names = Names(
-        prefix="distilbert.",
-        layers="transformer.layer",
-        layer={
-            "q": "attention.q_lin",
-            "k": "attention.k_lin",
-            "v": "attention.v_lin",
-            "out": "attention.out_lin",
-            "first_norm": "sa_layer_norm",
-            "up": "ffn.lin1",
-            "down": "ffn.lin2",
-            "second_norm": "output_layer_norm",
-        },
-        mask_transform="vocab_transform",
-        mask_norm="vocab_layer_norm",
-        mask_product="vocab_projector",
-        mask_bias="vocab_projector.bias",
-        class_transform="pre_classifier",
-        class_product="classifier",
-    )
-    class_activation: ClassVar[Activation] = "relu"
-
-    def _stack(self, keys: Keys) -> StackConfig:
-        keys.flag("sinusoidal_pos_embds", False)  # how the table was begun; it is a table all the same
-        width, heads = keys.size("dim"), keys.size("n_heads")
-        if width % heads:
-            raise keys.refuse("dim", f"it must be a multiple of the {heads} heads")
-        return self._made(
-            width=width,
-            depth=keys.depth("n_layers"),
-            heads=heads,
-            feedforward=MLP(keys.size("hidden_dim"), keys.activation("activation", "gelu")),
-            positions=keys.size("max_position_embeddings"),
-            eps=1e-12,
-            dropout=keys.rate("dropout", 0.1),
-            attention_dropout=keys.rate("attention_dropout", 0.1),
+def _is_plain(source: Source) -> bool:
+    """Whether the one number that a model gives is its output as it is; else it is a probability, as whoever
+    ranks by such models takes it."""
+    said = source.checkpoint.config
+    own = said.get("sentence_transformers")
+    stated = own.get("activation_fn") if isinstance(own, dict) else None
+    stated = stated or said.get("sbert_ce_default_activation_function")
+    if isinstance(stated, str):
+        if stated.endswith((".Identity", ".Sigmoid")):
+            return stated.endswith(".Identity")
+        raise CheckpointError(
+            f"{source.keys.where}: the activation '{stated}' of its output is not supported"
         )
-
-    def _types(self, keys: Keys) -> int:
-        return 0
-
-    def _written(self, model: TransformerConfig, feedforward: MLP, positions: int) -> dict[str, Any]:
-        stack = model.stack
-        return {
-            "vocab_size": tokens_of(model).vocab,
-            "dim": stack.width,
-            "n_layers": stack.depth,
-            "n_heads": stack.attention.heads,
-            "hidden_dim": feedforward.hidden or 4 * stack.width,
-            "activation": activation_name(feedforward.activation),
-            "dropout": stack.dropout,
-            "attention_dropout": stack.attention.dropout,
-            "max_position_embeddings": positions,
-            "tie_word_embeddings": getattr(model.head, "tied", True),
-        }
-
-
-__all__ = ["Bert", "DistilBert", "Roberta"]
+    return said.get("problem_type") == "regression"

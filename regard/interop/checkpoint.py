@@ -24,6 +24,11 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack"
 _MOST_SHARDS = 4096
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _OLD_NAMES = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"))
+_WRAPPERS = re.compile(
+    r"^(?:module\.|_forward_module\.)+"
+    r"|(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_fpw_module)\."
+)
+"""What DataParallel, DeepSpeed, torch.compile, FSDP and activation checkpointing leave in names."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Checkpoint:
     """Type and shape of each weight."""
     files: Mapping[str, Path]
     """The file that each is in."""
+    renamed: bool = False
+    """Whether some of them have another name in their file."""
 
     def text(self, name: str) -> str | None:
         """A text file of the folder; None where there is none."""
@@ -88,7 +95,8 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
             if name in entries:
                 raise CheckpointError(f"{path}: the weight '{name}' is also in {files[name].name}")
             entries[name], files[name] = entry, path
-    return Checkpoint(place, config, entries, files)
+    renamed = any(_WRAPPERS.search(name) for header in shards.values() for name in header)
+    return Checkpoint(place, config, entries, files, renamed)
 
 
 def _shards(place: Path) -> dict[Path, dict[str, Entry]]:
@@ -135,7 +143,10 @@ def _no_weights(place: Path) -> str:
 
 
 def _today(name: str) -> str:
-    """The name that a weight with a name of the first BERTs has today."""
+    """The name that a weight has today which has one of the first BERTs', or was saved with what wrapped its
+    model."""
+    while (bare := _WRAPPERS.sub("", name)) != name:
+        name = bare
     for old, new in _OLD_NAMES:
         name = old.sub(new, name)
     return name

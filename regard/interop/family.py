@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from regard.bundle import Bundle
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import CheckpointError
 from regard.interop.checkpoint import Checkpoint
+from regard.interop.generation import generation_options
 from regard.interop.keys import Keys
 from regard.interop.mapping import Table
 from regard.interop.vocabulary import Found
@@ -68,11 +71,12 @@ class Source:
             self._found.append(find_tokenizer(self.checkpoint))
         return self._found[0]
 
-    def writes(self, context: int) -> dict[str, Any]:
-        """What a task that goes on with texts is to know."""
+    def writes(self, context: int, vocab: int) -> dict[str, Any]:
+        """What a task that continues texts is to know, of a model with so many ids."""
         from regard.interop.vocabulary import chat_template
 
-        return {"kind": "text-generation", "context": context, "template": chat_template(self.checkpoint)}
+        options = {"kind": "text-generation", "context": context, "template": chat_template(self.checkpoint)}
+        return options | generation_options(self.checkpoint, vocab, two_stacks=False)
 
 
 def both_sides(source: Source, name: str, **options: Any) -> dict[str, GivenTokenizer]:
@@ -97,6 +101,16 @@ class Family(ABC):
     architectures: ClassVar[Mapping[str, str]]
     """The classes of it that can be taken over, and the task that each becomes."""
 
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Classes that are read as another of these: what they lack is filled in as the library does it, and what
+    they have besides is left out."""
+    body: ClassVar[str | None] = None
+    """The class of it that has no head."""
+    kept_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of a configuration that nothing here reads, and an export gives back."""
+    prefix: ClassVar[str] = ""
+    """What stands before the names of the body's weights in those that have one."""
+
     frame: ClassVar[tuple[str, str]] = ("cls", "sep")
     """The roles of the tokens that a text begins and ends with."""
 
@@ -113,21 +127,25 @@ class Family(ABC):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         """The configuration that says what the bundle's model is. Raises: Unfit when none can."""
 
+    def weights(self, model: ModelConfig, ours: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The same weights, as the family's table can give them."""
+        return ours
+
     def files(self, bundle: Bundle) -> Mapping[str, str]:
         """Further texts that belong to it, by their files. Raises: Unfit."""
         return {}
 
 
-def classes_of(source: Source, product: str) -> int:
+def classes_of(source: Source, product: str, least: int = 2) -> int:
     """How many classes the weights of that product have. Raises: CheckpointError."""
     entry = source.checkpoint.entries.get(f"{product}.weight")
     if entry is None or len(entry.shape) != 2:
         raise CheckpointError(
             f"{source.checkpoint.folder}: the weight '{product}.weight' is missing or no matrix"
         )
-    if not 2 <= entry.shape[0] <= _MOST_CLASSES:
+    if not least <= entry.shape[0] <= _MOST_CLASSES:
         raise CheckpointError(
-            f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be 2 to 10,000"
+            f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be {least} to 10,000"
         )
     return entry.shape[0]
 

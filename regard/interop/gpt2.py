@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
 from regard.interop.keys import activation_name
-from regard.interop.mapping import Rule, Table, Transposed, both
-from regard.model.attention import AttentionConfig
+from regard.interop.mapping import LeadingTimes, Rule, Table, Transposed, both
+from regard.model.attention import AttentionConfig, DotProduct
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
@@ -29,12 +30,13 @@ class Gpt2(Family):
 
     name: ClassVar[str] = "gpt2"
     architectures: ClassVar[dict[str, str]] = {"GPT2LMHeadModel": "text-generation"}
+    aliases: ClassVar[dict[str, str]] = {"GPT2Model": "GPT2LMHeadModel"}
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
-        keys.only("scale_attn_weights", True, "scores are divided by the root of a head's width")
-        keys.only("scale_attn_by_inverse_layer_idx", False, "all layers scale alike")
+        scaled = keys.flag("scale_attn_weights", True)
+        lessened = keys.flag("scale_attn_by_inverse_layer_idx", False)
         for name in (*_SUMMARY, "summary_first_dropout", "embd_pdrop", "reorder_and_upcast_attn"):
             keys.any(name)  # of heads that are not taken over, of training, of halves
         width, heads = keys.size("n_embd"), keys.size("n_head")
@@ -46,7 +48,11 @@ class Gpt2(Family):
         stack = StackConfig(
             width=width,
             depth=keys.depth("n_layer"),
-            attention=AttentionConfig(heads, dropout=keys.rate("attn_pdrop", 0.1)),
+            attention=AttentionConfig(
+                heads,
+                score=DotProduct() if scaled else DotProduct(1.0),
+                dropout=keys.rate("attn_pdrop", 0.1),
+            ),
             feedforward=MLP(
                 keys.size("n_inner", 4 * width), keys.activation("activation_function", "gelu_new")
             ),
@@ -59,11 +65,12 @@ class Gpt2(Family):
         vocab = keys.size("vocab_size")
         head = Vocabulary(keys.flag("tie_word_embeddings", True))
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
+        table = self.table(model, source.architecture, prefixed=source.has("transformer."))
         return Plan(
             task="text-generation",
-            options=source.writes(positions),
+            options=source.writes(positions, vocab),
             model=model,
-            table=self.table(model, source.architecture, prefixed=source.has("transformer.")),
+            table=_lessened(table, width) if lessened else table,
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
         )
 
@@ -117,5 +124,17 @@ class Gpt2(Family):
             "embd_pdrop": stack.dropout,
             "attn_pdrop": stack.attention.dropout,
             "layer_norm_epsilon": norm.eps,
+            "scale_attn_weights": getattr(stack.attention.score, "scale", None) is None,
             "tie_word_embeddings": model.head.tied,
         }
+
+
+def _lessened(table: Table, width: int) -> Table:
+    """The same where the scores of block n are divided by n: its queries are, where they are made."""
+    rules = []
+    for rule in table.rules:
+        if ".attention.qkv." in rule.ours:
+            factor = 1.0 / (1 + int(rule.ours.split(".")[2]))
+            rule = replace(rule, way=LeadingTimes(width, factor, transposed=rule.ours.endswith("weight")))
+        rules.append(rule)
+    return replace(table, rules=tuple(rules))

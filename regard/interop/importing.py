@@ -15,21 +15,29 @@ from regard.bundle import JSON, Bundle, software_versions, weights_of
 from regard.data.remote import Progress
 from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
-from regard.interop.bert import Bert, DistilBert, Roberta
+from regard.interop.bert import Bert
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from regard.interop.distilbert import DistilBert
+from regard.interop.electra import Electra
 from regard.interop.family import Family, Plan, Source
 from regard.interop.gpt2 import Gpt2
 from regard.interop.hub import fetched, is_hub_name
 from regard.interop.keys import Keys
 from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
-from regard.interop.t5 import T5
+from regard.interop.mpnet import MPNet
+from regard.interop.origin import origin_of
+from regard.interop.roberta import Camembert, Roberta, XlmRoberta
+from regard.interop.sentences import MODULES
+from regard.interop.t5 import MT5, T5
 from regard.interop.vit import DeiT, Dinov2, ViT
+from regard.interop.vit_registers import Dinov2WithRegisters
 from regard.locks import check_unlocked
 from regard.weights import most_blocks
 
 _ALL = (
-    *(Bert(), Roberta(), DistilBert(), Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), Bart(), Marian()),
-    *(ViT(), DeiT(), Dinov2()),
+    *(Bert(), Roberta(), XlmRoberta(), Camembert(), DistilBert(), Electra(), MPNet()),
+    *(Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), MT5(), Bart(), Marian()),
+    *(ViT(), DeiT(), Dinov2(), Dinov2WithRegisters()),
 )
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 """By the `model_type` of their configurations."""
@@ -69,8 +77,8 @@ def import_checkpoint(
     `compare`: whether its outputs are compared with those of transformers, where that is installed.
     `progress`: told of the bytes that arrive, where they have to be fetched.
 
-    Raises: CheckpointError for what cannot be taken over, and when `out` holds a bundle already; as
-    `hub.fetched`.
+    Raises: CheckpointError for what cannot be taken over, for outputs that differ from the library's, and
+    when `out` holds a bundle already; as `hub.fetched`.
     """
     place = Path(out)
     if bundles.is_bundle(place) and not overwrite:
@@ -86,7 +94,15 @@ def import_checkpoint(
     if compare:
         from regard.interop.reference import compared
 
-        difference, largest = compared(bundle, checkpoint, architecture) or (None, None)
+        seen = compared(bundle, checkpoint, architecture)
+        if not seen.equal:
+            raise CheckpointError(
+                f"{checkpoint.folder}: outputs differ from those of transformers by {seen.difference:.1e},"
+                f" where the largest is {seen.largest:.1e}, so that nothing was written; --no-compare imports"
+                " it all the same"
+            )
+        difference, largest = seen.difference, seen.largest
+        notes += [] if seen.why is None else [f"not compared with transformers: {seen.why}"]
     bundles.save(bundle, place)
     return Imported(
         folder=place,
@@ -107,9 +123,22 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
     Raises: CheckpointError.
     """
     checkpoint = open_checkpoint(folder)
-    where = checkpoint.folder / CONFIG
     family = _family(checkpoint)
-    architecture = _architecture(checkpoint, family)
+    fits: CheckpointError | None = None
+    for architecture in _architectures(checkpoint, family):
+        try:
+            plan, notes = _planned(checkpoint, family, architecture)
+        except CheckpointError as error:
+            fits = fits or error
+        else:
+            return checkpoint, family, architecture, plan, notes
+    assert fits is not None
+    raise fits
+
+
+def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple[Plan, list[str]]:
+    """What it becomes as one class of its family, and notes."""
+    where = checkpoint.folder / CONFIG
     sizes = (size for entry in checkpoint.entries.values() for size in entry.shape)
     limit = max([len(checkpoint.entries), *sizes])
     keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries))
@@ -120,7 +149,7 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
     except (BundleError, TokenizerError, ValueError) as error:
         raise CheckpointError(f"{where}: {error}") from error
     notes = plan.table.check(ours, checkpoint.entries, str(checkpoint.folder))
-    return checkpoint, family, architecture, plan, [*plan.notes, *notes]
+    return plan, [*plan.notes, *notes]
 
 
 def _bundle(
@@ -132,11 +161,13 @@ def _bundle(
     origin: dict[str, JSON] = {"family": family.name, "architecture": architecture}
     if source is not None:
         origin["source"] = source
+    weights = checkpoint.weights()
+    kept = origin_of(checkpoint, weights, plan.table.kept, family, len(plan.labels))
     return Bundle(
         task=plan.task,
         model=plan.model,
-        weights=plan.table.take(checkpoint.weights(), str(checkpoint.folder)),
-        tokenizers=texts,
+        weights=plan.table.take(weights, str(checkpoint.folder)),
+        tokenizers=texts | kept.file(),
         training={"task": dict(plan.options)},
         data={"imported": origin},
         metrics={},
@@ -153,12 +184,21 @@ def _family(checkpoint: Checkpoint) -> Family:
     return FAMILIES[said]
 
 
-def _architecture(checkpoint: Checkpoint, family: Family) -> str:
+def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
+    """The classes that it may be of: the one that it names, or else all, of which the first counts whose
+    weights are there. A folder of sentence-transformers holds a body, also where its
+    configuration still names the class that it was trained from."""
     said = checkpoint.config.get("architectures")
+    headed = isinstance(said, list) and str(said[:1]).endswith(("Classification']", "Answering']"))
+    if family.body is not None and not headed and (checkpoint.folder / MODULES).is_file():
+        return [family.body]
+    if said is None or said == []:
+        return sorted(family.architectures, key=lambda name: name == family.body)
     found = said[0] if isinstance(said, list) and len(said) == 1 else None
-    if not isinstance(found, str) or found not in family.architectures:
+    found = family.aliases.get(found, found) if isinstance(found, str) else None
+    if found is None or found not in family.architectures:
         raise CheckpointError(
             f"{checkpoint.folder / CONFIG}: 'architectures' is {said!r}; of {family.name}, these can be taken"
             f" over: {', '.join(family.architectures)}"
         )
-    return found
+    return [found]

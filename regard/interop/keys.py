@@ -25,6 +25,7 @@ classif_dropout classifier_dropout classifier_dropout_prob seq_classif_dropout q
 encoder_layerdrop decoder_layerdrop _attn_implementation attn_implementation _commit_hash
 bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id
 decoder_start_token_id output_past model_max_length pretraining_tp chunk_size_feed_forward
+_attn_implementation_autoset _attn_implementation_internal _use_sdpa eos_token_ids
 """
 """What the library notes of itself, and how it trains and returns things."""
 
@@ -37,13 +38,33 @@ forced_eos_token_id output_scores return_dict_in_generate
 """
 """How it would draw tokens: whoever generates says that anew."""
 
-IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION).split())
+_OF_PUBLISHERS = """
+tie_weights_ is_llama_config directionality pooler_fc_size pooler_num_attention_heads
+pooler_num_fc_layers pooler_size_per_head pooler_type transformers.js_config language name
+predict_special_tokens save_step replacing_rate student_encoder_layers student_decoder_layers
+force_bos_token_to_be_generated gradient_checkpointing adapters sentence_transformers
+sbert_ce_default_activation_function unsloth_fixed unsloth_version xla_device
+vocab_size_or_config_json_file
+"""
+"""What those who trained or converted well-known checkpoints noted for programs of their own, and no code of
+these families reads."""
+
+IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION + _OF_PUBLISHERS).split())
 """Keys that change nothing of what a model makes of its input, or are read where they matter."""
 
 _PLAIN: dict[str, Any] = {
     "add_cross_attention": False,
     "cross_attention_hidden_size": None,
     "is_decoder": False,
+    "is_encoder_decoder": False,
+    "tie_encoder_decoder": False,
+    "attention_bias": False,
+    "mlp_bias": False,
+    "sliding_window": None,
+    "use_sliding_window": False,
+    "use_mrope": False,
+    "rope_interleaved": False,
+    "use_qk_norm": False,
     "pruned_heads": {},
     "sparsify": None,
     "quantization_config": None,
@@ -58,6 +79,18 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu-tanh",
     "gelu_fast": "gelu-tanh",
     "gelu_pytorch_tanh": "gelu-tanh",
+    "gelu_python_tanh": "gelu-tanh",
+    "gelu_accurate": "gelu-tanh",
+    "quick_gelu": "quick-gelu",
+    "gelu_10": "gelu-10",
+    "relu2": "relu2",
+    "relu6": "relu6",
+    "leaky_relu": "leaky-relu",
+    "mish": "mish",
+    "sigmoid": "sigmoid",
+    "hardswish": "hardswish",
+    "laplace": "laplace",
+    "linear": "linear",
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
@@ -78,6 +111,10 @@ class Keys:
 
     def __contains__(self, name: str) -> bool:
         return self._config.get(name) is not None
+
+    def says(self, name: str) -> bool:
+        """Whether it is there, be it as null."""
+        return name in self._config
 
     def any(self, name: str) -> Any:
         self._taken.add(name)
@@ -141,15 +178,19 @@ class Keys:
         return tuple(found)
 
     def labels(self, count: int) -> list[str]:
-        """The names of the classes, in order."""
+        """The names of the classes, in order, all of them different: a name that is there again (as
+        ImageNet's second crane) or is empty is told apart by its number."""
         names = self._config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
         good = isinstance(names, dict) and all(isinstance(names.get(str(i)), str) for i in range(count))
         if not good or len(names) != count:
             raise self.refuse("id2label", f"it must name {count} classes, from '0' on")
-        found = [names[str(i)].strip() for i in range(count)]
-        if len(set(found)) != count or not all(found):
-            raise self.refuse("id2label", "its names must differ from one another")
-        return found
+        found: dict[str, None] = {}
+        for index in range(count):
+            name = names[str(index)].strip()
+            while not name or name in found:
+                name = f"{name} ({index})".strip()
+            found[name] = None
+        return list(found)
 
     def finish(self) -> None:
         """Refuse what nobody took. Raises: CheckpointError."""
@@ -180,9 +221,7 @@ class Keys:
 
 def activation_name(activation: Activation) -> str:
     """What other libraries call it."""
-    return {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new", "silu": "silu", "tanh": "tanh"}[
-        activation
-    ]
+    return {"gelu-tanh": "gelu_new"}.get(activation, activation.replace("-", "_"))
 
 
 def _shown(value: Any) -> str:

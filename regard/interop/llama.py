@@ -81,7 +81,7 @@ class Llama(Family):
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
         return Plan(
             task="text-generation",
-            options=source.writes(context),
+            options=source.writes(context, vocab),
             model=model,
             table=self.table(model, source.architecture, prefixed=source.has("model.")),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
@@ -184,10 +184,8 @@ class Mistral(Llama):
         return False
 
     def _mask(self, keys: Keys, depth: int) -> MaskRule:
-        if "sliding_window" not in keys:  # a null is no window, and the newest files always say
-            keys.any("sliding_window")
-            return Causal()
-        return Window(keys.whole("sliding_window", least=1) - 1)
+        window = _stated_window(keys)
+        return Causal() if window is None else Window(window - 1)
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         return {"sliding_window": _window(stack)}
@@ -210,10 +208,12 @@ class Qwen2(Llama):
         used = keys.flag("use_sliding_window", False)
         first = keys.whole("max_window_layers", 28)
         kinds = keys.any("layer_types")
-        window = keys.any("sliding_window")
+        window = _stated_window(keys) if used else keys.any("sliding_window")
         if not used:
             if kinds not in (None, ["full_attention"] * depth):
                 raise keys.refuse("layer_types", "without use_sliding_window all must be full_attention")
+            return Causal()
+        if kinds is None and window is None:
             return Causal()
         if kinds is None:
             kinds = ["full_attention" if index < first else "sliding_attention" for index in range(depth)]
@@ -221,7 +221,9 @@ class Qwen2(Llama):
             return Causal()
         if kinds != ["sliding_attention"] * depth:
             raise keys.refuse("layer_types" if keys.any("layer_types") else "max_window_layers", _ALIKE)
-        return Window(keys.whole("sliding_window", window if window is None else 4096, least=1) - 1)
+        if window is None:
+            raise keys.refuse("sliding_window", "layers that see a window need its size")
+        return Window(window - 1)
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         window = _window(stack)
@@ -244,6 +246,14 @@ class Qwen3(Qwen2):
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         return {**super()._written(stack), "attention_bias": stack.attention.bias}
+
+
+def _stated_window(keys: Keys) -> int | None:
+    """How many tokens are seen: 4,096 where the configuration is silent, all where it says null."""
+    if keys.says("sliding_window") and "sliding_window" not in keys:
+        keys.any("sliding_window")
+        return None
+    return keys.whole("sliding_window", 4096, least=1)
 
 
 _ALIKE = "all layers must see alike, either everything or a window"

@@ -30,12 +30,54 @@ image_seq_length size_divisor
 """Keys of how its library handles pictures, whatever they become."""
 
 
+_HALVES = [0.5, 0.5, 0.5]
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "ViT": {
+        "resample": 2,
+        "size": {"height": 224, "width": 224},
+        "do_center_crop": False,
+        "image_mean": _HALVES,
+        "image_std": _HALVES,
+    },
+    "DeiT": {
+        "resample": 3,
+        "size": {"height": 256, "width": 256},
+        "crop_size": {"height": 224, "width": 224},
+        "do_center_crop": True,
+        "image_mean": _HALVES,
+        "image_std": _HALVES,
+    },
+    "Bit": {
+        "resample": 3,
+        "size": {"shortest_edge": 224},
+        "crop_size": {"height": 224, "width": 224},
+        "do_center_crop": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    },
+}
+"""What a class of image processors does where its file does not say it (transformers 5)."""
+_CLASSES = {"vit": "ViT", "deit": "DeiT", "dinov2": "Bit", "dinov2_with_registers": "Bit"}
+"""That of each family of models, where the file does not even name one."""
+
+
+def _completed(said: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """With what its class does where the file is silent."""
+    named = said.get("image_processor_type") or said.get("feature_extractor_type")
+    kind = str(named).removesuffix("Fast").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
+    kind = kind if named else _CLASSES.get(str(checkpoint.config.get("model_type")), "")
+    found = _DEFAULTS.get(kind, {}) | {key: value for key, value in said.items() if value is not None}
+    if said.get("do_resize") is False and said.get("size") is None:
+        found.pop("size", None)
+    return found
+
+
 def read_look(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Look:
     """What the pictures of a model with so many channels are like. Raises: CheckpointError."""
     said, where = checkpoint.json(PREPROCESSOR), checkpoint.folder / PREPROCESSOR
     if said is None:
         raise CheckpointError(f"{where} is missing, which says how pictures are sized and centred")
-    keys = Keys(said, where, _SIDE)
+    keys = Keys(_completed(said, checkpoint), where, _SIDE)
     for name in _NOTED.split():
         keys.any(name)
     keys.only("do_pad", None, "pictures are not padded") if keys.any("do_pad") else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,8 @@ from torch import Tensor
 from regard.errors import CheckpointError, nearest
 from regard.interop.checkpoint import is_float
 from regard.weights import Entry
+
+T = TypeVar("T")
 
 
 class Way(Protocol):
@@ -63,6 +65,19 @@ class After:
 
 
 @dataclass(frozen=True)
+class FirstOf:
+    """Ours is the first of their rows, the only one that is looked up; the others are given as zeros."""
+
+    rows: int
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return theirs[:1]
+
+    def give(self, ours: Tensor) -> Tensor:
+        return torch.cat((ours, ours.new_zeros((self.rows - 1, *ours.shape[1:]))))
+
+
+@dataclass(frozen=True)
 class Times:
     """Ours is theirs times a number."""
 
@@ -73,6 +88,25 @@ class Times:
 
     def give(self, ours: Tensor) -> Tensor:
         return ours / self.factor
+
+
+@dataclass(frozen=True)
+class LeadingTimes:
+    """Of ours, the first `rows` are theirs times a number; theirs may be transposed."""
+
+    rows: int
+    factor: float
+    transposed: bool
+
+    def take(self, theirs: Tensor) -> Tensor:
+        return self._times(theirs.t() if self.transposed else theirs, self.factor)
+
+    def give(self, ours: Tensor) -> Tensor:
+        theirs = self._times(ours, 1 / self.factor)
+        return theirs.t() if self.transposed else theirs
+
+    def _times(self, rows: Tensor, factor: float) -> Tensor:
+        return torch.cat((rows[: self.rows] * factor, rows[self.rows :]))
 
 
 @dataclass(frozen=True)
@@ -89,22 +123,31 @@ class Row:
 @dataclass(frozen=True)
 class Regridded:
     """Ours is a table of positions (n, D) on another grid than theirs (1, n, D), made from it by bicubic
-    interpolation; the first `leading` of its rows stand on no grid."""
+    interpolation; the first `leading` of its rows stand on no grid. After those, ours has rows of zeros for
+    `unplaced` registers, of which theirs knows nothing."""
 
     theirs: tuple[int, int]
     """Rows and columns of the grid."""
     ours: tuple[int, int]
     leading: int
+    unplaced: int = 0
+    antialias: bool = False
 
     def take(self, theirs: Tensor) -> Tensor:
-        return self._made(theirs[0], self.theirs, self.ours)
+        made, rest = self._made(theirs[0], self.theirs, self.ours).tensor_split([self.leading])
+        return torch.cat((made, rest.new_zeros((self.unplaced, *rest.shape[1:])), rest))
 
     def give(self, ours: Tensor) -> Tensor:
-        return self._made(ours, self.ours, self.theirs)[None]
+        table = torch.cat((ours[: self.leading], ours[self.leading + self.unplaced :]))
+        return self._made(table, self.ours, self.theirs)[None]
 
     def _made(self, table: Tensor, before: tuple[int, int], after: tuple[int, int]) -> Tensor:
+        if before == after:
+            return table
         places = table[self.leading :].t().reshape(1, -1, *before)  # (1, D, h, w)
-        made = F.interpolate(places, size=after, mode="bicubic", align_corners=False)
+        made = F.interpolate(
+            places, size=after, mode="bicubic", align_corners=False, antialias=self.antialias
+        )
         return torch.cat((table[: self.leading], made[0].flatten(1).t()))
 
 
@@ -121,6 +164,8 @@ class Rule:
     """How many rows each of several has."""
     way: Way = SAME
     axis: int = 0
+    zeros: tuple[int, ...] = ()
+    """The shape of theirs, where it may be missing and is 0 everywhere then."""
 
     def take(self, theirs: Sequence[Tensor]) -> Tensor:
         parts = [self.way.take(tensor) for tensor in theirs]
@@ -151,11 +196,16 @@ class Table:
     """Names that may stand for a weight a second time, and the name that it has in `rules`."""
     spare: tuple[tuple[str, str], ...] = ()
     """The beginnings of names that are left out, and why."""
+    kept: tuple[str, ...] = ()
+    """Those of them that an export gives back."""
 
     def check(self, ours: Mapping[str, Entry], theirs: Mapping[str, Entry], where: str) -> list[str]:
         """Refuse a weight that is missing, left over or of another shape; what is left out, in words."""
+        theirs = self._under_own_names(theirs)
         known = set()
         for rule in self.rules:
+            if rule.zeros and rule.theirs[0] not in theirs:
+                continue
             wanted = rule.give(torch.empty(ours[rule.ours].shape, device="meta"))
             for name, tensor in zip(rule.theirs, wanted, strict=True):
                 self._check_one(name, tuple(tensor.shape), theirs, where)
@@ -176,6 +226,16 @@ class Table:
                 notes[why] = notes.get(why, 0) + 1
         return [f"left out: {why} ({count} weights)" for why, count in notes.items()]
 
+    def _under_own_names(self, theirs: Mapping[str, T]) -> Mapping[str, T]:
+        """The same, where a weight may be there under the name of a copy only: who saves tied weights once
+        keeps whichever name comes first."""
+        alone = {
+            first: theirs[name]
+            for name, first in self.copies.items()
+            if name in theirs and first not in theirs
+        }
+        return {**theirs, **alone}
+
     def _check_one(self, name: str, shape: tuple[int, ...], theirs: Mapping[str, Entry], where: str) -> None:
         if name not in theirs:
             raise CheckpointError(f"{where}: the weight '{name}' is missing{nearest(name, theirs)}")
@@ -188,6 +248,13 @@ class Table:
 
     def take(self, theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
         """Ours of theirs, which have been checked. Raises: CheckpointError for copies that differ."""
+        theirs = self._under_own_names(theirs)
+        absent = {
+            rule.theirs[0]: torch.zeros(rule.zeros)
+            for rule in self.rules
+            if rule.zeros and rule.theirs[0] not in theirs
+        }
+        theirs = {**theirs, **absent}
         for name, first in self.copies.items():
             if name in theirs and not torch.equal(theirs[name], theirs[first]):
                 raise CheckpointError(f"{where}: '{name}' differs from '{first}', to which it is tied")

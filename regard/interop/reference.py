@@ -1,11 +1,15 @@
-"""The same input through the reference library, where it is installed: how far the outputs are apart."""
+"""The same input through the reference library, where it is installed: how far the outputs are apart.
+
+What that library cannot load or run is no fault of the checkpoint's: it is said, and nothing is compared.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,31 +23,68 @@ from regard.model.head import Vector
 from regard.model.transformer import EncoderDecoder, Transformer, TransformerConfig
 
 _ROWS, _LENGTH = 2, 16
+TOLERANCE = 1e-3
+"""How far outputs may be apart, as a part of the largest: a hundred times what rounding makes of a deep
+model, and far less than any mistake does."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of it: two numbers, or why there are none."""
+
+    difference: float | None = None
+    """The largest difference of any output from the reference library's."""
+    largest: float | None = None
+    """The largest of its outputs."""
+    why: str | None = None
+    """Why they could not be compared."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the two agree, as far as they were compared."""
+        if self.difference is None or self.largest is None:
+            return True
+        return self.difference <= TOLERANCE * self.largest  # which no NaN is
+
+
+def compared(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> Comparison:
+    """Our outputs and transformers', for random input."""
+    if importlib.util.find_spec("transformers") is None:
+        return Comparison(why="it is not installed")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        want, given = _reference(bundle, checkpoint, architecture)
+    except Exception as error:  # a library of many hands, which raises whatever its code happens to meet
+        first = str(error).strip().partition("\n")[0]
+        return Comparison(why=f"it cannot run this checkpoint itself ({type(error).__name__}: {first[:200]})")
+    with torch.inference_mode():
+        got = _ours(bundle, *given)
+    if want.shape != got.shape:
+        return Comparison(math.inf, float(want.abs().max()))
+    return Comparison(float((want - got).abs().max()), float(want.abs().max()))
 
 
 @torch.inference_mode()
-def compared(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> tuple[float, float] | None:
-    """The largest difference between our outputs and transformers', and the largest output, for random ids;
-    None where it is not installed or cannot read the checkpoint itself."""
-    if importlib.util.find_spec("transformers") is None:
-        return None
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+def _reference(
+    bundle: Bundle, checkpoint: Checkpoint, architecture: str
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What transformers makes of some input, and that input. It reads the folder by itself, unless weights
+    stand there under names that it does not know."""
     import transformers
 
-    kind = getattr(transformers, architecture, None)
-    if kind is None:
-        return None
+    kind = getattr(transformers, architecture)
     transformers.utils.logging.disable_progress_bar()
-    theirs = kind.from_pretrained(
-        checkpoint.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    ).eval()
-    if (pictures := _pictures(bundle)) is not None:
-        want, got = _outputs(theirs(pixel_values=pictures)), _ours(bundle, pictures)
+    options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
+    if checkpoint.renamed:
+        config = transformers.AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+        theirs = kind.from_pretrained(None, config=config, state_dict=checkpoint.weights(), **options)
     else:
-        want = _theirs(theirs, *(ids := _ids(bundle)))
-        got = _ours(bundle, *ids)
-    return float((want - got).abs().max()), float(want.abs().max())
+        theirs = kind.from_pretrained(checkpoint.folder, use_safetensors=True, **options)
+    theirs.eval()
+    if (pictures := _pictures(bundle)) is not None:
+        return _outputs(theirs(pixel_values=pictures)), (pictures,)
+    return _theirs(theirs, *(ids := _ids(bundle))), ids
 
 
 def _pictures(bundle: Bundle) -> Tensor | None:
@@ -89,9 +130,10 @@ def _outputs(given: Any) -> Tensor:
     """Of what the library returned: logits, or a vector for each place where there is no head."""
     if hasattr(given, "start_logits"):
         return torch.stack((given.start_logits, given.end_logits), -1)
-    with suppress(AttributeError):
-        logits: Tensor = given.logits
-        return logits
+    for name in ("prediction_logits", "logits"):
+        if hasattr(given, name):
+            logits: Tensor = getattr(given, name)
+            return logits
     hidden: Tensor = given.last_hidden_state
     return hidden
 

@@ -10,23 +10,27 @@ from typing import Any
 
 from regard.interop.keys import Keys
 from regard.model.position import Rotary
-from regard.model.rotary_scaling import Interpolated, Llama3, Scaling, Yarn
+from regard.model.rotary_scaling import Dynamic, Interpolated, Llama3, LongRope, Scaling, Yarn
+
+_ORIGINAL = "original_max_position_embeddings"
 
 
 def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
     """The positions of a configuration. Raises: CheckpointError for a kind that cannot be taken over."""
-    name = "rope_parameters" if "rope_parameters" in keys else "rope_scaling"
+    # Where both stand, the library takes what is of the form of before.
+    name = "rope_scaling" if keys.any("rope_scaling") else "rope_parameters"
     said = keys.any(name) or {}
     keys.any("rope_parameters" if name == "rope_scaling" else "rope_scaling")
     if not isinstance(said, dict) or any(isinstance(value, dict) for value in said.values()):
         raise keys.refuse(name, "it must be an object, the same for all layers")
-    inner = Keys({**_outside(keys), **said}, f"{keys.where}: {name}", 1 << 31)
+    inner = Keys(_joined(keys, said), f"{keys.where}: {name}", 1 << 31)
     kind = inner.any("rope_type") or inner.any("type") or "default"
     inner.any("type"), inner.any("rope_type")
     base = inner.number("rope_theta", 10000.0, least=1.0)
     if base == 1.0:
         raise inner.refuse("rope_theta", "it must be more than 1")
     fraction = inner.number("partial_rotary_factor", 1.0, 0.0, 1.0)
+    fraction = 1.0 if kind == "default" else fraction  # these families do not read it then
     turned = int(head_width * fraction)
     if turned % 2 or not turned:
         raise keys.refuse(
@@ -47,13 +51,19 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
             scaling = Llama3(inner.number("factor", least=1.0), _original(inner, context), low, high)
         case "yarn":
             scaling = _yarn(inner, context)
+        case "dynamic":
+            if turned < 4:
+                raise keys.refuse(name, "a base that grows needs four numbers of a head or more")
+            scaling = Dynamic(inner.number("factor", least=1.0), context)
+        case "longrope":
+            scaling = _longrope(inner, context, turned // 2)
         case _:
             raise keys.refuse(
                 name,
-                f"the kind {kind!r} cannot be taken over; known are default, linear, llama3 and yarn, whose"
-                " angles do not depend on how long an input is",
+                f"the kind {kind!r} is not supported; known are default, linear, dynamic, llama3, longrope"
+                " and yarn",
             )
-    inner.any("original_max_position_embeddings") if kind in ("default", "linear") else None
+    inner.any("original_max_position_embeddings") if kind in ("default", "linear", "dynamic") else None
     inner.finish()
     return Rotary(base, turned / head_width, scaling=scaling)
 
@@ -78,17 +88,51 @@ def written_rotary(position: Rotary) -> dict[str, Any]:
             said |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
             said |= {"beta_fast": fast, "beta_slow": slow, "truncate": whole}
             said |= {} if amplitude is None else {"attention_factor": amplitude}
+        case Dynamic(factor):
+            said |= {"rope_type": "dynamic", "factor": factor}
+        case LongRope(original, short, long, amplitude):
+            said |= {"rope_type": "longrope", "original_max_position_embeddings": original}
+            said |= {"short_factor": list(short), "long_factor": list(long), "attention_factor": amplitude}
     return {"rope_parameters": said}
 
 
-def _outside(keys: Keys) -> dict[str, Any]:
-    """What may stand outside of the object."""
-    names = ("rope_theta", "partial_rotary_factor", "original_max_position_embeddings")
-    return {name: value for name in names if (value := keys.any(name)) is not None}
+def _joined(keys: Keys, said: dict[str, Any]) -> dict[str, Any]:
+    """With what may stand outside of the object: it counts where the object does not say it, but for the
+    length of the first training, which counts before what the object says."""
+    found = dict(said)
+    for name in ("rope_theta", "partial_rotary_factor", _ORIGINAL):
+        value = keys.any(name)
+        if value is not None and (name == _ORIGINAL or name not in said):
+            found[name] = value
+    return found
 
 
 def _original(inner: Keys, context: int) -> int:
-    return inner.whole("original_max_position_embeddings", context, least=1)
+    return inner.whole(_ORIGINAL, context, least=1)
+
+
+def _longrope(inner: Keys, context: int, pairs: int) -> LongRope:
+    original = _original(inner, context)
+    factor = inner.number("factor", context / original, 1e-6)
+    if "attention_factor" in inner:
+        amplitude = inner.number("attention_factor", least=1e-3)
+    elif factor <= 1.0:
+        amplitude = 1.0
+    elif original > 1:
+        amplitude = math.sqrt(1 + math.log(factor) / math.log(original))
+    else:
+        raise inner.refuse(_ORIGINAL, "it must be more than 1")
+    inner.any("attention_factor")
+    short, long = (_factors(inner, f"{name}_factor", pairs) for name in ("short", "long"))
+    return LongRope(original, short, long, amplitude)
+
+
+def _factors(inner: Keys, name: str, pairs: int) -> tuple[float, ...]:
+    value = inner.any(name)
+    good = isinstance(value, list) and len(value) == pairs
+    if not good or not all(type(x) in (int, float) and 0 < x < math.inf for x in value):
+        raise inner.refuse(name, f"it must be {pairs} numbers above 0")
+    return tuple(float(x) for x in value)
 
 
 def _yarn(inner: Keys, context: int) -> Yarn:
@@ -100,5 +144,8 @@ def _yarn(inner: Keys, context: int) -> Yarn:
     if amplitude is None and whole and part:
         top, bottom = inner.number("mscale"), inner.number("mscale_all_dim")
         amplitude = (0.1 * top * math.log(factor) + 1) / (0.1 * bottom * math.log(factor) + 1)
-    fast, slow = inner.number("beta_fast", 32.0, 1e-3), inner.number("beta_slow", 1.0, 1e-3)
-    return Yarn(factor, original, fast, slow, amplitude, inner.flag("truncate", True))
+    fast, slow = (
+        inner.number(f"beta_{name}", usual) or usual for name, usual in (("fast", 32.0), ("slow", 1.0))
+    )
+    truncate = inner.flag("truncate", not inner.says("truncate"))  # a null is taken for false
+    return Yarn(factor, original, fast, slow, amplitude, truncate)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.interop.family import Family, Plan, Source, Unfit
+from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Rule, Table, Times, both, stacked
 from regard.model.attention import AttentionConfig, DotProduct
@@ -30,6 +31,11 @@ class T5(Family):
 
     name: ClassVar[str] = "t5"
     architectures: ClassVar[dict[str, str]] = {"T5ForConditionalGeneration": "translation"}
+    aliases: ClassVar[dict[str, str]] = {"T5WithLMHeadModel": "T5ForConditionalGeneration"}
+    proj: ClassVar[str] = "relu"
+    """The feed-forward parts, where the configuration does not say it."""
+    scales: ClassVar[bool] = True
+    """Whether a head that is the embedding's table has its input divided by √D."""
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
     # ------------------------------------------------------------------ reading
@@ -37,7 +43,7 @@ class T5(Family):
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         keys.only("is_encoder_decoder", True, "it has two stacks")
-        part = _feedforward(keys)
+        part = _feedforward(keys, self.proj)
         heads, eps = keys.size("num_heads"), keys.number("layer_norm_epsilon", 1e-6, 1e-30, 1.0)
         rate = keys.rate("dropout_rate", 0.1)
         attention = AttentionConfig(
@@ -67,16 +73,21 @@ class T5(Family):
         )
         vocab = keys.size("vocab_size")
         said_tied = keys.flag("tie_word_embeddings", True)
-        scaled = keys.flag("scale_decoder_outputs", said_tied)
-        own = not said_tied and source.has("lm_head.weight")
+        scaled = keys.flag("scale_decoder_outputs", said_tied) and self.scales
+        own = not (said_tied and self.scales) and source.has("lm_head.weight")
         embed = Tokens(vocab, scale=False)
         model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
         for name in ("n_positions", "decoder_layers"):
             keys.any(name)
-        start = (*keys.ids("decoder_start_token_id"), *keys.ids("pad_token_id"), 0)[0]
+        start = stated(source.checkpoint, "decoder_start_token_id")
+        start = (*keys.ids("pad_token_id"), 0)[0] if start is None else start
+        if type(start) is not int or not 0 <= start < vocab:
+            raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
+        options = {"kind": "translation", "max_length": _LONGEST}
+        options |= generation_options(source.checkpoint, vocab, two_stacks=True)
         return Plan(
             task="translation",
-            options={"kind": "translation", "max_length": _LONGEST},
+            options=options,
             model=model,
             table=_table(model, scaled),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin=start, end="eos")},
@@ -86,7 +97,7 @@ class T5(Family):
 
     def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
         assert isinstance(model, EncoderDecoderConfig)
-        return _table(model, scaled=model.tying == "three-way")
+        return _table(model, scaled=model.tying == "three-way" and self.scales)
 
     # ------------------------------------------------------------------ writing
 
@@ -121,6 +132,16 @@ class T5(Family):
         }
 
 
+class MT5(T5):
+    """T5 of a hundred languages (arXiv 2010.11934)."""
+
+    name: ClassVar[str] = "mt5"
+    architectures: ClassVar[dict[str, str]] = {"MT5ForConditionalGeneration": "translation"}
+    aliases: ClassVar[dict[str, str]] = {}
+    proj: ClassVar[str] = "gated-gelu"
+    scales: ClassVar[bool] = False
+
+
 def _even(keys: Keys) -> int:
     buckets = keys.size("relative_attention_num_buckets", 32)
     if buckets < 4 or buckets % 2:
@@ -128,15 +149,15 @@ def _even(keys: Keys) -> int:
     return buckets
 
 
-def _feedforward(keys: Keys) -> FeedForwardPart:
+def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:
     """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant."""
-    said = keys.any("feed_forward_proj") or "relu"
+    said = keys.any("feed_forward_proj") or usual
     kinds = said.split("-") if isinstance(said, str) else []
     if not 1 <= len(kinds) <= 2 or (len(kinds) == 2 and kinds[0] != "gated"):
         raise keys.refuse("feed_forward_proj", "it must be an activation, or 'gated-' and one")
     name = "gelu_new" if said == "gated-gelu" else kinds[-1]
-    keys.only("dense_act_fn", name, "it follows from feed_forward_proj")
-    keys.only("is_gated_act", len(kinds) == 2, "it follows from feed_forward_proj")
+    for noted in ("dense_act_fn", "is_gated_act"):
+        keys.any(noted)  # they follow from feed_forward_proj, whatever is written there
     inner = Keys({"feed_forward_proj": name}, keys.where, 1)
     activation, hidden = inner.activation("feed_forward_proj", name), keys.size("d_ff")
     if len(kinds) == 2:

@@ -27,7 +27,7 @@ from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
 
-_CLASSES = "image-classification"
+CLASSES = "image-classification"
 _SIDE = 1 << 14  # pixels
 _NO_LABELS = "it knows no labels yet: it gives vectors, and `regard train image-classification` with --init"
 _NO_LABELS += " begins with its body"
@@ -44,12 +44,12 @@ class ViT(Family):
 
     name: ClassVar[str] = "vit"
     architectures: ClassVar[dict[str, str]] = {
-        "ViTForImageClassification": _CLASSES,
-        "ViTModel": _CLASSES,
+        "ViTForImageClassification": CLASSES,
+        "ViTModel": CLASSES,
     }
     body: ClassVar[str] = "ViTModel"
-    """The one of these that has no classes."""
     prefix: ClassVar[str] = "vit."
+    kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
     placement: ClassVar[Placement] = PreNorm()
     eps: ClassVar[float] = 1e-12
     """Of the norms, where the configuration does not say it."""
@@ -90,11 +90,15 @@ class ViT(Family):
         table = self.table(model, source.architecture, prefixed=source.has(self.prefix))
         notes = [] if count else [_NO_LABELS]
         if embed != made:
-            table = _stretched(table, made, embed)
+            rules = (
+                replace(rule, way=self._places(made, embed)) if rule.ours.endswith("table.weight") else rule
+                for rule in table.rules
+            )
+            table = replace(table, rules=tuple(rules))
             notes.append(f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}")
         return Plan(
-            task=_CLASSES,
-            options={"kind": _CLASSES, "channels": look.channels},
+            task=CLASSES,
+            options={"kind": CLASSES, "channels": look.channels},
             model=model,
             table=table,
             tokenizers={},
@@ -154,6 +158,11 @@ class ViT(Family):
 
     # ------------------------------------------------------------------ weights
 
+    def _places(self, made: Patches, embed: Patches) -> Way:
+        """How a table of positions for pictures of one size becomes one for another."""
+        theirs, ours = ((some.pixel_rows // some.patch, some.columns) for some in (made, embed))
+        return Regridded(theirs, ours, made.leading)
+
     def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
         assert isinstance(model, TransformerConfig)
         prefixed = architecture != self.body if prefixed is None else prefixed
@@ -172,7 +181,7 @@ class ViT(Family):
             (f"{there}.mask_token", "what stands for hidden patches, which only its pretraining hides"),
             (f"{start}pooler.", "the layer over the first vector, which this head does not read"),
         )
-        return Table(tuple(rules), {}, spare)
+        return Table(tuple(rules), {}, spare, (f"{start}pooler.",))
 
     def _leading(self, there: str) -> Rule:
         return Rule("embed.first", (f"{there}.cls_token",), way=_ROW)
@@ -241,9 +250,9 @@ class DeiT(ViT):
 
     name: ClassVar[str] = "deit"
     architectures: ClassVar[dict[str, str]] = {
-        "DeiTForImageClassification": _CLASSES,
-        "DeiTForImageClassificationWithTeacher": _CLASSES,
-        "DeiTModel": _CLASSES,
+        "DeiTForImageClassification": CLASSES,
+        "DeiTForImageClassificationWithTeacher": CLASSES,
+        "DeiTModel": CLASSES,
     }
     body: ClassVar[str] = "DeiTModel"
     prefix: ClassVar[str] = "deit."
@@ -278,8 +287,8 @@ class Dinov2(ViT):
 
     name: ClassVar[str] = "dinov2"
     architectures: ClassVar[dict[str, str]] = {
-        "Dinov2ForImageClassification": _CLASSES,
-        "Dinov2Model": _CLASSES,
+        "Dinov2ForImageClassification": CLASSES,
+        "Dinov2Model": CLASSES,
     }
     body: ClassVar[str] = "Dinov2Model"
     prefix: ClassVar[str] = "dinov2."
@@ -348,14 +357,6 @@ class Dinov2(ViT):
 def _gated(hidden: int) -> int:
     """How many hidden values are left where each has a gate: two thirds, filled up to eights."""
     return (int(hidden * 2 / 3) + 7) // 8 * 8
-
-
-def _stretched(table: Table, made: Patches, embed: Patches) -> Table:
-    """The same table where positions are those of another grid."""
-    theirs, ours = ((patches.pixel_rows // patches.patch, patches.columns) for patches in (made, embed))
-    way: Way = Regridded(theirs, ours, made.leading)
-    rules = (replace(rule, way=way) if rule.ours.endswith("table.weight") else rule for rule in table.rules)
-    return replace(table, rules=tuple(rules))
 
 
 def _sides(keys: Keys, name: str, default: int) -> tuple[int, int]:

@@ -18,10 +18,10 @@ from regard.data.tokenizer_trial import tried
 from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.converted import converted, one_side
+from regard.interop.generation import GENERATION, stated
 from regard.interop.tokenizer_keys import CONFIG, TokenizerKeys, add_tokens, lowers, obeyed, read_keys
 from regard.strict_json import HEADER, VOCABULARY, check_limit
 
-GENERATION = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
@@ -67,6 +67,8 @@ class Found:
         """
         first = begin if isinstance(begin, int) else self.ids.get(begin)
         last, start = self.ids.get(end), self.ids.get(starts or "")
+        if isinstance(begin, str) and end == "eos" and self.ends and last not in self.ends:
+            last = self.ends[0]  # a model that continues texts ends them as its configuration says
         if last is None:
             raise CheckpointError(
                 f"the tokenizer does not say which token is its {end}; see special_tokens_map.json"
@@ -183,20 +185,16 @@ def _between(backend: Backend) -> tuple[int, ...]:
 
 
 def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
-    """The ids that end what is written: one or several, in the configuration or in that of generation."""
-    found: list[int] = []
-    for name, said in (
-        ("config.json", checkpoint.config),
-        (GENERATION, checkpoint.json(GENERATION) or {}),
-    ):
-        value = said.get("eos_token_id")
-        some = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
-            raise CheckpointError(
-                f"{checkpoint.folder / name}: 'eos_token_id' must be a token id, a list of them, or null"
-            )
-        found += some
-    return tuple(dict.fromkeys(found))
+    """The ids that end what is written: one or several, in the configuration of generation or else in that of
+    the model."""
+    value = stated(checkpoint, "eos_token_id")
+    some = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
+        raise CheckpointError(
+            f"{checkpoint.folder}: 'eos_token_id' of config.json or {GENERATION} must be a token id, a list"
+            " of them, or null"
+        )
+    return tuple(dict.fromkeys(some))
 
 
 def _roles(

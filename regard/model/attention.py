@@ -245,8 +245,10 @@ class Attention(nn.Module):
         rotation: Rotation | None = None,
         bias: Tensor | None = None,
         cache: LayerCache | None = None,
+        late: tuple[Rotation, Rotation] | None = None,
     ) -> Tensor:
-        """Self-attention. (B, T, D) → (B, T, D); `cache` holds what came before x."""
+        """Self-attention. (B, T, D) → (B, T, D); `cache` holds what came before x. `late`: how queries and
+        all keys are turned further."""
         B, T, _ = x.shape
         inner, shared = self.heads * self.head_width, self.kv_heads * self.head_width
         # Apart at once, so that on the way back their gradients are put together once.
@@ -260,6 +262,8 @@ class Attention(nn.Module):
             q, k = rotate(q, rotation), rotate(k, rotation)
         if cache is not None:
             k, v = cache.append(k, v)
+        if late is not None:
+            q, k = rotate(q, late[0]), rotate(k, late[1])
         return self._attend(q, k, v, mask, bias)
 
     def look(

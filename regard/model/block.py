@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -126,6 +126,8 @@ class Surroundings:
 
     mask: Lowered
     rotation: Rotation | None = None
+    late: tuple[Rotation, Rotation] | None = None
+    """By how much more queries, and all keys, are turned in an input that is so long."""
     bias: Tensor | None = None
     memory_mask: Lowered = None
     memory_rotation: Rotation | None = None
@@ -165,8 +167,12 @@ class Block(nn.Module):
     ) -> Tensor:
         """`memory`: the keys and values that `remember` made, if the block looks at another stack."""
         attention, cross = self.attention, self.cross
+        turns: dict[str, Any] = {} if around.late is None else {"late": around.late}
         x = self.attention_residual(
-            x, lambda h: attention(h, around.mask, rotation=around.rotation, bias=around.bias, cache=cache)
+            x,
+            lambda h: attention(
+                h, around.mask, rotation=around.rotation, bias=around.bias, cache=cache, **turns
+            ),
         )
         if cross is not None and self.cross_residual is not None and memory is not None:
             mask, turn, bias = around.memory_mask, around.memory_rotation, around.memory_bias

@@ -5,6 +5,7 @@ Plain: arXiv 1706.03762, section 3.3. Gated: Shazeer 2020, arXiv 2002.05202.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,14 +18,40 @@ from regard.model.dropout import dropout
 from regard.model.tap import tap, wanted
 from regard.model.wide import relu_mlp
 
-Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "tanh"]
+Activation = Literal[
+    "relu",
+    "gelu",
+    "gelu-tanh",
+    "quick-gelu",
+    "gelu-10",
+    "silu",
+    "tanh",
+    "relu2",
+    "relu6",
+    "leaky-relu",
+    "mish",
+    "sigmoid",
+    "hardswish",
+    "laplace",
+    "linear",
+]
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
     "gelu-tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "quick-gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "gelu-10": lambda x: F.gelu(x).clamp(-10.0, 10.0),
     "silu": F.silu,
     "tanh": torch.tanh,
+    "relu2": lambda x: F.relu(x).square(),
+    "relu6": F.relu6,
+    "leaky-relu": F.leaky_relu,
+    "mish": F.mish,
+    "sigmoid": torch.sigmoid,
+    "hardswish": F.hardswish,
+    "laplace": lambda x: 0.5 * (1.0 + torch.erf((x - 0.707107) / (0.282095 * math.sqrt(2.0)))),
+    "linear": lambda x: x,
 }
 
 

@@ -28,10 +28,12 @@ DEVICE_CHUNK_ELEMENTS = 2**26
 _LOG2_E = 1 / math.log(2)
 
 
-Pooling = Literal["mean", "first", "first-and-second", "first-and-mean"]
+Pooling = Literal["mean", "first", "first-and-second", "first-and-mean", "first-and-mean-from-5"]
 """What stands for a sequence: the mean of its vectors or the first of them (BERT's `[CLS]`, a ViT's class
 token); or, side by side, the first and the second (DeiT's distillation token), or the first and the mean of
-the others (DINOv2)."""
+the others (DINOv2), or of those from place 5 on (DINOv2 with its four registers, which stand before that)."""
+REGISTERS = 4
+"""Vectors that the last of these leaves out."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
             "first": lambda: _mean(x, real & (place == 0)),
             "second": lambda: _mean(x, real & (place == 1)),
             "others": lambda: _mean(x, real & (place > 0)),
+            "rest": lambda: _mean(x, real & (place > REGISTERS)),
             "all": lambda: _mean(x, real),
         }
     else:
@@ -130,6 +133,7 @@ def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
             "first": lambda: x[:, 0],
             "second": lambda: x[:, 1:2].sum(1),
             "others": lambda: x[:, 1:].sum(1) / max(1, x.shape[1] - 1),
+            "rest": lambda: x[:, 1 + REGISTERS :].sum(1) / max(1, x.shape[1] - 1 - REGISTERS),
             "all": lambda: x.mean(1),
         }
     parts = [means[name]() for name in _POOLED[pooling]]
@@ -141,6 +145,7 @@ _POOLED: dict[Pooling, tuple[str, ...]] = {
     "first": ("first",),
     "first-and-second": ("first", "second"),
     "first-and-mean": ("first", "others"),
+    "first-and-mean-from-5": ("first", "rest"),
 }
 
 

@@ -19,7 +19,7 @@ from regard.model.attention import Attention
 from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import FeedForward, GatedFeedForward
 from regard.model.head import ClassHead, SpanHead, TransformLayer, VocabularyHead
-from regard.model.position import AddedTable, BucketedBias
+from regard.model.position import AddedTable, BiasedTable, BucketedBias
 from regard.model.stack import Stack
 
 
@@ -94,6 +94,8 @@ def initialise(model: nn.Module, init: Init) -> None:
             init.matrix(module.dense.weight, None)
         elif isinstance(module, AddedTable | BucketedBias):
             init.table(module.table.weight)
+            if isinstance(module, BiasedTable):
+                init.table(module.bias_table.weight)
         if not type(module).__module__.startswith(_FILLED):
             _foreign(module, init)
 

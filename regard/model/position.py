@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import InputError
-from regard.model.mask import Contiguous, Positions
+from regard.model.mask import PADDING, Contiguous, Positions
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
 from regard.model.position_part import AddedRows, PositionPart, Rotation, TurnedRows, cos_and_sin, sinusoids
-from regard.model.rotary_scaling import Scaling
+from regard.model.rotary_scaling import Dynamic, LongRope, Scaling
 from regard.model.tap import tap
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "AddedTable",
     "BucketedBias",
     "Learned",
+    "LearnedAndRelative",
     "NoPosition",
     "Position",
     "PositionPart",
@@ -128,7 +129,32 @@ class RelativeBias:
         return BucketedBias(heads, self)
 
 
-Position = NoPosition | Sinusoidal | Learned | Rotary | ALiBi | RelativeBias | Sinusoidal2D | Rotary2D
+@dataclass(frozen=True)
+class LearnedAndRelative:
+    """One learned vector a position, and a learned number a head and distance besides (MPNet, arXiv
+    2004.09297): see `Learned` and `RelativeBias`, which tells left from right here."""
+
+    length: int = 0
+    """The longest input, in tokens; 0 in a plan that leaves it to the data."""
+    buckets: int = 32
+    max_distance: int = 128
+    kind: Literal["learned-relative"] = "learned-relative"
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return BiasedTable(width, heads, self)
+
+
+Position = (
+    NoPosition
+    | Sinusoidal
+    | Learned
+    | Rotary
+    | ALiBi
+    | RelativeBias
+    | LearnedAndRelative
+    | Sinusoidal2D
+    | Rotary2D
+)
 
 
 class AddedSinusoids(AddedRows):
@@ -161,6 +187,20 @@ class AddedTable(PositionPart):
         )
 
 
+class BiasedTable(AddedTable):
+    """See `LearnedAndRelative`."""
+
+    biases = True
+
+    def __init__(self, width: int, heads: int, config: LearnedAndRelative) -> None:
+        super().__init__(width, Learned(config.length))
+        self.config = RelativeBias(config.buckets, config.max_distance, bidirectional=True)
+        self.bias_table = nn.Embedding(config.buckets, heads)
+
+    def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
+        return bucketed(self.bias_table, self.config, query, key, device)
+
+
 class RotaryPart(TurnedRows):
     """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
@@ -172,6 +212,7 @@ class RotaryPart(TurnedRows):
             raise ValueError(f"rotary positions need an even head width, not {turned}")
         self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved
         self.scaling = config.scaling
+        self.stretches = isinstance(config.scaling, LongRope | Dynamic)
         super().__init__()
 
     def _rows(self, count: int) -> Tensor:
@@ -181,6 +222,27 @@ class RotaryPart(TurnedRows):
         if self.scaling is not None:
             rates, length = self.scaling.rates(rates, self.base), self.scaling.length
         return cos_and_sin(positions[:, None] * rates) * length
+
+    def anew(self, tokens: int) -> bool:
+        return isinstance(self.scaling, LongRope | Dynamic) and self.scaling.anew(tokens)
+
+    def late(
+        self, query: Positions, key: Positions, device: torch.device
+    ) -> tuple[Rotation, Rotation] | None:
+        if not isinstance(self.scaling, LongRope | Dynamic):
+            return None
+        seen = key.stop if isinstance(key, Contiguous) else key.bound
+        if seen <= self.scaling.original:  # without a look at the tensors
+            return None
+        q, k = query.on(device), key.on(device)
+        real = torch.where(k.segment == PADDING, -1, k.position)
+        tokens = real.amax(-1, keepdim=True).double() + 1  # (B | 1, 1): of each row by itself
+        pairs = torch.arange(self.pairs, dtype=torch.float64, device=device)
+        more = self.scaling.longer(self.base ** (-pairs / self.pairs), self.base, tokens)  # (B | 1, pairs)
+        turns = (at.position[..., None].double() * more[:, None] for at in (q, k))
+        made = ((x[:, None].cos().float(), x[:, None].sin().float()) for x in turns)
+        of_queries, of_keys = (Rotation(cos, sin, self.interleaved) for cos, sin in made)
+        return of_queries, of_keys
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
@@ -230,8 +292,15 @@ class BucketedBias(PositionPart):
         self.table = nn.Embedding(config.buckets, heads)
 
     def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
-        distance = key.on(device).position[:, None] - query.on(device).position[:, :, None]
-        return self.table(relative_bucket(distance, self.config)).permute(0, 3, 1, 2)
+        return bucketed(self.table, self.config, query, key, device)
+
+
+def bucketed(
+    table: nn.Embedding, config: RelativeBias, query: Positions, key: Positions, device: torch.device
+) -> Tensor:
+    """(B | 1, H, T, S): what a table of a number a bucket and head says of each distance."""
+    distance = key.on(device).position[:, None] - query.on(device).position[:, :, None]
+    return table(relative_bucket(distance, config)).permute(0, 3, 1, 2)
 
 
 def relative_bucket(distance: Tensor, config: RelativeBias) -> Tensor:

@@ -1,9 +1,9 @@
-"""What every way for order to enter is made of: the three hooks, and tables that grow.
+"""What every way for order to enter is made of: its hooks, and tables that grow.
 
-A position part has three hooks, each doing nothing by default: `add` changes the vectors that enter a
-stack, `rotation` turns queries and keys, `bias` is added to the scores. The stack calls each once a
-forward, and all of its layers share the result. The parts themselves are in `position.py` (a line of
-tokens) and `position_2d.py` (a grid of patches).
+A position part has hooks, each doing nothing by default: `add` changes the vectors that enter a stack,
+`rotation` turns queries and keys, `late` turns them further, `bias` is added to the scores. The stack
+calls each once a forward, and all of its layers share the result. The parts themselves are in `position.py`
+(a line of tokens) and `position_2d.py` (a grid of patches).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class PositionPart(nn.Module):
 
     biases = False
     """Whether `bias` adds anything to the scores."""
+    stretches = False
+    """Whether `late` turns anything."""
 
     def add(self, x: Tensor, at: Positions) -> Tensor:
         """(B, T, D) vectors with their places in them."""
@@ -39,6 +41,18 @@ class PositionPart(nn.Module):
     def rotation(self, at: Positions, device: torch.device) -> Rotation | None:
         """What `rotate` needs to turn the queries and keys of these places."""
         return None
+
+    def late(
+        self, query: Positions, key: Positions, device: torch.device
+    ) -> tuple[Rotation, Rotation] | None:
+        """By how much more queries and keys are turned than `rotation` says, since the input has become so
+        long: keys that were turned and kept before are turned on."""
+        return None
+
+    def anew(self, tokens: int) -> bool:
+        """Whether an input that has just become so many tokens long must be read anew, since what was made of
+        its shorter self is not what would be made of it now."""
+        return False
 
     def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
         """(B | 1, H, T, S) to add to the scores."""

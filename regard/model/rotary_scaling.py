@@ -1,7 +1,9 @@
 """How rotary positions are stretched, so that a model takes longer inputs than it was first trained on.
 
 Each way changes the rates at which pairs of numbers turn, the fast ones less than the slow ones, and
-some also the length of what is turned. It does not know queries or keys (`position.py`).
+some also the length of what is turned. Two of them depend on how long an input is: what they add for a
+longer one, (rows, 1) numbers of tokens → (rows, pairs) of further rates, is `longer`. They do not know
+queries or keys (`position.py`).
 """
 
 from __future__ import annotations
@@ -92,4 +94,68 @@ class Yarn:
         return pairs * math.log(self.original / (turns * 2 * math.pi)) / math.log(base)
 
 
-Scaling = Interpolated | Llama3 | Yarn
+@dataclass(frozen=True)
+class LongRope:
+    """Each pair interpolated by a factor of its own, and by others in inputs of more than `original` tokens
+    (arXiv 2402.13753)."""
+
+    original: int
+    """Tokens of the inputs of the first training."""
+    short: tuple[float, ...] = ()
+    """By how much each pair is slowed …"""
+    long: tuple[float, ...] = ()
+    """… and by how much in longer inputs."""
+    amplitude: float = 1.0
+    """What turned queries and keys are multiplied by."""
+    kind: Literal["longrope"] = "longrope"
+
+    def __post_init__(self) -> None:
+        if len(self.short) != len(self.long) or not all(x > 0 for x in (*self.short, *self.long)):
+            raise ValueError("short and long must be as many numbers above 0")
+
+    @property
+    def length(self) -> float:
+        return self.amplitude
+
+    def rates(self, rates: Tensor, base: float) -> Tensor:
+        return rates / self._factors(self.short, rates)
+
+    def anew(self, tokens: int) -> bool:
+        return tokens == self.original + 1
+
+    def longer(self, rates: Tensor, base: float, tokens: Tensor) -> Tensor:
+        long, short = (rates / self._factors(factors, rates) for factors in (self.long, self.short))
+        return (tokens > self.original) * (long - short)
+
+    def _factors(self, factors: tuple[float, ...], rates: Tensor) -> Tensor:
+        if len(factors) != len(rates):
+            raise ValueError(f"{len(factors)} factors were given for {len(rates)} pairs")
+        return torch.tensor(factors, dtype=rates.dtype, device=rates.device)
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """Nothing changed in inputs of up to `original` tokens; in longer ones the base grows with their length,
+    so that slow pairs are interpolated and fast ones are not (arXiv 2309.00071, section 3.3)."""
+
+    factor: float
+    original: int
+    kind: Literal["dynamic"] = "dynamic"
+
+    length = 1.0
+
+    def rates(self, rates: Tensor, base: float) -> Tensor:
+        return rates
+
+    def anew(self, tokens: int) -> bool:
+        return tokens > self.original
+
+    def longer(self, rates: Tensor, base: float, tokens: Tensor) -> Tensor:
+        pairs = len(rates)
+        if pairs < 2:
+            raise ValueError("a base that grows needs two pairs or more")
+        grown = (self.factor * tokens / self.original - (self.factor - 1)).clamp_min(1.0)
+        return rates * (grown ** (-torch.arange(pairs, device=rates.device) / (pairs - 1)) - 1.0)
+
+
+Scaling = Interpolated | Llama3 | Yarn | LongRope | Dynamic

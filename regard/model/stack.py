@@ -120,6 +120,7 @@ class Stack(nn.Module):
         around = Surroundings(
             mask=lower(self.config.mask, query, key, device),
             rotation=self.position.rotation(query, device),
+            late=self.position.late(query, key, device) if self.position.stretches else None,
             bias=self._bias("bias", query, key, device),
         )
         if memory is not None:

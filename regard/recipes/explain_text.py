@@ -105,7 +105,7 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
         seen["input"],
     )
     q, k, v, heads = (seen[f"blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
-    plain = type(stack.position).__name__ not in ("RotaryPart", "BucketedBias", "LinearBias")
+    plain = type(stack.position).__name__ != "RotaryPart" and not stack.position.biases
     if plain and stack.config.mask.kind == "full" and q.shape == k.shape:
         block = stack.blocks[0]
         assert isinstance(block, Block)

@@ -15,6 +15,7 @@ from torch import nn
 
 from regard.data.readers.messages import Message
 from regard.data.tokenizer import Tokenizer
+from regard.decode.constraints import NO_RULES, Rules
 from regard.decode.sampling import Draws
 from regard.decode.stepper import KeptPrompt
 from regard.errors import InputError
@@ -30,8 +31,8 @@ Turn = TypeVar("Turn")
 class Conversation(ABC, Generic[Turn]):
     """Turns, and the cache of what the model has seen of them. What a turn is, a subclass says."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int) -> None:
-        self.model, self.tokenizer, self.context = model, tokenizer, context
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int, rules: Rules = NO_RULES) -> None:
+        self.model, self.tokenizer, self.context, self.rules = model, tokenizer, context, rules
         self.kept = KeptPrompt()
         self._turns: list[Turn] = []
         self._forgotten = 0  # how many answers
@@ -72,7 +73,7 @@ class Conversation(ABC, Generic[Turn]):
             )
         output = Output(prompt, self.tokenizer, decoding.stop, draws=Draws(number))
         try:
-            for _ in write(self.model, [output], decoding, self.context, self.kept):
+            for _ in write(self.model, [output], decoding, self.context, self.kept, rules=self.rules):
                 yield output.sure
             say_unseen([output], self.context)
             yield output.text
@@ -110,9 +111,14 @@ class TemplateConversation(Conversation[Message]):
     """With a model that was trained elsewhere, by its own template."""
 
     def __init__(
-        self, model: nn.Module, template: ChatTemplate, context: int, system: str | None = None
+        self,
+        model: nn.Module,
+        template: ChatTemplate,
+        context: int,
+        system: str | None = None,
+        rules: Rules = NO_RULES,
     ) -> None:
-        super().__init__(model, template.tokenizer, context)
+        super().__init__(model, template.tokenizer, context, rules)
         self._template = template
         self._opening = [] if system is None else [Message("system", system)]
 

@@ -33,14 +33,14 @@ def written(labels: Mapping[str, int]) -> dict[str, str]:
     return {LABELS: json.dumps(labels, ensure_ascii=False)}
 
 
-def kept_labels(files: Mapping[str, str]) -> dict[str, int]:
-    """The labels out of a bundle. Raises: BundleError when they are missing or damaged."""
+def kept_labels(files: Mapping[str, str], least: int = 2) -> dict[str, int]:
+    """The labels out of a bundle, `least` at least. Raises: BundleError when they are missing or damaged."""
     try:
         labels = loads(kept(files, LABELS))
         sound = isinstance(labels, dict) and all(type(n) is int and 0 <= n < 1 << 53 for n in labels.values())
     except (ValueError, RecursionError):
         sound = False
-    if not sound or not 2 <= len(labels) <= MOST_LABELS:
+    if not sound or not least <= len(labels) <= MOST_LABELS:
         raise BundleError(
             f"{LABELS} is damaged: it does not say how often each of some labels stood in the data"
         )

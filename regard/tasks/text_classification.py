@@ -22,7 +22,7 @@ from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
-from regard.errors import InputError, require
+from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Classes
@@ -33,6 +33,7 @@ from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, ranked, sized_head, written
 from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, say_cut, sized
+from regard.tasks.similarity_metrics import correlation_metrics
 from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
@@ -53,6 +54,12 @@ class TextClassificationConfig:
     separator: str | None = None
     """What stands between the labels of a row that may have several, or joins those of a list; None where
     each row has one."""
+    either: bool = False
+    """Whether an input may be a text or a pair with a tab between: a model that was trained elsewhere does
+    not say which it was trained on."""
+    number: Literal["plain", "sigmoid"] | None = None
+    """What the one output of a model of pairs or texts that gives numbers (a cross-encoder) is: a number, or
+    the logit of a probability; null for a model of labels."""
     tokenizer: TokenizerSpec | None = None
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     max_length: int = 256
@@ -136,12 +143,15 @@ class TextClassification(TextTask):
     def learn(
         cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> TextClassification:
+        if config.number is not None:
+            raise ConfigError(f"task.number: is {config.number}, which is for imported models; leave it out")
         labels = count_labels((label for row in rows for label in _labels(config, row)), config.target)
         return cls(config, cls.tokenizer_for(config, rows, given), labels)
 
     @classmethod
     def restore(cls, config: TextClassificationConfig, tokenizers: Mapping[str, str]) -> TextClassification:
-        return cls(config, kept_tokenizer(tokenizers), kept_labels(tokenizers))
+        least = 2 if config.number is None else 1
+        return cls(config, kept_tokenizer(tokenizers), kept_labels(tokenizers, least))
 
     def tokenizers(self) -> dict[str, str]:
         return super().tokenizers() | written(self.labels)
@@ -251,11 +261,16 @@ class TextClassification(TextTask):
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
         """The likeliest label of each input, or all with a probability of a half and more; the scores are
-        probabilities. The two texts of a pair have a tab between them."""
+        probabilities. The two texts of a pair have a tab between them. Of a model of numbers, its number."""
         framed = self._framed([self._texts(text) for text in inputs])
         shares = self._shares_of(model, [ids for ids, _ in framed], decoding.batch_tokens)
         say_cut([cut for _, cut in framed], self.config.max_length)
         names, answers = list(self.labels), []
+        if self.config.number is not None:
+            return [
+                Prediction(f"{row[0]:.6g}", row[0], unseen=cut)
+                for row, (_, cut) in zip(shares, framed, strict=True)
+            ]
         for row, (_, cut) in zip(shares, framed, strict=True):
             best = ranked(names, row, decoding.n)
             said = self._said(row)
@@ -271,7 +286,8 @@ class TextClassification(TextTask):
         return [name for name, share in zip(names, shares, strict=True) if share >= 0.5]
 
     def _texts(self, text: str) -> list[str]:
-        texts = text.split(PAIR) if self.config.second else [text]
+        pair = self.config.second or (self.config.either and text.count(PAIR) == 1)
+        texts = text.split(PAIR) if pair else [text]
         if self.config.second and len(texts) != 2:
             raise InputError(
                 f"this model takes pairs: give two texts with a tab between them, not {len(texts)}"
@@ -289,10 +305,16 @@ class TextClassification(TextTask):
         for some in by_length(rows, tokens):
             ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
             logits = model(ids, at).float()
-            shares = logits.softmax(-1) if self.config.separator is None else logits.sigmoid()
+            shares = self._probabilities(logits)
             for row, share in zip(some, shares.tolist(), strict=True):
                 found[row] = share
         return found
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """(B, K) logits → (B, K) probabilities, or the numbers of a model of numbers."""
+        if self.config.number == "plain":
+            return logits
+        return logits.sigmoid() if self.independent else logits.softmax(-1)
 
     # ------------------------------------------------------------------ judging
 
@@ -301,11 +323,16 @@ class TextClassification(TextTask):
     ) -> Judgement:
         self.score((), (), tokenize)
         shares = self._shares(model, [row.values[:-1] for row in rows], decoding.batch_tokens)
+        if self.config.number is not None:
+            figures = correlation_metrics([row[0] for row in shares], [_number(row) for row in rows])
+            return Judgement(figures, [f"{row[0]:.6g}" for row in shares])
         said = [self._said(row) for row in shares]
         figures = class_metrics(said, [_labels(self.config, row) for row in rows], list(self.labels))
         return Judgement(figures, [(self.config.separator or "").join(labels) for labels in said])
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        if self.config.number is not None:
+            return {}
         most = max(self.labels, key=lambda label: self.labels[label])
         references = [_labels(self.config, row) for row in rows]
         found = {"most frequent label": class_metrics([[most]] * len(rows), references, list(self.labels))}
@@ -330,7 +357,7 @@ class TextClassification(TextTask):
 
     @property
     def independent(self) -> bool:
-        return self.config.separator is not None
+        return self.config.separator is not None or self.config.number is not None
 
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
@@ -352,6 +379,16 @@ def _logits(model: nn.Module, batch: ClassBatch) -> Tensor:
     assert isinstance(model, Transformer)
     logits: Tensor = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
     return logits
+
+
+def _number(row: Row) -> float:
+    """What stands where a label would. Raises: DataError."""
+    try:
+        return float(row.values[-1])
+    except ValueError:
+        raise DataError(
+            f"{row.where}: '{row.values[-1]}' is no number, as which this model answers"
+        ) from None
 
 
 def _labels(config: TextClassificationConfig, row: Row) -> list[str]:

@@ -25,10 +25,10 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
+from regard.decode.constraints import Constraints, Rules
 from regard.decode.sampling import Draws
 from regard.errors import ConfigError, DataError, InputError, require
 from regard.model.block import PreNorm
-from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.position import Rotary
@@ -48,6 +48,7 @@ from regard.tasks.dialogue import (
 )
 from regard.tasks.parts import side_by_side, sized
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Takes
+from regard.tasks.text_batch import TextBatch
 from regard.tasks.text_task import TextTask
 from regard.tasks.writing import Output, say_unseen, write, write_all
 
@@ -71,6 +72,10 @@ class TextGenerationConfig:
     stride: int = 0
     """How far the window moves on between judgements: each token is judged with at least context - stride
     tokens before it. 0 is half the context."""
+    never: tuple[int, ...] = ()
+    """Ids that are never written, whatever the model makes of them."""
+    constraints: Constraints | None = None
+    """What else outputs must be like, as models that were trained elsewhere say it; null for nothing."""
     metric: Literal["nats"] = "nats"
     """The figure that chooses between checkpoints: nats a token, lower is better."""
     kind: Literal["text-generation"] = "text-generation"
@@ -82,29 +87,6 @@ class TextGenerationConfig:
     def __post_init__(self) -> None:
         require(self.context >= 1, "context", self.context, "1 or more")
         require(0 <= self.stride <= self.context, "stride", self.stride, "from 0 to the context")
-
-
-@dataclass(frozen=True)
-class TextBatch:
-    """Windows of text side by side."""
-
-    given: Tensor
-    """(B, C) ids."""
-    at: Positions
-    """Where they stand in their documents."""
-    real: Tensor
-    """(tokens,) places of a flattened (B · C) from which something is predicted …"""
-    wanted: Tensor
-    """(tokens,) … and what."""
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)
-
-    def to(self, device: torch.device) -> TextBatch:
-        at = self.at if isinstance(self.at, Contiguous) else self.at.on(device)
-        given, real, wanted = (moved(x, device) for x in (self.given, self.real, self.wanted))
-        return TextBatch(given, at, real, wanted)
 
 
 class TextGeneration(TextTask):
@@ -319,7 +301,7 @@ class TextGeneration(TextTask):
             for number, text in enumerate(inputs, decoding.number)
             for output in self._outputs(text, decoding, number)
         ]
-        write_all(model, outputs, decoding, self.config.context)
+        write_all(model, outputs, decoding, self.config.context, self._rules)
         say_unseen(outputs[:: decoding.n], self.config.context)
         answers = []
         for first in range(0, len(outputs), decoding.n):
@@ -330,7 +312,7 @@ class TextGeneration(TextTask):
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         output = self._outputs(text, decoding, decoding.number)[0]
-        for _ in write(model, [output], decoding, self.config.context):
+        for _ in write(model, [output], decoding, self.config.context, rules=self._rules):
             yield output.sure
         say_unseen([output], self.config.context)
         yield output.text
@@ -346,6 +328,10 @@ class TextGeneration(TextTask):
     def _answers(self, text: str) -> bool:
         """Whether what is written answers a dialogue, instead of going on with a text."""
         return self.config.turns is not None or (is_dialogue(text) and self._template() is not None)
+
+    @property
+    def _rules(self) -> Rules:
+        return Rules(self.config.never, self.config.constraints)
 
     def _prompt(self, text: str) -> list[int]:
         if self.config.turns is not None:
@@ -393,7 +379,7 @@ class TextGeneration(TextTask):
         if self.config.turns is not None:
             return TurnsConversation(model, self.tokenizer, context, system)
         if (template := self._template()) is not None:
-            return TemplateConversation(model, template, context, system)
+            return TemplateConversation(model, template, context, system, self._rules)
         raise InputError("this model has learned no dialogues; train it with --set task.turns=turns")
 
     def _template(self) -> ChatTemplate | None:

@@ -23,9 +23,10 @@ from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.data.vectors import read_vectors
 from regard.decode.choose import shareable, stepper_for
+from regard.decode.constraints import Constraints, Rules
 from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy, stream
-from regard.decode.stepper import Forced, Stepper, Without
+from regard.decode.stepper import Forced, Stepper
 from regard.errors import ConfigError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.device import moved
@@ -69,6 +70,8 @@ class TranslationConfig:
     """What the token error rate counts: words separated by spaces, or characters."""
     never: tuple[int, ...] = ()
     """Ids that are never written, whatever the model makes of them."""
+    constraints: Constraints | None = None
+    """What else outputs must be like, as models that were trained elsewhere say it; null for nothing."""
     kind: Literal["translation"] = "translation"
 
     @property
@@ -292,11 +295,13 @@ class Translation(Task):
         padded = bool((lengths != lengths[0]).any())
         at = places(lengths.to(device), source.shape[1], padded)
         room = getattr(model.config.decoder.position, "length", 1 << 31)
-        limit = [min(room, decoding.max_length or 2 * len(tokens) + 20) for tokens in ids]
+        rules = Rules(self.config.never, self.config.constraints)
+        limit = [rules.most(min(room, decoding.max_length or 2 * len(tokens) + 20)) for tokens in ids]
         limits = Limits(self.target.bos, self.target.eos, limit)
         stepper = stepper_for(model, source.to(device), at, capacity=min(max(limit), 64))
-        stepper = Without(stepper, self.config.never) if self.config.never else stepper
-        return (Forced(stepper, decoding.begin) if decoding.begin else stepper), limits
+        stepper = rules.around(stepper, [[] for _ in ids], [self.target.eos])
+        begin = rules.begin(decoding.begin)
+        return (Forced(stepper, begin) if begin else stepper), limits
 
     def opening(self, text: str) -> tuple[list[int], list[int]]:
         ids = self._read([text])

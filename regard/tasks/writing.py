@@ -14,6 +14,7 @@ from torch import nn
 from regard.data.continuation import Continuation
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
+from regard.decode.constraints import NO_RULES, Rules
 from regard.decode.finite import check_tokens
 from regard.decode.sampling import Draws, Sampler, Sampling, seed_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
@@ -26,7 +27,9 @@ _TIMES = 4  # tokens remembered for one that is read, since of each text one is 
 _ROOM = 1024  # new tokens for which memory is taken in advance; a context may be many times that
 
 
-def write_all(model: nn.Module, outputs: list[Output], decoding: Decoding, context: int) -> None:
+def write_all(
+    model: nn.Module, outputs: list[Output], decoding: Decoding, context: int, rules: Rules = NO_RULES
+) -> None:
     """Write all outputs to their ends, so many side by side as memory should hold the keys and values of."""
     assert isinstance(model, Transformer)
     seed = seed_of(decoding.sampling)
@@ -41,7 +44,7 @@ def write_all(model: nn.Module, outputs: list[Output], decoding: Decoding, conte
                 break
             count += 1
         some, outputs = outputs[:count], outputs[count:]
-        for _ in write(model, some, decoding, context, seed=seed):
+        for _ in write(model, some, decoding, context, seed=seed, rules=rules):
             pass
 
 
@@ -53,11 +56,12 @@ def write(
     context: int,
     kept: KeptPrompt | None = None,
     seed: int | None = None,
+    rules: Rules = NO_RULES,
 ) -> Iterator[None]:
     """Make the outputs longer by a token each time; the model sees at most `context` tokens of each.
 
     `seed`: what decides the draws, where that is not said by `decoding`. `kept`: of a single one, what was
-    read of its prompt before; in the end, of all of it.
+    read of its prompt before; in the end, of all of it. `rules`: what the model's outputs must be like.
     """
     assert isinstance(model, Transformer)
     device = model.device
@@ -66,15 +70,20 @@ def write(
     written = [output.ids for output in outputs]
     sampler = Sampler(sampling, written, vocabulary, device, [output.draws for output in outputs], seed)
     stepper = None
-    most, parents = decoding.max_length or context, [0] * len(outputs)
+    most, parents = rules.most(decoding.max_length or context), [0] * len(outputs)
     for number in range(most):
         if not outputs:
             return
         moved = [output.move(context) for output in outputs]
-        if stepper is None or any(moved):
+        grown = (model.stack.position.anew(len(output.ids) - output.start) for output in outputs)
+        if stepper is None or any(moved) or any(grown):
             seen = [output.ids[output.start :] for output in outputs]
             room = min(context, len(max(seen, key=len)) + _ROOM)
             stepper = _stepper(model, seen, room, kept, decoding.guess[number:])
+            written = [output.ids[:-1] for output in outputs]
+            stepper = rules.around(
+                stepper, written, outputs[0].tokenizer.ends, [output.begin for output in outputs]
+            )
             stepper = Forced(stepper, decoding.begin[number:]) if decoding.begin[number:] else stepper
             tokens = torch.tensor([ids[-1] for ids in seen], device=device)
         tokens, shares = sampler.draw(stepper.step(tokens))
@@ -99,7 +108,7 @@ def _stepper(
     model: Transformer, seen: list[list[int]], room: int, kept: KeptPrompt | None, guess: tuple[int, ...]
 ) -> Stepper:
     guess = guess[: room - len(seen[0])]
-    if guess and len(seen) == 1 and kept is None:
+    if guess and len(seen) == 1 and kept is None and not model.stack.position.stretches:
         return guessed_stepper_for(model, seen[0], list(guess), room)
     return prompt_stepper_for(model, seen, room, kept)
 

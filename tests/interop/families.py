@@ -24,6 +24,12 @@ _BERT = {
     "intermediate_size": HIDDEN,
     "max_position_embeddings": LONGEST,
 }
+_LIKE_BERT: dict[str, dict[str, Any]] = {
+    "XLMRoberta": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1},
+    "Camembert": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1},
+    "Electra": {**_BERT, "embedding_size": D},
+    "MPNet": {**_BERT, "pad_token_id": 1},
+}
 _DISTIL = {
     "vocab_size": V,
     "dim": D,
@@ -120,6 +126,20 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**_BERT, "pad_token_id": 1, "type_vocab_size": 1},
     ),
     "roberta body": ("RobertaModel", "RobertaConfig", {**_BERT, "pad_token_id": 1}),
+    "roberta whose second type nothing reads": (
+        "RobertaForMaskedLM",
+        "RobertaConfig",
+        {**_BERT, "type_vocab_size": 3, "pad_token_id": 1},
+    ),
+    **{
+        f"{name} {kind}": (
+            f"{name}For{kind}" if kind != "Model" else f"{name}Model",
+            f"{name}Config",
+            options,
+        )
+        for name, options in _LIKE_BERT.items()
+        for kind in ("MaskedLM", "SequenceClassification", "QuestionAnswering", "Model")
+    },
     "distilbert": ("DistilBertForMaskedLM", "DistilBertConfig", _DISTIL),
     "distilbert classes": (
         "DistilBertForSequenceClassification",
@@ -133,6 +153,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "GPT2LMHeadModel",
         "GPT2Config",
         {**_GPT2, "tie_word_embeddings": False, "n_inner": HIDDEN, "activation_function": "gelu"},
+    ),
+    "gpt2, scores scaled otherwise": (
+        "GPT2LMHeadModel",
+        "GPT2Config",
+        {**_GPT2, "scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": True},
     ),
     "llama": ("LlamaForCausalLM", "LlamaConfig", _LLAMA),
     "llama tied, biases": (
@@ -198,6 +223,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "T5Config",
         {**_T5, "feed_forward_proj": "gated-silu", "layer_norm_epsilon": 1e-3},
     ),
+    "mt5": (
+        "MT5ForConditionalGeneration",
+        "MT5Config",
+        {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    ),
     "marian": (
         "MarianMTModel",
         "MarianConfig",
@@ -214,6 +244,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**_BART, "decoder_start_token_id": PAD},
     ),
     "bart": ("BartForConditionalGeneration", "BartConfig", {**_BART, "decoder_start_token_id": EOS}),
+    "bart untied": (
+        "BartForConditionalGeneration",
+        "BartConfig",
+        {**_BART, "decoder_start_token_id": EOS, "tie_word_embeddings": False},
+    ),
     "bart scaled": (
         "BartForConditionalGeneration",
         "BartConfig",
@@ -248,6 +283,12 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "vit body": ("ViTModel", "ViTConfig", _VIT),
     "deit body": ("DeiTModel", "DeiTConfig", _VIT),
     "dinov2 body": ("Dinov2Model", "Dinov2Config", _DINO),
+    "registers": ("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", _DINO),
+    "registers body": (
+        "Dinov2WithRegistersModel",
+        "Dinov2WithRegistersConfig",
+        {**_DINO, "num_register_tokens": 2},
+    ),
     "dinov2 gated": (
         "Dinov2ForImageClassification",
         "Dinov2Config",
@@ -255,7 +296,9 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 """Those that look at pictures."""
-ALL = CASES | PICTURES
+OTHERS = {"bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1})}
+"""Those that have tests of their own."""
+ALL = CASES | PICTURES | OTHERS
 
 
 def preprocessor(config: Any, **changes: Any) -> dict[str, Any]:
@@ -310,19 +353,29 @@ def checkpoint(
         options = options | {key: depth for key in _DEPTHS if options.get(key)}
     torch.manual_seed(len(name))
     model = getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if not (kind == "MarianMTModel" and "embed_positions" in key):  # sinusoids, which are not saved
-                parameter.normal_(0, 0.3)
-        for key, buffer in model.named_buffers():
-            if key == "final_logits_bias":
-                buffer.normal_(0, 0.3)
+    randomised(model)
     if change is not None:
         change(model)
     model.save_pretrained(folder)
+    write_files(name, folder, model.config)
+    return model
+
+
+@torch.no_grad()
+def randomised(model: Any) -> Any:
+    """The same model, all of its weights drawn anew."""
+    for key, parameter in model.named_parameters():
+        if not (type(model).__name__ == "MarianMTModel" and "embed_positions" in key):  # sinusoids
+            parameter.normal_(0, 0.3)
+    for key, buffer in model.named_buffers():
+        if key == "final_logits_bias":
+            buffer.normal_(0, 0.3)
+    return model
+
+
+def write_files(name: str, folder: Path, config: Any) -> None:
+    """What the case needs beside its weights."""
     if name in PICTURES:
-        said = json.dumps(preprocessor(model.config))
-        (folder / "preprocessor_config.json").write_text(said, "utf-8")
+        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor(config)), "utf-8")
     else:
         write_tokenizer(folder)
-    return model

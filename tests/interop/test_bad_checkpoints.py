@@ -67,7 +67,8 @@ def changed(good: Path, folder: Path, **keys: Any) -> Path:
     """The checkpoint with some keys of its configuration changed; those that are ... are taken away."""
     folder.mkdir(exist_ok=True)
     for path in good.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+        if path.name != "generation_config.json":  # which would come before what the configuration says
+            (folder / path.name).write_bytes(path.read_bytes())
     config = json.loads((folder / "config.json").read_text("utf-8")) | keys
     config = {name: value for name, value in config.items() if value is not ...}
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
@@ -90,7 +91,7 @@ def refused(folder: Path, *words: str) -> None:
         ("bert", "num_hidden_layers", True),
         ("bert", "num_hidden_layers", 0),
         ("bert", "vocab_size", ...),
-        ("bert", "hidden_act", "quick_gelu"),
+        ("bert", "hidden_act", "xielu"),
         ("bert", "layer_norm_eps", -1),
         ("bert", "hidden_dropout_prob", 1.0),
         ("bert", "position_embedding_type", "relative_key"),
@@ -98,13 +99,11 @@ def refused(folder: Path, *words: str) -> None:
         ("bert", "a_new_idea", 3),
         ("bert", "model_type", "mamba"),
         ("bert", "architectures", ["BertForTokenClassification"]),
-        ("bert", "architectures", None),
         ("bert", "quantization_config", {"bits": 4}),
         ("bert", "auto_map", {"AutoModel": "evil.py"}),
-        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
-        ("gpt2", "scale_attn_weights", False),
         ("gpt2", "n_ctx", 3),
-        ("qwen3", "rope_parameters", {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 100.0}),
+        ("qwen3", "rope_parameters", {"rope_type": "dynamic", "factor": 0.5, "rope_theta": 100.0}),
+        ("qwen3", "rope_parameters", {"rope_type": "proportional", "rope_theta": 100.0}),
         ("qwen3", "rope_parameters", {"rope_type": "longrope", "rope_theta": 100.0}),
         ("qwen3", "rope_parameters", {"rope_type": "linear", "factor": 0.5, "rope_theta": 100.0}),
         ("qwen3", "rope_parameters", {"rope_type": "default", "rope_theta": 100.0, "new": 1}),
@@ -116,7 +115,11 @@ def refused(folder: Path, *words: str) -> None:
         ("t5 gated", "relative_attention_num_buckets", 7),
         ("t5 gated", "is_encoder_decoder", False),
         ("marian", "decoder_start_token_id", None),
-        ("marian", "bad_words_ids", [[1, 2]]),
+        ("marian", "bad_words_ids", [[1, V]]),
+        ("marian", "forced_decoder_ids", [[1, 2]]),
+        ("marian", "no_repeat_ngram_size", -1),
+        ("qwen3", "repetition_penalty", 0),
+        ("qwen3", "forced_bos_token_id", 3),
         ("marian", "normalize_embedding", True),
         ("marian", "normalize_before", True),
     ],

@@ -124,9 +124,9 @@ def test_dinov2_stretches_its_positions_to_what_the_preprocessor_makes(tmp_path:
         ("vit", {"num_channels": 1}, "image_mean"),
         ("vit", {"problem_type": "regression"}, "problem_type"),
         ("vit", {"num_register_tokens": 4}, "num_register_tokens"),
-        ("vit", {"hidden_act": "quick_gelu"}, "hidden_act"),
+        ("vit", {"hidden_act": "xielu"}, "hidden_act"),
         ("vit", {"num_attention_heads": 4}, "hidden_size"),
-        ("dinov2", {"model_type": "dinov2_with_registers"}, "model_type"),
+        ("dinov2", {"model_type": "dinov3_vit"}, "model_type"),
         ("dinov2", {"mlp_ratio": 3}, "mlp.fc1"),
         ("dinov2", {"image_size": [35, 28]}, "image_size"),
         ("dinov2", {"use_swiglu_ffn": True}, "mlp.weights_in"),
@@ -142,6 +142,16 @@ def test_a_key_is_honoured_or_refused_by_name(
         read_checkpoint(say(tmp_path, "config.json", **changes))
 
 
+@pytest.mark.parametrize("named", ["ViTImageProcessor", "ViTImageProcessorFast", "ViTFeatureExtractor", ...])
+def test_what_a_preprocessor_does_not_say_is_what_its_class_does(named: Any, tmp_path: Path) -> None:
+    checkpoint("vit", tmp_path)
+    silent = dict.fromkeys(("resample", "image_mean", "image_std", "do_resize", "do_rescale"), ...)
+    say(tmp_path, PREPROCESSOR, **silent, image_processor_type=named)
+    look = json.loads(read_checkpoint(tmp_path)[3].files["pictures.json"])
+    assert look["mean"] == look["deviation"] == [0.5] * 3
+    assert look["resize"]["filter"] == "bilinear"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -150,7 +160,7 @@ def test_a_key_is_honoured_or_refused_by_name(
         ({"size": {"longest_edge": 30}}, "size"),
         ({"size": 10**9}, "size"),
         ({"resample": 7}, "resample"),
-        ({"resample": ...}, "resample"),
+        ({"resample": "sharp"}, "resample"),
         ({"rescale_factor": "1/255"}, "rescale_factor"),
         ({"image_mean": [0.5]}, "image_mean"),
         ({"image_mean": [0.5, 0.5, 2.0]}, "mean"),

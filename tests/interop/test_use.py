@@ -102,6 +102,7 @@ def test_the_texts_of_a_pair_are_parted_as_the_library_parts_them(tmp_path: Path
 def test_any_of_several_tokens_ends_a_text(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     checkpoint("llama", tmp_path / "there")
+    (tmp_path / "there/generation_config.json").unlink()
     before = (
         regard.load(import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False).folder)
         .predict(["w5 w9"], max_length=12)[0]
@@ -323,6 +324,7 @@ def test_a_token_that_is_never_written_is_not(tmp_path: Path) -> None:
         model.get_buffer("final_logits_bias")[0, 9] = 50.0
 
     checkpoint("marian", tmp_path / "there", loud)
+    (tmp_path / "there/generation_config.json").unlink()
     path = tmp_path / "there" / "config.json"
     for never, loudest in ((None, True), ([[9]], False)):
         path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"bad_words_ids": never}), "utf-8")

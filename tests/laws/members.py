@@ -23,6 +23,7 @@ from regard.model.norm import Norm, RMSNorm
 from regard.model.position import (
     ALiBi,
     Learned,
+    LearnedAndRelative,
     Position,
     RelativeBias,
     Rotary,
@@ -44,6 +45,7 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Window: (Window(2), Window(0), Window(2, 1)),
     Prefix: (Prefix(3),),
     Learned: (Learned(37),),
+    LearnedAndRelative: (LearnedAndRelative(37),),
     Rotary: (
         Rotary(),
         Rotary(base=100.0, fraction=0.5, interleaved=True),

@@ -37,7 +37,15 @@ from regard.model.mask import (
     dense,
     lower,
 )
-from regard.model.position import Learned, NoPosition, Position, Rotary2D, Sinusoidal, Sinusoidal2D
+from regard.model.position import (
+    Learned,
+    LearnedAndRelative,
+    NoPosition,
+    Position,
+    Rotary2D,
+    Sinusoidal,
+    Sinusoidal2D,
+)
 from regard.model.stack import StackConfig
 
 B, T, S = 2, 7, 11
@@ -190,7 +198,9 @@ def test_without_positions_order_means_nothing() -> None:
 @pytest.mark.parametrize("position", POSITIONS, ids=name)
 @torch.no_grad()
 def test_relative_positions_depend_on_distance_alone(position: Position) -> None:
-    absolute = isinstance(position, Sinusoidal | Learned | Sinusoidal2D | Rotary2D)  # of a grid: see below
+    absolute = isinstance(
+        position, Sinusoidal | Learned | LearnedAndRelative | Sinusoidal2D | Rotary2D
+    )  # of a grid: see below
     stack = transformer(replace(BASE, position=position)).stack
     x = torch.randn(B, T, D)
     same = torch.allclose(stack(x, Contiguous(29, T)), stack(x, Contiguous(0, T)), atol=1e-4)

@@ -30,10 +30,10 @@ def test_gains_scale_what_a_part_adds_and_begin_as_they_are_told() -> None:
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_what_stands_for_a_sequence_is_what_its_name_says(pooling: Pooling, side: Any) -> None:
-    x, lengths = torch.randn(B, T, D), torch.tensor([5, 2, 1])
-    at = Ragged.from_lengths(lengths, T, side)
+    x, lengths = torch.randn(B, 7, D), torch.tensor([7, 2, 1])
+    at = Ragged.from_lengths(lengths, 7, side)
     for row, length in enumerate(lengths.tolist()):
-        real = x[row, T - length :] if side == "left" else x[row, :length]
+        real = x[row, 7 - length :] if side == "left" else x[row, :length]
         nothing = torch.zeros(D)
         first, rest = real[0], real[1:]
         want = {
@@ -41,6 +41,7 @@ def test_what_stands_for_a_sequence_is_what_its_name_says(pooling: Pooling, side
             "first": first,
             "first-and-second": torch.cat((first, rest[0] if length > 1 else nothing)),
             "first-and-mean": torch.cat((first, rest.mean(0) if length > 1 else nothing)),
+            "first-and-mean-from-5": torch.cat((first, real[5:].mean(0) if length > 5 else nothing)),
         }[pooling]
         torch.testing.assert_close(pooled(x, at, pooling)[row], want)
         torch.testing.assert_close(pooled(real[None], None, pooling)[0], want)

@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from regard.decode.stepper import PromptStepper
 from regard.model.describe import describe
 from regard.model.embed import Tokens, TokenTypes
 from regard.model.head import Classes, Transform, Vector, Vocabulary
-from regard.model.mask import Full, Ragged
+from regard.model.mask import Causal, Full, Ragged
 from regard.model.norm import LayerNorm
+from regard.model.position import Rotary
 from regard.model.quantize import quantize
-from regard.model.rotary_scaling import Interpolated, Llama3, Scaling, Yarn
+from regard.model.rotary_scaling import Dynamic, Interpolated, Llama3, LongRope, Scaling, Yarn
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 from tests.laws.members import BASE, D, V, close, encoder_decoder, lively
 
@@ -99,3 +101,39 @@ def test_stretched_rates_lie_between_the_old_ones_and_those_divided(scaling: Sca
 def test_llama3s_mixture_needs_an_order() -> None:
     with pytest.raises(ValueError, match="less than high"):
         Llama3(4.0, 64, low=4.0, high=1.0)
+
+
+PAIRS = (BASE.attention.head_width or D // BASE.attention.heads) // 2
+STRETCHING = (
+    LongRope(4, tuple(1.0 + x / 9 for x in range(PAIRS)), tuple(2.0 + x for x in range(PAIRS)), 1.1),
+    *((Dynamic(3.0, 4),) if PAIRS > 1 else ()),
+)
+
+
+@pytest.mark.parametrize("scaling", STRETCHING)
+@torch.no_grad()
+def test_angles_that_depend_on_the_length_are_the_same_with_a_cache(scaling: LongRope | Dynamic) -> None:
+    stack = replace(BASE, mask=Causal(), position=Rotary(100.0, scaling=scaling))
+    model = lively(TransformerConfig(Tokens(V), stack).build())
+    rows = torch.randint(0, V, (2, 12)).tolist()
+    stepper = None
+    for length in range(1, 9):
+        seen = [rows[0][: length + 3], rows[1][:length], rows[1][:length]]
+        if stepper is None or any(model.stack.position.anew(len(ids)) for ids in seen):
+            stepper = PromptStepper(model, seen, 12)
+        got = stepper.step(torch.tensor([ids[-1] for ids in seen]))
+        for row, ids in zip(got, seen, strict=True):
+            close(row, model(torch.tensor([ids]))[0, -1])
+
+
+@pytest.mark.parametrize("scaling", STRETCHING)
+def test_a_row_has_the_angles_of_its_own_length(scaling: LongRope | Dynamic) -> None:
+    stack = replace(BASE, mask=Causal(), position=Rotary(100.0, scaling=scaling))
+    model = lively(TransformerConfig(Tokens(V), stack).build())
+    ids = torch.randint(0, V, (2, 9))
+    together = model.hidden(ids, Ragged.from_lengths(torch.tensor([9, 3]), 9))
+    close(together[1, :3], model.hidden(ids[1:, :3])[0])
+    short = replace(stack, position=Rotary(100.0))
+    plain = lively(TransformerConfig(Tokens(V), short).build())
+    plain.load_state_dict(model.state_dict())
+    assert not torch.allclose(plain.hidden(ids[:1]), together[:1], atol=1e-3)

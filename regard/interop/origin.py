@@ -1,0 +1,96 @@
+"""What a checkpoint said that its bundle has no use for, kept so that an export gives it back.
+
+Weights that nothing reads (a pooler, a head of the pretraining), the names of classes as they were written,
+and the configuration of a tokenizer. A bundle keeps all of it in one file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from regard.bundle import Bundle
+from regard.errors import CheckpointError
+from regard.interop.checkpoint import Checkpoint
+from regard.interop.family import Family
+from regard.strict_json import HEADER, VOCABULARY, loads
+
+ORIGIN = "origin.json"
+_MOST = 24 << 20
+"""Bytes of weights that are kept: a text file holds them, and the largest pooler has a sixth of that."""
+_OF_TOKENIZER = ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
+"""What of a tokenizer's configuration counts where its file had to be converted."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """See the module's docstring."""
+
+    names: tuple[str, ...] = ()
+    """Of the classes, in order."""
+    tokenizer: Mapping[str, Any] = field(default_factory=dict)
+    """Its configuration."""
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the configuration."""
+
+    def file(self) -> dict[str, str]:
+        """The file of a bundle; none where there is nothing to keep."""
+        said: dict[str, Any] = {}
+        if self.names:
+            said["names"] = list(self.names)
+        if self.tokenizer:
+            said["tokenizer"] = dict(self.tokenizer)
+        if self.config:
+            said["config"] = dict(self.config)
+        if self.weights:
+            made = safetensors.torch.save({name: w.contiguous() for name, w in self.weights.items()})
+            said["weights"] = base64.b64encode(made).decode("ascii")
+        return {ORIGIN: json.dumps(said, ensure_ascii=False)} if said else {}
+
+
+def origin_of(
+    checkpoint: Checkpoint, weights: Mapping[str, Tensor], kept: tuple[str, ...], family: Family, classes: int
+) -> Origin:
+    """What is to be kept of a checkpoint. `kept`: the beginnings of weights that are left out, but given
+    back."""
+    found = {
+        name.removeprefix(family.prefix): weight
+        for name, weight in weights.items()
+        if kept and name.startswith(kept)
+    }
+    if sum(weight.nbytes for weight in found.values()) > _MOST:
+        found = {}
+    said = checkpoint.json("tokenizer_config.json", HEADER) or {}
+    if not (checkpoint.folder / "tokenizer.json").is_file():
+        said = {name: said[name] for name in _OF_TOKENIZER if name in said}
+    labels = checkpoint.config.get("id2label")
+    said_names = labels if isinstance(labels, dict) else {}
+    names = [name for index in range(classes) if isinstance(name := said_names.get(str(index)), str)]
+    config = {key: checkpoint.config[key] for key in family.kept_keys if key in checkpoint.config}
+    return Origin(tuple(names) if len(names) == classes else (), said, found, config)
+
+
+def kept_origin(bundle: Bundle) -> Origin:
+    """What was kept. Raises: CheckpointError when the file is damaged."""
+    text = bundle.tokenizers.get(ORIGIN)
+    if text is None:
+        return Origin()
+    try:
+        said = loads(text, VOCABULARY)
+        weights = safetensors.torch.load(base64.b64decode(said.get("weights", ""), validate=True) or _EMPTY)
+        names = tuple(map(str, said.get("names", ())))
+        return Origin(names, dict(said.get("tokenizer", {})), weights, dict(said.get("config", {})))
+    except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, SafetensorError) as error:
+        raise CheckpointError(f"{ORIGIN} is damaged: {error}") from error
+
+
+_EMPTY = safetensors.torch.save({})
