@@ -133,7 +133,10 @@ def read_checkpoint(folder: str | Path) -> tuple[Checkpoint, Family, str, Plan, 
         else:
             return checkpoint, family, architecture, plan, notes
     assert fits is not None
-    raise fits
+    try:
+        raise fits
+    finally:
+        del fits  # a frame that holds its own error holds whatever was read, until somebody collects cycles
 
 
 def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple[Plan, list[str]]:
