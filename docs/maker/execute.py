@@ -49,12 +49,12 @@ def answers(page: Page, *, again: bool = False) -> list[Answer]:
     kept = KEPT / f"{page.name}.{page.lang}.{_fingerprint(page)}.json"
     if again or not kept.is_file():
         KEPT.mkdir(parents=True, exist_ok=True)
-        made = kept.with_suffix(".part")
+        made = kept.with_suffix(f".{os.getpid()}.part")  # others may be at it
         _in_process_of_its_own(page, made)
         made.replace(kept)
-        for old in KEPT.glob(f"{page.name}.{page.lang}.*"):
+        for old in KEPT.glob(f"{page.name}.{page.lang}.*.json"):
             if old != kept:
-                old.unlink()
+                old.unlink(missing_ok=True)
     return [Answer(**one) for one in json.loads(kept.read_text("utf-8"))]
 
 

@@ -31,12 +31,15 @@ FAMILIES: dict[str, tuple[str, dict[str, int]]] = {
         "OPTModel",
         {"hidden_size": 12, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS, "ffn_dim": 17},
     ),
-    "Electra": (
-        "ElectraModel",
+    "Albert": (
+        "AlbertModel",
         {"hidden_size": 12, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS},
     ),
     "Phi": ("PhiModel", {"hidden_size": 16, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS}),
-    "MPNet": ("MPNetModel", {"hidden_size": 12, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS}),
+    "RoFormer": (
+        "RoFormerModel",
+        {"hidden_size": 12, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS},
+    ),
 }
 """Which `regard import` does not take."""
 

@@ -109,7 +109,6 @@ def test_the_core_trains_evaluates_predicts_traces_and_exports(core, bundle: Pat
         (["demo", "--out", "OUT"], "plotly", "figures"),
         (["train", "translation", "OUT.parquet", "--out", "OUT"], "pyarrow", "parquet"),
         (["look", "RUN", "--no-open"], "fastapi, uvicorn and plotly", "serve"),
-        (["import", "hf:owner/name", "OUT"], "huggingface_hub", "hub"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -36,9 +36,9 @@ def test_the_guess_is_what_was_written_after_the_same_text(
     explorer, guesses = runs["text-generation"].explorer(), []
     real = text_generation.write_all
 
-    def watched(model: object, outputs: object, decoding: Decoding, context: int) -> None:
+    def watched(model: object, outputs: object, decoding: Decoding, *others: object) -> None:
         guesses.append(decoding.guess)
-        real(model, outputs, decoding, context)  # type: ignore[arg-type]
+        real(model, outputs, decoding, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(text_generation, "write_all", watched)
     first = explorer.answer(Question(TEXT, length=8))
