@@ -58,17 +58,13 @@ def linear(x, packed, bias, clipped, y):  # type: ignore[no-untyped-def]
 def to_levels(x, largest, whole):  # type: ignore[no-untyped-def]
     """(R, D) numbers → whole numbers from -127 to 127 in (R, D or more), the rest 0, and (R,) what 127 stands
     for; as in `quantize.py`."""
-    bits = x.view(np.int32)
+    bits, sizes = x.view(np.int32), largest.view(np.int32)
     for r in range(len(x)):
         row, to, raw = x[r], whole[r], bits[r]
         top = np.int32(0)  # sizes of numbers are in the same order as their bits without the sign
         for d in range(len(raw)):
-            top = max(top, raw[d] & np.int32(0x7FFFFFFF))
-        largest[r] = np.int32(top)
-        for d in range(len(row)):
-            if raw[d] & np.int32(0x7FFFFFFF) == top:
-                largest[r] = abs(row[d])
-                break
+            top = max(top, np.int32(raw[d] & np.int32(0x7FFFFFFF)))
+        sizes[r] = top
         factor = _LEVELS / largest[r] if top > 0 else np.float32(0)
         for d in range(len(row)):
             to[d] = Level(np.rint(row[d] * factor))
@@ -106,8 +102,8 @@ def int8_linear(x, packed, scale, bias, clipped, y):  # type: ignore[no-untyped-
                 shift, by, size, off = bias[first:last], scale[first:last], largest[r], over[r]
                 if clipped:
                     for n in range(len(to)):
-                        to[n] = max(np.float32(row[n] - off) * by[n] * size + shift[n], np.float32(0))
+                        to[n] = max(np.float32(np.int32(row[n] - off)) * by[n] * size + shift[n], np.float32(0))
                 else:
                     for n in range(len(to)):
-                        to[n] = np.float32(row[n] - off) * by[n] * size + shift[n]
+                        to[n] = np.float32(np.int32(row[n] - off)) * by[n] * size + shift[n]
         b += count
