@@ -33,9 +33,10 @@ from regard.cli_options import (
     Split,
     Threads,
 )
+from regard.cli_predict import PREDICT_EXAMPLES, predict_command
 from regard.cli_resume import resumable
 from regard.cli_trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
-from regard.console import READER_GONE, beside, is_typed, note, say, say_json, write, write_growing
+from regard.console import READER_GONE, beside, note, say, say_json
 from regard.errors import RegardError
 from regard.interrupts import STOPPED
 from regard.threads import limit_threads
@@ -64,7 +65,7 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def regard(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which this is.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
@@ -98,29 +99,32 @@ def train(
             "sentence-similarity or image-classification.",
         ),
     ],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A built-in set, a file or a folder.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A data set that `regard data` lists, a file or a folder.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
     preset: Annotated[
         str | None,
         typer.Option(help="micro, mini, tiny, small, base, big; for pictures vit-b16 and its like."),
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Train for this long, such as 20m.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Train for so many passes over the data.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help="Column that is given.")] = None,
-    target: Annotated[str | None, typer.Option("--to", help="Column to be written.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Train for this many steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Train for this many passes over the data.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Column to read: the input.")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="Column to write: the output.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides every random choice; 1 by default.")] = None,
     config: Annotated[Path | None, typer.Option(help="A configuration, or the folder of a run.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="One key, as train.lr=1e-3; may be repeated.")
     ] = None,
     snapshots: Annotated[
-        int | None, typer.Option(help="Keep so many sets of weights along the way, in OUT/snapshots.")
+        int | None,
+        typer.Option(help="Keep this many snapshots of the weights along the way, in OUT/snapshots."),
     ] = None,
     init: Annotated[
         Path | None, typer.Option(help="A trained model whose body and tokenizers are trained further.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run where it was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUT holds.")] = False,
     on_error: Broken = OnError.refuse,
     threads: Threads = None,
@@ -164,10 +168,11 @@ def evaluate(
     tokenize: Annotated[
         str | None, typer.Option(help="sacreBLEU's tokenizer: 13a, or zh for Chinese, unless told.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
-    show: Annotated[int, typer.Option(min=0, help="Print so many predictions.")] = 3,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N rows.")] = None,
+    show: Annotated[int, typer.Option(min=0, help="How many predictions to print.")] = 3,
     grid: Annotated[
-        Path | None, typer.Option(help="Draw pictures with what was said of them; mistakes come first.")
+        Path | None,
+        typer.Option(help="Write a sheet of pictures with their predictions (.png); mistakes come first."),
     ] = None,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,
@@ -202,84 +207,6 @@ def evaluate(
         beside(grid)(*evaluation_lines(result, show))
 
 
-@app.command(
-    epilog="Examples:\n\n  regard predict runs/spelling thorough colonel\n\n"
-    "  regard predict runs/mine < in.txt > out.txt\n\n"
-    "  regard predict runs/novel 'It was' --temperature 0.8 --top-p 0.95 --seed 1 -n 3"
-)
-def predict(
-    run: RunArgument,
-    inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT]...", help="What to predict from.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option(help="A text file, one input a line.")] = None,
-    beam: Annotated[
-        int | None, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy; n by default.")
-    ] = None,
-    alpha: Alpha = 0.6,
-    n: Annotated[int, typer.Option("-n", min=1, help="Show the n best, or n samples.")] = 1,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Draw tokens: below 1 likelier ones, above 1 bolder; 0 is greedy.")
-    ] = None,
-    top_k: Annotated[int, typer.Option(min=0, help="Draw from so many of the likeliest; 0 for all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
-    min_p: Annotated[float, typer.Option(help="Draw from those with this part of the largest one.")] = 0.0,
-    repetition_penalty: Annotated[
-        float, typer.Option(help="Make what was written already less likely; 1 does nothing.")
-    ] = 1.0,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides every draw.")] = None,
-    among: Annotated[Path | None, typer.Option(help="Show the n lines of this file nearest to each.")] = None,
-    words: Annotated[bool, typer.Option("--words", help="Show the n words nearest to each.")] = False,
-    talk: Annotated[bool, typer.Option("--chat", help="Hold a dialogue, turn by turn.")] = False,
-    dtype: Precision = Dtype.float32,
-    as_json: AsJson = False,
-    threads: Threads = None,
-    device: Device = None,
-) -> None:
-    """Predict from arguments, a file or standard input: one result a line; one argument's as it grows."""
-    from regard.data.text_input import lines_of
-    from regard.recipes.converse import chat, converse
-    from regard.recipes.report import prediction_line
-    from regard.tasks import Decoding, Sampling
-
-    drawn = (
-        temperature is not None or seed is not None or top_k or top_p < 1 or min_p or repetition_penalty != 1
-    )
-    sampling = Sampling(
-        1.0 if temperature is None else temperature, top_k, top_p, min_p, repetition_penalty, seed
-    )
-    decoding = Decoding(
-        beam=n if beam is None else beam,
-        alpha=alpha,
-        n=n,
-        max_length=max_length,
-        sampling=sampling if drawn else None,
-        stop=tuple(stop or ()),
-    )
-    loaded, nearest = open_run(run, dtype, threads, device), among is not None or words
-    if talk or (not inputs and file is None and is_typed()):
-        (chat if talk else converse)(loaded, decoding)
-        return
-    one = inputs is not None and len(inputs) == 1 and decoding.beam == decoding.n == 1
-    if inputs and one and file is None and not (as_json or nearest):
-        write_growing(loaded.write(inputs[0], decoding))
-        return
-    source = inputs or lines_of(file)
-    if nearest:
-        source, known = list(source), [line for line in lines_of(among) if line.strip()] if among else None
-        found = zip(source, loaded.neighbours(source, known, n), strict=True)
-    else:
-        found = loaded.stream(source, decoding)
-    for text, prediction in found:
-        line = prediction_line(text, prediction, as_json=as_json)
-        if as_json:
-            say(line)
-        else:
-            write(f"{line}\n")
-
-
 @app.command(epilog="Example: regard verify runs/mine")
 def verify(
     run: RunArgument,
@@ -302,6 +229,7 @@ def verify(
         raise typer.Exit(1)
 
 
+app.command(name="predict", epilog=PREDICT_EXAMPLES)(predict_command)
 app.command(name="import", epilog=IMPORT_EXAMPLES)(import_command)
 app.command(name="export", epilog=EXPORT_EXAMPLES)(export_command)
 app.command(name="explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
@@ -328,8 +256,10 @@ def reproduce(
     name: Annotated[str | None, typer.Argument(help="Which figure; all are listed without it.")] = None,
     out: Annotated[Path, typer.Option(help="Where runs go.")] = Path("runs"),
     seed: Annotated[int, typer.Option(help="Decides every random choice.")] = 1,
-    budget: Annotated[str | None, typer.Option(help="Another training time than the recipe's.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Another training time than the recipe's, such as 10m.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue where it was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew, even what has ended.")] = False,
     as_json: AsJson = False,
     threads: Threads = None,
@@ -380,7 +310,9 @@ def main() -> None:
             _complain(str(problem), status)
     except _UsageError as problem:
         where = problem.ctx.command_path if problem.ctx else "regard"
-        status = _complain(f"{problem.format_message()} See `{where} --help`.", 2)
+        said = problem.format_message().rstrip()
+        end = "" if said.endswith((".", "?", "!")) else "."
+        status = _complain(f"{said}{end} See `{where} --help`.", 2)
     except OSError as problem:  # the rest of what a system can refuse
         where = f"{problem.filename}: " if problem.filename else ""
         status = _complain(f"{where}{problem.strerror or problem}", 1)

@@ -54,7 +54,7 @@ def import_command(
     compare: Annotated[bool, typer.Option(help="Compare with transformers, where it is installed.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Take over a checkpoint of Hugging Face's libraries, its tokenizer included."""
+    """Import a checkpoint of Hugging Face's libraries, its tokenizer included."""
     from regard.interop import import_checkpoint
     from regard.interop.public import located
     from regard.train.progress import fetching, terminal_reporter
@@ -93,14 +93,14 @@ def export_command(
         Format,
         typer.Option(help="hf: what Hugging Face's libraries read; html: one page in which the model runs."),
     ] = Format.hf,
-    title: Annotated[str | None, typer.Option(help="html: what the page is called.")] = None,
+    title: Annotated[str | None, typer.Option(help="html: title of the page.")] = None,
     example: Annotated[
-        list[str] | None, typer.Option(help="html: an input to begin with; may be given again.")
+        list[str] | None, typer.Option(help="html: an input to begin with; may be repeated.")
     ] = None,
     dtype: Annotated[
         Precision | None, typer.Option(help="html: float16 halves the page; float32 by default.")
     ] = None,
-    lang: Annotated[Language | None, typer.Option(help="html: what the page opens in.")] = None,
+    lang: Annotated[Language | None, typer.Option(help="html: language that the page opens in.")] = None,
 ) -> None:
     """Write a model for other libraries, or as one web page in which it runs."""
     if to is Format.html:

@@ -10,6 +10,7 @@ import typer
 
 from regard.cli_options import AsJson
 from regard.console import named, say, say_json
+from regard.errors import InputError
 
 EXPLAIN_EXAMPLES = (
     "Examples:\n\n  regard explain\n\n  regard explain attention-by-hand --lang zh\n\n"
@@ -48,6 +49,8 @@ def explain_command(
     from regard.recipes.explain import Asked, example_lines, explained
 
     asked = Asked((matrix, wq, wk, wv), text, tokenizer, full)
+    if name is None and (html is not None or asked != Asked()):
+        raise InputError("say which example, such as: regard explain attention-by-hand --html by-hand.html")
     if name is None:
         say(*example_lines(lang.value, as_json=as_json))
         return

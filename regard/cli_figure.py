@@ -43,14 +43,16 @@ def figure_command(
             " out."
         ),
     ] = None,
-    other: Annotated[str | None, typer.Option(help="Of patching: a second input, of as many tokens.")] = None,
-    number: Annotated[
-        int, typer.Option(min=0, help="Of what writes: which written token it is about, from 0.")
-    ] = 0,
-    part: Annotated[
-        str | None, typer.Option(help="Of playback: the part, by its name in `regard trace`.")
+    other: Annotated[
+        str | None, typer.Option(help="For patching: a second input, of as many tokens.")
     ] = None,
-    head: Annotated[int, typer.Option(min=0, help="Of playback: which head, from 0.")] = 0,
+    number: Annotated[
+        int | None, typer.Option(min=0, help="For models that write text: which written token, from 0.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="For playback: the part, by its name in `regard trace`.")
+    ] = None,
+    head: Annotated[int | None, typer.Option(min=0, help="For playback: which head, from 0.")] = None,
     lang: Annotated[Language, typer.Option(help="What the figure is labelled in.")] = Language.en,
     dtype: Precision = Dtype.float32,
     threads: Threads = None,
@@ -62,6 +64,11 @@ def figure_command(
     """
     from regard.errors import InputError
 
+    if of is None and (text is not None or out is not None):
+        raise InputError("say what to draw, such as --of lens; `regard figure RUN` lists what there is")
+    if out is not None and out.suffix.lower() not in ("", ".html", ".htm", *_PICTURES):
+        raise InputError(f"{out} is neither a page nor a picture; give .html, .png, .svg or .pdf")
+    _check_options(of, other=other, number=number, part=part, head=head)
     opened = None if run is None else open_run(run, dtype, threads, device)
     if of is None:
         say(*_listed(opened, lang.value))
@@ -71,17 +78,34 @@ def figure_command(
     if of == "playback":
         if part is None:
             raise InputError("playback needs --part, such as: --part decoder.blocks.0.cross.weights")
-        made: Any = opened.playback(text, part).figure(head)
+        made: Any = opened.playback(text, part).figure(head or 0)
         figures, title, about = {"en": made, "zh": made}, part, ""
     else:
         figures = {
-            one: opened.figure(of, text, other=other, number=number, lang=one)
+            one: opened.figure(of, text, other=other, number=number or 0, lang=one)
             for one in (("en", "zh") if _is_page(out) else (lang.value,))
         }
         title, about = _said(opened, of, lang.value)
     written = out or Path(f"{of}.html")
     _write(written, figures, f"{title}: {text}", about, lang.value)
     named(written)
+
+
+def _check_options(of: str | None, **given: object) -> None:
+    """Raises: InputError for an option that this figure would ignore."""
+    from regard.errors import InputError
+    from regard.looking.analyses import ALL
+
+    takers = {
+        "other": [one.name for one in ALL if one.asks_other],
+        "number": [one.name for one in ALL if one.asks_number],
+        "part": ["playback"],
+        "head": ["playback"],
+    }
+    known = of == "playback" or of in {one.name for one in ALL}
+    for option, value in given.items():
+        if known and value is not None and of not in takers[option]:
+            raise InputError(f"--{option} is for --of {' or '.join(takers[option])}; leave it out of {of}")
 
 
 def _is_page(out: Path | None) -> bool:

@@ -30,15 +30,15 @@ def look_command(
         int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes any free one.")
     ] = 8765,
     host: Annotated[
-        str, typer.Option(help="Whom to listen to: others than this machine with 0.0.0.0.")
+        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another name under which it may be asked, such as a proxy's."),
+        typer.Option(metavar="NAME", help="Another host name that requests may use, such as a proxy's."),
     ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     lang: Annotated[
-        Language | None, typer.Option(help="What the page opens in, instead of the browser's language.")
+        Language | None, typer.Option(help="Language that the page opens in, instead of the browser's.")
     ] = None,
     budget: Annotated[str, typer.Option(help="Training time of each built-in model, once.")] = "1m",
     dtype: Precision = Dtype.float32,

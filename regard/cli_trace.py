@@ -30,7 +30,7 @@ TRACE_EXAMPLES = (
     "\n\n  regard trace runs/words electri --max-length 1 --logit c --against n"
 )
 ABLATE_EXAMPLES = "Example: regard ablate runs/spelling --limit 200"
-_NUMBERS = "as 0,2-4; all by default"
+_NUMBERS = "such as 0,2-4; all by default"
 
 
 def trace_command(
@@ -41,16 +41,16 @@ def trace_command(
     layers: Annotated[str | None, typer.Option(help=f"Only these layers, from 0, {_NUMBERS}.")] = None,
     heads: Annotated[str | None, typer.Option(help=f"Only these heads, from 0, {_NUMBERS}.")] = None,
     steps: Annotated[
-        str | None, typer.Option(help=f"Only these tokens that are written, from 1, {_NUMBERS}.")
+        str | None, typer.Option(help="Only these written tokens, from 1, such as 1,3-5; all by default.")
     ] = None,
     logit: Annotated[
         str | None, typer.Option(help="Also show what the logit of this output is the sum of.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Of --logit: the difference from this output's.")
+        str | None, typer.Option(help="For --logit: the difference from this output's.")
     ] = None,
     place: Annotated[
-        int | None, typer.Option(help="Of --logit: after which token, from 0; the last by default.")
+        int | None, typer.Option(help="For --logit: after which token, from 0; the last by default.")
     ] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
@@ -95,7 +95,7 @@ def ablate_command(
     run: RunArgument,
     data: DataArgument = None,
     split: Split = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N rows.")] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     as_json: AsJson = False,

@@ -64,7 +64,7 @@ MAY_IMPORT["cli_resume"] = {"errors", "train"}
 MAY_IMPORT["cli_open"] = {"cli_options", "run", "threads", "train"}
 MAY_IMPORT["cli_log"] = {"console"}
 MAY_IMPORT["cli_doctor"] = {"cli_options", "console", "recipes"}
-MAY_IMPORT["cli_explain"] = {"cli_options", "files", "insight", "recipes"}
+MAY_IMPORT["cli_explain"] = {"cli_options", "errors", "files", "insight", "recipes"}
 MAY_IMPORT["cli_trace"] = {
     "cli_explain",
     "cli_open",
@@ -79,7 +79,8 @@ MAY_IMPORT["cli_trace"] = {
 MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_open", "cli_options", "errors", "files"}
 MAY_IMPORT["cli_figure"] |= {"insight", "looking"}
 MAY_IMPORT["cli_look"] = {"cli_explain", "cli_open", "cli_options", "errors", "files", "recipes", "serve"}
-for part in ("cli_checkpoints", "cli_explain", "cli_figure", "cli_look", "cli_trace"):
+MAY_IMPORT["cli_predict"] = {"cli_open", "cli_options", "data", "errors", "recipes", "tasks"}
+for part in ("cli_checkpoints", "cli_explain", "cli_figure", "cli_look", "cli_predict", "cli_trace"):
     MAY_IMPORT[part] |= {"console", "visible"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli", "console", "interrupts"}

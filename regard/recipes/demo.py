@@ -87,8 +87,8 @@ def _next(out: Path, figure: Path) -> str:
     return f"""The model is in {out}, the figure in {figure}. What to try next:
 
   regard predict {out} your words here
-  regard verify {out}                       proves caches, masks and saving on this very model
-  regard demo --budget 30m                  gets more words right
+  regard verify {out}                       # proves caches, masks and saving on this very model
+  regard demo --budget 30m                  # gets more words right
   regard train translation pinyin --out runs/pinyin --budget 5m
-  regard train translation pairs.tsv --out runs/mine --budget 20m     your own two-column file
+  regard train translation pairs.tsv --out runs/mine --budget 20m     # your own two-column file
 """

@@ -252,7 +252,9 @@ class _Job:
         say(f"ids     {task.vocabulary:,} in the vocabulary; {human_bytes(store.nbytes)} in {store.path}")
         for line in str(describe(model)).splitlines():
             say(f"model   {line}")
-        say(f"device  {self.place.device}, {torch.get_num_threads()} threads, {self.place.world} process(es)")
+        threads = _counted(torch.get_num_threads(), "thread", "threads")
+        processes = _counted(self.place.world, "process", "processes")
+        say(f"device  {self.place.device}, {threads}, {processes}")
 
     def _save(self, config: RunConfig, prepared: _Prepared, model: nn.Module, outcome: Outcome) -> None:
         dataset, task = prepared.dataset, prepared.task
@@ -326,3 +328,7 @@ def _identity(config: RunConfig, dataset: DataSet, task: Task, start: Start | No
     content: list[Any] = [dump(config), dataset.fingerprint, dataset.name, task.tokenizers()]
     content += [] if start is None else [start.identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -315,6 +315,22 @@ def test_a_broken_array_is_named(write: Write, text: str, message: str) -> None:
         read(write("pairs.json", text))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"source": "a"', r"pairs\.json:1: is not JSON"),
+        ('{\n"source": "a",\n"target" "b"}', r"pairs\.json:3: is not JSON"),
+        ("3", "give an array of objects, or SQuAD's form"),
+        ('"text"', "give an array of objects, or SQuAD's form"),
+        ('{\n"source": "a",\n"target": "b"\n}', "no list 'data'; give an array of objects"),
+        ("<html>", r"pairs\.json:1: is not JSON"),
+    ],
+)
+def test_json_that_is_no_table_is_not_taken_for_one_of_squads(write: Write, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(write("pairs.json", text))
+
+
 def test_documents_beside_tables_are_no_examples(write: Write, tmp_path: Path) -> None:
     write("here/pairs.tsv", TABLE)
     write("here/about.json", '{"name": "pairs"}')

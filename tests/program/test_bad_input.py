@@ -444,3 +444,37 @@ def test_from_python_the_same_errors(run: Path) -> None:
         loaded.predict(["abc"], max_length=0)
     with pytest.raises(InputError, match="dtype 'float8' is not known"):
         regard.load(run, dtype="float8")
+
+
+# ------------------------------------------------------------------- options that would be ignored
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("predict", "RUN", "abc", "--file", "FILE"), "give one of the two"),
+        (("predict", "RUN", "--among", "FILE", "--words"), "give one of the two"),
+        (("predict", "RUN", "abc", "--chat"), "leave out inputs"),
+        (("predict", "RUN", "--file", "FILE", "--chat"), "leave out --file"),
+        (("predict", "RUN", "--chat", "--json"), "leave out --json"),
+        (("explain", "--html", "FILE"), "say which example"),
+        (("explain", "--text", "abc"), "say which example"),
+        (("figure", "RUN", "abc"), "say what to draw"),
+        (("figure", "RUN", "--out", "FILE"), "say what to draw"),
+        (("figure", "RUN", "abc", "--of", "lens", "--other", "abd"), "--other is for --of patching"),
+        (("figure", "RUN", "abc", "--of", "lens", "--number", "0"), "leave it out of lens"),
+        (("figure", "RUN", "abc", "--of", "lens", "--part", "x"), "--part is for --of playback"),
+        (("figure", "RUN", "abc", "--of", "sum", "--head", "0"), "--head is for --of playback"),
+        (("figure", "RUN", "abc", "--of", "lens", "--out", "lens.gif"), "give .html, .png, .svg or .pdf"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_option_that_would_be_ignored_is_refused(
+    cli: Cli, run: Path, pairs: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    given = {"RUN": run, "FILE": pairs}
+    before = pairs.read_bytes()
+    answer = cli(*(given.get(argument, argument) for argument in arguments))
+    one_sentence(answer, said)
+    assert answer.out == ""
+    assert pairs.read_bytes() == before

@@ -32,16 +32,25 @@ _LIMIT = 4 * LINE_LIMIT
 
 
 def open_json(path: Path, wanted: Wanted, *, skip: bool = False) -> Table:
-    """The table that a `.json` file holds. Raises: DataError for an array that holds none."""
+    """The table that a `.json` file holds. Raises: DataError for one that holds none, or another form."""
     with open_text(path) as file:
         head = file.read(_CHUNK).decode("utf-8", "replace")
     begin = _BEGIN.match(head)
     if begin is None:
-        return JsonlTable.open(path, wanted, skip=skip) if _is_lines(path) else SquadFile(path)
+        return JsonlTable.open(path, wanted, skip=skip) if _is_lines(path) else _squad(path, head)
     nested = head[begin.start() : begin.end()].lstrip("\ufeff \t\r\n").startswith("{")
     if nested and ('"paragraphs"' in head or head[begin.end() : begin.end() + 1] != "{"):
-        return SquadFile(path)
+        return _squad(path, head)
     return ArrayTable.open(path, wanted, skip=skip)
+
+
+def _squad(path: Path, head: str) -> SquadFile:
+    """What is left to be. Raises: DataError at once for what does not begin like it, and is not it: whoever
+    meant another form should not be told of SQuAD's columns."""
+    table = SquadFile(path)
+    if '"paragraphs"' not in head:
+        table.articles()
+    return table
 
 
 def _is_lines(path: Path) -> bool:

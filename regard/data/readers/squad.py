@@ -27,7 +27,7 @@ COLUMNS = ("context", "question", "answers")
 _LIMIT = 1 << 26  # bytes; half more than SQuAD 2's training part
 _MOST_MARKS = 3_000_000
 """Of what begins or parts JSON's values, each of which takes memory; a comma in a text is counted, too."""
-_FORM = "give SQuAD's form: data, paragraphs, context, qas, question, answers"
+_FORM = "give an array of objects, or SQuAD's form: data, paragraphs, context, qas, question, answers"
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,7 @@ class SquadFile:
 
     def _questions(self, known: set[str]) -> Iterator[Record]:
         """`known`: the ids that were seen."""
-        document = self._document()
-        articles = document.get("data") if isinstance(document, dict) else None
-        if not isinstance(articles, list):
-            raise DataError(f"{self.path} has no list 'data'; {_FORM}")
-        for where, paragraph in _inside(articles, f"{self.path}:data", "paragraphs"):
+        for where, paragraph in _inside(self.articles(), f"{self.path}:data", "paragraphs"):
             if isinstance(paragraph, Problem):
                 yield where, paragraph
                 continue
@@ -66,6 +62,14 @@ class SquadFile:
             for place, question in _items(paragraph.get("qas"), f"{where}.qas"):
                 found = question if isinstance(question, Problem) else _question(question, context, known)
                 yield place, found
+
+    def articles(self) -> list[Any]:
+        """What `data` holds. Raises: DataError for what is not JSON, or has no such list."""
+        document = self._document()
+        articles = document.get("data") if isinstance(document, dict) else None
+        if not isinstance(articles, list):
+            raise DataError(f"{self.path} has no list 'data'; {_FORM}")
+        return articles
 
     def _document(self) -> Any:
         with open_text(self.path) as file:
