@@ -92,7 +92,7 @@ def figure_command(
 
 
 def _check_options(of: str | None, **given: object) -> None:
-    """Raises: InputError for an option that this figure would ignore."""
+    """Raises: InputError for an option that this figure would ignore, or that it lacks."""
     from regard.errors import InputError
     from regard.looking.analyses import ALL
 
@@ -106,6 +106,8 @@ def _check_options(of: str | None, **given: object) -> None:
     for option, value in given.items():
         if known and value is not None and of not in takers[option]:
             raise InputError(f"--{option} is for --of {' or '.join(takers[option])}; leave it out of {of}")
+    if of in takers["other"] and given["other"] is None:
+        raise InputError(f"{of} compares with a second input, of as many tokens; give it with --other")
 
 
 def _is_page(out: Path | None) -> bool:

@@ -68,7 +68,7 @@ def predict_command(
         1.0 if temperature is None else temperature, top_k, top_p, min_p, repetition_penalty, seed
     )
     decoding = Decoding(
-        beam=n if beam is None else beam,
+        beam=(1 if drawn else n) if beam is None else beam,
         alpha=alpha,
         n=n,
         max_length=max_length,

@@ -64,10 +64,13 @@ def trace_command(
 ) -> None:
     """Show every number of one prediction, from the input to the probabilities; or, with --logit, what one
     of its logits is the sum of: a number for each head, each feed-forward, each shift."""
+    from regard.errors import InputError
     from regard.insight.logit_sum_shown import logit_lines, logit_object, logit_step
     from regard.insight.trace_text import trace_lines
     from regard.tasks import Decoding
 
+    if html is not None and json is not None and html.resolve() == json.resolve():
+        raise InputError(f"--html and --json are both {html}; the second would replace the first")
     chosen = {name: _numbers(name, some) for name, some in _asked(layers, heads, steps)}
     decoding = Decoding(beam=beam, alpha=alpha, max_length=max_length)
     opened = open_run(run, dtype, threads, device)

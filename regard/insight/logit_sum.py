@@ -270,7 +270,8 @@ def _number(output: int | str, names: tuple[str, ...], count: int) -> int:
         if len(same) > 1:
             raise InputError(f"several outputs are called '{output}'; give the number of one: {same[:5]}")
         if not same and not (output.isascii() and output.isdecimal() and len(output) < 10):
-            raise InputError(f"there is no output '{output[:40]}'{nearest(output, names)}")
+            hint = nearest(output, names) or "; give a token of this model, or its number"
+            raise InputError(f"there is no output '{output[:40]}'{hint}")
         output = same[0] if same else int(output)
     if not 0 <= output < count:
         raise InputError(f"there is no output {output}; they are 0 to {count - 1}")

@@ -65,7 +65,7 @@ class Choice:
                 if not 0 <= number < there:
                     raise InputError(f"there is no {word} {number}; this model's are 0 to {there - 1}")
         if self.steps is not None and min(self.steps, default=1) < 1:
-            raise InputError("steps count from 1")
+            raise InputError(f"there is no step {min(self.steps)}; steps count from 1")
 
 
 def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:

@@ -224,7 +224,7 @@ class Table:
                 raise CheckpointError(f"{where}: the weight '{name}' has no place in this model{hint}")
             else:
                 notes[why] = notes.get(why, 0) + 1
-        return [f"left out: {why} ({count} weights)" for why, count in notes.items()]
+        return [f"left out: {why} ({count} tensor{'s' * (count > 1)})" for why, count in notes.items()]
 
     def _under_own_names(self, theirs: Mapping[str, T]) -> Mapping[str, T]:
         """The same, where a weight may be there under the name of a copy only: who saves tied weights once

@@ -41,7 +41,8 @@ def naming(task: Task) -> Naming:
 
 
 def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: Choice) -> Trace:
-    """The prediction for one input, with what was chosen of its numbers."""
+    """The prediction for one input, with what was chosen of its numbers. Raises: InputError for steps that
+    there are not."""
     assert isinstance(model, EncoderDecoder | Transformer)
     task.check(decoding)
     recorder = Recorder(model, choice)
@@ -50,6 +51,9 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     with torch.inference_mode(), hear(recorder.hear), recorder.watching():
         (said,) = task.predict(model, [text], replace(decoding, batch_tokens=tokens))
     passes, search = recorded(recorder, names := naming(task))
+    if choice.steps and (first := min(choice.steps)) > len(search):
+        there = f"{len(search)} were taken" if search else f"{task.name} writes nothing step by step"
+        raise InputError(f"there is no step {first}; {there}")
     about = {"kind": model.config.kind, "parameters": sum(x.numel() for x in model.parameters())}
     answer = (said.text, said.score, said.alternatives)
     return Trace(task.name, text, *answer, passes, search, names.outputs, about)

@@ -91,6 +91,12 @@ class Takes:
     """Channels, rows and columns that pictures are brought to."""
 
 
+MOST_HYPOTHESES = 1024
+"""Of a beam: all of them are in memory, each with its keys and values."""
+MOST_SAMPLES = 1_000_000
+"""For one input: only their texts are kept."""
+
+
 @dataclass(frozen=True)
 class Decoding:
     """How predictions are searched for."""
@@ -120,7 +126,7 @@ class Decoding:
 
     def __post_init__(self) -> None:
         require(self.beam >= 1, "beam", self.beam, "1 or more")
-        require(self.n >= 1, "n", self.n, "1 or more")
+        require(1 <= self.n <= MOST_SAMPLES, "n", self.n, f"from 1 to {MOST_SAMPLES:,}")
         if self.sampling is None:
             require(self.n <= self.beam, "n", self.n, f"from 1 to the beam, which is {self.beam}")
         require(self.number >= 0, "number", self.number, "0 or more")
@@ -245,7 +251,7 @@ class Task(ABC):
         """
 
     def check(self, decoding: Decoding) -> None:
-        """Refuse a wish that would be ignored. Raises: InputError."""
+        """Refuse a wish that would be ignored. Raises: InputError; ConfigError for a beam beyond memory."""
         wishes = {
             "beam": decoding.beam > decoding.n,
             "max_length": decoding.max_length is not None,
@@ -256,6 +262,9 @@ class Task(ABC):
         for name, wished in wishes.items():
             if wished and name not in self.heeds:
                 raise InputError(f"{self.name} has no use for {_OPTIONS[name]}; leave it out")
+        if "beam" in self.heeds:
+            most = f"at most {MOST_HYPOTHESES:,}, which are in memory side by side"
+            require(decoding.beam <= MOST_HYPOTHESES, "beam", decoding.beam, most)
 
     @abstractmethod
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:

@@ -130,11 +130,13 @@ def line_of(event: Mapping[str, Any]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as people write them: 45 s, 3:20, 1:02:03."""
+    """Seconds as people write them: 45 s, 3:20, 1:02:03, 4 days."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     hours, rest = divmod(whole, 3600)
+    if hours >= 72:
+        return f"{hours // 24:,} days"
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 

@@ -369,6 +369,8 @@ def test_a_bundle_that_does_not_say_its_data(cli: Cli, run: Path, tmp_path: Path
         (("--beam", "0", "abc"), "--beam"),
         (("-n", "5", "--beam", "2", "abc"), "n is 5; it must be from 1 to the beam, which is 2"),
         (("-n", "0", "abc"), "-n"),
+        (("-n", "99999999", "abc"), "n is 99999999; it must be from 1 to"),
+        (("--beam", "99999999", "abc"), "beam is 99999999; it must be at most"),
         (("--alpha", "nan", "abc"), "alpha"),
         (("--dtype", "float8", "abc"), "float32"),
         (("--threads", "-1", "abc"), "--threads"),

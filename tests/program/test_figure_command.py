@@ -46,7 +46,7 @@ def test_python_gives_the_same_as_a_plotly_figure(run: Path) -> None:
     ("arguments", "word"),
     [
         (("--of", "lense"), "did you mean 'lens'"),
-        (("--of", "patching"), "second input"),
+        (("--of", "patching"), "--other"),
         (("--of", "patching", "--other", "a b c d e f"), "equally many tokens"),
         (("--of", "gradients", "--number", "99"), "was not written"),
         (("--of", "playback"), "--part"),

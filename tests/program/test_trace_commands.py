@@ -57,6 +57,7 @@ def test_what_is_traced_of_an_int8_model_is_what_it_predicts(
         ("--layers", "7"),
         ("--heads", "x"),
         ("--steps", "0"),
+        ("--steps", "9999"),
         ("--layers", "1-"),
         ("--steps", "2-1"),
         ("--heads", "99999999999"),
@@ -67,6 +68,13 @@ def test_trace_refuses_what_is_not_there(run: Path, cli: Callable[..., Any], opt
     assert (said.status, said.out) == (2, "")
     assert said.err.startswith("regard: ")
     assert said.err.count("\n") == 1
+
+
+def test_two_files_in_one_place_are_refused(run: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    page = tmp_path / "a.html"
+    said = cli("trace", str(run), "abcd", "--html", str(page), "--json", str(tmp_path / "." / "a.html"))
+    assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+    assert not page.exists()
 
 
 def test_trace_says_what_a_logit_is_the_sum_of(run: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
