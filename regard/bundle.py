@@ -45,6 +45,7 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 FORMAT = 1  # the newest format that is read, and the one that is written
 
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
+_TRAINING = "training"  # as `train/folder.py` has it, as long as there is no bundle
 TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|(labels|origin|pictures|threshold)\.json")
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
@@ -201,6 +202,8 @@ def _read_config(place: Path) -> _Config:
         raise BundleError(f"{place} does not exist; give the folder that `regard train` or `import` wrote")
     if not place.is_dir():
         raise BundleError(f"{place} is a file, not a bundle; give the folder that `regard train` wrote")
+    if not resolve(place, CONFIG).exists() and (place / _TRAINING).is_dir():
+        raise BundleError(f"{place} is being trained, or was stopped; wait, or go on with --resume")
     if not resolve(place, CONFIG).exists():
         raise BundleError(f"{place} is not a bundle: it has no {CONFIG}")
     data = read_object(_file(place, CONFIG), BundleError, place / CONFIG)

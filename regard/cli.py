@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -155,7 +156,8 @@ def train(
             device=device,
             threads=threads,
         )
-    say(f"next: regard predict {trained.folder}, or: regard evaluate {trained.folder} {data}")
+    run = quote(str(trained.folder))
+    say(f"next: regard predict {run}, or: regard evaluate {run} {quote(data)}")
 
 
 @app.command(epilog="Example: regard evaluate runs/mine pairs.tsv --split test --beam 5")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -81,7 +82,8 @@ def import_command(
             f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
             f" {made.largest:.1f}"
         )
-    say(f"next: regard predict {run}, or: regard train TASK DATA --init {run} --out runs/mine")
+    typed = quote(str(run))
+    say(f"next: regard predict {typed}, or: regard train TASK DATA --init {typed} --out runs/mine")
 
 
 def export_command(

@@ -30,6 +30,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from regard.errors import require
 from regard.machine import usable_processors
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -42,6 +43,7 @@ _SOME, _MUCH = 0.15, 0.25  # seconds a second that threads lack a processor; 0.0
 _LOOKS_OF_MUCH, _LOOKS_OF_SOME = 4, 10  # after which threads sleep
 _LOOKS_TO_SPIN, _MOST_LOOKS = 10, 300
 _SOON = 30  # looks
+_MOST_THREADS = 256
 _LARGEST_TEAM = 8  # threads that do nothing, and that a system might refuse
 
 
@@ -56,9 +58,13 @@ def use_threads(threads: int | None = None) -> None:
     """Compute with so many threads. By default, and once in a process, with as many as torch would, but no
     more than this process may use.
 
-    Called where work begins, never at import.
+    Called where work begins, never at import. Raises: ConfigError for more than anybody has, which some
+    runtimes answer by ending the process.
     """
     import torch
+
+    most = max(_MOST_THREADS, usable_processors())
+    require(threads is None or 1 <= threads <= most, "threads", threads, f"from 1 to {most:,}")
 
     _notice()
     if threads is not None:

@@ -255,6 +255,8 @@ def test_a_place_that_is_no_bundle_says_so(tmp_path):
     assert "does not exist" in refused(tmp_path / "none")
     assert "is a file, not a bundle" in refused(tmp_path / "file")
     assert "is not a bundle: it has no config.json" in refused(tmp_path / "empty")
+    (tmp_path / "begun" / "training").mkdir(parents=True)
+    assert "go on with --resume" in refused(tmp_path / "begun")
 
 
 @pytest.mark.parametrize(

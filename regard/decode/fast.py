@@ -134,6 +134,8 @@ def _decide() -> Decision:
         if asked != "auto":
             raise ConfigError(f"REGARD_KERNELS is '{asked}', which needs numba; {_INSTALL}")
         return Decision(False, f"numba is not installed; {_INSTALL}")
+    if asked != "auto":
+        _check_forced()
     if not probe.can_start_python():
         return Decision(False, "this program is not started by Python, so they cannot be tried beside it")
     verdict, folder = _verdict()
@@ -144,6 +146,15 @@ def _decide() -> Decision:
             return Decision(True, "they were tried and work", verdict.family, folder, verdict.seconds)
     _LOG.warning("decoding goes the plain, slower way without compiled loops, since %s; %s", reason, _REPORT)
     return Decision(False, reason, folder=folder, seconds=verdict.seconds)
+
+
+def _check_forced() -> None:
+    """Before anything is compiled. Raises: ConfigError when REGARD_KERNELS asks for what there is not."""
+    try:
+        from regard.decode.kernels import chosen
+    except (ImportError, SystemError):
+        return  # a numba that cannot be used: that is met, and told, where the loops are tried
+    chosen()
 
 
 def _verdict() -> tuple[Verdict, Path | None]:

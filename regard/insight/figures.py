@@ -22,9 +22,12 @@ _PIECE, _GAP = 260, 70  # pixels
 _MOST_TICKS = 40
 
 
+_SEEN = str.maketrans({"<": "‹", ">": "›", "\n": "↵", "\t": "⇥", "\r": "␍"})
+
+
 def shown(pieces: Sequence[str]) -> list[str]:
-    """Plotly would take `</s>` for markup."""
-    return [piece.replace("<", "‹").replace(">", "›") for piece in pieces]
+    """Plotly would take `</s>` for markup, and shows nothing of white space."""
+    return [piece.translate(_SEEN) for piece in pieces]
 
 
 def heat(entry: Entry) -> Any:

@@ -27,6 +27,7 @@ from regard.interop.importing import FAMILIES, LABELS, read_checkpoint
 from regard.interop.looks import PREPROCESSOR
 from regard.interop.origin import Origin, kept_origin
 from regard.interop.tokenizer_files import TOKENIZER_CONFIG, tokenizer_files
+from regard.model.head import Classes
 from regard.schema import dump
 from regard.strict_json import loads
 from regard.weights import write_weights
@@ -68,9 +69,20 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
         f"no {' or '.join(dict.fromkeys(names))}, because {why}" for why, names in reasons.items()
     )
     raise CheckpointError(
-        f"{run} cannot be written as a checkpoint: {known or f'no family has the task {bundle.task}'}; what"
-        " began with an imported model can"
+        f"{run} cannot be written as a checkpoint: {known or f'no family has the task {bundle.task}'};"
+        f" {_remedy(bundle)}"
     )
+
+
+def _remedy(bundle: Bundle) -> str:
+    """What would have been right."""
+    head = getattr(bundle.model, "head", None)
+    if bundle.task == "text-classification" and isinstance(head, Classes) and head.transform is None:
+        return (
+            "the classes of other libraries read a layer over the first vector: train with"
+            " --set model.head.pooling=first --set model.head.transform.activation=tanh"
+        )
+    return "what began with an imported model can"
 
 
 def _candidates(bundle: Bundle) -> list[tuple[Family, str]]:

@@ -51,7 +51,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # `meta`, which holds no numbers, cannot say it
     except (RuntimeError, AssertionError, NotImplementedError) as problem:
-        raise ConfigError(f"device '{name}' cannot be used here; try cpu, cuda or mps") from problem
+        there = ", ".join(device_names())
+        raise ConfigError(f"device '{name}' cannot be used here; this machine has {there}") from problem
     return device
 
 

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from regard.errors import InputError
 from regard.model.mask import PADDING, Contiguous, Positions
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
-from regard.model.position_part import AddedRows, PositionPart, Rotation, TurnedRows, cos_and_sin, sinusoids
+from regard.model.position_part import (
+    AddedRows,
+    PositionPart,
+    Rotation,
+    TurnedRows,
+    base_of,
+    cos_and_sin,
+    sinusoids,
+)
 from regard.model.rotary_scaling import Dynamic, LongRope, Scaling
 from regard.model.tap import tap
 
@@ -161,6 +169,7 @@ class AddedSinusoids(AddedRows):
     """See `Sinusoidal`."""
 
     def __init__(self, width: int, config: Sinusoidal) -> None:
+        base_of(config.base)
         self.width, self.config = width, config
         super().__init__()
 
@@ -210,7 +219,7 @@ class RotaryPart(TurnedRows):
         turned = round(head_width * config.fraction)
         if turned % 2:
             raise ValueError(f"rotary positions need an even head width, not {turned}")
-        self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved
+        self.pairs, self.base, self.interleaved = turned // 2, base_of(config.base), config.interleaved
         self.scaling = config.scaling
         self.stretches = isinstance(config.scaling, LongRope | Dynamic)
         super().__init__()

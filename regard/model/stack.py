@@ -16,6 +16,7 @@ from regard.model.attention import AttentionConfig
 from regard.model.block import Block, Placement, PostNorm, Surroundings
 from regard.model.cache import Cache
 from regard.model.dropout import dropout as drop
+from regard.model.dropout import rate_of
 from regard.model.feedforward import MLP, FeedForwardPart
 from regard.model.mask import Contiguous, Full, MaskRule, Positions, Ragged, lower
 from regard.model.norm import LayerNorm, Norm
@@ -161,6 +162,12 @@ class Stack(nn.Module):
 
 def _check(config: StackConfig) -> None:
     """One position part serves both attentions of a block, so their heads must be alike."""
+    rate_of(config.dropout)
+    config.attention.check()
+    if config.width < 1 or config.depth < 0:
+        raise ValueError(
+            f"width is {config.width} and depth {config.depth}; they must be at least 1 and at least 0"
+        )
     own, cross = config.attention, config.cross
     same = cross is None or (own.heads, own.head_width) == (cross.heads, cross.head_width)
     if config.cross_position and not same:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from regard import train
 from regard.console import is_typed, say
@@ -84,10 +85,11 @@ def _save_figure(run: Run, word: str, out: Path) -> Path:
 
 
 def _next(out: Path, figure: Path) -> str:
+    run = quote(str(out))
     return f"""The model is in {out}, the figure in {figure}. What to try next:
 
-  regard predict {out} your words here
-  regard verify {out}                       # proves caches, masks and saving on this very model
+  regard predict {run} your words here
+  regard verify {run}                       # proves caches, masks and saving on this very model
   regard demo --budget 30m                  # gets more words right
   regard train translation pinyin --out runs/pinyin --budget 5m
   regard train translation pairs.tsv --out runs/mine --budget 20m     # your own two-column file

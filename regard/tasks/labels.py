@@ -24,7 +24,8 @@ def count_labels(labels: Iterable[str], column: str) -> dict[str, int]:
     counts = Counter(labels)
     if not 2 <= len(counts) <= MOST_LABELS:
         found = f"{len(counts):,}" if counts else "no"
-        raise DataError(f"there are {found} labels in the column '{column}'; give 2 to {MOST_LABELS:,}")
+        labelled = f"{found} label" if len(counts) == 1 else f"{found} different labels"
+        raise DataError(f"the column '{column}' has {labelled}; give 2 to {MOST_LABELS:,}")
     return dict(sorted(counts.items()))
 
 

@@ -20,6 +20,10 @@ _POSITIVE = ("tokens", "accumulate")
 _NATURAL = ("evaluations", "valid_rows", "patience", "save_seconds", "save_steps", "snapshots", "seed")
 
 
+_MOST = 1 << 63
+"""Of whole numbers, as torch counts."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How a model is trained."""
@@ -75,6 +79,9 @@ class TrainConfig:
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in (*_NATURAL, "clip"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for name in (*ENDS, *_POSITIVE, *_NATURAL):
+            value = getattr(self, name)
+            require(value is None or value < _MOST, name, value, "less than 2^63")
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def test_an_unknown_family_is_refused_by_name(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(fast, "_decision", None)
     with pytest.raises(ConfigError, match=r"REGARD_KERNELS.*'quick'.*auto.*plain"):
         fast.have_loops()
+    assert not list(tmp_path.iterdir()), "nothing is compiled before"
 
 
 BROKEN = {

@@ -74,6 +74,13 @@ def test_a_misspelt_built_in_set_is_suggested(train: Callable[..., Any]) -> None
     one_sentence(train("speling", "--steps", 2), "did you mean 'spelling'?")
 
 
+@pytest.mark.parametrize(
+    "address", ["https://example.com/pairs.tsv", "hf:owner/name", "s3://bucket/pairs.tsv"]
+)
+def test_an_address_is_said_to_be_none_that_is_fetched(train: Callable[..., Any], address: str) -> None:
+    one_sentence(train(address, "--steps", 2), "download it, and give the file")
+
+
 def test_a_wrong_column_is_named_with_the_nearest(train: Callable[..., Any], pairs: Path) -> None:
     one_sentence(train(pairs, "--steps", 2, "--from", "sorce"), "sorce", "did you mean 'source'?")
 
@@ -111,7 +118,17 @@ def test_an_unreadable_file(train: Callable[..., Any]) -> None:
         (("--preset", "smal"), "did you mean 'small'?"),
         (("--config", "/no/such.json"), "/no/such.json cannot be read"),
         (("--threads", "0"), "--threads"),
-        (("--device", "gpu"), "device 'gpu' cannot be used here; try cpu, cuda or mps"),
+        (("--device", "gpu"), "device 'gpu' cannot be used here; this machine has cpu"),
+        (("--threads", "99999"), "threads is 99999; it must be from 1 to"),
+        (("--seed", str(1 << 80)), "it must be less than 2^63"),
+        (("--steps", str(1 << 80)), "it must be less than 2^63"),
+        (("--set", "model.dropout=1.5"), "dropout is 1.5; it must be at least 0 and less than 1"),
+        (("--set", "model.encoder.attention.dropout=1"), "dropout is 1.0; it must be at least 0"),
+        (("--set", "model.decoder.feedforward.dropout=-0.1"), "dropout is -0.1; it must be at least 0"),
+        (("--set", "model.encoder.norm.eps=-1"), "eps is -1.0; it must be at least 0"),
+        (("--set", "model.encoder.position.base=0"), "the base of positions is 0.0"),
+        (("--set", "model.encoder.attention.heads=0"), "heads is 0; it must be 1 or more"),
+        (("--set", "model.encoder.depth=-1"), "must be at least 1 and at least 0"),
         (("--device", "meta"), "device 'meta' cannot be used here"),
         (("--device", "cuda:9"), "device 'cuda:9' cannot be used here"),
         (("--on-error", "maybe"), "--on-error"),

@@ -80,10 +80,11 @@ def test_examples_of_the_help_name_options_that_exist(cli: Cli) -> None:
 
 
 def test_from_a_file_to_answers(cli: Cli, pairs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "runs" / "mine"
+    out = tmp_path / "runs" / "my first"
     trained = cli("train", "translation", pairs, "--out", out, "--steps", 4, *options())
     assert trained.status == 0
-    assert trained.out == f"next: regard predict {out}, or: regard evaluate {out} {pairs}\n"
+    typed = f"'{out}'"  # as a shell takes it
+    assert trained.out == f"next: regard predict {typed}, or: regard evaluate {typed} {pairs}\n"
     for said in ("training examples (source → target)", "rows read 600, kept 600", "parameters", "saved in"):
         assert said in trained.err
     evaluated = cli("evaluate", out, pairs, "--split", "valid", "--limit", 5, "--threads", 1)

@@ -80,7 +80,7 @@ def test_a_damaged_file_of_labels_is_refused(text: str) -> None:
 
 
 def test_one_label_is_no_choice() -> None:
-    with pytest.raises(DataError, match="there are 1 labels in the column 'label'; give 2 to 10,000"):
+    with pytest.raises(DataError, match="the column 'label' has 1 label; give 2 to 10,000"):
         made(ROWS[:1])
 
 

@@ -77,7 +77,15 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (59.4, "59 s"), (60, "1:00"), (200, "3:20"), (3723, "1:02:03"), (1e6, "11 days"), (-5, "0 s")],
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (60, "1:00"),
+        (200, "3:20"),
+        (3723, "1:02:03"),
+        (1e6, "11 days"),
+        (-5, "0 s"),
+    ],
 )
 def test_times_as_people_write_them(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown

@@ -6,6 +6,7 @@ It knows names, files and folders, and how each is split; it does not know what 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -113,6 +114,9 @@ def _look_at_examples(path: Path) -> Found:
         return next(iter(look_at_folder(path, 1).values()))
 
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters and more: no drive of Windows
+
+
 def _as_path(data: str | Path) -> Path | None:
     """The path that is meant, or None for a name that is known. Raises DataError when it is neither."""
     text = str(data)
@@ -131,6 +135,8 @@ def _as_path(data: str | Path) -> Path | None:
 
 
 def _suggestion(text: str, path: Path, known: list[str]) -> str:
+    if _ADDRESS.match(text):
+        return ", and addresses are not fetched; download it, and give the file or the folder"
     beside: list[str] = []
     with suppress(OSError):  # no such folder, or one that cannot be read: no hint from there
         beside = [entry.name for entry in path.parent.iterdir()]
