@@ -71,7 +71,9 @@ def test_a_pair_is_framed_and_classified_in_the_same_way(tmp_path: Path) -> None
 
 def test_classes_over_a_mean_are_refused_with_what_goes_out(tmp_path: Path) -> None:
     rows = "".join(f"{a} {a}\t{'even' if a % 2 == 0 else 'odd'}\n" for a in range(99))
-    with pytest.raises(CheckpointError, match="--set model.head.pooling=first --set model.head.transform"):
+    with pytest.raises(
+        CheckpointError, match=r"--set model\.head\.pooling=first --set model\.head\.transform"
+    ):
         trained("text-classification", f"text\tlabel\n{rows}", tmp_path, *BERT, "task.tokenizer=words")
 
 
