@@ -142,3 +142,19 @@ def test_the_course_is_open_before_the_models_are_known(browser: Any, address: s
     expect(page.locator("#main")).to_have_attribute("data-settled", "true")
     context.close()
     assert not watched.complaints
+
+
+def test_a_course_that_is_long_in_coming_says_so(browser: Any, address: str) -> None:
+    context = browser.new_context(locale="en-GB")
+    watched, held = Watched(context.new_page()), list[Any]()
+    page = watched.page
+    page.route("**/api/course", lambda route: held.append(route))
+    page.goto(address)
+    page.locator("#to-course").click()
+    expect(page.locator(".course-progress")).to_have_text("computing … 0 %")
+    expect(page.locator(".course-progress")).to_be_visible()
+    held[0].continue_()
+    expect(page.locator(".course-page h1")).to_have_text("Quick")
+    expect(page.locator(".course-progress")).to_be_hidden()
+    context.close()
+    assert not watched.complaints

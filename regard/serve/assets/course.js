@@ -23,11 +23,16 @@ export class Course {
 
   async show() {
     if (!this.examples) {
+      this.#progressed(0);
+      const slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
       try {
         ({ examples: this.examples } = await get("/api/course"));
       } catch (problem) {
         emit("problem", problem.message || say("gone"));
         return;
+      } finally {
+        clearTimeout(slow);
+        this.progress.hidden = true;
       }
     }
     const at = this.examples.findIndex((one) => one.name === store.view.course);
