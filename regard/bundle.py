@@ -74,6 +74,11 @@ class Bundle:
     versions: Mapping[str, str]
     """Of the software that made it; see `software_versions`."""
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned; those that several parts share count once."""
+        return sum(weight.numel() for weight in self.weights.values())
+
     def build(self) -> nn.Module:
         """The model with these weights, in eval mode. Raises BundleError if they are not its weights."""
         layout = _Layout.of(self.model, "the bundle")

@@ -138,6 +138,7 @@ def _said(opened: Any, name: str, lang: Lang) -> tuple[str, str]:
 def _write(path: Path, figures: dict[str, Any], title: str, about: str, lang: Lang) -> None:
     from regard.errors import DependencyError
     from regard.files import atomic_file, write_text
+    from regard.insight.figures import shown
     from regard.insight.page import drawing, page, paragraphs
     from regard.insight.words import Words
     from regard.insight.worked import Drawing
@@ -148,6 +149,7 @@ def _write(path: Path, figures: dict[str, Any], title: str, about: str, lang: La
         write_text(path, page(Words(title, title), body, figures=True, lang=lang))
         return
     try:
+        figures[lang].update_layout(title=shown([title])[0])
         made = figures[lang].to_image(format=path.suffix.lower()[1:], scale=2)
     except (ImportError, ValueError, RuntimeError) as problem:
         raise DependencyError(

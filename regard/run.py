@@ -301,7 +301,8 @@ class Run:
 
         Raises: InputError for an input that the model cannot take, or a choice that it does not have.
         """
-        return traced(self.task, self.model, text, decoding, Choice.of(layers, heads, steps))
+        found = traced(self.task, self.model, text, decoding, Choice.of(layers, heads, steps))
+        return replace(found, about={**found.about, "parameters": self.bundle.parameters})
 
     def ablate(
         self,
@@ -339,7 +340,8 @@ class Run:
     def explorer(self) -> Explorer:
         """For whoever looks at this model again and again, with changes that come and go."""
         assert isinstance(self.model, EncoderDecoder | Transformer)
-        return Explorer(self.task, self.model, Tied.found(self.bundle.build()), naming(self.task))
+        tied = Tied.found(self.bundle.build())
+        return Explorer(self.task, self.model, tied, naming(self.task), self.bundle.parameters)
 
     def examples(self, n: int = 6) -> list[dict[str, object]]:
         """Some inputs to begin with, as `looking.inputs` has them: of its own data, if those are at hand."""

@@ -63,8 +63,7 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
         except Unfit as why:
             reasons.setdefault(str(why), []).append(family.name)
             continue
-        count = sum(weight.numel() for weight in bundle.weights.values())
-        return Exported(place, family.name, architecture, count)
+        return Exported(place, family.name, architecture, bundle.parameters)
     known = "; ".join(
         f"no {' or '.join(dict.fromkeys(names))}, because {why}" for why, names in reasons.items()
     )

@@ -109,7 +109,7 @@ def import_checkpoint(
         family=family.name,
         architecture=architecture,
         task=plan.task,
-        parameters=sum(weight.numel() for weight in bundle.weights.values()),
+        parameters=bundle.parameters,
         notes=tuple(notes),
         difference=difference,
         largest=largest,

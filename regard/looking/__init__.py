@@ -54,7 +54,7 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     if choice.steps and (first := min(choice.steps)) > len(search):
         there = f"{len(search)} were taken" if search else f"{task.name} writes nothing step by step"
         raise InputError(f"there is no step {first}; {there}")
-    about = {"kind": model.config.kind, "parameters": sum(x.numel() for x in model.parameters())}
+    about = {"kind": model.config.kind}
     answer = (said.text, said.score, said.alternatives)
     return Trace(task.name, text, *answer, passes, search, names.outputs, about)
 

@@ -98,8 +98,10 @@ class Searched:
 class Explorer:
     """See the module's docstring. Everything raises InputError for what the model does not take or have."""
 
-    def __init__(self, task: Task, model: Model, tied: Tied, naming: Naming) -> None:
+    def __init__(self, task: Task, model: Model, tied: Tied, naming: Naming, parameters: int) -> None:
+        """`parameters`: how many the model has, for people; what it shares may be copied in `model`."""
         self.task, self.model, self.naming, self.tied = task, model, naming, tied
+        self.parameters = parameters
         self._lock = RLock()
         self._searched: OrderedDict[Hashable, Searched] = OrderedDict()
         self._variants: OrderedDict[Hashable, Model] = OrderedDict()
@@ -191,7 +193,8 @@ class Explorer:
     # ------------------------------------------------------------------ the model
 
     @cached_property
-    def parameters(self) -> int:
+    def _size(self) -> int:
+        """Numbers in memory."""
         return sum(x.numel() for x in self.model.parameters())
 
     @property
@@ -250,7 +253,7 @@ class Explorer:
         off = changes.heads_off if silent else frozenset()
         key = (changes.edits, changes.shuffle, off, read if changes.shuffle else None)
         made = lambda: variant(self.model, changes, self.tied, read, silent=silent)  # noqa: E731
-        return _kept(self._variants, key, made, max(2, min(_KEPT, _VARIED // self.parameters)))
+        return _kept(self._variants, key, made, max(2, min(_KEPT, _VARIED // self._size)))
 
     def _search(self, question: Question, opening: tuple[list[int], list[int]], n: int = 1) -> Searched:
         n = n if question.beam > 1 else 1

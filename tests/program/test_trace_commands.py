@@ -70,6 +70,15 @@ def test_trace_refuses_what_is_not_there(run: Path, cli: Callable[..., Any], opt
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_parameters_that_are_shared_count_once_wherever_they_are_told(run: Path, dtype: str) -> None:
+    opened = regard.load(run, dtype=dtype)
+    trained = regard.describe(opened.bundle.build()).parameters
+    assert opened.bundle.parameters == trained
+    assert opened.trace("abcd").about["parameters"] == trained
+    assert opened.explorer().parameters == trained
+
+
 def test_two_files_in_one_place_are_refused(run: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
     page = tmp_path / "a.html"
     said = cli("trace", str(run), "abcd", "--html", str(page), "--json", str(tmp_path / "." / "a.html"))
