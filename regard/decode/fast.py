@@ -151,9 +151,10 @@ def _decide() -> Decision:
 def _check_forced() -> None:
     """Before anything is compiled. Raises: ConfigError when REGARD_KERNELS asks for what there is not."""
     try:
-        from regard.decode.kernels import chosen
+        from regard.decode.kernels import chosen, forced
     except (ImportError, SystemError):
         return  # a numba that cannot be used: that is met, and told, where the loops are tried
+    forced()  # is not remembered, as what is chosen is
     chosen()
 
 
