@@ -19,7 +19,7 @@ from regard.data.readers.lines import LINE_LIMIT
 
 SECONDS, MEMORY = 5.0, 256 << 20
 SLOWER = 4
-"""By how much a busy machine may be slower than one that keeps the limit above."""
+"""By how much another machine may be slower than one that keeps the limit above."""
 
 MIB = 1 << 20
 MEMBER = 16 * MIB
