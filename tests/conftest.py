@@ -16,7 +16,14 @@ for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ.setdefault(limit, "1")  # before anything is loaded, here and in what tests start
 
 HERE = Path(__file__).parent
-LONGEST = ()
+LONGEST = (
+    "docs/test_tour.py", "docs/test_notebooks.py", "program/test_emulated.py", "laws/test_devices.py",
+    "program/test_resume.py", "program/test_interrupts.py", "benchmarks/test_gpu_script.py",
+    "data/test_bounds.py", "program/test_commands.py", "decode/test_processors.py",
+    "decode/test_cross_compiled.py", "data/test_tokenizer_bounds.py", "data/test_picture_bombs.py",
+    "serve/test_explorer_links.py", "serve/test_explorer_page.py", "serve/test_explorer_analyses.py",
+    "docs/test_site.py", "install/test_requirements.py",
+)  # fmt: skip
 """Files that take longest, in this order: they begin first, so that none is left to the end."""
 MEMORY = 4 << 30
 """Bytes that a process of tests, and what it starts, may need."""
@@ -27,8 +34,9 @@ def pytest_xdist_auto_num_workers() -> int:
     """One process more than processors, since tests wait for what they start."""
     import psutil
 
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(processors + 1, psutil.virtual_memory().total // MEMORY))
+    from regard.machine import usable_processors
+
+    return max(1, min(usable_processors() + 1, psutil.virtual_memory().total // MEMORY))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
