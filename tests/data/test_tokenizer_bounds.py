@@ -27,7 +27,7 @@ from regard.data.vocabulary import LONGEST_WORD, learnable
 SECONDS, MEMORY = 5.0, 256 << 20
 SLOWER = 4
 """By how much another machine may be slower than one that keeps the limit above."""
-SIZE = 2_000_000
+SIZE = 1_000_000
 """Bytes of a text."""
 
 
