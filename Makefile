@@ -7,8 +7,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # Twice quiet: no notices about indexes, but errors in full.
 PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 NAME   ?=
-# Tests take one thread each: files of them are shared out among the processors, and memory allows no more than 4.
-SHARED := --numprocesses logical --maxprocesses 4 --dist loadfile
+# Files of tests are shared out among processes: tests/conftest.py says how many, and which files come first.
+SHARED := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test emulate lint docs notebooks bench reference reproduce clean

@@ -56,7 +56,7 @@ class Watched:
 
     def __init__(self, page: Any) -> None:
         self.page, self.complaints = page, list[str]()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # the machine may be busy
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("console", self._said)
 

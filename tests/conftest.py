@@ -1,4 +1,4 @@
-"""What all tests share: one thread, so that numbers repeat and processes do not fight for processors."""
+"""What all tests share, and how they are shared out among processes, of which each takes one thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,41 @@ from typing import Any
 
 import pytest
 from browsing import arguments, browser_path
+from shared import made_once
 from tiny import write_pairs
+
+for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ.setdefault(limit, "1")  # before anything is loaded, here and in what tests start
+
+HERE = Path(__file__).parent
+LONGEST = (
+    "docs/test_tour.py", "docs/test_notebooks.py", "program/test_emulated.py", "laws/test_devices.py",
+    "program/test_resume.py", "program/test_interrupts.py", "benchmarks/test_gpu_script.py",
+    "data/test_bounds.py", "train/test_processes.py", "program/test_commands.py", "decode/test_processors.py",
+    "decode/test_cross_compiled.py", "data/test_tokenizer_bounds.py", "data/test_picture_bombs.py",
+    "serve/test_explorer_links.py", "serve/test_explorer_page.py", "serve/test_explorer_analyses.py",
+    "docs/test_site.py", "install/test_requirements.py",
+)  # fmt: skip
+"""Files that take longest, in this order: they begin first, so that none is left to the end."""
+MEMORY = 4 << 30
+"""Bytes that a process of tests, and what it starts, may need."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than processors, since tests wait for what they start."""
+    import psutil
+
+    from regard.machine import usable_processors
+
+    return max(1, min(usable_processors() + 1, psutil.virtual_memory().total // MEMORY))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of many processes
+        places = {HERE / name: number for number, name in enumerate(LONGEST)}
+        assert all(path.is_file() for path in places)
+        items.sort(key=lambda item: places.get(item.path, len(places)))  # stable
 
 
 @pytest.fixture(scope="session")
@@ -37,16 +71,17 @@ def labelled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with every kind of file that one can have: labels, a tokenizer, figures."""
     import regard
 
-    place = tmp_path_factory.mktemp("labelled")
-    rows = [f"{'the man rides' if i % 2 else 'a dog sleeps'} {i}\t{'ab'[i % 2]}" for i in range(60)]
-    (place / "data.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n", "utf-8")
-    regard.train(
-        "text-classification",
-        place / "data.tsv",
-        place / "run",
-        preset="micro",
-        steps=2,
-        quiet=True,
-        threads=1,
-    )
-    return place / "run"
+    def make(place: Path) -> None:
+        rows = [f"{'the man rides' if i % 2 else 'a dog sleeps'} {i}\t{'ab'[i % 2]}" for i in range(60)]
+        (place / "data.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n", "utf-8")
+        regard.train(
+            "text-classification",
+            place / "data.tsv",
+            place / "run",
+            preset="micro",
+            steps=2,
+            quiet=True,
+            threads=1,
+        )
+
+    return made_once(tmp_path_factory, "labelled", make) / "run"

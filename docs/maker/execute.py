@@ -22,6 +22,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from maker.pages import DOCS, Page, Piece, commands, read
 
 KEPT = DOCS.parent / "build" / "tour"
@@ -47,14 +49,15 @@ def answers(page: Page, *, again: bool = False) -> list[Answer]:
     Raises: RuntimeError with what the page said when it failed.
     """
     kept = KEPT / f"{page.name}.{page.lang}.{_fingerprint(page)}.json"
-    if again or not kept.is_file():
-        KEPT.mkdir(parents=True, exist_ok=True)
-        made = kept.with_suffix(f".{os.getpid()}.part")  # others may be at it
-        _in_process_of_its_own(page, made)
-        made.replace(kept)
-        for old in KEPT.glob(f"{page.name}.{page.lang}.*.json"):
-            if old != kept:
-                old.unlink(missing_ok=True)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with FileLock(KEPT / f"{page.name}.{page.lang}.lock"):  # whoever wants the same page waits for it
+        if again or not kept.is_file():
+            made = kept.with_suffix(".part")
+            _in_process_of_its_own(page, made)
+            made.replace(kept)
+            for old in KEPT.glob(f"{page.name}.{page.lang}.*.json"):
+                if old != kept:
+                    old.unlink()
     return [Answer(**one) for one in json.loads(kept.read_text("utf-8"))]
 
 

@@ -124,10 +124,12 @@ def examples(lang: str, folder: Path) -> None:
 
     lines = []
     for name, example in EXAMPLES.items():
-        kept = KEPT / f"example.{name}.{lang}.html"
-        if not kept.is_file() or kept.stat().st_mtime < _newest():
-            write(kept, worked_page(example.worked(), lang))  # type: ignore[arg-type]
-        write(folder / "examples" / f"{name}.html", kept.read_text("utf-8"))
+        kept = {each: KEPT / f"example.{name}.{each}.html" for each in LANGUAGES}
+        if any(not path.is_file() or path.stat().st_mtime < _newest() for path in kept.values()):
+            worked = example.worked()  # which takes long, for all languages at once
+            for each, path in kept.items():
+                write(path, worked_page(worked, each))  # type: ignore[arg-type]
+        write(folder / "examples" / f"{name}.html", kept[lang].read_text("utf-8"))
         title, text = example.title.of(lang), example.text.of(lang)  # type: ignore[arg-type]
         lines.append(f"- [{title}](examples/{name}.html): {text}\n  `regard explain {name}`")
     page = folder / "examples.md"

@@ -130,13 +130,19 @@ def _by_floats(x: Tensor, weight: Tensor) -> Tensor:
     return total
 
 
+def _int_mm_is_exact() -> bool:
+    """Whether torch multiplies whole numbers exactly. Where no instruction does, sums of two products of
+    bytes may saturate."""
+    x, weight = (torch.full((rows, 256), _LEVELS, dtype=torch.int8) for rows in (16, 256))
+    return bool((torch._int_mm(x, weight.t()) == 256 * _LEVELS**2).all())
+
+
 @functools.cache
 def _int_mm_is_fast() -> bool:
-    """Whether torch multiplies whole numbers exactly, and faster than floats. Without an instruction for it
-    that is a plain loop, or sums of two products of bytes that saturate. Tried once, in some milliseconds."""
-    x, weight = (torch.full((rows, 256), _LEVELS, dtype=torch.int8) for rows in (16, 256))
-    if bool((torch._int_mm(x, weight.t()) != 256 * _LEVELS**2).any()):
+    """Whether that is exact, and faster than floats: it may be a plain loop. Tried once, in some
+    milliseconds."""
+    if not _int_mm_is_exact():
         return False
-
+    x, weight = (torch.full((rows, 256), _LEVELS, dtype=torch.int8) for rows in (16, 256))
     by_torch = best_seconds(lambda: torch._int_mm(x, weight.t()))
     return by_torch < best_seconds(lambda: _by_floats(x, weight))

@@ -19,7 +19,7 @@ from regard.data.readers.lines import LINE_LIMIT
 
 SECONDS, MEMORY = 5.0, 256 << 20
 SLOWER = 4
-"""By how much a busy machine may be slower than one that keeps the limit above."""
+"""By how much another machine may be slower than one that keeps the limit above."""
 
 MIB = 1 << 20
 MEMBER = 16 * MIB
@@ -63,16 +63,16 @@ def images(path: Path) -> None:
     """MNIST's files, that claim two billion images."""
     path.mkdir()
     head = struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 1000, 1000)
-    (path / "train-images-idx3-ubyte.gz").write_bytes(zipped(bytes(MEMBER), 64, head))
+    (path / "train-images-idx3-ubyte.gz").write_bytes(zipped(bytes(MEMBER), 32, head))
     (path / "train-labels-idx1-ubyte.gz").write_bytes(
-        zipped(bytes(MEMBER), 64, struct.pack(">4BI", 0, 0, 8, 1, 2**31))
+        zipped(bytes(MEMBER), 32, struct.pack(">4BI", 0, 0, 8, 1, 2**31))
     )
 
 
 def parallel(path: Path) -> None:
     path.mkdir()
     for end in ("text", "label"):
-        (path / f"train.{end}.gz").write_bytes(zipped(bytes(MEMBER), 64))
+        (path / f"train.{end}.gz").write_bytes(zipped(bytes(MEMBER), 32))
 
 
 Make = Callable[[Path], object]
@@ -82,10 +82,10 @@ HOSTILE: dict[str, tuple[str, str, Make, str]] = {
         for form, columns in (("tsv", TABLE), ("csv", TABLE), ("jsonl", TABLE), ("txt", "text"))
     },
     **{
-        f"1 GiB of {what} in {form}": (
+        f"half a GiB of {what} in {form}": (
             f"{what.replace(' ', '')}.{form}",
             columns,
-            lambda path, filler=filler: path.write_bytes(zipped(filler * MEMBER, 64)),
+            lambda path, filler=filler: path.write_bytes(zipped(filler * MEMBER, 32)),
             "",
         )
         for what, filler in (("zeros", b"\0"), ("blank lines", b"\n"), ("spaces", b" "))

@@ -21,10 +21,10 @@ from regard.data.readers.pictures import LONGEST_SIDE, MOST_PIXELS, decode
 from regard.errors import DataError
 
 SIDE = 4096
-MOST_SECONDS = 5
+MOST_SECONDS = 4 * 5  # of a processor: another machine may be slower
 MOST_BYTES = 256 << 20
 MEASURED = """
-import json, os, sys, time
+import json, os, sys
 from pathlib import Path
 import numpy as np
 import PIL.Image
@@ -33,14 +33,13 @@ PIL.Image.init()
 decode(Path(sys.argv[1]).read_bytes())
 for path in map(Path, sys.argv[1:]):
     base = int(open("/proc/self/statm").read().split()[1]) * 4096
-    began = time.monotonic()
     if not (child := os.fork()):
         found = decode(path.read_bytes())
         if isinstance(found, np.ndarray):
             as_url(np.ascontiguousarray(in_channels(scaled(found, 28, 28, "bicubic"), 3)))
         os._exit(0)
     _, status, used = os.wait4(child, 0)
-    print(json.dumps([path.name, status, time.monotonic() - began, used.ru_maxrss * 1024 - base]))
+    print(json.dumps([path.name, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 - base]))
 """
 
 
@@ -50,6 +49,19 @@ def saved(picture: Image.Image, form: str, **options: object) -> bytes:
     return made.getvalue()
 
 
+def zeros(count: int) -> bytes:
+    """So many, compressed as by zlib, at once: each block is compressed without what stood before it."""
+    block = bytes(1 << 20)
+    whole, rest = divmod(count, len(block))
+    squeezer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    made = (squeezer.compress(block) + squeezer.flush(zlib.Z_FULL_FLUSH)) * whole
+    made += squeezer.compress(block[:rest]) + squeezer.flush()
+    check = 1
+    for _ in range(whole):
+        check = zlib.adler32(block, check)
+    return b"\x78\xda" + made + zlib.adler32(block[:rest], check).to_bytes(4, "big")
+
+
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -57,9 +69,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def png(*chunks: bytes, size: tuple[int, int] = (3, 3), colour: int = 2, behind: bytes = b"") -> bytes:
     """A small PNG with chunks of one's own before its pixels, and behind them."""
     head = chunk(b"IHDR", struct.pack(">2I5B", *size, 8, colour, 0, 0, 0))
-    row = b"\0" * (1 + size[0] * {0: 1, 2: 3, 6: 4}[colour])
-    squeezer = zlib.compressobj(9)
-    rows = b"".join(squeezer.compress(row) for _ in range(size[1])) + squeezer.flush()
+    rows = zeros((1 + size[0] * {0: 1, 2: 3, 6: 4}[colour]) * size[1])
     return (
         b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IDAT", rows) + behind + chunk(b"IEND", b"")
     )
@@ -99,7 +109,7 @@ def long(value: int) -> bytes:
 
 def tiled(side: int) -> bytes:
     """One pixel, in a tile of many."""
-    pixels = zlib.compress(bytes(side * side), 9)
+    pixels = zeros(side * side)
     numbers = [(256, 1), (257, 1), (258, 8), (259, 8), (262, 1), (277, 1), (322, side), (323, side)]
     entries = [(tag, 4, 1, long(value)) for tag, value in numbers]
     return tiff(*entries, (324, 4, 1, b"@"), (325, 4, 1, long(len(pixels))), pixels=pixels)
@@ -144,10 +154,6 @@ def largest(mode: str) -> Image.Image:
     return Image.frombytes(mode, (SIDE, SIDE), array.tobytes())
 
 
-def zeros(megabytes: int) -> bytes:
-    return zlib.compress(bytes(megabytes << 20), 9)
-
-
 BOMBS: dict[str, Callable[[], bytes]] = {
     "largest-png": lambda: saved(largest("RGBA"), "PNG", compress_level=1),
     "largest-interlaced-png": lambda: png(size=(SIDE, SIDE), colour=6),
@@ -161,10 +167,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "animated-gif": lambda: animated("GIF"),
     "too-tall": lambda: png(size=(1, 5_000_000), colour=0),
     "too-wide": lambda: png(size=(5_000_000, 1), colour=0),
-    "text": lambda: png(*[chunk(b"zTXt", b"k\0\0" + zeros(100))] * 20),
+    "text": lambda: png(*[chunk(b"zTXt", b"k\0\0" + zeros(100 << 20))] * 20),
     "much-text": lambda: png(*[chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1 << 19)))] * 2000),
-    "international-text": lambda: png(*[chunk(b"iTXt", b"k\0\1\0\0\0" + zeros(100))] * 20),
-    "profile": lambda: png(chunk(b"iCCP", b"k\0\0" + zeros(1000))),
+    "international-text": lambda: png(*[chunk(b"iTXt", b"k\0\1\0\0\0" + zeros(100 << 20))] * 20),
+    "profile": lambda: png(chunk(b"iCCP", b"k\0\0" + zeros(1000 << 20))),
     "two-headers": lambda: png(chunk(b"IHDR", struct.pack(">2I5B", 60_000, 60_000, 8, 2, 0, 0, 0))),
     "chunks": lambda: png(*[chunk(b"prVt", b"")] * 300_000),
     "scans": lambda: scans(20_000),

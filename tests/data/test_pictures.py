@@ -171,7 +171,7 @@ def test_without_pillow_the_remedy_is_told(write: Write, monkeypatch: pytest.Mon
 SOUND = [encoded(pixels(3, 5, 7, 3), form) for form in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM", "TIFF")]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.sampled_from(SOUND), st.data())
 def test_any_bytes_are_a_picture_or_a_problem(content: bytes, data: st.DataObject) -> None:
     broken = bytearray(content)
@@ -363,7 +363,7 @@ def test_a_faulty_idx_file_is_refused(write: Write, tmp_path: Path, said: str, e
         list(open_data(tmp_path / "set", PICTURES).split("train"))
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=64), st.booleans(), st.booleans())
 @example(GOOD, True, True)
 def test_any_bytes_are_idx_pictures_or_an_error(

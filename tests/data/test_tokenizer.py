@@ -60,7 +60,7 @@ def test_every_kind_of_the_union_is_tested():
 
 
 @every
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(text=sentences)
 def test_decoding_gives_back_the_normalised_text(tokenizer: Tokenizer, text: str):
     ids = tokenizer.encode(text)
@@ -74,7 +74,7 @@ def test_decoding_gives_back_the_normalised_text(tokenizer: Tokenizer, text: str
 
 
 @every
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(text=st.text(st.characters(codec=None), max_size=40))
 def test_any_text_at_all_is_encoded_decoded_and_shown(tokenizer: Tokenizer, text: str):
     ids = tokenizer.encode(text)
@@ -303,14 +303,14 @@ GARBAGE = st.recursive(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(text=st.text() | GARBAGE.map(json.dumps))
 def test_garbage_is_no_tokenizer(text: str):
     with pytest.raises(TokenizerError):
         Tokenizer.from_json(text)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_changed_file_gives_a_working_tokenizer_or_one_clear_error(data):
     content = json.loads(data.draw(st.sampled_from(SMALL)))

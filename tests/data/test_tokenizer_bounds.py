@@ -26,8 +26,8 @@ from regard.data.vocabulary import LONGEST_WORD, learnable
 
 SECONDS, MEMORY = 5.0, 256 << 20
 SLOWER = 4
-"""By how much a busy machine may be slower than one that keeps the limit above."""
-SIZE = 2_000_000
+"""By how much another machine may be slower than one that keeps the limit above."""
+SIZE = 1_000_000
 """Bytes of a text."""
 
 
@@ -68,14 +68,14 @@ def _peak() -> int:
 
 def _main(kind: str) -> None:
     spec = SPECS[kind]()
-    start = time.monotonic()
+    start = time.process_time()
     train_tokenizer(spec, sound(), at_most=True).encode_batch(sound())
-    usual, base = time.monotonic() - start, _peak()
+    usual, base = time.process_time() - start, _peak()
     for name, make in HOSTILE.items():
         texts = make()
-        start = time.monotonic()
+        start = time.process_time()
         size = train_tokenizer(spec, texts, at_most=True).size
-        took = time.monotonic() - start
+        took = time.process_time() - start
         about = {"name": name, "seconds": took - usual, "memory": _peak() - base, "size": size}
         print(json.dumps(about), flush=True)
 
@@ -103,11 +103,11 @@ def test_training_on_a_hostile_text_is_bounded(kind: str) -> None:
 def test_a_long_word_is_cut_at_random_in_bounded_time(spec: BPE | ByteBPE) -> None:
     tokenizer = train_tokenizer(spec, [letters(2 + i % 9, i) for i in range(3000)], at_most=True)
     texts = [letters(98_000), "a b", "né 中" * 300, *(letters(5, i) for i in range(2000))]
-    start = time.monotonic()
+    start = time.process_time()
     sampler = tokenizer.sampler(texts)
     assert sampler.sample(0.0, 1) == tokenizer.encode_batch(texts)
     cut = sampler.sample(0.1, 1)
-    assert time.monotonic() - start < SLOWER * SECONDS
+    assert time.process_time() - start < SLOWER * SECONDS
     assert list(map(tokenizer.decode, cut)) == [tokenizer.decode(tokenizer.encode(text)) for text in texts]
     assert len(cut[0]) > len(tokenizer.encode(texts[0]))
 

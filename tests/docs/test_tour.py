@@ -1,15 +1,14 @@
-"""The tour runs: its code, in both languages, answers what its pages show; its notebooks are of its pages."""
+"""The tour runs: its code, in both languages, answers what its pages show."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from beside import AS_NOTEBOOKS, PAGES
-from maker.execute import run
-from maker.notebook import notebook, place
-from maker.pages import NAMES, TOUR, Page, commands, meaning, read, suffix, written
+from maker.execute import answers, run
+from maker.pages import NAMES, TOUR, Page, commands, meaning, read, suffix, tour, written
 
+PAGES = [*tour("en"), *tour("zh")]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.name)
 
 
@@ -20,11 +19,10 @@ def page_of(folder: Path, text: str) -> Page:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.name)
-def test_a_page_answers_what_it_shows(page, ran):
+@each_page
+def test_a_page_answers_what_it_shows(page):
     """From memory, if neither the page nor the library has changed since it was run."""
-    for block, answer in zip(page.code, ran("page", page), strict=True):
+    for block, answer in zip(page.code, answers(page), strict=True):
         where, shown = f"{page.path.name}:{block.line}", page.after(block)
         outputs = [piece for piece in shown if piece.kind == "output"]
         assert bool(answer.text) == bool(outputs), f"{where} answers {answer.text!r}"
@@ -48,18 +46,6 @@ def test_both_languages_share_their_code(name):
 @each_page
 def test_a_page_is_read_and_written_unchanged(page):
     assert written(page) == page.path.read_text("utf-8")
-
-
-@each_page
-def test_the_notebook_of_a_page_is_up_to_date(page):
-    assert place(page).read_text("utf-8") == notebook(page), "run `make notebooks`"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", AS_NOTEBOOKS, ids=lambda page: page.path.name)
-def test_a_notebook_runs(page, ran):
-    assert ran("notebook", page) == len(page.code)
 
 
 # ------------------------------------------------------------------------------------ of the tools

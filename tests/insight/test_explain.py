@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
@@ -21,17 +24,26 @@ from regard.insight.explain.parts import REAL
 from regard.insight.markup import worked_page
 from regard.insight.objects import as_object
 from regard.insight.terminal import print_worked
-from regard.insight.worked import Proof, Table, Values, Words, Worked, number, numbers
+from regard.insight.worked import Proof, Step, Table, Values, Words, Worked, number, numbers
+from regard.recipes import explain_myths
 from regard.recipes.explain import EXAMPLES, Asked, explained
 
 MADE: dict[str, Worked] = {}
 
 
+def trained_briefly(train: Callable[..., Step], trial: explain_myths.Trial, *, must: bool) -> Step:
+    """What is shown of a training does not depend on how long it was."""
+    return train(replace(trial, epochs=1), must=must)
+
+
 def made(name: str) -> Worked:
     if name not in MADE:
-        if name == "myths":
-            pytest.importorskip("sklearn")
-        MADE[name] = explained(name)
+        with pytest.MonkeyPatch.context() as patch:
+            if name == "myths":
+                pytest.importorskip("sklearn")
+                train = explain_myths._batch_first
+                patch.setattr(explain_myths, "_batch_first", partial(trained_briefly, train))
+            MADE[name] = explained(name)
     return MADE[name]
 
 

@@ -26,7 +26,7 @@ from regard.interop.sentencepiece import pieces_of
 from tests.interop.families import ALL, V, checkpoint, tokenizer_json, write_tokenizer
 
 FUZZ = settings(
-    max_examples=1000,
+    max_examples=300,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     database=None,

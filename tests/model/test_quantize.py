@@ -36,8 +36,21 @@ def _repeatable() -> None:
 
 @pytest.fixture(params=[True, False], ids=["whole numbers", "floats"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By torch's own product of whole numbers, and by floats, as where that is slow."""
-    monkeypatch.setattr(quantize_module, "_int_mm_is_fast", lambda: request.param)
+    """By torch's own product of whole numbers, unless it is never taken here, and by floats."""
+    by_torch = request.param and quantize_module._int_mm_is_exact()
+    monkeypatch.setattr(quantize_module, "_int_mm_is_fast", lambda: by_torch)
+
+
+def test_a_product_of_torch_that_saturates_is_never_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of processors without AVX is: sums of two products in 16 bits."""
+
+    def saturating(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        pairs = ((x.int() + 128)[:, :, None] * weight.int()).unflatten(1, (-1, 2)).sum(2)
+        return pairs.clamp(-(2**15), 2**15 - 1).sum(1) - 128 * weight.int().sum(0)
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    assert not quantize_module._int_mm_is_exact()
+    assert not quantize_module._int_mm_is_fast.__wrapped__()
 
 
 @sizes

@@ -53,7 +53,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 def settle(page: Any) -> None:
-    page.wait_for_selector("main[data-settled=true]", timeout=20_000)
+    page.wait_for_selector("main[data-settled=true]", timeout=60_000)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from shared import made_once
 from tiny import asked
 
 import regard
@@ -54,6 +55,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="session")
 def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that has learned a little: half of its answers are right."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    regard.train("translation", pairs, out, settings=asked(pairs).settings, steps=200, quiet=True, threads=1)
-    return out
+
+    def make(place: Path) -> None:
+        how = {"steps": 200, "quiet": True, "threads": 1}
+        regard.train("translation", pairs, place / "run", settings=asked(pairs).settings, **how)  # type: ignore[arg-type]
+
+    return made_once(tmp_path_factory, "learned", make) / "run"

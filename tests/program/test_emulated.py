@@ -30,9 +30,10 @@ PROCESSORS: Mapping[str, Mapping[str, bool]] = {
 _PROGRAM = "import sys; sys.executable = sys.argv.pop(1); from regard.cli import main; main()"
 _ASKED = (
     "import json, llvmlite.binding as llvm; from numba.core.codegen import get_host_cpu_features\n"
-    "print(json.dumps([llvm.get_host_cpu_name(), get_host_cpu_features()]))"
+    "from regard.decode.kernel_cache import key\n"
+    "print(json.dumps([llvm.get_host_cpu_name(), get_host_cpu_features(), key()]))"
 )
-_KEY = "from regard.decode.kernel_cache import key; print(key())"  # by which that processor looks for it
+"""Its name and features, and the key by which it looks for what is compiled."""
 
 
 class Outcome(NamedTuple):
@@ -62,13 +63,13 @@ def outcome(processor: str, run: Path, folder: Path) -> Outcome:
         f'#!/bin/sh\nexec {QEMU} -cpu {processor} {shlex.quote(sys.executable)} "$@"\n', "utf-8"
     )
     python.chmod(0o755)
-    name, features = json.loads(told([str(python), "-c", _ASKED]))
+    name, features, key = json.loads(told([str(python), "-c", _ASKED]))
     # Compiled here for there, and kept on disk: the emulator would take minutes to compile.
     cache = folder / f"cache-{processor}"
     there = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     native = predicted(sys.executable, run, REGARD_CACHE=str(cache), **there)
     (kept,) = (cache / "kernels").iterdir()
-    kept.rename(kept.with_name(told([str(python), "-c", _KEY]).strip()))
+    kept.rename(kept.with_name(key))
     return Outcome(features, native, predicted(str(python), run, REGARD_CACHE=str(cache)))
 
 

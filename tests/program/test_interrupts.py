@@ -146,7 +146,7 @@ hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2_000_000_000)
 def test_the_cursor_is_never_hidden(long: Path, tmp_path: Path, number: int) -> None:
     """So not even a process that is killed leaves it so."""
     master, slave = pty.openpty()
-    command = ("train", "text-classification", long / "long.tsv", "--out", tmp_path / "run", *OPTIONS)
+    command = ("train", "text-classification", long / "few.tsv", "--out", tmp_path / "run", *OPTIONS)
     running = started(*command, "--threads", 1, stdout=slave, stderr=slave)
     said = b""
     end = time.monotonic() + 60

@@ -64,7 +64,7 @@ def command(pairs: Path, out: Path, *more: str) -> list[str]:
     return ["train", "translation", str(pairs), "--out", str(out), *options(*DROPOUT, *OFTEN), *more]
 
 
-STEPS = ("--steps", "84")
+STEPS = ("--steps", "49")
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from browsing import Watched, served
+from shared import made_once
 
 import regard
 from regard.insight.explain import EXAMPLES
@@ -21,15 +24,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """By the names of their tasks."""
     pytest.importorskip("fastapi")
     torch.set_num_threads(1)
-    found = {}
-    for name, data in DATA.items():
-        folder: Path = tmp_path_factory.mktemp("task")
-        settings = (*QUICK, "model.depth=2", "train.evaluations=1")
-        trained = regard.train(
-            name, data(folder), folder / "run", settings=settings, steps=20, quiet=True, threads=1
-        )
-        found[name] = regard.load(trained.folder)
-    return found
+    settings = (*QUICK, "model.depth=2", "train.evaluations=1")
+
+    def make(place: Path) -> None:
+        for name, data in DATA.items():
+            folder = place / name
+            folder.mkdir()
+            regard.train(
+                name, data(folder), folder / "run", settings=settings, steps=20, quiet=True, threads=1
+            )
+
+    place = made_once(tmp_path_factory, "tasks", make)
+    return {name: regard.load(place / name / "run") for name in DATA}
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +46,20 @@ def app(runs: dict[str, Run]) -> Any:
 @pytest.fixture
 def client(app: Any) -> Any:
     return client_of(app)
+
+
+@pytest.fixture(scope="module")
+def address(app: Any) -> Iterator[str]:
+    with served(app) as where:
+        yield where
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """A page that must not complain."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    watched = Watched(context.new_page())
+    watched.page.goto(address)
+    yield watched.page
+    context.close()
+    assert not watched.complaints

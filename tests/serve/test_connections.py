@@ -22,8 +22,8 @@ from regard.serve.app import create_app
 
 JSON = {"Content-Type": "application/json"}
 WORDS = Words("waits", "等")
-PROMPT = 2.0
-"""Seconds, of what takes a hundredth: this machine may be busy."""
+PROMPT = 5.0
+"""Seconds, of what takes a fiftieth: this machine may be busy."""
 
 
 class Waiting:

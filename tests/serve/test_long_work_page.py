@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import Watched, browser_path, served
+from browsing import Watched, served
 
 from regard.insight.progress import progressed
 from regard.insight.worked import Computed, Example, Words
 from regard.run import Run
 from regard.serve.app import create_app
+from tests.serve.exploring import expect, needs_browser
 
-if os.environ.get("CI"):
-    assert browser_path(), "CI needs Chromium: apt-get install chromium"
-    import playwright.sync_api as playwright
-else:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
-pytestmark = pytest.mark.skipif(browser_path() is None, reason="there is no Chromium")
+pytestmark = needs_browser
 MODEL = "translation"
 
 
@@ -71,11 +66,6 @@ def page(browser: Any, address: str, long: Long) -> Iterator[Any]:
     yield watched.page
     context.close()
     assert not watched.complaints
-
-
-def expect(thing: Any) -> Any:
-    playwright.expect.set_options(timeout=20_000)  # the machine may be busy
-    return playwright.expect(thing)
 
 
 def test_the_page_says_how_far_it_is_in_both_languages_and_shows_what_comes(page: Any, long: Long) -> None:
