@@ -128,10 +128,13 @@ def chat_template(checkpoint: Checkpoint) -> str | None:
 
 def has_sides(checkpoint: Checkpoint) -> bool:
     """Whether source and target are cut by models of their own (Marian's)."""
-    there = all((checkpoint.folder / f"{side}.spm").is_file() for side in ("source", "target"))
-    if (checkpoint.folder / "tokenizer.json").is_file():
-        return (checkpoint.folder / TARGET).is_file()
-    return there
+
+    def there(*names: str) -> bool:
+        return all((checkpoint.folder / name).is_file() for name in names)
+
+    if there("tokenizer.json"):
+        return there(TARGET) or there("target.spm", "target_vocab.json")
+    return there("source.spm", "target.spm")
 
 
 def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:

@@ -124,7 +124,7 @@ class Stack(nn.Module):
         around = self._surroundings(positions, keys, memory_positions, x.device)
         around.condition = condition
         rules = self.config.masks
-        masks = {rule: lower(rule, positions, keys, x.device) for rule in set(rules)}
+        masks = {rule: lower(rule, positions, keys, x.device) for rule in dict.fromkeys(rules)}
         for index, block in enumerate(self.blocks):
             if rules:
                 around.mask = masks[rules[index % len(rules)]]

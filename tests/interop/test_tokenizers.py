@@ -180,7 +180,9 @@ def test_marians_two_lists_of_ids_are_those_of_their_sides(tmp_path: Path) -> No
     import_checkpoint(there, tmp_path / "run")
     export_checkpoint(tmp_path / "run", tmp_path / "back")
     import_checkpoint(tmp_path / "back", tmp_path / "again")
-    for run in ("run", "again"):
+    (there / "tokenizer.json").write_bytes((tmp_path / "back/tokenizer.json").read_bytes())  # the source's
+    import_checkpoint(there, tmp_path / "other")
+    for run in ("run", "again", "other"):
         task: Any = regard.load(tmp_path / run).task
         for text in [*TEXTS[:2], ">>de<< Hello, world!"]:
             assert [*task.source.encode(text), task.source.eos] == theirs(text)["input_ids"]
