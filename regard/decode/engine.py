@@ -56,6 +56,8 @@ def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
         isinstance(embed, TokenEmbedding)
         and embed.types is None
         and isinstance(stack.config.mask, mask)
+        and not stack.config.masks
+        and stack.config.entry_width is None
         and not stack.position.biases
         and not stack.position.stretches
         and all(isinstance(p, nn.Identity) or _is_norm(p) for p in (stack.entry_norm, stack.final_norm))

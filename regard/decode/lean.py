@@ -42,7 +42,7 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
         for part in (block.attention, block.cross)
     )
     biased = model.decoder.position.biases or model.decoder.position.stretches
-    plain = isinstance(config.mask, Causal) and not (biased or model.training or watching())
+    plain = isinstance(config.mask, Causal) and not (config.masks or biased or model.training or watching())
     return ordinary and plain and not _hollow(positions)
 
 
@@ -90,7 +90,7 @@ class LeanStepper:
             tokens = tokens.view(inputs, places).t().reshape(-1)
         decoder, at = self._model.decoder, Contiguous(self._length, 1)
         x = decoder.position.add(self._model.target.forward(tokens)[None], at)  # (1, rows, D)
-        x = decoder.entry_norm(x)[0]
+        x = decoder.entry_projection(decoder.entry_norm(x))[0]
         rotation = decoder.position.rotation(at, x.device)
         start, stop = self._slots, self._slots + places
         if stop > self._capacity:

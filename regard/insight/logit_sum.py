@@ -148,6 +148,10 @@ class _Reading:
             block = stack.blocks[index]
             assert isinstance(block, Block)
             g = self._block(f"{name}.blocks.{index}", block, g)
+        if isinstance(stack.entry_projection, nn.Linear):
+            shift = _plain(stack.entry_projection.bias)
+            self.rest[f"{name}.entry_projection.bias"] = float((g * shift).sum())
+            g = g @ _plain(stack.entry_projection.weight)
         g = self._norm(f"{name}.entry_norm", stack.entry_norm, lambda: self.value(f"{name}.placed"), g)
         added = f"{name}.position.added"
         if added in self.one.entries:
@@ -162,14 +166,15 @@ class _Reading:
         if isinstance(head, SpanHead):
             return g
         pooling = head.config.pooling if isinstance(head, ClassHead) else None
-        x = vectors if pooling is None else pooled(vectors[None], None, pooling)
+        skipped = head.config.skipped if isinstance(head, ClassHead) else 0
+        x = vectors if pooling is None else pooled(vectors[None], None, pooling, skipped)
         if isinstance(head.transform, TransformLayer):
             g = self._transform(head.transform, x, g)
         if pooling is None:
             return g
         with torch.enable_grad():  # a mean is linear: its gradient is what each vector counts for
             x = vectors.clone().requires_grad_()
-            (found,) = torch.autograd.grad(pooled(x[None], None, pooling), x, g)
+            (found,) = torch.autograd.grad(pooled(x[None], None, pooling, skipped), x, g)
         return found
 
     def _transform(self, layer: TransformLayer, x: Tensor, g: Tensor) -> Tensor:

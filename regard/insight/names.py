@@ -65,6 +65,7 @@ POINTS = {
     "bias": Words("bias", "偏置"),
     "memory_bias": Words("bias", "偏置"),
     "placed": Words("embedding + position", "嵌入 + 位置"),
+    "entered": Words("before it is widened", "加宽之前"),
     "input": Words("into layer 0", "进入第 0 层"),
     "output": Words("output", "输出"),
     "gathered": Words("pooled", "汇聚"),
@@ -173,7 +174,7 @@ def place_of(name: str) -> Place:
 def _outside(last: str) -> str:
     if last in ("added", "bias", "memory_bias"):
         return "position"
-    if last in ("placed", "input"):
+    if last in ("placed", "entered", "input"):
         return "input"
     return "output" if last == "output" else "embed"
 

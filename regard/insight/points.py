@@ -97,11 +97,13 @@ def _embed(name: str, embed: nn.Module) -> Origins:
 
 def _stack(name: str, stack: Stack, entering: str, memory: str | None = None) -> Origins:
     added, placed, entry = f"{name}.position.added", f"{name}.placed", f"{name}.input"
-    plain = isinstance(stack.entry_norm, nn.Identity)
+    entered, projects = f"{name}.entered", stack.config.entry_width is not None
+    normed = Origin("placed" if isinstance(stack.entry_norm, nn.Identity) else "norm(placed)", (placed,))
     found = {
         added: Origin("a vector for each position"),
         placed: Origin("embedding + position", (entering, added)),
-        entry: Origin("placed" if plain else "norm(placed)", (placed,)),
+        **({entered: normed} if projects else {}),
+        entry: Origin("x W + b", (entered,)) if projects else normed,
         f"{name}.bias": Origin("a number for each distance"),
         f"{name}.memory_bias": Origin("a number for each distance"),
     }

@@ -27,7 +27,7 @@ from regard.model.transformer import Model
 
 STACKS = ("stack", "encoder", "decoder")
 _BEGINS = {"given": "stack", "source_given": "encoder", "target_given": "decoder"}
-_AROUND = ("placed", "input", "output", "bias", "memory_bias", "position.*")
+_AROUND = ("placed", "entered", "input", "output", "bias", "memory_bias", "position.*")
 _OUTSIDE = ("given", "source_given", "target_given", "embed.*", "source.*", "target.*", "head.*")
 BY_HEAD = {"q", "q_unturned", "scores", "weights", "heads", "bias", "memory_bias"}
 BY_GROUP = {"k", "k_unturned", "v"}

@@ -32,7 +32,7 @@ from regard.insight.trace import Entry
 from regard.model.attention import Attention
 from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import ACTIVATIONS, FeedForward, GatedFeedForward
-from regard.model.head import REGISTERS, ClassHead, Pooling, VectorHead
+from regard.model.head import Classes, ClassHead, Vector, VectorHead
 from regard.model.position import AddedTable
 from regard.model.stack import Stack
 
@@ -143,10 +143,13 @@ def _around(numbers: Numbers, part: nn.Module, entry: Entry, index: Index) -> Ma
         )
         return made_of(one(factor) for factor in factors)
     (source,) = entry.sources
+    if isinstance(part, Stack) and part.config.entry_width and point == "input":
+        x = vector(numbers, "x", source, index[0])
+        return linear(numbers, x, f"{place}.entry_projection", "W", index[1])
     made = made_of([one(numbers.part("x", source, *index))])
     norms = {"normed": "norm", "normed_out": "norm_out"}
     if isinstance(part, Stack):
-        norms = {"input": "entry_norm", "output": "final_norm"}
+        norms = {"input": "entry_norm", "entered": "entry_norm", "output": "final_norm"}
     if point in norms:
         return normed(numbers, made, numbers.row(source, index[0]), index[1], f"{place}.{norms[point]}")
     if point == "scaled":
@@ -212,19 +215,19 @@ def _head(numbers: Numbers, part: nn.Module, entry: Entry, index: Index) -> Made
     assert isinstance(part, ClassHead | VectorHead)
     if point == "pooled" and isinstance(part, ClassHead):
         return made_of([one(numbers.part("x", source, *index))])
-    return _pooled(numbers, source, index[0], part.config.pooling)
+    return _pooled(numbers, source, index[0], part.config)
 
 
-def _pooled(numbers: Numbers, source: str, place: int, pooling: Pooling) -> Made:
+def _pooled(numbers: Numbers, source: str, place: int, config: Classes | Vector) -> Made:
     tokens, width = numbers.entry(source).value.shape
     second, column = divmod(place, width)
-    if pooling == "mean":
+    if config.pooling == "mean":
         rows = list(range(tokens))
     elif not second:
         rows = [0]
     else:
-        begin = 1 + REGISTERS if pooling == "first-and-mean-from-5" else 1
-        rows = [1] if pooling == "first-and-second" else list(range(begin, tokens))
+        begin = 1 + (config.skipped if isinstance(config, Classes) else 0)
+        rows = [1] if config.pooling == "first-and-second" else list(range(begin, tokens))
     labels = numbers.entry(source).axes[0].labels
     made = made_of(
         one(numbers.part("x", source, row, column), labels[row] if labels else str(row))

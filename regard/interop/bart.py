@@ -6,13 +6,14 @@ begins with two rows that nothing looks up, and normalises what enters a stack.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, both_sides
+from regard.interop.family import Family, Plan, Source, Unfit, both_sides, tokens_of
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import After, Row, Rule, Table, both, stacked
@@ -23,7 +24,7 @@ from regard.model.mask import Causal, Full
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
-from regard.model.transformer import EncoderDecoderConfig, ModelConfig
+from regard.model.transformer import EncoderDecoderConfig, ModelConfig, Tying
 
 TARGET_FILE = "tokenizer.target.json"
 _POSITIONS = 2  # rows of a table of learned positions before the first
@@ -56,14 +57,18 @@ class Bart(Family):
         decoder = replace(self._stack(keys, "decoder", learned), mask=Causal())
         decoder = replace(decoder, cross=decoder.attention)
         keys.any("num_hidden_layers")  # the encoder's depth once more
-        vocab = keys.size("vocab_size")
-        if keys.any("decoder_vocab_size") not in (None, vocab):
-            raise keys.refuse("decoder_vocab_size", "both sides must have one vocabulary")
-        tied = keys.flag("tie_word_embeddings", True)
-        embed = Tokens(vocab, scale=keys.flag("scale_embedding", False))
-        model = EncoderDecoderConfig(
-            embed, embed, encoder, decoder, "three-way" if tied else "none", head_bias=True
-        )
+        shares = keys.flag("share_encoder_decoder_embeddings", True)
+        if self.learned and not shares:
+            raise keys.refuse("share_encoder_decoder_embeddings", "both sides must share a table")
+        embed = Tokens(keys.size("vocab_size"), scale=keys.flag("scale_embedding", False))
+        vocab = keys.size("decoder_vocab_size", embed.vocab)
+        if shares and vocab != embed.vocab:
+            raise keys.refuse("decoder_vocab_size", "sides that share a table have one vocabulary")
+        tying: Tying = "none"
+        if keys.flag("tie_word_embeddings", True):
+            tying = "three-way" if shares else "two-way"
+        target = replace(embed, vocab=vocab)
+        model = EncoderDecoderConfig(embed, target, encoder, decoder, tying, head_bias=True)
         begin = stated(source.checkpoint, "decoder_start_token_id")
         if type(begin) is not int or not 0 <= begin < vocab:
             raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
@@ -76,8 +81,12 @@ class Bart(Family):
             task="translation",
             options=options,
             model=model,
-            table=self.table(model, source.architecture, prefixed=source.has("model.")),
-            tokenizers=both_sides(source, TARGET_FILE, size=vocab, begin=begin, end="eos", starts=starts),
+            table=self.table(
+                model, source.architecture, source.checkpoint.config, prefixed=source.has("model.")
+            ),
+            tokenizers=both_sides(
+                source, TARGET_FILE, (embed.vocab, vocab), begin=begin, end="eos", starts=starts
+            ),
         )
 
     def _check(self, keys: Keys) -> None:
@@ -91,9 +100,6 @@ class Bart(Family):
             raise keys.refuse("static_position_embeddings", f"in {self.name} it is {not self.learned}")
         if keys.any("extra_pos_embeddings") not in (None, _POSITIONS, 0, 1):
             raise keys.refuse("extra_pos_embeddings", f"it must be {_POSITIONS}")
-        keys.any("share_encoder_decoder_embeddings")
-        if keys.any("share_encoder_decoder_embeddings") is False:
-            raise keys.refuse("share_encoder_decoder_embeddings", "both sides must share a table")
 
     def _learned(self, source: Source) -> bool:
         """Whether positions are learned."""
@@ -123,7 +129,14 @@ class Bart(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+    def table(
+        self,
+        model: ModelConfig,
+        architecture: str,
+        config: Mapping[str, Any],
+        *,
+        prefixed: bool | None = None,
+    ) -> Table:
         assert isinstance(model, EncoderDecoderConfig)
         start = "" if prefixed is False else "model."
         shared, biases = f"{start}shared.weight", (1, model.target.vocab)
@@ -136,9 +149,10 @@ class Bart(Family):
         else:
             rules.append(Rule("source.weight", (tables["encoder"],)))
             rules.append(Rule("target.weight", (tables["decoder"],)))
-            rules.append(Rule("head.weight", ("lm_head.weight",)))
+            copies = {"lm_head.weight": tables["decoder"]} if model.tying == "two-way" else {}
+            if not copies:
+                rules.append(Rule("head.weight", ("lm_head.weight",)))
             spare.append((shared, "a table that neither stack reads where tables are not tied"))
-            copies = {}
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
             positions = f"{start}{side}.embed_positions.weight"
             if isinstance(stack.position, Learned):
@@ -157,13 +171,16 @@ class Bart(Family):
         model = bundle.model
         if not isinstance(model, EncoderDecoderConfig):
             raise Unfit("it has one stack")
+        shares = model.tying != "two-way" and model.source == model.target
+        if self.learned and not shares:
+            raise Unfit("its sides share no table")
         if not isinstance(model.encoder.position, Learned if self.learned else (Learned, Sinusoidal)):
             raise Unfit(f"its positions are {model.encoder.position.kind}")
         task = bundle.training.get("task")
         options = task if isinstance(task, dict) else {}
         longest = getattr(model.encoder.position, "length", options.get("max_length", 512))
         config = {
-            "vocab_size": model.target.vocab,
+            "vocab_size": tokens_of(model).vocab,
             "d_model": model.encoder.width,
             "max_position_embeddings": longest,
             "scale_embedding": model.target.scale,
@@ -171,7 +188,7 @@ class Bart(Family):
             "attention_dropout": model.encoder.attention.dropout,
             "is_encoder_decoder": True,
             "forced_eos_token_id": None,  # unless the configuration of generation says so
-            "tie_word_embeddings": model.tying == "three-way",
+            "tie_word_embeddings": model.tying != "none",
         }
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
             part = stack.feedforward
@@ -184,7 +201,8 @@ class Bart(Family):
                 "activation_function": activation_name(part.activation),
                 "activation_dropout": part.dropout,
             }
-        return config
+        own = {"decoder_vocab_size": model.target.vocab, "share_encoder_decoder_embeddings": shares}
+        return config if self.learned else config | own
 
 
 class Marian(Bart):

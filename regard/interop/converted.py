@@ -29,6 +29,7 @@ from regard.strict_json import VOCABULARY, loads
 SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 _MOST_LINES, _MOST_EXTRA = 1 << 19, 1000
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
+_MARIAN = {"pad": "<pad>", "unk": "<unk>", "eos": "</s>"}
 _QWEN2 = (  # as its class has it
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -66,12 +67,11 @@ def converted(keys: TokenizerKeys) -> tuple[str, bool]:
 
 
 def one_side(keys: TokenizerKeys, side: str) -> str:
-    """Marian's: a SentencePiece model that cuts, a list that gives ids."""
+    """Marian's: a SentencePiece model that cuts, and a list that gives ids, one for both sides or two."""
     checkpoint = keys.checkpoint
-    path = checkpoint.folder / "vocab.json"
-    if keys.flag("separate_vocabs", False):
-        raise keys.refuse("separate_vocabs", "only one list of ids for both sides can be taken")
-    ids = checkpoint.json("vocab.json", VOCABULARY)
+    other = side == "target" and keys.flag("separate_vocabs", False)
+    path = checkpoint.folder / ("target_vocab.json" if other else "vocab.json")
+    ids = checkpoint.json(path.name, VOCABULARY)
     if ids is None or not all(type(index) is int for index in ids.values()):
         raise CheckpointError(f"{path} is missing or damaged: each piece must have an id")
     pieces = pieces_of(checkpoint.folder / f"{side}.spm")
@@ -79,7 +79,10 @@ def one_side(keys: TokenizerKeys, side: str) -> str:
         backend = pieces.renumbered(ids).backend()
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    add_tokens(keys, backend)
+    if other:  # the ids of added tokens are the source's
+        _name_special(backend, [keys.name(role, name) for role, name in _MARIAN.items()])
+    else:
+        add_tokens(keys, backend)
     _ended(keys, backend)
     return backend.to_str()
 

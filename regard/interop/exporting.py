@@ -23,13 +23,13 @@ from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
 from regard.interop.family import Family, Unfit
 from regard.interop.generation import written_generation
-from regard.interop.importing import FAMILIES, LABELS, read_checkpoint
+from regard.interop.importing import FAMILIES, read_checkpoint
+from regard.interop.labels import written_labels
 from regard.interop.looks import PREPROCESSOR
-from regard.interop.origin import Origin, kept_origin
+from regard.interop.origin import kept_origin
 from regard.interop.tokenizer_files import TOKENIZER_CONFIG, tokenizer_files
 from regard.model.head import Classes
 from regard.schema import dump
-from regard.strict_json import loads
 from regard.weights import write_weights
 
 _MARKS = (TOKENIZER_CONFIG, PREPROCESSOR)
@@ -108,11 +108,11 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
     config: dict[str, Any] = {"architectures": [architecture], "model_type": family.name, "dtype": "float32"}
     origin = kept_origin(bundle)
     ids, texts = tokenizer_files(bundle, family, origin)
-    config |= ids | family.config(bundle, architecture) | _labels(bundle, origin)
+    config |= ids | family.config(bundle, architecture) | written_labels(bundle, origin.names)
+    weights = _weights(bundle, family, architecture, config)
     texts |= dict(family.files(bundle))
     task = bundle.training.get("task")
     texts |= written_generation(task if isinstance(task, Mapping) else {}, config)
-    weights = _weights(bundle, family, architecture)
     if _came_as(bundle) == (family.name, architecture):
         config = dict(origin.config) | config
         for name, weight in origin.weights.items():
@@ -133,9 +133,11 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
                 (inside / file).write_text(text, encoding="utf-8", newline="")
 
 
-def _weights(bundle: Bundle, family: Family, architecture: str) -> dict[str, Tensor]:
+def _weights(
+    bundle: Bundle, family: Family, architecture: str, config: Mapping[str, Any]
+) -> dict[str, Tensor]:
     """Theirs. Raises: Unfit when the family's models have others."""
-    ours, table = _once(bundle), family.table(bundle.model, architecture)
+    ours, table = _once(bundle), family.table(bundle.model, architecture, config)
     for name in sorted({rule.ours for rule in table.rules} ^ set(ours)):
         raise Unfit(f"it has {'no' if name not in ours else 'the'} weight '{name}'")
     return table.give(family.weights(bundle.model, ours))
@@ -183,22 +185,3 @@ def _once(bundle: Bundle) -> dict[str, Any]:
     """Its weights under the names that a table knows."""
     names = weights_of(bundle.model, "the bundle")
     return {name: bundle.weights[name] for name in names}
-
-
-def _labels(bundle: Bundle, origin: Origin) -> dict[str, Any]:
-    if LABELS not in bundle.tokenizers:
-        return {}
-    names = list(loads(bundle.tokenizers[LABELS]))
-    names = list(origin.names) if len(origin.names) == len(names) else names
-    task = bundle.training.get("task")
-    task = task if isinstance(task, Mapping) else {}
-    kind = (
-        "multi_label_classification" if task.get("separator") is not None else "single_label_classification"
-    )
-    number = task.get("number")
-    kinds: dict[Any, dict[str, str]] = {"plain": {"problem_type": "regression"}, "sigmoid": {}}
-    return {
-        "id2label": {str(index): name for index, name in enumerate(names)},
-        "label2id": {name: index for index, name in enumerate(names)},
-        **kinds.get(number, {"problem_type": kind}),
-    }

@@ -15,16 +15,13 @@ from torch import Tensor
 
 from regard.bundle import Bundle
 from regard.data.tokenizer_given import GivenTokenizer
-from regard.errors import CheckpointError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.generation import generation_options
 from regard.interop.keys import Keys
 from regard.interop.mapping import Table
 from regard.interop.vocabulary import Found
 from regard.model.embed import Tokens
-from regard.model.transformer import ModelConfig, TransformerConfig
-
-_MOST_CLASSES = 10_000
+from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,20 @@ class Source:
         return options | generation_options(self.checkpoint, vocab, two_stacks=False)
 
 
-def both_sides(source: Source, name: str, **options: Any) -> dict[str, GivenTokenizer]:
-    """The tokenizers of a model with two stacks, by their files; `options` as for `Found.tokenizer`."""
+def both_sides(
+    source: Source, name: str, sizes: tuple[int, int], *, begin: int, **options: Any
+) -> dict[str, GivenTokenizer]:
+    """The tokenizers of a model with two stacks, by their files. `sizes`: how many ids each side has;
+    `begin`: the target's first; `options` as for `Found.tokenizer`."""
     from regard.interop.vocabulary import find_tokenizer, has_sides
 
-    found = {"tokenizer.json": source.tokenizer.tokenizer(**options)}
-    if has_sides(source.checkpoint):
-        found[name] = find_tokenizer(source.checkpoint, "target").tokenizer(**options)
+    sides = has_sides(source.checkpoint)
+    # A source does not begin with the id that a target begins with, so that any will do where it lacks that.
+    own, one = min(begin, sizes[0] - 1), sizes[0] == sizes[1]
+    found = {"tokenizer.json": source.tokenizer.tokenizer(sizes[0], begin=own, written=one, **options)}
+    if sides or not one:
+        target = find_tokenizer(source.checkpoint, "target") if sides else source.tokenizer
+        found[name] = target.tokenizer(sizes[1], begin=begin, **options)
     return found
 
 
@@ -119,9 +123,16 @@ class Family(ABC):
         """Read a checkpoint's configuration. Raises: CheckpointError for what cannot be taken over."""
 
     @abstractmethod
-    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
-        """Which weight is which. `prefixed`: whether the names of the body's begin with its name; None for
-        what the library does."""
+    def table(
+        self,
+        model: ModelConfig,
+        architecture: str,
+        config: Mapping[str, Any],
+        *,
+        prefixed: bool | None = None,
+    ) -> Table:
+        """Which weight is which. `config`: the configuration beside them; `prefixed`: whether the names of
+        the body's begin with its name; None for what the library does."""
 
     @abstractmethod
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
@@ -136,22 +147,9 @@ class Family(ABC):
         return {}
 
 
-def classes_of(source: Source, product: str, least: int = 2) -> int:
-    """How many classes the weights of that product have. Raises: CheckpointError."""
-    entry = source.checkpoint.entries.get(f"{product}.weight")
-    if entry is None or len(entry.shape) != 2:
-        raise CheckpointError(
-            f"{source.checkpoint.folder}: the weight '{product}.weight' is missing or no matrix"
-        )
-    if not least <= entry.shape[0] <= _MOST_CLASSES:
-        raise CheckpointError(
-            f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be {least} to 10,000"
-        )
-    return entry.shape[0]
-
-
-def tokens_of(model: TransformerConfig) -> Tokens:
-    """The embedding of a model that reads tokens. Raises: Unfit when it reads something else."""
-    if not isinstance(model.embed, Tokens):
-        raise Unfit(f"it reads {model.embed.kind}, not tokens")
-    return model.embed
+def tokens_of(model: TransformerConfig | EncoderDecoderConfig) -> Tokens:
+    """The embedding of what a model reads. Raises: Unfit when it reads no tokens."""
+    embed = model.embed if isinstance(model, TransformerConfig) else model.source
+    if not isinstance(embed, Tokens):
+        raise Unfit(f"it reads {embed.kind}, not tokens")
+    return embed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -65,7 +66,9 @@ class Gpt2(Family):
         vocab = keys.size("vocab_size")
         head = Vocabulary(keys.flag("tie_word_embeddings", True))
         model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
-        table = self.table(model, source.architecture, prefixed=source.has("transformer."))
+        table = self.table(
+            model, source.architecture, source.checkpoint.config, prefixed=source.has("transformer.")
+        )
         return Plan(
             task="text-generation",
             options=source.writes(positions, vocab),
@@ -74,7 +77,14 @@ class Gpt2(Family):
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
         )
 
-    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+    def table(
+        self,
+        model: ModelConfig,
+        architecture: str,
+        config: Mapping[str, Any],
+        *,
+        prefixed: bool | None = None,
+    ) -> Table:
         assert isinstance(model, TransformerConfig)
         start = "" if prefixed is False else "transformer."
         rules = [

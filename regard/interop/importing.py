@@ -6,7 +6,6 @@ are read only when each of them has found its place.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +14,15 @@ from regard.bundle import JSON, Bundle, software_versions, weights_of
 from regard.data.remote import Progress
 from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
-from regard.interop.bert import Bert
+from regard.interop.bert import Bert, Camembert, DistilBert, Electra, MPNet, Roberta, XlmRoberta
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from regard.interop.distilbert import DistilBert
-from regard.interop.electra import Electra
 from regard.interop.family import Family, Plan, Source
 from regard.interop.gpt2 import Gpt2
 from regard.interop.hub import fetched, is_hub_name
 from regard.interop.keys import Keys
-from regard.interop.llama import Llama, Mistral, Qwen2, Qwen3
-from regard.interop.mpnet import MPNet
+from regard.interop.labels import label_file
+from regard.interop.llama import Llama, Ministral, Mistral, Qwen2, Qwen3
 from regard.interop.origin import origin_of
-from regard.interop.roberta import Camembert, Roberta, XlmRoberta
 from regard.interop.sentences import MODULES
 from regard.interop.t5 import MT5, T5
 from regard.interop.vit import DeiT, Dinov2, ViT
@@ -36,13 +32,11 @@ from regard.weights import most_blocks
 
 _ALL = (
     *(Bert(), Roberta(), XlmRoberta(), Camembert(), DistilBert(), Electra(), MPNet()),
-    *(Gpt2(), Llama(), Mistral(), Qwen2(), Qwen3(), T5(), MT5(), Bart(), Marian()),
+    *(Gpt2(), Llama(), Mistral(), Ministral(), Qwen2(), Qwen3(), T5(), MT5(), Bart(), Marian()),
     *(ViT(), DeiT(), Dinov2(), Dinov2WithRegisters()),
 )
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 """By the `model_type` of their configurations."""
-
-LABELS = "labels.json"
 
 
 @dataclass(frozen=True)
@@ -159,8 +153,7 @@ def _bundle(
     checkpoint: Checkpoint, family: Family, architecture: str, plan: Plan, source: str | None
 ) -> Bundle:
     texts = {name: tokenizer.to_json() for name, tokenizer in plan.tokenizers.items()} | dict(plan.files)
-    if plan.labels:
-        texts[LABELS] = json.dumps(dict.fromkeys(plan.labels, 1), ensure_ascii=False)
+    texts |= label_file(plan.labels)
     origin: dict[str, JSON] = {"family": family.name, "architecture": architecture}
     if source is not None:
         origin["source"] = source

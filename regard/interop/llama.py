@@ -1,4 +1,4 @@
-"""Llama (arXiv 2302.13971), Mistral (2310.06825), Qwen2 (2407.10671) and Qwen3 (2505.09388).
+"""Llama (arXiv 2302.13971), Mistral (2310.06825), Ministral, Qwen2 (2407.10671) and Qwen3 (2505.09388).
 
 One causal stack: RMSNorm before the parts, gated feed-forward parts, rotary positions, grouped queries. They
 differ in biases, in the window of what is seen, and in Qwen3's norms of queries and keys.
@@ -6,6 +6,7 @@ differ in biases, in the window of what is seen, and in Qwen3's norms of queries
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
@@ -50,12 +51,12 @@ class Llama(Family):
         if "head_dim" not in keys and self.head_width is None and width % heads:
             raise keys.refuse("hidden_size", f"it must be a multiple of the {heads} heads")
         head_width = keys.size("head_dim", self.head_width or width // heads)
-        eps = keys.number("rms_norm_eps", 1e-6, 1e-30, 1.0)
+        depth, eps = keys.depth("num_hidden_layers"), keys.number("rms_norm_eps", 1e-6, 1e-30, 1.0)
         bias, out_bias = self._biases(keys)
         context = keys.whole("max_position_embeddings", self.longest, least=1)
         stack = StackConfig(
             width=width,
-            depth=(depth := keys.depth("num_hidden_layers")),
+            depth=depth,
             attention=AttentionConfig(
                 heads,
                 kv_heads,
@@ -70,7 +71,7 @@ class Llama(Family):
                 keys.activation("hidden_act", "silu"),
                 bias=self._mlp_bias(keys),
             ),
-            mask=self._mask(keys, depth),
+            **_sight(self._rules(keys, depth)),
             position=read_rotary(keys, head_width, context),
             norm=RMSNorm(eps),
             placement=PreNorm(),
@@ -83,7 +84,9 @@ class Llama(Family):
             task="text-generation",
             options=source.writes(context, vocab),
             model=model,
-            table=self.table(model, source.architecture, prefixed=source.has("model.")),
+            table=self.table(
+                model, source.architecture, source.checkpoint.config, prefixed=source.has("model.")
+            ),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
         )
 
@@ -95,12 +98,20 @@ class Llama(Family):
     def _mlp_bias(self, keys: Keys) -> bool:
         return keys.flag("mlp_bias", False)
 
-    def _mask(self, keys: Keys, depth: int) -> MaskRule:
-        return Causal()
+    def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
+        """Who may see whom, block by block."""
+        return [Causal()] * depth
 
     # ------------------------------------------------------------------ weights
 
-    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+    def table(
+        self,
+        model: ModelConfig,
+        architecture: str,
+        config: Mapping[str, Any],
+        *,
+        prefixed: bool | None = None,
+    ) -> Table:
         assert isinstance(model, TransformerConfig)
         start = "" if prefixed is False else "model."
         stack, part = model.stack, model.stack.attention
@@ -183,12 +194,31 @@ class Mistral(Llama):
     def _mlp_bias(self, keys: Keys) -> bool:
         return False
 
-    def _mask(self, keys: Keys, depth: int) -> MaskRule:
+    def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         window = _stated_window(keys)
-        return Causal() if window is None else Window(window - 1)
+        return [Causal() if window is None else Window(window - 1)] * depth
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
-        return {"sliding_window": _window(stack)}
+        windows, _ = _windows(stack)
+        if not all(windows) and any(windows):
+            raise Unfit("its blocks differ in what they see")
+        return {"sliding_window": windows[0]}
+
+
+class Ministral(Mistral):
+    """Mistral, some of whose blocks see a window and others everything."""
+
+    name: ClassVar[str] = "ministral"
+    architectures: ClassVar[dict[str, str]] = {"MinistralForCausalLM": "text-generation"}
+
+    def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
+        window, kinds = _stated_window(keys), keys.any("layer_types")
+        usual = [_ALL if window is None else _SOME] * depth
+        return _by_kind(keys, usual if kinds is None else kinds, depth, window)
+
+    def _written(self, stack: StackConfig) -> dict[str, Any]:
+        windows, kinds = _windows(stack)
+        return {"sliding_window": max(filter(None, windows), default=None), "layer_types": kinds}
 
 
 class Qwen2(Llama):
@@ -204,32 +234,23 @@ class Qwen2(Llama):
     def _mlp_bias(self, keys: Keys) -> bool:
         return False
 
-    def _mask(self, keys: Keys, depth: int) -> MaskRule:
+    def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         used = keys.flag("use_sliding_window", False)
         first = keys.whole("max_window_layers", 28)
         kinds = keys.any("layer_types")
         window = _stated_window(keys) if used else keys.any("sliding_window")
-        if not used:
-            if kinds not in (None, ["full_attention"] * depth):
-                raise keys.refuse("layer_types", "without use_sliding_window all must be full_attention")
-            return Causal()
-        if kinds is None and window is None:
-            return Causal()
-        if kinds is None:
-            kinds = ["full_attention" if index < first else "sliding_attention" for index in range(depth)]
-        if kinds == ["full_attention"] * depth:
-            return Causal()
-        if kinds != ["sliding_attention"] * depth:
-            raise keys.refuse("layer_types" if keys.any("layer_types") else "max_window_layers", _ALIKE)
-        if window is None:
-            raise keys.refuse("sliding_window", "layers that see a window need its size")
-        return Window(window - 1)
+        if not used and kinds not in (None, [_ALL] * depth):
+            raise keys.refuse("layer_types", "without use_sliding_window all must be full_attention")
+        near = used and window is not None
+        usual = [_SOME if near and index >= first else _ALL for index in range(depth)]
+        return _by_kind(keys, usual if kinds is None else kinds, depth, window)
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
-        window = _window(stack)
-        if window is None:
-            return {"use_sliding_window": False}
-        return {"use_sliding_window": True, "sliding_window": window, "max_window_layers": 0}
+        windows, kinds = _windows(stack)
+        said: dict[str, Any] = {"use_sliding_window": any(windows), "layer_types": kinds}
+        if any(windows):
+            said |= {"sliding_window": max(filter(None, windows)), "max_window_layers": kinds.index(_SOME)}
+        return said
 
 
 class Qwen3(Qwen2):
@@ -256,8 +277,34 @@ def _stated_window(keys: Keys) -> int | None:
     return keys.whole("sliding_window", 4096, least=1)
 
 
-_ALIKE = "all layers must see alike, either everything or a window"
+_ALL, _SOME = "full_attention", "sliding_attention"
 
 
-def _window(stack: StackConfig) -> int | None:
-    return stack.mask.before + 1 if isinstance(stack.mask, Window) else None
+def _by_kind(keys: Keys, kinds: Any, depth: int, window: int | None) -> list[MaskRule]:
+    """Who may see whom, block by block, from the library's word for each. Raises: CheckpointError."""
+    if not isinstance(kinds, list) or len(kinds) != depth or not set(map(str, kinds)) <= {_ALL, _SOME}:
+        raise keys.refuse("layer_types", f"it must say {_ALL} or {_SOME} of each of the {depth} layers")
+    if _SOME not in kinds:
+        return [Causal()] * depth
+    if window is None:
+        raise keys.refuse("sliding_window", "layers that see a window need its size")
+    return [Causal() if kind == _ALL else Window(window - 1) for kind in kinds]
+
+
+def _sight(rules: list[MaskRule]) -> dict[str, Any]:
+    """The fields of a stack whose blocks have these rules: one for all, or the shortest pattern of them."""
+    if len(set(rules)) == 1:
+        return {"mask": rules[0]}
+    depth = len(rules)
+    length = next(n for n in range(2, depth + 1) if all(rules[i] == rules[i % n] for i in range(depth)))
+    return {"mask": Causal(), "masks": tuple(rules[:length])}
+
+
+def _windows(stack: StackConfig) -> tuple[list[int | None], list[str]]:
+    """How many tokens each block sees, None for all, and what the library calls that. Raises: Unfit."""
+    pattern = stack.masks or (stack.mask,)
+    rules = [pattern[index % len(pattern)] for index in range(stack.depth)]
+    windows = [rule.before + 1 if isinstance(rule, Window) else None for rule in rules]
+    if len({window for window in windows if window}) > 1:
+        raise Unfit("its blocks have windows of several sizes")
+    return windows, [_SOME if window else _ALL for window in windows]

@@ -65,19 +65,6 @@ class After:
 
 
 @dataclass(frozen=True)
-class FirstOf:
-    """Ours is the first of their rows, the only one that is looked up; the others are given as zeros."""
-
-    rows: int
-
-    def take(self, theirs: Tensor) -> Tensor:
-        return theirs[:1]
-
-    def give(self, ours: Tensor) -> Tensor:
-        return torch.cat((ours, ours.new_zeros((self.rows - 1, *ours.shape[1:]))))
-
-
-@dataclass(frozen=True)
 class Times:
     """Ours is theirs times a number."""
 

@@ -24,6 +24,8 @@ from regard.interop.family import Family
 from regard.strict_json import HEADER, VOCABULARY, loads
 
 ORIGIN = "origin.json"
+PROMPTS = "config_sentence_transformers.json"
+_OF_PROMPTS = ("prompts", "default_prompt_name", "similarity_fn_name")
 _MOST = 24 << 20
 """Bytes of weights that are kept: a text file holds them, and the largest pooler has a sixth of that."""
 _OF_TOKENIZER = ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
@@ -41,6 +43,8 @@ class Origin:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the configuration."""
+    prompts: Mapping[str, Any] = field(default_factory=dict)
+    """What a folder of sentence-transformers says of texts that stand before others, and of comparing."""
 
     def file(self) -> dict[str, str]:
         """The file of a bundle; none where there is nothing to keep."""
@@ -51,6 +55,8 @@ class Origin:
             said["tokenizer"] = dict(self.tokenizer)
         if self.config:
             said["config"] = dict(self.config)
+        if self.prompts:
+            said["prompts"] = dict(self.prompts)
         if self.weights:
             made = safetensors.torch.save({name: w.contiguous() for name, w in self.weights.items()})
             said["weights"] = base64.b64encode(made).decode("ascii")
@@ -76,7 +82,9 @@ def origin_of(
     said_names = labels if isinstance(labels, dict) else {}
     names = [name for index in range(classes) if isinstance(name := said_names.get(str(index)), str)]
     config = {key: checkpoint.config[key] for key in family.kept_keys if key in checkpoint.config}
-    return Origin(tuple(names) if len(names) == classes else (), said, found, config)
+    prompts = checkpoint.json(PROMPTS) or {}
+    prompts = {key: prompts[key] for key in _OF_PROMPTS if prompts.get(key)}
+    return Origin(tuple(names) if len(names) == classes else (), said, found, config, prompts)
 
 
 def kept_origin(bundle: Bundle) -> Origin:
@@ -88,7 +96,8 @@ def kept_origin(bundle: Bundle) -> Origin:
         said = loads(text, VOCABULARY)
         weights = safetensors.torch.load(base64.b64decode(said.get("weights", ""), validate=True) or _EMPTY)
         names = tuple(map(str, said.get("names", ())))
-        return Origin(names, dict(said.get("tokenizer", {})), weights, dict(said.get("config", {})))
+        tokenizer, config, prompts = (dict(said.get(key, {})) for key in ("tokenizer", "config", "prompts"))
+        return Origin(names, tokenizer, weights, config, prompts)
     except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, SafetensorError) as error:
         raise CheckpointError(f"{ORIGIN} is damaged: {error}") from error
 

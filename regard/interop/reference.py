@@ -84,7 +84,7 @@ def _reference(
     theirs.eval()
     if (pictures := _pictures(bundle)) is not None:
         return _outputs(theirs(pixel_values=pictures)), (pictures,)
-    return _theirs(theirs, *(ids := _ids(bundle))), ids
+    return _theirs(theirs, *(ids := _ids(bundle, checkpoint))), ids
 
 
 def _pictures(bundle: Bundle) -> Tensor | None:
@@ -96,18 +96,19 @@ def _pictures(bundle: Bundle) -> Tensor | None:
     return torch.randn(_ROWS, *shape, generator=torch.Generator().manual_seed(1))
 
 
-def _ids(bundle: Bundle) -> tuple[Tensor, Tensor]:
+def _ids(bundle: Bundle, checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     """Ids that any model takes, from a generator of its own."""
     chance = torch.Generator().manual_seed(1)
     model = bundle.model
     if isinstance(model, TransformerConfig):
         longest = getattr(model.stack.position, "length", _LENGTH)
         embed = tokens_of(model)
-        avoid = embed.types.separator if embed.types else -1
         ids = torch.randint(0, embed.vocab, (_ROWS, min(_LENGTH, longest)), generator=chance)
-        # RoBERTa counts positions by what is not padding, which has the id 1 there.
-        for id_ in (avoid, 1):
-            ids[ids == id_] = embed.vocab - 1 if embed.vocab - 1 != avoid else 0
+        # RoBERTa counts positions by what is not padding, which has the id 1 in MPNet whatever is said.
+        avoid = {1, checkpoint.config.get("pad_token_id"), embed.types.separator if embed.types else None}
+        other = next((id_ for id_ in reversed(range(embed.vocab)) if id_ not in avoid), 0)
+        for id_ in avoid - {None}:
+            ids[ids == id_] = other
         return ids, ids
     assert isinstance(model.source, Tokens)
     longest = min(getattr(s.position, "length", _LENGTH) for s in (model.encoder, model.decoder))

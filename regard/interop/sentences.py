@@ -14,13 +14,13 @@ from regard.bundle import Bundle
 from regard.errors import CheckpointError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.family import Unfit
+from regard.interop.origin import PROMPTS, kept_origin
 from regard.interop.tokenizer_keys import SENTENCES
 from regard.model.head import Pooling, Vector
 from regard.model.transformer import TransformerConfig
 from regard.strict_json import loads
 
 MODULES, POOLING, LENGTH = "modules.json", "1_Pooling/config.json", SENTENCES
-PROMPTS = "config_sentence_transformers.json"
 _STEPS = ("Transformer", "Pooling", "Normalize")
 _MODES: dict[str, Pooling] = {"mean_tokens": "mean", "cls_token": "first"}
 _NEW_MODES = {"mean": "mean_tokens", "cls": "cls_token"}
@@ -46,7 +46,26 @@ def vector_of(checkpoint: Checkpoint) -> Vector:
     normalised = "Normalize" in steps
     _check_use(checkpoint, normalised)
     pooling = f"{steps['Pooling']}/config.json" if steps["Pooling"] else POOLING
+    if prompt_of(checkpoint) and (checkpoint.json(pooling) or {}).get("include_prompt") is False:
+        raise CheckpointError(
+            f"{checkpoint.folder / pooling}: 'include_prompt' is false; here a prompt counts as any text does"
+        )
     return Vector(_pooling(checkpoint, pooling), normalised)
+
+
+def prompt_of(checkpoint: Checkpoint) -> str:
+    """What stands before every text that the folder's encoder is given. Raises: CheckpointError."""
+    said = checkpoint.json(PROMPTS) or {}
+    default, prompts = said.get("default_prompt_name"), said.get("prompts")
+    if default is None:
+        return ""
+    prompt = prompts.get(default) if isinstance(default, str) and isinstance(prompts, Mapping) else None
+    if not isinstance(prompt, str):
+        raise CheckpointError(
+            f"{checkpoint.folder / PROMPTS}: 'default_prompt_name' is"
+            f" {json.dumps(default, ensure_ascii=False)}; it must name one of 'prompts', or be null"
+        )
+    return prompt
 
 
 def _modules(checkpoint: Checkpoint, text: str) -> dict[str, str]:
@@ -89,16 +108,9 @@ def _pooling(checkpoint: Checkpoint, file: str) -> Pooling:
 
 
 def _check_use(checkpoint: Checkpoint, normalised: bool) -> None:
-    """Refuse what changes the texts or how vectors are compared, by name."""
+    """Refuse what changes how vectors are compared, by name."""
     said = checkpoint.json(PROMPTS) or {}
     where = checkpoint.folder / PROMPTS
-    default, prompts = said.get("default_prompt_name"), said.get("prompts")
-    empty = isinstance(default, str) and isinstance(prompts, Mapping) and prompts.get(default) == ""
-    if default is not None and not empty:
-        raise CheckpointError(
-            f"{where}: 'default_prompt_name' is {json.dumps(default, ensure_ascii=False)}; no text can be"
-            " given a prompt before it, so only null can be taken"
-        )
     similarity = said.get("similarity_fn_name")
     # The product of vectors of length one is their cosine.
     if similarity not in (None, "cosine") and not (similarity == "dot" and normalised):
@@ -131,7 +143,19 @@ def sentence_files(bundle: Bundle) -> dict[str, str]:
     pooling |= {f"pooling_mode_{name}": mode == head.pooling for name, mode in _MODES.items()}
     task = bundle.training.get("task")
     longest = task.get("max_length") if isinstance(task, Mapping) else None
-    files = {MODULES: steps, POOLING: pooling}
+    files: dict[str, Any] = {MODULES: steps, POOLING: pooling}
+    prompt = task.get("prompt") if isinstance(task, Mapping) else None
+    if said := _prompts(dict(kept_origin(bundle).prompts), prompt if isinstance(prompt, str) else ""):
+        files[PROMPTS] = said
     if type(longest) is int:
         files[LENGTH] = {"max_seq_length": longest, "do_lower_case": False}
     return {name: json.dumps(content, indent=2) + "\n" for name, content in files.items()}
+
+
+def _prompts(came: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """What is said of prompts: as it came, but that every text has this one before it."""
+    prompts, default = came.get("prompts"), came.get("default_prompt_name")
+    prompts = prompts if isinstance(prompts, dict) else {}
+    if prompt != ("" if default is None else prompts.get(default)):
+        came |= {"prompts": {**prompts, "default": prompt}, "default_prompt_name": "default"}
+    return came

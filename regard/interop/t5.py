@@ -5,6 +5,7 @@ Where the head is the embedding's table, T5 divides what enters it by √D; here
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -95,7 +96,14 @@ class T5(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+    def table(
+        self,
+        model: ModelConfig,
+        architecture: str,
+        config: Mapping[str, Any],
+        *,
+        prefixed: bool | None = None,
+    ) -> Table:
         assert isinstance(model, EncoderDecoderConfig)
         return _table(model, scaled=model.tying == "three-way" and self.scales)
 

@@ -15,8 +15,9 @@ from tokenizers.processors import TemplateProcessing
 from regard.bundle import Bundle
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_given import GivenTokenizer
-from regard.interop.family import Family, Unfit
+from regard.interop.family import Family
 from regard.interop.origin import Origin
+from regard.interop.vocabulary import TARGET
 from regard.model.embed import Tokens
 from regard.model.mask import Full
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
@@ -25,27 +26,28 @@ TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
 def tokenizer_files(bundle: Bundle, family: Family, origin: Origin) -> tuple[dict[str, Any], dict[str, str]]:
-    """The ids that a configuration names, and the files, of the bundle's tokenizer if it has one.
-
-    Raises: Unfit for two tokenizers of different pieces.
-    """
+    """The ids that a configuration names, and the files, of the bundle's tokenizers if it has some. The
+    target's has a folder of its own where its ids are others than the source's."""
     found = {name: text for name, text in bundle.tokenizers.items() if name.startswith("tokenizer")}
     if not found:
         return {}, {}
     tokenizers = {name: Tokenizer.from_json(text) for name, text in found.items()}
     tokenizer = tokenizers[TOKENIZER]
-    if any(_pieces(other) != _pieces(tokenizer) for other in tokenizers.values()):
-        raise Unfit("its two sides have vocabularies of their own")
+    target = next((other for other in tokenizers.values() if _pieces(other) != _pieces(tokenizer)), None)
     said = dict(origin.tokenizer)
     if "tokenizer_class" not in said:  # where there is a class, its file said all that it needs
         said = _configuration(tokenizer, bundle, family) | said
     task = bundle.training.get("task")
     if isinstance(task, dict) and task.get("template") is not None:
         said["chat_template"] = task["template"]
-    return _ids(tokenizer, bundle), {
+    files = {
         TOKENIZER: _framing(tokenizer, bundle),
         TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),
     }
+    if target is not None:
+        own = json.dumps(_configuration(target, bundle, family), ensure_ascii=False, indent=2)
+        files |= {TARGET: _framing(target, bundle), TARGET.replace(TOKENIZER, TOKENIZER_CONFIG): own}
+    return _ids(target or tokenizer, bundle), files
 
 
 def _configuration(tokenizer: Tokenizer, bundle: Bundle, family: Family) -> dict[str, Any]:

@@ -47,6 +47,7 @@ _USUAL = {
     "gpt2": "GPT2Tokenizer",
     "llama": "LlamaTokenizer",
     "mistral": "LlamaTokenizer",
+    "ministral": "LlamaTokenizer",
     "qwen2": "Qwen2Tokenizer",
     "qwen3": "Qwen2Tokenizer",
     "t5": "T5Tokenizer",

@@ -6,13 +6,15 @@ what each part adds, may have gates, and stretches its table of positions to pic
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.data.look import Look
-from regard.interop.family import Family, Plan, Source, Unfit, classes_of
+from regard.interop.family import Family, Plan, Source, Unfit
 from regard.interop.keys import Keys, activation_name
+from regard.interop.labels import classes_of, label_options
 from regard.interop.looks import look_of, read_look, written_look
 from regard.interop.mapping import Averaged, Regridded, Row, Rule, Table, Times, Way, both, stacked
 from regard.model.attention import AttentionConfig
@@ -56,6 +58,12 @@ class ViT(Family):
     patch: ClassVar[int] = 16
     """Pixels along a patch, likewise."""
     registers: ClassVar[int] = 0
+    further: ClassVar[str] = ""
+    """The weight of the vectors that stand between the class token and the patches, where there are some."""
+    placed: ClassVar[bool] = True
+    """Whether these have places as patches do, and count among what is pooled."""
+    antialias: ClassVar[bool] = False
+    """How positions are stretched to pictures of another size."""
     pooling: ClassVar[Pooling] = "first"
     norms: ClassVar[tuple[str, str]] = ("layernorm_before", "layernorm_after")
     parts: ClassVar[tuple[str, str]] = ("intermediate.dense", "output.dense")
@@ -68,7 +76,7 @@ class ViT(Family):
         made = self._patches(keys)
         look = read_look(source.checkpoint, 3 if made.channels == 3 else 1)
         embed = self._fitted(keys, made, look)
-        head = self._head(source)
+        head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
         stack = StackConfig(
             width=self._width(keys),
@@ -87,7 +95,9 @@ class ViT(Family):
             dropout=keys.rate("hidden_dropout_prob", 0.0),
         )
         model = TransformerConfig(embed, stack, head, Scaled())
-        table = self.table(model, source.architecture, prefixed=source.has(self.prefix))
+        table = self.table(
+            model, source.architecture, source.checkpoint.config, prefixed=source.has(self.prefix)
+        )
         notes = [] if count else [_NO_LABELS]
         if embed != made:
             rules = (
@@ -96,14 +106,16 @@ class ViT(Family):
             )
             table = replace(table, rules=tuple(rules))
             notes.append(f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}")
+        labels = keys.labels(count) if count else []
+        options = {"kind": CLASSES, "channels": look.channels}
         return Plan(
             task=CLASSES,
-            options={"kind": CLASSES, "channels": look.channels},
+            options=options | (label_options(source, labels) if labels else {}),
             model=model,
             table=table,
             tokenizers={},
             files=written_look(look),
-            labels=tuple(keys.labels(count)) if count else (),
+            labels=tuple(labels),
             notes=tuple(notes),
         )
 
@@ -144,14 +156,12 @@ class ViT(Family):
     def _placement(self, keys: Keys) -> Placement:
         return self.placement
 
-    def _head(self, source: Source) -> Classes | Vector:
+    def _head(self, source: Source, embed: Patches) -> Classes | Vector:
         pooling = self._pooling(source.architecture)
         if source.architecture == self.body:
             return Vector(pooling, normalised=False)
-        several = source.keys.any("problem_type")
-        if several not in (None, "single_label_classification"):
-            raise source.keys.refuse("problem_type", "a picture has one label here")
-        return Classes(classes_of(source, self._products(source.architecture)[0]), pooling)
+        count = classes_of(source, self._products(source.architecture)[0])
+        return Classes(count, pooling, skipped=0 if self.placed else embed.registers)
 
     def _pooling(self, architecture: str) -> Pooling:
         return self.pooling
@@ -161,17 +171,29 @@ class ViT(Family):
     def _places(self, made: Patches, embed: Patches) -> Way:
         """How a table of positions for pictures of one size becomes one for another."""
         theirs, ours = ((some.pixel_rows // some.patch, some.columns) for some in (made, embed))
-        return Regridded(theirs, ours, made.leading)
+        unplaced = 0 if self.placed else made.registers
+        return Regridded(theirs, ours, made.leading - unplaced, unplaced, self.antialias)
 
-    def table(self, model: ModelConfig, architecture: str, *, prefixed: bool | None = None) -> Table:
+    def table(
+        self,
+        model: ModelConfig,
+        architecture: str,
+        config: Mapping[str, Any],
+        *,
+        prefixed: bool | None = None,
+    ) -> Table:
         assert isinstance(model, TransformerConfig)
+        embed = model.embed
+        assert isinstance(embed, Patches)
         prefixed = architecture != self.body if prefixed is None else prefixed
         start = self.prefix if prefixed else ""
         there = f"{start}embeddings"
+        leading = [f"{there}.{name}" for name in ("cls_token", self.further) if name]
+        places = self._places(embed, embed)
         rules = [
             *both("embed", f"{there}.patch_embeddings.projection"),
-            self._leading(there),
-            Rule("stack.position.table.weight", (f"{there}.position_embeddings",), way=_ROW),
+            Rule("embed.first", tuple(leading), (1, embed.registers), _ROW),
+            Rule("stack.position.table.weight", (f"{there}.position_embeddings",), way=places),
             *both("stack.final_norm", f"{start}layernorm"),
             *self._class_rules(architecture, model.stack.width),
         ]
@@ -182,9 +204,6 @@ class ViT(Family):
             (f"{start}pooler.", "the layer over the first vector, which this head does not read"),
         )
         return Table(tuple(rules), {}, spare, (f"{start}pooler.",))
-
-    def _leading(self, there: str) -> Rule:
-        return Rule("embed.first", (f"{there}.cls_token",), way=_ROW)
 
     def _products(self, architecture: str) -> tuple[str, ...]:
         """The products of the head, of which a body has none."""
@@ -257,10 +276,7 @@ class DeiT(ViT):
     body: ClassVar[str] = "DeiTModel"
     prefix: ClassVar[str] = "deit."
     registers: ClassVar[int] = 1
-
-    def _leading(self, there: str) -> Rule:
-        names = (f"{there}.cls_token", f"{there}.distillation_token")
-        return Rule("embed.first", names, (1, 1), _ROW)
+    further: ClassVar[str] = "distillation_token"
 
     def _pooling(self, architecture: str) -> Pooling:
         return "first-and-second" if architecture.endswith("WithTeacher") else "first"

@@ -23,6 +23,8 @@ from regard.interop.tokenizer_keys import CONFIG, TokenizerKeys, add_tokens, low
 from regard.strict_json import HEADER, VOCABULARY, check_limit
 
 CHAT_TEMPLATE = "chat_template.jinja"
+TARGET = "target/tokenizer.json"
+"""The target's, where an export of ours has one for each side: no form of the library's keeps two."""
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
@@ -57,11 +59,19 @@ class Found:
     """The ids of the tokens that were added to its vocabulary."""
 
     def tokenizer(
-        self, size: int, *, begin: str | int, end: str, starts: str | None = None, between: int = 1
+        self,
+        size: int,
+        *,
+        begin: str | int,
+        end: str,
+        starts: str | None = None,
+        between: int = 1,
+        written: bool = True,
     ) -> GivenTokenizer:
         """Ready for a model with so many ids. `begin` and `end`: the roles of what a text is framed by, or an
         id; `starts`: that of what an encoder's input begins with; `between`: how many `end` stand between the
-        texts of a pair, where the file does not say it.
+        texts of a pair, where the file does not say it; `written`: whether these are ids that a model writes,
+        of which the configurations speak.
 
         Raises: CheckpointError when there is no such token, or an id that the model does not have.
         """
@@ -85,7 +95,7 @@ class Found:
             start=start,
             special=self.special,
             between=self.between.count(last) or between,
-            ends=tuple(index for index in self.ends if index != last) if end == "eos" else (),
+            ends=tuple(index for index in self.ends if index != last) if end == "eos" and written else (),
             sentencepiece=self.sentencepiece,
         )
         return GivenTokenizer(given, self.text)
@@ -117,9 +127,14 @@ def chat_template(checkpoint: Checkpoint) -> str | None:
 
 
 def has_sides(checkpoint: Checkpoint) -> bool:
-    """Whether source and target are cut by models of their own, though with one list of ids (Marian's)."""
-    there = all((checkpoint.folder / f"{side}.spm").is_file() for side in ("source", "target"))
-    return there and not (checkpoint.folder / "tokenizer.json").is_file()
+    """Whether source and target are cut by models of their own (Marian's)."""
+
+    def there(*names: str) -> bool:
+        return all((checkpoint.folder / name).is_file() for name in names)
+
+    if there("tokenizer.json"):
+        return there(TARGET) or there("target.spm", "target_vocab.json")
+    return there("source.spm", "target.spm")
 
 
 def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
@@ -140,7 +155,9 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
         steps = [backend.normalizer] if backend.normalizer is not None else []
         backend.normalizer = Sequence([Lowercase(), *steps])
         text = backend.to_str()
-    ids = _roles(checkpoint, keys.said, backend.token_to_id)
+    # Where each side has ids of its own, the configuration speaks of the target's.
+    config = {} if keys.flag("separate_vocabs", False) else checkpoint.config
+    ids = _roles(config, keys.said, backend.token_to_id)
     tokens = backend.get_added_tokens_decoder()
     special = tuple(sorted(index for index, token in tokens.items() if token.special))
     named = {token.content: index for index, token in tokens.items()}
@@ -151,11 +168,11 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
 def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
     """A `tokenizer.json`, and whether it comes of a SentencePiece model."""
     checkpoint = keys.checkpoint
-    if has_sides(checkpoint):
-        return one_side(keys, side), True
-    text = checkpoint.text("tokenizer.json")
+    text = checkpoint.text("tokenizer.json" if side == "source" else TARGET)
     if text is None:
-        return converted(keys)
+        return (one_side(keys, side), True) if has_sides(checkpoint) else converted(keys)
+    if side == "target":
+        return text, False
     check_limit(text, VOCABULARY)
     text = obeyed(keys, text)
     tried(text)
@@ -198,14 +215,14 @@ def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
 
 
 def _roles(
-    checkpoint: Checkpoint, said: Mapping[str, Any], index: Callable[[str], int | None]
+    config: Mapping[str, Any], said: Mapping[str, Any], index: Callable[[str], int | None]
 ) -> dict[str, int]:
     """The id of each role: what the tokenizer's files say, else the configuration, else the usual name."""
     ids = {}
     for role in _ROLES:
         token = said.get(f"{role}_token")
         name = token.get("content") if isinstance(token, dict) else token
-        told = checkpoint.config.get(f"{role}_token_id")
+        told = config.get(f"{role}_token_id")
         if isinstance(name, str) and index(name) is not None:
             ids[role] = index(name)
         elif type(told) is int and told >= 0:

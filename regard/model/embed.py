@@ -27,8 +27,9 @@ class TokenTypes:
 
     count: int
     """How many stretches are told apart; what comes later belongs to the last."""
-    separator: int
-    """The id that ends a stretch, as its last token."""
+    separator: int | None
+    """The id that ends a stretch, as its last token; None where all of an input is the first stretch, and the
+    vectors of the others are only kept (RoBERTa)."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(config.vocab, width))
         self.factor = math.sqrt(width) if config.scale else 1.0
-        self.separator = config.types.separator if config.types else 0
+        separator = config.types.separator if config.types else None
+        self.separator = -1 if separator is None else separator
         self.types = nn.Parameter(torch.empty(config.types.count, width)) if config.types else None
 
     @property

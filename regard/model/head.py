@@ -28,12 +28,10 @@ DEVICE_CHUNK_ELEMENTS = 2**26
 _LOG2_E = 1 / math.log(2)
 
 
-Pooling = Literal["mean", "first", "first-and-second", "first-and-mean", "first-and-mean-from-5"]
+Pooling = Literal["mean", "first", "first-and-second", "first-and-mean"]
 """What stands for a sequence: the mean of its vectors or the first of them (BERT's `[CLS]`, a ViT's class
 token); or, side by side, the first and the second (DeiT's distillation token), or the first and the mean of
-the others (DINOv2), or of those from place 5 on (DINOv2 with its four registers, which stand before that)."""
-REGISTERS = 4
-"""Vectors that the last of these leaves out."""
+the others (DINOv2)."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,9 @@ class Transform:
     norm: Norm | None = None
     """Which norm comes last; None for none."""
 
-    def build(self, width: int) -> TransformLayer:
-        return TransformLayer(width, self)
+    def build(self, width: int, made: int | None = None) -> TransformLayer:
+        """`made`: the width of its vectors, if it is another than theirs."""
+        return TransformLayer(width, self, made)
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,15 @@ class Vocabulary:
     kind: Literal["vocabulary"] = "vocabulary"
 
     def build(self, width: int, table: nn.Parameter | None) -> VocabularyHead:
-        """`table`: the embedding's. Raises ValueError when it has none, as for pictures."""
+        """`table`: the embedding's. Raises ValueError when it has none, as for pictures, or is tied and of
+        another width, and no transform bridges that."""
         if table is None:
             raise ValueError("the head 'vocabulary' needs an embedding of tokens; use 'classes'")
         tied = table if self.tied else None
-        return VocabularyHead(width, len(table), tied=tied, bias=self.bias, transform=self.transform)
+        vocab, made = table.shape
+        if tied is not None and made != width and self.transform is None:
+            raise ValueError(f"a tied head needs a transform from {width} numbers to the {made} of its table")
+        return VocabularyHead(width, vocab, tied=tied, bias=self.bias, transform=self.transform, made=made)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ class Classes:
     token), or, side by side, the first and the second, or the first and the mean of the others."""
     transform: Transform | None = None
     """A layer between that and the classes; None for none."""
+    skipped: int = 0
+    """How many vectors after the first the mean of the others leaves out: registers, which stand before the
+    patches (arXiv 2309.16588)."""
     kind: Literal["classes"] = "classes"
 
     def build(self, width: int, table: nn.Parameter | None) -> ClassHead:
@@ -115,25 +121,23 @@ class Vector:
 Head = Vocabulary | Classes | Spans | Vector
 
 
-def pooled(x: Tensor, positions: Positions | None, pooling: Pooling) -> Tensor:
-    """(B, T, D) → (B, D), or (B, 2D) of two side by side: what `Pooling` says of each row. Padding is left
-    out; the mean of nothing is 0."""
+def pooled(x: Tensor, positions: Positions | None, pooling: Pooling, skipped: int = 0) -> Tensor:
+    """(B, T, D) → (B, D), or (B, 2D) of two side by side: what `Pooling` says of each row, the mean of the
+    others without the first `skipped` of these. Padding is left out; the mean of nothing is 0."""
     if isinstance(positions, Ragged):
         real = (positions.segment != PADDING).expand(x.shape[:2])
         place = real.cumsum(1) - 1
         means = {
             "first": lambda: _mean(x, real & (place == 0)),
             "second": lambda: _mean(x, real & (place == 1)),
-            "others": lambda: _mean(x, real & (place > 0)),
-            "rest": lambda: _mean(x, real & (place > REGISTERS)),
+            "others": lambda: _mean(x, real & (place > skipped)),
             "all": lambda: _mean(x, real),
         }
     else:
         means = {
             "first": lambda: x[:, 0],
             "second": lambda: x[:, 1:2].sum(1),
-            "others": lambda: x[:, 1:].sum(1) / max(1, x.shape[1] - 1),
-            "rest": lambda: x[:, 1 + REGISTERS :].sum(1) / max(1, x.shape[1] - 1 - REGISTERS),
+            "others": lambda: x[:, 1 + skipped :].sum(1) / max(1, x.shape[1] - 1 - skipped),
             "all": lambda: x.mean(1),
         }
     parts = [means[name]() for name in _POOLED[pooling]]
@@ -145,7 +149,6 @@ _POOLED: dict[Pooling, tuple[str, ...]] = {
     "first": ("first",),
     "first-and-second": ("first", "second"),
     "first-and-mean": ("first", "others"),
-    "first-and-mean-from-5": ("first", "rest"),
 }
 
 
@@ -156,20 +159,20 @@ def _mean(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 class TransformLayer(nn.Module):
-    """See `Transform`. (…, D) → (…, D)."""
+    """See `Transform`. (…, D) → (…, D), or (…, E) of another width."""
 
-    def __init__(self, width: int, config: Transform) -> None:
+    def __init__(self, width: int, config: Transform, made: int | None = None) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = nn.Linear(width, made or width)
         self.activation = ACTIVATIONS[config.activation]
-        self.norm = nn.Identity() if config.norm is None else config.norm.build(width)
+        self.norm = nn.Identity() if config.norm is None else config.norm.build(made or width)
 
     def forward(self, x: Tensor) -> Tensor:
         return tap(self, "out", self.norm(self.activation(self.dense(x))))
 
 
-def _transform(width: int, config: Transform | None) -> nn.Module:
-    return nn.Identity() if config is None else config.build(width)
+def _transform(width: int, config: Transform | None, made: int | None = None) -> nn.Module:
+    return nn.Identity() if config is None else config.build(width, made)
 
 
 class ClassHead(nn.Module):
@@ -185,7 +188,8 @@ class ClassHead(nn.Module):
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        gathered = tap(self, "gathered", pooled(x, positions, self.config.pooling))
+        c = self.config
+        gathered = tap(self, "gathered", pooled(x, positions, c.pooling, c.skipped))
         vector = tap(self, "pooled", self.transform(gathered))
         return tap(self, "logits", F.linear(vector, self.weight, self.bias))
 
@@ -226,10 +230,13 @@ class VocabularyHead(nn.Module):
         tied: nn.Parameter | None = None,
         bias: bool = False,
         transform: Transform | None = None,
+        made: int | None = None,
     ) -> None:
+        """`made`: how many numbers `transform` makes of D, if it is another number."""
         super().__init__()
-        self.transform = _transform(width, transform)
-        self.weight = nn.Parameter(torch.empty(vocab, width)) if tied is None else tied
+        self.transform = _transform(width, transform, made)
+        inner = width if transform is None or made is None else made
+        self.weight = nn.Parameter(torch.empty(vocab, inner)) if tied is None else tied
         self.bias = nn.Parameter(torch.zeros(vocab)) if bias else None
 
     @property

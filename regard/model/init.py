@@ -92,6 +92,8 @@ def initialise(model: nn.Module, init: Init) -> None:
                 init.table(module.first)
         elif isinstance(module, TransformLayer):
             init.matrix(module.dense.weight, None)
+        elif isinstance(module, Stack) and isinstance(module.entry_projection, nn.Linear):
+            init.matrix(module.entry_projection.weight, None)
         elif isinstance(module, AddedTable | BucketedBias):
             init.table(module.table.weight)
             if isinstance(module, BiasedTable):

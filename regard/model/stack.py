@@ -8,6 +8,7 @@ a forward. It does not know what its vectors stand for, nor what is made of them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,13 @@ from regard.model.norm import LayerNorm, Norm
 from regard.model.position import Position, Rotation, Sinusoidal
 from regard.model.tap import tap
 
+_PLACES = 32
+"""Where masks are compared."""
+
 
 @dataclass(frozen=True)
 class StackConfig:
-    """A stack of `depth` equal blocks."""
+    """A stack of `depth` blocks, which differ at most in whom they let see whom."""
 
     width: int
     """D, the length of each vector."""
@@ -53,6 +57,12 @@ class StackConfig:
     """Probability of dropping an element of the stack's input and of what each part adds."""
     entry_norm: bool = False
     """Whether the input is normalised before the first block, as in BERT."""
+    entry_width: int | None = None
+    """E, the width of what enters, if it is another than D: one product makes D numbers of it (arXiv
+    1909.11942, section 3.1), after positions were added and the entry norm; None for D."""
+    masks: tuple[MaskRule, ...] = ()
+    """Who may see whom block by block, a pattern that repeats, where blocks differ (arXiv 2004.05150, section
+    3.1); no more than `mask` says, which is that of every block where there is no pattern."""
 
     def build(self) -> Stack:
         return Stack(self)
@@ -66,8 +76,10 @@ class Stack(nn.Module):
         _check(config)
         self.config = config
         heads, width = config.attention.heads, config.width
-        self.position = config.position.build(width, heads, config.attention.head_width or width // heads)
-        self.entry_norm = config.norm.build(width) if config.entry_norm else nn.Identity()
+        entry, head_width = config.entry_width or width, config.attention.head_width or width // heads
+        self.position = config.position.build(entry, heads, head_width)
+        self.entry_norm = config.norm.build(entry) if config.entry_norm else nn.Identity()
+        self.entry_projection = nn.Linear(entry, width) if config.entry_width else nn.Identity()
         self.blocks = nn.ModuleList(self._block() for _ in range(config.depth))
         closed = isinstance(config.placement, PostNorm)  # the last block already ends with a norm
         self.final_norm = nn.Identity() if closed else config.norm.build(width)
@@ -90,7 +102,7 @@ class Stack(nn.Module):
         cache: Cache | None = None,
         condition: Tensor | None = None,
     ) -> Tensor:
-        """(B, T, D) → (B, T, D).
+        """(B, T, D) → (B, T, D), or (B, T, E) → (B, T, D) of an `entry_width`.
 
         `positions`: where the tokens of x stand; by default 0 … T - 1, or after what `cache` holds.
         `memory`: (B, S, D) to look at, all of it unless `memory_positions` says otherwise; with a
@@ -101,6 +113,8 @@ class Stack(nn.Module):
             positions = Contiguous(0, T) if cache is None else cache.next(T)
         keys = positions if cache is None else cache.extend(positions)
         x = self.entry_norm(tap(self, "placed", self.position.add(x, positions)))
+        if self.config.entry_width:
+            x = self.entry_projection(tap(self, "entered", x))
         x = tap(self, "input", drop(x, self.config.dropout, self.training))
         if memory is not None and memory_positions is None:
             memory_positions = Contiguous(0, memory.shape[1])
@@ -110,7 +124,11 @@ class Stack(nn.Module):
             memory_positions = cache.memory_positions
         around = self._surroundings(positions, keys, memory_positions, x.device)
         around.condition = condition
+        rules = self.config.masks
+        masks = {rule: lower(rule, positions, keys, x.device) for rule in dict.fromkeys(rules)}
         for index, block in enumerate(self.blocks):
+            if rules:
+                around.mask = masks[rules[index % len(rules)]]
             kv = self._memory(index, memory, memory_positions, cache)
             x = block(x, around, cache and cache.layers[index], kv)
         return tap(self, "output", self.final_norm(x))
@@ -161,17 +179,31 @@ class Stack(nn.Module):
 
 
 def _check(config: StackConfig) -> None:
-    """One position part serves both attentions of a block, so their heads must be alike."""
+    """One position part serves both attentions of a block, so their heads must be alike. Whoever asks `mask`
+    what a stack lets be seen is told the truth of every block."""
     rate_of(config.dropout)
     config.attention.check()
     if config.width < 1 or config.depth < 0:
         raise ValueError(
             f"width is {config.width} and depth {config.depth}; they must be at least 1 and at least 0"
         )
+    if config.entry_width is not None and config.entry_width < 1:
+        raise ValueError(f"entry_width must be at least 1, not {config.entry_width}")
+    if len(config.masks) > config.depth:
+        raise ValueError(f"masks: a pattern of {len(config.masks)} is longer than {config.depth} blocks")
+    for rule in dict.fromkeys(config.masks):
+        if not _sight(rule) <= _sight(config.mask):
+            raise ValueError(f"masks: {rule} lets more be seen than the stack's {config.mask}")
     own, cross = config.attention, config.cross
     same = cross is None or (own.heads, own.head_width) == (cross.heads, cross.head_width)
     if config.cross_position and not same:
         raise ValueError("cross_position needs cross-attention to have the heads of self-attention")
+
+
+def _sight(rule: Any) -> set[tuple[int, int]]:
+    """Who sees whom among the first places: numbers will do, also where shapes are made without memory."""
+    places = range(_PLACES)
+    return {(query, key) for query in places for key in places if rule.sees(query, key) is not False}
 
 
 def _for_beams(query: Positions, memory: Positions, device: torch.device) -> Positions:

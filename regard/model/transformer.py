@@ -56,7 +56,7 @@ class Transformer(nn.Module):
             raise ValueError("token types need the whole input at once: give the stack a full mask")
         self.config = config
         width = config.stack.width
-        self.embed = config.embed.build(width)
+        self.embed = config.embed.build(config.stack.entry_width or width)
         self.stack = config.stack.build()
         self.head = config.head.build(width, self.embed.table)
         initialise(self, config.init)
@@ -123,9 +123,9 @@ class EncoderDecoder(nn.Module):
         _check(config)
         self.config = config
         width = config.decoder.width
-        self.target = config.target.build(width)
+        self.target = config.target.build(config.decoder.entry_width or width)
         joint = config.tying in ("three-way", "embeddings")
-        self.source = self.target if joint else config.source.build(width)
+        self.source = self.target if joint else config.source.build(config.encoder.entry_width or width)
         self.encoder: Stack = config.encoder.build()
         self.decoder: Stack = config.decoder.build()
         tied = None if config.tying in ("none", "embeddings") else self.target.weight
@@ -198,8 +198,11 @@ def _check(config: EncoderDecoderConfig) -> None:
         raise ValueError("token types are for a single stack")
     if config.decoder.cross is None:
         raise ValueError("the decoder must look at the encoder: set decoder.cross")
-    if config.tying in ("three-way", "embeddings") and config.source != config.target:
-        raise ValueError(f"{config.tying} tying needs one vocabulary for source and target; use two-way")
+    if config.tying in ("three-way", "embeddings"):
+        if config.source != config.target:
+            raise ValueError(f"{config.tying} tying needs one vocabulary for source and target; use two-way")
+        if config.encoder.entry_width != config.decoder.entry_width:
+            raise ValueError(f"{config.tying} tying needs one entry_width for both stacks")
 
 
 __all__ = [

@@ -33,8 +33,8 @@ PARTS: dict[type, str] = {
     TransformerConfig: "embed stack head init",
     EncoderDecoderConfig: "source target encoder decoder tying init head_bias",
     StackConfig: (
-        "width depth attention feedforward mask position norm placement cross cross_position dropout"
-        " entry_norm"
+        "width depth attention feedforward mask masks position norm placement cross cross_position dropout"
+        " entry_norm entry_width"
     ),
     AttentionConfig: "heads kv_heads head_width score bias out_bias norm dropout",
     DotProduct: "scale",
@@ -62,7 +62,7 @@ PARTS: dict[type, str] = {
     Tokens: "vocab scale types",
     Patches: "channels pixel_rows pixel_columns patch class_token registers",
     Vocabulary: "tied bias transform",
-    Classes: "count pooling transform",
+    Classes: "count pooling transform skipped",
     Transform: "activation norm",
 }
 """The parts of a model that `assets/model.js` computes, and their fields."""
@@ -98,6 +98,8 @@ def _problems(run: Run) -> Iterator[str]:
         yield "its pictures are in colour, where those drawn on a page are grey"
     if isinstance(task, ImageClassification) and not task.labels:
         yield "it has learned no labels"
+    if isinstance(task, ImageClassification) and task.independent:
+        yield "its pictures may have several labels, or a number, where a page gives one label to each"
     for name, text in run.bundle.tokenizers.items():
         if name.startswith("tokenizer"):
             yield from _tokenizer(name, Tokenizer.from_json(text))
@@ -117,6 +119,10 @@ def _kinds(parts: tuple[Any, ...]) -> str:
 def strange(part: Any, path: str) -> Iterator[str]:
     """What of a configuration is not in the table, in words."""
     if isinstance(part, get_args(Init)):  # where training began: no part of what is computed
+        return
+    if isinstance(part, tuple):
+        for index, one in enumerate(part):
+            yield from strange(one, f"{path}.{index}")
         return
     if not is_dataclass(part):
         name = path.rpartition(".")[2]

@@ -83,7 +83,7 @@ def _make(text: str, folder: Path | None) -> Computed:
     _, seen = observed(stack, "input", "blocks.0.attention.*", call=lambda: stack(embed(given)))
     with torch.no_grad():
         vectors = embed(given)
-        placed = stack.entry_norm(stack.position.add(vectors, at))
+        placed = stack.entry_projection(stack.entry_norm(stack.position.add(vectors, at)))
     positions = stack.position.add(torch.zeros_like(vectors), at)[0]
     columns = tuple(f"d{i}" for i in range(1, min(_COLUMNS, vectors.shape[-1]) + 1))
 
@@ -106,7 +106,8 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
     )
     q, k, v, heads = (seen[f"blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     plain = type(stack.position).__name__ != "RotaryPart" and not stack.position.biases
-    if plain and stack.config.mask.kind == "full" and q.shape == k.shape:
+    rule = (stack.config.masks or (stack.config.mask,))[0]
+    if plain and rule.kind == "full" and q.shape == k.shape:
         block = stack.blocks[0]
         assert isinstance(block, Block)
         steps = steps_of(q, k, v, scale=block.attention.scale)

@@ -1,9 +1,9 @@
-"""Image classification: a picture gets one of some labels, as a Vision Transformer (arXiv 2010.11929) does
-it.
+"""Image classification: a picture gets one of some labels, or several, as a Vision Transformer (arXiv
+2010.11929) does it.
 
 The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. In a
-store the pixels of a picture are ids from 0 to 255, channel by channel and row by row, and its label is the
-one id of a second column: the loop, the store and the batches need not know that these are pictures. All
+store the pixels of a picture are ids from 0 to 255, channel by channel and row by row, and its labels are
+those of a second column: the loop, the store and the batches need not know that these are pictures. All
 pictures of a model have one size, so that nothing is padded."""
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from regard.data.look import LOOK, WHITE, Look
 from regard.data.picture_grid import Tile, drawn
+from regard.data.readers.forms import Labels
 from regard.data.readers.pictures import PICTURE, in_channels
+from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.errors import ConfigError, DataError, InputError, require
@@ -33,9 +35,22 @@ from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
 from regard.tasks.class_metrics import class_metrics
-from regard.tasks.labels import LABELS, count_labels, kept_labels, likeliest, sized_head, written
+from regard.tasks.labels import (
+    LABELS,
+    Number,
+    answer,
+    check_learned,
+    count_labels,
+    kept_labels,
+    labels_of,
+    number_of,
+    probabilities,
+    sized_head,
+    written,
+)
 from regard.tasks.look import fitted, given_look, kept_look, look_at, placed, read
 from regard.tasks.parts import as_text, kept
+from regard.tasks.similarity_metrics import correlation_metrics
 from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Takes, Task, checked
 
 _DRAWN = 100
@@ -52,6 +67,12 @@ class ImageClassificationConfig:
     with paths."""
     target: str = "label"
     """The column that holds the label."""
+    separator: str | None = None
+    """What stands between the labels of a picture that may have several, or joins those of a list; None where
+    each has one."""
+    number: Number | None = None
+    """What the one output of a model that gives numbers is: a number, or the logit of a probability; null for
+    a model of labels."""
     size: int | None = None
     """Every picture is stretched to a square of so many pixels; null takes them as they are, all of one
     size."""
@@ -60,7 +81,7 @@ class ImageClassificationConfig:
     augmentation: Augmentation = NoAugmentation()
     """How pictures are changed while training."""
     smoothing: float = 0.1
-    """Label smoothing."""
+    """Label smoothing, where each picture has one label."""
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
     """The figure that chooses between checkpoints."""
     kind: Literal["image-classification"] = "image-classification"
@@ -72,6 +93,7 @@ class ImageClassificationConfig:
     def __post_init__(self) -> None:
         require(self.size is None or 1 <= self.size <= 4096, "size", self.size, "from 1 to 4,096 pixels")
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "at least 0 and less than 1")
+        require(self.separator != "", "separator", "empty", "a text, or null")
 
 
 @dataclass(frozen=True)
@@ -81,7 +103,7 @@ class PictureBatch:
     pixels: Tensor
     """(B, C, H, W) from 0 to 255, a byte each."""
     wanted: Tensor
-    """(B,)"""
+    """(B,) labels, or (B, K) of 0 and 1 where each may have several."""
     moves: Moves | None = None
 
     @property
@@ -112,6 +134,10 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
+    def forms(cls, config: ImageClassificationConfig) -> Forms:
+        return (None, Labels(config.separator))
+
+    @classmethod
     def model(cls, preset: str) -> ModelConfig:
         return vit(VIT[preset])
 
@@ -119,14 +145,18 @@ class ImageClassification(Task):
     def learn(
         cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> ImageClassification:
-        labels = count_labels((_label(row) for row in rows), config.target)
+        check_learned(config.number)
+        labels = count_labels(
+            (label for row in rows for label in labels_of(row, config.separator)), config.target
+        )
         wishes = (config.size, config.channels)
         look = given_look(given, *wishes) if LOOK in given else look_at(rows, *wishes)
         return cls(config, look, labels)
 
     @classmethod
     def restore(cls, config: ImageClassificationConfig, tokenizers: Mapping[str, str]) -> ImageClassification:
-        labels = kept_labels(tokenizers) if LABELS in tokenizers else {}
+        least = 2 if config.number is None else 1
+        labels = kept_labels(tokenizers, least) if LABELS in tokenizers else {}
         return cls(config, kept_look(tokenizers), labels)
 
     def tokenizers(self) -> dict[str, str]:
@@ -180,7 +210,7 @@ class ImageClassification(Task):
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
         for row in rows:
             pixels = self._pixels(row.values[0], row.where)
-            yield pixels.tobytes(), [self._place[_label(row)]]
+            yield pixels.tobytes(), [self._place[label] for label in labels_of(row, self.config.separator)]
 
     def _pixels(self, name: str, where: str = "") -> np.ndarray:
         """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
@@ -197,11 +227,17 @@ class ImageClassification(Task):
 
     def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PictureBatch:
         ids, _ = store.batch(rows, 0)
-        wanted, _ = store.batch(rows, 1)
+        places = store.column(1, rows)
+        if self.config.separator is None:
+            wanted = torch.tensor([int(one[0]) for one in places])
+        else:
+            wanted = torch.zeros((len(rows), len(self.labels)))
+            for row, some in enumerate(places):
+                wanted[row, some] = 1.0
         pixels = torch.from_numpy(ids.astype(np.uint8)).view(len(rows), *self.look.shape)
         chance = np.random.default_rng([epoch, *rows.tolist()])
         moves = self.config.augmentation.draw(tuple(pixels.shape), chance)
-        return PictureBatch(pixels, torch.from_numpy(wanted[:, 0]), moves)
+        return PictureBatch(pixels, wanted, moves)
 
     def loss(self, model: nn.Module, batch: PictureBatch) -> Tensor:
         return self._summed(model, batch, self.config.smoothing, batch.moves)
@@ -212,6 +248,9 @@ class ImageClassification(Task):
     def _summed(self, model: nn.Module, batch: PictureBatch, smoothing: float, moves: Moves | None) -> Tensor:
         pictures = self._centred(batch.pixels)
         logits = model(pictures if moves is None else moves.applied(pictures))
+        if self.config.separator is not None:  # the mean over labels of a yes or no to each
+            each = F.binary_cross_entropy_with_logits(logits, batch.wanted, reduction="none")
+            return each.mean(1).sum()
         return F.cross_entropy(logits, batch.wanted, label_smoothing=smoothing, reduction="sum")
 
     def _centred(self, pixels: Tensor) -> Tensor:
@@ -224,15 +263,17 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The likeliest label of each picture, named by its path; the scores are probabilities. Without
-        labels, the vector of each as JSON."""
+        """The likeliest label of each picture, named by its path, or all with a probability of a half and
+        more; the scores are probabilities. Of a model of numbers, its number. Without labels, the vector of
+        each as JSON."""
         assert isinstance(model, Transformer)
         if not self.labels:
             return [Prediction(as_text(vector)) for vector in self.vectors(model, inputs)]
         names, parts = list(self.labels), self._in_parts(model, inputs, decoding.batch_tokens)
-        shares = (model(pictures).float().softmax(-1).tolist() for pictures in parts)
+        separator, number = self.config.separator, self.config.number
+        shares = (probabilities(model(pictures).float(), separator, number).tolist() for pictures in parts)
         with torch.inference_mode():
-            return [likeliest(names, row, decoding.n) for rows in shares for row in rows]
+            return [answer(names, row, decoding.n, separator, number) for rows in shares for row in rows]
 
     @torch.inference_mode()
     def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
@@ -241,7 +282,10 @@ class ImageClassification(Task):
         head = model.config.head
         assert isinstance(head, Classes | Vector)
         parts = self._in_parts(model, texts, Decoding().batch_tokens)
-        return torch.cat([pooled(model.hidden(some), None, head.pooling).float().cpu() for some in parts])
+        skipped = head.skipped if isinstance(head, Classes) else 0
+        return torch.cat(
+            [pooled(model.hidden(some), None, head.pooling, skipped).float().cpu() for some in parts]
+        )
 
     def _in_parts(self, model: Transformer, inputs: Sequence[str], tokens: int) -> Iterator[Tensor]:
         """These pictures, few of them in memory at a time."""
@@ -265,12 +309,20 @@ class ImageClassification(Task):
                 "this model has learned no labels yet; teach it some:"
                 f" regard train {self.name} DATA --init RUN"
             )
-        said = [[label] for label in predictions]
-        return class_metrics(said, [[_label(row)] for row in rows], list(self.labels))
+        if self.config.number is not None:
+            return correlation_metrics(list(map(float, predictions)), [number_of(row) for row in rows])
+        separator = self.config.separator
+        split = (text.split(separator) if separator else [text] for text in predictions)
+        said = [[label for label in labels if label] for labels in split]
+        return class_metrics(said, [labels_of(row, separator) for row in rows], list(self.labels))
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        if self.config.number is not None:
+            return {}
         most = max(self.labels, key=lambda label: self.labels[label])
         found = {"most frequent label": self.score([most] * len(rows), rows)}
+        if self.config.separator is not None:
+            return found
         if train is not None and len(self.labels) * math.prod(self.look.shape) <= _MOST_MEANS:
             found["nearest mean of a class"] = self.score(self._nearest(rows, train), rows)
         return found
@@ -297,6 +349,10 @@ class ImageClassification(Task):
 
     def outputs(self) -> list[str]:
         return list(self.labels)
+
+    @property
+    def independent(self) -> bool:
+        return self.config.separator is not None or self.config.number is not None
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         yield checked(self.predict(model, [text], decoding))[0].text

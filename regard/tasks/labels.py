@@ -1,11 +1,16 @@
-"""What tasks that choose among labels share: the labels a bundle keeps, and answers made of probabilities."""
+"""What tasks that choose among labels share: the labels of a row and of a bundle, and answers made of what a
+model says of each."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
+from torch import Tensor
+
+from regard.data.rows import Row
 from regard.errors import BundleError, ConfigError, DataError
 from regard.model.head import Classes
 from regard.strict_json import loads
@@ -14,6 +19,31 @@ from regard.tasks.task import Prediction
 
 LABELS = "labels.json"
 MOST_LABELS = 10_000
+Number = Literal["plain", "sigmoid"]
+"""What the one output of an imported model that gives numbers is: a number, or the logit of a probability."""
+
+
+def labels_of(row: Row, separator: str | None) -> list[str]:
+    """The labels of a row, which its last column holds. They are not changed but for blanks around them."""
+    if separator is None:
+        return [row.values[-1].strip()]
+    return [label for label in map(str.strip, row.values[-1].split(separator)) if label]
+
+
+def number_of(row: Row) -> float:
+    """What stands where a label would. Raises: DataError."""
+    try:
+        return float(row.values[-1])
+    except ValueError:
+        raise DataError(
+            f"{row.where}: '{row.values[-1]}' is no number, as which this model answers"
+        ) from None
+
+
+def check_learned(number: Number | None) -> None:
+    """Raise ConfigError for what only an imported model can be."""
+    if number is not None:
+        raise ConfigError(f"task.number: is {number}, which is for imported models; leave it out")
 
 
 def count_labels(labels: Iterable[str], column: str) -> dict[str, int]:
@@ -63,7 +93,33 @@ def ranked(names: Sequence[str], shares: Sequence[float], n: int) -> tuple[tuple
     return tuple((names[i], shares[i]) for i in order[:n])
 
 
-def likeliest(names: Sequence[str], shares: Sequence[float], n: int) -> Prediction:
-    """The answer of one label, with the n best where more than one was asked for."""
-    best = ranked(names, shares, n)
-    return Prediction(best[0][0], best[0][1], best if n > 1 else ())
+def probabilities(logits: Tensor, separator: str | None, number: Number | None) -> Tensor:
+    """(B, K) logits → (B, K) probabilities, or the numbers of a model of numbers."""
+    if number == "plain":
+        return logits
+    return logits.softmax(-1) if separator is None and number is None else logits.sigmoid()
+
+
+def chosen(names: Sequence[str], shares: Sequence[float], separator: str | None) -> list[str]:
+    """The likeliest label, or all with a probability of a half and more."""
+    if separator is None:
+        return [names[max(range(len(names)), key=lambda i: shares[i])]]
+    return [name for name, share in zip(names, shares, strict=True) if share >= 0.5]
+
+
+def answer(
+    names: Sequence[str],
+    shares: Sequence[float],
+    n: int,
+    separator: str | None,
+    number: Number | None,
+    unseen: int = 0,
+) -> Prediction:
+    """What `chosen` says, with the n best where more than one was asked for; of a model of numbers, its
+    number. `unseen`: tokens that were not read."""
+    if number is not None:
+        return Prediction(f"{shares[0]:.6g}", shares[0], unseen=unseen)
+    best, labels = ranked(names, shares, n), chosen(names, shares, separator)
+    score = best[0][1] if labels else 1 - best[0][1]
+    text = (separator or "").join(labels)
+    return Prediction(text, score, best if len(best) > 1 else (), unseen=unseen)

@@ -71,6 +71,8 @@ class SentenceSimilarityConfig:
     """How text becomes tokens; None is byte-level BPE of 8,000 pieces, or as many as the data allow."""
     max_length: int = 128
     """Longest text in tokens: what is beyond is not read, and in training counted."""
+    prompt: str = ""
+    """What stands before every text that is read (`query: ` of some models)."""
     kind: Literal["sentence-similarity"] = "sentence-similarity"
 
     @property
@@ -181,9 +183,10 @@ class SentenceSimilarity(TextTask):
         return self._framed(texts)[0]
 
     def _framed(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Each text between start and end, and by how many tokens it was cut. A blank one is an empty one."""
-        room = self.config.max_length - 2
-        rows = self.tokenizer.encode_batch(["" if text.isspace() else text for text in texts])
+        """Each text after the prompt and between start and end, and by how many tokens it was cut. A blank
+        one is an empty one."""
+        room, prompt = self.config.max_length - 2, self.config.prompt
+        rows = self.tokenizer.encode_batch([prompt + ("" if text.isspace() else text) for text in texts])
         cut = [max(0, len(ids) - room) for ids in rows]
         self.cut += sum(tokens > 0 for tokens in cut)
         return [[self.tokenizer.bos, *ids[:room], self.tokenizer.eos] for ids in rows], cut

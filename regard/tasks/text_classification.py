@@ -22,7 +22,7 @@ from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
-from regard.errors import ConfigError, DataError, InputError, require
+from regard.errors import InputError, require
 from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Classes
@@ -31,7 +31,19 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
-from regard.tasks.labels import count_labels, kept_labels, ranked, sized_head, written
+from regard.tasks.labels import (
+    Number,
+    answer,
+    check_learned,
+    chosen,
+    count_labels,
+    kept_labels,
+    labels_of,
+    number_of,
+    probabilities,
+    sized_head,
+    written,
+)
 from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, say_cut, sized
 from regard.tasks.similarity_metrics import correlation_metrics
 from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
@@ -57,7 +69,7 @@ class TextClassificationConfig:
     either: bool = False
     """Whether an input may be a text or a pair with a tab between: a model that was trained elsewhere does
     not say which it was trained on."""
-    number: Literal["plain", "sigmoid"] | None = None
+    number: Number | None = None
     """What the one output of a model of pairs or texts that gives numbers (a cross-encoder) is: a number, or
     the logit of a probability; null for a model of labels."""
     tokenizer: TokenizerSpec | None = None
@@ -143,9 +155,10 @@ class TextClassification(TextTask):
     def learn(
         cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
     ) -> TextClassification:
-        if config.number is not None:
-            raise ConfigError(f"task.number: is {config.number}, which is for imported models; leave it out")
-        labels = count_labels((label for row in rows for label in _labels(config, row)), config.target)
+        check_learned(config.number)
+        labels = count_labels(
+            (label for row in rows for label in labels_of(row, config.separator)), config.target
+        )
         return cls(config, cls.tokenizer_for(config, rows, given), labels)
 
     @classmethod
@@ -177,7 +190,7 @@ class TextClassification(TextTask):
         stream = iter(rows)
         while some := list(islice(stream, ENCODE_AT_ONCE)):
             for row, ids in zip(some, self._ids([row.values[:-1] for row in some]), strict=True):
-                yield ids, [self._place[label] for label in _labels(self.config, row)]
+                yield ids, [self._place[label] for label in labels_of(row, self.config.separator)]
 
     def _ids(self, inputs: Sequence[Sequence[str]]) -> list[list[int]]:
         return [ids for ids, _ in self._framed(inputs)]
@@ -265,25 +278,11 @@ class TextClassification(TextTask):
         framed = self._framed([self._texts(text) for text in inputs])
         shares = self._shares_of(model, [ids for ids, _ in framed], decoding.batch_tokens)
         say_cut([cut for _, cut in framed], self.config.max_length)
-        names, answers = list(self.labels), []
-        if self.config.number is not None:
-            return [
-                Prediction(f"{row[0]:.6g}", row[0], unseen=cut)
-                for row, (_, cut) in zip(shares, framed, strict=True)
-            ]
-        for row, (_, cut) in zip(shares, framed, strict=True):
-            best = ranked(names, row, decoding.n)
-            said = self._said(row)
-            score = best[0][1] if said else 1 - best[0][1]
-            text = (self.config.separator or "").join(said)
-            answers.append(Prediction(text, score, best if len(best) > 1 else (), unseen=cut))
-        return answers
-
-    def _said(self, shares: Sequence[float]) -> list[str]:
-        names = list(self.labels)
-        if self.config.separator is None:
-            return [names[max(range(len(names)), key=lambda i: shares[i])]]
-        return [name for name, share in zip(names, shares, strict=True) if share >= 0.5]
+        names, separator, number = list(self.labels), self.config.separator, self.config.number
+        return [
+            answer(names, row, decoding.n, separator, number, cut)
+            for row, (_, cut) in zip(shares, framed, strict=True)
+        ]
 
     def _texts(self, text: str) -> list[str]:
         pair = self.config.second or (self.config.either and text.count(PAIR) == 1)
@@ -304,17 +303,10 @@ class TextClassification(TextTask):
         found: list[list[float]] = [[]] * len(rows)
         for some in by_length(rows, tokens):
             ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
-            logits = model(ids, at).float()
-            shares = self._probabilities(logits)
+            shares = probabilities(model(ids, at).float(), self.config.separator, self.config.number)
             for row, share in zip(some, shares.tolist(), strict=True):
                 found[row] = share
         return found
-
-    def _probabilities(self, logits: Tensor) -> Tensor:
-        """(B, K) logits → (B, K) probabilities, or the numbers of a model of numbers."""
-        if self.config.number == "plain":
-            return logits
-        return logits.sigmoid() if self.independent else logits.softmax(-1)
 
     # ------------------------------------------------------------------ judging
 
@@ -324,23 +316,24 @@ class TextClassification(TextTask):
         self.score((), (), tokenize)
         shares = self._shares(model, [row.values[:-1] for row in rows], decoding.batch_tokens)
         if self.config.number is not None:
-            figures = correlation_metrics([row[0] for row in shares], [_number(row) for row in rows])
+            figures = correlation_metrics([row[0] for row in shares], [number_of(row) for row in rows])
             return Judgement(figures, [f"{row[0]:.6g}" for row in shares])
-        said = [self._said(row) for row in shares]
-        figures = class_metrics(said, [_labels(self.config, row) for row in rows], list(self.labels))
-        return Judgement(figures, [(self.config.separator or "").join(labels) for labels in said])
+        separator, names = self.config.separator, list(self.labels)
+        said = [chosen(names, row, separator) for row in shares]
+        figures = class_metrics(said, [labels_of(row, separator) for row in rows], names)
+        return Judgement(figures, [(separator or "").join(labels) for labels in said])
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         if self.config.number is not None:
             return {}
         most = max(self.labels, key=lambda label: self.labels[label])
-        references = [_labels(self.config, row) for row in rows]
+        references = [labels_of(row, self.config.separator) for row in rows]
         found = {"most frequent label": class_metrics([[most]] * len(rows), references, list(self.labels))}
         if train is None or self.config.separator is not None:
             return found
         seen = list(islice(train, MOST))
         texts, asked = ([" ".join(row.values[:-1]) for row in some] for some in (seen, rows))
-        said = guesses_from_words(texts, [_labels(self.config, row)[0] for row in seen], asked)
+        said = guesses_from_words(texts, [labels_of(row, None)[0] for row in seen], asked)
         if said is not None:
             one_each = [[label] for label in said]
             found["TF-IDF and logistic regression"] = class_metrics(one_each, references, list(self.labels))
@@ -379,20 +372,3 @@ def _logits(model: nn.Module, batch: ClassBatch) -> Tensor:
     assert isinstance(model, Transformer)
     logits: Tensor = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
     return logits
-
-
-def _number(row: Row) -> float:
-    """What stands where a label would. Raises: DataError."""
-    try:
-        return float(row.values[-1])
-    except ValueError:
-        raise DataError(
-            f"{row.where}: '{row.values[-1]}' is no number, as which this model answers"
-        ) from None
-
-
-def _labels(config: TextClassificationConfig, row: Row) -> list[str]:
-    """The labels of a row. What stands in a row is not changed but for blanks around it."""
-    if config.separator is None:
-        return [row.values[-1].strip()]
-    return [label for label in map(str.strip, row.values[-1].split(config.separator)) if label]

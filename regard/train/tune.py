@@ -59,7 +59,8 @@ class Frozen:
         if self.blocks is None:
             stack.requires_grad_(False)
             return
-        for part in (stack.position, stack.entry_norm, *stack.blocks[: self.blocks]):
+        entry = (stack.position, stack.entry_norm, stack.entry_projection)
+        for part in (*entry, *stack.blocks[: self.blocks]):
             part.requires_grad_(False)
 
 

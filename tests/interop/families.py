@@ -28,6 +28,7 @@ _LIKE_BERT: dict[str, dict[str, Any]] = {
     "XLMRoberta": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1},
     "Camembert": {**_BERT, "type_vocab_size": 1, "pad_token_id": 1},
     "Electra": {**_BERT, "embedding_size": D},
+    "Electra, narrower before": {**_BERT, "embedding_size": 11},
     "MPNet": {**_BERT, "pad_token_id": 1},
 }
 _DISTIL = {
@@ -131,15 +132,22 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "RobertaConfig",
         {**_BERT, "type_vocab_size": 3, "pad_token_id": 1},
     ),
+    "roberta padded with another id": ("RobertaForMaskedLM", "RobertaConfig", {**_BERT, "pad_token_id": 4}),
+    "xlm-roberta padded with 0": ("XLMRobertaForMaskedLM", "XLMRobertaConfig", {**_BERT, "pad_token_id": 0}),
     **{
         f"{name} {kind}": (
-            f"{name}For{kind}" if kind != "Model" else f"{name}Model",
-            f"{name}Config",
+            f"{name.partition(',')[0]}For{kind}" if kind != "Model" else f"{name.partition(',')[0]}Model",
+            f"{name.partition(',')[0]}Config",
             options,
         )
         for name, options in _LIKE_BERT.items()
         for kind in ("MaskedLM", "SequenceClassification", "QuestionAnswering", "Model")
     },
+    "Electra untied, narrower before": (
+        "ElectraForMaskedLM",
+        "ElectraConfig",
+        {**_BERT, "embedding_size": 11, "tie_word_embeddings": False},
+    ),
     "distilbert": ("DistilBertForMaskedLM", "DistilBertConfig", _DISTIL),
     "distilbert classes": (
         "DistilBertForSequenceClassification",
@@ -193,6 +201,16 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "mistral": ("MistralForCausalLM", "MistralConfig", {**_LLAMA, "sliding_window": 5}),
     "mistral without a window": ("MistralForCausalLM", "MistralConfig", {**_LLAMA, "sliding_window": None}),
+    "ministral": (
+        "MinistralForCausalLM",
+        "MinistralConfig",
+        {
+            **_LLAMA,
+            "num_hidden_layers": 3,
+            "sliding_window": 3,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+        },
+    ),
     "qwen2": ("Qwen2ForCausalLM", "Qwen2Config", {**_LLAMA, "hidden_size": 60}),
     "qwen2 with windows": (
         "Qwen2ForCausalLM",
@@ -204,6 +222,28 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "sliding_window": 4,
             "max_window_layers": 0,
             "tie_word_embeddings": True,
+        },
+    ),
+    "qwen2 with windows in its upper layers": (
+        "Qwen2ForCausalLM",
+        "Qwen2Config",
+        {
+            **_LLAMA,
+            "num_hidden_layers": 3,
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "max_window_layers": 2,
+        },
+    ),
+    "qwen3 with windows in every other layer": (
+        "Qwen3ForCausalLM",
+        "Qwen3Config",
+        {
+            **_LLAMA,
+            "num_hidden_layers": 5,
+            "use_sliding_window": True,
+            "sliding_window": 3,
+            "layer_types": [*(["sliding_attention", "full_attention"] * 2), "sliding_attention"],
         },
     ),
     "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", _LLAMA),
@@ -242,6 +282,21 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "MarianMTModel",
         "MarianConfig",
         {**_BART, "decoder_start_token_id": PAD},
+    ),
+    "marian with a table for each side": (
+        "MarianMTModel",
+        "MarianConfig",
+        {**_BART, "decoder_start_token_id": PAD, "share_encoder_decoder_embeddings": False},
+    ),
+    "marian with a longer target vocabulary": (
+        "MarianMTModel",
+        "MarianConfig",
+        {
+            **_BART,
+            "decoder_start_token_id": PAD,
+            "share_encoder_decoder_embeddings": False,
+            "decoder_vocab_size": V + 4,
+        },
     ),
     "bart": ("BartForConditionalGeneration", "BartConfig", {**_BART, "decoder_start_token_id": EOS}),
     "bart untied": (
@@ -284,6 +339,16 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "deit body": ("DeiTModel", "DeiTConfig", _VIT),
     "dinov2 body": ("Dinov2Model", "Dinov2Config", _DINO),
     "registers": ("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", _DINO),
+    "two registers": (
+        "Dinov2WithRegistersForImageClassification",
+        "Dinov2WithRegistersConfig",
+        {**_DINO, "num_register_tokens": 2},
+    ),
+    "no registers": (
+        "Dinov2WithRegistersForImageClassification",
+        "Dinov2WithRegistersConfig",
+        {**_DINO, "num_register_tokens": 0},
+    ),
     "registers body": (
         "Dinov2WithRegistersModel",
         "Dinov2WithRegistersConfig",
@@ -296,7 +361,10 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 """Those that look at pictures."""
-OTHERS = {"bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1})}
+OTHERS = {
+    "bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1}),
+    "vit of one output": ("ViTForImageClassification", "ViTConfig", {**_VIT, "num_labels": 1}),
+}
 """Those that have tests of their own."""
 ALL = CASES | PICTURES | OTHERS
 
@@ -375,7 +443,7 @@ def randomised(model: Any) -> Any:
 
 def write_files(name: str, folder: Path, config: Any) -> None:
     """What the case needs beside its weights."""
-    if name in PICTURES:
+    if hasattr(config, "image_size"):
         (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor(config)), "utf-8")
     else:
         write_tokenizer(folder)

@@ -123,6 +123,7 @@ def test_dinov2_stretches_its_positions_to_what_the_preprocessor_makes(tmp_path:
         ("vit", {"num_channels": 2}, "num_channels"),
         ("vit", {"num_channels": 1}, "image_mean"),
         ("vit", {"problem_type": "regression"}, "problem_type"),
+        ("registers", {"num_register_tokens": 65}, "num_register_tokens"),
         ("vit", {"num_register_tokens": 4}, "num_register_tokens"),
         ("vit", {"hidden_act": "xielu"}, "hidden_act"),
         ("vit", {"num_attention_heads": 4}, "hidden_size"),
@@ -239,6 +240,33 @@ def test_pictures_are_made_as_the_library_makes_them(
     assert (first.resize, first.crop) == (second.resize, second.crop)
     assert np.allclose(first.mean, second.mean)
     assert np.allclose(first.deviation, second.deviation)
+
+
+@pytest.mark.parametrize("problem", ["multi_label_classification", "regression", None])
+@torch.no_grad()
+def test_a_picture_has_several_labels_or_a_number_as_the_checkpoint_says(
+    problem: str | None, tmp_path: Path
+) -> None:
+    case = "vit" if problem == "multi_label_classification" else "vit of one output"
+    model = checkpoint(case, tmp_path / "there")
+    say(tmp_path / "there", "config.json", problem_type=problem)
+    import_checkpoint(tmp_path / "there", tmp_path / "run")
+    exported = export_checkpoint(tmp_path / "run", tmp_path / "back").folder
+    assert json.loads((exported / "config.json").read_text("utf-8")).get("problem_type") == problem
+    import_checkpoint(exported, tmp_path / "again")
+    data = write_shades(tmp_path / "data")
+    paths = [str(data / "dark" / "0.png"), str(data / "bright" / "1.png")]
+    for folder in ("run", "again"):
+        run: Any = regard.load(tmp_path / folder)
+        logits = theirs(model, run.task._given(run.model, paths))
+        found = run.predictions(paths)
+        if problem == "multi_label_classification":
+            names = list(model.config.id2label.values())
+            want = [[name for name, x in zip(names, row, strict=True) if x >= 0] for row in logits.tolist()]
+            assert [one.text.split("|") if one.text else [] for one in found] == want
+        else:
+            want = logits[:, 0] if problem else logits[:, 0].sigmoid()
+            torch.testing.assert_close(torch.tensor([one.score for one in found]), want, atol=1e-4, rtol=1e-4)
 
 
 def test_a_size_is_that_of_the_shape() -> None:

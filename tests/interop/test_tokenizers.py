@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import ByteLevelBPETokenizer
 
+import regard
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_given import Given, GivenTokenizer
 from regard.errors import TokenizerError
+from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.sentencepiece import pieces_of
 from regard.interop.vocabulary import find_tokenizer
-from tests.interop.families import BOS, EOS, V, tokenizer_json
+from tests.interop.families import ALL, BOS, EOS, V, tokenizer_json
 
 TEXTS = [
     "Hello, world!  A man's bicycle—don't.",
@@ -139,6 +143,53 @@ def test_a_sentencepiece_model_cuts_as_its_library_does(kind: str, tmp_path: Pat
     for text in [*TEXTS[:3], "Hello world", "man's  bicycle"]:
         assert ours.encode(text) == theirs.encode(text)
         assert ours.decode(theirs.encode(text)) == theirs.decode(theirs.encode(text)).replace(" ⁇ ", "\ufffd")
+
+
+@pytest.mark.filterwarnings("ignore:Recommended")  # what normalises punctuation is left to the user
+def test_marians_two_lists_of_ids_are_those_of_their_sides(tmp_path: Path) -> None:
+    transformers, library = pytest.importorskip("transformers"), pytest.importorskip("sentencepiece")
+    sides = {"source": TEXTS, "target": ["Guten Tag, schöne Welt!", "Ein Mann fährt Rad.", "Das ist gut."]}
+    there, sizes = tmp_path / "there", {}
+    there.mkdir()
+    last = {"source": [">>de<<", "<pad>"], "target": ["<pad>"]}
+    for side, name in (("source", "vocab.json"), ("target", "target_vocab.json")):
+        lines = io.BytesIO()
+        library.SentencePieceTrainer.train(
+            sentence_iterator=iter([text for text in sides[side] * 20 if text]),
+            model_writer=lines,
+            vocab_size=70,
+            hard_vocab_limit=False,
+            minloglevel=5,
+        )
+        (there / f"{side}.spm").write_bytes(lines.getvalue())
+        model = library.SentencePieceProcessor(model_proto=lines.getvalue())
+        own = [model.id_to_piece(index) for index in range(3, model.get_piece_size())]
+        names = ["</s>", "<unk>", *own, *last[side]]
+        (there / name).write_text(json.dumps({piece: i for i, piece in enumerate(names)}), "utf-8")
+        sizes[side] = len(names)
+    assert sizes["source"] != sizes["target"]
+    said = {"separate_vocabs": True, "tokenizer_class": "MarianTokenizer"}
+    (there / "tokenizer_config.json").write_text(json.dumps(said), "utf-8")
+    options = {"vocab_size": sizes["source"], "decoder_vocab_size": sizes["target"]}
+    options |= {"share_encoder_decoder_embeddings": False, "eos_token_id": 0, "forced_eos_token_id": None}
+    options |= {"decoder_start_token_id": sizes["target"] - 1, "pad_token_id": sizes["target"] - 1}
+    case = ALL["marian"]
+    model = getattr(transformers, case[0])(getattr(transformers, case[1])(**{**case[2], **options}))
+    model.save_pretrained(there)
+    theirs = transformers.MarianTokenizer.from_pretrained(there)
+    import_checkpoint(there, tmp_path / "run")
+    export_checkpoint(tmp_path / "run", tmp_path / "back")
+    import_checkpoint(tmp_path / "back", tmp_path / "again")
+    (there / "tokenizer.json").write_bytes((tmp_path / "back/tokenizer.json").read_bytes())  # the source's
+    import_checkpoint(there, tmp_path / "other")
+    for run in ("run", "again", "other"):
+        task: Any = regard.load(tmp_path / run).task
+        for text in [*TEXTS[:2], ">>de<< Hello, world!"]:
+            assert [*task.source.encode(text), task.source.eos] == theirs(text)["input_ids"]
+        for text in sides["target"]:
+            ids = theirs(text_target=text)["input_ids"]
+            assert [*task.target.encode(text), task.target.eos] == ids
+            assert task.target.decode(ids[:-1]) == theirs.decode(ids, skip_special_tokens=True)
 
 
 @pytest.mark.filterwarnings("ignore:Recommended")  # what normalises punctuation is left to the user

@@ -279,8 +279,14 @@ def test_every_version_of_a_sentence_folder_is_read(
         (
             _OLD,
             {"pooling_mode": "mean"},
+            {"config_sentence_transformers": {"prompts": {"q": "query: "}, "default_prompt_name": "d"}},
+            "'default_prompt_name' is \"d\"",
+        ),
+        (
+            _OLD,
+            {"pooling_mode": "mean", "include_prompt": False},
             {"config_sentence_transformers": {"prompts": {"q": "query: "}, "default_prompt_name": "q"}},
-            "'default_prompt_name' is \"q\"",
+            "'include_prompt'",
         ),
         *(
             (
@@ -315,6 +321,27 @@ def test_a_sentence_folders_other_keys_are_honoured(tmp_path: Path) -> None:
     tokenizer = plan.tokenizers["tokenizer.json"]
     assert tokenizer.encode("W5 W9") == tokenizer.encode("w5 w9") == [5, 9]
     assert tokenizer.encode_with_offsets("W5 W9")[1] == [(0, 2), (3, 5)]
+
+
+@torch.no_grad()
+def test_the_default_prompt_of_a_sentence_folder_stands_before_every_text(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    said = {
+        "prompts": {"query": "w7 w8 ", "other": "w3 "},
+        "default_prompt_name": "query",
+        "similarity_fn_name": "cosine",
+    }
+    files = {"config_sentence_transformers": said}
+    sentence_folder(tmp_path / "there", _OLD, {"pooling_mode": "mean"}, **files)
+    sentence_folder(tmp_path / "bare", _OLD, {"pooling_mode": "mean"})
+    import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
+    import_checkpoint(tmp_path / "bare", tmp_path / "plain", compare=False)
+    export_checkpoint(tmp_path / "run", tmp_path / "back")
+    assert json.loads((tmp_path / "back/config_sentence_transformers.json").read_text("utf-8")) == said
+    import_checkpoint(tmp_path / "back", tmp_path / "again", compare=False)
+    want = regard.load(tmp_path / "plain").predict(["w7 w8 w5 w9", "w7 w8 "])
+    for run in ("run", "again"):
+        assert regard.load(tmp_path / run).predict(["w5 w9", "  "]) == want
 
 
 def test_a_token_that_is_never_written_is_not(tmp_path: Path) -> None:

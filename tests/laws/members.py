@@ -37,6 +37,7 @@ from regard.model.transformer import (
     EncoderDecoderConfig,
     Transformer,
     TransformerConfig,
+    Tying,
 )
 
 V, D, DEPTH = 13, 20, 2
@@ -59,9 +60,15 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
         Classes(3, "first"),
         Classes(3, "first-and-second"),
         Classes(3, "first-and-mean", Transform("relu")),
+        Classes(3, "first-and-mean", skipped=2),
     ),
     Vector: (Vector(), Vector("first", normalised=False)),
-    Tokens: (Tokens(V), Tokens(V, scale=False), Tokens(V, types=TokenTypes(2, separator=3))),
+    Tokens: (
+        Tokens(V),
+        Tokens(V, scale=False),
+        Tokens(V, types=TokenTypes(2, separator=3)),
+        Tokens(V, types=TokenTypes(3, separator=None)),
+    ),
     Patches: (
         Patches(3, 14, 22, 2),
         Patches(1, 10, 10, 5, class_token=False),
@@ -115,18 +122,26 @@ def parts() -> dict[str, StackConfig]:
         f"cross {position.kind}": replace(BASE, position=position, cross_position=True)
         for position in (Rotary(), ALiBi(), RelativeBias(), Learned(37), Rotary2D(3))
     }
-    return found | {"entry norm": replace(BASE, entry_norm=True)}
+    return found | {
+        "entry norm": replace(BASE, entry_norm=True),
+        "narrow entry": replace(BASE, entry_width=8),
+        "narrow entry, learned, normed": replace(BASE, entry_width=8, entry_norm=True, position=Learned(37)),
+    }
 
 
 PARTS = parts()
 MASKED = {f"{name(mask)}-{key}": replace(part, mask=mask) for mask in MASKS for key, part in PARTS.items()}
 """Every mask with every part."""
 STEPPED = {key: part for key, part in MASKED.items() if part.mask in STEPWISE}
+STEPPED |= {
+    "window, then all": replace(BASE, masks=(Window(2), Causal())),
+    "all, then a window, grouped": replace(BASE, attention=HEADS["grouped"], masks=(Causal(), Window(1))),
+}
 
 
 def transformer(stack: StackConfig) -> Transformer:
     """With weights large enough that a mistake shows, and none left at zero or one."""
-    return lively(TransformerConfig(Tokens(V), stack).build())
+    return lively(TransformerConfig(Tokens(V), stack, Vocabulary(tied=stack.entry_width is None)).build())
 
 
 def embedded(embed: Embed) -> tuple[Transformer, Tensor]:
@@ -143,7 +158,8 @@ def encoder_decoder(stack: StackConfig, source: MaskRule = Full()) -> EncoderDec
     """Two stacks of the same parts; the decoder has `stack`'s mask."""
     encoder = replace(stack, mask=source)
     decoder = replace(stack, cross=replace(stack.attention, kv_heads=None))
-    return lively(EncoderDecoderConfig(Tokens(V), Tokens(V), encoder, decoder).build())
+    tying: Tying = "three-way" if stack.entry_width is None else "embeddings"
+    return lively(EncoderDecoderConfig(Tokens(V), Tokens(V), encoder, decoder, tying).build())
 
 
 def lively(model: Any) -> Any:

@@ -24,6 +24,7 @@ from members import (
     sees,
     transformer,
 )
+from torch import Tensor
 
 from regard.model.mask import (
     PADDING,
@@ -47,6 +48,7 @@ from regard.model.position import (
     Sinusoidal2D,
 )
 from regard.model.stack import StackConfig
+from regard.model.tap import open_taps
 
 B, T, S = 2, 7, 11
 
@@ -78,6 +80,26 @@ def test_output_depends_on_what_may_be_seen_and_on_nothing_else(stack: StackConf
     changed.diagonal().add_(1).remainder_(13)
     influence = (model(changed) - model(x.repeat(T, 1))).abs().amax(-1).T > 1e-6  # (query, changed key)
     assert torch.equal(influence, reached)
+
+
+@pytest.mark.parametrize("masks", [(Window(1), Causal()), (Causal(), Window(0), Window(2, 1)), (Full(),)])
+@torch.no_grad()
+def test_each_block_sees_what_its_own_mask_says(masks: tuple[MaskRule, ...]) -> None:
+    depth = 2 * len(masks) + 1
+    model, x = transformer(replace(BASE, depth=depth, mask=Full(), masks=masks)), ids(1, T)
+    seen: dict[str, Tensor] = {}
+    with open_taps(model, {"*.weights": seen.__setitem__}):
+        model(x)
+    for index in range(depth):
+        rule = masks[index % len(masks)]
+        allowed = torch.tensor([[sees(rule, q, k) for k in range(T)] for q in range(T)])
+        assert torch.equal(seen[f"stack.blocks.{index}.attention.weights"][0, 0] > 0, allowed)
+
+
+def test_no_block_may_see_what_the_stack_does_not() -> None:
+    for mask, wider in ((Causal(), Full()), (Causal(), Window(1, 1)), (Window(2), Causal())):
+        with pytest.raises(ValueError, match="masks"):
+            replace(BASE, mask=mask, masks=(mask, wider)).build()
 
 
 def every_rule() -> list[MaskRule]:

@@ -69,9 +69,11 @@ def remade(model: Any, name: str, entry: Entry, sources: list[Tensor]) -> Tensor
         return part.weight[sources[0]] * part.factor
     if point == "placed":
         return sources[0] + sources[1] if len(sources) > 1 else sources[0]
-    if point in ("input", "output", "normed", "normed_out"):
-        norm = {"input": "entry_norm", "output": "final_norm", "normed": "norm"}.get(point, "norm_out")
-        return getattr(part, norm)(sources[0])
+    if point == "input" and part.config.entry_width is not None:
+        return part.entry_projection(sources[0])
+    if point in ("input", "entered", "output", "normed", "normed_out"):
+        norms = {"output": "final_norm", "normed": "norm", "normed_out": "norm_out"}
+        return getattr(part, norms.get(point, "entry_norm"))(sources[0])
     if point == "scaled":
         return part.gain * sources[0]
     if point == "sum":

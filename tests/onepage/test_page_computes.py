@@ -101,11 +101,15 @@ TRANSLATORS = {
     "none tied": ("tying=none",),
     "unscaled": ("source.scale=false", "target.scale=false"),
     "window": (*both("mask=window", "mask.before=2"), "encoder.mask.after=1"),
+    "narrow entry": (*both("entry_width=5", "entry_norm=true"), "tying=embeddings"),
 }  # fmt: skip
 STACKS = {
     "text-generation": {
         "as trained here": (),
         "window": ("stack.mask=window", "stack.mask.before=2"),
+        "windows in every other block": (
+            'stack.masks=[{"kind": "window", "before": 1}, {"kind": "causal"}]', "stack.depth=3",
+        ),
         "untied": ("head.tied=false", "head.bias=true"),
         "transformed": ("head.transform.activation=gelu", "head.transform.norm=layer"),
         "learned": ("stack.position=learned", "stack.position.length=31"),
@@ -121,6 +125,7 @@ STACKS = {
         "as trained here": (),
         "no class token": ("embed.class_token=false", "head.pooling=mean"),
         "registers": ("embed.registers=2", "head.pooling=first-and-second"),
+        "registers that are skipped": ("embed.registers=2", "head.pooling=first-and-mean", "head.skipped=2"),
         "sinusoidal-2d": ("stack.position=sinusoidal-2d",),
         "rotary-2d": ("stack.position=rotary-2d", "stack.attention.head_width=8"),
     },

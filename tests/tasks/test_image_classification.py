@@ -104,6 +104,29 @@ def test_numbers_are_centred_by_channel(tmp_path: Path) -> None:
     assert seen.std((0, 2, 3)).tolist() == pytest.approx([1, 1, 1], abs=1e-3)
 
 
+@torch.no_grad()
+def test_a_picture_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> None:
+    rows = [
+        Row((row.values[0], label), row.where)
+        for row, label in zip(pictures(tmp_path), ("x", "x|z", "", "y | x", "z", "y", "x|y|z"), strict=True)
+    ]
+    task, model = made(rows, "task.separator=|")
+    assert task.labels == {"x": 4, "y": 3, "z": 3}
+    batch = task.batch(stored(task, rows, tmp_path), np.array([3, 2, 6]))
+    assert batch.wanted.tolist() == [[1, 1, 0], [0, 0, 0], [1, 1, 1]]
+    paths = [row.values[0] for row in rows]
+    shares = model(task._given(model, paths)).sigmoid()
+    right = torch.where(batch.wanted == 1, shares[[3, 2, 6]], 1 - shares[[3, 2, 6]])
+    torch.testing.assert_close(task.loss(model, batch), -right.log().mean(1).sum())
+    said = [prediction.text for prediction in task.predict(model, paths, Decoding())]
+    assert said == ["|".join(name for name, x in zip("xyz", row, strict=True) if x >= 0.5) for row in shares]
+    assert len(set(said)) > 1
+    assert task.score([row.values[1].replace(" ", "") for row in rows], rows)["accuracy"] == 100
+    assert task.score(["x"] * len(rows), rows)["accuracy"] == pytest.approx(100 / len(rows))
+    with pytest.raises(ConfigError, match="number"):
+        made(rows, "task.number=plain")
+
+
 def test_blank_pictures_are_no_trouble(tmp_path: Path) -> None:
     rows = pictures(tmp_path)
     for row in rows:

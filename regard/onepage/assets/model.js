@@ -165,14 +165,16 @@ class Block {
 // N blocks over a sequence of vectors.
 class Stack {
   constructor(weights, name, config, tap) {
-    const { attention, width, placement } = config, H = attention.heads;
+    const { attention, width, placement, masks } = config, H = attention.heads;
     const part = POSITIONS[config.position.kind];
     this.config = config;
     this.position = part(config.position, H, attention.head_width ?? width / H, weights[`${name}.position.table.weight`]);
     this.across = config.cross_position ? this.position : {};
-    this.sees = MASKS[config.mask.kind](config.mask);
+    this.sees = (masks.length ? masks : [config.mask]).map((mask) => MASKS[mask.kind](mask)); // block by block, again and again
     this.blocks = Array.from({ length: config.depth }, (_, i) => new Block(weights, `${name}.blocks.${i}`, config, tap));
+    this.E = config.entry_width ?? width;
     this.entryNorm = config.entry_norm ? norm(weights, `${name}.entry_norm`, config.norm) : (x) => x;
+    this.entryProjection = config.entry_width ? product(weights, `${name}.entry_projection`) : (x) => x;
     this.finalNorm = placement.kind === "post" ? (x) => x : norm(weights, `${name}.final_norm`, config.norm);
   }
 
@@ -182,12 +184,12 @@ class Stack {
     return { length: 0, layers: this.blocks.map(({ cross }) => ({ k: empty(), v: empty(), memory: cross && cross.remember(memory, this.across) })) };
   }
 
-  // (T, D) → (T, D): vectors that follow those of which the cache holds keys and values.
+  // (T, E) → (T, D): vectors that follow those of which the cache holds keys and values. E is D but where one product widens.
   forward(x, cache) {
-    const D = this.config.width, start = cache.length, around = { start, sees: this.sees, position: this.position, across: this.across };
-    cache.length += x.length / D;
-    x = this.entryNorm(this.position.add ? this.position.add(x, D, start) : x, D);
-    this.blocks.forEach((block, i) => { x = block.forward(x, around, cache.layers[i]); });
+    const { E, sees, position, across } = this, D = this.config.width, start = cache.length;
+    cache.length += x.length / E;
+    x = this.entryProjection(this.entryNorm(position.add ? position.add(x, E, start) : x, E));
+    this.blocks.forEach((block, i) => { x = block.forward(x, { start, sees: sees[i % sees.length], position, across }, cache.layers[i]); });
     return this.finalNorm(x, D);
   }
 }
@@ -227,7 +229,7 @@ export const POOLINGS = {
   mean: (x, D) => mean(x, D, 0),
   first: (x, D) => x.slice(0, D),
   "first-and-second": (x, D) => x.slice(0, 2 * D),
-  "first-and-mean": (x, D) => joined(x.slice(0, D), mean(x, D, 1)),
+  "first-and-mean": (x, D, skipped) => joined(x.slice(0, D), mean(x, D, 1 + skipped)),
 };
 
 // From a stack's vectors, (T, D), to logits: of the token that follows the last, (V), or of classes for all together, (V).
@@ -238,7 +240,7 @@ export const HEADS = {
   },
   classes: (config, weights, name) => {
     const last = transform(weights, `${name}.transform`, config.transform), classes = product(weights, name);
-    return (x, D) => classes(last(POOLINGS[config.pooling](x, D)));
+    return (x, D) => classes(last(POOLINGS[config.pooling](x, D, config.skipped)));
   },
 };
 
@@ -246,8 +248,8 @@ export const HEADS = {
 class Transformer {
   constructor(config, weights, tap) {
     this.D = config.stack.width;
-    this.embed = EMBEDDINGS[config.embed.kind](config.embed, weights, "embed", this.D);
     this.stack = new Stack(weights, "stack", config.stack, tap);
+    this.embed = EMBEDDINGS[config.embed.kind](config.embed, weights, "embed", this.stack.E);
     this.head = HEADS[config.head.kind](config.head, weights, "head");
   }
 
@@ -261,10 +263,10 @@ class Transformer {
 class EncoderDecoder {
   constructor(config, weights, tap) {
     this.D = config.decoder.width;
-    this.source = EMBEDDINGS[config.source.kind](config.source, weights, "source", this.D);
-    this.target = EMBEDDINGS[config.target.kind](config.target, weights, "target", this.D);
     this.encoder = new Stack(weights, "encoder", config.encoder, tap);
     this.decoder = new Stack(weights, "decoder", config.decoder, tap);
+    this.source = EMBEDDINGS[config.source.kind](config.source, weights, "source", this.encoder.E);
+    this.target = EMBEDDINGS[config.target.kind](config.target, weights, "target", this.decoder.E);
     this.head = HEADS.vocabulary({ transform: null }, weights, "head");
   }
 

@@ -1,0 +1,296 @@
+"""Encoders of text like BERT (arXiv 1810.04805): one stack, norms after the sums, a head for each task.
+
+What a family of them calls its weights and its sizes is data (`bert.py`); this file does not know the
+families.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from regard.bundle import Bundle
+from regard.errors import CheckpointError
+from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
+from regard.interop.keys import Keys, activation_name
+from regard.interop.labels import classes_of, label_options
+from regard.interop.mapping import After, Rule, Table, both, stacked
+from regard.interop.sentences import LENGTH, prompt_of, sentence_files, vector_of
+from regard.model.attention import AttentionConfig
+from regard.model.embed import Tokens, TokenTypes
+from regard.model.feedforward import MLP, Activation
+from regard.model.head import Classes, Head, Spans, Transform, Vocabulary
+from regard.model.init import Scaled
+from regard.model.mask import Full
+from regard.model.norm import LayerNorm
+from regard.model.position import Learned, LearnedAndRelative
+from regard.model.stack import StackConfig
+from regard.model.transformer import ModelConfig, TransformerConfig
+
+FILL: str = "fill-mask"
+CLASSES: str = "text-classification"
+BODY: str = "sentence-similarity"
+SPANS: str = "question-answering"
+_SILENCE = {"threshold.json": '{"unanswerable": 0, "threshold": 0.0}'}
+"""What that task keeps of questions without an answer: a checkpoint does not say that there were any."""
+_READ = 384
+"""Tokens that answers are looked for in at once, at most: what such models were mostly trained with."""
+_LEAST = 10
+"""Tokens that a question and a context need."""
+_EPS = 1e-12
+_POOLER = "the layer over the first vector, which this head does not read"
+_HEAD = "a head of its pretraining"
+_OF_HEADS = ("cls.", "lm_head.", "vocab_", "generator_", "classifier.", "pre_classifier.", "qa_outputs.")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a family calls its weights."""
+
+    layers: str
+    layer: Mapping[str, str]
+    """Within each."""
+    mask_transform: str
+    mask_norm: str
+    mask_product: str
+    mask_bias: str
+    """The head's biases, if they stand beside its product as well."""
+    class_transform: str
+    class_product: str
+    entry: str = ""
+    """What makes the width of the blocks of that of an embedding that is narrower, where it may be."""
+    bias: str = ""
+    """What positions add to scores, where they do."""
+    others: tuple[str, ...] = ()
+    """The beginnings of weights of further heads, which nothing here reads."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The keys of a configuration that have other names from family to family; None for what there is not."""
+
+    width: str = "hidden_size"
+    depth: str = "num_hidden_layers"
+    heads: str = "num_attention_heads"
+    hidden: str = "intermediate_size"
+    activation: str = "hidden_act"
+    dropout: str = "hidden_dropout_prob"
+    attention_dropout: str = "attention_probs_dropout_prob"
+    eps: str | None = "layer_norm_eps"
+    types: str | None = "type_vocab_size"
+    entry: str | None = None
+
+
+def classes(start: str) -> dict[str, str]:
+    """The classes of a family whose names begin like that, and the task that each becomes."""
+    heads = {"MaskedLM": FILL, "SequenceClassification": CLASSES, "QuestionAnswering": SPANS}
+    return {f"{start}For{head}": task for head, task in heads.items()} | {f"{start}Model": BODY}
+
+
+class Encoder(Family):
+    """See the module's docstring."""
+
+    names: ClassVar[Names]
+    sizes: ClassVar[Sizes] = Sizes()
+    mask_activation: ClassVar[Activation | None] = None
+    """Of the layer before hidden words are predicted; None for that of the blocks."""
+    class_activation: ClassVar[Activation] = "tanh"
+    between: ClassVar[int] = 1
+    """Separators between the texts of a pair, where the tokenizer does not say it."""
+    tells: ClassVar[bool] = True
+    """Whether the texts of a pair get different token types."""
+
+    # ------------------------------------------------------------------ reading
+
+    def plan(self, source: Source) -> Plan:
+        keys, task = source.keys, self.architectures[source.architecture]
+        stack = self._stack(keys, source.checkpoint.config)
+        vocab = keys.size("vocab_size")
+        tokenizer = source.tokenizer.tokenizer(vocab, begin="cls", end="sep", between=self.between)
+        count = keys.size(self.sizes.types, 2) if self.sizes.types else 0
+        types = TokenTypes(count, tokenizer.eos if self.tells or count == 1 else None) if count else None
+        embed = Tokens(vocab, scale=False, types=types)
+        labels: list[str] = []
+        if task == CLASSES:
+            labels = keys.labels(classes_of(source, self.names.class_product))
+        model = TransformerConfig(embed, stack, self._head(source, task, len(labels), stack), Scaled())
+        context = min(getattr(stack.position, "length", 512), 1 << 20)
+        options = self._options(source, task, context, labels)
+        prefixed = source.has(self.prefix)
+        return Plan(
+            task=task,
+            options=options,
+            model=model,
+            table=self.table(model, source.architecture, source.checkpoint.config, prefixed=prefixed),
+            tokenizers={"tokenizer.json": tokenizer},
+            files=_SILENCE if task == SPANS else {},
+            labels=tuple(labels),
+        )
+
+    def _stack(self, keys: Keys, config: Mapping[str, Any]) -> StackConfig:
+        keys.only(
+            "position_embedding_type", "absolute", "the relative kinds were dropped by the library itself"
+        )
+        self._check(keys)
+        sizes = self.sizes
+        width, heads = keys.size(sizes.width), keys.size(sizes.heads)
+        if width % heads:
+            raise keys.refuse(sizes.width, f"it must be a multiple of the {heads} heads")
+        positions, first = keys.size("max_position_embeddings"), self._first(config)
+        if positions <= first:
+            raise CheckpointError(f"{positions} positions are none, as the first {first} are not used")
+        entry = keys.size(sizes.entry, 128) if sizes.entry else width
+        return StackConfig(
+            width=width,
+            depth=keys.depth(sizes.depth),
+            attention=AttentionConfig(heads, dropout=keys.rate(sizes.attention_dropout, 0.1)),
+            feedforward=MLP(keys.size(sizes.hidden), keys.activation(sizes.activation, "gelu")),
+            mask=Full(),
+            position=self._position(positions - first),
+            norm=LayerNorm(keys.number(sizes.eps, _EPS, 1e-30, 1.0) if sizes.eps else _EPS),
+            dropout=keys.rate(sizes.dropout, 0.1),
+            entry_norm=True,
+            entry_width=None if entry == width else entry,
+        )
+
+    def _check(self, keys: Keys) -> None:
+        """Take the keys that only this family has. Raises: CheckpointError."""
+
+    def _position(self, length: int) -> Learned | LearnedAndRelative:
+        return Learned(length)
+
+    def _first(self, config: Mapping[str, Any]) -> int:
+        """The row of the table of positions at which they begin."""
+        return 0
+
+    def _stated(self, bundle: Bundle) -> dict[str, Any]:
+        """Further keys of a configuration that says what the bundle's model is."""
+        return {}
+
+    def _head(self, source: Source, task: str, classes: int, stack: StackConfig) -> Head:
+        keys = source.keys
+        if task == FILL:
+            assert isinstance(stack.feedforward, MLP)
+            tied = keys.flag("tie_word_embeddings", True)
+            return Vocabulary(
+                tied, True, Transform(self.mask_activation or stack.feedforward.activation, stack.norm)
+            )
+        if task == CLASSES:
+            return Classes(classes, "first", Transform(self.class_activation))
+        keys.any("tie_word_embeddings")
+        if task == SPANS:
+            return Spans()
+        return vector_of(source.checkpoint)
+
+    def _options(self, source: Source, task: str, context: int, labels: list[str]) -> dict[str, Any]:
+        if task == FILL:
+            return {"kind": task, "context": context}
+        if task == BODY:
+            said = source.checkpoint.json(LENGTH) or {}
+            longest = said.get("max_seq_length")
+            length = longest if type(longest) is int and longest >= 3 else context
+            return {"kind": task, "max_length": length, "prompt": prompt_of(source.checkpoint)}
+        if task == SPANS:
+            if context < _LEAST:
+                raise CheckpointError(f"{context} positions are too few for a question and its context")
+            length = min(context, _READ)
+            return {"kind": task, "max_length": length, "max_question": min(64, length // 2)}
+        source.keys.any("tie_word_embeddings")
+        return {"kind": task, "max_length": context, "either": True} | label_options(source, labels)
+
+    # ------------------------------------------------------------------ weights
+
+    def table(
+        self,
+        model: ModelConfig,
+        architecture: str,
+        config: Mapping[str, Any],
+        *,
+        prefixed: bool | None = None,
+    ) -> Table:
+        assert isinstance(model, TransformerConfig)
+        task, names = self.architectures[architecture], self.names
+        prefixed = task != BODY if prefixed is None else prefixed
+        start = self.prefix if prefixed else ""
+        stack, embeddings = model.stack, f"{start}embeddings"
+        rules = [Rule("embed.weight", (f"{embeddings}.word_embeddings.weight",))]
+        if tokens_of(model).types is not None:
+            rules.append(Rule("embed.types", (f"{embeddings}.token_type_embeddings.weight",)))
+        positions = f"{embeddings}.position_embeddings.weight"
+        rules.append(Rule("stack.position.table.weight", (positions,), way=After(self._first(config))))
+        if isinstance(stack.position, LearnedAndRelative):
+            rules.append(Rule("stack.position.bias_table.weight", (f"{start}{names.bias}.weight",)))
+        rules += both("stack.entry_norm", f"{embeddings}.LayerNorm")
+        if stack.entry_width is not None:
+            rules += both("stack.entry_projection", f"{start}{names.entry}")
+        for index in range(stack.depth):
+            rules += self._layer(index, stack.width, f"{start}{names.layers}.{index}.")
+        spare = [(f"{embeddings}.position_ids", "position numbers, which follow from themselves")]
+        copies: dict[str, str] = {}
+        if task == FILL:
+            rules += both("head.transform.dense", names.mask_transform)
+            rules += both("head.transform.norm", names.mask_norm)
+            product, biases = f"{names.mask_product}.weight", f"{names.mask_product}.bias"
+            if isinstance(model.head, Vocabulary) and model.head.tied:
+                copies[product] = f"{embeddings}.word_embeddings.weight"
+                copies |= {biases: names.mask_bias} if biases != names.mask_bias else {}
+                rules.append(Rule("head.bias", (names.mask_bias,)))
+            else:
+                rules += both("head", names.mask_product)
+                spare.append((names.mask_bias, "biases of the head that it does not read"))
+        elif task == CLASSES:
+            rules += both("head.transform.dense", names.class_transform) + both("head", names.class_product)
+        elif task == SPANS:
+            rules += both("head", "qa_outputs")
+        if names.class_transform != f"{self.prefix}pooler.dense" or task != CLASSES:
+            spare.append((f"{start}pooler.", _POOLER))
+        heads = (*_OF_HEADS, *names.others) if task == BODY else names.others
+        heads = ("cls.seq_relationship.", *heads)
+        spare += [(head, _HEAD) for head in heads]
+        return Table(tuple(rules), copies, tuple(spare), (f"{start}pooler.", *heads))
+
+    def _layer(self, index: int, width: int, start: str) -> list[Rule]:
+        ours, names = f"stack.blocks.{index}.", self.names.layer
+        qkv = [start + names[part] for part in "qkv"]
+        return [
+            *stacked(f"{ours}attention.qkv", qkv, [width] * 3),
+            *both(f"{ours}attention.out", start + names["out"]),
+            *both(f"{ours}attention_residual.norm", start + names["first_norm"]),
+            *both(f"{ours}feedforward.up", start + names["up"]),
+            *both(f"{ours}feedforward.down", start + names["down"]),
+            *both(f"{ours}feedforward_residual.norm", start + names["second_norm"]),
+        ]
+
+    # ------------------------------------------------------------------ writing
+
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        model = bundle.model
+        if not isinstance(model, TransformerConfig):
+            raise Unfit("it has two stacks")
+        stack, embed, sizes = model.stack, tokens_of(model), self.sizes
+        part, position, norm = stack.feedforward, stack.position, stack.norm
+        if not isinstance(part, MLP) or not isinstance(position, type(self._position(1))):
+            raise Unfit(f"its positions are {position.kind}, and its feed-forward parts {part.kind}")
+        if not isinstance(norm, LayerNorm):
+            raise Unfit("its norm is not LayerNorm")
+        stated = self._stated(bundle)
+        said = {
+            sizes.width: stack.width,
+            sizes.depth: stack.depth,
+            sizes.heads: stack.attention.heads,
+            sizes.hidden: part.hidden or 4 * stack.width,
+            sizes.activation: activation_name(part.activation),
+            sizes.dropout: stack.dropout,
+            sizes.attention_dropout: stack.attention.dropout,
+            sizes.eps: norm.eps,
+            sizes.types: embed.types.count if embed.types else 0,
+            sizes.entry: stack.entry_width or stack.width,
+            "vocab_size": embed.vocab,
+            "max_position_embeddings": position.length + self._first(stated),
+            "tie_word_embeddings": getattr(model.head, "tied", True),
+        }
+        return {key: value for key, value in said.items() if key is not None} | stated
+
+    def files(self, bundle: Bundle) -> dict[str, str]:
+        return sentence_files(bundle)

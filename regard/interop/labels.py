@@ -1,0 +1,89 @@
+"""The classes of a checkpoint: how many there are, their names, and what a model says of them; read and
+written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from regard.bundle import Bundle
+from regard.errors import CheckpointError
+from regard.interop.family import Source
+from regard.strict_json import loads
+
+LABELS = "labels.json"
+_MOST = 10_000
+_ONE, _SEVERAL, _NUMBER = "single_label_classification", "multi_label_classification", "regression"
+
+
+def classes_of(source: Source, product: str) -> int:
+    """How many classes the weights of that product have. Raises: CheckpointError."""
+    entry = source.checkpoint.entries.get(f"{product}.weight")
+    if entry is None or len(entry.shape) != 2:
+        raise CheckpointError(
+            f"{source.checkpoint.folder}: the weight '{product}.weight' is missing or no matrix"
+        )
+    if not 1 <= entry.shape[0] <= _MOST:
+        raise CheckpointError(
+            f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be 1 to {_MOST:,}"
+        )
+    return entry.shape[0]
+
+
+def label_options(source: Source, labels: Sequence[str]) -> dict[str, Any]:
+    """What a task that classifies is to know: whether an input has one label or several, or a number for an
+    answer. Raises: CheckpointError."""
+    kind = source.keys.any("problem_type")
+    if len(labels) == 1:
+        return {"number": "plain" if _is_plain(source) else "sigmoid"}
+    if kind not in (None, _ONE, _SEVERAL):
+        raise source.keys.refuse("problem_type", "of several outputs, only classes are supported")
+    if kind != _SEVERAL:
+        return {"separator": None}
+    return {"separator": next(mark for mark in _separators() if not any(mark in x for x in labels))}
+
+
+def label_file(labels: Sequence[str]) -> dict[str, str]:
+    """The file of a bundle that names them; none without labels."""
+    return {LABELS: json.dumps(dict.fromkeys(labels, 1), ensure_ascii=False)} if labels else {}
+
+
+def written_labels(bundle: Bundle, came: Sequence[str]) -> dict[str, Any]:
+    """The keys of a configuration for a bundle's labels. `came`: their names as they were once imported."""
+    if LABELS not in bundle.tokenizers:
+        return {}
+    names = list(loads(bundle.tokenizers[LABELS]))
+    names = list(came) if len(came) == len(names) else names
+    task = bundle.training.get("task")
+    task = task if isinstance(task, Mapping) else {}
+    kind = _ONE if task.get("separator") is None else _SEVERAL
+    kinds: dict[Any, dict[str, str]] = {"plain": {"problem_type": _NUMBER}, "sigmoid": {}}
+    return {
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+        **kinds.get(task.get("number"), {"problem_type": kind}),
+    }
+
+
+def _separators() -> Iterator[str]:
+    """What may stand between labels of one input: what no label contains is among them."""
+    return (mark * times for times in count(1) for mark in "|;/")
+
+
+def _is_plain(source: Source) -> bool:
+    """Whether the one number that a model gives is its output as it is; else it is a probability, as whoever
+    ranks by such models takes it."""
+    said = source.checkpoint.config
+    own = said.get("sentence_transformers")
+    stated = own.get("activation_fn") if isinstance(own, dict) else None
+    stated = stated or said.get("sbert_ce_default_activation_function")
+    if isinstance(stated, str):
+        if stated.endswith((".Identity", ".Sigmoid")):
+            return stated.endswith(".Identity")
+        raise CheckpointError(
+            f"{source.keys.where}: the activation '{stated}' of its output is not supported"
+        )
+    return said.get("problem_type") == _NUMBER
