@@ -228,6 +228,7 @@ class Bert(Family):
             rules += self._layer(index, stack.width, f"{start}{names.layers}.{index}.")
         spare = [(f"{embeddings}.position_ids", "position numbers, which follow from themselves")]
         copies: dict[str, str] = {}
+        kept = [f"{start}pooler."]
         if task == FILL:
             rules += both("head.transform.dense", names.mask_transform)
             rules += both("head.transform.norm", names.mask_norm)
@@ -239,6 +240,7 @@ class Bert(Family):
             else:
                 rules += both("head", names.mask_product)
                 spare.append((names.mask_bias, "biases of the head that it does not read"))
+                kept.append(names.mask_bias)
         elif task == CLASSES:
             rules += both("head.transform.dense", names.class_transform) + both("head", names.class_product)
         elif task == SPANS:
@@ -248,7 +250,7 @@ class Bert(Family):
         heads = (*_OF_HEADS, *names.others) if task == BODY else names.others
         heads = ("cls.seq_relationship.", *heads)
         spare += [(head, _HEAD) for head in heads]
-        return Table(tuple(rules), copies, tuple(spare), (f"{start}pooler.", *heads))
+        return Table(tuple(rules), copies, tuple(spare), (*kept, *heads))
 
     def _layer(self, index: int, width: int, start: str) -> list[Rule]:
         ours, names = f"stack.blocks.{index}.", self.names.layer

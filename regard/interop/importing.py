@@ -17,6 +17,7 @@ from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
 from regard.interop.bert import Bert
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from regard.interop.defaults import DEFAULTS
 from regard.interop.distilbert import DistilBert
 from regard.interop.electra import Electra
 from regard.interop.family import Family, Plan, Source
@@ -144,7 +145,8 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
     where = checkpoint.folder / CONFIG
     sizes = (size for entry in checkpoint.entries.values() for size in entry.shape)
     limit = max([len(checkpoint.entries), *sizes])
-    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries))
+    usual = DEFAULTS.get(family.name)
+    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries), usual)
     try:
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()

@@ -16,8 +16,9 @@ import regard
 from regard import bundle as bundles
 from regard.errors import CheckpointError
 from regard.interop import export_checkpoint, import_checkpoint, reference
-from regard.interop.importing import read_checkpoint
-from tests.interop.families import BOS, EOS, PAD, V, checkpoint
+from regard.interop.defaults import DEFAULTS
+from regard.interop.importing import FAMILIES, read_checkpoint
+from tests.interop.families import ALL, BOS, EOS, PAD, V, checkpoint, randomised, write_files
 from tests.interop.test_families import ours, theirs
 
 pytest.importorskip("transformers")
@@ -169,6 +170,11 @@ def test_what_the_library_cannot_run_is_a_note(name: str, keys: dict[str, Any], 
         ("bert classes", {"architectures": None}),
         ("bert body", {"architectures": []}),
         ("bart", {"architectures": ["BartModel"]}),
+        ("gpt2", {"n_ctx": 17}),
+        ("t5", {"dense_act_fn": "tanh"}),
+        ("t5", {"feed_forward_proj": ..., "is_gated_act": ..., "dense_act_fn": "silu"}),
+        ("t5 gated", {"feed_forward_proj": "gated-silu", "dense_act_fn": "gelu"}),
+        ("t5 gated", {"feed_forward_proj": "silu", "dense_act_fn": ..., "is_gated_act": True}),
     ],
 )
 @torch.no_grad()
@@ -183,6 +189,27 @@ def test_a_configuration_means_what_the_library_takes_it_for(
     assert isinstance(again, transformers.PreTrainedModel)
     got = output(tmp_path / "there", tmp_path / "run")
     torch.testing.assert_close(got, theirs(again, IDS, REAL, IDS), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_size_that_is_not_stated_is_the_librarys(name: str) -> None:
+    import transformers
+
+    config = transformers.AutoConfig.for_model(name)
+    assert dict(DEFAULTS[name]) == {key: getattr(config, key) for key in DEFAULTS[name]}
+
+
+@torch.no_grad()
+def test_heads_that_are_not_stated_are_as_many_as_the_librarys(tmp_path: Path) -> None:
+    import transformers
+
+    sizes = {"hidden_size": 20, "embedding_size": 20, "num_attention_heads": 4}
+    config = transformers.ElectraConfig(**{**ALL["Electra Model"][2], **sizes})
+    model = randomised(transformers.ElectraModel(config).eval())
+    model.save_pretrained(tmp_path / "there")
+    write_files("Electra Model", tmp_path / "there", config)
+    got = output(told(tmp_path / "there", num_attention_heads=...), tmp_path / "run")
+    torch.testing.assert_close(got, theirs(model, IDS, REAL, IDS), atol=1e-4, rtol=1e-4)
 
 
 HARMLESS: dict[str, dict[str, Any]] = {
