@@ -190,7 +190,7 @@ def _family(checkpoint: Checkpoint) -> Family:
 
 
 def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
-    """The classes that it may be of: the one that it names, or else all, of which the first counts whose
+    """The classes that it may be of: those that it names, or else all, of which the first counts whose
     weights are there. A folder of sentence-transformers holds a body, also where its
     configuration still names the class that it was trained from."""
     said = checkpoint.config.get("architectures")
@@ -199,11 +199,12 @@ def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
         return [family.body]
     if said is None or said == []:
         return sorted(family.architectures, key=lambda name: name == family.body)
-    found = said[0] if isinstance(said, list) and len(said) == 1 else None
-    found = family.aliases.get(found, found) if isinstance(found, str) else None
-    if found is None or found not in family.architectures:
+    names = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
+    known = dict.fromkeys(family.aliases.get(name, name) for name in names)
+    found = [name for name in known if name in family.architectures]
+    if not found:
         raise CheckpointError(
             f"{checkpoint.folder / CONFIG}: 'architectures' is {said!r}; of {family.name}, these can be taken"
             f" over: {', '.join(family.architectures)}"
         )
-    return [found]
+    return found

@@ -28,6 +28,8 @@ _NORMAL, _UNKNOWN, _CONTROL, _DEFINED, _UNUSED, _BYTE, _LISTED = range(1, 8)
 _SPACE = "▁"
 _NOBODYS = "\U0010fffd"
 """A letter that no model knows, since Unicode leaves it to whoever wants it."""
+_NEARBY = 64
+"""Letters whose numbers are as near as that."""
 _MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
@@ -156,16 +158,23 @@ class Pieces:
 
 def _foreign(letters: set[str], spelt: list[str]) -> str:
     """A pattern of two letters or more that are not among those, all that stand together, unless they spell
-    one of some."""
+    one of some, which are many: of these, only such are tried as begin nearby."""
     other = f"[^{''.join(map(_coded, sorted(letters)))}]"
-    several = "|".join("".join(map(_coded, name)) for name in spelt if len(name) > 1)
+    nearby: dict[int, list[str]] = {}
+    for name in spelt:
+        if len(name) > 1:
+            nearby.setdefault(ord(name[0]) // _NEARBY, []).append("".join(map(_coded, name)))
+    several = "|".join(
+        rf"(?=[\x{{{block * _NEARBY:X}}}-\x{{{block * _NEARBY + _NEARBY - 1:X}}}])(?:{'|'.join(names)})"
+        for block, names in nearby.items()
+    )
     but = f"(?!(?:{several})(?!{other}))" if several else ""
     return f"(?<!{other})(?={other}{{2}}){but}{other}+"
 
 
 def _coded(letter: str) -> str:
-    """A letter in a pattern, by its number, since many have a meaning there."""
-    return rf"\x{{{ord(letter):X}}}"
+    """A letter in a pattern: by its number, unless it can have no other meaning there."""
+    return letter if letter.isalnum() else rf"\x{{{ord(letter):X}}}"
 
 
 def pieces_of(path: Path) -> Pieces:

@@ -150,8 +150,8 @@ def _buckets(keys: Keys) -> int:
 
 
 def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:
-    """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant. The two keys that follow
-    from it count before it where they are written, too."""
+    """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant. The two keys that
+    follow from it count before it where they are written, too."""
     said = keys.any("feed_forward_proj") or usual
     kinds = said.split("-") if isinstance(said, str) else []
     if not 1 <= len(kinds) <= 2 or (len(kinds) == 2 and kinds[0] != "gated"):
