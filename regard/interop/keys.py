@@ -211,6 +211,10 @@ class Keys:
 
     def finish(self) -> None:
         """Refuse what nobody took. Raises: CheckpointError."""
+        self._taken.add("tie_word_embeddings")  # of a model without a table that a head could share
+        kinds = self._config.get("layer_types")
+        if isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds):
+            self._taken.add("layer_types")  # as it is without them
         for name, why in _OF_DECODERS.items():
             if self.any(name):
                 raise self.refuse(name, why)

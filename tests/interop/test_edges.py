@@ -224,6 +224,8 @@ HARMLESS: dict[str, dict[str, Any]] = {
         "pooler_type": "first_token_transform",
         "_attn_implementation_autoset": True,
     },
+    "vit": {"tie_word_embeddings": False},
+    "gpt2": {"layer_types": ["full_attention"] * 2, "_flash_attn_2_enabled": True},
     "bart": {"save_step": 58, "force_bos_token_to_be_generated": True},
 }
 

@@ -22,6 +22,9 @@ from tests.interop.tokenizer_folders import FORMS, sentencepiece, write
 transformers = pytest.importorskip("transformers")
 SINGLE = (("w5 w9",), ("w17",), ("w9 w30 w7 w7",), ("w5 w8 w6",))
 PAIRS = (("w5 w9", "w30"), ("w6", "w7 w8 w9"))
+LENGTH = 37
+EACH = {kind: name for name, (kind, *_) in reversed((CASES | OTHERS).items())}
+"""The first case of each class that reads texts."""
 WORDS = (("the red cat",), ("Größe, naïve 12,345!",), ("a  dog </s> ran",), ("한국어 日本語",))
 WORD_PAIRS = (("the red cat", "a dog"), ("x", "it sits on the house."))
 
@@ -62,18 +65,40 @@ def check_round_trip(model: Any, folder: Path, batches: tuple[tuple[tuple[str, .
         )
 
 
-def classed(folder: Path) -> None:
-    """As the library saves a tokenizer that has no class of its own."""
+def configured(folder: Path) -> None:
+    """As the library saves a tokenizer that has no class of its own, with what is not usual."""
     path = folder / "tokenizer_config.json"
+    family = json.loads((folder / "config.json").read_text("utf-8"))["model_type"]
     said = json.loads(path.read_text("utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    path.write_text(json.dumps(said | {"model_input_names": ["input_ids", "attention_mask"]}), "utf-8")
+    said |= {"model_max_length": LENGTH, "padding_side": "left"}
+    if family not in ("bert", "electra"):
+        said["model_input_names"] = ["input_ids", "attention_mask"]
+    path.write_text(json.dumps(said), "utf-8")
 
 
-@pytest.mark.parametrize("name", CASES | OTHERS)
-def test_what_goes_out_computes_the_same_through_its_tokenizer(name: str, tmp_path: Path) -> None:
-    model = checkpoint(name, tmp_path / "there")
-    classed(tmp_path / "there")
+@pytest.mark.parametrize("kind", EACH)
+def test_what_goes_out_computes_the_same_through_its_tokenizer(kind: str, tmp_path: Path) -> None:
+    model = checkpoint(EACH[kind], tmp_path / "there")
+    configured(tmp_path / "there")
     check_round_trip(model, tmp_path, (SINGLE[:1], SINGLE, PAIRS[:1], PAIRS))
+
+
+@pytest.mark.parametrize("name", ["llama", "bart", "t5"])
+@torch.no_grad()
+def test_what_goes_out_writes_the_same(name: str, tmp_path: Path) -> None:
+    model = checkpoint(name, tmp_path / "there")
+    configured(tmp_path / "there")
+    import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
+    export_checkpoint(tmp_path / "run", tmp_path / "back")
+    again = type(model).from_pretrained(tmp_path / "back").eval()
+    before, after = (transformers.AutoTokenizer.from_pretrained(tmp_path / x) for x in ("there", "back"))
+
+    def continued(model: Any, tokenizer: Any, text: str) -> list[int]:
+        ids = tokenizer(text, return_tensors="pt")
+        return model.generate(**ids, max_new_tokens=7, do_sample=False, use_cache=False)[0].tolist()
+
+    for (text,) in SINGLE:
+        assert continued(again, after, text) == continued(model, before, text)
 
 
 def marian() -> dict[str, Any]:
