@@ -13,10 +13,12 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["ABSENT", "unwritable"]
+__all__ = ["ABSENT", "NEVER", "unwritable"]
 
 ABSENT = -1000.0
 """The score of a piece that a list of ids has, but not the SentencePiece model that cuts."""
+NEVER = 2 * ABSENT
+"""That of one of these that is never chosen, since it has a letter that the model knows."""
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 _PARTS = ("<", "0", "x", "[0-9A-F]", "[0-9A-F]", ">")
 
@@ -36,8 +38,7 @@ def unwritable(text: str, kind: str) -> str | None:
     elif kind == "Unigram":
         if (unknown := model.get("unk_id")) is not None:
             special.add(model["vocab"][unknown][0])
-        others = {token["content"] for token in added} - special
-        _rename_pieces(model, names := _Names(special), others)
+        _rename_pieces(model, names := _Names(special))
         if model.get("byte_fallback"):
             _part_bytes(content)
     else:
@@ -58,10 +59,6 @@ class _Names:
 
     def get(self, name: str) -> str:
         return self._new.get(name, name)
-
-    def spare(self, index: int) -> str:
-        """One more."""
-        return f"{self._secret}::{index}"
 
 
 def _without_merges(model: dict[str, Any], special: set[str | None]) -> bool:
@@ -84,15 +81,10 @@ def _rename_keys(model: dict[str, Any], names: _Names) -> None:
         model["unk_token"] = names.get(model["unk_token"])
 
 
-def _rename_pieces(model: dict[str, Any], names: _Names, added: set[str]) -> None:
-    """`added`: the tokens that are taken out of a text before it comes to the model."""
-    known = {name for name, score in model["vocab"] if len(name) == 1 and score != ABSENT}
+def _rename_pieces(model: dict[str, Any], names: _Names) -> None:
     pieces = []
-    for index, (name, score) in enumerate(model["vocab"]):
+    for name, score in model["vocab"]:
         other = names.get(name)
-        if score == ABSENT and other == name and name not in added and not known.isdisjoint(name):
-            # What is unknown is looked up in the list as it is written, but not what has a known letter.
-            other = names.spare(index)
         pieces.append((other, 0.0 if other != name and score == ABSENT else score))
     model["vocab"] = pieces
 

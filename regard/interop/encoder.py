@@ -228,6 +228,7 @@ class Encoder(Family):
             rules += self._layer(index, stack.width, f"{start}{names.layers}.{index}.")
         spare = [(f"{embeddings}.position_ids", "position numbers, which follow from themselves")]
         copies: dict[str, str] = {}
+        pooler, kept = f"{self.prefix}pooler.dense", [f"{start}pooler."]
         if task == FILL:
             rules += both("head.transform.dense", names.mask_transform)
             rules += both("head.transform.norm", names.mask_norm)
@@ -239,16 +240,19 @@ class Encoder(Family):
             else:
                 rules += both("head", names.mask_product)
                 spare.append((names.mask_bias, "biases of the head that it does not read"))
+                kept.append(names.mask_bias)
         elif task == CLASSES:
-            rules += both("head.transform.dense", names.class_transform) + both("head", names.class_product)
+            transform = names.class_transform
+            transform = start + transform.removeprefix(self.prefix) if transform == pooler else transform
+            rules += both("head.transform.dense", transform) + both("head", names.class_product)
         elif task == SPANS:
             rules += both("head", "qa_outputs")
-        if names.class_transform != f"{self.prefix}pooler.dense" or task != CLASSES:
+        if names.class_transform != pooler or task != CLASSES:
             spare.append((f"{start}pooler.", _POOLER))
         heads = (*_OF_HEADS, *names.others) if task == BODY else names.others
         heads = ("cls.seq_relationship.", *heads)
         spare += [(head, _HEAD) for head in heads]
-        return Table(tuple(rules), copies, tuple(spare), (f"{start}pooler.", *heads))
+        return Table(tuple(rules), copies, tuple(spare), (*kept, *heads))
 
     def _layer(self, index: int, width: int, start: str) -> list[Rule]:
         ours, names = f"stack.blocks.{index}.", self.names.layer

@@ -43,9 +43,7 @@ class Gpt2(Family):
         width, heads = keys.size("n_embd"), keys.size("n_head")
         if width % heads:
             raise keys.refuse("n_embd", f"it must be a multiple of the {heads} heads")
-        positions = keys.size("n_positions", keys.any("n_ctx"))
-        if keys.any("n_ctx") not in (None, positions):
-            raise keys.refuse("n_ctx", f"it contradicts 'n_positions', which is {positions}")
+        positions = keys.size("n_positions", keys.any("n_ctx"))  # where both stand, only the first is read
         stack = StackConfig(
             width=width,
             depth=keys.depth("n_layer"),

@@ -16,6 +16,7 @@ from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
 from regard.interop.bert import Bert, Camembert, DistilBert, Electra, MPNet, Roberta, XlmRoberta
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from regard.interop.defaults import DEFAULTS
 from regard.interop.family import Family, Plan, Source
 from regard.interop.gpt2 import Gpt2
 from regard.interop.hub import fetched, is_hub_name
@@ -138,7 +139,8 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
     where = checkpoint.folder / CONFIG
     sizes = (size for entry in checkpoint.entries.values() for size in entry.shape)
     limit = max([len(checkpoint.entries), *sizes])
-    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries))
+    usual = DEFAULTS.get(family.name)
+    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries), usual)
     try:
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()
@@ -181,7 +183,7 @@ def _family(checkpoint: Checkpoint) -> Family:
 
 
 def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
-    """The classes that it may be of: the one that it names, or else all, of which the first counts whose
+    """The classes that it may be of: those that it names, or else all, of which the first counts whose
     weights are there. A folder of sentence-transformers holds a body, also where its
     configuration still names the class that it was trained from."""
     said = checkpoint.config.get("architectures")
@@ -190,11 +192,12 @@ def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
         return [family.body]
     if said is None or said == []:
         return sorted(family.architectures, key=lambda name: name == family.body)
-    found = said[0] if isinstance(said, list) and len(said) == 1 else None
-    found = family.aliases.get(found, found) if isinstance(found, str) else None
-    if found is None or found not in family.architectures:
+    names = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
+    known = dict.fromkeys(family.aliases.get(name, name) for name in names)
+    found = [name for name in known if name in family.architectures]
+    if not found:
         raise CheckpointError(
             f"{checkpoint.folder / CONFIG}: 'architectures' is {said!r}; of {family.name}, these can be taken"
             f" over: {', '.join(family.architectures)}"
         )
-    return [found]
+    return found

@@ -26,6 +26,7 @@ encoder_layerdrop decoder_layerdrop _attn_implementation attn_implementation _co
 bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id
 decoder_start_token_id output_past model_max_length pretraining_tp chunk_size_feed_forward
 _attn_implementation_autoset _attn_implementation_internal _use_sdpa eos_token_ids
+_flash_attn_2_enabled
 """
 """What the library notes of itself, and how it trains and returns things."""
 
@@ -53,9 +54,7 @@ IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION + _OF_PUBLISHERS).split
 """Keys that change nothing of what a model makes of its input, or are read where they matter."""
 
 _PLAIN: dict[str, Any] = {
-    "add_cross_attention": False,
     "cross_attention_hidden_size": None,
-    "is_decoder": False,
     "is_encoder_decoder": False,
     "tie_encoder_decoder": False,
     "attention_bias": False,
@@ -71,6 +70,12 @@ _PLAIN: dict[str, Any] = {
     "auto_map": None,
 }
 """Keys with which only one value is what it would be without them."""
+
+_OF_DECODERS: dict[str, str] = {
+    "is_decoder": "it is an encoder that sees no more than what stands before, for which there is no task",
+    "add_cross_attention": "it is half of a model, which reads vectors that another half makes",
+}
+"""Keys that are supported as false only, and what a model is with which they are true."""
 
 _ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
@@ -100,14 +105,26 @@ _ACTIVATIONS: dict[str, Activation] = {
 class Keys:
     """See the module's docstring."""
 
-    def __init__(self, config: Mapping[str, Any], where: Path | str, limit: int, blocks: int = 0) -> None:
-        """`limit`: no size of the model can exceed it. `blocks`: nor can its stacks have more."""
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        where: Path | str,
+        limit: int,
+        blocks: int = 0,
+        defaults: Mapping[str, int] | None = None,
+    ) -> None:
+        """`limit`: no size of the model can exceed it. `blocks`: nor can its stacks have more. `defaults`:
+        what counts where a key is missing that nobody gives another value for then."""
+        self._defaults = defaults or {}
         self._config, self.where, self._limit, self._blocks = dict(config), where, limit, blocks
         self._taken: set[str] = set(IRRELEVANT)
 
     def refuse(self, name: str, why: str) -> CheckpointError:
         """What to raise when the value of a key cannot be taken over."""
-        return CheckpointError(f"{self.where}: '{name}' is {_shown(self._config.get(name))}; {why}")
+        value = self._config.get(name)
+        if value is None and name in self._defaults:
+            return CheckpointError(f"{self.where}: '{name}' is missing, so {self._defaults[name]}; {why}")
+        return CheckpointError(f"{self.where}: '{name}' is {_shown(value)}; {why}")
 
     def __contains__(self, name: str) -> bool:
         return self._config.get(name) is not None
@@ -194,6 +211,13 @@ class Keys:
 
     def finish(self) -> None:
         """Refuse what nobody took. Raises: CheckpointError."""
+        self._taken.add("tie_word_embeddings")  # of a model without a table that a head could share
+        kinds = self._config.get("layer_types")
+        if isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds):
+            self._taken.add("layer_types")  # as it is without them
+        for name, why in _OF_DECODERS.items():
+            if self.any(name):
+                raise self.refuse(name, why)
         for name, wanted in _PLAIN.items():
             if name not in self._taken:
                 self.only(name, wanted, "the rest is not known here") if self._config.get(name) else None
@@ -214,6 +238,7 @@ class Keys:
     def _present(self, name: str, default: Any) -> Any:
         self._taken.add(name)
         value = self._config.get(name)
+        default = self._defaults.get(name) if default is None else default
         if value is None and default is None:
             raise CheckpointError(f"{self.where}: '{name}' is missing")
         return default if value is None else value

@@ -21,6 +21,7 @@ from regard.bundle import Bundle
 from regard.errors import CheckpointError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.family import Family
+from regard.interop.tokenizer_keys import OF_CLASSES, read_keys
 from regard.strict_json import HEADER, VOCABULARY, loads
 
 ORIGIN = "origin.json"
@@ -77,7 +78,8 @@ def origin_of(
         found = {}
     said = checkpoint.json("tokenizer_config.json", HEADER) or {}
     if not (checkpoint.folder / "tokenizer.json").is_file():
-        said = {name: said[name] for name in _OF_TOKENIZER if name in said}
+        usual = OF_CLASSES.get(read_keys(checkpoint).kind or "", {})
+        said = usual | {name: said[name] for name in _OF_TOKENIZER if name in said}
     labels = checkpoint.config.get("id2label")
     said_names = labels if isinstance(labels, dict) else {}
     names = [name for index in range(classes) if isinstance(name := said_names.get(str(index)), str)]

@@ -18,13 +18,18 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from regard.data.unwritable import ABSENT
+from regard.data.unwritable import ABSENT, NEVER
 from regard.errors import CheckpointError
 
 _LARGEST = 1 << 24  # bytes
 _MOST_PIECES, _LONGEST = 1 << 19, 256  # characters
-_NORMAL, _UNKNOWN, _CONTROL, _DEFINED, _UNUSED, _BYTE = range(1, 7)
+_NORMAL, _UNKNOWN, _CONTROL, _DEFINED, _UNUSED, _BYTE, _LISTED = range(1, 8)
+"""Of pieces, as the file numbers them; the last are in a list of ids only."""
 _SPACE = "▁"
+_NOBODYS = "\U0010fffd"
+"""A letter that no model knows, since Unicode leaves it to whoever wants it."""
+_NEARBY = 64
+"""Letters whose numbers are as near as that."""
 _MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
@@ -48,18 +53,30 @@ class Pieces:
     """Whether spaces at the ends are taken away and several become one."""
     first: bool = False
     """Whether that prefix stands only before a text, not after each token that is taken out of it, too."""
+    foreign: str = ""
+    """A pattern of what is unknown as a whole, though the list of ids has its letters; empty for none."""
 
     def renumbered(self, ids: Mapping[str, int]) -> Pieces:
-        """The same with the ids of another list, as Marian's two models share one; what is only there is
-        chosen only where nothing else fits. Raises: ValueError when the ids leave gaps."""
+        """The same with the ids of another list, as Marian's two models share one. What only the list has
+        is chosen where letters that the model does not know, all that stand together, spell just that; other
+        such letters are unknown together. Raises: ValueError when the ids leave gaps."""
         names = sorted(ids, key=lambda name: ids[name])
         if [ids[name] for name in names] != list(range(len(names))):
             raise ValueError("its ids are not 0, 1, 2, …")
         scores = dict(zip(self.names, self.scores, strict=True))
         special = {"<unk>": _UNKNOWN, "</s>": _CONTROL, "<pad>": _CONTROL}
-        kinds = (_DEFINED if re.fullmatch(">>.+<<", name) else special.get(name, _NORMAL) for name in names)
-        found = tuple(scores.get(name, ABSENT) if name not in special else ABSENT for name in names)
-        return replace(self, names=tuple(names), scores=found, kinds=tuple(kinds))
+        kinds = special | {name: _DEFINED for name in names if re.fullmatch(">>.+<<", name)}
+        letters = {name for name in scores if len(name) == 1} | {" ", _SPACE}
+        absent = [name for name in names if name not in scores and name not in special]
+        spelt = [name for name in absent if letters.isdisjoint(name)]
+        found = {**scores, **dict.fromkeys(absent, NEVER), **dict.fromkeys([*special, *spelt], ABSENT)}
+        return replace(
+            self,
+            names=tuple(names),
+            scores=tuple(found[name] for name in names),
+            kinds=tuple(kinds.get(name, _NORMAL if name in scores else _LISTED) for name in names),
+            foreign=_foreign(letters, spelt) if spelt else "",
+        )
 
     def reordered(self, before: Mapping[str, float], start: int, after: tuple[str, ...]) -> Pieces:
         """The same without the first `start` pieces, with special tokens before and after the others: the
@@ -106,6 +123,8 @@ class Pieces:
         steps: list[normalizers.Normalizer] = []
         if self.charsmap:
             steps.append(normalizers.Precompiled(self.charsmap))
+        if self.foreign:
+            steps.append(normalizers.Replace(Regex(self.foreign), _NOBODYS))
         if self.tidy:
             steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A | \z"), "")]
         if steps:
@@ -135,6 +154,27 @@ class Pieces:
         """Whether no piece reaches from one word into the next, so that words can be cut one by one."""
         named = zip(self.names, self.kinds, strict=True)
         return self.unigram and not any(_SPACE in name[1:] for name, kind in named if kind == _NORMAL)
+
+
+def _foreign(letters: set[str], spelt: list[str]) -> str:
+    """A pattern of two letters or more that are not among those, all that stand together, unless they spell
+    one of some, which are many: of these, only such are tried as begin nearby."""
+    other = f"[^{''.join(map(_coded, sorted(letters)))}]"
+    nearby: dict[int, list[str]] = {}
+    for name in spelt:
+        if len(name) > 1:
+            nearby.setdefault(ord(name[0]) // _NEARBY, []).append("".join(map(_coded, name)))
+    several = "|".join(
+        rf"(?=[\x{{{block * _NEARBY:X}}}-\x{{{block * _NEARBY + _NEARBY - 1:X}}}])(?:{'|'.join(names)})"
+        for block, names in nearby.items()
+    )
+    but = f"(?!(?:{several})(?!{other}))" if several else ""
+    return f"(?<!{other})(?={other}{{2}}){but}{other}+"
+
+
+def _coded(letter: str) -> str:
+    """A letter in a pattern: by its number, unless it can have no other meaning there."""
+    return letter if letter.isalnum() else rf"\x{{{ord(letter):X}}}"
 
 
 def pieces_of(path: Path) -> Pieces:

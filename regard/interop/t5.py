@@ -51,7 +51,7 @@ class T5(Family):
             heads, head_width=keys.size("d_kv", 64), score=DotProduct(1.0), bias=False, dropout=rate
         )
         position = RelativeBias(
-            _even(keys), keys.whole("relative_attention_max_distance", 128, least=2), bidirectional=True
+            _buckets(keys), keys.whole("relative_attention_max_distance", 128, least=2), bidirectional=True
         )
         if position.max_distance <= position.buckets // 2:
             raise keys.refuse("relative_attention_max_distance", "it must be more than half of the buckets")
@@ -150,27 +150,27 @@ class MT5(T5):
     scales: ClassVar[bool] = False
 
 
-def _even(keys: Keys) -> int:
+def _buckets(keys: Keys) -> int:
     buckets = keys.size("relative_attention_num_buckets", 32)
-    if buckets < 4 or buckets % 2:
-        raise keys.refuse("relative_attention_num_buckets", "it must be an even number, 4 or more")
+    if buckets < 4:
+        raise keys.refuse("relative_attention_num_buckets", "it must be 4 or more")
     return buckets
 
 
 def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:
-    """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant."""
+    """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant. The two keys that
+    follow from it count before it where they are written, too."""
     said = keys.any("feed_forward_proj") or usual
     kinds = said.split("-") if isinstance(said, str) else []
     if not 1 <= len(kinds) <= 2 or (len(kinds) == 2 and kinds[0] != "gated"):
         raise keys.refuse("feed_forward_proj", "it must be an activation, or 'gated-' and one")
-    name = "gelu_new" if said == "gated-gelu" else kinds[-1]
-    for noted in ("dense_act_fn", "is_gated_act"):
-        keys.any(noted)  # they follow from feed_forward_proj, whatever is written there
-    inner = Keys({"feed_forward_proj": name}, keys.where, 1)
-    activation, hidden = inner.activation("feed_forward_proj", name), keys.size("d_ff")
-    if len(kinds) == 2:
-        return GatedMLP(hidden, activation, dropout=keys.rate("dropout_rate", 0.1))
-    return MLP(hidden, activation, bias=False, dropout=keys.rate("dropout_rate", 0.1))
+    named = "dense_act_fn" if "dense_act_fn" in keys else "feed_forward_proj"
+    name = keys.any("dense_act_fn") or ("gelu_new" if said == "gated-gelu" else kinds[-1])
+    activation = Keys({named: name}, keys.where, 1).activation(named, usual)
+    hidden, rate = keys.size("d_ff"), keys.rate("dropout_rate", 0.1)
+    if keys.flag("is_gated_act", kinds[0] == "gated"):
+        return GatedMLP(hidden, activation, dropout=rate)
+    return MLP(hidden, activation, bias=False, dropout=rate)
 
 
 def _table(model: EncoderDecoderConfig, scaled: bool) -> Table:

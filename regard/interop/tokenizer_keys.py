@@ -36,6 +36,12 @@ BYTES = _classes("GPT2 Qwen2 Roberta Bart Longformer LED")
 SENTENCEPIECE = _classes("T5 Llama CodeLlama XLMRoberta Camembert")
 FRAMED_TWICE = _classes("Roberta Bart Longformer LED XLMRoberta Camembert MPNet")
 """Two separators stand between the texts of a pair."""
+OF_CLASSES: dict[str, dict[str, Any]] = {
+    "LlamaTokenizer": {"padding_side": "left"},
+    "CodeLlamaTokenizer": {"padding_side": "left"},
+    "MarianTokenizer": {"model_max_length": 512},
+}
+"""What some classes have where a configuration does not say it."""
 _GENERIC = frozenset(["PreTrainedTokenizer", "TokenizersBackend", "PythonBackend"])
 _USUAL = {
     "bert": "BertTokenizer",

@@ -263,6 +263,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "T5Config",
         {**_T5, "feed_forward_proj": "gated-silu", "layer_norm_epsilon": 1e-3},
     ),
+    "t5 of buckets that halves do not part": (
+        "T5ForConditionalGeneration",
+        "T5Config",
+        {**_T5, "relative_attention_num_buckets": 7, "relative_attention_max_distance": 5},
+    ),
     "mt5": (
         "MT5ForConditionalGeneration",
         "MT5Config",

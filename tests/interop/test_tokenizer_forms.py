@@ -12,6 +12,7 @@ from tokenizers import Tokenizer as Backend
 from regard.data.tokenizer import Tokenizer
 from regard.errors import CheckpointError
 from tests.interop.tokenizer_folders import (
+    CORPUS,
     FORMS,
     opened,
     sentencepiece,
@@ -213,6 +214,43 @@ def test_marians_pieces_that_only_the_other_side_has_are_never_chosen(tmp_path: 
         ours = opened(folder, len(names), side, begin=len(names) - 1)
         for text in varied(300, forms=("NFC", "NFD")):
             assert [*ours.encode(text), ours.eos] == theirs(**{name: text})["input_ids"], text
+
+
+@pytest.mark.filterwarnings("ignore:Recommended")  # what normalises punctuation is left to the user
+def test_letters_that_only_marians_other_side_has_are_looked_up_together(tmp_path: Path) -> None:
+    """In what is written, too, which the reference library runs by itself."""
+    library = pytest.importorskip("sentencepiece")
+    sides = {"source": [0, 1, 2], "target": [3, 4, 5, 6, 7, 8, 10]}
+    models = {
+        f"{side}.spm": sentencepiece(
+            size=300, corpus=[CORPUS[line] for line in lines] * 12, normalization_rule_name="identity"
+        )
+        for side, lines in sides.items()
+    }
+    pieces: dict[str, None] = {"</s>": None, "<unk>": None}
+    for model in models.values():
+        processor = library.SentencePieceProcessor(model_proto=model)
+        pieces |= {processor.id_to_piece(index): None for index in range(3, processor.get_piece_size())}
+    ids = {name: index for index, name in enumerate([*pieces, "<pad>"])}
+    beside = {"tokenizer_config.json": {"tokenizer_class": "MarianTokenizer"}, "vocab.json": ids}
+    folder = write(tmp_path, {**models, **beside, "config.json": {"model_type": "marian"}})
+    theirs = transformers.MarianTokenizer.from_pretrained(folder)
+    texts = [
+        "é",
+        "éé x",
+        "a한b",
+        "중국어를 中国 é我 x中y",
+        "ắằ",
+        *CORPUS[:11],
+        *varied(100, forms=("NFC", "NFD")),
+    ]
+    for side, name in (("source", "text"), ("target", "text_target")):
+        ours = opened(folder, len(ids), side, begin=len(ids) - 1)
+        written = Backend.from_str(ours.to_hf())
+        for text in texts:
+            want = theirs(**{name: text})["input_ids"]
+            assert [*ours.encode(text), ours.eos] == want, text
+            assert written.encode(text).ids == want, text
 
 
 @pytest.mark.parametrize("form", ["t5", "xlm-roberta", "camembert", "llama"])

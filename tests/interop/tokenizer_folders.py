@@ -6,7 +6,7 @@ import io
 import json
 import random
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +128,15 @@ def lines(backend: Backend) -> str:
     return "\n".join(sorted(vocabulary, key=lambda piece: vocabulary[piece])) + "\n"
 
 
-def sentencepiece(kind: str = "unigram", size: int = 420, **options: Any) -> bytes:
+def sentencepiece(
+    kind: str = "unigram", size: int = 420, corpus: Sequence[str] = CORPUS, **options: Any
+) -> bytes:
     """A SentencePiece model."""
     import sentencepiece as library
 
     written = io.BytesIO()
     library.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS),
+        sentence_iterator=iter(corpus),
         model_writer=written,
         vocab_size=size,
         model_type=kind,
