@@ -113,7 +113,9 @@ class Pieces:
         if steps:
             backend.normalizer = normalizers.Sequence(steps)
         scheme = "never" if not self.prefix else "first" if self.first else "always"
-        splitting = pre_tokenizers.Metaspace(_SPACE, scheme, split=self._within_words())
+        splitting: pre_tokenizers.PreTokenizer = pre_tokenizers.Metaspace(
+            _SPACE, scheme, split=self._within_words()
+        )
         if self.words:
             splitting = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), splitting])
         backend.pre_tokenizer = splitting

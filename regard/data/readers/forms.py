@@ -94,7 +94,7 @@ class AsJson:
 def usual_forms(names: Sequence[str]) -> tuple[Form | None, ...]:
     """What columns of these names hold where nobody says it: `messages` a dialogue, `answers` spans of the
     `context` before them, or whatever they are where there is none."""
-    answers = Answers() if names[0] == "context" else AsJson()
+    answers: Form = Answers() if names[0] == "context" else AsJson()
     usual: Mapping[str, Form] = {"messages": Dialogue(always=False), "answers": answers}
     return tuple(usual.get(name) for name in names)
 
