@@ -45,7 +45,7 @@ def test_a_table_of_pandas_is_read_or_refused_with_how_to_write_it(write: Write)
     frame = pandas.DataFrame(ROWS)
     assert read(write("a.json", frame.to_json(orient="records", indent=1))) == READ
     assert read(write("a.json", frame.to_json(orient="table", index=False))) == READ
-    for orient in ("columns", "index"):
+    for orient in ("columns", "index", "split"):
         for indent in (0, 2):
             with pytest.raises(DataError, match=r"neither an array of objects.*orient='records'"):
                 read(write("a.json", frame.to_json(orient=orient, indent=indent)))
@@ -98,6 +98,14 @@ def test_lists_of_labels_are_lists_in_a_cell_too(write: Write, form: str) -> Non
         ("b", "y"),
         ("c", "[z]"),
     ]
+
+
+def test_lists_of_labels_as_python_writes_them_are_no_label(write: Write) -> None:
+    frame = pandas.DataFrame({"text": ["a", "b"], "label": [["x", "y"], ["y"]]})
+    with pytest.raises(
+        DataError, match=r"a\.csv:2: bad label \(a list as Python writes it; write it as JSON"
+    ):
+        read(write("a.csv", frame.to_csv(index=False)), forms=(None, Labels("|")))
 
 
 def test_lists_of_one_length_are_lists_in_parquet(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ PUBLISHED = {
     "llama": "Llama 2, TinyLlama",
     "llama, begun": "Vicuna: Llama's with `add_bos_token`",
     "llama, legacy": "Llama's with `legacy`",
-    "mistral": "Mistral, with marks of turns and tools",
+    "llama, marks": "Llama's with marks of turns and tools of its own, as Mistral's",
     "tokenizer.json, llama 3": "Llama 3",
     "tokenizer.json, smollm": "SmolLM2",
     "tokenizer.json, llama": "Llama 2, Mistral v0.1, TinyLlama",

@@ -89,7 +89,7 @@ _WORDS = [
     ),
 ]
 _SPACES = [" "] * 20 + ["  ", "   ", "\n", "\n\n", "\t", " \n ", "\u3000", "\u00a0", "\r\n", "\r", ""]
-_SPACES += ["\x0b", "\x0c", "\x85", "\u1680", "\u2009", "\u2028", "\u202f", "\n    "]
+_SPACES += ["\x0b", "\x0c", "\x85", "\u1680", "\u2009", "\u2028", "\u202f"]
 
 
 def varied(count: int, *, forms: tuple[str, ...] = ("NFC",), seed: int = 1) -> list[str]:
@@ -278,9 +278,7 @@ FORMS: dict[str, Callable[[], dict[str, Any]]] = {
     "bart": _bytes("BartTokenizer", "bart", _FAIRSEQ, {}),
     "qwen2": _bytes("Qwen2Tokenizer", "qwen2", ("<|endoftext|>",), {"eos_token": "<|endoftext|>"}),
     "t5": _pieces("spiece.model", "T5Tokenizer", "t5", "unigram", **T5_IDS),
-    "mt5": _pieces(
-        "spiece.model", "T5Tokenizer", "mt5", "unigram", said={"extra_ids": 0}, byte_fallback=True, **T5_IDS
-    ),
+    "mt5": _pieces("spiece.model", "T5Tokenizer", "mt5", "unigram", said={"extra_ids": 0}, **T5_IDS),
     "xlm-roberta": _pieces("sentencepiece.bpe.model", "XLMRobertaTokenizer", "xlm-roberta", "unigram"),
     "camembert": _pieces("sentencepiece.bpe.model", "CamembertTokenizer", "camembert", "unigram"),
     "llama": _pieces("tokenizer.model", "LlamaTokenizer", "llama", "bpe", **LLAMA),
@@ -290,10 +288,10 @@ FORMS: dict[str, Callable[[], dict[str, Any]]] = {
     "llama, legacy": _pieces(
         "tokenizer.model", "LlamaTokenizer", "llama", "bpe", said={"legacy": True}, **LLAMA
     ),
-    "mistral": _pieces(
+    "llama, marks": _pieces(
         "tokenizer.model",
         "LlamaTokenizer",
-        "mistral",
+        "llama",
         "bpe",
         said={"add_bos_token": True, "legacy": False},
         control_symbols="[INST],[/INST],[TOOL_CALLS]",
@@ -309,9 +307,11 @@ JSON_FORMS: dict[str, Callable[[], dict[str, Any]]] = {
         "llama",
     ),
     "tokenizer.json, smollm": _json(
-        _split_first(pre_tokenizers.Digits(individual_digits=True), whole=False), "GPT2Tokenizer", "llama"
+        _split_first(pre_tokenizers.Digits(individual_digits=True), whole=False),
+        "PreTrainedTokenizerFast",
+        "llama",
     ),
-    "tokenizer.json, llama": _json(_llama_json, "LlamaTokenizer", "llama", legacy=False),
+    "tokenizer.json, llama": _json(_llama_json, "PreTrainedTokenizerFast", "llama"),
 }
 """What a folder holds whose tokenizer.json cuts in a way of its own."""
 

@@ -8,6 +8,7 @@ refused or left out with its place. It does not know tables, nor tasks.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,8 @@ from regard.data.readers.lines import LINE_LIMIT, Problem, too_long
 from regard.data.readers.messages import messages_as_text, messages_in
 
 __all__ = ["Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text", "usual_forms"]
+
+_PYTHONS = re.compile(r"\['.*'\]", re.DOTALL)
 
 Cell = str | list[object] | dict[str, object]
 """A value of a table: text, or what is neither text nor a number."""
@@ -60,6 +63,8 @@ class Labels:
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
         value = _list_in(value)
+        if isinstance(value, str) and self.separator is not None and _PYTHONS.fullmatch(value):
+            return Problem("bad label", "a list as Python writes it; write it as JSON, or with the separator")
         if isinstance(value, str):
             return value
         labels: list[str] = []

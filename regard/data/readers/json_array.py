@@ -36,10 +36,11 @@ def open_json(path: Path, wanted: Wanted, *, skip: bool = False) -> Table:
         head = file.read(_CHUNK).decode("utf-8", "replace")
     begin = array_begins(head)
     if begin is None:
-        return _without_array(path, head, wanted, skip)
+        lines = _is_lines(path)
+        return JsonlTable.open(path, wanted, skip=skip) if lines else _document(path, head, wanted)
     nested = head[:begin].lstrip("\ufeff \t\r\n").startswith("{")
     if nested and ('"paragraphs"' in head or head[begin : begin + 1] != "{"):
-        return SquadFile(path)
+        return _document(path, head, wanted)
     return ArrayTable.open(path, wanted, skip=skip)
 
 
@@ -79,12 +80,10 @@ def _blank(text: str, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _without_array(path: Path, head: str, wanted: Wanted, skip: bool) -> Table:
-    """What is no array: objects, one a line, or SQuAD's form. Raises: DataError for what is neither."""
+def _document(path: Path, head: str, wanted: Wanted) -> Table:
+    """SQuAD's form, where it is that or its columns are wanted. Raises: DataError for any other document."""
     named = {name for name in wanted if name is not None}
-    if _is_lines(path):
-        return JsonlTable.open(path, wanted, skip=skip)
-    if '"data"' in head or '"paragraphs"' in head or (named and named <= set(COLUMNS)):
+    if '"paragraphs"' in head or (named and named <= set(COLUMNS)):
         return SquadFile(path)
     raise DataError(
         f"{path} is neither an array of objects, nor one object a line, nor SQuAD's form; write it as one of"
@@ -197,7 +196,9 @@ class _Window:
 
     def next(self) -> str:
         """The character here. Raises: DataError where the text ends."""
-        if self._place == len(self._text) and not self._more():
+        while self._place == len(self._text):
+            if self._more():
+                continue
             raise DataError(f"{self._path} ends within its array; it is not whole")
         return self._text[self._place]
 
