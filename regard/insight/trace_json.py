@@ -6,7 +6,7 @@
      "search": [G], "passes": [P]}                and, if it was asked for, "logit": what
         `logit_sum_shown.logit_object` makes
     G  one step of the search, a list over places each: {"parents", "rows", "tokens", "ids", "totals",
-        "scores", "done"}; see `trace.Grown`
+        "scores", "done"}, and "ranked": whether the answer is the best by score; see `trace.Grown`
     P  one way through the model: {"kind": "encoder" | "decoder" | "stack", "step": from 1, "place": …,
         "start": …, "chosen": whether it led to the answer, "tokens": [text], "entries": [E]}
     E  {"name": …, "axes": [name], "labels": [[text] or null, for each axis], "shape": [size],

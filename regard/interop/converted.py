@@ -19,6 +19,7 @@ from regard.interop.tokenizer_keys import (
     BYTES,
     FRAMED_TWICE,
     SENTENCEPIECE,
+    SPLIT_FIRST,
     WORDPIECE,
     TokenizerKeys,
     add_tokens,
@@ -150,6 +151,7 @@ def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callab
     """A SentencePiece model, numbered and framed as its class does."""
     keys.check_class(SENTENCEPIECE, "a SentencePiece model")
     prefix = keys.flag("add_prefix_space", pieces.prefix)
+    pieces = replace(pieces, words=keys.kind in SPLIT_FIRST)
     match keys.kind:
         case "XLMRobertaTokenizer":
             names = [keys.name(*pair) for pair in (("bos", "<s>"), ("pad", "<pad>"), ("eos", "</s>"))]

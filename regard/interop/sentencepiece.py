@@ -55,6 +55,8 @@ class Pieces:
     """Whether that prefix stands only before a text, not after each token that is taken out of it, too."""
     foreign: str = ""
     """A pattern of what is unknown as a whole, though the list of ids has its letters; empty for none."""
+    words: bool = False
+    """Whether a text is split at white space of any kind first, whatever SentencePiece takes for a space."""
 
     def renumbered(self, ids: Mapping[str, int]) -> Pieces:
         """The same with the ids of another list, as Marian's two models share one. What only the list has
@@ -130,7 +132,12 @@ class Pieces:
         if steps:
             backend.normalizer = normalizers.Sequence(steps)
         scheme = "never" if not self.prefix else "first" if self.first else "always"
-        backend.pre_tokenizer = pre_tokenizers.Metaspace(_SPACE, scheme, split=self._within_words())
+        splitting: pre_tokenizers.PreTokenizer = pre_tokenizers.Metaspace(
+            _SPACE, scheme, split=self._within_words()
+        )
+        if self.words:
+            splitting = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), splitting])
+        backend.pre_tokenizer = splitting
         steps_back: list[Any] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
         if self.prefix:
             steps_back.append(decoders.Strip(" ", 1, 0))

@@ -34,6 +34,8 @@ WORDPIECE = _classes(
 )
 BYTES = _classes("GPT2 Qwen2 Roberta Bart Longformer LED")
 SENTENCEPIECE = _classes("T5 Llama CodeLlama XLMRoberta Camembert")
+SPLIT_FIRST = _classes("T5 XLMRoberta Camembert")
+"""Those that split a text at white space before SentencePiece's model sees it."""
 FRAMED_TWICE = _classes("Roberta Bart Longformer LED XLMRoberta Camembert MPNet")
 """Two separators stand between the texts of a pair."""
 OF_CLASSES: dict[str, dict[str, Any]] = {

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from regard.data.readers import open_data, squad
 from regard.data.readers.answers import Answer, answers_as_text, answers_in, read_answers
-from regard.data.readers.forms import Answers
 from regard.data.readers.lines import LINE_LIMIT, Problem
 from regard.errors import DataError, RegardError
 
@@ -203,9 +202,7 @@ def test_any_document_gives_rows_or_one_sentence(tmp_path: Path) -> None:
         path.write_bytes(content if whole else content[:cut])
         message = ""
         try:
-            data = open_data(
-                path, WANTED, whole=True, on_error="skip" if skip else "refuse", forms=(None, None, Answers())
-            )
+            data = open_data(path, WANTED, whole=True, on_error="skip" if skip else "refuse")
             found = list(data.split("all"))
         except RegardError as error:
             message = str(error)

@@ -14,7 +14,12 @@ from regard.errors import CheckpointError
 from tests.interop.tokenizer_folders import (
     CORPUS,
     FORMS,
+    JSON_FORMS,
+    differing,
+    marian,
     opened,
+    roles,
+    saved_again,
     sentencepiece,
     varied,
     wordpiece,
@@ -45,32 +50,25 @@ def check_alike(folder: Path, texts: list[str], **options: Any) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_folder_without_tokenizer_json_cuts_as_its_class_does(form: str, tmp_path: Path) -> None:
-    folder = write(tmp_path, FORMS[form]())
-    roles = (
-        BERT
-        if form.startswith("vocab.txt") or form in ("roberta", "bart", "xlm-roberta", "camembert")
-        else {}
-    )
-    roles = {"begin": "pad", "end": "eos"} if form == "t5" else roles
-    check_alike(folder, varied(300), **roles)
+    check_alike(write(tmp_path, FORMS[form]()), varied(300), **roles(form))
+
+
+@pytest.mark.parametrize("form", [*FORMS, *JSON_FORMS])
+def test_a_tokenizer_json_cuts_as_its_class_does(form: str, tmp_path: Path) -> None:
+    folder = write(tmp_path, (FORMS | JSON_FORMS)[form]())
+    check_alike(folder if form in JSON_FORMS else saved_again(folder), varied(300), **roles(form))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_written_of_it_frames_texts_as_its_class_does(form: str, tmp_path: Path) -> None:
     folder = write(tmp_path, FORMS[form]())
-    roles = (
-        BERT
-        if form.startswith("vocab.txt") or form in ("roberta", "bart", "xlm-roberta", "camembert")
-        else {}
-    )
-    roles = {"begin": "pad", "end": "eos"} if form == "t5" else roles
-    written = Backend.from_str(opened(folder, SIZE, **roles).to_hf())
+    written = Backend.from_str(opened(folder, SIZE, **roles(form)).to_hf())
     theirs = theirs_of(folder)
     for first, second in (("the red cat", None), ("the red cat", "a dog")):
         got = written.encode(first, second)
-        assert got.ids == theirs(first, second)["input_ids"]
-        if form.startswith("vocab.txt"):
-            assert got.type_ids == theirs(first, second)["token_type_ids"]
+        want = theirs(first, second)
+        assert got.ids == want["input_ids"]
+        assert got.type_ids == want.get("token_type_ids", got.type_ids)
 
 
 @pytest.mark.parametrize("where", ["added_tokens.json", "added_tokens_decoder"])
@@ -89,10 +87,9 @@ def test_tokens_that_were_added_later_are_cut_as_one(form: str, where: str, tmp_
             for name, index in tokens.items()
         }
         write(folder, {"tokenizer_config.json": said})
-    roles = BERT if form == "vocab.txt" else {}
     texts = ["the katzenhaus is red", "katzenhaus", "a<|im_end|>b <|im_end|>", *varied(40)]
-    check_alike(folder, texts, **roles)
-    ours, theirs = opened(folder, SIZE, **roles), theirs_of(folder)
+    check_alike(folder, texts, **roles(form))
+    ours, theirs = opened(folder, SIZE, **roles(form)), theirs_of(folder)
     assert base + 1 not in ours.encode("<|user|>hello")  # a special token cannot be written in a text
     assert base + 1 in ours.special_ids
     framed = "<|user|>hello the katzenhaus<|im_end|>"
@@ -130,10 +127,9 @@ def test_a_prefix_space_beside_tokenizer_json_is_obeyed(
 ) -> None:
     files = FORMS[form]()
     folder = write(tmp_path, files)
-    roles = BERT if form == "roberta" else {}
-    text = opened(folder, SIZE, **roles).to_hf()
+    text = opened(folder, SIZE, **roles(form)).to_hf()
     write(folder, {"tokenizer.json": text, "tokenizer_config.json": files["tokenizer_config.json"] | said})
-    check_alike(folder, ["the red cat", " the red cat", *varied(20)], **roles)
+    check_alike(folder, ["the red cat", " the red cat", *varied(20)], **roles(form))
 
 
 def test_a_beginning_that_is_asked_for_stands_before_what_goes_on(tmp_path: Path) -> None:
@@ -194,26 +190,8 @@ def test_a_token_without_a_row_in_the_model_is_named_with_its_id_and_both_sizes(
 
 @pytest.mark.filterwarnings("ignore:Recommended")  # what normalises punctuation is left to the user
 def test_marians_pieces_that_only_the_other_side_has_are_never_chosen(tmp_path: Path) -> None:
-    library = pytest.importorskip("sentencepiece")
-    source = sentencepiece("unigram", size=300)
-    target = sentencepiece("unigram", size=300, normalization_rule_name="nfkc_cf", character_coverage=1.0)
-    pieces: dict[str, None] = {"</s>": None, "<unk>": None}
-    for model in (source, target):
-        processor = library.SentencePieceProcessor(model_proto=model)
-        pieces |= {processor.id_to_piece(index): None for index in range(3, processor.get_piece_size())}
-    names = [*pieces, "<pad>"]
-    files = {
-        "source.spm": source,
-        "target.spm": target,
-        "vocab.json": {name: i for i, name in enumerate(names)},
-    }
-    files["tokenizer_config.json"] = {"tokenizer_class": "MarianTokenizer"}
-    folder = write(tmp_path, files | {"config.json": {"model_type": "marian"}})
-    theirs = transformers.MarianTokenizer.from_pretrained(folder)
-    for side, name in (("source", "text"), ("target", "text_target")):
-        ours = opened(folder, len(names), side, begin=len(names) - 1)
-        for text in varied(300, forms=("NFC", "NFD")):
-            assert [*ours.encode(text), ours.eos] == theirs(**{name: text})["input_ids"], text
+    folder, size = marian(tmp_path)
+    assert differing(folder, "marian", varied(300, forms=("NFC", "NFD")), size) == []
 
 
 @pytest.mark.filterwarnings("ignore:Recommended")  # what normalises punctuation is left to the user
@@ -260,10 +238,9 @@ def test_special_tokens_are_text_to_a_sentencepiece_model(form: str, tmp_path: P
     model = next(content for content in files.values() if isinstance(content, bytes))
     processor = library.SentencePieceProcessor(model_proto=model)
     folder = write(tmp_path, files)
-    roles = {"begin": "pad", "end": "eos"} if form == "t5" else {} if form == "llama" else BERT
-    converted = opened(folder, SIZE, **roles)
+    converted = opened(folder, SIZE, **roles(form))
     theirs_of(folder).save_pretrained(folder)  # with a tokenizer.json
-    for ours in (converted, opened(folder, SIZE, **roles)):
+    for ours in (converted, opened(folder, SIZE, **roles(form))):
         for name in ("</s>", "<s>", "<pad>", "<unk>", "<mask>", "<extra_id_0>", "<0x41>", "<s>NOTUSED"):
             for text in (name, f"the red {name} cat", f"a{name}b", f"{name} {name}"):
                 ids = ours.encode(text)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import json
 import random
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.interop.checkpoint import Checkpoint
+from regard.interop.converted import SENTENCEPIECE_FILES
+from regard.interop.sentencepiece import pieces_of
 from regard.interop.vocabulary import find_tokenizer
 
 CORPUS = [
@@ -54,12 +57,43 @@ _WORDS = [
     "q\u0323\u0307",
     "हिन्दी",
     "ไทย",
+    "क्षत्रिय",
+    "שָׁלוֹם",
+    "مُحَمَّد",
+    "ﷺ",
+    "👩🏽‍🚀",
+    "1️⃣",
+    "☺︎",
+    "e\u034f\u0301",
+    "Z\u0351\u036b\u0343\u0303",
+    "https://a.b/c?d=e&f=%20#g",
+    "{'a':[1,2]}",
+    "x==1&&y!=2;",
+    "2026-11-29",
+    "ROCK'N'ROLL",
+    "“q”",
+    "▁the",
+    "##s",
+    "Ġa",
+    "⁇",
+    "\ufffd",
+    "a" * 99,
+    "a" * 101,
+    "é" * 260,
+    "字" * 101,
+    "e" + "\u0301" * 20,
+    *(f"c{chr(code)}d" for code in (0, 1, 7, 8, 0x1B, 0x1C, 0x7F, 0x80, 0x85, 0xAD, 0x61C, 0x180E, 0x200B)),
+    *(
+        f"c{chr(code)}d"
+        for code in (0x200C, 0x200D, 0x200E, 0x2060, 0x2800, 0xE000, 0xFE0F, 0xFEFF, 0x10FFFF)
+    ),
 ]
-_SPACES = [" "] * 12 + ["  ", "\n", "\n\n", "\t", " \n ", "\u3000", "\u00a0", "\r\n", ""]
+_SPACES = [" "] * 20 + ["  ", "   ", "\n", "\n\n", "\t", " \n ", "\u3000", "\u00a0", "\r\n", "\r", ""]
+_SPACES += ["\x0b", "\x0c", "\x85", "\u1680", "\u2009", "\u2028", "\u202f"]
 
 
 def varied(count: int, *, forms: tuple[str, ...] = ("NFC",), seed: int = 1) -> list[str]:
-    """So many texts of words of many scripts, numbers, signs and kinds of white space."""
+    """So many texts of words of many scripts, numbers, signs, control characters and kinds of white space."""
     chance = random.Random(seed)
     texts = []
     for _ in range(count):
@@ -105,15 +139,20 @@ def byte_bpe(special: tuple[str, ...] = ("<|endoftext|>",), size: int = 600) -> 
     return content["vocab"], f"#version: 0.2\n{merges}\n"
 
 
-def wordpiece(lowercase: bool = True, size: int = 500) -> Backend:
-    """BERT's, framed."""
+_OF_BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_OF_MPNET = ("<s>", "<pad>", "</s>", "[UNK]", "<mask>")
+
+
+def wordpiece(lowercase: bool = True, size: int = 500, special: tuple[str, ...] = _OF_BERT) -> Backend:
+    """BERT's, framed where it has BERT's special tokens."""
     backend = Backend(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(special), show_progress=False)
     backend.train_from_iterator(CORPUS, trainer)
+    if special != _OF_BERT:
+        return backend
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -151,11 +190,13 @@ T5_IDS = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
 LLAMA = {"byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False}
 
 
-def _bert(said: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+def _bert(
+    said: Mapping[str, Any], name: str = "BertTokenizer", special: tuple[str, ...] = _OF_BERT
+) -> Callable[[], dict[str, Any]]:
     return lambda: {
-        "vocab.txt": lines(wordpiece()),
-        "config.json": {"model_type": "bert"},
-        "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", **said},
+        "vocab.txt": lines(wordpiece(special=special)),
+        "config.json": {"model_type": name.removesuffix("Tokenizer").lower()},
+        "tokenizer_config.json": {"tokenizer_class": name, **said},
     }
 
 
@@ -183,28 +224,155 @@ def _pieces(file: str, name: str, model_type: str, kind: str, **options: Any) ->
     }
 
 
+def _json(
+    backend: Callable[[], Backend], name: str, model_type: str, **said: Any
+) -> Callable[[], dict[str, Any]]:
+    return lambda: {
+        "tokenizer.json": backend().to_str(),
+        "config.json": {"model_type": model_type},
+        "tokenizer_config.json": {"tokenizer_class": name, **said},
+    }
+
+
+_LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def _split_first(first: pre_tokenizers.PreTokenizer, *, whole: bool) -> Callable[[], Backend]:
+    """Bytes joined, after a split of its own; `whole`: what is a piece already is not cut."""
+
+    def backend() -> Backend:
+        vocabulary, merges = byte_bpe(("<s>", "</s>"))
+        pairs = [(left, right) for left, right in (line.split(" ") for line in merges.splitlines()[1:])]
+        made = Backend(models.BPE(vocabulary, pairs, ignore_merges=whole))
+        in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not whole)
+        made.pre_tokenizer = pre_tokenizers.Sequence([first, in_bytes])
+        made.decoder = decoders.ByteLevel()
+        made.add_special_tokens(["<s>", "</s>"])
+        return made
+
+    return backend
+
+
+def _llama_json() -> Backend:
+    """A SentencePiece model of Llama's as its first `tokenizer.json` has it: by normalisation alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), {"tokenizer.model": sentencepiece("bpe", **LLAMA)})
+        made = pieces_of(Path(folder) / "tokenizer.model").backend()
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.pre_tokenizer = None
+    return made
+
+
 _FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 FORMS: dict[str, Callable[[], dict[str, Any]]] = {
     "vocab.txt": _bert({}),
     "vocab.txt, cased": _bert({"do_lower_case": False}),
     "vocab.txt, accents": _bert({"strip_accents": False, "tokenize_chinese_chars": False}),
+    "vocab.txt, distilbert": _bert({"do_lower_case": False}, "DistilBertTokenizer"),
+    "vocab.txt, electra": _bert({"do_lower_case": True}, "ElectraTokenizer"),
+    "vocab.txt, mpnet": _bert({}, "MPNetTokenizer", _OF_MPNET),
     "gpt2": _bytes("GPT2Tokenizer", "gpt2", ("<|endoftext|>",), {}),
     "gpt2, prefix": _bytes("GPT2Tokenizer", "gpt2", ("<|endoftext|>",), {"add_prefix_space": True}),
     "roberta": _bytes("RobertaTokenizer", "roberta", _FAIRSEQ, {}),
     "bart": _bytes("BartTokenizer", "bart", _FAIRSEQ, {}),
     "qwen2": _bytes("Qwen2Tokenizer", "qwen2", ("<|endoftext|>",), {"eos_token": "<|endoftext|>"}),
     "t5": _pieces("spiece.model", "T5Tokenizer", "t5", "unigram", **T5_IDS),
+    "mt5": _pieces("spiece.model", "T5Tokenizer", "mt5", "unigram", said={"extra_ids": 0}, **T5_IDS),
     "xlm-roberta": _pieces("sentencepiece.bpe.model", "XLMRobertaTokenizer", "xlm-roberta", "unigram"),
     "camembert": _pieces("sentencepiece.bpe.model", "CamembertTokenizer", "camembert", "unigram"),
     "llama": _pieces("tokenizer.model", "LlamaTokenizer", "llama", "bpe", **LLAMA),
     "llama, begun": _pieces(
         "tokenizer.model", "LlamaTokenizer", "llama", "bpe", said={"add_bos_token": True}, **LLAMA
     ),
+    "llama, legacy": _pieces(
+        "tokenizer.model", "LlamaTokenizer", "llama", "bpe", said={"legacy": True}, **LLAMA
+    ),
+    "llama, marks": _pieces(
+        "tokenizer.model",
+        "LlamaTokenizer",
+        "llama",
+        "bpe",
+        said={"add_bos_token": True, "legacy": False},
+        control_symbols="[INST],[/INST],[TOOL_CALLS]",
+        **LLAMA,
+    ),
 }
 """What a folder without tokenizer.json holds, by what it is."""
 
+JSON_FORMS: dict[str, Callable[[], dict[str, Any]]] = {
+    "tokenizer.json, llama 3": _json(
+        _split_first(pre_tokenizers.Split(Regex(_LLAMA3), "isolated"), whole=True),
+        "PreTrainedTokenizerFast",
+        "llama",
+    ),
+    "tokenizer.json, smollm": _json(
+        _split_first(pre_tokenizers.Digits(individual_digits=True), whole=False),
+        "PreTrainedTokenizerFast",
+        "llama",
+    ),
+    "tokenizer.json, llama": _json(_llama_json, "PreTrainedTokenizerFast", "llama"),
+}
+"""What a folder holds whose tokenizer.json cuts in a way of its own."""
 
-def forms() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each form with its files."""
-    for name, files in FORMS.items():
-        yield name, files()
+
+def roles(form: str) -> dict[str, str]:
+    """What frames the texts of a form's models."""
+    if form.startswith(("vocab.txt", "roberta", "bart", "xlm-roberta", "camembert")):
+        return {"begin": "cls", "end": "sep"}
+    return {"begin": "pad" if form in ("t5", "mt5") else "bos", "end": "eos"}
+
+
+def saved_again(folder: Path) -> Path:
+    """The same folder as transformers writes it: with a tokenizer.json, and nothing older."""
+    import transformers
+
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    for name in ("vocab.txt", "vocab.json", "merges.txt", *SENTENCEPIECE_FILES):
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def marian(folder: Path) -> tuple[Path, int]:
+    """Two models with one list of ids, and how many there are."""
+    import sentencepiece as library
+
+    models_of = {
+        "source": sentencepiece("unigram", size=300),
+        "target": sentencepiece(
+            "unigram", size=300, normalization_rule_name="nfkc_cf", character_coverage=1.0
+        ),
+    }
+    names = {"</s>": None, "<unk>": None}
+    for model in models_of.values():
+        processor = library.SentencePieceProcessor(model_proto=model)
+        names |= {processor.id_to_piece(index): None for index in range(3, processor.get_piece_size())}
+    names["<pad>"] = None
+    files = {f"{side}.spm": model for side, model in models_of.items()}
+    said = {
+        "config.json": {"model_type": "marian"},
+        "tokenizer_config.json": {"tokenizer_class": "MarianTokenizer"},
+    }
+    ids = {"vocab.json": {name: index for index, name in enumerate(names)}}
+    return write(folder, files | said | ids), len(names)
+
+
+def differing(folder: Path, form: str, texts: list[str], size: int = 1000) -> list[str]:
+    """The texts that are cut otherwise here than by transformers."""
+    import transformers
+
+    if form == "marian":
+        theirs = transformers.MarianTokenizer.from_pretrained(folder)
+        found = []
+        for side, name in (("source", "text"), ("target", "text_target")):
+            ours = opened(folder, size, side, begin=size - 1)
+            found += [
+                text
+                for text in texts
+                if [*ours.encode(text), ours.eos] != theirs(**{name: text})["input_ids"]
+            ]
+        return found
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(folder), opened(folder, size, **roles(form))
+    return [text for text in texts if ours.encode(text) != theirs.encode(text, add_special_tokens=False)]

@@ -191,6 +191,20 @@ def test_a_running_text_of_any_length_is_cut_as_at_once(
     )
 
 
+def test_windows_meet_only_where_both_have_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("_WINDOW", 100), ("_OVERLAP", 20)):
+        monkeypatch.setattr(running, name, size)
+
+    def by_parity(text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        size = 2 - len(text) % 2  # how a word is cut depends on all of it
+        spans = [(start, start + size) for start in range(0, len(text), size)]
+        return [size] * len(spans), spans
+
+    for texts in (["a" * 130, "a" * 131], ["a" * 131, "a" * 131], ["a" * 131, "a" * 130]):
+        got = [i for ids in cut_running(texts, by_parity) for i in ids]
+        assert got == by_parity("".join(texts))[0]
+
+
 def test_a_text_that_can_be_cut_nowhere_is_cut_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("_WINDOW", 100), ("_OVERLAP", 20), ("_LARGEST", 1000)):
         monkeypatch.setattr(running, name, size)

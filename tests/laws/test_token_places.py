@@ -23,7 +23,7 @@ from regard.data.tokenizer import (
     Words,
     train_tokenizer,
 )
-from tests.interop.tokenizer_folders import CORPUS, FORMS, opened, wordpiece, write
+from tests.interop.tokenizer_folders import CORPUS, FORMS, opened, roles, wordpiece, write
 
 _SPECS = [
     *(ByteBPE(vocab=400, nfc=nfc, lowercase=nfc) for nfc in (False, True)),
@@ -53,12 +53,9 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
     }
     for form, files in FORMS.items():
         folder = write(place / form, files())
-        begin, end = ("pad", "eos") if form == "t5" else ("bos", "eos")
-        if form.startswith("vocab.txt"):
-            begin, end = "cls", "sep"
-        made[form] = opened(folder, 1000, begin=begin, end=end)
+        made[form] = opened(folder, 1000, **roles(form))
         json_too = write(place / f"{form}.json", {"tokenizer.json": made[form].to_hf()})
-        made[f"{form} as tokenizer.json"] = opened(json_too, 1000, begin=begin, end=end)
+        made[f"{form} as tokenizer.json"] = opened(json_too, 1000, **roles(form))
     folder = write(place / "json", {"tokenizer.json": wordpiece().to_str()})
     return made | {"tokenizer.json": opened(folder, 1000, begin="cls", end="sep")}
 

@@ -35,8 +35,11 @@ class Answer:
 def answers_in(value: object, context: str) -> tuple[Answer, ...] | Problem:
     """The answers that a decoded JSON value holds, each of which stands in `context` where it says.
 
-    Two forms are known: SQuAD's list of objects, and one object of two lists, as data-set hubs have it.
+    Three forms are known: SQuAD's list of objects, one such object, and one object of two lists, as data-set
+    hubs have it.
     """
+    if isinstance(value, dict) and isinstance(value.get("text"), str):
+        value = [value]
     if isinstance(value, dict):
         texts, starts = value.get("text"), value.get("answer_start")
         if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):

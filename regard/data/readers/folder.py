@@ -17,6 +17,7 @@ from regard.errors import DataError
 __all__ = ["FORMS", "INSIDE", "Found", "look_at_file", "look_at_folder", "only"]
 
 FORMS = ("tsv", "csv", "jsonl", "parquet", "txt", "json")
+_OTHER_NAMES = {"ndjson": "jsonl", "jsonlines": "jsonl", "jl": "jsonl", "pq": "parquet"}
 _ZIPPED_FORMS = ("tsv", "csv", "jsonl", "txt", "json")
 _COLUMNS = {"txt": 1, "json": 3}
 """Forms that hold so many columns; SQuAD's `.json` has three."""
@@ -119,6 +120,7 @@ def _parts(path: Path) -> tuple[str, str]:
     """The name without its form, and the form: `('train', 'en')` for `train.en.gz`."""
     name = path.name.removesuffix(".gz")
     stem, dot, form = name.rpartition(".")
+    form = _OTHER_NAMES.get(form, form)
     if not dot:
         return name, ""
     if path.name.endswith(".gz") and form in FORMS and form not in _ZIPPED_FORMS:

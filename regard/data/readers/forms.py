@@ -8,6 +8,7 @@ refused or left out with its place. It does not know tables, nor tasks.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +17,9 @@ from regard.data.readers.answers import answers_as_text, answers_in
 from regard.data.readers.lines import LINE_LIMIT, Problem, too_long
 from regard.data.readers.messages import messages_as_text, messages_in
 
-__all__ = ["USUAL", "Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text"]
+__all__ = ["Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text", "usual_forms"]
+
+_PYTHONS = re.compile(r"\['.*'\]", re.DOTALL)
 
 Cell = str | list[object] | dict[str, object]
 """A value of a table: text, or what is neither text nor a number."""
@@ -54,11 +57,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Labels:
-    """A label; a list of labels, which `separator` joins. None: there is only one."""
+    """A label; a list of labels, also as JSON in a cell, which `separator` joins. None: there is only one."""
 
     separator: str | None
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
+        value = _list_in(value)
+        if isinstance(value, str) and self.separator is not None and _PYTHONS.fullmatch(value):
+            return Problem("bad label", "a list as Python writes it; write it as JSON, or with the separator")
         if isinstance(value, str):
             return value
         labels: list[str] = []
@@ -90,8 +96,12 @@ class AsJson:
             return Problem("not text", "nested too deeply")
 
 
-USUAL: Mapping[str, Form] = {"messages": Dialogue(always=False), "answers": AsJson()}
-"""Of columns with these names, where nobody says what they hold."""
+def usual_forms(names: Sequence[str]) -> tuple[Form | None, ...]:
+    """What columns of these names hold where nobody says it: `messages` a dialogue, `answers` spans of the
+    `context` before them, or whatever they are where there is none."""
+    answers: Form = Answers() if names[0] == "context" else AsJson()
+    usual: Mapping[str, Form] = {"messages": Dialogue(always=False), "answers": answers}
+    return tuple(usual.get(name) for name in names)
 
 
 def as_text(value: object) -> str | Problem:
@@ -101,11 +111,11 @@ def as_text(value: object) -> str | Problem:
 
 
 def as_cell(value: object) -> Cell | Problem:
-    """A value of a typed format: strings as they are, numbers and truth values as JSON writes them, null as
-    empty; lists and objects are not looked into."""
+    """A value of a typed format: strings as they are, numbers and truth values as JSON writes them, null and
+    NaN as empty; lists and objects are not looked into."""
     if isinstance(value, str):
         return _sound(value)
-    if value is None:
+    if value is None or value != value:  # NaN is how a table of numbers says that there is none
         return ""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
@@ -122,6 +132,13 @@ def _decoded(value: Cell, reason: str) -> object:
         return json.loads(value)
     except (ValueError, RecursionError):
         return Problem(reason, f"'{value[:40]}' is no JSON")
+
+
+def _list_in(value: Cell) -> Cell:
+    """The list of texts that a cell holds as JSON, or the cell as it is."""
+    found = _decoded(value, "") if isinstance(value, str) and value.startswith("[") else value
+    listed = isinstance(found, list) and all(isinstance(item, str) for item in found)
+    return found if listed and isinstance(found, list) else value
 
 
 def _sound(text: str) -> str | Problem:

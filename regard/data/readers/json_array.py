@@ -16,15 +16,14 @@ from typing import BinaryIO, NoReturn
 
 from regard.data.readers.columns import Wanted
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_text, read_lines
-from regard.data.readers.squad import SquadFile
+from regard.data.readers.squad import COLUMNS, SquadFile
 from regard.data.readers.tables import JsonlTable, Record, Table, parse_object, suits, values_of
 from regard.errors import DataError
 
-__all__ = ["ArrayTable", "open_json"]
+__all__ = ["ArrayTable", "array_begins", "open_json"]
 
 _CHUNK = 1 << 16
 _LOOKED_AT = 1000
-_BEGIN = re.compile(r'\ufeff?\s*(?:\{\s*"data"\s*:\s*)?\[\s*')
 _BLANK = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()
 _LIMIT = 4 * LINE_LIMIT
@@ -35,29 +34,74 @@ def open_json(path: Path, wanted: Wanted, *, skip: bool = False) -> Table:
     """The table that a `.json` file holds. Raises: DataError for one that holds none, or another form."""
     with open_text(path) as file:
         head = file.read(_CHUNK).decode("utf-8", "replace")
-    begin = _BEGIN.match(head)
+    begin = array_begins(head)
     if begin is None:
-        return JsonlTable.open(path, wanted, skip=skip) if _is_lines(path) else _squad(path, head)
-    nested = head[begin.start() : begin.end()].lstrip("\ufeff \t\r\n").startswith("{")
-    if nested and ('"paragraphs"' in head or head[begin.end() : begin.end() + 1] != "{"):
-        return _squad(path, head)
+        lines = _is_lines(path)
+        return JsonlTable.open(path, wanted, skip=skip) if lines else _document(path, head, wanted)
+    nested = head[:begin].lstrip("\ufeff \t\r\n").startswith("{")
+    if nested and ('"paragraphs"' in head or head[begin : begin + 1] != "{"):
+        return _document(path, head, wanted)
     return ArrayTable.open(path, wanted, skip=skip)
 
 
-def _squad(path: Path, head: str) -> SquadFile:
-    """What is left to be. Raises: DataError at once for what does not begin like it, and is not it: whoever
-    meant another form should not be told of SQuAD's columns."""
-    table = SquadFile(path)
-    if '"paragraphs"' not in head:
-        table.articles()
-    return table
+def array_begins(head: str) -> int | None:
+    """Where the first value of a text's array stands, which may be the value of `data`; None where there is
+    no array."""
+    at = _blank(head, int(head.startswith("\ufeff")))
+    if head[at : at + 1] == "{":
+        at = _data_of(head, at + 1)
+    return _blank(head, at + 1) if head[at : at + 1] == "[" else None
+
+
+def _data_of(head: str, at: int) -> int:
+    """Where the value of `data` begins in the object whose first key stands here; the end if it has none."""
+    try:
+        while True:
+            key, at = _DECODER.raw_decode(head, _blank(head, at))
+            at = _blank(head, at)
+            if not isinstance(key, str) or head[at] != ":":
+                break
+            at = _blank(head, at + 1)
+            if key == "data":
+                return at
+            _, at = _DECODER.raw_decode(head, at)
+            at = _blank(head, at)
+            if head[at] != ",":
+                break
+            at += 1
+    except (ValueError, IndexError, RecursionError):
+        pass  # a text that is broken is told so by who reads it
+    return len(head)
+
+
+def _blank(text: str, at: int) -> int:
+    """Where the white space ends that begins here, if any."""
+    found = _BLANK.match(text, at)
+    return at if found is None else found.end()
+
+
+def _document(path: Path, head: str, wanted: Wanted) -> Table:
+    """SQuAD's form, where it is that or its columns are wanted. Raises: DataError for any other document."""
+    named = {name for name in wanted if name is not None}
+    if '"paragraphs"' in head or (named and named <= set(COLUMNS)):
+        return SquadFile(path)
+    raise DataError(
+        f"{path} is neither an array of objects, nor one object a line, nor SQuAD's form; write it as one of"
+        " these (pandas: to_json(orient='records'))"
+    )
 
 
 def _is_lines(path: Path) -> bool:
     """Whether the first line is a whole object, and is not a document of its own."""
     line = next((line for line in read_lines(path) if line.content), None)
     first = None if line is None else parse_object(line.content)
-    return isinstance(first, dict) and not isinstance(first.get("data"), list | dict)
+    return isinstance(first, dict) and not isinstance(first.get("data"), list | dict) and not _is_table(first)
+
+
+def _is_table(value: dict[str, object]) -> bool:
+    """Whether an object holds the columns, or the rows, of a whole table, as pandas writes one by default."""
+    some = [tuple(each) for each in value.values() if isinstance(each, dict)]
+    return len(value) > 1 and len(some) == len(value) and len(set(some)) == 1
 
 
 @dataclass(frozen=True)
@@ -100,8 +144,9 @@ def _items(path: Path) -> Iterator[tuple[int, dict[str, object] | Problem]]:
     """
     with open_text(path) as file:
         text = _Window(file, path)
-        text.skip(_BEGIN)
+        text.enter()
         if text.next() == "]":
+            text.end()
             return
         while True:
             value = text.value()
@@ -110,6 +155,7 @@ def _items(path: Path) -> Iterator[tuple[int, dict[str, object] | Problem]]:
             yield text.index, found
             text.skip(_BLANK)
             if text.next() == "]":
+                text.end()
                 return
             text.comma()
 
@@ -121,8 +167,24 @@ class _Window:
         self._file, self._path = file, path
         self._decode = getincrementaldecoder("utf-8")().decode
         self._text, self._place, self._ended = "", 0, False
+        self._nested = False
         self._lines = self._column = 0  # that were passed: lines, and characters of the last one
         self.index = 0
+
+    def enter(self) -> None:
+        """Pass what stands before the first value of the array."""
+        self._more()
+        self._place = array_begins(self._text) or 0
+        self._nested = self._text[: self._place].lstrip("\ufeff \t\r\n").startswith("{")
+
+    def end(self) -> None:
+        """Pass the end of the array, after which there is nothing, unless it is a value of an object.
+
+        Raises: DataError."""
+        self._place += 1
+        self.skip(_BLANK)
+        if not self._nested and self._place < len(self._text):
+            self._refuse("something after the array", self._place)
 
     def skip(self, pattern: re.Pattern[str]) -> None:
         """Pass what the pattern matches here."""
@@ -134,7 +196,9 @@ class _Window:
 
     def next(self) -> str:
         """The character here. Raises: DataError where the text ends."""
-        if self._place == len(self._text) and not self._more():
+        while self._place == len(self._text):
+            if self._more():
+                continue
             raise DataError(f"{self._path} ends within its array; it is not whole")
         return self._text[self._place]
 

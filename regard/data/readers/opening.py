@@ -19,8 +19,8 @@ from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
 from regard.data.readers.delimited import CsvTable, is_quoted
 from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
-from regard.data.readers.json_array import open_json
-from regard.data.readers.lines import file_errors
+from regard.data.readers.json_array import ArrayTable, open_json
+from regard.data.readers.lines import file_errors, open_text
 from regard.data.readers.parquet import ParquetTable
 from regard.data.readers.picture_folder import look_at_pictures, open_pictures, pictures_of, split_pictures
 from regard.data.readers.pictures import PICTURE
@@ -37,6 +37,8 @@ __all__ = ["columns_of", "open_data"]
 
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
 _SHOWN = 3  # names of files
+_HEAD = 1 << 10
+_ARRAY = re.compile(r"\ufeff?\s*\[\s*(\{|$)")
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
 
 
@@ -291,6 +293,8 @@ def _open_file(form: str, path: Path, columns: Wanted, skip: bool) -> Table:
             return TsvTable.open(path, columns, skip=skip)
         case "csv":
             return CsvTable.open(path, columns, skip=skip)
+        case "jsonl" if _begins_array(path):
+            return ArrayTable.open(path, columns, skip=skip)
         case "jsonl":
             return JsonlTable.open(path, columns, skip=skip)
         case "parquet":
@@ -298,6 +302,12 @@ def _open_file(form: str, path: Path, columns: Wanted, skip: bool) -> Table:
         case "json":
             return open_json(path, columns, skip=skip)
     raise AssertionError(form)
+
+
+def _begins_array(path: Path) -> bool:
+    """Whether a `.jsonl` is one array of objects, in spite of its name."""
+    with open_text(path) as file:
+        return _ARRAY.match(file.read(_HEAD).decode("utf-8", "replace")) is not None
 
 
 def _note_header(table: Table, columns: Wanted, report: Report) -> None:

@@ -99,7 +99,8 @@ def _is_text(kind: Any, depth: int = 0) -> bool:
 
     if depth > _DEEPEST:
         return False
-    if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind):
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    if types.is_dictionary(kind) or any(holds(kind) for holds in lists):
         return _is_text(kind.value_type, depth + 1)
     if types.is_struct(kind):
         return all(_is_text(kind.field(index).type, depth + 1) for index in range(kind.num_fields))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from regard.data.readers.forms import USUAL, Cell, Form
+from regard.data.readers.forms import Cell, Form, usual_forms
 from regard.data.readers.lines import Problem
 from regard.data.readers.plain import TextFile
 from regard.data.readers.tables import Record, Table
@@ -50,7 +50,7 @@ def split_by(
     """The rows of a table in splits, each with what chooses by the first picked column; None takes all."""
     names = tuple(table.columns[index] for index in picked)
     given = (*reading.forms, *[None] * (len(picked) - len(reading.forms)))
-    forms = tuple(form or USUAL.get(name) for name, form in zip(names, given, strict=True))
+    forms = tuple(form or usual for form, usual in zip(given, usual_forms(names), strict=True))
 
     def rows(chosen: Chooser | None) -> Iterator[Row]:
         records = _texts(table.records(picked), names, forms)

@@ -5,7 +5,8 @@ place. This file does not know which problems are forgiven, nor how rows are spl
 may mean (`forms`). `.csv`, and `.tsv` whose cells are quoted, are in `delimited.py`.
 
 - `.tsv` has no quoting, unless it shows (`delimited.is_quoted`): a tab is always a border, a line a record.
-- `.jsonl`: strings are taken as they are, numbers and truth values as JSON writes them, null as empty.
+- `.jsonl`: strings are taken as they are, numbers and truth values as JSON writes them, null and NaN as
+  empty.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def first_row(
             problem = problem or f"; its first problem: {cells}"
             continue
         header = looks_like_header(cells, wanted)
-        first = First(line, tuple(cells) if header else default_names(len(cells)), header)
+        first = First(
+            line, tuple(cell.strip() for cell in cells) if header else default_names(len(cells)), header
+        )
         if not skip or suits(first.columns, wanted):
             return first
         found = found or first
