@@ -27,6 +27,7 @@ from regard.model.mask import Contiguous, Lowered, Rule, dense, lower
 from regard.model.norm import Norm
 from regard.model.position import Rotation, rotate
 from regard.model.short import short_attention, suits_short
+from regard.model.sizes import check_numbers
 from regard.model.tap import tap, wanted, watching
 
 
@@ -212,6 +213,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, config: AttentionConfig, *, cross: bool = False) -> None:
         super().__init__()
+        check_numbers(config)
         self.heads = config.heads
         self.kv_heads = config.kv_heads or config.heads
         self.head_width = config.head_width or width // config.heads

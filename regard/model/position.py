@@ -125,6 +125,14 @@ class RelativeBias:
     bidirectional: bool = True
     kind: Literal["relative"] = "relative"
 
+    def __post_init__(self) -> None:
+        exact = self.buckets // (4 if self.bidirectional else 2)
+        if not 1 <= exact < self.max_distance:
+            raise ValueError(
+                f"{self.buckets} buckets cannot hold distances up to {self.max_distance}: half of those of a"
+                " side hold one distance each, at least one, and the others those up to max_distance"
+            )
+
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
         return BucketedBias(heads, self)
 

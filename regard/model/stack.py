@@ -20,6 +20,7 @@ from regard.model.feedforward import MLP, FeedForwardPart
 from regard.model.mask import Contiguous, Full, MaskRule, Positions, Ragged, lower
 from regard.model.norm import LayerNorm, Norm
 from regard.model.position import Position, Rotation, Sinusoidal
+from regard.model.sizes import check_numbers
 from regard.model.tap import tap
 
 
@@ -62,6 +63,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
+        check_numbers(config)
         _check(config)
         self.config = config
         heads, width = config.attention.heads, config.width

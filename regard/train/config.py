@@ -18,6 +18,8 @@ ENDS = ("steps", "epochs", "budget")
 """What can decide when training ends; one of them does."""
 _POSITIVE = ("tokens", "accumulate")
 _NATURAL = ("evaluations", "valid_rows", "patience", "save_seconds", "save_steps", "snapshots", "seed")
+_LARGEST = 2**53
+"""Larger numbers are not the same in every reader of JSON."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class TrainConfig:
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in (*_NATURAL, "clip"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for name in (*_POSITIVE, *_NATURAL):
+            require(getattr(self, name) <= _LARGEST, name, getattr(self, name), f"at most {_LARGEST:,}")
 
 
 @dataclass(frozen=True)
