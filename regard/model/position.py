@@ -125,14 +125,6 @@ class RelativeBias:
     bidirectional: bool = True
     kind: Literal["relative"] = "relative"
 
-    def __post_init__(self) -> None:
-        exact = self.buckets // (4 if self.bidirectional else 2)
-        if not 1 <= exact < self.max_distance:
-            raise ValueError(
-                f"{self.buckets} buckets cannot hold distances up to {self.max_distance}: half of those of a"
-                " side hold one distance each, at least one, and the others those up to max_distance"
-            )
-
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
         return BucketedBias(heads, self)
 
@@ -203,6 +195,7 @@ class BiasedTable(AddedTable):
     def __init__(self, width: int, heads: int, config: LearnedAndRelative) -> None:
         super().__init__(width, Learned(config.length))
         self.config = RelativeBias(config.buckets, config.max_distance, bidirectional=True)
+        _check_buckets(self.config)
         self.bias_table = nn.Embedding(config.buckets, heads)
 
     def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
@@ -296,6 +289,7 @@ class BucketedBias(PositionPart):
 
     def __init__(self, heads: int, config: RelativeBias) -> None:
         super().__init__()
+        _check_buckets(config)
         self.config = config
         self.table = nn.Embedding(config.buckets, heads)
 
@@ -309,6 +303,15 @@ def bucketed(
     """(B | 1, H, T, S): what a table of a number a bucket and head says of each distance."""
     distance = key.on(device).position[:, None] - query.on(device).position[:, :, None]
     return table(relative_bucket(distance, config)).permute(0, 3, 1, 2)
+
+
+def _check_buckets(config: RelativeBias) -> None:
+    exact = config.buckets // (4 if config.bidirectional else 2)
+    if not 1 <= exact < config.max_distance:
+        raise ValueError(
+            f"{config.buckets} buckets cannot hold distances up to {config.max_distance}: half of those of a"
+            " side hold one distance each, at least one, and the others those up to max_distance"
+        )
 
 
 def relative_bucket(distance: Tensor, config: RelativeBias) -> Tensor:

@@ -127,14 +127,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _check_widths(left, right if isinstance(right, tuple) else (right,))
         return _made(super().call_binop(context, operator, left, right))
 
-    def call(self, context: Any, function: Any, /, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Any, function: Any, /, *given: Any, **named: Any) -> Any:
         inner = getattr(function, "__wrapped__", function)
         owner = getattr(inner, "__self__", None)
         if isinstance(inner, types.BuiltinMethodType) and isinstance(owner, str):
             _check_growth(inner.__name__, (owner, *given, *named.values()))
         return _made(super().call(context, function, *given, **named))
 
-    def concat(self, parts: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, parts: Iterable[str]) -> str:
         """What a block or a macro writes."""
         run, texts = _RUN.get(None) or _Run(), []
         for part in parts:

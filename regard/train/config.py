@@ -72,7 +72,8 @@ class TrainConfig:
                 f"{' and '.join(given)} cannot both decide when training ends; give one of them"
             )
         for name in given:
-            require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "more than 0")
+            value = getattr(self, name)
+            require(0 < value <= _LARGEST, name, value, f"more than 0 and at most {_LARGEST:,}")
         for name in _POSITIVE:
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in (*_NATURAL, "clip"):
