@@ -353,7 +353,12 @@ def _storage_errors(folder: Path, shown: Path | None = None) -> Iterator[None]:
         if elsewhere:
             raise
         why = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        raise StorageError(f"cannot write {shown or folder}: {why}") from error
+        raise StorageError(f"cannot write {_public(shown or folder)}: {why}") from error
+
+
+def _public(path: Path) -> Path:
+    """Where a file will be, as people know it, which is written somewhere else first."""
+    return Path(*(part for part in path.parts if not part.startswith(_WRITING)))
 
 
 def _is_device(path: str | os.PathLike[str]) -> bool:

@@ -50,6 +50,14 @@ def processor_name() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
+def memory() -> int | None:
+    """Bytes of this machine's memory; None where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no such names
+        return None
+
+
 def keep_freed_memory() -> None:
     """Have GNU's C library keep what is freed, up to 1 GiB, for the next allocation (its manual, "Malloc
     Tunable Parameters"), unless the user has said how it shall allocate. Elsewhere nothing is done.

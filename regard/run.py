@@ -6,6 +6,7 @@ leaves to its task whatever differs between tasks.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -373,7 +374,9 @@ def _rows_of(
 ) -> tuple[DataSet, list[Row]]:
     """The data, and what of a split is to be judged. Raises: DataError when there is none, ConfigError for a
     limit below 1."""
-    require(limit is None or limit > 0, "limit", limit, "1 or more")
+    require(
+        limit is None or 0 < limit <= sys.maxsize, "limit", limit, "1 or more, and no more than memory has"
+    )
     dataset = _open(task, name, on_error, whole=split == "all" and Path(name).is_file())
     rows = list(islice(dataset.split(split), limit))
     if not rows:

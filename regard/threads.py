@@ -43,7 +43,7 @@ _SOME, _MUCH = 0.15, 0.25  # seconds a second that threads lack a processor; 0.0
 _LOOKS_OF_MUCH, _LOOKS_OF_SOME = 4, 10  # after which threads sleep
 _LOOKS_TO_SPIN, _MOST_LOOKS = 10, 300
 _SOON = 30  # looks
-_MOST_THREADS = 256
+_MOST_THREADS = 1024  # each takes a stack, and more than there are processors make nothing faster
 _LARGEST_TEAM = 8  # threads that do nothing, and that a system might refuse
 
 
@@ -58,16 +58,13 @@ def use_threads(threads: int | None = None) -> None:
     """Compute with so many threads. By default, and once in a process, with as many as torch would, but no
     more than this process may use.
 
-    Called where work begins, never at import. Raises: ConfigError for more than anybody has, which some
-    runtimes answer by ending the process.
+    Called where work begins, never at import. Raises: ConfigError for none, or far too many.
     """
     import torch
 
-    most = max(_MOST_THREADS, usable_processors())
-    require(threads is None or 1 <= threads <= most, "threads", threads, f"from 1 to {most:,}")
-
     _notice()
     if threads is not None:
+        require(1 <= threads <= _MOST_THREADS, "threads", threads, f"from 1 to {_MOST_THREADS:,}")
         _advice.fixed = True
         torch.set_num_threads(threads)
         os.environ["RAYON_NUM_THREADS"] = str(threads)

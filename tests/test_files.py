@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -295,3 +296,21 @@ def test_listing_while_a_commit_comes_and_goes(tmp_path):
     assert all({"a"} <= names <= {"a", ".commit", ".commit/b"} for names in found)
     assert files.listing(tmp_path / "none") == files.listing(tmp_path / "a") == []
     assert files.listing(tmp_path / ("x" * 300)) == []
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync", "rename"])
+def test_a_message_names_the_file_as_its_user_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def write() -> None:
+        with atomic_files(tmp_path / "run", ["a.json"]) as writing:
+            monkeypatch.setattr(os, call, fail)
+            write_json(writing / "a.json", {})
+
+    with pytest.raises(StorageError) as caught:
+        write()
+    assert str(tmp_path / "run") in str(caught.value)
+    assert ".writing" not in str(caught.value)

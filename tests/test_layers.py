@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "locks": FOUNDATION,
     "files": FOUNDATION | {"locks"},
     "machine": set(),
-    "threads": {"errors", "machine"},
+    "threads": FOUNDATION | {"machine"},
     "schema": FOUNDATION,
     "strict_json": FOUNDATION,
     "weights": FOUNDATION | {"files", "strict_json"},

@@ -20,6 +20,7 @@ from regard.data.tokenizer_kinds import (
     split_words,
 )
 from regard.data.vocabulary import (
+    MOST_LETTERS_OF_UNIGRAM,
     Vocabulary,
     learn_bpe,
     learn_characters,
@@ -40,7 +41,9 @@ def learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabul
     if spec.vocab is None:
         return learn_words(words, None)
     size = spec.vocab - len(special_names(spec))
-    if not isinstance(spec, Words):
+    if isinstance(spec, Unigram):
+        words = learnable(words, MOST_LETTERS_OF_UNIGRAM)
+    elif not isinstance(spec, Words):
         words = learnable(words)
     match spec:
         case ByteBPE():

@@ -26,11 +26,12 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-__all__ = ["LONGEST_WORD", "Vocabulary", "learn_bpe", "learn_characters", "learn_unigram", "learn_wordpiece"]
-__all__ += ["learn_words", "learnable"]
+__all__ = ["LONGEST_WORD", "MOST_LETTERS_OF_UNIGRAM", "Vocabulary", "learn_bpe"]
+__all__ += ["learn_characters", "learn_unigram", "learn_wordpiece", "learn_words", "learnable"]
 
 LONGEST_WORD = 256  # letters (ByteBPE: bytes) of what is learned from; each merge goes over its words
-_MOST_LETTERS = 1_000_000  # of the parts of longer words: up to 130 bytes are taken for each
+_MOST_LETTERS = 1_000_000  # of different words: up to 300 bytes and 3 µs are taken for each
+MOST_LETTERS_OF_UNIGRAM = 500_000  # whose words are cut again in each round: up to 8 µs
 _MOST_CHARACTERS = 1 << 16
 MIN_COUNT = 2  # what was seen once is an accident: its vector would hardly be trained
 _ALPHABET_SHARE = 0.75  # of the vocabulary at most; the rarest characters of a big alphabet become unknown
@@ -49,26 +50,30 @@ class Vocabulary:
     scores: tuple[float, ...] = ()
 
 
-def learnable(words: Counter[str]) -> Counter[str]:
-    """The words that pieces are to be learned from, in bounded time and memory: of what people write, all.
+def learnable(words: Counter[str], most: int = _MOST_LETTERS) -> Counter[str]:
+    """The words that pieces are to be learned from, in bounded time and memory: of what people write in a
+    few megabytes, all.
 
-    Longer words are cut into parts. Where these are too many, the rarest are left out, evenly among equals.
+    Longer words are cut into parts. Of different ones with more than `most` letters in all the rarest are
+    left out, evenly among equals, and words stay before parts.
     """
-    if max(map(len, words), default=0) <= LONGEST_WORD:
+    if sum(map(len, words)) <= most and max(map(len, words), default=0) <= LONGEST_WORD:
         return words
-    kept, parts = Counter[str](), Counter[str]()
+    short, parts = Counter[str](), Counter[str]()
     for word, count in words.items():
         if len(word) <= LONGEST_WORD:
-            kept[word] = count
+            short[word] = count
             continue
         for begin in range(0, len(word), LONGEST_WORD):
             parts[word[begin : begin + LONGEST_WORD]] += count
-    letters = 0
-    for part in sorted(parts, key=lambda part: (-parts[part], zlib.crc32(part.encode()), part)):
-        letters += len(part)
-        if letters > _MOST_LETTERS:
-            break
-        kept[part] += parts[part]
+    kept = Counter[str]()
+    room = most
+    for some in (short, parts):
+        for word in sorted(some, key=lambda word: (-some[word], zlib.crc32(word.encode()), word)):
+            room -= len(word)
+            if room < 0:
+                break
+            kept[word] += some[word]
     return kept
 
 

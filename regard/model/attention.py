@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from regard.model.cache import LayerCache
 from regard.model.dropout import dropout as drop
-from regard.model.dropout import rate_of
 from regard.model.mask import Contiguous, Lowered, Rule, dense, lower
 from regard.model.norm import Norm
 from regard.model.position import Rotation, rotate
 from regard.model.short import short_attention, suits_short
+from regard.model.sizes import check_numbers
 from regard.model.tap import tap, wanted, watching
 
 
@@ -200,12 +200,6 @@ class AttentionConfig:
     dropout: float = 0.0
     """Probability of dropping an attention weight while training."""
 
-    def check(self) -> None:
-        """Raises: ValueError for sizes that nothing has."""
-        for name in ("heads", "kv_heads", "head_width"):
-            if (size := getattr(self, name)) is not None and size < 1:
-                raise ValueError(f"{name} is {size}; it must be 1 or more")
-
     def build(self, width: int, *, cross: bool = False) -> Attention:
         return Attention(width, self, cross=cross)
 
@@ -219,7 +213,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, config: AttentionConfig, *, cross: bool = False) -> None:
         super().__init__()
-        config.check()
+        check_numbers(config)
         self.heads = config.heads
         self.kv_heads = config.kv_heads or config.heads
         self.head_width = config.head_width or width // config.heads
@@ -228,7 +222,7 @@ class Attention(nn.Module):
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} key/value heads evenly")
         self.cross = cross
-        self.dropout = rate_of(config.dropout)
+        self.dropout = config.dropout
         self.scale = config.score.scale if isinstance(config.score, DotProduct) else None
         inner, shared = self.heads * self.head_width, 2 * self.kv_heads * self.head_width
         if cross:

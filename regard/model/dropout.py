@@ -15,13 +15,6 @@ from torch import Tensor, nn
 LEVELS = 256
 
 
-def rate_of(p: float) -> float:
-    """`p`. Raises: ValueError for what is no probability, or drops everything."""
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout is {p}; it must be at least 0 and less than 1")
-    return p
-
-
 def threshold_of(p: float) -> int:
     """How many of 256 byte values drop an element."""
     return min(LEVELS - 1, max(1, round(p * LEVELS)))

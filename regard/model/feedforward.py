@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regard.model.dropout import dropout, rate_of
+from regard.model.dropout import dropout
 from regard.model.tap import tap, wanted
 from regard.model.wide import relu_mlp
 
@@ -104,7 +104,7 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(width, hidden, bias=config.bias)
         self.down = nn.Linear(hidden, width, bias=config.bias)
         self.activation = ACTIVATIONS[config.activation]
-        self.dropout = rate_of(config.dropout)
+        self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
         if self._wide(x):
@@ -141,7 +141,7 @@ class GatedFeedForward(nn.Module):
         self.gate_up = nn.Linear(width, 2 * hidden, bias=config.bias)
         self.down = nn.Linear(hidden, width, bias=config.bias)
         self.activation = ACTIVATIONS[config.activation]
-        self.dropout = rate_of(config.dropout)
+        self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)  # (B, T, F) each

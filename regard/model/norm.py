@@ -22,7 +22,7 @@ class LayerNorm:
     kind: Literal["layer"] = "layer"
 
     def build(self, width: int) -> nn.Module:
-        return nn.LayerNorm(width, eps=_small(self.eps), bias=self.bias)
+        return nn.LayerNorm(width, eps=self.eps, bias=self.bias)
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,7 @@ class RMSNorm:
     kind: Literal["rms"] = "rms"
 
     def build(self, width: int) -> nn.Module:
-        return nn.RMSNorm(width, eps=_small(self.eps))
-
-
-def _small(eps: float) -> float:
-    if not 0 <= eps < 1:
-        raise ValueError(f"eps is {eps}; it must be at least 0 and less than 1")
-    return eps
+        return nn.RMSNorm(width, eps=self.eps)
 
 
 Norm = LayerNorm | RMSNorm

@@ -18,15 +18,7 @@ from torch import Tensor, nn
 from regard.errors import InputError
 from regard.model.mask import PADDING, Contiguous, Positions
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
-from regard.model.position_part import (
-    AddedRows,
-    PositionPart,
-    Rotation,
-    TurnedRows,
-    base_of,
-    cos_and_sin,
-    sinusoids,
-)
+from regard.model.position_part import AddedRows, PositionPart, Rotation, TurnedRows, cos_and_sin, sinusoids
 from regard.model.rotary_scaling import Dynamic, LongRope, Scaling
 from regard.model.tap import tap
 
@@ -169,7 +161,6 @@ class AddedSinusoids(AddedRows):
     """See `Sinusoidal`."""
 
     def __init__(self, width: int, config: Sinusoidal) -> None:
-        base_of(config.base)
         self.width, self.config = width, config
         super().__init__()
 
@@ -204,6 +195,7 @@ class BiasedTable(AddedTable):
     def __init__(self, width: int, heads: int, config: LearnedAndRelative) -> None:
         super().__init__(width, Learned(config.length))
         self.config = RelativeBias(config.buckets, config.max_distance, bidirectional=True)
+        _check_buckets(self.config)
         self.bias_table = nn.Embedding(config.buckets, heads)
 
     def bias(self, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
@@ -219,7 +211,7 @@ class RotaryPart(TurnedRows):
         turned = round(head_width * config.fraction)
         if turned % 2:
             raise ValueError(f"rotary positions need an even head width, not {turned}")
-        self.pairs, self.base, self.interleaved = turned // 2, base_of(config.base), config.interleaved
+        self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved
         self.scaling = config.scaling
         self.stretches = isinstance(config.scaling, LongRope | Dynamic)
         super().__init__()
@@ -297,6 +289,7 @@ class BucketedBias(PositionPart):
 
     def __init__(self, heads: int, config: RelativeBias) -> None:
         super().__init__()
+        _check_buckets(config)
         self.config = config
         self.table = nn.Embedding(config.buckets, heads)
 
@@ -310,6 +303,15 @@ def bucketed(
     """(B | 1, H, T, S): what a table of a number a bucket and head says of each distance."""
     distance = key.on(device).position[:, None] - query.on(device).position[:, :, None]
     return table(relative_bucket(distance, config)).permute(0, 3, 1, 2)
+
+
+def _check_buckets(config: RelativeBias) -> None:
+    exact = config.buckets // (4 if config.bidirectional else 2)
+    if not 1 <= exact < config.max_distance:
+        raise ValueError(
+            f"{config.buckets} buckets cannot hold distances up to {config.max_distance}: half of those of a"
+            " side hold one distance each, at least one, and the others those up to max_distance"
+        )
 
 
 def relative_bucket(distance: Tensor, config: RelativeBias) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from regard.model.position_part import AddedRows, PositionPart, TurnedRows, base_of, cos_and_sin, sinusoids
+from regard.model.position_part import AddedRows, PositionPart, TurnedRows, cos_and_sin, sinusoids
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,6 @@ class AddedGrid(AddedRows):
     """See `Sinusoidal2D`."""
 
     def __init__(self, width: int, config: Sinusoidal2D) -> None:
-        base_of(config.base)
         if width % 2:
             raise ValueError(f"sinusoidal positions on a grid need an even width, not {width}")
         self.width, self.config = width, config
@@ -84,7 +83,6 @@ class TurnedGrid(TurnedRows):
     """See `Rotary2D`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
     def __init__(self, head_width: int, config: Rotary2D) -> None:
-        base_of(config.base)
         if head_width % 4:
             raise ValueError(f"rotary positions on a grid need a head width in fours, not {head_width}")
         self.pairs, self.config = head_width // 4, config

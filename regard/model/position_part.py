@@ -26,13 +26,6 @@ class Rotation(NamedTuple):
     """Whether a pair is two neighbours, or one number of each half."""
 
 
-def base_of(base: float) -> float:
-    """`base`. Raises: ValueError for one that has no powers."""
-    if base <= 0:
-        raise ValueError(f"the base of positions is {base}; it must be more than 0")
-    return base
-
-
 class PositionPart(nn.Module):
     """Order that does not enter at all: the base of every other way."""
 

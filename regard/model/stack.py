@@ -17,11 +17,11 @@ from regard.model.attention import AttentionConfig
 from regard.model.block import Block, Placement, PostNorm, Surroundings
 from regard.model.cache import Cache
 from regard.model.dropout import dropout as drop
-from regard.model.dropout import rate_of
 from regard.model.feedforward import MLP, FeedForwardPart
 from regard.model.mask import Contiguous, Full, MaskRule, Positions, Ragged, lower
 from regard.model.norm import LayerNorm, Norm
 from regard.model.position import Position, Rotation, Sinusoidal
+from regard.model.sizes import check_numbers
 from regard.model.tap import tap
 
 _PLACES = 32
@@ -73,6 +73,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
+        check_numbers(config)
         _check(config)
         self.config = config
         heads, width = config.attention.heads, config.width
@@ -181,12 +182,6 @@ class Stack(nn.Module):
 def _check(config: StackConfig) -> None:
     """One position part serves both attentions of a block, so their heads must be alike. Whoever asks `mask`
     what a stack lets be seen is told the truth of every block."""
-    rate_of(config.dropout)
-    config.attention.check()
-    if config.width < 1 or config.depth < 0:
-        raise ValueError(
-            f"width is {config.width} and depth {config.depth}; they must be at least 1 and at least 0"
-        )
     if config.entry_width is not None and config.entry_width < 1:
         raise ValueError(f"entry_width must be at least 1, not {config.entry_width}")
     if len(config.masks) > config.depth:

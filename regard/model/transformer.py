@@ -18,6 +18,7 @@ from regard.model.embed import Embed, TokenEmbedding, Tokens
 from regard.model.head import ClassHead, Head, VectorHead, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
 from regard.model.mask import Full, Positions
+from regard.model.sizes import check_numbers
 from regard.model.stack import Stack, StackConfig
 from regard.model.tap import tap
 
@@ -52,6 +53,7 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        check_numbers(config)
         if _typed(config.embed) and not isinstance(config.stack.mask, Full):
             raise ValueError("token types need the whole input at once: give the stack a full mask")
         self.config = config
@@ -120,6 +122,7 @@ class EncoderDecoder(nn.Module):
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
+        check_numbers(config)
         _check(config)
         self.config = config
         width = config.decoder.width

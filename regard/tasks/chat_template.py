@@ -1,8 +1,8 @@
 """The chat template of a model that was trained elsewhere: a dialogue as the text that it has learned.
 
 Such a template is a Jinja program in a checkpoint's `tokenizer_config.json` or `chat_template.jinja`. It runs
-in Jinja's sandbox, which gives it the messages and nothing else: it may not reach into Python's objects, nor
-change what it is given.
+in a sandbox (`template_sandbox.py`), which gives it the messages and nothing else: it may not reach into
+Python's objects, nor change what it is given.
 
 Differs: in the reference library a turn may contain the text of a special token, and so speak in another's
 name. Here it is refused.
@@ -10,20 +10,15 @@ name. Here it is refused.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NoReturn
-
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import NoReturn
 
 from regard.data.readers.messages import Message
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import InputError, TokenizerError
+from regard.tasks.template_sandbox import Sandbox, bounded
 
 _LONGEST, _MOST_MADE = 1 << 16, 1 << 20
 """Characters of a template, and of what it makes."""
@@ -38,8 +33,9 @@ class ChatTemplate:
             raise TokenizerError(f"the chat template has more than {_LONGEST:,} characters")
         self.source, self.tokenizer = source, tokenizer
         try:
-            self._template = _Sandbox().from_string(source)
-        except (TemplateError, RecursionError) as error:
+            with bounded():
+                self._template = Sandbox().from_string(source)
+        except Exception as error:  # a compiler of foreign programs may fail as any program does
             raise TokenizerError(f"the chat template is damaged: {error}") from error
 
     def text(self, dialogue: Sequence[Message]) -> str:
@@ -47,21 +43,25 @@ class ChatTemplate:
         tokenizer = self.tokenizer
         made: list[str] = []
         size = 0
+        what = {
+            "messages": [turn._asdict() for turn in dialogue],
+            "add_generation_prompt": True,
+            "bos_token": tokenizer.name(tokenizer.bos),
+            "eos_token": tokenizer.name(tokenizer.eos),
+            "raise_exception": _refuse,
+            "strftime_now": lambda form: datetime.now().strftime(form),
+            "tools": None,
+            "documents": None,
+        }
         try:
-            for part in self._template.generate(
-                messages=[turn._asdict() for turn in dialogue],
-                add_generation_prompt=True,
-                bos_token=tokenizer.name(tokenizer.bos),
-                eos_token=tokenizer.name(tokenizer.eos),
-                raise_exception=_refuse,
-                strftime_now=lambda form: datetime.now().strftime(form),
-                tools=None,
-                documents=None,
-            ):
-                size += len(part)
-                if size > _MOST_MADE:
-                    raise InputError(f"the chat template makes more than {_MOST_MADE:,} characters of this")
-                made.append(part)
+            with bounded():
+                for part in self._template.generate(what):
+                    size += len(part)
+                    if size > _MOST_MADE:
+                        raise InputError(
+                            f"the chat template makes more than {_MOST_MADE:,} characters of this"
+                        )
+                    made.append(part)
         except InputError:
             raise
         except Exception as error:  # a template may fail as any program does
@@ -81,37 +81,6 @@ class ChatTemplate:
     @cached_property
     def _reserved(self) -> tuple[str, ...]:
         return self.tokenizer.added
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """As the library that templates are written for sets it up, but without what would take all memory."""
-
-    intercepted_binops = frozenset(("*", "**"))
-
-    def __init__(self) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
-        self.filters["tojson"] = _as_json
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        times = next((x for x in (left, right) if isinstance(x, int)), 0)
-        sized = next((len(x) for x in (left, right) if isinstance(x, Sized)), 0)
-        if operator == "**" or times * sized > _MOST_MADE:
-            raise InputError("the model's chat template computes what no template needs")
-        return super().call_binop(context, operator, left, right)
-
-
-class _Generation(Extension):
-    """`{% generation %}` … marks what the assistant says; it changes nothing of the text."""
-
-    tags = {"generation"}  # noqa: RUF012  (as the base has it)
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _as_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **how: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **how)
 
 
 def _refuse(message: str) -> NoReturn:

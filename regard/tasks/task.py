@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
 """What a model that brought no data is tried with."""
+_MOST_OUTPUTS, _MOST_TOKENS, _MOST_ALPHA = 1_000, 10_000_000, 10
+"""Of one input: hypotheses or samples that are held at a time, and how long they may become."""
 NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
@@ -91,12 +93,6 @@ class Takes:
     """Channels, rows and columns that pictures are brought to."""
 
 
-MOST_HYPOTHESES = 1024
-"""Of a beam: all of them are in memory, each with its keys and values."""
-MOST_SAMPLES = 1_000_000
-"""For one input: only their texts are kept."""
-
-
 @dataclass(frozen=True)
 class Decoding:
     """How predictions are searched for."""
@@ -125,14 +121,15 @@ class Decoding:
     its number, whichever are predicted together."""
 
     def __post_init__(self) -> None:
-        require(self.beam >= 1, "beam", self.beam, "1 or more")
-        require(1 <= self.n <= MOST_SAMPLES, "n", self.n, f"from 1 to {MOST_SAMPLES:,}")
+        require(1 <= self.n <= _MOST_OUTPUTS, "n", self.n, f"from 1 to {_MOST_OUTPUTS:,}")
+        require(1 <= self.beam <= _MOST_OUTPUTS, "beam", self.beam, f"from 1 to {_MOST_OUTPUTS:,}")
         if self.sampling is None:
             require(self.n <= self.beam, "n", self.n, f"from 1 to the beam, which is {self.beam}")
         require(self.number >= 0, "number", self.number, "0 or more")
-        require(math.isfinite(self.alpha), "alpha", self.alpha, "a finite number")
+        require(abs(self.alpha) <= _MOST_ALPHA, "alpha", self.alpha, f"from -{_MOST_ALPHA} to {_MOST_ALPHA}")
         require(self.batch_tokens >= 1, "batch_tokens", self.batch_tokens, "1 or more")
-        require(self.max_length is None or self.max_length >= 1, "max_length", self.max_length, "1 or more")
+        longest = _MOST_TOKENS if self.max_length is None else self.max_length
+        require(1 <= longest <= _MOST_TOKENS, "max_length", longest, f"from 1 to {_MOST_TOKENS:,}")
 
 
 _OPTIONS = {
@@ -251,7 +248,7 @@ class Task(ABC):
         """
 
     def check(self, decoding: Decoding) -> None:
-        """Refuse a wish that would be ignored. Raises: InputError; ConfigError for a beam beyond memory."""
+        """Refuse a wish that would be ignored. Raises: InputError."""
         wishes = {
             "beam": decoding.beam > decoding.n,
             "max_length": decoding.max_length is not None,
@@ -262,9 +259,6 @@ class Task(ABC):
         for name, wished in wishes.items():
             if wished and name not in self.heeds:
                 raise InputError(f"{self.name} has no use for {_OPTIONS[name]}; leave it out")
-        if "beam" in self.heeds:
-            most = f"at most {MOST_HYPOTHESES:,}, which are in memory side by side"
-            require(decoding.beam <= MOST_HYPOTHESES, "beam", decoding.beam, most)
 
     @abstractmethod
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:

@@ -18,10 +18,8 @@ ENDS = ("steps", "epochs", "budget")
 """What can decide when training ends; one of them does."""
 _POSITIVE = ("tokens", "accumulate")
 _NATURAL = ("evaluations", "valid_rows", "patience", "save_seconds", "save_steps", "snapshots", "seed")
-
-
-_MOST = 1 << 63
-"""Of whole numbers, as torch counts."""
+_LARGEST = 2**53
+"""Larger numbers are not the same in every reader of JSON."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +72,14 @@ class TrainConfig:
                 f"{' and '.join(given)} cannot both decide when training ends; give one of them"
             )
         for name in given:
-            require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "more than 0")
+            value = getattr(self, name)
+            require(0 < value <= _LARGEST, name, value, f"more than 0 and at most {_LARGEST:,}")
         for name in _POSITIVE:
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in (*_NATURAL, "clip"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        for name in (*ENDS, *_POSITIVE, *_NATURAL):
-            value = getattr(self, name)
-            require(value is None or value < _MOST, name, value, "less than 2^63")
+        for name in (*_POSITIVE, *_NATURAL):
+            require(getattr(self, name) <= _LARGEST, name, getattr(self, name), f"at most {_LARGEST:,}")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,19 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from regard.errors import ConfigError
+from regard.files import human_bytes
+from regard.machine import memory
 from regard.model.device import pick_device
+
+
+def check_memory(parameters: int, copies: int) -> None:
+    """Refuse a model of which this machine cannot hold so many copies in float32. Raises: ConfigError."""
+    needed, there = 4 * parameters * copies, memory()
+    if there is not None and needed > there:
+        raise ConfigError(
+            f"model: has {parameters:,} parameters, which take {human_bytes(needed)}, and this machine has"
+            f" {human_bytes(there)} of memory; choose a smaller preset or smaller sizes"
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -39,13 +40,13 @@ from regard.threads import use_threads
 from regard.train.adapter import ADAPTER, save_adapter
 from regard.train.checkpoint import FILE
 from regard.train.config import RunConfig
-from regard.train.device import Place, join, leave
+from regard.train.device import Place, check_memory, join, leave
 from regard.train.folder import STATE, claimed, finish, owned
 from regard.train.loop import Outcome, Trainer
 from regard.train.progress import Reporter, Silent, clock, fetching, terminal_reporter
 from regard.train.resolve import Asked, resolve, started
 from regard.train.start import Start
-from regard.train.tune import LoRA, tuned
+from regard.train.tune import LoRA, Whole, tuned
 
 _LOG = logging.getLogger(__name__)
 _CONFIG, _TOKENS = "run.json", "train.tokens"
@@ -111,8 +112,7 @@ class _Job:
     def run(self, resume: bool, overwrite: bool) -> Trained:
         self.start = started(self.asked)
         config = self._decided(resolve(self.asked, self.start))
-        with torch.device("meta"):
-            _built(config.model)  # what its parts refuse is refused before any work
+        _check_model(config, self.place)  # before any work
         if not self.place.leads:
             return self._run(config, resume)
         with owned(self.out, resume=resume, overwrite=overwrite):
@@ -159,8 +159,9 @@ class _Job:
         """The model, introduced to the user, and what trains it."""
         dataset, task = prepared.dataset, prepared.task
         valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
+        _check_model(prepared.config, self.place)
         torch.manual_seed(config.train.seed)
-        model = _built(prepared.config.model).to(self.place.device)
+        model = prepared.config.model.build().to(self.place.device)
         said = task.start(model)
         if self.start is not None:
             said += self.start.put(model, task.tokenizers())
@@ -296,12 +297,15 @@ def _other_run(out: Path) -> BundleError:
     )
 
 
-def _built(model: ModelConfig) -> nn.Module:
-    """The model. Raises: ConfigError with what its parts refuse, such as sizes that do not go together."""
+def _check_model(config: RunConfig, place: Place) -> None:
+    """Raises: ConfigError with what the model's parts refuse, such as sizes that do not go together, and for
+    one too large to train here: weights, gradients and a moment where all is trained."""
+    whole = place.device.type == "cpu" and isinstance(config.train.tune, Whole)
     try:
-        return model.build()
-    except (ValueError, RuntimeError) as problem:
-        raise ConfigError(f"model: {problem}") from problem
+        weights = bundles.weights_of(config.model, "model")
+    except BundleError as problem:
+        raise ConfigError(str(problem)) from problem
+    check_memory(sum(math.prod(one.shape) for one in weights.values()), copies=3 if whole else 1)
 
 
 def _complete(model: ModelConfig) -> ModelConfig:

@@ -18,6 +18,8 @@ from regard.model.embed import TokenEmbedding
 from regard.model.head import ClassHead, SpanHead, VocabularyHead
 from regard.train.muon import MuonOptimizer
 
+_LARGEST = 1e6  # of numbers that weights are multiplied by, again and again, in float32
+
 
 @dataclass(frozen=True)
 class AdamW:
@@ -36,11 +38,12 @@ class AdamW:
     kind: Literal["adamw"] = "adamw"
 
     def __post_init__(self) -> None:
-        require(self.lr > 0, "lr", self.lr, "more than 0")
+        require(0 < self.lr <= _LARGEST, "lr", self.lr, f"more than 0 and at most {_LARGEST:g}")
         require(0 <= self.beta1 < 1, "beta1", self.beta1, "at least 0 and less than 1")
         require(0 <= self.beta2 < 1, "beta2", self.beta2, "at least 0 and less than 1")
-        require(self.eps > 0, "eps", self.eps, "more than 0")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(0 < self.eps <= _LARGEST, "eps", self.eps, f"more than 0 and at most {_LARGEST:g}")
+        decay = self.weight_decay
+        require(0 <= decay <= _LARGEST, "weight_decay", decay, f"from 0 to {_LARGEST:g}")
 
     def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
         matrices, others = _divide(model)
@@ -67,9 +70,10 @@ class Muon:
     kind: Literal["muon"] = "muon"
 
     def __post_init__(self) -> None:
-        require(self.lr > 0, "lr", self.lr, "more than 0")
+        require(0 < self.lr <= _LARGEST, "lr", self.lr, f"more than 0 and at most {_LARGEST:g}")
         require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and less than 1")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        decay = self.weight_decay
+        require(0 <= decay <= _LARGEST, "weight_decay", decay, f"from 0 to {_LARGEST:g}")
 
     def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
         matrices, others = _divide(model)

@@ -47,6 +47,12 @@ def characters() -> list[str]:
     return [every[begin : begin + 99_000] for begin in range(0, len(every), 99_000)]
 
 
+def different(alphabet: str) -> list[str]:
+    """No word comes twice, as in a list of names or of keys."""
+    rng = random.Random(1)
+    return [" ".join("".join(rng.choices(alphabet, k=7)) for _ in range(500)) for _ in range(SIZE // 2000)]
+
+
 HOSTILE = {
     "one line of random letters": lambda: [letters(98_000)],
     "many lines of random letters": lambda: [letters(98_000, seed) for seed in range(SIZE // 98_000)],
@@ -54,6 +60,8 @@ HOSTILE = {
     "one letter": lambda: ["a" * SIZE],
     "a million characters": characters,
     "spaces": lambda: [" " * 98_000] * 20 + ["a"],
+    "different words": lambda: different(string.ascii_lowercase),
+    "different words of many letters": lambda: different("".join(map(chr, range(0x4E00, 0x9FA5)))),
     "marks": lambda: ["a" + "\u0301\u0316" * 49_000] * 10,
 }
 
@@ -133,6 +141,19 @@ def test_words_that_people_write_are_all_learned_from() -> None:
     assert max(map(len, parts)) == LONGEST_WORD
     assert sum(map(len, parts)) <= 1_000_000 < sum(map(len, long))
     assert kept["ab" * (LONGEST_WORD // 2)] == 4
+
+
+def test_of_too_many_words_the_rarest_are_left_out_evenly() -> None:
+    often = Counter({letters(7, i): 2 for i in range(9000)})
+    once = Counter({f"{prefix}{letters(6, i)}": 1 for prefix in "AB" for i in range(90_000)})
+    long = Counter({letters(3 * LONGEST_WORD, i): 9 for i in range(9)})
+    kept = learnable(often | once | long)
+    assert kept == learnable(Counter(dict(reversed((often | once | long).items()))))
+    assert 990_000 < sum(map(len, kept)) <= 1_000_000 < sum(map(len, once))
+    assert {word: kept[word] for word in often} == dict(often)
+    first, second = (sum(word.startswith(prefix) for word in kept) for prefix in "AB")
+    assert abs(first - second) < 0.02 * (first + second)
+    assert set(kept) <= {*often, *once}, "words stay before parts of longer ones"
 
 
 if __name__ == "__main__":

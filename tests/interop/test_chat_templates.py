@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +117,72 @@ def test_what_a_template_refuses_is_said(tokenizer: GivenTokenizer) -> None:
         "{{ 9 ** 9 ** 9 }}",
         "{{ [0] * 3000000 }}",
         "{% for i in range(99999) %}{{ '0123456789abcdef' }}{% endfor %}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+        "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+        "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
+        "{% set n = namespace(x=[0]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
+        "{% set n = namespace(x=99) %}{% for i in range(60) %}{% set n.x = n.x * n.x %}{% endfor %}",
+        "{% set x = 'a' %}" + "{% set x %}{{ x }}{{ x }}{% endset %}" * 60,
+        "{% set n = namespace(x=[]) %}{% for i in range(99999) %}"
+        "{% set n.x = n.x + ['a' * 1000000 ~ i] %}{% endfor %}",
+        "{{ 'a'.ljust(10000000000) }}",
+        "{{ ('a' * 100000).replace('a', 'a' * 100000) }}",
+        "{{ 'a' | center(10000000000) }}",
+        "{{ ('a' * 100000) | replace('a', 'b' * 100000) }}",
+        "{{ ('a\\n' * 100000) | indent(100000) }}",
+        "{{ ('a' * 100000) | join('b' * 100000) }}",
+        "{{ messages | tojson(indent=1000000000) }}",
+        "{{ [1] | batch(1000000000, 0) | list }}",
+        "{{ '%1000000000d' % 1 }}{{ '%1000000000d' | format(1) }}",
+        "{{ '%*d' % (1000000000, 1) }}",
+        "{{ '%.1000000000f' % 1 }}",
+        "{{ '{:>1000000000}'.format(1) }}",
+        "{{ '{:>{w}}'.format(1, w=1000000000) }}",
+        "{{ lipsum(n=1000000) }}",
         "{{ messages[7].content }}{{ 1 / 0 }}",
         "{{ undefined.thing }}",
     ],
 )
 def test_a_template_reaches_for_nothing_and_takes_no_room(source: str, tokenizer: GivenTokenizer) -> None:
+    start, before, tracer = time.monotonic(), _peak(), sys.gettrace()
     with pytest.raises(InputError, match="chat template"):
         ChatTemplate(source, tokenizer).ids([Message("user", "hello")])
+    assert time.monotonic() - start < 20
+    assert _peak() - before < 256 << 20
+    assert sys.gettrace() is tracer
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for i in range(9) %}" * 40 + "{% endfor %}" * 40,
+        "{{ " + "(" * 5000 + ")" * 5000 + " }}",
+        "{{ " + "9" * 5000 + " }}",
+        "{{ " + "-" * 9000 + "1 }}",
+        "{{ 'a' | center(99999999999) }}",
+    ],
+)
+def test_what_cannot_be_compiled_or_is_folded_while_it_is_is_refused(
+    source: str, tokenizer: GivenTokenizer
+) -> None:
+    with pytest.raises((InputError, TokenizerError), match="chat template"):
+        ChatTemplate(source, tokenizer).ids([Message("user", "hello")])
+
+
+def test_what_templates_do_is_let_be(tokenizer: GivenTokenizer) -> None:
+    source = (
+        "{{ '%d of %05.1f' % (1700000000, 2) }}{{ '{:>8}'.format(20240101) }}{{ 'On 20240101 %s' % 'x' }}"
+        "{% for m in messages %}{{ m.content.split('</think>')[-1].strip() | replace('a', 'b') | indent(4) }}"
+        "{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | join('\\n') }}"
+        "{{ m | tojson(indent=4) }}{{ m.content[:7] | center(40) }}{{ m.content | truncate(99) }}{% endfor %}"
+    )
+    dialogue = [Message("user", "a long turn </think> " * 50)] * 20
+    assert len(ChatTemplate(source, tokenizer).text(dialogue)) > 100_000
 
 
 @pytest.mark.parametrize(

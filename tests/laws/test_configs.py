@@ -121,7 +121,7 @@ def test_the_stable_init_shrinks_what_ends_a_branch() -> None:
             assert linear.weight.std().item() == pytest.approx(0.05, rel=0.05)
 
 
-@pytest.mark.parametrize("position", [Learned(997), RelativeBias(buckets=998)], ids=name)
+@pytest.mark.parametrize("position", [Learned(997), RelativeBias(998, 998)], ids=name)
 def test_tables_of_positions_are_initialised_too(position: Position) -> None:
     stack = TransformerConfig(Tokens(V), replace(BASE, position=position), init=Scaled(0.05)).build().stack
     assert stack.position.table.weight.std().item() == pytest.approx(0.05, rel=0.05)
