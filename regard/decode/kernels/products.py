@@ -102,7 +102,9 @@ def int8_linear(x, packed, scale, bias, clipped, y):  # type: ignore[no-untyped-
                 shift, by, size, off = bias[first:last], scale[first:last], largest[r], over[r]
                 if clipped:
                     for n in range(len(to)):
-                        to[n] = max(np.float32(np.int32(row[n] - off)) * by[n] * size + shift[n], np.float32(0))
+                        to[n] = max(
+                            np.float32(np.int32(row[n] - off)) * by[n] * size + shift[n], np.float32(0)
+                        )
                 else:
                     for n in range(len(to)):
                         to[n] = np.float32(np.int32(row[n] - off)) * by[n] * size + shift[n]
