@@ -26,6 +26,7 @@ from regard.insight.worked import Example
 from regard.looking.about import weights as weights_of
 from regard.looking.explorer import Explorer, Question
 from regard.looking.inputs import text_of
+from regard.machine import share_heaps
 from regard.run import Run
 from regard.serve.answers import account_object, analysed, model_object, prediction, stepped, structure, tree
 from regard.serve.assets_table import PAGE, asset
@@ -106,6 +107,7 @@ def create_app(
     `runs`: models by the names that the page shows. `course`: worked examples by name, in their order.
     `hosts` and `addresses`: under which names the server may be asked, see `Guard`.
     """
+    share_heaps()  # before there are threads
     app = FastAPI(title="regard", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, hosts=hosts, addresses=addresses)
     reading = JobQueue("reading")
