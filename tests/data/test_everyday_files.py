@@ -320,9 +320,9 @@ def test_a_broken_array_is_named(write: Write, text: str, message: str) -> None:
     [
         ('{"source": "a"', r"pairs\.json:1: is not JSON"),
         ('{\n"source": "a",\n"target" "b"}', r"pairs\.json:3: is not JSON"),
-        ("3", "give an array of objects, or SQuAD's form"),
-        ('"text"', "give an array of objects, or SQuAD's form"),
-        ('{\n"source": "a",\n"target": "b"\n}', "no list 'data'; give an array of objects"),
+        ("3", "neither an array of objects"),
+        ('"text"', "neither an array of objects"),
+        ('{\n"source": "a",\n"target": "b"\n}', "neither an array of objects"),
         ("<html>", r"pairs\.json:1: is not JSON"),
     ],
 )

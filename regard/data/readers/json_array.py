@@ -85,6 +85,7 @@ def _document(path: Path, head: str, wanted: Wanted) -> Table:
     named = {name for name in wanted if name is not None}
     if '"paragraphs"' in head or (named and named <= set(COLUMNS)):
         return SquadFile(path)
+    SquadFile(path).document()  # what is broken is told so
     raise DataError(
         f"{path} is neither an array of objects, nor one object a line, nor SQuAD's form; write it as one of"
         " these (pandas: to_json(orient='records'))"

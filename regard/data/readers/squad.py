@@ -65,13 +65,14 @@ class SquadFile:
 
     def articles(self) -> list[Any]:
         """What `data` holds. Raises: DataError for what is not JSON, or has no such list."""
-        document = self._document()
+        document = self.document()
         articles = document.get("data") if isinstance(document, dict) else None
         if not isinstance(articles, list):
             raise DataError(f"{self.path} has no list 'data'; {_FORM}")
         return articles
 
-    def _document(self) -> Any:
+    def document(self) -> Any:
+        """What the file says. Raises: DataError for what is not JSON, or is too large."""
         with open_text(self.path) as file:
             raw = file.read(_LIMIT + 1)
         if len(raw) > _LIMIT:
