@@ -24,6 +24,7 @@ _LLAMA = {
     "intermediate_size": 11008,
 }
 _QWEN = {**_LLAMA, "vocab_size": 151936, "intermediate_size": 22016}
+_MISTRAL = {**_LLAMA, "intermediate_size": 14336}
 _T5 = {"vocab_size": 32128, "d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8}
 _BART = {
     "vocab_size": 50265,
@@ -54,7 +55,8 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
     },
     "gpt2": {"vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024},
     "llama": _LLAMA,
-    "mistral": {**_LLAMA, "intermediate_size": 14336},
+    "mistral": _MISTRAL,
+    "ministral": _MISTRAL,
     "qwen2": _QWEN,
     "qwen3": _QWEN,
     "t5": _T5,

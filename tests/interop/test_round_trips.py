@@ -156,6 +156,7 @@ OWN: dict[str, tuple[str, dict[str, Any], Callable[[], dict[str, Any]]]] = {
     "gpt2": ("gpt2", _END, FORMS["gpt2"]),
     "llama": ("llama", _LLAMA, FORMS["llama, begun"]),
     "mistral": ("mistral", _LLAMA, saved),
+    "ministral": ("ministral", _LLAMA, saved),
     "qwen2": ("qwen2", _END, FORMS["qwen2"]),
     "qwen3": ("qwen3", _END, FORMS["qwen2"]),
     "t5": ("t5", _T5, FORMS["t5"]),
