@@ -200,7 +200,7 @@ def test_windows_meet_only_where_both_have_the_same_tokens(monkeypatch: pytest.M
         spans = [(start, start + size) for start in range(0, len(text), size)]
         return [size] * len(spans), spans
 
-    for texts in (["a" * 130, "a" * 131], ["a" * 131, "a" * 131], ["a" * 131, "a" * 130]):
+    for texts in (["a" * 130, "a" * 131], ["a" * 131, "a" * 130]):
         got = [i for ids in cut_running(texts, by_parity) for i in ids]
         assert got == by_parity("".join(texts))[0]
 
