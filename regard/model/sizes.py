@@ -16,6 +16,7 @@ _SHARE = (0.0, 1.0)
 _ANY = (-1e6, 1e6)
 _RANGES: dict[str, tuple[float, float]] = {
     "width": (1, 1 << 20),
+    "entry_width": (1, 1 << 20),
     "depth": (0, 1 << 10),
     "heads": (1, 1 << 12),
     "kv_heads": (1, 1 << 12),
@@ -33,7 +34,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "gain": (0.0, 1e6),
     "start": _ANY,
     "std": (0.0, 1e6),
-    **dict.fromkeys(("vocab", "count", "length", "separator", "leading", "registers", "columns"), _SIZE),
+    **dict.fromkeys(
+        ("vocab", "count", "length", "separator", "leading", "skipped", "registers", "columns"), _SIZE
+    ),
     **dict.fromkeys(("channels", "pixel_rows", "pixel_columns", "patch"), (0, 1 << 16)),
 }
 """By the name of a field: the least and the largest that it may be."""

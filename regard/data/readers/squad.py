@@ -88,9 +88,10 @@ class SquadFile:
         except RecursionError as problem:
             raise DataError(f"{self.path} is nested too deeply; {_FORM}") from problem
         except json.JSONDecodeError as problem:
-            where = f"{self.path}:{problem.lineno}"
+            where, several = f"{self.path}:{problem.lineno}", problem.msg == "Extra data"
+            remedy = "write several values as an array, or one a line" if several else "mend it"
             raise DataError(
-                f"{where}: is not JSON: {problem.msg} at character {problem.colno} of the line; mend it"
+                f"{where}: is not JSON: {problem.msg} at character {problem.colno} of the line; {remedy}"
             ) from problem
         except ValueError as problem:
             raise DataError(f"{self.path} holds a number with thousands of digits; mend it") from problem
