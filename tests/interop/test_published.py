@@ -37,4 +37,4 @@ def test_the_page_lists_every_form_of_tokenizers_and_none_differs() -> None:
     for row, (form, whose) in zip(rows, PUBLISHED.items(), strict=True):
         name, published, files, json = (cell.strip() for cell in row.strip("|").split("|"))
         assert (name, published) == (form.removeprefix("tokenizer.json, "), whose)
-        assert {files, json} - {""} == {"0"} or form == "marian"  # whose row says what differs
+        assert {files, json} - {""} == {"0"}
