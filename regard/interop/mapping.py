@@ -53,7 +53,7 @@ class Transposed:
 
 @dataclass(frozen=True)
 class After:
-    """Theirs has `rows` rows before ours which nothing ever looks up; they are given as zeros."""
+    """Theirs has `rows` rows before ours which only padding looks up; they are given as zeros."""
 
     rows: int
 

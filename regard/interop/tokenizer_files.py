@@ -65,7 +65,8 @@ def _types(bundle: Bundle) -> bool:
     """Whether the model is told which text of a pair a token is of."""
     model = bundle.model
     embed = model.embed if isinstance(model, TransformerConfig) else None
-    return isinstance(embed, Tokens) and embed.types is not None and embed.types.count > 1
+    types = embed.types if isinstance(embed, Tokens) else None
+    return types is not None and types.separator is not None and types.count > 1
 
 
 def _framing(tokenizer: Tokenizer, bundle: Bundle) -> str:

@@ -30,12 +30,15 @@ WORD_PAIRS = (("the red cat", "a dog"), ("x", "it sits on the house."))
 
 
 def written(model: Any, ids: Any) -> torch.Tensor:
-    """What a model makes of its input; a decoder is given some ids."""
+    """What a model makes of its input, but for padding, of which nothing is read; a decoder is given some
+    ids."""
     if model.config.is_encoder_decoder:
         ids = dict(ids) | {"decoder_input_ids": torch.tensor([[5, 9, 11]]).expand(len(ids["input_ids"]), -1)}
         ids.pop("token_type_ids", None)
     found = model(**ids)
-    return found.last_hidden_state if hasattr(found, "last_hidden_state") else found[0]
+    values = found.last_hidden_state if hasattr(found, "last_hidden_state") else found[0]
+    of_tokens = not model.config.is_encoder_decoder and "Classification" not in type(model).__name__
+    return values[ids["attention_mask"] == 1] if of_tokens else values
 
 
 def inputs(tokenizer: Any, given: tuple[tuple[str, ...], ...]) -> Any:
@@ -60,9 +63,7 @@ def check_round_trip(model: Any, folder: Path, batches: tuple[tuple[tuple[str, .
         assert {name: value.tolist() for name, value in got.items()} == {
             name: value.tolist() for name, value in want.items()
         }
-        torch.testing.assert_close(
-            written(again.eval(), got), written(model, want), atol=1e-5, rtol=1e-5, equal_nan=True
-        )
+        torch.testing.assert_close(written(again.eval(), got), written(model, want), atol=1e-5, rtol=1e-5)
 
 
 def configured(folder: Path) -> None:
