@@ -18,7 +18,7 @@ from regard.model.embed import TokenEmbedding
 from regard.model.head import ClassHead, SpanHead, VocabularyHead
 from regard.train.muon import MuonOptimizer
 
-_LARGEST = 1e6  # of numbers that weights are multiplied by, again and again, in float32
+_LARGEST = 1e30  # beyond it a step is no number in float32
 
 
 @dataclass(frozen=True)

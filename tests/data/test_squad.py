@@ -108,7 +108,7 @@ def test_a_context_without_text_is_named(write: Write, context: Any, reason: str
     [
         (b'{"data": [\n  {"a": }\n]}', r"q\.json:2: is not JSON: Expecting value at character 9 of the line"),
         (b"[1, 2]", "holds no JSON object in its array"),
-        (b'{"x": 1,\n "y": 2}', "has no list 'data'; give SQuAD's form"),
+        (b'{"x": 1,\n "y": 2}', "has no list 'data'; give an array of objects, or SQuAD's form"),
         (b'{"data": {}}', "has no list 'data'"),
         (b'{"data": []}', "holds no usable row"),
         (b'{"data": [1]}', r"data\[0\]: bad form \(a int, no object\)"),
