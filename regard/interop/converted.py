@@ -30,6 +30,8 @@ from regard.strict_json import VOCABULARY, loads
 SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 _MOST_LINES, _MOST_EXTRA = 1 << 19, 1000
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
+_MASK_TAKES_SPACE = ("MPNetTokenizer", "CamembertTokenizer")
+"""Whose mask takes the space before it, where no file says so. RoBERTa's does only where one does."""
 _MARIAN = {"pad": "<pad>", "unk": "<unk>", "eos": "</s>"}
 _QWEN2 = (  # as its class has it
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -81,7 +83,7 @@ def one_side(keys: TokenizerKeys, side: str) -> str:
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if other:  # the ids of added tokens are the source's
-        _name_special(backend, [keys.name(role, name) for role, name in _MARIAN.items()])
+        _name_special(keys, backend, [keys.name(role, name) for role, name in _MARIAN.items()])
     else:
         add_tokens(keys, backend)
     _ended(keys, backend)
@@ -110,7 +112,7 @@ def _wordpiece(pieces: str, keys: TokenizerKeys) -> Backend:
     usual = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     if keys.kind == "MPNetTokenizer":
         usual |= {"pad": "<pad>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
-    _name_special(backend, [keys.name(role, name) for role, name in usual.items()])
+    _name_special(keys, backend, [keys.name(role, name) for role, name in usual.items()])
     return backend
 
 
@@ -143,7 +145,7 @@ def _byte_bpe(vocabulary: str, merges: str, keys: TokenizerKeys) -> Backend:
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     backend.decoder = decoders.ByteLevel()
     usual = ("<|endoftext|>", "<s>", "<pad>", "</s>", "<unk>", "<mask>")
-    _name_special(backend, [*usual, *(keys.name(role, "") for role in _ROLES)])
+    _name_special(keys, backend, [*usual, *(keys.name(role, "") for role in _ROLES)])
     return backend
 
 
@@ -170,7 +172,7 @@ def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callab
             first = not pieces.tidy and not keys.flag("legacy", False)
             return pieces.with_prefix(prefix, first=first).backend(), _begun
     backend = pieces.with_prefix(prefix).backend()
-    backend.add_special_tokens([AddedToken(pieces.names[-1], special=True, normalized=False, lstrip=True)])
+    _name_special(keys, backend, [pieces.names[-1]])
     return backend, _framed
 
 
@@ -228,11 +230,10 @@ def _frame(backend: Backend, single: str, pair: str, names: tuple[str, ...]) -> 
         backend.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
 
 
-def _name_special(backend: Backend, names: list[str]) -> None:
+def _name_special(keys: TokenizerKeys, backend: Backend, names: list[str]) -> None:
+    mask = keys.name("mask", "<mask>") if keys.kind in _MASK_TAKES_SPACE else None
     known = [name for name in dict.fromkeys(names) if name and backend.token_to_id(name) is not None]
-    backend.add_special_tokens(
-        [AddedToken(name, special=True, normalized=False, lstrip=name == "<mask>") for name in known]
-    )
+    backend.add_special_tokens([keys.token(name, name == mask) for name in known])
 
 
 def _lines(text: str, name: str) -> list[str]:

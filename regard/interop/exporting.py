@@ -36,6 +36,8 @@ _MARKS = (TOKENIZER_CONFIG, PREPROCESSOR)
 """What a checkpoint has, but a bundle has not."""
 _FOUND = ("hidden", "kv_heads", "head_width", "out_bias")
 """What of a model may be left open, and follows from the rest of it."""
+_OF_BODY = ("pooler.", "embeddings.")
+"""Where weights of a body begin that its bundle only keeps."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
     if _came_as(bundle) == (family.name, architecture):
         config = dict(origin.config) | config
         for name, weight in origin.weights.items():
-            headed = name.startswith("pooler.") and architecture != family.body
+            headed = name.startswith(_OF_BODY) and architecture != family.body
             weights.setdefault(f"{family.prefix if headed else ''}{name}", weight)
     inner = {name: texts.pop(name) for name in list(texts) if "/" in name}
     check_space(place, sum(weight.nbytes for weight in weights.values()))

@@ -79,7 +79,8 @@ class TokenizerKeys:
 
     checkpoint: Checkpoint
     said: Mapping[str, Any]
-    """The keys of tokenizer_config.json, and below them those of special_tokens_map.json."""
+    """The keys of tokenizer_config.json and of special_tokens_map.json; of these, the second come first where
+    the first do not describe the tokens that were added."""
     kind: str | None
     """The class that cuts, without 'Fast': the one that a file names, else the usual one of the model."""
     as_it_is: bool
@@ -103,6 +104,16 @@ class TokenizerKeys:
         name = token.get("content") if isinstance(token, dict) else token
         return name if isinstance(name, str) else usual
 
+    def token(self, name: str, takes_space: bool = False) -> AddedToken:
+        """A special token as the files describe it; where they do not, it may take white space before it."""
+        added = self.said.get("added_tokens_decoder")
+        described = [*added.values()] if isinstance(added, dict) else []
+        described += [token for role, token in self.said.items() if role.endswith("_token")]
+        for token in described:
+            if isinstance(token, dict) and token.get("content") == name:
+                return _token(token | {"special": True})
+        return AddedToken(name, special=True, normalized=False, lstrip=takes_space)
+
     def check_class(self, known: frozenset[str], file: str) -> None:
         """Raise CheckpointError unless a file of a vocabulary is cut by one of these classes."""
         if self.kind is not None and self.kind not in known:
@@ -111,7 +122,8 @@ class TokenizerKeys:
 
 def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
     """Raises: CheckpointError for what cannot be read, or cuts by a program that is not here."""
-    said = dict(checkpoint.json(SPECIAL) or {}) | dict(checkpoint.json(CONFIG, HEADER) or {})
+    config, special = dict(checkpoint.json(CONFIG, HEADER) or {}), dict(checkpoint.json(SPECIAL) or {})
+    said = config | special if config.get("added_tokens_decoder") is None else special | config
     stated = said.get("tokenizer_class") or checkpoint.config.get("tokenizer_class")
     if stated is not None and not isinstance(stated, str):
         raise CheckpointError(f"{checkpoint.folder / CONFIG}: 'tokenizer_class' must be a name")

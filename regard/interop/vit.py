@@ -203,7 +203,7 @@ class ViT(Family):
             (f"{there}.mask_token", "what stands for hidden patches, which only its pretraining hides"),
             (f"{start}pooler.", "the layer over the first vector, which this head does not read"),
         )
-        return Table(tuple(rules), {}, spare, (f"{start}pooler.",))
+        return Table(tuple(rules), {}, spare, tuple(name for name, _ in spare))
 
     def _products(self, architecture: str) -> tuple[str, ...]:
         """The products of the head, of which a body has none."""
@@ -308,6 +308,7 @@ class Dinov2(ViT):
     }
     body: ClassVar[str] = "Dinov2Model"
     prefix: ClassVar[str] = "dinov2."
+    kept_keys: ClassVar[tuple[str, ...]] = _OF_BACKBONES
     placement: ClassVar[Placement] = LayerScale(1.0)
     eps: ClassVar[float] = 1e-6
     patch: ClassVar[int] = 14

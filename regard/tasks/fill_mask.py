@@ -37,6 +37,8 @@ HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
 _JUDGED_TOGETHER = 8192  # tokens
 _HIDE, _SWAP = 0.8, 0.1
+_SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace() and not "\x1c" <= c <= "\x1f")
+"""White space as Unicode has it, which a mask may take."""
 _VALID = 1  # the seed of what is hidden when the model is judged
 
 
@@ -237,7 +239,7 @@ class FillMask(TextTask):
             raise InputError(f"the input '{text[:40]}' hides no word; write {HIDDEN} for each to be guessed")
         texts = text.split(HIDDEN)
         if self.tokenizer.mask_takes_space:
-            texts = [*(part.rstrip(" ") for part in texts[:-1]), texts[-1]]
+            texts = [*(part.rstrip(_SPACE) for part in texts[:-1]), texts[-1]]
         parts = self.tokenizer.encode_batch(texts)
         ids = [self.tokenizer.bos, *parts[0]]
         for part in parts[1:]:
