@@ -1,4 +1,4 @@
-"""Files and folders as data-set hubs have them: translations by language, named classes, folders of splits."""
+"""Files and folders as data-set hubs have them: translations by language, names of classes, split folders."""
 
 from __future__ import annotations
 
@@ -66,8 +66,11 @@ def test_classes_have_the_names_that_are_written_beside_them(several: bool, tmp_
     found = [label for _, label in read(path, ("text", "label"), forms=forms)]
     assert found == (["low|high", "low|low"] if several else ["high", "low"])
     if not several:
-        parquet.write_table(whole, path)  # none, and one without a name
-        assert [label for _, label in read(path, ("text", "label"))] == ["high", "low", "", "2"]
+        parquet.write_table(whole, path)  # no class, and one without a name
+        with pytest.raises(DataError, match="t.parquet:3: empty label"):
+            read(path, ("text", "label"))
+        found = read(path, ("text", "label"), on_error="skip")
+        assert [label for _, label in found] == ["high", "low", "2"]
     for broken in (b"", b"{", b"[]", b'{"info": 3}', b'{"info": {"features": {"label": 7}}}'):
         parquet.write_table(table.replace_schema_metadata({"huggingface": broken}), path)
         assert read(path, ("text",)) == [("a",), ("b",), ("c",), ("d",)]

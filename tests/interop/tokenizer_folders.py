@@ -292,7 +292,7 @@ FORMS: dict[str, Callable[[], dict[str, Any]]] = {
     "llama, spaces": _pieces(
         "tokenizer.model", "LlamaTokenizer", "llama", "bpe", allow_whitespace_only_pieces=True, **LLAMA
     ),
-    "llama, normalised": _pieces("tokenizer.model", "LlamaTokenizer", "llama", "bpe"),
+    "llama, normalised": _pieces("tokenizer.model", "LlamaTokenizer", "llama", "bpe", byte_fallback=True),
     "llama, bare": _pieces(
         "tokenizer.model", "LlamaTokenizer", "llama", "bpe", add_dummy_prefix=False, **LLAMA
     ),
