@@ -67,7 +67,7 @@ def test_classes_have_the_names_that_are_written_beside_them(several: bool, tmp_
     assert found == (["low|high", "low|low"] if several else ["high", "low"])
     if not several:
         parquet.write_table(whole, path)  # no class, and one without a name
-        with pytest.raises(DataError, match="t.parquet:3: empty label"):
+        with pytest.raises(DataError, match=r"t\.parquet:3: empty label"):
             read(path, ("text", "label"))
         found = read(path, ("text", "label"), on_error="skip")
         assert [label for _, label in found] == ["high", "low", "2"]
