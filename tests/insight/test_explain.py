@@ -23,7 +23,7 @@ from regard.insight.explain import attention_by_hand
 from regard.insight.explain.parts import REAL
 from regard.insight.markup import worked_page
 from regard.insight.objects import as_object
-from regard.insight.terminal import print_step, print_worked
+from regard.insight.terminal import print_worked
 from regard.insight.worked import Proof, Step, Table, Values, Words, Worked, number, numbers
 from regard.recipes import explain_myths
 from regard.recipes.explain import EXAMPLES, Asked, explained
@@ -114,20 +114,6 @@ def test_it_fits_a_terminal_of_any_width(name, lang, width):
                     for figure in row
                 }
                 assert figures <= shown, values.name
-
-
-@pytest.mark.parametrize("width", [40, 57, 80])
-def test_numbers_of_a_table_stay_whole_where_words_beside_them_wrap(width):
-    wordy = tuple(
-        ("some words that are many, and more of them " * 3, 1234.567, -0.001, 98.5) for _ in range(2)
-    )
-    table = Table("a table", ("what", "the first", "the second", "another"), wordy)
-    file = io.StringIO()
-    step = Step(Words("a step", "一步"), Words("a text", "文字"), values=(table,))
-    print_step(step, 1, "en", Console(file=file, width=width, highlight=False))
-    shown = file.getvalue().split()
-    for figure in wordy[0][1:]:
-        assert number(figure, table.digits) in shown
 
 
 @each
