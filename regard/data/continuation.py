@@ -12,15 +12,16 @@ from regard.data.sample import REPLACEMENT
 from regard.data.tokenizer import Tokenizer
 
 _BEFORE = 16
-"""Tokens of the prompt that can make a difference: characters have four bytes at most, few runs of bytes more
-than some characters."""
+"""Tokens of the prompt that can make a difference, since characters have four bytes at most; where these
+begin inside of a run that is one text only as a whole, the run's, too."""
 
 
 class Continuation:
     """Texts of ids that go on from `prompt`; an empty one is for texts of their own."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int] = ()) -> None:
-        self._tokenizer, self._before = tokenizer, list(prompt[-_BEFORE:])
+        start = tokenizer.settled(prompt[: max(0, len(prompt) - _BEFORE)])
+        self._tokenizer, self._before = tokenizer, list(prompt[start:])
         self._known = tokenizer.decode(self._before)
 
     def of(self, ids: Sequence[int]) -> str:

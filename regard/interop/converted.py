@@ -19,7 +19,6 @@ from regard.interop.tokenizer_keys import (
     BYTES,
     FRAMED_TWICE,
     SENTENCEPIECE,
-    SPLIT_FIRST,
     WORDPIECE,
     TokenizerKeys,
     add_tokens,
@@ -32,6 +31,10 @@ _MOST_LINES, _MOST_EXTRA = 1 << 19, 1000
 _ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _MASK_TAKES_SPACE = ("MPNetTokenizer", "CamembertTokenizer")
 """Whose mask takes the space before it, where no file says so. RoBERTa's does only where one does."""
+_UNDECIDED = (
+    "transformers puts a space before a text with its LlamaTokenizer, but none with AutoTokenizer, which runs"
+    " tokenizer.model alone by no class here; say true or false, or give the folder a tokenizer.json"
+)
 _MARIAN = {"pad": "<pad>", "unk": "<unk>", "eos": "</s>"}
 _QWEN2 = (  # as its class has it
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -152,8 +155,7 @@ def _byte_bpe(vocabulary: str, merges: str, keys: TokenizerKeys) -> Backend:
 def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callable[..., None]]:
     """A SentencePiece model, numbered and framed as its class does."""
     keys.check_class(SENTENCEPIECE, "a SentencePiece model")
-    prefix = keys.flag("add_prefix_space", pieces.prefix)
-    pieces = replace(pieces, words=keys.kind in SPLIT_FIRST)
+    prefix = keys.flag("add_prefix_space", True)
     match keys.kind:
         case "XLMRobertaTokenizer":
             names = [keys.name(*pair) for pair in (("bos", "<s>"), ("pad", "<pad>"), ("eos", "</s>"))]
@@ -164,14 +166,17 @@ def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callab
             before["<unk>NOTUSED"] = -100.0
             pieces = pieces.reordered(before, 1, (keys.name("mask", "<mask>"),))
         case "T5Tokenizer":
-            backend = pieces.backend()
+            backend = pieces.of_class(True, words=True).backend()
             _add_sentinels(keys, backend)
             return backend, _ended
-        case _:
-            # The library does not see where a text begins once white space there has been taken away.
-            first = not pieces.tidy and not keys.flag("legacy", False)
-            return pieces.with_prefix(prefix, first=first).backend(), _begun
-    backend = pieces.with_prefix(prefix).backend()
+        case None:
+            return replace(pieces, prefix=keys.flag("add_prefix_space", pieces.prefix)).backend(), _begun
+        case _:  # Llama's normalises nothing, whatever the model says
+            if not keys.decided and keys.said.get("add_prefix_space") is None:
+                raise keys.refuse("add_prefix_space", _UNDECIDED)
+            pieces = replace(pieces, charsmap=b"", tidy=False)
+            return pieces.of_class(prefix, first=not keys.flag("legacy", False)).backend(), _begun
+    backend = pieces.of_class(prefix, words=True).backend()
     _name_special(keys, backend, [pieces.names[-1]])
     return backend, _framed
 

@@ -51,8 +51,9 @@ class Pieces:
     """Whether a text gets a space before its first word."""
     tidy: bool
     """Whether spaces at the ends are taken away and several become one."""
-    first: bool = False
-    """Whether that prefix stands only before a text, not after each token that is taken out of it, too."""
+    first: bool | None = None
+    """Whether the prefix stands only before a text, not after each token that is taken out of it, too, as
+    classes of transformers have it, which put none before a space; None for SentencePiece's own."""
     foreign: str = ""
     """A pattern of what is unknown as a whole, though the list of ids has its letters; empty for none."""
     words: bool = False
@@ -91,9 +92,9 @@ class Pieces:
             kinds=(*kinds, *self.kinds[start:], *(_CONTROL for _ in after)),
         )
 
-    def with_prefix(self, prefix: bool, *, first: bool = False) -> Pieces:
-        """The same with or without a space before a text."""
-        return replace(self, prefix=prefix, first=first)
+    def of_class(self, prefix: bool, *, first: bool = False, words: bool = False) -> Pieces:
+        """The same as a class of transformers cuts: see `prefix`, `first` and `words`."""
+        return replace(self, prefix=prefix, first=first, words=words)
 
     def to_hf(self) -> str:
         """The `tokenizer.json` that cuts alike, save for how the compiled normalisation is done."""
@@ -129,9 +130,12 @@ class Pieces:
             steps.append(normalizers.Replace(Regex(self.foreign), _NOBODYS))
         if self.tidy:
             steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A | \z"), "")]
+        scheme = "never" if not self.prefix else "first" if self.first else "always"
+        if self.first is None:
+            steps += self._own_spaces()
+            scheme = "never"
         if steps:
             backend.normalizer = normalizers.Sequence(steps)
-        scheme = "never" if not self.prefix else "first" if self.first else "always"
         splitting: pre_tokenizers.PreTokenizer = pre_tokenizers.Metaspace(
             _SPACE, scheme, split=self._within_words()
         )
@@ -156,6 +160,14 @@ class Pieces:
             ]
         )
         return backend
+
+    def _own_spaces(self) -> list[normalizers.Normalizer]:
+        """SentencePiece's: a prefix before whatever a text begins with, and what is written as it writes a
+        space is one at the end, but not before."""
+        steps: list[normalizers.Normalizer] = [normalizers.Replace(" ", _SPACE)]
+        if self.tidy:
+            steps.append(normalizers.Replace(Regex(rf"{_SPACE}+\z"), ""))
+        return [*steps, normalizers.Prepend(_SPACE)] if self.prefix else steps
 
     def _within_words(self) -> bool:
         """Whether no piece reaches from one word into the next, so that words can be cut one by one."""

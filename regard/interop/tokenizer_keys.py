@@ -34,8 +34,6 @@ WORDPIECE = _classes(
 )
 BYTES = _classes("GPT2 Qwen2 Roberta Bart Longformer LED")
 SENTENCEPIECE = _classes("T5 Llama CodeLlama XLMRoberta Camembert")
-SPLIT_FIRST = _classes("T5 XLMRoberta Camembert")
-"""Those that split a text at white space before SentencePiece's model sees it."""
 FRAMED_TWICE = _classes("Roberta Bart Longformer LED XLMRoberta Camembert MPNet")
 """Two separators stand between the texts of a pair."""
 OF_CLASSES: dict[str, dict[str, Any]] = {
@@ -65,6 +63,8 @@ _USUAL = {
     "marian": "MarianTokenizer",
 }
 """The class of a model's tokenizer, by `model_type`, where no file names it."""
+_BY_NO_CLASS = ("mistral", "ministral")
+"""The models whose tokenizers transformers' AutoTokenizer runs by no class, whatever a file names."""
 _MOST_ADDED = 1 << 13
 _PROGRAMS = _classes(
     "BertJapanese Bertweet Phobert Flaubert XLM RoCBert RoFormer Herbert Cpm ByT5 MyT5 Canine Bartpho"
@@ -85,6 +85,8 @@ class TokenizerKeys:
     """The class that cuts, without 'Fast': the one that a file names, else the usual one of the model."""
     as_it_is: bool
     """Whether the class is any that runs a `tokenizer.json`, whatever else is said."""
+    decided: bool = True
+    """Whether transformers' AutoTokenizer opens a folder without a `tokenizer.json` by that class, too."""
 
     def refuse(self, key: str, why: str) -> CheckpointError:
         """The error for a key that cannot be honoured."""
@@ -129,8 +131,13 @@ def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
         raise CheckpointError(f"{checkpoint.folder / CONFIG}: 'tokenizer_class' must be a name")
     named = stated.removesuffix("Fast") if stated else None
     usual = _USUAL.get(str(checkpoint.config.get("model_type")))
+    as_it_is = named in _GENERIC
     keys = TokenizerKeys(
-        checkpoint, said, usual if named is None or named in _GENERIC else named, named in _GENERIC
+        checkpoint,
+        said,
+        usual if named is None or as_it_is else named,
+        as_it_is,
+        not (named is None or as_it_is or checkpoint.config.get("model_type") in _BY_NO_CLASS),
     )
     if said.get("word_tokenizer_type") not in (None, "basic"):
         raise keys.refuse("word_tokenizer_type", "texts are cut by that program, which is not here")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from regard.console import note, write, write_growing
+from regard.console import note, write
+from regard.console import write_growing as show
 from regard.errors import RegardError
 from regard.recipes.report import one_line
 from regard.run import Run
@@ -17,7 +18,7 @@ def converse(run: Run, decoding: Decoding) -> None:
     while text := _typed("> "):
         try:
             if decoding.beam == decoding.n == 1:
-                write_growing(run.write(text, decoding))
+                show(run.write(text, decoding))
             else:
                 for answer, score in run.predictions([text], decoding)[0].ranked:
                     write(f"{score:8.3f}  {one_line(answer)}\n")
@@ -32,7 +33,7 @@ def chat(run: Run, decoding: Decoding) -> None:
     note("say something and Enter; an empty line ends")
     while text := _typed("> "):
         try:
-            write_growing(dialogue.say(text, decoding))
+            show(dialogue.say(text, decoding))
         except RegardError as problem:
             note(f"regard: {problem}")
 

@@ -74,6 +74,9 @@ _WORDS = [
     "“q”",
     "##s",
     "Ġa",
+    "▁",
+    "▁the",
+    "a▁b",
     "⁇",
     "\ufffd",
     "a" * 99,
@@ -88,7 +91,7 @@ _WORDS = [
     ),
 ]
 _SPACES = [" "] * 20 + ["  ", "   ", "\n", "\n\n", "\t", " \n ", "\u3000", "\u00a0", "\r\n", "\r", ""]
-_SPACES += ["\x0b", "\x0c", "\x85", "\u1680", "\u2009", "\u2028", "\u202f"]
+_SPACES += ["\n    ", "\n\n  ", " \n", "\x0b", "\x0c", "\x85", "\u1680", "\u2009", "\u2028", "\u202f"]
 
 
 def varied(count: int, *, forms: tuple[str, ...] = ("NFC",), seed: int = 1) -> list[str]:
@@ -286,6 +289,23 @@ FORMS: dict[str, Callable[[], dict[str, Any]]] = {
     "llama, begun": _pieces(
         "tokenizer.model", "LlamaTokenizer", "llama", "bpe", said={"add_bos_token": True}, **LLAMA
     ),
+    "llama, spaces": _pieces(
+        "tokenizer.model", "LlamaTokenizer", "llama", "bpe", allow_whitespace_only_pieces=True, **LLAMA
+    ),
+    "llama, normalised": _pieces("tokenizer.model", "LlamaTokenizer", "llama", "bpe", byte_fallback=True),
+    "llama, bare": _pieces(
+        "tokenizer.model", "LlamaTokenizer", "llama", "bpe", add_dummy_prefix=False, **LLAMA
+    ),
+    "t5, bare": _pieces("spiece.model", "T5Tokenizer", "t5", "unigram", add_dummy_prefix=False, **T5_IDS),
+    "xlm-roberta, spaces": _pieces(
+        "sentencepiece.bpe.model",
+        "XLMRobertaTokenizer",
+        "xlm-roberta",
+        "unigram",
+        allow_whitespace_only_pieces=True,
+        remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+    ),
     "llama, legacy": _pieces(
         "tokenizer.model", "LlamaTokenizer", "llama", "bpe", said={"legacy": True}, **LLAMA
     ),
@@ -321,7 +341,7 @@ def roles(form: str) -> dict[str, str]:
     """What frames the texts of a form's models."""
     if form.startswith(("vocab.txt", "roberta", "bart", "xlm-roberta", "camembert")):
         return {"begin": "cls", "end": "sep"}
-    return {"begin": "pad" if form in ("t5", "mt5") else "bos", "end": "eos"}
+    return {"begin": "pad" if form.startswith(("t5", "mt5")) else "bos", "end": "eos"}
 
 
 def saved_again(folder: Path) -> Path:
@@ -334,12 +354,13 @@ def saved_again(folder: Path) -> Path:
     return folder
 
 
-def marian(folder: Path) -> tuple[Path, int]:
-    """Two models with one list of ids, and how many there are."""
+def marian(folder: Path, rule: str = "nmt_nfkc") -> tuple[Path, int]:
+    """Two models with one list of ids, of which the source's normalises by that rule; how many ids there
+    are."""
     import sentencepiece as library
 
     models_of = {
-        "source": sentencepiece("unigram", size=300),
+        "source": sentencepiece("unigram", size=300, normalization_rule_name=rule),
         "target": sentencepiece(
             "unigram", size=300, normalization_rule_name="nfkc_cf", character_coverage=1.0
         ),

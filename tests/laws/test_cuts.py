@@ -251,7 +251,9 @@ def split_anywhere(tokenizer: Tokenizer, text: str) -> list[tuple[list[int], lis
 @every
 def test_what_follows_is_what_the_whole_has_more(make: Callable[[], Tokenizer]) -> None:
     tokenizer = make()
-    for text in ("the cat sat on the mat", "a dog\nran off", "the cat 🙂 sat", "don't"):
+    # The last two: runs of bytes, where characters are made of them, longer than what is looked back to.
+    runs = ("나는한국어를배우고싶어요", "a 🙂🙂🙂🙂🙂 🙂🙂")
+    for text in ("the cat sat on the mat", "a dog\nran off", "the cat 🙂 sat", "don't", *runs):
         for before, after in split_anywhere(tokenizer, text):
             known, whole = (tokenizer.decode(ids) for ids in (before, [*before, *after]))
             if whole.startswith(known):  # or else a character lies on both sides

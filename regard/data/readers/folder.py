@@ -59,7 +59,7 @@ def look_at_file(path: Path, shown: str | None = None) -> Found:
 def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
     """The files of each split, in the order train, valid, test.
 
-    A folder without any of these that holds one set of examples gives it under the name `all`. `columns`,
+    A split may be a folder, too. One without any that holds one set of examples gives it as `all`. `columns`,
     the number of columns wanted, decides between forms: plain `.txt` has one, SQuAD's `.json` three; other
     `.json` is looked at where there is nothing else. `eval` is what chooses, but beside `valid` the test.
 
@@ -73,7 +73,7 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
     splits = _splits(folder, paths, columns)
     if not splits and any(_parts(path)[1] in FORMS for path in inside):
         return look_at_folder(folder / INSIDE, columns)
-    splits = splits or _splits(folder, paths, columns, documents=True)
+    splits = splits or _splits(folder, paths, columns, documents=True) or _folders(folder, columns)
     if not splits:
         raise DataError(_nothing(folder, columns))
     return splits
@@ -96,6 +96,20 @@ def _splits(folder: Path, paths: list[Path], columns: int, *, documents: bool = 
         if found := only(candidates, folder, "the examples"):
             splits["all"] = found
     return splits
+
+
+def _folders(folder: Path, columns: int) -> dict[str, Found]:
+    """The splits where each has a folder of its own: `train/` and `test/`."""
+    splits: dict[str, Found] = {}
+    for name, split in SPLIT_OF.items():
+        with file_errors(folder):
+            files = list((folder / name).iterdir()) if (folder / name).is_dir() else []
+        if any(_parts(path)[1] in FORMS for path in files):
+            inside = list(look_at_folder(folder / name, columns).values())
+            found = only([*inside, *([splits[split]] if split in splits else [])], folder, f"'{split}'")
+            assert found is not None
+            splits[split] = found
+    return {split: splits[split] for split in _ORDER if split in splits}
 
 
 def _names_of_splits(stems: Iterable[str]) -> dict[str, str]:

@@ -28,9 +28,10 @@ from regard.data.readers.plain import ParallelTable, TextFile
 from regard.data.readers.shards import ShardedTable
 from regard.data.readers.streams import Forms, OnError, Reading, split_table, split_text
 from regard.data.readers.tables import JsonlTable, Table, TsvTable
+from regard.data.readers.translations import by_language
 from regard.data.remote import Progress
 from regard.data.rows import DataSet, KnownSet, Report, Rows
-from regard.data.splits import ALL, SINGLE_FILE, TRAIN_AND_VALID
+from regard.data.splits import ALL, SINGLE_FILE, SPLIT_OF, TRAIN_AND_VALID
 from regard.errors import ConfigError, DataError, nearest
 
 __all__ = ["columns_of", "open_data"]
@@ -281,7 +282,7 @@ def _open_table(files: Found, columns: Wanted, *, skip: bool = False) -> Table:
     """`skip`: whether the columns may follow from a later row than the first, if that is broken."""
     if files.form == "parallel":
         return ParallelTable(files.paths, files.extensions)
-    tables = tuple(_open_file(files.form, path, columns, skip) for path in files.paths)
+    tables = tuple(by_language(_open_file(files.form, path, columns, skip), columns) for path in files.paths)
     return tables[0] if len(tables) == 1 else ShardedTable(tables)
 
 
@@ -337,13 +338,18 @@ def _check_size(path: Path) -> None:
         raise DataError(f"{path} is empty; give a file with data")
 
 
+def _within(folder: Path) -> list[Path]:
+    """What is in those of its folders in which data are looked for."""
+    return [path for name in (INSIDE, *SPLIT_OF) for path in folder.glob(f"{name}/*")]
+
+
 def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) -> str:
     """Of the names, sizes and times of the files; their content is not read."""
     digest = blake2b(repr((names, splits)).encode(), digest_size=16)
     with file_errors(path):
         files = [path]
         if path.is_dir():
-            inside = [*path.rglob("*")] if PICTURE in names else [*path.iterdir(), *path.glob(f"{INSIDE}/*")]
+            inside = [*path.rglob("*")] if PICTURE in names else [*path.iterdir(), *_within(path)]
             files = [file for file in sorted(inside) if file.is_file()]
         for file in files:
             status = file.stat()

@@ -18,6 +18,7 @@ from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes
 from regard.data.readers.parquet_pages import Column, Page, columns_of, pages_of
 from regard.data.readers.tables import Record
 from regard.errors import DataError, needs
+from regard.strict_json import HEADER, loads
 
 __all__ = ["ParquetTable"]
 
@@ -55,6 +56,7 @@ class ParquetTable:
         number = 0
         with _open(self.path) as (file, raw):
             foreign = _not_text(file.schema_arrow, names)
+            classes = _classes(file.schema_arrow.metadata, names)
             wanted = [name for name in names if name not in foreign]
             if not wanted:  # pyarrow counts no rows of no columns
                 yield f"{self.path}:1", foreign[names[0]]
@@ -65,22 +67,46 @@ class ParquetTable:
                     cells = [foreign.get(name) or batch.column(name) for name in names]
                     for index in range(batch.num_rows):
                         number += 1
-                        yield f"{self.path}:{number}", _values(cells, index)
+                        yield f"{self.path}:{number}", _values(cells, index, classes)
 
 
-def _values(columns: list[Any], index: int) -> tuple[Cell, ...] | Problem:
+def _values(columns: list[Any], index: int, classes: list[list[str] | None]) -> tuple[Cell, ...] | Problem:
     values: list[Cell] = []
-    for column in columns:
+    for column, names in zip(columns, classes, strict=True):
         if isinstance(column, Problem):
             return column
         try:
-            value: Cell | Problem = as_cell(column[index].as_py())
+            found = column[index].as_py()
+            value: Cell | Problem = as_cell(found if names is None else _named(found, names))
         except UnicodeDecodeError as error:
             value = Problem("bad UTF-8", f"byte {error.start + 1} of the cell")
         if isinstance(value, Problem):
             return value
         values.append(value)
     return tuple(values)
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    """A class, or a list of such, by its name; -1, which is how the `datasets` library says that there is
+    none, is nothing."""
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    if type(value) is not int or value >= len(names):
+        return value
+    return names[value] if value >= 0 else None
+
+
+def _classes(metadata: dict[bytes, bytes] | None, columns: list[str]) -> list[list[str] | None]:
+    """The names of the classes in columns that hold numbers of classes, as the `datasets` library writes them
+    beside a schema; None for other columns."""
+    try:
+        features = loads((metadata or {}).get(b"huggingface", b"{}"), HEADER)["info"]["features"]
+        kinds = [features.get(column) or {} for column in columns]
+        kinds = [kind.get("feature") or kind for kind in kinds]
+        found = [kind.get("names") if kind.get("_type") == "ClassLabel" else None for kind in kinds]
+    except (ValueError, TypeError, KeyError, AttributeError):  # a note of others, without which numbers stay
+        return [None] * len(columns)
+    return [names if names and all(isinstance(name, str) for name in names) else None for names in found]
 
 
 def _not_text(schema: Any, names: list[str]) -> dict[str, Problem]:
