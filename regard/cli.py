@@ -157,7 +157,7 @@ def train(
             threads=threads,
         )
     run = quote(str(trained.folder))
-    chat = " --chat" if getattr(trained.task.config, "turns", None) is not None else ""
+    chat = " --chat" if getattr(trained.config.task, "turns", None) is not None else ""
     say(f"next: regard predict {run}{chat}, or: regard evaluate {run} {quote(data)}")
 
 

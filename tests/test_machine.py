@@ -160,7 +160,7 @@ def test_what_a_step_frees_the_next_one_has_without_asking_the_system():
 
 
 THREADS = """
-import ctypes, resource, sys, threading
+import ctypes, os, sys, threading
 from regard.machine import share_heaps
 if sys.argv[1] == "share":
     share_heaps()
@@ -177,13 +177,16 @@ def work():
         library.free(block)
     turns.release()
     end.acquire()  # the heap of a thread that has ended would be taken over
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+before = resident()
 threads = [threading.Thread(target=work) for _ in range(8)]
 for thread in threads:
     thread.start()
     turns.acquire()
+print((resident() - before) >> 20)
 end.release(8)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 
 

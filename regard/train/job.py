@@ -60,6 +60,8 @@ class Trained:
     """The bundle."""
     outcome: Outcome
     """How training ended, and the validation figures."""
+    config: RunConfig
+    """The whole configuration of the run."""
 
 
 def run_job(
@@ -135,7 +137,7 @@ class _Job:
         if leads:
             prepared.task.settle(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
-        return Trained(self.out, outcome)
+        return Trained(self.out, outcome, config)
 
     def _decided(self, config: RunConfig) -> RunConfig:
         """With what the configuration leaves to the data."""
@@ -191,6 +193,7 @@ class _Job:
                 figures["validation"],
                 figures["ended"],
             ),
+            config,
         )
 
     def _task(self, config: RunConfig, dataset: DataSet, resume: bool) -> Task:

@@ -93,7 +93,7 @@ def _given(asked: Asked) -> tuple[dict[str, Any], str]:
 
 
 def _refuse_short(values: dict[str, Any], given: Mapping[str, Any], where: str) -> None:
-    """Raises: ConfigError for a short name in a configuration file, with the keys that it stands for there."""
+    """Raises: ConfigError for a short name in a configuration file, with the keys that it means there."""
     for name in SHORT:
         part, _, key = name.partition(".")
         inside = given.get(part)

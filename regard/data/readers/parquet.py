@@ -32,8 +32,8 @@ _LIST_BYTES, _MOST_UNPACKED = 1 << 28, 20
 """A list may take all pages of its row group: over so many bytes, they may unpack to so many times theirs."""
 _FREE_CHARACTERS = 1 << 26
 _MOST_REPEATED = 200
-"""How many times a file's size its cells may be, beyond `_FREE_CHARACTERS` characters. A page names a text again
-by its number in the page's dictionary, or says how often it follows, so that its own size does not tell."""
+"""How many times a file's size its cells may be, beyond `_FREE_CHARACTERS` characters. A page names a text
+again by its number in a dictionary, or says how often it follows, so that its own size does not tell."""
 _DEEPEST = 8
 
 
@@ -176,8 +176,8 @@ def _check_page(page: Page, column: Column, path: Path, row: int) -> None:
 
 def _too_much(path: Path, row: int) -> DataError:
     return DataError(
-        f"{path}:{row}: its cells up to here have over {_MOST_REPEATED} times the characters that the file has"
-        " bytes, as no data do; leave out what is repeated"
+        f"{path}:{row}: the cells up to here have over {_MOST_REPEATED} times the file's size, as no data do;"
+        " leave out what is repeated"
     )
 
 
