@@ -34,6 +34,7 @@ from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig
 from regard.schema import dump
+from regard.strict_json import VOCABULARY, read_object
 from regard.tasks import TASKS
 from regard.tasks.task import NOTHING_GIVEN, Task
 from regard.threads import use_threads
@@ -203,9 +204,9 @@ class _Job:
         run = {"training": dump(config), "fingerprint": dataset.fingerprint}
         if resume and path.is_file():
             try:
-                kept = json.loads(path.read_text("utf-8"))
+                kept = read_object(path, BundleError, limit=VOCABULARY)
                 tokenizers = dict(kept.pop("tokenizers"))
-            except (OSError, ValueError, LookupError, TypeError) as problem:
+            except (BundleError, ValueError, LookupError, TypeError) as problem:
                 raise BundleError(
                     f"{path} is damaged; give --overwrite instead of --resume to start anew"
                 ) from problem

@@ -151,7 +151,8 @@ def test_a_dictionary_is_learned_from_whole() -> None:
 
 def test_of_words_whose_letters_never_come_together_twice_fewer_are_learned_from() -> None:
     rng = random.Random(1)
-    words = Counter({"".join(chr(rng.randrange(0x4E00, 0x9FA5)) for _ in range(20)): 1 for _ in range(60_000)})
+    pool = range(0x4E00, 0x9FA5)
+    words = Counter({"".join(map(chr, rng.choices(pool, k=20))): 1 for _ in range(60_000)})
     assert 990_000 < sum(map(len, learnable(words))) <= 1_000_000
 
 
