@@ -327,8 +327,8 @@ def train_tokenizer(
     """Learn a tokenizer from texts, which may be a stream of any length: it is read once, to its end.
 
     sample_bytes: of longer data an even sample of about this many bytes is used (the same one every time);
-        `tokenizer.sample` says how much that was. Pieces are learned from its most frequent words, 1,700,000
-        letters of different ones (Unigram 1,500,000; Words all).
+        `tokenizer.sample` says how much that was. Pieces are learned from its most frequent words, a million
+        letters of different ones (Unigram half of that; Words all).
     at_most: take `spec.vocab` as a limit. Otherwise it is a demand, which small data may not allow.
 
     Raises:

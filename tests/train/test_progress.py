@@ -45,7 +45,8 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rubbish", [b"\xff\xfe\n", b"[]\n", b"5\n", b'{"loss": 1}\n', b'{"step": "x"}\n', b"\n", b"[" * 99_999 + b"\n"],
+    "rubbish",
+    [b"\xff\xfe\n", b"[]\n", b"5\n", b'{"loss": 1}\n', b'{"step": "x"}\n', b"\n", b"[" * 99_999 + b"\n"],
     ids=range(7),
 )
 def test_rubbish_in_the_record_is_dropped(tmp_path: Path, rubbish: bytes) -> None:
