@@ -62,8 +62,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             run = made(task, Path(folder), width, depth)
             client = TestClient(create_app({task: run}), base_url="http://127.0.0.1:8000")
-            parameters = sum(x.numel() for x in run.model.parameters())
-            print(f"{task}: {parameters / 1e6:.1f} million parameters, {asked.threads} thread(s)")
+            print(f"{task}: {run.bundle.parameters / 1e6:.1f} million parameters, {asked.threads} thread(s)")
             measure(client, task, chance, depth)
 
 

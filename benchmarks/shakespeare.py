@@ -5,7 +5,7 @@ README and of `config/train_shakespeare_char.py`. Its model and its optimizer ar
 github.com/karpathy/nanoGPT; the loop around them repeats its `train.py` (random windows, cosine schedule,
 clipping), without its evaluations and checkpoints. Ours is the recipe `tinyshakespeare-cpu`.
 
-Speed: both train in turns within one process. Quality: nats a character on the whole last tenth, in windows
+Speed: both train in turns within one process. Quality: nats per character on the whole last tenth, in windows
 of 64 characters that do not overlap, so that both see the same context for every character. (Ours is cut at
 the line border nearest to it.)
 
@@ -141,7 +141,7 @@ def compare_quality(module: ModuleType, text: str, seed: int) -> None:
         regard.train(RECIPE.task, RECIPE.data, Path(folder) / "run", **options)
         run = regard.load(Path(folder) / "run")
         ours = run.evaluate(split="valid", baselines=False).metrics["nats"]
-    print(f"seed {seed}: nats a character, all of valid: regard {ours:.4f}, nanoGPT {theirs.nats():.4f}")
+    print(f"seed {seed}: nats per character, all of valid: regard {ours:.4f}, nanoGPT {theirs.nats():.4f}")
 
 
 def main() -> None:

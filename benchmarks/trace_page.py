@@ -55,7 +55,7 @@ def main() -> None:
         page = Path(folder) / "trace.html"
         page.write_text(trace_page(trace), "utf-8")
         tokens = " and ".join(str(len(one.tokens)) for one in trace.sequences)
-        parameters = sum(x.numel() for x in run.model.parameters())
+        parameters = run.bundle.parameters
         size = page.stat().st_size / 1e6
         print(f"{parameters / 1e6:.1f} million parameters, {tokens} tokens: {size:.2f} MB")
         for said, times in zip(("loaded", "first figure"), opened(page, asked.rounds), strict=True):

@@ -157,7 +157,8 @@ def train(
             threads=threads,
         )
     run = quote(str(trained.folder))
-    say(f"next: regard predict {run}, or: regard evaluate {run} {quote(data)}")
+    chat = " --chat" if getattr(trained.config.task, "turns", None) is not None else ""
+    say(f"next: regard predict {run}{chat}, or: regard evaluate {run} {quote(data)}")
 
 
 @app.command(epilog="Example: regard evaluate runs/mine pairs.tsv --split test --beam 5")

@@ -157,3 +157,49 @@ def test_what_a_step_frees_the_next_one_has_without_asking_the_system():
     assert faults("keep") < 1_000 < faults("as it is")  # of 61,440 pages
     told = {"MALLOC_TRIM_THRESHOLD_": "131072"}
     assert faults("keep", **told) == pytest.approx(faults("as it is", **told), abs=200)
+
+
+THREADS = """
+import ctypes, os, sys, threading
+from regard.machine import share_heaps
+if sys.argv[1] == "share":
+    share_heaps()
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.free.argtypes = [ctypes.c_void_p]
+turns, end = threading.Semaphore(0), threading.Semaphore(0)
+def work():
+    blocks = [library.malloc(100_000) for _ in range(300)]
+    for block in blocks:
+        ctypes.memset(ctypes.c_void_p(block), 1, 100_000)
+    library.malloc(100_000)  # behind them, so that the end of the heap is in use
+    for block in blocks:
+        library.free(block)
+    turns.release()
+    end.acquire()  # the heap of a thread that has ended would be taken over
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+before = resident()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+    turns.acquire()
+print((resident() - before) >> 20)
+end.release(8)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library allocates otherwise")
+def test_what_one_thread_frees_the_others_have():
+    def taken(how: str, **variables: str) -> int:
+        """MiB."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+        command = [sys.executable, "-c", THREADS, how]
+        done = subprocess.run(
+            command, env=environment | variables, capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert taken("share") < 80 < 150 < taken("as it is")  # 8 threads, 29 MiB each, one after another
+    assert taken("share", MALLOC_ARENA_MAX="8") > 150, "the user has said how"

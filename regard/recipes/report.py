@@ -23,9 +23,9 @@ _FIGURES = (
     ("mrr", "mean 1 / rank", "{:.1f} %"),
     ("spearman", "Spearman", "{:.2f}"),
     ("uniformity", "uniformity", "{:.3f}"),
-    ("nats", "nats a token", "{:.4f}"),
+    ("nats", "nats per token", "{:.4f}"),
     ("perplexity", "perplexity", "{:.2f}"),
-    ("bits_per_byte", "bits a byte", "{:.4f}"),
+    ("bits_per_byte", "bits per byte", "{:.4f}"),
 )
 
 

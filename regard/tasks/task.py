@@ -54,8 +54,8 @@ class Prediction:
     text: str
     """The answer."""
     score: float | None = None
-    """Its log-probability, in nats a token or as the search defines it, or a label's probability; None if not
-    asked for."""
+    """Its log-probability, in nats per token or as the search defines it, or a label's probability; None if
+    not asked for."""
     alternatives: tuple[tuple[str, float], ...] = ()
     """The n best with their scores, the answer first, when more than one was asked for; samples in the order
     in which they were drawn."""

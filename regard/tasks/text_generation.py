@@ -77,7 +77,7 @@ class TextGenerationConfig:
     constraints: Constraints | None = None
     """What else outputs must be like, as models that were trained elsewhere say it; null for nothing."""
     metric: Literal["nats"] = "nats"
-    """The figure that chooses between checkpoints: nats a token, lower is better."""
+    """The figure that chooses between checkpoints: nats per token, lower is better."""
     kind: Literal["text-generation"] = "text-generation"
 
     @property
@@ -222,7 +222,7 @@ class TextGeneration(TextTask):
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Judgement:
         """Nats a token over all of the text, end tokens included, by a window that moves on by the stride;
-        and the same in bits a byte of UTF-8, which does not depend on the tokenizer."""
+        and the same in bits per byte of UTF-8, which does not depend on the tokenizer."""
         self.score((), (), tokenize)
         assert isinstance(model, Transformer)
         device = model.device

@@ -34,6 +34,7 @@ from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig
 from regard.schema import dump
+from regard.strict_json import VOCABULARY, read_object
 from regard.tasks import TASKS
 from regard.tasks.task import NOTHING_GIVEN, Task
 from regard.threads import use_threads
@@ -60,6 +61,8 @@ class Trained:
     """The bundle."""
     outcome: Outcome
     """How training ended, and the validation figures."""
+    config: RunConfig
+    """The whole configuration of the run."""
 
 
 def run_job(
@@ -135,7 +138,7 @@ class _Job:
         if leads:
             prepared.task.settle(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
-        return Trained(self.out, outcome)
+        return Trained(self.out, outcome, config)
 
     def _decided(self, config: RunConfig) -> RunConfig:
         """With what the configuration leaves to the data."""
@@ -191,6 +194,7 @@ class _Job:
                 figures["validation"],
                 figures["ended"],
             ),
+            config,
         )
 
     def _task(self, config: RunConfig, dataset: DataSet, resume: bool) -> Task:
@@ -200,9 +204,9 @@ class _Job:
         run = {"training": dump(config), "fingerprint": dataset.fingerprint}
         if resume and path.is_file():
             try:
-                kept = json.loads(path.read_text("utf-8"))
+                kept = read_object(path, BundleError, limit=VOCABULARY)
                 tokenizers = dict(kept.pop("tokenizers"))
-            except (OSError, ValueError, LookupError, TypeError) as problem:
+            except (BundleError, ValueError, LookupError, TypeError) as problem:
                 raise BundleError(
                     f"{path} is damaged; give --overwrite instead of --resume to start anew"
                 ) from problem

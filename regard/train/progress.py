@@ -19,6 +19,7 @@ from regard.strict_json import dumps
 from regard.visible import visible
 
 LOG = "log.jsonl"
+_LONGEST_EVENT = 1 << 20  # bytes of a line
 _PLAIN_EVERY = 10.0  # seconds between lines when nobody watches a terminal
 
 
@@ -184,13 +185,17 @@ class Record:
         """Drop what a killed run noted after its last checkpoint: those steps are taken again."""
         lines: list[str] = []
         if step is not None and self._path.exists():
-            for line in self._path.read_text("utf-8", errors="replace").splitlines():
-                try:
-                    known = json.loads(line)["step"] <= step
-                except (ValueError, KeyError, TypeError):  # cut off in mid-line
-                    continue
-                if known:
-                    lines.append(line)
+            with self._path.open("rb") as file:
+                for raw in iter(lambda: file.readline(_LONGEST_EVENT), b""):
+                    if len(raw) == _LONGEST_EVENT:  # written by another program, as is what follows
+                        break
+                    line = raw.decode("utf-8", "replace").removesuffix("\n")
+                    try:
+                        known = json.loads(line)["step"] <= step
+                    except (ValueError, KeyError, TypeError, RecursionError):  # cut off in mid-line
+                        continue
+                    if known:
+                        lines.append(line)
         write_text(self._path, "".join(line + "\n" for line in lines))
 
 

@@ -67,6 +67,7 @@ def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
         settings = (*(setting for setting in settings if _keeps_body(setting)), *FINE_TUNED)
     values = _set(dump(defaults), settings)
     given, where = _given(asked)
+    _refuse_short(values, given, where)
     values = _merge(values, given)
     values = _set(values, asked.settings)
     values = _flags(values, asked)
@@ -89,6 +90,17 @@ def _given(asked: Asked) -> tuple[dict[str, Any], str]:
     given, where = _read(asked.config)
     training = given.get("training", given)
     return (training if isinstance(training, dict) else given), where
+
+
+def _refuse_short(values: dict[str, Any], given: Mapping[str, Any], where: str) -> None:
+    """Raises: ConfigError for a short name in a configuration file, with the keys that it means there."""
+    for name in SHORT:
+        part, _, key = name.partition(".")
+        inside = given.get(part)
+        if isinstance(inside, Mapping) and key in inside:
+            place = f"{where}: {name}" if where else name
+            meant = " and ".join(_meant(values, name))
+            raise ConfigError(f"{place}: is a short name, for --set only; in a configuration it is {meant}")
 
 
 def _keeps_body(setting: str) -> bool:

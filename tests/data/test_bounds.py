@@ -59,6 +59,13 @@ def long_lists(path: Path) -> None:
     parquet.write_table(pyarrow.table({"text": ["a", "b"], "label": lists}), path)
 
 
+def listed(path: Path, rows: int, times: int) -> None:
+    """Lists in which one long text stands so often."""
+    texts = pyarrow.DictionaryArray.from_arrays([0] * (rows * times), ["b" * 90_000])
+    lists = pyarrow.ListArray.from_arrays(range(0, rows * times + 1, times), texts)
+    parquet.write_table(pyarrow.table({"text": ["a"] * rows, "label": lists}), path, compression="zstd")
+
+
 def images(path: Path) -> None:
     """MNIST's files, that claim two billion images."""
     path.mkdir()
@@ -99,7 +106,18 @@ HOSTILE: dict[str, tuple[str, str, Make, str]] = {
     },
     "parallel files": ("parallel", TABLE, parallel, "train."),
     "a cell of 110 MiB": ("cell.parquet", TABLE, long_cell, "cell.parquet:1: a page of 'text'"),
-    "2 GB of one text": ("shared.parquet", TABLE, lambda path: shared_cells(path, 99_000), ""),
+    "2 GB of one text": (
+        "shared.parquet",
+        TABLE,
+        lambda path: shared_cells(path, 99_000),
+        "the cells up to here have over 200 times",
+    ),
+    "a text 100 times in each of 1,000 lists": (
+        "lists100.parquet",
+        TABLE,
+        lambda path: listed(path, 1000, 100),
+        "lists100.parquet:1: not text",
+    ),
     "20 GB of one text": (
         "longer.parquet",
         TABLE,

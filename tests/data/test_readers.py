@@ -229,6 +229,18 @@ def test_a_blank_line_is_counted_but_refuses_nothing(write: Write) -> None:
     assert data.report.skipped == {"blank line": 1}
 
 
+@pytest.mark.parametrize("text", ["\n", "\n\n  \n", "\ufeff\r\n", "\u3000\n\t\n" * 9])
+@pytest.mark.parametrize("name", ["blank.txt", "blank.txt.gz"])
+def test_a_text_of_blank_lines_alone_is_none(write: Write, name: str, text: str) -> None:
+    def path(content: str) -> Path:
+        return write(name, gzip.compress(content.encode()) if name.endswith("gz") else content)
+
+    with pytest.raises(DataError, match=r"blank\.txt.* holds no text, only blank lines"):
+        open_data(path(text), (None,))
+    data = open_data(path(text + "字\n"), (None,), whole=True)
+    assert values(data, "all")[-1] == ("字",)
+
+
 def test_an_unclosed_quote_costs_one_line_and_not_the_rest_of_the_file(write: Write) -> None:
     text = 'source,target\n"open,x\n' + "good,row\n" * 30_000
     data = open_data(write("pairs.csv", text), PAIR, on_error="skip", whole=True)

@@ -260,7 +260,7 @@ def test_from_a_text_to_more_of_it(cli: Cli, tmp_path: Path) -> None:
     said = cli("train", "text-generation", tmp_path / "t.txt", "--out", out, "--steps", 150, *words)
     assert said.status == 0, said.err
     said = cli("evaluate", out)
-    assert re.search(r"nats a token +perplexity +bits a byte\n  this model +\d", said.out), said.out
+    assert re.search(r"nats per token +perplexity +bits per byte\n  this model +\d", said.out), said.out
     options = ("--temperature", "0.5", "--seed", 1, "--max-length", 20)
     one = cli("predict", out, "the cat", *options)
     assert one.status == 0

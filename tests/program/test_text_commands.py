@@ -90,6 +90,7 @@ def test_a_dialogue_in_the_terminal(cli: Cli, tmp_path: Path) -> None:
     trained = cli("train", "text-generation", data, "--out", out, "--set", "task.turns=turns", *QUICK)
     assert trained.status == 0, trained.err
     assert "training examples (messages)" in trained.err
+    assert f"next: regard predict {out} --chat, or:" in trained.out
     said = cli("predict", out, "--chat", "--max-length", 4, "--threads", 1, stdin=b"hi\nhi\n\n", typed=True)
     assert said.status == 0
     assert said.out.count("> ") == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,21 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rubbish", [b"\xff\xfe\n", b"[]\n", b"5\n", b'{"loss": 1}\n', b'{"step": "x"}\n', b"\n"]
+    "rubbish",
+    [b"\xff\xfe\n", b"[]\n", b"5\n", b'{"loss": 1}\n', b'{"step": "x"}\n', b"\n", b"[" * 99_999 + b"\n"],
+    ids=range(7),
 )
 def test_rubbish_in_the_record_is_dropped(tmp_path: Path, rubbish: bytes) -> None:
     record(tmp_path, range(1, 3))
     path = tmp_path / LOG
     path.write_bytes(rubbish + path.read_bytes())
+    record(tmp_path, range(3, 4), resumed_at=2)
+    assert [event["step"] for event in events(tmp_path)] == [1, 2, 3]
+
+
+def test_a_line_without_end_is_dropped_unread(tmp_path: Path) -> None:
+    record(tmp_path, range(1, 3))
+    os.truncate(tmp_path / LOG, 1 << 40)  # takes no place on the disk
     record(tmp_path, range(3, 4), resumed_at=2)
     assert [event["step"] for event in events(tmp_path)] == [1, 2, 3]
 

@@ -125,6 +125,15 @@ def test_what_suits_a_data_set_is_said_for_one_task(data: str) -> None:
         ({"epochs": -1.0}, "epochs is -1.0; it must be more than 0"),
         ({"seed": -1}, "seed is -1; it must be 0 or more"),
         ({"config": {"train": {"stepz": 1}}}, "train.stepz: is not a known key; did you mean 'steps'?"),
+        (
+            {"config": {"train": {"lr": 1e-3}}},
+            "train.lr: is a short name, for --set only; in a configuration it is train.optimizer.lr",
+        ),
+        (
+            {"config": {"model": {"width": 32}}},
+            "model.width: is a short name, for --set only; in a configuration it is model.encoder.width and"
+            " model.decoder.width",
+        ),
         ({"config": {"train": 5}}, "train: must be a dictionary"),
         ({"config": "no/such.json"}, "no/such.json cannot be read: No such file or directory"),
     ],

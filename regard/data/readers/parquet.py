@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regard.data.readers.forms import Cell, as_cell
-from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes
+from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes, too_long
 from regard.data.readers.parquet_pages import Column, Page, columns_of, pages_of
 from regard.data.readers.tables import Record
 from regard.errors import DataError, needs
@@ -31,6 +31,10 @@ _BATCH_BYTES = 1 << 25
 """Of what is held of a column."""
 _LIST_BYTES, _MOST_UNPACKED = 1 << 28, 20
 """A list may take all pages of its row group: over so many bytes, they may unpack to so many times theirs."""
+_FREE_CHARACTERS = 1 << 26
+_MOST_REPEATED = 200
+"""How many times a file's size its cells may be, beyond `_FREE_CHARACTERS` characters. A page names a text
+again by its number in a dictionary, or says how often it follows, so that its own size does not tell."""
 _DEEPEST = 8
 
 
@@ -53,8 +57,9 @@ class ParquetTable:
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         names = [self.columns[index] for index in picked]
-        number = 0
+        number = characters = 0
         with _open(self.path) as (file, raw):
+            most = max(_FREE_CHARACTERS, _MOST_REPEATED * raw.seek(0, 2))
             foreign = _not_text(file.schema_arrow, names)
             classes = _classes(file.schema_arrow.metadata, names)
             wanted = [name for name in names if name not in foreign]
@@ -67,7 +72,11 @@ class ParquetTable:
                     cells = [foreign.get(name) or batch.column(name) for name in names]
                     for index in range(batch.num_rows):
                         number += 1
-                        yield f"{self.path}:{number}", _values(cells, index, classes)
+                        values = _values(cells, index, classes)
+                        characters += _characters(values)
+                        if characters > most:
+                            raise _too_much(self.path, number)
+                        yield f"{self.path}:{number}", values
 
 
 def _values(columns: list[Any], index: int, classes: list[list[str] | None]) -> tuple[Cell, ...] | Problem:
@@ -107,6 +116,17 @@ def _classes(metadata: dict[bytes, bytes] | None, columns: list[str]) -> list[li
     except (ValueError, TypeError, KeyError, AttributeError):  # a note of others, without which numbers stay
         return [None] * len(columns)
     return [names if names and all(isinstance(name, str) for name in names) else None for names in found]
+
+
+def _characters(value: object) -> int:
+    """At least how many characters the cells of a row have, and what is in them."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return sum(map(_characters, value))
+    return LINE_LIMIT if value == too_long("cell") else 0
 
 
 def _not_text(schema: Any, names: list[str]) -> dict[str, Problem]:
@@ -156,16 +176,20 @@ def _rows_at_once(raw: BinaryIO, path: Path, group: list[Column], names: list[st
 
 def _lists_at_once(raw: BinaryIO, path: Path, column: Column, first: int) -> int:
     """As `_rows_at_once`, of a column inside lists or objects, whose pages do not say of how many rows."""
-    unpacked = 0
+    unpacked = dictionary = values = 0
     for page in pages_of(raw, column):
         _check_page(page, column, path, first)
         unpacked += page.unpacked
+        values += page.values
+        if not page.values:
+            dictionary = max(dictionary, page.unpacked)
     if unpacked > _LIST_BYTES and unpacked > _MOST_UNPACKED * column.size:
         raise DataError(
             f"{path}:{first}: '{column.name}' of the row group that begins here unpacks to {unpacked:,}"
             f" bytes, over {_MOST_UNPACKED} times its size; write it again in smaller row groups"
         )
-    return max(1, _BATCH_BYTES // max(1, unpacked // max(1, column.rows)))
+    longest = (unpacked + values * dictionary) // max(1, column.rows)  # each value may be the longest entry
+    return max(1, _BATCH_BYTES // max(1, longest))
 
 
 def _check_page(page: Page, column: Column, path: Path, row: int) -> None:
@@ -174,6 +198,13 @@ def _check_page(page: Page, column: Column, path: Path, row: int) -> None:
             f"{path}:{row}: a page of '{column.name}' that begins here has {page.unpacked:,} bytes, more than"
             f" {_BATCH:,} cells of {LINE_LIMIT:,} characters; leave out what is so long"
         )
+
+
+def _too_much(path: Path, row: int) -> DataError:
+    return DataError(
+        f"{path}:{row}: the cells up to here have over {_MOST_REPEATED} times the file's size, as no data do;"
+        " leave out what is repeated"
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ name of its column.
 from __future__ import annotations
 
 import os
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -66,6 +67,13 @@ class TextFile:
             if file.seekable():
                 return file.seek(0, os.SEEK_END)
             return sum(len(chunk) for chunk in iter(lambda: file.read(_CHUNK), b""))
+
+    def is_blank(self) -> bool:
+        """Whether it holds no text, but blank lines at most."""
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        with open_text(self.path) as file:
+            chunks = iter(lambda: file.read(_CHUNK), b"")
+            return not any(text.strip().strip("\ufeff") for text in map(decode, chunks))
 
     def records(self, begin: int, end: int) -> Iterator[tuple[str, tuple[str] | Problem, bool]]:
         """The lines, or parts of them, whose first byte is one of `begin … end - 1`: the place of each, its

@@ -60,7 +60,10 @@ def split_by(
 
 
 def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) -> dict[str, Rows]:
-    """The lines of a running text in one or more splits that follow one another."""
+    """The lines of a running text in one or more splits that follow one another. Raises: DataError when all
+    are blank."""
+    if text.is_blank():
+        raise DataError(f"{text.path} holds no text, only blank lines; give a file with text")
 
     def rows(split: str) -> Iterator[Row]:
         begin, end = contiguous_bounds(shares, text.size())[split]
