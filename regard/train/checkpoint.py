@@ -29,6 +29,11 @@ _WEIGHTS = ("model.", "average.", "best.")
 _ANEW = "give --overwrite instead of --resume to start anew"
 
 
+def other_run(folder: Path) -> BundleError:
+    """An error to raise: what is asked for is not what the folder began with."""
+    return BundleError(f"{folder} was trained with other options or data; repeat them, or {_ANEW}")
+
+
 @dataclass
 class Progress:
     """Where a run stands; all of it goes into the checkpoint."""

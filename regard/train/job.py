@@ -39,7 +39,7 @@ from regard.tasks import TASKS
 from regard.tasks.task import NOTHING_GIVEN, Task
 from regard.threads import use_threads
 from regard.train.adapter import ADAPTER, save_adapter
-from regard.train.checkpoint import FILE
+from regard.train.checkpoint import FILE, other_run
 from regard.train.config import RunConfig
 from regard.train.device import Place, check_memory, join, leave
 from regard.train.folder import STATE, claimed, finish, owned
@@ -182,7 +182,7 @@ class _Job:
         bundle = bundles.load(self.out)
         same = bundle.training == dump(config) and bundle.data.get("fingerprint") == dataset.fingerprint
         if not same:
-            raise _other_run(self.out)
+            raise other_run(self.out)
         self.reporter.say(f"{self.out} was trained to its end already")
         figures: Any = bundle.metrics
         return Trained(
@@ -211,7 +211,7 @@ class _Job:
                     f"{path} is damaged; give --overwrite instead of --resume to start anew"
                 ) from problem
             if kept != run:
-                raise _other_run(self.out)
+                raise other_run(self.out)
             return kind.restore(config.task, tokenizers)
         self.reporter.busy("learning the tokenizers")
         given = NOTHING_GIVEN if self.start is None else self.start.tokenizers
@@ -292,13 +292,6 @@ class _Job:
         bundles.save(bundle, self.out)
         finish(self.out)
         self.reporter.say(f"trained {outcome.steps:,} steps in {clock(outcome.seconds)}; saved in {self.out}")
-
-
-def _other_run(out: Path) -> BundleError:
-    return BundleError(
-        f"{out} was trained with other options or data; repeat them, or give --overwrite instead of --resume"
-        " to start anew"
-    )
 
 
 def _check_model(config: RunConfig, place: Place) -> None:

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from regard.data.batches import Batches
 from regard.data.rows import Row
 from regard.data.store import TokenStore
-from regard.errors import BundleError, ConfigError, NonFiniteLossError
+from regard.errors import ConfigError, NonFiniteLossError
 from regard.files import atomic_files
 from regard.tasks.task import Batch, Decoding, Task
 from regard.threads import free_threads
 from regard.train.average import Average
-from regard.train.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
+from regard.train.checkpoint import Checkpoint, Progress, load_checkpoint, other_run, save_checkpoint
 from regard.train.config import TrainConfig
 from regard.train.device import Place, autocast
 from regard.train.meter import Meter, now
@@ -364,10 +364,7 @@ class Trainer:
         """Go on from the folder's checkpoint. Raises: BundleError when it is of another run."""
         checkpoint = load_checkpoint(self.folder)
         if checkpoint.state["identity"] != self.identity:
-            raise BundleError(
-                f"{self.folder} was trained with other options or data; repeat them, or give --overwrite"
-                " instead of --resume to start anew"
-            )
+            raise other_run(self.folder)
         groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
         for name, value in checkpoint.tensors.items():
             group, key = name.split(".", 1)
