@@ -146,7 +146,9 @@ def load(folder: str | Path) -> Bundle:
         else:
             if _state(place) == before:
                 return bundle
-    raise BundleError(f"{place} was replaced again and again while it was read; wait until its writer ends")
+    raise BundleError(
+        "{where} was replaced again and again while it was read; wait until its writer ends", place
+    )
 
 
 def weights_of(model: ModelConfig, where: str) -> Mapping[str, Entry]:
@@ -184,7 +186,9 @@ def _load(place: Path) -> Bundle:
     for name, recorded in config.files.items():
         if (size := _file(place, name).stat().st_size) != recorded.bytes:
             sizes = f"{size:,} bytes, not {recorded.bytes:,}"
-            raise BundleError(f"{place / name} is damaged: it is not what was recorded of it ({sizes})")
+            raise BundleError(
+                "{where} is damaged: it is not what was recorded of it ({value})", place / name, sizes
+            )
     _check_sizes(config.model, entries, place)
     with _building(place / CONFIG):
         model: ModelConfig = parse(ModelConfig, config.model, prefix="model")
@@ -204,36 +208,41 @@ def _load(place: Path) -> Bundle:
 
 def _read_config(place: Path) -> _Config:
     if not place.exists():
-        raise BundleError(f"{place} does not exist; give the folder that `regard train` or `import` wrote")
+        raise BundleError(
+            "{where} does not exist; give the folder that `regard train` or `import` wrote", place
+        )
     if not place.is_dir():
-        raise BundleError(f"{place} is a file, not a bundle; give the folder that `regard train` wrote")
+        raise BundleError("{where} is a file, not a bundle; give the folder that `regard train` wrote", place)
     if not resolve(place, CONFIG).exists() and (place / _TRAINING).is_dir():
-        raise BundleError(f"{place} is being trained, or was stopped; wait, or go on with --resume")
+        raise BundleError("{where} is being trained, or was stopped; wait, or go on with --resume", place)
     if not resolve(place, CONFIG).exists():
-        raise BundleError(f"{place} is not a bundle: it has no {CONFIG}")
+        raise BundleError("{where} is not a bundle: it has no {limit}", place, CONFIG)
     data = read_object(_file(place, CONFIG), BundleError, place / CONFIG)
     if "model_type" in data and "format" not in data:
         raise BundleError(
-            f"{place} is a checkpoint of another library, not a bundle; make one of it with"
-            f" `regard import {place} RUN`, and give RUN"
+            "{where} is a checkpoint of another library, not a bundle; make one of it with `regard"
+            " import {where} RUN`, and give RUN",
+            place,
         )
     written = data.get("format")
     if isinstance(written, int) and written > FORMAT:
-        raise BundleError(
-            f"{place} is a bundle of format {written}, from a newer regard; this one reads up to {FORMAT}: "
-            "pip install --upgrade regard"
+        sentence = (
+            "{where} is a bundle of format {value}, from a newer regard; this one reads up to {limit}: pip"
+            " install --upgrade regard"
         )
+        raise BundleError(sentence, place, written, FORMAT)
     try:
         config: _Config = parse(_Config, data, where=str(place / CONFIG))
     except ConfigError as error:
         raise BundleError(str(error)) from error
     if config.format != FORMAT:
-        raise BundleError(f"{place / CONFIG}: there is no format {config.format}; the only one is {FORMAT}")
+        sentence = "{where}: there is no format {value}; the only one is {limit}"
+        raise BundleError(sentence, place / CONFIG, config.format, FORMAT)
     for name in config.files:
         if name != WEIGHTS and not TOKENIZER.fullmatch(name):
-            raise BundleError(f"{place / CONFIG}: '{name}' cannot be a file of a bundle")
+            raise BundleError("{where}: '{key}' cannot be a file of a bundle", place / CONFIG, name)
     if WEIGHTS not in config.files:
-        raise BundleError(f"{place / CONFIG}: files.{WEIGHTS} is missing")
+        raise BundleError("{where}: files.{limit} is missing", place / CONFIG, WEIGHTS)
     return config
 
 
@@ -259,7 +268,8 @@ def _check_sizes(model: object, entries: Mapping[str, Entry], place: Path) -> No
         for key, value in here.items():
             limit = most_blocks(entries) if key == "depth" else largest
             if key in _SIZES and isinstance(value, int) and value > limit:
-                raise BundleError(f"{place / CONFIG}: {key} is {value}, but {WEIGHTS} has no room for that")
+                sentence = "{where}: {key} is {value}, but {limit} has no room for that"
+                raise BundleError(sentence, place / CONFIG, key, value, WEIGHTS)
             open_.append(value)
 
 
@@ -303,7 +313,8 @@ class _Layout:
         for name, weight in weights.items():
             known = once.setdefault(self.first.get(name, name), weight)
             if known is not weight and not torch.equal(known, weight):
-                raise BundleError(f"{where}: '{name}' must equal '{self.first[name]}', to which it is tied")
+                sentence = "{where}: '{key}' must equal '{value}', to which it is tied"
+                raise BundleError(sentence, where, name, self.first[name])
         self.check({name: Entry.of(weight) for name, weight in once.items()}, where)
         return once
 
@@ -311,12 +322,16 @@ class _Layout:
         """Refuse a missing, an extra, a mis-shaped or a wrongly typed weight by name."""
         for name, wanted in self.entries.items():
             if name not in entries:
-                raise BundleError(f"{where}: the weight '{name}' is missing{nearest(name, entries)}")
+                raise BundleError(
+                    "{where}: the weight '{key}' is missing", where, name, remedy=nearest(name, entries)
+                )
             if entries[name] != wanted:
-                raise BundleError(f"{where}: the weight '{name}' is {entries[name]}, the model's is {wanted}")
+                sentence = "{where}: the weight '{key}' is {value}, the model's is {limit}"
+                raise BundleError(sentence, where, name, entries[name], wanted)
         for name in entries:
             if name not in self.entries:
-                raise BundleError(f"{where}: the model has no weight '{name}'{nearest(name, self.entries)}")
+                sentence = "{where}: the model has no weight '{key}'"
+                raise BundleError(sentence, where, name, remedy=nearest(name, self.entries))
 
 
 # ----------------------------------------------------------------------------------- files and JSON
@@ -329,14 +344,16 @@ def _file(place: Path, name: str) -> Path:
         return path
     pickles = sorted(other.name for other in place.iterdir() if other.suffix in _PICKLES)
     if name == WEIGHTS and pickles:
-        raise BundleError(f"{place} has no {name}; {pickles[0]} may be a pickle, and those are never read")
-    raise BundleError(f"{place} is not a whole bundle: {name} is missing")
+        raise BundleError(
+            "{where} has no {key}; {value} may be a pickle, and those are never read", place, name, pickles[0]
+        )
+    raise BundleError("{where} is not a whole bundle: {key} is missing", place, name)
 
 
 def _read_text(place: Path, name: str, recorded: _Fingerprint) -> str:
     text = read_text(_file(place, name), VOCABULARY.bytes, BundleError, place / name)
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != recorded.sha256:
-        raise BundleError(f"{place / name} is damaged: it is not what was recorded of it")
+        raise BundleError("{where} is damaged: it is not what was recorded of it", place / name)
     return text
 
 
@@ -359,9 +376,9 @@ def _reading(shown: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BundleError(f"{shown} cannot be read: {error.strerror}") from error
+        raise BundleError("{where} cannot be read: {value}", shown, error.strerror) from error
     except UnicodeDecodeError as error:
-        raise BundleError(f"{shown} is damaged: it is not UTF-8 text") from error
+        raise BundleError("{where} is damaged: it is not UTF-8 text", shown) from error
 
 
 @contextmanager
@@ -371,4 +388,4 @@ def _building(where: str | Path) -> Iterator[None]:
         yield
     except (RegardError, ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise BundleError(f"{where}: {reason}") from error
+        raise BundleError("{where}: {value}", where, reason) from error

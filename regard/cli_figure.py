@@ -67,7 +67,7 @@ def figure_command(
     if of is None and (text is not None or out is not None):
         raise InputError("say what to draw, such as --of lens; `regard figure RUN` lists what there is")
     if out is not None and out.suffix.lower() not in ("", ".html", ".htm", *_PICTURES):
-        raise InputError(f"{out} is neither a page nor a picture; give .html, .png, .svg or .pdf")
+        raise InputError("{where} is neither a page nor a picture; give .html, .png, .svg or .pdf", out)
     _check_options(of, other=other, number=number, part=part, head=head)
     opened = None if run is None else open_run(run, dtype, threads, device)
     if of is None:
@@ -105,9 +105,10 @@ def _check_options(of: str | None, **given: object) -> None:
     known = of == "playback" or of in {one.name for one in ALL}
     for option, value in given.items():
         if known and value is not None and of not in takers[option]:
-            raise InputError(f"--{option} is for --of {' or '.join(takers[option])}; leave it out of {of}")
+            sentence = "--{key} is for --of {limit}; leave it out of {value}"
+            raise InputError(sentence, option, " or ".join(takers[option]), of)
     if of in takers["other"] and given["other"] is None:
-        raise InputError(f"{of} compares with a second input, of as many tokens; give it with --other")
+        raise InputError("{value} compares with a second input, of as many tokens; give it with --other", of)
 
 
 def _is_page(out: Path | None) -> bool:
@@ -152,9 +153,10 @@ def _write(path: Path, figures: dict[str, Any], title: str, about: str, lang: La
         figures[lang].update_layout(title=shown([title])[0])
         made = figures[lang].to_image(format=path.suffix.lower()[1:], scale=2)
     except (ImportError, ValueError, RuntimeError) as problem:
-        raise DependencyError(
-            f"{path.suffix} needs Plotly's exporter and a browser that it can use; install them with pip"
-            f" install 'regard[figures]', or write .html instead ({str(problem).strip().splitlines()[0]})"
-        ) from problem
+        sentence = (
+            "{where} needs Plotly's exporter and a browser that it can use; install them with pip install"
+            " 'regard[figures]', or write .html instead ({value})"
+        )
+        raise DependencyError(sentence, path.suffix, str(problem).strip().splitlines()[0]) from problem
     with atomic_file(path) as file:
         file.write(made)

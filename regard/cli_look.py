@@ -87,7 +87,9 @@ def _folders(runs: list[Path], budget: str, threads: int | None, device: str | N
     found: dict[str, Path] = {}
     for run in runs:
         if not (run / "config.json").is_file():
-            raise BundleError(f"{run} holds no trained model; give the folder of a run, or nothing at all")
+            raise BundleError(
+                "{value} holds no trained model; give the folder of a run, or nothing at all", run
+            )
         name = run.resolve().name
         while name in found:
             name += "'"
@@ -121,7 +123,9 @@ def _listening(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         hint = "; choose another --port, or 0 for any free one" if port else ""
-        raise InputError(f"{host}:{port} cannot be listened to: {error.strerror or error}{hint}") from error
+        raise InputError(
+            "{value}:{limit} cannot be listened to: {error}{hint}", host, port, error.strerror or error, hint
+        ) from error
     return listener
 
 

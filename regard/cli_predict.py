@@ -113,4 +113,6 @@ def _check_inputs(
         ("--json", as_json),
     ):
         if talk and said:
-            raise InputError(f"--chat is a dialogue, turn by turn from standard input; leave out {option}")
+            raise InputError(
+                "--chat is a dialogue, turn by turn from standard input; leave out {key}", option
+            )

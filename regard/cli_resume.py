@@ -25,4 +25,6 @@ def resumable(out: Path) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         if not (out / STATE).is_dir():
             raise
-        raise StoppedError(f"stopped; go on with the same command and --resume (state is in {out})") from stop
+        raise StoppedError(
+            "stopped; go on with the same command and --resume (state is in {where})", out
+        ) from stop

@@ -70,7 +70,7 @@ def trace_command(
     from regard.tasks import Decoding
 
     if html is not None and json is not None and html.resolve() == json.resolve():
-        raise InputError(f"--html and --json are both {html}; the second would replace the first")
+        raise InputError("--html and --json are both {value}; the second would replace the first", html)
     chosen = {name: _numbers(name, some) for name, some in _asked(layers, heads, steps)}
     decoding = Decoding(beam=beam, alpha=alpha, max_length=max_length)
     opened = open_run(run, dtype, threads, device)
@@ -155,9 +155,10 @@ def _numbers(name: str, said: str | None) -> list[int] | None:
         first, dash, last = part.strip().partition("-")
         numbers = (first, last) if dash else (first, first)
         if not all(x.isascii() and x.isdigit() and len(x) < 7 for x in numbers):
-            raise InputError(f"--{name} is '{said}'; give numbers and ranges such as 0,2-4")
+            raise InputError("--{key} is '{value}'; give numbers and ranges such as 0,2-4", name, said)
         begin, end = map(int, numbers)
         if begin > end:
-            raise InputError(f"--{name} is '{said}'; in {begin}-{end} the smaller number must come first")
+            sentence = "--{key} is '{value}'; in {limit}-{end} the smaller number must come first"
+            raise InputError(sentence, name, said, begin, end)
         found += range(begin, end + 1)
     return found

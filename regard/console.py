@@ -162,7 +162,7 @@ def _output_errors() -> Iterator[None]:
         if problem.errno in (errno.EPIPE, errno.ESHUTDOWN):
             raise SystemExit(READER_GONE) from problem
         why = _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))
-        raise StorageError(f"cannot write to standard output: {why}") from problem
+        raise StorageError("cannot write to standard output: {value}", why) from problem
 
 
 def _discard(descriptor: int) -> None:

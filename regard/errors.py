@@ -7,10 +7,12 @@ failed. Internal invariants use `assert` instead, so anything else that reaches 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
+from string import Formatter
+from typing import Any, TypeVar
 
 from regard.visible import visible
 
@@ -30,6 +32,7 @@ __all__ = [
     "nearest",
     "needs",
     "require",
+    "unknown",
 ]
 
 
@@ -40,13 +43,37 @@ _LONGEST_WORD, _MOST_KNOWN = 200, 5000
 class RegardError(Exception):
     """The base of all: something that was asked for could not be done.
 
-    What a message quotes, from a file or a command line, cannot break its line or command the terminal.
+    `RegardError("{where}: {key} is {value}; give {limit}", path, "heads", 3, "1 or more")`: the parts stand
+    in the order in which the sentence first names them, and are kept beside it. What a message quotes, from a
+    file or a command line, cannot break its line or command the terminal.
+
+    sentence: what is wrong, and after its last semicolon what to do about it; where there are no parts it is
+    taken as it is. remedy: a further clause, or None.
     """
 
     exit_status = 1
 
+    def __init__(self, sentence: str, *parts: object, remedy: str | None = None) -> None:
+        super().__init__(sentence, *parts)
+        fields = (name for _, name, _, _ in Formatter().parse(sentence) if name) if parts else ()
+        names = tuple(dict.fromkeys(fields))
+        assert len(names) == len(parts), f"{sentence!r} names {names}"
+        self.parts: Mapping[str, Any] = dict(zip(names, parts, strict=True))
+        """What the sentence names: where, key, value and limit, and whatever else it has."""
+        self.where, self.key = self.parts.get("where"), self.parts.get("key")
+        """The file, line or configuration that is at fault, and what in it, such as the name of an option."""
+        self.value, self.limit = self.parts.get("value"), self.parts.get("limit")
+        """What was found, and what would be allowed."""
+        clause = sentence.rpartition("; ")[2] if "; " in sentence else None
+        self.remedy = remedy or (clause and self._filled(clause))
+        """What to do about it, or None."""
+        self._further = remedy
+
+    def _filled(self, template: str) -> str:
+        return template.format_map(self.parts) if self.parts else template
+
     def __str__(self) -> str:
-        text = super().__str__()
+        text = "; ".join(filter(None, (self._filled(str(self.args[0])), self._further)))
         if len(text) > _LONGEST:  # it quotes something without measure
             text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
         return visible(text)
@@ -100,16 +127,28 @@ class NonFiniteOutputError(RegardError):
 
     def __init__(self, what: str = "an answer") -> None:
         remedy = "use --dtype float32, undo changes of the weights, or train at a lower rate"
-        super().__init__(f"{what} cannot be told: what the model computed is NaN or infinite; {remedy}")
+        super().__init__(
+            "{key} cannot be told: what the model computed is NaN or infinite", what, remedy=remedy
+        )
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint to append to an error: `; did you mean 'x'?` for the closest of `known`, or nothing."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """A remedy: `did you mean 'x'?` for the closest of `known`, if one is near."""
     if len(word) > _LONGEST_WORD:
-        return ""  # comparing takes the product of the lengths
+        return None  # comparing takes the product of the lengths
     some = [other for other in islice(known, _MOST_KNOWN) if len(other) <= _LONGEST_WORD]
     match = get_close_matches(word, some, n=1, cutoff=0.6)
-    return f"; did you mean '{match[0]}'?" if match else ""
+    return f"did you mean '{match[0]}'?" if match else None
+
+
+_Kind = TypeVar("_Kind", bound=RegardError)
+
+
+def unknown(kind: type[_Kind], what: str, name: str, known: Iterable[str]) -> _Kind:
+    """An error to raise: of what there are `known`, there is none of this name."""
+    names = list(known)
+    sentence = "there is no {key} '{value}' (known: {limit})"
+    return kind(sentence, what, name, ", ".join(names), remedy=nearest(name, names))
 
 
 @contextmanager
@@ -122,10 +161,10 @@ def needs(sentence: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise DependencyError(f"{sentence}: pip install 'regard[{extra}]'") from error
+        raise DependencyError("{key}: {remedy}", sentence, f"pip install 'regard[{extra}]'") from error
 
 
 def require(holds: bool, name: str, value: object, words: str) -> None:
     """Raise ConfigError unless `holds`: the option `name` is `value` but must be `words`."""
     if not holds:
-        raise ConfigError(f"{name} is {value}; it must be {words}")
+        raise ConfigError("{key} is {value}; it must be {limit}", name, value, words)

@@ -225,10 +225,10 @@ def check_space(path: str | os.PathLike[str], size: int) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if size > free:
-        raise StorageError(
-            f"{path} needs {human_bytes(size)} but only {human_bytes(free)} are free there; "
-            "free some space or choose another place"
+        sentence = (
+            "{where} needs {value} but only {limit} are free there; free some space or choose another place"
         )
+        raise StorageError(sentence, path, human_bytes(size), human_bytes(free))
 
 
 def human_bytes(size: float) -> str:
@@ -314,7 +314,8 @@ def _try_lock(handle: int, folder: Path) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise StorageError(
-            f"another process is writing {folder} at this moment; wait until it ends or choose another folder"
+            "another process is writing {where} at this moment; wait until it ends or choose another folder",
+            folder,
         ) from error
     except OSError:
         return False  # a network drive without locks
@@ -353,7 +354,7 @@ def _storage_errors(folder: Path, shown: Path | None = None) -> Iterator[None]:
         if elsewhere:
             raise
         why = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        raise StorageError(f"cannot write {_public(shown or folder)}: {why}") from error
+        raise StorageError("cannot write {where}: {value}", _public(shown or folder), why) from error
 
 
 def _public(path: Path) -> Path:

@@ -188,4 +188,6 @@ def _taken(folder: str | os.PathLike[str], said: dict[str, Any], more: str = "")
         moment = ""
     who = f"process {said['pid']} on {said.get('host')}" if "pid" in said else "another process"
     remedy = f"wait until that ends, end it, or choose another folder{more}"
-    return StorageError(f"{os.fspath(folder)} is being {work} by {who}{moment}; {remedy}")
+    return StorageError(
+        "{value} is being {limit} by {who}{moment}; {remedy_}", os.fspath(folder), work, who, moment, remedy
+    )

@@ -110,14 +110,15 @@ class Run:
 
     def __init__(self, bundle: Bundle, folder: Path, device: torch.device, dtype: str = "float32") -> None:
         if bundle.task not in TASKS:
-            raise BundleError(f"{folder} was trained for '{bundle.task}', which this version does not know")
+            sentence = "{where} was trained for '{value}', which this version does not know"
+            raise BundleError(sentence, folder, bundle.task)
         self.bundle, self.folder, self.device = bundle, folder, device
         try:
             config = parse(TaskConfig, bundle.training.get("task", {}), "config.json", "training.task")
             self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
             self.task.fit(bundle.model)
         except RegardError as problem:
-            raise BundleError(f"{folder}: {problem}") from problem
+            raise BundleError("{where}: {value}", folder, problem) from problem
         if isinstance(self.task, TextTask) and self.task.tokenizer.lines is None:
             self.task.tokenizer.lines = is_running(str(bundle.data.get("name")))
         self.model: nn.Module = prepared(bundle.build(), device, dtype)
@@ -176,7 +177,7 @@ class Run:
         Raises: InputError where there are no such vectors.
         """
         if n < 1:
-            raise InputError(f"n is {n}; it must be 1 or more")
+            raise InputError("n is {value}; it must be 1 or more", n)
         task, model = self.task, self.model
         if not queries:
             return []
@@ -255,10 +256,8 @@ class Run:
         """What the run was trained on."""
         name = self.bundle.data.get("name")
         if not isinstance(name, str):
-            raise BundleError(f"{self.folder} does not say what it was trained on; give the data")
+            raise BundleError("{where} does not say what it was trained on; give the data", self.folder)
         return name
-
-    # ------------------------------------------------------------------ proving
 
     def verify(self, inputs: Sequence[str] | None = None) -> list[Finding]:
         """Try the library's laws on this very model, with `inputs` or some of its own data: each finding says
@@ -382,7 +381,7 @@ def _rows_of(
     if not rows:
         others = " or ".join(part for part in dataset.splits if part != split)
         hint = f"give more rows, or --split {others}"
-        raise DataError(f"the split '{split}' of {dataset.name} is empty; {hint}")
+        raise DataError("the split '{value}' of {key} is empty; {limit}", split, dataset.name, hint)
     return dataset, rows
 
 

@@ -78,13 +78,13 @@ def read_text(path: Path, most: int, error: type[RegardError], shown: Path | Non
         with path.open("rb") as file:  # what grows while it is read is not read on
             raw = file.read(most + 1) if path.stat().st_size <= most else None
     except OSError as problem:
-        raise error(f"{shown} cannot be read: {problem.strerror}") from problem
+        raise error("{where} cannot be read: {value}", shown, problem.strerror) from problem
     if raw is None or len(raw) > most:
-        raise error(f"{shown}: {_too_large(most)}")
+        raise error("{where}: {limit}", shown, _too_large(most))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as problem:
-        raise error(f"{shown} is damaged: it is not UTF-8 text") from problem
+        raise error("{where} is damaged: it is not UTF-8 text", shown) from problem
 
 
 def read_object(
@@ -95,9 +95,11 @@ def read_object(
     try:
         value = loads(read_text(path, limit.bytes, error, shown), limit)
     except ValueError as problem:
-        raise error(f"{shown} is damaged: it is not JSON that can be used ({problem})") from problem
+        raise error(
+            "{where} is damaged: it is not JSON that can be used ({value})", shown, problem
+        ) from problem
     if not isinstance(value, dict):
-        raise error(f"{shown} is damaged: it must hold a JSON object")
+        raise error("{where} is damaged: it must hold a JSON object", shown)
     return value
 
 

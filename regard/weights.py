@@ -102,11 +102,13 @@ def read_weights(
             if weight.numel():
                 content = weight.reshape(-1).view(torch.uint8).numpy().data
                 if file.readinto(content) < len(content):
-                    raise BundleError(f"{shown} was cut short while it was read; fetch or save it again")
+                    raise BundleError(
+                        "{where} was cut short while it was read; fetch or save it again", shown
+                    )
                 if digest is not None:
                     digest.update(content)
     if digest is not None and digest.hexdigest() != sha256:
-        raise BundleError(f"{shown} is damaged: it is not what was recorded of it")
+        raise BundleError("{where} is damaged: it is not what was recorded of it", shown)
     if finite:
         check_finite(found, f"{shown}")
     return found
@@ -125,7 +127,9 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
     """
     for name, weight in weights.items():
         if (bad := not_finite(weight)) is not None:
-            raise BundleError(f"{where}: the weight '{name}' holds {bad}, which is no finite number")
+            raise BundleError(
+                "{where}: the weight '{key}' holds {value}, which is no finite number", where, name, bad
+            )
 
 
 def not_finite(tensor: Tensor) -> float | None:
@@ -140,7 +144,7 @@ def check_fits(model: nn.Module, dtype: str) -> None:
     """Raise InputError, which names the weight, where a sound model's weights do not fit into `dtype`."""
     for name, weight in model.named_parameters():
         if (value := not_finite(weight)) is not None:
-            raise InputError(f"in {dtype} the weight '{name}' becomes {value}; use float32")
+            raise InputError("in {value} the weight '{key}' becomes {limit}; use float32", dtype, name, value)
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None = None) -> None:
@@ -153,7 +157,9 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None 
         safetensors.torch.save_file(own, path, metadata={"format": "pt"})
         path.chmod(mode)
     except SafetensorError as error:  # its failures to write are not OSErrors
-        raise StorageError(f"cannot write {shown or path}: {error}; free some space there") from error
+        raise StorageError(
+            "cannot write {where}: {value}; free some space there", shown or path, error
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,7 @@ def _opened(path: Path, shown: Path) -> Iterator[BufferedReader]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        raise BundleError(f"{shown} cannot be read: {error.strerror}") from error
+        raise BundleError("{where} cannot be read: {value}", shown, error.strerror) from error
 
 
 def _header(file: BufferedReader, shown: Path) -> _Header:
@@ -192,9 +198,11 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
     try:
         claims = loads(raw, HEADER)
     except ValueError as error:
-        raise BundleError(f"{shown} is damaged: its header is not JSON that can be used ({error})") from error
+        raise BundleError(
+            "{where} is damaged: its header is not JSON that can be used ({value})", shown, error
+        ) from error
     if not isinstance(claims, dict):
-        raise BundleError(f"{shown} is damaged: its header is not a JSON object")
+        raise BundleError("{where} is damaged: its header is not a JSON object", shown)
     claims.pop("__metadata__", None)
     room = size - 8 - length
     places = [(name, _place(shown, name, claim, room)) for name, claim in claims.items()]
@@ -205,11 +213,11 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
             what = (
                 "overlaps the tensor before it" if place.start < at else "does not follow the one before it"
             )
-            raise BundleError(f"{shown} is damaged: '{name}' {what}")
+            raise BundleError("{where} is damaged: '{key}' {value}", shown, name, what)
         at = place.end
     if at != room:
         sizes = f"its tensors take {human_bytes(at)} of {human_bytes(room)}"
-        raise BundleError(f"{shown} is damaged: {sizes}")
+        raise BundleError("{where} is damaged: {value}", shown, sizes)
     return _Header(start + raw, dict(places))
 
 
@@ -221,17 +229,20 @@ def _check_memory(size: int, shown: Path) -> None:
         return
     if size > whole > 0:
         sizes = f"{human_bytes(size)} of tensors, but this machine has {human_bytes(whole)} of memory"
-        raise BundleError(f"{shown} holds {sizes}")
+        raise BundleError("{where} holds {value}", shown, sizes)
 
 
 def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:
     if size < 8:
-        raise BundleError(f"{shown} is damaged: it ends after {size} bytes")
+        raise BundleError("{where} is damaged: it ends after {value} bytes", shown, size)
     if length > min(size - 8, HEADER.bytes):  # a good file may well begin with a pickle's first byte
         if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
-            raise BundleError(f"{shown} is a pickle, which can run code when read; it must be safetensors")
+            raise BundleError(
+                "{where} is a pickle, which can run code when read; it must be safetensors", shown
+            )
         claim = f"a header of {human_bytes(length)} in a file of {human_bytes(size)}"
-        raise BundleError(f"{shown} is damaged: it claims {claim}; at most {HEADER.bytes >> 20} MiB are read")
+        sentence = "{where} is damaged: it claims {value}; at most {limit} MiB are read"
+        raise BundleError(sentence, shown, claim, HEADER.bytes >> 20)
 
 
 def _place(shown: Path, name: str, claim: Any, room: int) -> _Place:
@@ -239,15 +250,14 @@ def _place(shown: Path, name: str, claim: Any, room: int) -> _Place:
     claim = claim if isinstance(claim, dict) else {}
     dtype, shape, offsets = claim.get("dtype"), claim.get("shape"), claim.get("data_offsets")
     if isinstance(dtype, str) and dtype in _FOREIGN:
-        raise BundleError(
-            f"{shown} holds '{name}' as {dtype}, which is not supported; save it as F32, F16 or BF16"
-        )
+        sentence = "{where} holds '{key}' as {value}, which is not supported; save it as F32, F16 or BF16"
+        raise BundleError(sentence, shown, name, dtype)
     known = isinstance(dtype, str) and dtype in _DTYPES and _are_naturals(shape) and len(shape) <= _MOST_AXES
     if not known or not _are_naturals(offsets) or len(offsets) != 2:
-        raise BundleError(f"{shown} is damaged: its header does not say what '{name}' is")
+        raise BundleError("{where} is damaged: its header does not say what '{key}' is", shown, name)
     start, end = offsets
     if not start <= end <= room or end - start != math.prod(shape) * _DTYPES[dtype].itemsize:
-        raise BundleError(f"{shown} is damaged: '{name}' does not fit into the file")
+        raise BundleError("{where} is damaged: '{key}' does not fit into the file", shown, name)
     return _Place(Entry(dtype, tuple(shape)), start, end)
 
 

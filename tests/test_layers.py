@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "regard"
 # Parts of the house and whom each may import, besides itself. DESIGN.md, section 3.
 FOUNDATION = {"errors", "visible"}
 COMMON = {
-    "console", "errors", "files", "locks", "machine", "schema", "strict_json", "threads", "visible", "weights"
+    "console", "errors", "files", "locks", "machine", "registry", "schema", "strict_json", "threads",
+    "visible", "weights",
 }  # fmt: skip
 MAY_IMPORT = {
     "visible": set(),
@@ -26,10 +27,11 @@ MAY_IMPORT = {
     "files": FOUNDATION | {"locks"},
     "machine": set(),
     "threads": FOUNDATION | {"machine"},
-    "schema": FOUNDATION,
+    "registry": FOUNDATION,
+    "schema": FOUNDATION | {"registry"},
     "strict_json": FOUNDATION,
     "weights": FOUNDATION | {"files", "strict_json"},
-    "model": FOUNDATION,
+    "model": FOUNDATION | {"registry"},
     "data": COMMON,
     "decode": COMMON | {"model"},
     "insight": COMMON | {"model"},

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from regard.data import builtin
 from regard.data.rows import Row
-from regard.errors import DataError, nearest
+from regard.errors import DataError, unknown
 
 __all__ = [
     "Predict",
@@ -38,7 +38,7 @@ def trivial_baselines(name: str) -> dict[str, Predict]:
         DataError: there is no built-in set of this name.
     """
     if name not in builtin.BUILTIN:
-        raise DataError(f"there is no built-in set '{name}'{nearest(name, builtin.BUILTIN)}")
+        raise unknown(DataError, "built-in set", name, builtin.BUILTIN)
     rows = builtin.BUILTIN[name].load().split("train")
     return {title: learn(rows) for title, learn in _BASELINES.get(name, {}).items()}
 

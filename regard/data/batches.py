@@ -54,14 +54,15 @@ class Batches:
         self._lengths = table[:, None] if table.ndim == 1 else table
         for name, value in (("tokens", tokens), ("max_rows", max_rows), ("multiple", multiple)):
             if value is not None and value < 1:
-                raise ConfigError(f"{name} of a batch is {value}; give 1 or more")
+                raise ConfigError("{where} of a batch is {value}; give 1 or more", name, value)
         if not len(table):
             raise ConfigError("there are no examples to make batches of; give at least one")
         if len(table) < multiple:
-            raise ConfigError(
-                f"{len(table)} examples cannot fill the {multiple} batches of one step; "
-                "use fewer processes or accumulate fewer batches"
+            sentence = (
+                "{value} examples cannot fill the {limit} batches of one step; use fewer processes or"
+                " accumulate fewer batches"
             )
+            raise ConfigError(sentence, len(table), multiple)
         self._tokens = tokens
         self._seed = seed
         self._max_rows = len(table) if max_rows is None else max_rows
@@ -79,7 +80,9 @@ class Batches:
         """
         self._check_world(world)
         if not 0 <= rank < world:
-            raise ConfigError(f"there is no process {rank} of {world}; ranks go from 0 to {world - 1}")
+            raise ConfigError(
+                "there is no process {value} of {limit}; ranks go from 0 to {world}", rank, world, world - 1
+            )
         return islice(self._plan(number), rank + start * world, None, world)
 
     def count(self, number: int, world: int = 1) -> int:
@@ -103,10 +106,11 @@ class Batches:
 
     def _check_world(self, world: int) -> None:
         if world < 1 or self._multiple % world:
-            raise ConfigError(
-                f"batches planned in multiples of {self._multiple} cannot be shared by {world} processes; "
-                f"plan them with multiple={max(1, world)}"
+            sentence = (
+                "batches planned in multiples of {value} cannot be shared by {limit} processes; plan them"
+                " with multiple={world}"
             )
+            raise ConfigError(sentence, self._multiple, world, max(1, world))
 
     def _plan(self, number: int) -> Iterator[Rows]:
         """The batches of an epoch, window by window."""

@@ -74,13 +74,15 @@ def _load(name: str) -> DataSet:
         version = metadata.version(entry.package) if entry.package else platform.python_version()
     except ModuleNotFoundError as error:  # PackageNotFoundError is one too
         raise DependencyError(
-            f"'{name}' needs the package {entry.package}: {installing(str(entry.package))}"
+            "'{key}' needs the package {value}: {limit}", name, entry.package, installing(str(entry.package))
         ) from error
     except (OSError, ValueError) as error:
         package = entry.package or "Python"
-        raise DataError(f"'{name}' cannot be read from {package}: {error}; reinstall it") from error
+        raise DataError(
+            "'{key}' cannot be read from {value}: {limit}; reinstall it", name, package, error
+        ) from error
     if not splits["train"]:
-        raise DataError(f"'{name}' cannot be read: this installation holds none of it; reinstall it")
+        raise DataError("'{key}' cannot be read: this installation holds none of it; reinstall it", name)
     source = f"{entry.source} {version}"
     return DataSet(
         name,

@@ -31,11 +31,10 @@ def read_matrix(path: str | Path) -> NDArray[np.float64]:
             continue
         rows.append([_number(field, f"{path}:{count}") for field in _BETWEEN.split(content)])
         if len(rows[-1]) != len(rows[0]):
-            raise DataError(
-                f"{path}:{count}: has {len(rows[-1])} numbers where the first row has {len(rows[0])}"
-            )
+            sentence = "{where}:{value}: has {limit} numbers where the first row has {rows}"
+            raise DataError(sentence, path, count, len(rows[-1]), len(rows[0]))
     if not rows:
-        raise DataError(f"{path} holds no numbers; write one row of them a line, with commas between")
+        raise DataError("{where} holds no numbers; write one row of them a line, with commas between", path)
     return np.array(rows, dtype=np.float64)
 
 
@@ -44,13 +43,13 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
     except OSError as problem:
-        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
+        raise DataError("cannot read {where}: {value}", path, problem.strerror or problem) from problem
     if len(raw) > _MOST_BYTES:
-        raise DataError(f"{path} is over {_MOST_BYTES:,} bytes; this takes small matrices only")
+        raise DataError("{where} is over {limit:,} bytes; this takes small matrices only", path, _MOST_BYTES)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise DataError(f"{path} is not UTF-8 text") from problem
+        raise DataError("{where} is not UTF-8 text", path) from problem
 
 
 def _number(field: str, where: str) -> float:
@@ -58,7 +57,7 @@ def _number(field: str, where: str) -> float:
         value = float(field)
     except ValueError as problem:
         shown = f"'{field[:40]}' is not a number" if field else "a number is missing between separators"
-        raise DataError(f"{where}: {shown}") from problem
+        raise DataError("{where}: {key}", where, shown) from problem
     if not math.isfinite(value):
-        raise DataError(f"{where}: '{field[:40]}' is not a finite number")
+        raise DataError("{where}: '{key}' is not a finite number", where, field[:40])
     return value

@@ -60,10 +60,11 @@ def find(entry: NamedSet, progress: Progress | None = None) -> Path:
     folder = kept_folder(entry.name)
     for name, file in entry.files.items():
         if file is None:
-            raise DataError(
-                f"{entry.name} was split for regard and has no download; set the environment variable "
-                f"{DATA_FOLDER} to the folder that holds {entry.name}/{name}"
+            sentence = (
+                "{key} was split for regard and has no download; set the environment variable {limit} to"
+                " the folder that holds {key}/{value}"
             )
+            raise DataError(sentence, entry.name, DATA_FOLDER, name)
         fetch(file, folder / name, progress)
     return folder
 

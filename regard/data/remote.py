@@ -95,7 +95,9 @@ def _mirrored(url: str) -> str:
     except ValueError:  # a broken IPv6 address
         understood = False
     if not understood or any(character.isspace() for character in url):
-        raise InputError(f"cannot fetch {url!r}: set {MIRROR} to a prefix such as https://mirror.example")
+        raise InputError(
+            "cannot fetch {where!r}: set {limit} to a prefix such as https://mirror.example", url, MIRROR
+        )
     return url
 
 
@@ -114,15 +116,18 @@ def _receive(url: str, part: Path, limit: int, progress: Progress | None, token:
                 part.unlink()
             elif error.code < 500 or attempt == _ATTEMPTS:
                 raise DownloadError(
-                    f"cannot fetch {url}: the server answers {error.code} {error.reason}"
+                    "cannot fetch {where}: the server answers {value} {limit}", url, error.code, error.reason
                 ) from error
         except (OSError, http.client.HTTPException) as error:
             if attempt == _ATTEMPTS:
-                raise DownloadError(
-                    f"cannot fetch {url}: {error}; try again, and it will go on from {_size(part):,} bytes, "
-                    f"or set REGARD_DATA to a folder that holds the data"
-                ) from error
-    raise DownloadError(f"cannot fetch {url}: the server does not know where the file ends; try again later")
+                sentence = (
+                    "cannot fetch {where}: {value}; try again, and it will go on from {limit:,} bytes, or"
+                    " set REGARD_DATA to a folder that holds the data"
+                )
+                raise DownloadError(sentence, url, error, _size(part)) from error
+    raise DownloadError(
+        "cannot fetch {where}: the server does not know where the file ends; try again later", url
+    )
 
 
 def _receive_once(url: str, part: Path, limit: int, progress: Progress | None, token: str) -> None:
@@ -164,7 +169,9 @@ def _range_start(answer: http.client.HTTPResponse) -> int | None:
 def _check_limit(url: str, part: Path, size: int, limit: int) -> None:
     if size > limit:
         part.unlink(missing_ok=True)
-        raise DownloadError(f"{url} is larger than the {limit:,} bytes it may have; it was not stored")
+        raise DownloadError(
+            "{where} is larger than the {limit:,} bytes it may have; it was not stored", url, limit
+        )
 
 
 def _put_in_place(file: RemoteFile, url: str, part: Path, target: Path) -> None:
@@ -181,10 +188,11 @@ def _put_in_place(file: RemoteFile, url: str, part: Path, target: Path) -> None:
             if not file.sha256:
                 kind, found, promised = ("git's SHA-1", git, file.git_blob)
             if found.hexdigest() != promised:
-                raise DownloadError(
-                    f"{url} is not what was promised: its {kind} is {found.hexdigest()} and should be "
-                    f"{promised}; it was not stored; try again or another mirror"
+                sentence = (
+                    "{where} is not what was promised: its {value} is {limit} and should be {promised}; it"
+                    " was not stored; try again or another mirror"
                 )
+                raise DownloadError(sentence, url, kind, found.hexdigest(), promised)
     except DownloadError:
         part.unlink(missing_ok=True)
         raise
@@ -202,7 +210,9 @@ def _content(file: RemoteFile, part: Path) -> Iterator[bytes]:
         try:
             yield file.convert(b"".join(chunks))
         except (ValueError, IndexError) as error:
-            raise DownloadError(f"{file.url} is not in the form that was promised ({error})") from error
+            raise DownloadError(
+                "{where} is not in the form that was promised ({value})", file.url, error
+            ) from error
 
 
 def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[bytes]:
@@ -211,10 +221,14 @@ def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[byt
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
             if size > file.limit:
-                raise DownloadError(f"{file.url} unzips to more than the {file.limit:,} bytes it may have")
+                raise DownloadError(
+                    "{where} unzips to more than the {limit:,} bytes it may have", file.url, file.limit
+                )
             yield chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DownloadError(f"{file.url} is not a whole gzip file ({error}); try another mirror") from error
+        raise DownloadError(
+            "{where} is not a whole gzip file ({value}); try another mirror", file.url, error
+        ) from error
 
 
 def _size(path: Path) -> int:
@@ -226,6 +240,5 @@ def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"cannot store {path}: {error.strerror or error}; free some space or set {CACHE}"
-        ) from error
+        sentence = "cannot store {where}: {value}; free some space or set {limit}"
+        raise StorageError(sentence, path, error.strerror or error, CACHE) from error

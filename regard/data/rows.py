@@ -175,5 +175,6 @@ class DataSet:
         name = name if name in self.splits else SPLIT_OF.get(name, name)
         if name not in self.splits:
             known = ", ".join(self.splits)
-            raise DataError(f"{self.name} has no split '{name}', only {known}{nearest(name, self.splits)}")
+            sentence = "{where} has no split '{key}', only {limit}"
+            raise DataError(sentence, self.name, name, known, remedy=nearest(name, self.splits))
         return self.splits[name]

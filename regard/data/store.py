@@ -120,7 +120,9 @@ class TokenStore:
         real = place < sizes[:, None]
         found = self._ids[(starts[:, None] + place)[real]]
         if found.size and int(found.max()) >= self.vocab:
-            raise DataError(f"{self.path} is damaged: it holds an id beyond its {self.vocab}; delete it")
+            raise DataError(
+                "{where} is damaged: it holds an id beyond its {value}; delete it", self.path, self.vocab
+            )
         ids = np.full(real.shape, pad, dtype=np.int64)
         ids[real] = found
         return ids, sizes
@@ -133,7 +135,7 @@ class TokenStore:
         except FileNotFoundError:
             now = self._written  # only its name has gone
         if self._mapped.size() != self.nbytes or now != self._written:
-            raise DataError(f"{self.path} was changed while it was in use; start anew with --overwrite")
+            raise DataError("{where} was changed while it was in use; start anew with --overwrite", self.path)
 
 
 def write_store(
@@ -171,14 +173,17 @@ def open_store(path: str | os.PathLike[str]) -> TokenStore:
             size = os.fstat(file.fileno()).st_size
             header = _decode(path, file.read(_HEADER))
             if size != header.size:
-                raise DataError(
-                    f"{path} has {size} bytes where its header promises {header.size}: "
-                    "it was cut short or changed; delete it, so that it is made again"
+                sentence = (
+                    "{where} has {value} bytes where its header promises {limit}: it was cut short or"
+                    " changed; delete it, so that it is made again"
                 )
+                raise DataError(sentence, path, size, header.size)
             mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         store = TokenStore(path, header, mapped)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}; give a file that exists") from error
+        raise DataError(
+            "cannot read {where}: {value}; give a file that exists", path, error.strerror or error
+        ) from error
     _check_tables(store, header)
     return store
 
@@ -243,7 +248,7 @@ def _check_tables(store: TokenStore, header: _Header) -> None:
         good &= bool((lengths >= 0).all() and (store._starts[begin : begin + _CHUNK] == expected).all())
         start = int(ends[-1])
     if not good or start != header.ids:
-        raise DataError(f"{store.path} is damaged: its table of lengths contradicts itself; delete it")
+        raise DataError("{where} is damaged: its table of lengths contradicts itself; delete it", store.path)
 
 
 def _aligned(position: int) -> int:
@@ -268,7 +273,7 @@ def _checksum(content: dict[str, Any]) -> int:
 def _decode(path: Path, head: bytes) -> _Header:
     if not head.startswith(_MAGIC):
         raise DataError(
-            f"{path} holds no tokens written by this version of regard; delete it or give another"
+            "{where} holds no tokens written by this version of regard; delete it or give another", path
         )
     try:
         content = json.loads(head[len(_MAGIC) :])
@@ -277,5 +282,7 @@ def _decode(path: Path, head: bytes) -> _Header:
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         sound = False
     if not sound:
-        raise DataError(f"{path} is damaged: its header cannot be read; delete it, so that it is made again")
+        raise DataError(
+            "{where} is damaged: its header cannot be read; delete it, so that it is made again", path
+        )
     return _Header(**content)

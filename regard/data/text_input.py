@@ -23,7 +23,7 @@ def lines_of(path: Path | None) -> Iterator[str]:
         with nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as file:
             yield from _lines(file, name)
     except OSError as problem:
-        raise DataError(f"cannot read {name}: {problem.strerror or problem}") from problem
+        raise DataError("cannot read {key}: {value}", name, problem.strerror or problem) from problem
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[str]:
@@ -33,9 +33,15 @@ def _lines(file: BinaryIO, name: str) -> Iterator[str]:
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as problem:
-            raise DataError(f"{name}:{number}: is not UTF-8 text; convert the file to UTF-8") from problem
+            raise DataError(
+                "{where}:{value}: is not UTF-8 text; convert the file to UTF-8", name, number
+            ) from problem
         if "\0" in line:
-            raise DataError(f"{name}:{number}: holds a NUL byte, which no text does; give a text file")
+            raise DataError(
+                "{where}:{value}: holds a NUL byte, which no text does; give a text file", name, number
+            )
         if len(line) > _LONGEST:
-            raise DataError(f"{name}:{number}: has over {_LONGEST:,} characters; split it")
+            raise DataError(
+                "{where}:{value}: has over {limit:,} characters; split it", name, number, _LONGEST
+            )
         yield line

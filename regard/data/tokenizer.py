@@ -187,9 +187,8 @@ class Tokenizer:
             TokenizerError: this kind has no merges to leave out.
         """
         if not isinstance(self.spec, ByteBPE | BPE):
-            raise TokenizerError(
-                f"a {self.spec.kind} tokenizer has no merges to drop; use bpe or byte-bpe, or no dropout"
-            )
+            sentence = "a {value} tokenizer has no merges to drop; use bpe or byte-bpe, or no dropout"
+            raise TokenizerError(sentence, self.spec.kind)
         ids = {piece: index for index, piece in enumerate(self._names)}
         merges = [(ids[left], ids[right], ids[left + right]) for left, right in self.vocabulary.merges]
         words = (self._short_words(text) for text in texts)
@@ -313,7 +312,9 @@ class Tokenizer:
 
     def _piece(self, index: int) -> str:
         if not 0 <= index < len(self._names):
-            raise TokenizerError(f"{index} is no token id; this tokenizer has 0 to {len(self._names) - 1}")
+            raise TokenizerError(
+                "{value} is no token id; this tokenizer has 0 to {limit}", index, len(self._names) - 1
+            )
         return self._names[index]
 
 
@@ -383,5 +384,5 @@ def train_pair(
         try:
             sides.append(_train_on(spec, texts, replace(sample, size=size), at_most))
         except TokenizerError as error:
-            raise TokenizerError(f"{name} side: {error}") from error
+            raise TokenizerError("{where} side: {value}", name, error) from error
     return sides[0], sides[1]

@@ -58,14 +58,12 @@ def read_content(text: str) -> dict[str, Any]:
     try:
         content = loads(text, VOCABULARY)
     except ValueError as error:
-        raise TokenizerError(f"the tokenizer is not JSON that can be used: {error}") from error
+        raise TokenizerError("the tokenizer is not JSON that can be used: {value}", error) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise TokenizerError(f'this is no tokenizer of regard: it has no "format": "{FORMAT}"')
+        raise TokenizerError('this is no tokenizer of regard: it has no "format": "{limit}"', FORMAT)
     if content.get("version") != VERSION:
-        raise TokenizerError(
-            f"the tokenizer has version {content.get('version')!r} and this regard reads {VERSION}; "
-            "upgrade regard"
-        )
+        sentence = "the tokenizer has version {value!r} and this regard reads {limit}; upgrade regard"
+        raise TokenizerError(sentence, content.get("version"), VERSION)
     assert isinstance(content, dict)
     return content
 
@@ -95,14 +93,16 @@ def read_tokenizer(
 
 def _require(condition: bool, what: str) -> None:
     if not condition:
-        raise TokenizerError(f"the tokenizer is damaged: {what}")
+        raise TokenizerError("the tokenizer is damaged: {key}", what)
 
 
 def _parse_spec(value: Any) -> TokenizerSpec:
     _require(isinstance(value, dict) and isinstance(value.get("kind"), str), 'it has no "spec" with a "kind"')
     kind = SPECS.get(value["kind"])
     if kind is None:
-        raise TokenizerError(f"no tokenizer is of kind {value['kind']!r}; known are {', '.join(SPECS)}")
+        raise TokenizerError(
+            "no tokenizer is of kind {value!r}; known are {limit}", value["kind"], ", ".join(SPECS)
+        )
     _require(
         set(value) == {field.name for field in fields(kind)}, f"the keys of its {kind.kind} spec are wrong"
     )

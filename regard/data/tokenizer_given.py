@@ -69,9 +69,9 @@ class Given:
     def __post_init__(self) -> None:
         named = [self.pad, self.bos, self.eos, self.unk, self.mask, self.start, *self.special, *self.ends]
         if not all(0 <= index < self.size for index in named if index is not None):
-            raise TokenizerError(f"a special token is not one of the {self.size} ids of the tokenizer")
+            raise TokenizerError("a special token is not one of the {value} ids of the tokenizer", self.size)
         if self.between not in (1, 2):
-            raise TokenizerError(f"{self.between} separators stand in a pair; there must be 1 or 2")
+            raise TokenizerError("{value} separators stand in a pair; there must be 1 or 2", self.between)
 
 
 class GivenTokenizer(Tokenizer):
@@ -258,7 +258,9 @@ def open_backend(text: str) -> Backend:
     backend.no_padding()
     for part, what in ((backend.normalizer, "normalizer"), (backend.decoder, "decoder")):
         if part is not None and (growth := _growth(json.loads(part.__getstate__()))) > _MOST_GROWTH:
-            raise TokenizerError(f"tokenizer.json makes up to {growth:.3g} characters of one, by its {what}")
+            raise TokenizerError(
+                "tokenizer.json makes up to {value:.3g} characters of one, by its {key}", growth, what
+            )
     return backend
 
 
@@ -266,7 +268,7 @@ def _check_size(text: str) -> None:
     try:
         check_limit(text, VOCABULARY)
     except ValueError as error:
-        raise TokenizerError(f"tokenizer.json cannot be used: {error}") from error
+        raise TokenizerError("tokenizer.json cannot be used: {value}", error) from error
 
 
 def _charsmap(text: str, whole: list[str]) -> tuple[Charsmap | None, str]:
@@ -299,7 +301,9 @@ def _bearing(what: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, RegardError):
         raise
     except BaseException as error:
-        raise TokenizerError(f"tokenizer.json {what}: {str(error).partition(chr(10))[0]}") from error
+        raise TokenizerError(
+            "tokenizer.json {key}: {value}", what, str(error).partition(chr(10))[0]
+        ) from error
 
 
 def _growth(part: Any) -> float:
@@ -335,11 +339,15 @@ def _names(backend: Backend, size: int) -> tuple[str, ...]:
     """A name for each id. Raises: TokenizerError for ids beyond `size`, or a size far beyond them."""
     known = backend.get_vocab_size(with_added_tokens=True)
     if not 0 < size <= known + _SPARE:
-        raise TokenizerError(f"the size of the vocabulary is {size}, but the tokenizer knows {known} pieces")
+        raise TokenizerError(
+            "the size of the vocabulary is {value}, but the tokenizer knows {limit} pieces", size, known
+        )
     names = [f"<unused {index}>" for index in range(size)]
     for name, index in backend.get_vocab(with_added_tokens=True).items():
         if index >= size:
-            raise TokenizerError(f"the tokenizer has the id {index}, but the model only ids below {size}")
+            raise TokenizerError(
+                "the tokenizer has the id {value}, but the model only ids below {limit}", index, size
+            )
         names[index] = name
     return tuple(names)
 

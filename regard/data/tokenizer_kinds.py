@@ -136,9 +136,8 @@ SPECS: dict[str, type[TokenizerSpec]] = {
 
 def _check_size(kind: str, vocab: int, least: int = 16) -> None:
     if not least <= vocab <= _LARGEST:
-        raise TokenizerError(
-            f"a {kind} vocabulary cannot have {vocab} pieces; give a number from {least} to {_LARGEST}"
-        )
+        sentence = "a {key} tokenizer cannot have a vocabulary of {value}; give a number {limit}"
+        raise TokenizerError(sentence, kind, vocab, f"from {least} to {_LARGEST}")
 
 
 SPACE = "▁"

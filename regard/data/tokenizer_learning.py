@@ -63,7 +63,8 @@ def check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, sa
     asked = None if isinstance(spec, Characters) else spec.vocab
     largest = len(special_names(spec)) + len(vocabulary.pieces)
     if asked is not None and largest < asked and not at_most:
-        raise TokenizerError(
-            f"a {spec.kind} vocabulary of {asked} is larger than the data allow: {sample.texts} texts "
-            f"({sample.size} bytes) give {largest} pieces at most; ask for no more, or give more text"
+        sentence = (
+            "a {value} vocabulary of {limit} is larger than the data allow: {texts} texts ({size} bytes)"
+            " give {largest} pieces at most; ask for no more, or give more text"
         )
+        raise TokenizerError(sentence, spec.kind, asked, sample.texts, sample.size, largest)

@@ -81,14 +81,18 @@ def tried(text: str) -> None:
             start_new_session=True,  # a Ctrl-C is for this process, which then ends that one
         )
     except subprocess.TimeoutExpired as error:
-        raise TokenizerError(f"tokenizer.json took more than {_WALL} s for some short texts") from error
+        raise TokenizerError("tokenizer.json took more than {limit} s for some short texts", _WALL) from error
     except OSError as error:  # no room for another process, or an interpreter that is no file
-        raise TokenizerError(f"tokenizer.json cannot be tried in a process of its own: {error}") from error
+        raise TokenizerError(
+            "tokenizer.json cannot be tried in a process of its own: {value}", error
+        ) from error
     if done.returncode == _REFUSED:
-        raise TokenizerError(f"tokenizer.json {done.stdout.decode('utf-8', 'replace').strip()}")
+        raise TokenizerError("tokenizer.json {value}", done.stdout.decode("utf-8", "replace").strip())
     if done.returncode:
         took = f"took more than {limits[0] >> 20} MiB or {limits[1]} s for some short texts"
-        raise TokenizerError(f"tokenizer.json {took}, or broke its library (status {done.returncode})")
+        raise TokenizerError(
+            "tokenizer.json {value}, or broke its library (status {limit})", took, done.returncode
+        )
     _SOUND.add(digest)
 
 

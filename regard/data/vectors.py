@@ -39,19 +39,25 @@ def read_vectors(path: str | Path, words: Collection[str], width: int) -> dict[s
                 if word in wanted and word not in found:
                     found[word] = _vector(numbers, where)
     except OSError as problem:
-        raise DataError(f"cannot read {path}: {problem.strerror or problem}") from problem
+        raise DataError("cannot read {where}: {value}", path, problem.strerror or problem) from problem
     if not found:
-        raise DataError(f"{path} has a vector for none of the {len(wanted):,} pieces of the vocabulary")
+        raise DataError(
+            "{where} has a vector for none of the {limit:,} pieces of the vocabulary", path, len(wanted)
+        )
     return found
 
 
 def _text(raw: bytes, where: str) -> str:
     if len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
-        raise DataError(f"{where}: is over {_LONGEST_LINE:,} bytes long; this is no file of word vectors")
+        raise DataError(
+            "{where}: is over {limit:,} bytes long; this is no file of word vectors", where, _LONGEST_LINE
+        )
     try:
         return raw.decode("utf-8").rstrip("\r\n ")
     except UnicodeDecodeError as problem:
-        raise DataError(f"{where}: is not UTF-8 text; binary word2vec files must be converted") from problem
+        raise DataError(
+            "{where}: is not UTF-8 text; binary word2vec files must be converted", where
+        ) from problem
 
 
 def _is_header(line: str, width: int, where: str) -> bool:
@@ -59,7 +65,9 @@ def _is_header(line: str, width: int, where: str) -> bool:
     if len(fields) != 2 or not all(field.isascii() and field.isdigit() for field in fields):
         return False
     if int(fields[1]) != width:
-        raise DataError(f"{where}: vectors of width {fields[1]} do not fit a model of width {width}")
+        raise DataError(
+            "{where}: vectors of width {value} do not fit a model of width {limit}", where, fields[1], width
+        )
     return True
 
 
@@ -67,9 +75,8 @@ def _parts(line: str, width: int, where: str) -> tuple[str, list[str]]:
     """A word may hold spaces (GloVe's 840B has some): the numbers are the last `width` fields."""
     fields = line.split(" ")
     if len(fields) <= width:
-        raise DataError(
-            f"{where}: holds {len(fields) - 1} numbers where a model of width {width} needs {width}"
-        )
+        sentence = "{where}: holds {value} numbers where a model of width {limit} needs {limit}"
+        raise DataError(sentence, where, len(fields) - 1, width)
     return " ".join(fields[:-width]), fields[-width:]
 
 
@@ -77,7 +84,7 @@ def _vector(numbers: list[str], where: str) -> NDArray[np.float32]:
     try:
         vector = np.array(numbers, dtype=np.float32)
     except ValueError as problem:
-        raise DataError(f"{where}: holds something that is not a number") from problem
+        raise DataError("{where}: holds something that is not a number", where) from problem
     if not np.isfinite(vector).all():
-        raise DataError(f"{where}: holds a number that is not finite")
+        raise DataError("{where}: holds a number that is not finite", where)
     return vector

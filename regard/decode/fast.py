@@ -132,7 +132,7 @@ def _decide() -> Decision:
         return Decision(False, "this is the process that tries them")
     if importlib.util.find_spec("numba") is None:
         if asked != "auto":
-            raise ConfigError(f"REGARD_KERNELS is '{asked}', which needs numba; {_INSTALL}")
+            raise ConfigError("REGARD_KERNELS is '{value}', which needs numba; {remedy}", asked, _INSTALL)
         return Decision(False, f"numba is not installed; {_INSTALL}")
     if asked != "auto":
         _check_forced()

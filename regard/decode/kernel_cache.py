@@ -92,12 +92,14 @@ def open_place(place: Path) -> Path:
         temporary = place.parent == Path(tempfile.gettempdir())  # where others may have been before us
         for path in (place, folder) if temporary else (folder,):
             if path.is_symlink() or not _is_ours(path):
-                raise StorageError(f"{path} belongs to another user; choose another REGARD_CACHE")
+                raise StorageError("{where} belongs to another user; choose another REGARD_CACHE", path)
         if os.name != "nt" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-            raise StorageError(f"{folder} can be entered by other users; make it private: chmod 700 {folder}")
+            raise StorageError(
+                "{where} can be entered by other users; make it private: chmod 700 {where}", folder
+            )
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise StorageError("{where} cannot be written: {value}", folder, error.strerror or error) from error
     return folder
 
 
@@ -139,7 +141,9 @@ def write(verdict: Verdict, trial: Path, folder: Path) -> None:
         os.rename(trial, folder)  # noqa: PTH104
     except OSError as error:
         if read(folder) is None:  # else another process was quicker
-            raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
+            raise StorageError(
+                "{where} cannot be written: {value}", folder, error.strerror or error
+            ) from error
     _prune(folder)
 
 

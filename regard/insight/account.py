@@ -90,7 +90,7 @@ class Numbers:
     def entry(self, name: str) -> Entry:
         """Raises: InputError when it was not recorded."""
         if name not in self.entries:
-            raise InputError(f"nothing of the name '{name}' was recorded")
+            raise InputError("nothing of the name '{key}' was recorded", name)
         return self.entries[name]
 
     def row(self, name: str, *index: int) -> Tensor:

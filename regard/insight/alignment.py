@@ -58,7 +58,7 @@ def cross_attention(
     seen: list[Tensor] = []
     layers = len(model.decoder.blocks)
     if layer is not None and not 0 <= layer < layers:
-        raise InputError(f"there is no layer {layer}; the decoder's are 0 to {layers - 1}")
+        raise InputError("there is no layer {value}; the decoder's are 0 to {limit}", layer, layers - 1)
     which = "*" if layer is None else str(layer)
     device = model.head.weight.device
     with open_taps(model, {f"decoder.blocks.{which}.cross.weights": lambda name, w: seen.append(w)}):

@@ -41,7 +41,7 @@ def attentions(given: Any, tokens: Sequence[str] = (), source: Sequence[str] = (
     read = {field: list(_layers(value, field, row)) for field, value in _fields(given).items()}
     found = {field: layers for field, layers in read.items() if layers}
     if not found:
-        raise InputError(f"there are no attention weights in what was given; {_HOW}")
+        raise InputError("there are no attention weights in what was given; {remedy}", _HOW)
     paired = any(field.startswith(("encoder", "decoder")) for field in found)
     own = "decoder" if paired else "stack"
     passes = []
@@ -114,9 +114,8 @@ def _layers(value: Any, field: str, row: int) -> Iterator[Tensor]:
     if not isinstance(value, list | tuple) or not _tensors(value):
         value = _tensor(value, field)
         if value.dim() not in (3, 4, 5):
-            raise InputError(
-                f"the {field} are {tuple(value.shape)}; they must be (layers, heads, tokens, tokens)"
-            )
+            sentence = "the {key} are {value}; they must be (layers, heads, tokens, tokens)"
+            raise InputError(sentence, field, tuple(value.shape))
         value = value[None] if value.dim() == 3 else value
     yield from (_weights(layer, field, row) for layer in value)
 
@@ -135,26 +134,29 @@ def _tensor(value: Any, field: str) -> Tensor:
     try:
         made = value.detach() if isinstance(value, Tensor) else torch.tensor(value)
     except (TypeError, ValueError, RuntimeError) as problem:
-        raise InputError(f"the {field} are not arrays of numbers of one shape; {_HOW}") from problem
+        raise InputError(
+            "the {key} are not arrays of numbers of one shape; {remedy}", field, _HOW
+        ) from problem
     return made.float().cpu()
 
 
 def _weights(layer: Any, field: str, row: int) -> Tensor:
     if layer is None:
-        raise InputError(f"a layer of the {field} has no weights; {_HOW}")
+        raise InputError("a layer of the {key} has no weights; {remedy}", field, _HOW)
     value = _tensor(layer, field)
     if value.dim() == 4:
         if not -len(value) <= row < len(value):
-            raise InputError(f"the {field} have {len(value)} rows, and none of number {row}")
+            raise InputError(
+                "the {key} have {value} rows, and none of number {limit}", field, len(value), row
+            )
         value = value[row]
     if value.dim() != 3 or not value.numel():
         shape = tuple(layer.shape) if hasattr(layer, "shape") else tuple(value.shape)
-        raise InputError(
-            f"a layer of the {field} is {shape}; it must be (heads, tokens, tokens), or a batch of those"
-        )
+        sentence = "a layer of the {key} is {value}; it must be (heads, tokens, tokens), or a batch of those"
+        raise InputError(sentence, field, shape)
     if not bool((value >= -_NEAR).all() & (value <= 1 + _NEAR).all()):  # nor not-a-number
         raise InputError(
-            f"the {field} are not all between 0 and 1; give what the softmax makes, of a model in eval()"
+            "the {key} are not all between 0 and 1; give what the softmax makes, of a model in eval()", field
         )
     return value
 
@@ -164,16 +166,16 @@ def _entries(
 ) -> Iterator[tuple[str, Entry]]:
     T, S = layers[0].shape[1:]
     if part == "attention" and T != S:
-        raise InputError(
-            f"self-attention has as many keys as queries, not {S} and {T}; is it 'cross_attentions'?"
+        sentence = (
+            "self-attention has as many keys as queries, not {limit} and {value}; is it 'cross_attentions'?"
         )
+        raise InputError(sentence, S, T)
     kinds = ("query", "memory" if part == "cross" else "key")
     names = [_names(some, size, stack) for some, size in ((tokens, T), (seen, S))]
     for number, weights in enumerate(layers):
         if weights.shape[1:] != (T, S):
-            raise InputError(
-                f"layer {number} has {tuple(weights.shape[1:])} tokens, and the first ({T}, {S})"
-            )
+            sentence = "layer {value} has {limit} tokens, and the first ({other}, {other_})"
+            raise InputError(sentence, number, tuple(weights.shape[1:]), T, S)
         heads = Axis("head", tuple(map(str, range(len(weights)))))
         axes = (heads, *(Axis(kind, labels) for kind, labels in zip(kinds, names, strict=True)))
         name = f"{stack}.blocks.{number}.{part}.weights"
@@ -182,7 +184,8 @@ def _entries(
 
 def _names(tokens: Sequence[str], size: int, stack: str) -> tuple[str, ...]:
     if len(tokens) and len(tokens) != size:
-        raise InputError(f"the weights of the {stack} are of {size} tokens, and {len(tokens)} were given")
+        sentence = "the weights of the {value} are of {limit} tokens, and {tokens} were given"
+        raise InputError(sentence, stack, size, len(tokens))
     return tuple(map(str, tokens if len(tokens) else range(size)))
 
 

@@ -77,23 +77,26 @@ class Changes:
         known = heads_of(model)
         for head in self.heads_off:
             if head not in known:
-                raise InputError(f"there is no head {head}{nearest(str(head), map(str, known))}")
+                hint = nearest(str(head), map(str, known))
+                raise InputError("there is no head {value}", head, remedy=hint)
         if self.temperature != 1 and isinstance(model.head, VectorHead):
             raise InputError("this model makes vectors, not probabilities: it has no temperature")
         weights = dict(model.named_parameters(remove_duplicate=False))
         small = {name for name, x in model.named_buffers() if x.dtype == torch.int8}
         for edit in self.edits:
             if edit.weight in small:
-                raise InputError(f"{edit.weight} is kept in 8 bits; weights are edited of a model in float32")
+                raise InputError(
+                    "{key} is kept in 8 bits; weights are edited of a model in float32", edit.weight
+                )
             if edit.weight not in weights:
-                raise InputError(f"there is no weight '{edit.weight}'{nearest(edit.weight, weights)}")
+                raise InputError(
+                    "there is no weight '{key}'", edit.weight, remedy=nearest(edit.weight, weights)
+                )
             shape = tuple(weights[edit.weight].shape)
             fits = len(edit.index) == len(shape)
             if not fits or not all(0 <= i < size for i, size in zip(edit.index, shape, strict=True)):
-                raise InputError(
-                    f"{edit.weight} has no number at {list(edit.index)}; its shape is {list(shape)}, counted"
-                    " from 0"
-                )
+                sentence = "{key} has no number at {value}; its shape is {limit}, counted from 0"
+                raise InputError(sentence, edit.weight, list(edit.index), list(shape))
 
     def taps(self) -> dict[str, See]:
         """What is to be opened on the model, or on its variant."""

@@ -37,7 +37,9 @@ def heat(entry: Entry) -> Any:
     """
     go = graph_objects()
     if entry.value.dim() not in (2, 3):
-        raise InputError(f"{entry.name} has {entry.value.dim()} axes; a heat map needs two or three")
+        raise InputError(
+            "{key} has {value} axes; a heat map needs two or three", entry.name, entry.value.dim()
+        )
     sheets = entry.value.float() if entry.value.dim() == 3 else entry.value.float()[None]
     labels = entry.axes[0].labels if entry.value.dim() == 3 else (entry.name,)
     titles = [f"{entry.axes[0].name} {label}" if entry.value.dim() == 3 else label for label in labels]
@@ -126,7 +128,7 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
     go = graph_objects()
     shapes = sorted({tuple(entry.value.shape[1:]) for entry in layers})
     if len(shapes) != 1:
-        raise InputError(f"a mosaic takes layers of the same tokens, not of {shapes}")
+        raise InputError("a mosaic takes layers of the same tokens, not of {value}", shapes)
     heads = max(len(entry.value) for entry in layers)
     side = min(_SIDE, max(4, math.isqrt(_MOST_CELLS // (len(layers) * heads))))
     T, S = (min(side, size) for size in shapes[0])
@@ -184,7 +186,7 @@ def patches_by_attention(
     """
     go = graph_objects()
     if not 0 <= query < weights.shape[1]:
-        raise InputError(f"there is no vector {query}; they are 0 to {weights.shape[1] - 1}")
+        raise InputError("there is no vector {value}; they are 0 to {limit}", query, weights.shape[1] - 1)
     heads = heads or [str(head) for head in range(len(weights))]
     maps = weights[:, query, leading:].unflatten(-1, grid)
     pieces: list[Tensor] = [*([] if picture is None else [picture.mean(0)]), *maps]

@@ -94,12 +94,12 @@ def logit_sum(
     head = model.head
     if not isinstance(head, Choosing):
         raise InputError(
-            f"the head {type(head).__name__} has no float logits; take a model that chooses, in float32"
+            "the head {value} has no float logits; take a model that chooses, in float32", type(head).__name__
         )
     sequences = trace.sequences if isinstance(trace, Trace) else (trace,)
     one = next((one for one in sequences if one.kind == name), None)
     if one is None:
-        raise InputError(f"nothing of the {name} was recorded, and so there is no logit")
+        raise InputError("nothing of the {key} was recorded, and so there is no logit", name)
     whole = isinstance(head, ClassHead)
     at = _place(one, place, whole=whole)
     rows = slice(None) if at is None else slice(at, at + 1)
@@ -218,7 +218,8 @@ class _Reading:
             self.rest[f"{name}.out.bias"] = float((g * _plain(part.out.bias)).sum())
         z = self.value(f"{name}.heads")  # (H, n, C)
         if len(z) != part.heads:
-            raise InputError(f"only {len(z)} of the {part.heads} heads of '{name}' were recorded; {_ALL}")
+            sentence = "only {value} of the {limit} heads of '{key}' were recorded; {remedy}"
+            raise InputError(sentence, len(z), part.heads, name, _ALL)
         if not part.out.weight.is_floating_point():
             raise InputError("the sum of a logit needs float weights; load the model in float32")
         along = (g @ _plain(part.out.weight)).unflatten(-1, (part.heads, -1))  # (n, H, C)
@@ -249,7 +250,9 @@ def _plain(weight: Tensor) -> Tensor:
 
 def _recorded(one: Pass, name: str) -> Tensor:
     if name not in one.entries:
-        raise InputError(f"a logit is the sum of all parts, and '{name}' was not recorded; {_ALL}")
+        raise InputError(
+            "a logit is the sum of all parts, and '{key}' was not recorded; {remedy}", name, _ALL
+        )
     return one.entries[name].value
 
 
@@ -260,7 +263,9 @@ def _place(one: Pass, place: int | None, *, whole: bool) -> int | None:
             raise InputError("this model's head speaks of the whole input; leave the place out")
         return None
     if place is not None and not -count <= place < count:
-        raise InputError(f"there is no place {place} among {count} tokens; they are 0 to {count - 1}")
+        raise InputError(
+            "there is no place {where} among {value} tokens; they are 0 to {limit}", place, count, count - 1
+        )
     return count - 1 if place is None else place % count
 
 
@@ -273,13 +278,15 @@ def _number(output: int | str, names: tuple[str, ...], count: int) -> int:
     if isinstance(output, str):
         same = [number for number, name in enumerate(names) if name == output]
         if len(same) > 1:
-            raise InputError(f"several outputs are called '{output}'; give the number of one: {same[:5]}")
+            raise InputError(
+                "several outputs are called '{value}'; give the number of one: {limit}", output, same[:5]
+            )
         if not same and not (output.isascii() and output.isdecimal() and len(output) < 10):
-            hint = nearest(output, names) or "; give a token of this model, or its number"
-            raise InputError(f"there is no output '{output[:40]}'{hint}")
+            hint = nearest(output, names) or "give a token of this model, or its number"
+            raise InputError("there is no output '{value}'", output[:40], remedy=hint)
         output = same[0] if same else int(output)
     if not 0 <= output < count:
-        raise InputError(f"there is no output {output}; they are 0 to {count - 1}")
+        raise InputError("there is no output {value}; they are 0 to {limit}", output, count - 1)
     return output
 
 

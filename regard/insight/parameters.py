@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from regard.errors import InputError, nearest
+from regard.errors import InputError, unknown
 from regard.insight.words import Words
 
 Value = bool | int | float | str
@@ -28,7 +28,9 @@ class Whole:
 
     def checked(self, value: object) -> Value:
         if not isinstance(value, int) or isinstance(value, bool) or not self.least <= value <= self.most:
-            raise InputError(f"{self.name} is a whole number from {self.least} to {self.most}")
+            raise InputError(
+                "{where} is a whole number from {limit} to {value}", self.name, self.least, self.most
+            )
         return value
 
 
@@ -46,7 +48,9 @@ class Real:
     def checked(self, value: object) -> Value:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not self.least <= value <= self.most:  # type: ignore[operator]
-            raise InputError(f"{self.name} is a number from {self.least:g} to {self.most:g}")
+            raise InputError(
+                "{where} is a number from {limit:g} to {value:g}", self.name, self.least, self.most
+            )
         return float(value)  # type: ignore[arg-type]
 
 
@@ -61,7 +65,7 @@ class Switch:
 
     def checked(self, value: object) -> Value:
         if not isinstance(value, bool):
-            raise InputError(f"{self.name} is true or false")
+            raise InputError("{where} is true or false", self.name)
         return value
 
 
@@ -77,7 +81,9 @@ class Line:
 
     def checked(self, value: object) -> Value:
         if not isinstance(value, str) or not value.strip() or len(value) > self.longest:
-            raise InputError(f"{self.name} is a text of at most {self.longest} characters, not an empty one")
+            raise InputError(
+                "{where} is a text of at most {limit} characters, not an empty one", self.name, self.longest
+            )
         return value
 
 
@@ -94,7 +100,7 @@ class Choice:
     def checked(self, value: object) -> Value:
         known = [option for option, _ in self.options]
         if value not in known:
-            raise InputError(f"{self.name} is one of {', '.join(known)}")
+            raise InputError("{where} is one of {limit}", self.name, ", ".join(known))
         assert isinstance(value, str)
         return value
 
@@ -110,8 +116,7 @@ def checked(parameters: Sequence[Parameter], changes: Mapping[str, Any]) -> dict
     names = [parameter.name for parameter in parameters]
     for name in changes:
         if name not in names:
-            hint = nearest(name, names) or (f"; there are {', '.join(names)}" if names else "")
-            raise InputError(f"nothing of the name '{name}' can be changed here{hint}")
+            raise unknown(InputError, "quantity to change", name, names)
     return {
         parameter.name: parameter.checked(changes.get(parameter.name, parameter.default))
         for parameter in parameters

@@ -52,12 +52,14 @@ def patch(
         best = float(measure(right()))
     worst = float(measure(spoiled()))
     if not values or any(value.dim() != 3 or len(value) != 1 for value in values.values()):
-        raise InputError(f"'{points}' names no vectors, one for each token of one input")
+        raise InputError("'{value}' names no vectors, one for each token of one input", points)
     if best == worst:
-        raise InputError(f"both inputs measure {best:g}, so that there is no difference to bring back")
+        raise InputError("both inputs measure {value:g}, so that there is no difference to bring back", best)
     rows = [_tried(model, spoiled, measure, name, value) for name, value in values.items()]
     if len({len(row) for row in rows}) > 1:
-        raise InputError(f"'{points}' names values of sequences that differ in length; choose one stack")
+        raise InputError(
+            "'{value}' names values of sequences that differ in length; choose one stack", points
+        )
     effects = (torch.tensor(rows) - worst) / (best - worst)
     return Patching(tuple(values), effects, best, worst)
 
@@ -76,7 +78,9 @@ def _tried(
 def _put(value: Tensor, place: int) -> See:
     def see(name: str, here: Tensor) -> Tensor:
         if here.shape != value.shape:
-            raise InputError(f"the two inputs differ in length: {value.shape[1]} and {here.shape[1]} tokens")
+            raise InputError(
+                "the two inputs differ in length: {value} and {limit} tokens", value.shape[1], here.shape[1]
+            )
         mixed = here.clone()
         mixed[:, place] = value[:, place]
         return mixed

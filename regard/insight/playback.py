@@ -35,7 +35,7 @@ def snapshots(run: Path) -> dict[int, Path]:
     names = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
     found = {int(name[1]): path for name, path in names if name}
     if not found:
-        raise InputError(f"{run} has no snapshots; train it with --snapshots N")
+        raise InputError("{value} has no snapshots; train it with --snapshots N", run)
     return dict(sorted(found.items()))
 
 
@@ -61,7 +61,7 @@ def _put(live: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], path: 
     """Of a model whose lower part was not trained, only the upper part was kept."""
     known = all(name in live and live[name].shape == x.shape for name, x in weights.items())
     if not weights or not known:
-        raise BundleError(f"{path} holds the weights of another model")
+        raise BundleError("{where} holds the weights of another model", path)
     for name, weight in weights.items():
         live[name].copy_(weight)
 
@@ -130,9 +130,12 @@ def _sheet(entry: Entry, head: int) -> Tensor:
     """(rows, columns): all of it, or one head's."""
     value = entry.value
     if value.dim() not in (2, 3):
-        raise InputError(f"{entry.name} has {value.dim()} axes; a heat map has 2, or 3 of which one is heads")
+        raise InputError(
+            "{key} has {value} axes; a heat map has 2, or 3 of which one is heads", entry.name, value.dim()
+        )
     if value.dim() == 3 and not 0 <= head < len(value):
-        raise InputError(f"{entry.name} has no {entry.axes[0].name} {head}; it has 0 to {len(value) - 1}")
+        sentence = "{key} has no {value} {limit}; it has 0 to {value_}"
+        raise InputError(sentence, entry.name, entry.axes[0].name, head, len(value) - 1)
     return value if value.dim() == 2 else value[head]
 
 

@@ -63,15 +63,19 @@ class Choice:
         for word, asked, there in (("layer", self.layers, layers), ("head", self.heads, heads)):
             for number in sorted(asked or ()):
                 if not 0 <= number < there:
-                    raise InputError(f"there is no {word} {number}; this model's are 0 to {there - 1}")
+                    raise InputError(
+                        "there is no {value} {limit}; this model's are 0 to {there}", word, number, there - 1
+                    )
         if self.steps is not None and min(self.steps, default=1) < 1:
-            raise InputError(f"there is no step {min(self.steps)}; steps count from 1")
+            raise InputError("there is no step {value}; steps count from 1", min(self.steps))
 
 
 def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
     for number in numbers or ():
         if not isinstance(number, int) or isinstance(number, bool):
-            raise InputError(f"{word} {number!r} is no whole number; give numbers such as [0, 2]")
+            raise InputError(
+                "{value} {limit!r} is no whole number; give numbers such as [0, 2]", word, number
+            )
     return None if numbers is None else frozenset(numbers)
 
 
@@ -191,7 +195,7 @@ class Recorder:
             self._count += kept.numel()
             if self.choice.most is not None and self._count > self.choice.most:
                 raise InputError(
-                    f"that is more than {self.choice.most:,} numbers; choose fewer parts or layers"
+                    "that is more than {limit:,} numbers; choose fewer parts or layers", self.choice.most
                 )
             here.values[name] = _copied(kept)
 

@@ -47,7 +47,8 @@ def account(numbers: Numbers, name: str, index: Index) -> Account:
     entry = numbers.entry(name)
     shape = tuple(entry.value.shape)
     if len(index) != len(shape) or not all(0 <= i < size for i, size in zip(index, shape, strict=True)):
-        raise InputError(f"{name} has no number at {list(index)}; its shape is {list(shape)}, counted from 0")
+        sentence = "{where} has no number at {value}; its shape is {limit}, counted from 0"
+        raise InputError(sentence, name, list(index), list(shape))
     value = float(entry.value[index])
     made = _made(numbers, entry, index)
     if made is None:

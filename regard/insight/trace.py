@@ -79,7 +79,9 @@ class Pass:
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self.entries:
-            raise InputError(f"nothing of the name '{name}' was recorded{nearest(name, self.entries)}")
+            raise InputError(
+                "nothing of the name '{key}' was recorded", name, remedy=nearest(name, self.entries)
+            )
         return self.entries[name]
 
     def __iter__(self) -> Iterator[Entry]:
@@ -143,7 +145,7 @@ class Trace:
             if name in one.entries:
                 return one.entries[name]
         known = [name for one in self.sequences for name in one.entries]
-        raise InputError(f"nothing of the name '{name}' was recorded{nearest(name, known)}")
+        raise InputError("nothing of the name '{key}' was recorded", name, remedy=nearest(name, known))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -110,10 +110,11 @@ class _Stored:
         self.labels: dict[tuple[str, ...], int] = {}
         sequences = [self._sequence(one) for one in trace.sequences]
         if self.at > _MOST:
-            raise InputError(
-                f"the trace has {self.at:,} numbers, and a page holds {_MOST:,}; choose some with --layers,"
+            sentence = (
+                "the trace has {value:,} numbers, and a page holds {limit:,}; choose some with --layers,"
                 " --heads or --steps"
             )
+            raise InputError(sentence, self.at, _MOST)
         self.half = self.at > _WHOLE
         self.about = {
             "half": self.half,

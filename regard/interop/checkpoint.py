@@ -77,9 +77,11 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     """
     place = Path(folder)
     if not place.is_dir():
-        raise CheckpointError(f"{place} is not a folder; give the one that holds {CONFIG} and {WEIGHTS}")
+        raise CheckpointError(
+            "{where} is not a folder; give the one that holds {limit} and {value}", place, CONFIG, WEIGHTS
+        )
     if not (place / CONFIG).is_file():
-        raise CheckpointError(f"{place} is not a checkpoint: it has no {CONFIG}")
+        raise CheckpointError("{where} is not a checkpoint: it has no {limit}", place, CONFIG)
     config = read_object(place / CONFIG, CheckpointError)
     if (place / WEIGHTS).is_file():
         shards = {place / WEIGHTS: _header(place / WEIGHTS)}
@@ -93,7 +95,9 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
         for old, entry in header.items():
             name = _today(old)
             if name in entries:
-                raise CheckpointError(f"{path}: the weight '{name}' is also in {files[name].name}")
+                raise CheckpointError(
+                    "{where}: the weight '{key}' is also in {value}", path, name, files[name].name
+                )
             entries[name], files[name] = entry, path
     renamed = any(_WRAPPERS.search(name) for header in shards.values() for name in header)
     return Checkpoint(place, config, entries, files, renamed)
@@ -104,26 +108,35 @@ def _shards(place: Path) -> dict[Path, dict[str, Entry]]:
     shown = place / INDEX
     where = read_object(shown, CheckpointError, limit=HEADER).get("weight_map")
     if not isinstance(where, dict) or not where or not all(isinstance(v, str) for v in where.values()):
-        raise CheckpointError(f"{shown} is damaged: its 'weight_map' does not say which file holds what")
+        raise CheckpointError(
+            "{where} is damaged: its 'weight_map' does not say which file holds what", shown
+        )
     names = sorted(set(where.values()))
     if len(names) > _MOST_SHARDS:
-        raise CheckpointError(f"{shown} names {len(names):,} files; at most {_MOST_SHARDS:,} are read")
+        raise CheckpointError(
+            "{where} names {limit:,} files; at most {value:,} are read", shown, len(names), _MOST_SHARDS
+        )
     shards = {}
     for name in names:
         if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name):
-            raise CheckpointError(
-                f"{shown} names the file '{name}'; it must be a .safetensors file of the same folder"
-            )
+            sentence = "{where} names the file '{key}'; it must be a .safetensors file of the same folder"
+            raise CheckpointError(sentence, shown, name)
         if not (place / name).is_file():
-            raise CheckpointError(f"{place} is not whole: {name}, which {INDEX} names, is missing")
+            raise CheckpointError(
+                "{where} is not whole: {key}, which {limit} names, is missing", place, name, INDEX
+            )
         shards[place / name] = _header(place / name)
     for weight, name in where.items():
         if weight not in shards[place / name]:
-            raise CheckpointError(f"{place / name} has no '{weight}', which {INDEX} says is in it")
+            raise CheckpointError(
+                "{where} has no '{key}', which {limit} says is in it", place / name, weight, INDEX
+            )
     for path, header in shards.items():
         for weight in header:
             if where.get(weight) != path.name:
-                raise CheckpointError(f"{path} holds '{weight}', of which {INDEX} does not know")
+                raise CheckpointError(
+                    "{where} holds '{key}', of which {limit} does not know", path, weight, INDEX
+                )
     return shards
 
 

@@ -64,8 +64,9 @@ def converted(keys: TokenizerKeys) -> tuple[str, bool]:
         backend, frame = _sentencepiece(pieces_of(checkpoint.folder / models_there[0]), keys)
     else:
         raise CheckpointError(
-            f"{checkpoint.folder} has no tokenizer: no tokenizer.json, vocab.txt, vocab.json with merges.txt,"
-            " nor a SentencePiece model; save one there with the library that wrote the checkpoint"
+            "{where} has no tokenizer: no tokenizer.json, vocab.txt, vocab.json with merges.txt, nor a"
+            " SentencePiece model; save one there with the library that wrote the checkpoint",
+            checkpoint.folder,
         )
     add_tokens(keys, backend)
     frame(keys, backend)
@@ -79,12 +80,12 @@ def one_side(keys: TokenizerKeys, side: str) -> str:
     path = checkpoint.folder / ("target_vocab.json" if other else "vocab.json")
     ids = checkpoint.json(path.name, VOCABULARY)
     if ids is None or not all(type(index) is int for index in ids.values()):
-        raise CheckpointError(f"{path} is missing or damaged: each piece must have an id")
+        raise CheckpointError("{where} is missing or damaged: each piece must have an id", path)
     pieces = pieces_of(checkpoint.folder / f"{side}.spm")
     try:
         backend = pieces.renumbered(ids).backend()
     except ValueError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+        raise CheckpointError("{where} is damaged: {value}", path, error) from error
     if other:  # the ids of added tokens are the source's
         _name_special(keys, backend, [keys.name(role, name) for role, name in _MARIAN.items()])
     else:
@@ -107,7 +108,9 @@ def _wordpiece(pieces: str, keys: TokenizerKeys) -> Backend:
     ids = {piece: index for index, piece in enumerate(lines)}
     unknown = keys.name("unk", "[UNK]")
     if len(ids) != len(lines) or unknown not in ids:
-        raise CheckpointError(f"vocab.txt is damaged: a piece is there twice, or {unknown} is not there")
+        raise CheckpointError(
+            "vocab.txt is damaged: a piece is there twice, or {value} is not there", unknown
+        )
     backend = Backend(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(clean_text=True, **bert_options(keys))
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -126,17 +129,17 @@ def _byte_bpe(vocabulary: str, merges: str, keys: TokenizerKeys) -> Backend:
     try:
         ids = loads(vocabulary, VOCABULARY)
     except ValueError as error:
-        raise CheckpointError(f"{folder / 'vocab.json'} is damaged: {error}") from error
+        raise CheckpointError("{where} is damaged: {value}", folder / "vocab.json", error) from error
     if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 1 << 31 for i in ids.values()):
-        raise CheckpointError(f"{folder / 'vocab.json'} is damaged: each piece must have an id")
+        raise CheckpointError("{where} is damaged: each piece must have an id", folder / "vocab.json")
     lines = (line.rstrip("\r") for line in _lines(merges, "merges.txt"))
     pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     if not all(len(pair) == 2 for pair in pairs):
-        raise CheckpointError(f"{folder / 'merges.txt'} is damaged: a line is not two pieces")
+        raise CheckpointError("{where} is damaged: a line is not two pieces", folder / "merges.txt")
     try:
         model = models.BPE(ids, [(left, right) for left, right in pairs])
     except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError(f"{folder / 'merges.txt'} is damaged: {error}") from error
+        raise CheckpointError("{where} is damaged: {value}", folder / "merges.txt", error) from error
     backend = Backend(model)
     prefix = keys.flag("add_prefix_space", False)
     if keys.kind == "Qwen2Tokenizer":
@@ -244,5 +247,7 @@ def _name_special(keys: TokenizerKeys, backend: Backend, names: list[str]) -> No
 def _lines(text: str, name: str) -> list[str]:
     """Raises: CheckpointError for so many that they are no vocabulary."""
     if text.count("\n") > _MOST_LINES:
-        raise CheckpointError(f"{name} has more than {_MOST_LINES:,} lines, too many to be right")
+        raise CheckpointError(
+            "{where} has more than {limit:,} lines, too many to be right", name, _MOST_LINES
+        )
     return text.split("\n")

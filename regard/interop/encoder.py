@@ -139,7 +139,9 @@ class Encoder(Family):
             raise keys.refuse(sizes.width, f"it must be a multiple of the {heads} heads")
         positions, first = keys.size("max_position_embeddings"), self._first(config)
         if positions <= first:
-            raise CheckpointError(f"{positions} positions are none, as the first {first} are not used")
+            raise CheckpointError(
+                "{value} positions are none, as the first {limit} are not used", positions, first
+            )
         entry = keys.size(sizes.entry, 128) if sizes.entry else width
         return StackConfig(
             width=width,
@@ -193,7 +195,7 @@ class Encoder(Family):
             return {"kind": task, "max_length": length, "prompt": prompt_of(source.checkpoint)}
         if task == SPANS:
             if context < _LEAST:
-                raise CheckpointError(f"{context} positions are too few for a question and its context")
+                raise CheckpointError("{value} positions are too few for a question and its context", context)
             length = min(context, _READ)
             return {"kind": task, "max_length": length, "max_question": min(64, length // 2)}
         source.keys.any("tie_word_embeddings")

@@ -57,7 +57,7 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
     """
     bundle, place = bundles.load(run), Path(out)
     if bundles.is_bundle(place) and not any((place / name).is_file() for name in _MARKS):
-        raise CheckpointError(f"{place} holds something already; give another folder")
+        raise CheckpointError("{where} holds something already; give another folder", place)
     reasons: dict[str, list[str]] = {}
     for family, architecture in _candidates(bundle):
         try:
@@ -69,10 +69,8 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
     known = "; ".join(
         f"no {' or '.join(dict.fromkeys(names))}, because {why}" for why, names in reasons.items()
     )
-    raise CheckpointError(
-        f"{run} cannot be written as a checkpoint: {known or f'no family has the task {bundle.task}'};"
-        f" {_remedy(bundle)}"
-    )
+    sentence = "{value} cannot be written as a checkpoint: {limit}; {bundle}"
+    raise CheckpointError(sentence, run, known or f"no family has the task {bundle.task}", _remedy(bundle))
 
 
 def _remedy(bundle: Bundle) -> str:

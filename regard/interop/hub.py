@@ -66,7 +66,9 @@ def fetched(name: str, progress: Progress | None = None) -> HubCheckpoint:
     """
     found = _NAME.fullmatch(name)
     if found is None:
-        raise InputError(f"'{name}' names no model of the Hub; write hf:owner/name or hf:owner/name@revision")
+        raise InputError(
+            "'{key}' names no model of the Hub; write hf:owner/name or hf:owner/name@revision", name
+        )
     with needs("names of the Hub need the package huggingface_hub", "hub"):
         import huggingface_hub
     home = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
@@ -75,7 +77,7 @@ def fetched(name: str, progress: Progress | None = None) -> HubCheckpoint:
         about = api.model_info(found[1], revision=found[2], files_metadata=True)
     commit = about.sha or ""
     if not _COMMIT.fullmatch(commit):
-        raise DownloadError(f"{name}: the server does not say which commit that is; try again later")
+        raise DownloadError("{where}: the server does not say which commit that is; try again later", name)
     token = huggingface_hub.get_token() or ""
     files: dict[str, RemoteFile] = {}
     for one in about.siblings or ():
@@ -98,9 +100,11 @@ def _fetch_all(name: str, files: dict[str, RemoteFile], place: Path, progress: P
 
     def bring(path: str) -> Path:
         if path not in files:
-            raise CheckpointError(f"{name} has no {path}, and cannot be imported without")
+            raise CheckpointError("{where} has no {key}, and cannot be imported without", name, path)
         if not (files[path].sha256 or files[path].git_blob):
-            raise DownloadError(f"{name}: the server does not say what {path} must be; try again later")
+            raise DownloadError(
+                "{where}: the server does not say what {key} must be; try again later", name, path
+            )
         with _fetching(name, path):
             return fetch(files[path], place / path, progress)
 
@@ -116,7 +120,8 @@ def _fetch_all(name: str, files: dict[str, RemoteFile], place: Path, progress: P
     shards = read_object(bring(INDEX), CheckpointError, limit=HEADER).get("weight_map")
     for shard in sorted({str(value) for value in shards.values()} if isinstance(shards, dict) else ()):
         if not _SHARD.fullmatch(shard):
-            raise CheckpointError(f"{name}: {INDEX} names the file '{shard}'; it must be a .safetensors file")
+            sentence = "{where}: {limit} names the file '{value}'; it must be a .safetensors file"
+            raise CheckpointError(sentence, name, INDEX, shard)
         bring(shard)
 
 
@@ -140,21 +145,26 @@ def _sentences(name: str, revision: str | None) -> Iterator[None]:
         raise DownloadError(_gated(name)) from error
     except errors.RevisionNotFoundError as error:
         raise DownloadError(
-            f"{name}: there is no revision '{revision}'; leave it out for the newest"
+            "{where}: there is no revision '{value}'; leave it out for the newest", name, revision
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise DownloadError(
-            f"there is no model {name} on the Hub, or it is private; if it is yours, log in with"
-            " `hf auth login`"
+            "there is no model {key} on the Hub, or it is private; if it is yours, log in with `hf auth"
+            " login`",
+            name,
         ) from error
     except errors.HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)
         if code in (401, 403):
             raise DownloadError(_gated(name)) from error
-        raise DownloadError(f"cannot ask for {name}: the server answers {code}; try again later") from error
+        raise DownloadError(
+            "cannot ask for {key}: the server answers {value}; try again later", name, code
+        ) from error
     except (errors.HTTPError, OSError, ValueError) as error:  # whichever library does its talking
         why = str(error).split("\n")[0] or type(error).__name__
-        raise DownloadError(f"cannot ask for {name}: {why}; try again when the Hub can be reached") from error
+        raise DownloadError(
+            "cannot ask for {key}: {value}; try again when the Hub can be reached", name, why
+        ) from error
 
 
 @contextmanager
@@ -167,12 +177,13 @@ def _fetching(name: str, path: str) -> Iterator[None]:
             if cause.code in (401, 403):
                 raise DownloadError(_gated(name)) from error
             raise DownloadError(
-                f"{name}: the server answers {cause.code} to {path}; try again later"
+                "{where}: the server answers {value} to {key}; try again later", name, cause.code, path
             ) from error
         if cause is not None:
-            raise DownloadError(
-                f"{name}: the transfer of {path} broke off ({cause}); try again, and it goes on from there"
-            ) from error
+            sentence = (
+                "{where}: the transfer of {key} broke off ({value}); try again, and it goes on from there"
+            )
+            raise DownloadError(sentence, name, path, cause) from error
         raise
 
 

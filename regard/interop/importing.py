@@ -77,7 +77,7 @@ def import_checkpoint(
     """
     place = Path(out)
     if bundles.is_bundle(place) and not overwrite:
-        raise CheckpointError(f"{place} holds a model already; give another folder, or --overwrite")
+        raise CheckpointError("{where} holds a model already; give another folder, or --overwrite", place)
     check_unlocked(place)  # before the work; it is asked again before anything is written
     source: str | None = None
     if is_hub_name(str(folder)):
@@ -91,11 +91,11 @@ def import_checkpoint(
 
         seen = compared(bundle, checkpoint, architecture)
         if not seen.equal:
-            raise CheckpointError(
-                f"{checkpoint.folder}: outputs differ from those of transformers by {seen.difference:.1e},"
-                f" where the largest is {seen.largest:.1e}, so that nothing was written; --no-compare imports"
-                " it all the same"
+            sentence = (
+                "{where}: outputs differ from those of transformers by {value:.1e}, where the largest is"
+                " {limit:.1e}, so that nothing was written; --no-compare imports it all the same"
             )
+            raise CheckpointError(sentence, checkpoint.folder, seen.difference, seen.largest)
         difference, largest = seen.difference, seen.largest
         notes += [] if seen.why is None else [f"not compared with transformers: {seen.why}"]
     bundles.save(bundle, place)
@@ -146,7 +146,7 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
         keys.finish()
         ours = weights_of(plan.model, str(where))
     except (BundleError, TokenizerError, ValueError) as error:
-        raise CheckpointError(f"{where}: {error}") from error
+        raise CheckpointError("{where}: {value}", where, error) from error
     notes = plan.table.check(ours, checkpoint.entries, str(checkpoint.folder))
     return plan, [*plan.notes, *notes]
 
@@ -176,9 +176,8 @@ def _bundle(
 def _family(checkpoint: Checkpoint) -> Family:
     said = checkpoint.config.get("model_type")
     if not isinstance(said, str) or said not in FAMILIES:
-        raise CheckpointError(
-            f"{checkpoint.folder / CONFIG}: 'model_type' is {said!r}; known are {', '.join(FAMILIES)}"
-        )
+        sentence = "{where}: 'model_type' is {value!r}; known are {limit}"
+        raise CheckpointError(sentence, checkpoint.folder / CONFIG, said, ", ".join(FAMILIES))
     return FAMILIES[said]
 
 
@@ -197,7 +196,10 @@ def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
     found = [name for name in known if name in family.architectures]
     if not found:
         raise CheckpointError(
-            f"{checkpoint.folder / CONFIG}: 'architectures' is {said!r}; of {family.name}, these can be taken"
-            f" over: {', '.join(family.architectures)}"
+            "{where}: 'architectures' is {value!r}; of {key}, these can be taken over: {limit}",
+            checkpoint.folder / CONFIG,
+            said,
+            family.name,
+            ", ".join(family.architectures),
         )
     return found

@@ -123,8 +123,9 @@ class Keys:
         """What to raise when the value of a key cannot be taken over."""
         value = self._config.get(name)
         if value is None and name in self._defaults:
-            return CheckpointError(f"{self.where}: '{name}' is missing, so {self._defaults[name]}; {why}")
-        return CheckpointError(f"{self.where}: '{name}' is {_shown(value)}; {why}")
+            sentence = "{where}: '{key}' is missing, so {value}; {limit}"
+            return CheckpointError(sentence, self.where, name, self._defaults[name], why)
+        return CheckpointError("{where}: '{key}' is {value}; {limit}", self.where, name, _shown(value), why)
 
     def __contains__(self, name: str) -> bool:
         return self._config.get(name) is not None
@@ -225,9 +226,8 @@ class Keys:
         for name in self._config:
             if name not in self._taken:
                 hint = nearest(name, self._taken - IRRELEVANT)
-                raise self.refuse(
-                    name, f"that key is not known, and might change what the model computes{hint}"
-                )
+                why = "that key is not known, and might change what the model computes"
+                raise self.refuse(name, f"{why}; {hint}" if hint else why)
 
     def _up_to(self, most: int, name: str, default: int | None) -> int:
         value = self._present(name, default)
@@ -240,7 +240,7 @@ class Keys:
         value = self._config.get(name)
         default = self._defaults.get(name) if default is None else default
         if value is None and default is None:
-            raise CheckpointError(f"{self.where}: '{name}' is missing")
+            raise CheckpointError("{where}: '{key}' is missing", self.where, name)
         return default if value is None else value
 
 

@@ -24,12 +24,11 @@ def classes_of(source: Source, product: str) -> int:
     entry = source.checkpoint.entries.get(f"{product}.weight")
     if entry is None or len(entry.shape) != 2:
         raise CheckpointError(
-            f"{source.checkpoint.folder}: the weight '{product}.weight' is missing or no matrix"
+            "{where}: the weight '{value}.weight' is missing or no matrix", source.checkpoint.folder, product
         )
     if not 1 <= entry.shape[0] <= _MOST:
-        raise CheckpointError(
-            f"{source.checkpoint.folder}: it has {entry.shape[0]} classes; there must be 1 to {_MOST:,}"
-        )
+        sentence = "{where}: it has {value} classes; there must be 1 to {limit:,}"
+        raise CheckpointError(sentence, source.checkpoint.folder, entry.shape[0], _MOST)
     return entry.shape[0]
 
 
@@ -84,6 +83,6 @@ def _is_plain(source: Source) -> bool:
         if stated.endswith((".Identity", ".Sigmoid")):
             return stated.endswith(".Identity")
         raise CheckpointError(
-            f"{source.keys.where}: the activation '{stated}' of its output is not supported"
+            "{where}: the activation '{value}' of its output is not supported", source.keys.where, stated
         )
     return said.get("problem_type") == _NUMBER

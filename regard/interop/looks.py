@@ -76,7 +76,7 @@ def read_look(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Look:
     """What the pictures of a model with so many channels are like. Raises: CheckpointError."""
     said, where = checkpoint.json(PREPROCESSOR), checkpoint.folder / PREPROCESSOR
     if said is None:
-        raise CheckpointError(f"{where} is missing, which says how pictures are sized and centred")
+        raise CheckpointError("{where} is missing, which says how pictures are sized and centred", where)
     keys = Keys(_completed(said, checkpoint), where, _SIDE)
     for name in _NOTED.split():
         keys.any(name)
@@ -88,7 +88,7 @@ def read_look(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Look:
     try:
         look = Look(channels, rows, columns, mean, deviation, resize, crop)
     except ConfigError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+        raise CheckpointError("{where}: {value}", where, error) from error
     keys.finish()
     return look
 

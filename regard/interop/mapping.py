@@ -205,10 +205,12 @@ class Table:
             why = next((why for start, why in self.spare if name.startswith(start)), None)
             if name in self.copies:
                 if entry.shape != theirs[self.copies[name]].shape:
-                    raise CheckpointError(f"{where}: '{name}' must be the same as '{self.copies[name]}'")
+                    raise CheckpointError(
+                        "{where}: '{key}' must be the same as '{value}'", where, name, self.copies[name]
+                    )
             elif why is None:
-                hint = nearest(name, known)
-                raise CheckpointError(f"{where}: the weight '{name}' has no place in this model{hint}")
+                sentence = "{where}: the weight '{key}' has no place in this model"
+                raise CheckpointError(sentence, where, name, remedy=nearest(name, known))
             else:
                 notes[why] = notes.get(why, 0) + 1
         return [f"left out: {why} ({count} tensor{'s' * (count > 1)})" for why, count in notes.items()]
@@ -225,13 +227,16 @@ class Table:
 
     def _check_one(self, name: str, shape: tuple[int, ...], theirs: Mapping[str, Entry], where: str) -> None:
         if name not in theirs:
-            raise CheckpointError(f"{where}: the weight '{name}' is missing{nearest(name, theirs)}")
-        if theirs[name].shape != shape:
             raise CheckpointError(
-                f"{where}: the weight '{name}' is {theirs[name]}, the configuration asks for {list(shape)}"
+                "{where}: the weight '{key}' is missing", where, name, remedy=nearest(name, theirs)
             )
+        if theirs[name].shape != shape:
+            sentence = "{where}: the weight '{key}' is {value}, the configuration asks for {limit}"
+            raise CheckpointError(sentence, where, name, theirs[name], list(shape))
         if not is_float(theirs[name]):
-            raise CheckpointError(f"{where}: the weight '{name}' is {theirs[name]}, which holds no floats")
+            raise CheckpointError(
+                "{where}: the weight '{key}' is {value}, which holds no floats", where, name, theirs[name]
+            )
 
     def take(self, theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
         """Ours of theirs, which have been checked. Raises: CheckpointError for copies that differ."""
@@ -244,7 +249,9 @@ class Table:
         theirs = {**theirs, **absent}
         for name, first in self.copies.items():
             if name in theirs and not torch.equal(theirs[name], theirs[first]):
-                raise CheckpointError(f"{where}: '{name}' differs from '{first}', to which it is tied")
+                raise CheckpointError(
+                    "{where}: '{key}' differs from '{value}', to which it is tied", where, name, first
+                )
         return {
             rule.ours: rule.take([theirs[name] for name in rule.theirs]).contiguous() for rule in self.rules
         }

@@ -101,7 +101,7 @@ def kept_origin(bundle: Bundle) -> Origin:
         tokenizer, config, prompts = (dict(said.get(key, {})) for key in ("tokenizer", "config", "prompts"))
         return Origin(names, tokenizer, weights, config, prompts)
     except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, SafetensorError) as error:
-        raise CheckpointError(f"{ORIGIN} is damaged: {error}") from error
+        raise CheckpointError("{limit} is damaged: {value}", ORIGIN, error) from error
 
 
 _EMPTY = safetensors.torch.save({})

@@ -82,10 +82,11 @@ def find(entry: PublicCheckpoint, progress: Progress | None = None) -> Path:
     for name, file in entry.files.items():
         found = _sha256(folder / name)
         if found != file.sha256:
-            raise CheckpointError(
-                f"{folder / name} is not the file of {entry.name} that is published: its SHA-256 is {found}"
-                f" and should be {file.sha256}; remove {folder}, and it is fetched again"
+            sentence = (
+                "{where} is not the file of {key} that is published: its SHA-256 is {value} and should be"
+                " {sha}; remove {folder}, and it is fetched again"
             )
+            raise CheckpointError(sentence, folder / name, entry.name, found, file.sha256, folder)
     return folder
 
 
@@ -97,7 +98,7 @@ def located(folder: str | Path, progress: Progress | None = None) -> Path:
     place = Path(folder)
     entry = None if place.exists() else CHECKPOINTS.get(str(folder))
     if entry is None and not place.exists() and (hint := nearest(str(folder), CHECKPOINTS)):
-        raise CheckpointError(f"there is no folder and no public checkpoint '{folder}'{hint}")
+        raise CheckpointError("there is no folder and no public checkpoint '{value}'", folder, remedy=hint)
     return place if entry is None else find(entry, progress)
 
 
@@ -117,7 +118,7 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+        raise CheckpointError("{where} cannot be read: {value}", path, error.strerror) from error
 
 
 # --------------------------------------------------------------------------------------- the registry

@@ -200,16 +200,18 @@ def pieces_of(path: Path) -> Pieces:
     """Read a SentencePiece model. Raises: CheckpointError."""
     try:
         if path.stat().st_size > _LARGEST:
-            raise CheckpointError(f"{path} is too large to be a SentencePiece model")
+            raise CheckpointError("{where} is too large to be a SentencePiece model", path)
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+        raise CheckpointError("{where} cannot be read: {value}", path, error.strerror) from error
     try:
         return _parse(data)
     except _UnsupportedError as error:
-        raise CheckpointError(f"{path} is of a kind that is not supported: {error}") from error
+        raise CheckpointError("{where} is of a kind that is not supported: {value}", path, error) from error
     except (ValueError, struct.error, IndexError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: it is no SentencePiece model ({error})") from error
+        raise CheckpointError(
+            "{where} is damaged: it is no SentencePiece model ({value})", path, error
+        ) from error
 
 
 def _parse(data: bytes) -> Pieces:

@@ -38,18 +38,24 @@ def vector_of(checkpoint: Checkpoint) -> Vector:
     steps = _modules(checkpoint, text)
     if tuple(steps) not in (_STEPS[:2], _STEPS):
         raise CheckpointError(
-            f"{checkpoint.folder / MODULES}: its steps are {', '.join(steps)}; only {_STEPS[0]}, {_STEPS[1]},"
-            f" and after them perhaps {_STEPS[2]}, can be taken over"
+            "{where}: its steps are {limit}; only {value}, {other}, and after them perhaps {other_}, can"
+            " be taken over",
+            checkpoint.folder / MODULES,
+            ", ".join(steps),
+            _STEPS[0],
+            _STEPS[1],
+            _STEPS[2],
         )
     if steps["Transformer"]:
-        raise CheckpointError(f"{checkpoint.folder / MODULES}: the encoder must be in the folder itself")
+        raise CheckpointError(
+            "{where}: the encoder must be in the folder itself", checkpoint.folder / MODULES
+        )
     normalised = "Normalize" in steps
     _check_use(checkpoint, normalised)
     pooling = f"{steps['Pooling']}/config.json" if steps["Pooling"] else POOLING
     if prompt_of(checkpoint) and (checkpoint.json(pooling) or {}).get("include_prompt") is False:
-        raise CheckpointError(
-            f"{checkpoint.folder / pooling}: 'include_prompt' is false; here a prompt counts as any text does"
-        )
+        sentence = "{where}: 'include_prompt' is false; here a prompt counts as any text does"
+        raise CheckpointError(sentence, checkpoint.folder / pooling)
     return Vector(_pooling(checkpoint, pooling), normalised)
 
 
@@ -61,10 +67,8 @@ def prompt_of(checkpoint: Checkpoint) -> str:
         return ""
     prompt = prompts.get(default) if isinstance(default, str) and isinstance(prompts, Mapping) else None
     if not isinstance(prompt, str):
-        raise CheckpointError(
-            f"{checkpoint.folder / PROMPTS}: 'default_prompt_name' is"
-            f" {json.dumps(default, ensure_ascii=False)}; it must name one of 'prompts', or be null"
-        )
+        sentence = "{where}: 'default_prompt_name' is {value}; it must name one of 'prompts', or be null"
+        raise CheckpointError(sentence, checkpoint.folder / PROMPTS, json.dumps(default, ensure_ascii=False))
     return prompt
 
 
@@ -78,15 +82,16 @@ def _modules(checkpoint: Checkpoint, text: str) -> dict[str, str]:
         paths = [entry.get("path", "") for entry in listed]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"{checkpoint.folder / MODULES} is damaged: it is no list of modules"
+            "{where} is damaged: it is no list of modules", checkpoint.folder / MODULES
         ) from error
     for name in names:
         if not name.startswith("sentence_transformers."):
-            raise CheckpointError(
-                f"{checkpoint.folder / MODULES}: '{name}' is code that is not here, and is never run"
-            )
+            sentence = "{where}: '{key}' is code that is not here, and is never run"
+            raise CheckpointError(sentence, checkpoint.folder / MODULES, name)
     if len(set(kinds)) < len(kinds) or not all(re.fullmatch(r"[\w-]*", str(path)) for path in paths):
-        raise CheckpointError(f"{checkpoint.folder / MODULES}: a step is there twice, or not in the folder")
+        raise CheckpointError(
+            "{where}: a step is there twice, or not in the folder", checkpoint.folder / MODULES
+        )
     return dict(zip(kinds, map(str, paths), strict=True))
 
 
@@ -100,10 +105,8 @@ def _pooling(checkpoint: Checkpoint, file: str) -> Pooling:
         modes += [_NEW_MODES.get(str(name), str(name)) for name in listed]
     found = [_MODES.get(name) for name in dict.fromkeys(modes)]
     if len(found) != 1 or found[0] is None:
-        raise CheckpointError(
-            f"{checkpoint.folder / file}: only the mean or the first vector can be taken, not"
-            f" {', '.join(modes) or 'nothing'}"
-        )
+        sentence = "{where}: only the mean or the first vector can be taken, not {limit}"
+        raise CheckpointError(sentence, checkpoint.folder / file, ", ".join(modes) or "nothing")
     return found[0]
 
 
@@ -114,11 +117,11 @@ def _check_use(checkpoint: Checkpoint, normalised: bool) -> None:
     similarity = said.get("similarity_fn_name")
     # The product of vectors of length one is their cosine.
     if similarity not in (None, "cosine") and not (similarity == "dot" and normalised):
-        raise CheckpointError(
-            f"{where}: 'similarity_fn_name' is {json.dumps(similarity, ensure_ascii=False)}; texts are"
-            ' compared by the cosine of their vectors, so only "cosine", or "dot" after Normalize, can be'
-            " taken"
+        sentence = (
+            "{where}: 'similarity_fn_name' is {value}; texts are compared by the cosine of their vectors,"
+            ' so only "cosine", or "dot" after Normalize, can be taken'
         )
+        raise CheckpointError(sentence, where, json.dumps(similarity, ensure_ascii=False))
 
 
 def sentence_files(bundle: Bundle) -> dict[str, str]:

@@ -91,7 +91,9 @@ class TokenizerKeys:
     def refuse(self, key: str, why: str) -> CheckpointError:
         """The error for a key that cannot be honoured."""
         value = json.dumps(self.said.get(key), ensure_ascii=False)
-        return CheckpointError(f"{self.checkpoint.folder / CONFIG}: '{key}' is {value}; {why}")
+        return CheckpointError(
+            "{where}: '{key}' is {value}; {limit}", self.checkpoint.folder / CONFIG, key, value, why
+        )
 
     def flag(self, key: str, usual: bool) -> bool:
         """A key that is true or false; null is its usual value. Raises: CheckpointError."""
@@ -128,7 +130,7 @@ def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
     said = config | special if config.get("added_tokens_decoder") is None else special | config
     stated = said.get("tokenizer_class") or checkpoint.config.get("tokenizer_class")
     if stated is not None and not isinstance(stated, str):
-        raise CheckpointError(f"{checkpoint.folder / CONFIG}: 'tokenizer_class' must be a name")
+        raise CheckpointError("{where}: 'tokenizer_class' must be a name", checkpoint.folder / CONFIG)
     named = stated.removesuffix("Fast") if stated else None
     usual = _USUAL.get(str(checkpoint.config.get("model_type")))
     as_it_is = named in _GENERIC
@@ -196,7 +198,7 @@ def lowers(checkpoint: Checkpoint) -> bool:
     Raises: CheckpointError."""
     said = (checkpoint.json(SENTENCES) or {}).get("do_lower_case", False)
     if said not in (True, False, None):
-        raise CheckpointError(f"{checkpoint.folder / SENTENCES}: 'do_lower_case' must be true or false")
+        raise CheckpointError("{where}: 'do_lower_case' must be true or false", checkpoint.folder / SENTENCES)
     return said is True
 
 
@@ -210,14 +212,17 @@ def add_tokens(keys: TokenizerKeys, backend: Backend) -> bool:
     further = [name for name in _further(keys) if name not in named]
     tokens += [AddedToken(name, special=True, normalized=False) for name in further]
     if len(tokens) > _MOST_ADDED:
-        raise CheckpointError(f"{keys.checkpoint.folder}: {len(tokens):,} tokens are added to its tokenizer")
+        raise CheckpointError(
+            "{where}: {value:,} tokens are added to its tokenizer", keys.checkpoint.folder, len(tokens)
+        )
     backend.add_tokens(tokens)
     for index, token in declared.items():
         if (found := backend.token_to_id(token.content)) != index:
-            raise CheckpointError(
-                f"{keys.checkpoint.folder / where}: '{token.content}' has the id {index} there, but {found}"
-                " by the vocabulary; the ids of added tokens must follow those before them"
+            sentence = (
+                "{where}: '{value}' has the id {limit} there, but {found} by the vocabulary; the ids of"
+                " added tokens must follow those before them"
             )
+            raise CheckpointError(sentence, keys.checkpoint.folder / where, token.content, index, found)
     return bool(tokens)
 
 
@@ -235,7 +240,7 @@ def _declared(keys: TokenizerKeys) -> tuple[dict[int, AddedToken], str]:
         }, ADDED
     except (ValueError, TypeError, AttributeError) as error:
         file = keys.checkpoint.folder / (CONFIG if tokens is not None else ADDED)
-        raise CheckpointError(f"{file} is damaged: a token that was added has no id or name") from error
+        raise CheckpointError("{where} is damaged: a token that was added has no id or name", file) from error
 
 
 def _index(value: Any) -> int:

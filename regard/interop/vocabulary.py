@@ -81,7 +81,7 @@ class Found:
             last = self.ends[0]  # a model that continues texts ends them as its configuration says
         if last is None:
             raise CheckpointError(
-                f"the tokenizer does not say which token is its {end}; see special_tokens_map.json"
+                "the tokenizer does not say which token is its {value}; see special_tokens_map.json", end
             )
         self._check(size, {"begin": first, "end": last} | dict(self.ids))
         given = Given(
@@ -106,10 +106,11 @@ class Found:
         tokens += [(f"its {role} token", index) for role, index in roles.items() if index is not None]
         for name, index in tokens:
             if index >= size:
-                raise CheckpointError(
-                    f"the tokenizer has {name} with the id {index}, but the model rows for {size} ids only;"
+                sentence = (
+                    "the tokenizer has {key} with the id {value}, but the model rows for {limit} ids only;"
                     " give it rows for all tokens with the library that wrote it, or leave that token out"
                 )
+                raise CheckpointError(sentence, name, index, size)
 
 
 def chat_template(checkpoint: Checkpoint) -> str | None:
@@ -122,7 +123,7 @@ def chat_template(checkpoint: Checkpoint) -> str | None:
         named = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
         said = named.get("default")
     if said is not None and not isinstance(said, str):
-        raise CheckpointError(f"{checkpoint.folder}: the chat template is not a text")
+        raise CheckpointError("{where}: the chat template is not a text", checkpoint.folder)
     return said
 
 
@@ -146,11 +147,13 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
         tried(text)
         backend = open_backend(text)
     except ValueError as error:
-        raise CheckpointError(f"{checkpoint.folder}: the tokenizer cannot be used: {error}") from error
+        raise CheckpointError(
+            "{where}: the tokenizer cannot be used: {value}", checkpoint.folder, error
+        ) from error
     except CheckpointError:
         raise
     except RegardError as error:
-        raise CheckpointError(f"{checkpoint.folder}: {error}") from error
+        raise CheckpointError("{where}: {value}", checkpoint.folder, error) from error
     if lowers(checkpoint):
         steps = [backend.normalizer] if backend.normalizer is not None else []
         backend.normalizer = Sequence([Lowercase(), *steps])
@@ -185,7 +188,7 @@ def _first(backend: Backend) -> int | None:
     try:
         framed, bare = (backend.encode("a", add_special_tokens=framed).ids for framed in (True, False))
     except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError(f"tokenizer.json cannot cut a text: {error}") from error
+        raise CheckpointError("tokenizer.json cannot cut a text: {value}", error) from error
     return framed[0] if framed and framed[:1] != bare[:1] else None
 
 
@@ -194,7 +197,7 @@ def _between(backend: Backend) -> tuple[int, ...]:
     try:
         framed = backend.encode("a", "b", add_special_tokens=True)
     except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError(f"tokenizer.json cannot cut a pair: {error}") from error
+        raise CheckpointError("tokenizer.json cannot cut a pair: {value}", error) from error
     sides = [{i for i, side in enumerate(framed.sequence_ids) if side == which} for which in (0, 1)]
     if not all(sides):
         return ()
@@ -207,10 +210,10 @@ def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
     value = stated(checkpoint, "eos_token_id")
     some = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
-        raise CheckpointError(
-            f"{checkpoint.folder}: 'eos_token_id' of config.json or {GENERATION} must be a token id, a list"
-            " of them, or null"
+        sentence = (
+            "{where}: 'eos_token_id' of config.json or {limit} must be a token id, a list of them, or null"
         )
+        raise CheckpointError(sentence, checkpoint.folder, GENERATION)
     return tuple(dict.fromkeys(some))
 
 

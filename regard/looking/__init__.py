@@ -53,7 +53,7 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     passes, search = recorded(recorder, names := naming(task))
     if choice.steps and (first := min(choice.steps)) > len(search):
         there = f"{len(search)} were taken" if search else f"{task.name} writes nothing step by step"
-        raise InputError(f"there is no step {first}; {there}")
+        raise InputError("there is no step {value}; {limit}", first, there)
     about = {"kind": model.config.kind}
     answer = (said.text, said.score, said.alternatives)
     return Trace(task.name, text, *answer, passes, search, names.outputs, about)
@@ -67,7 +67,7 @@ def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alig
     """
     opening = task.opening(text) if isinstance(model, EncoderDecoder) else None
     if opening is None or not isinstance(model, EncoderDecoder):
-        raise InputError(f"{task.name} has no second sequence to align with the first")
+        raise InputError("{key} has no second sequence to align with the first", task.name)
     source, start = opening
     if not source:
         raise InputError("the input has no tokens to align with; give a text")
@@ -112,7 +112,9 @@ def played_back(
     assert isinstance(model, EncoderDecoder | Transformer)
     files = snapshots(folder)
     if name not in (known := origins(model)):
-        raise InputError(f"the model computes nothing of the name '{name}'{nearest(name, known)}")
+        raise InputError(
+            "the model computes nothing of the name '{value}'", name, remedy=nearest(name, known)
+        )
     only = Choice(names=frozenset({name}))
     now = traced(task, model, text, decoding, only)
     now[name]  # or else it is refused before the work

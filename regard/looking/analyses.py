@@ -66,7 +66,7 @@ def analysis(explorer: Explorer, name: str) -> Analysis:
     known = analyses(explorer)
     if name not in known:
         hint = near(name, known) or f"; there are {', '.join(known)}"
-        raise InputError(f"there is no analysis '{name}' of this model{hint}")
+        raise InputError("there is no analysis '{key}' of this model{value}", name, hint)
     return known[name]
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from regard.decode.witness import Step, hear
-from regard.errors import InputError, nearest
+from regard.errors import InputError, unknown
 from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
@@ -126,7 +126,7 @@ class Explorer:
             self._check(question, ())
             opening = self.task.opening(question.text)
             if opening is None:
-                raise InputError(f"{self.task.name} does not write token by token")
+                raise InputError("{key} does not write token by token", self.task.name)
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
             said = Prediction(self.task.spoken(question.begin, question.text)[0])
             return self._answer(question, said, opening, passes, question.begin)
@@ -137,7 +137,7 @@ class Explorer:
             self._check(question, ())
             opening = self.task.opening(question.text)
             if opening is None or "beam" not in self.task.heeds:
-                raise InputError(f"{self.task.name} does not search with a beam")
+                raise InputError("{key} does not search with a beam", self.task.name)
             return self._search(question, opening, n=question.beam)
 
     def account(self, question: Question, name: str, index: tuple[int, ...], sequence: int | None) -> Account:
@@ -154,7 +154,7 @@ class Explorer:
             model = self._variant(question, self.task.opening(question.text))
             holders = [at for at, one in enumerate(found.passes) if name in one.entries]
             if not holders or (sequence is not None and sequence not in holders):
-                raise InputError(f"nothing of the name '{name}' is computed there for this input")
+                raise InputError("nothing of the name '{key}' is computed there for this input", name)
             entries: dict[str, Entry] = {}
             for one in found.passes if isinstance(model, EncoderDecoder) else []:
                 entries |= one.entries
@@ -234,16 +234,18 @@ class Explorer:
         question.changes.check(self.model)
         for name in names or ():
             if name not in self.outline:
-                raise InputError(f"there is no part '{name}'{nearest(name, self.outline)}")
+                raise unknown(InputError, "part", name, self.outline)
         if question.begin and "begin" not in self.task.heeds:
-            raise InputError(f"{self.task.name} writes no tokens, and so has none to begin with")
+            raise InputError("{key} writes no tokens, and so has none to begin with", self.task.name)
         for token in question.begin:
             if not 0 <= token < len(self.naming.outputs):
-                raise InputError(f"there is no token {token}; ids are 0 to {len(self.naming.outputs) - 1}")
+                raise InputError(
+                    "there is no token {value}; ids are 0 to {limit}", token, len(self.naming.outputs) - 1
+                )
         if question.beam > 1 and "beam" not in self.task.heeds:
-            raise InputError(f"{self.task.name} does not search with a beam")
+            raise InputError("{key} does not search with a beam", self.task.name)
         if question.length is not None and "max_length" not in self.task.heeds:
-            raise InputError(f"{self.task.name} writes no tokens, and so has no length")
+            raise InputError("{key} writes no tokens, and so has no length", self.task.name)
 
     def _variant(
         self, question: Question, opening: tuple[list[int], list[int]] | None, *, silent: bool = False
@@ -297,9 +299,8 @@ class Explorer:
             return None if question.length is None else max(question.length, len(question.begin) + 1)
         room = max(1, self.task.config.context - len(opening[1]))
         if len(question.begin) > room:
-            raise InputError(
-                f"there is room for {room} tokens after this input, not for {len(question.begin)}"
-            )
+            sentence = "there is room for {value} tokens after this input, not for {limit}"
+            raise InputError(sentence, room, len(question.begin))
         return min(room, max(LENGTH if question.length is None else question.length, len(question.begin)))
 
     def _forced(

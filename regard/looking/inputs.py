@@ -66,7 +66,7 @@ Given = Text | Pair | Picture | Dialogue
 def text_of(given: Given, takes: Takes) -> str:
     """What the task takes. Raises: InputError when it takes another kind of input, or the picture is none."""
     if given.kind != takes.kind:
-        raise InputError(f"this model takes a {takes.kind}, not a {given.kind}")
+        raise InputError("this model takes a {value}, not a {limit}", takes.kind, given.kind)
     if isinstance(given, Pair):
         return "\t".join(text.replace("\t", " ") for text in (given.first, given.second))
     if isinstance(given, Dialogue):
@@ -82,7 +82,7 @@ def _fitted(content: bytes, shape: Sequence[int]) -> str:
     with _DECODING:
         found = decode(content)
         if isinstance(found, Problem):
-            raise InputError(f"{found}; give a picture as PNG, JPEG or the like")
+            raise InputError("{value}; give a picture as PNG, JPEG or the like", found)
         found = scaled(found, rows, columns, "bicubic")
     return as_url(np.ascontiguousarray(in_channels(found, channels)))
 

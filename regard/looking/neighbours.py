@@ -20,7 +20,7 @@ def nearest_words(tokenizer: Tokenizer, table: Tensor, queries: Sequence[str], n
     for query in queries:
         ids = min((tokenizer.encode(text) for text in (f" {query}", query)), key=len)
         if not ids:
-            raise InputError(f"the input '{query[:40]}' has no word to look for")
+            raise InputError("the input '{value}' has no word to look for", query[:40])
         cosines, places = nearest(table[ids].mean(0, keepdim=True), table[special:], n + len(set(ids)))
         found = zip(cosines[0].tolist(), (places[0] + special).tolist(), strict=True)
         answers.append(ranked([(names[token], cosine) for cosine, token in found if token not in ids][:n]))

@@ -52,7 +52,9 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         torch.zeros(1, device=device).item()  # `meta`, which holds no numbers, cannot say it
     except (RuntimeError, AssertionError, NotImplementedError) as problem:
         there = ", ".join(device_names())
-        raise ConfigError(f"device '{name}' cannot be used here; this machine has {there}") from problem
+        raise ConfigError(
+            "device '{key}' cannot be used here; this machine has {value}", name, there
+        ) from problem
     return device
 
 

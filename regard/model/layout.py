@@ -32,7 +32,7 @@ def prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
     if dtype == "int8":
         return lay_out(quantize(model).to(device))
     if dtype not in _FLOATS:
-        raise InputError(f"dtype '{dtype}' is not known; use {', '.join(_FLOATS)} or int8")
+        raise InputError("dtype '{value}' is not known; use {limit} or int8", dtype, ", ".join(_FLOATS))
     if slow := slow_warning(device, getattr(torch, dtype), "--dtype float32"):
         _LOG.warning(slow)
     return lay_out(model.to(device, getattr(torch, dtype)))

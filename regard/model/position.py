@@ -180,7 +180,9 @@ class AddedTable(PositionPart):
     def add(self, x: Tensor, at: Positions) -> Tensor:
         limit, stop = self.table.num_embeddings, at.stop if isinstance(at, Contiguous) else at.bound
         if stop > limit:
-            raise InputError(f"an input of {stop} tokens is longer than the {limit} this model was made for")
+            raise InputError(
+                "an input of {value} tokens is longer than the {limit} this model was made for", stop, limit
+            )
         table = self.table.weight
         return x + tap(
             self, "added", table[None, at.start : stop] if isinstance(at, Contiguous) else table[at.position]

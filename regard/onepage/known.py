@@ -82,9 +82,8 @@ TOKENIZERS: tuple[type, ...] = (Characters, Words, ByteBPE, BPE)
 def check(run: Run) -> None:
     """Refuse what a page cannot do. Raises: InputError naming it."""
     for problem in _problems(run):
-        raise InputError(
-            f"{run.folder} cannot become a page: {problem}; `regard look {run.folder}` shows any model"
-        )
+        sentence = "{where} cannot become a page: {value}; `regard look {where}` shows any model"
+        raise InputError(sentence, run.folder, problem)
 
 
 def _problems(run: Run) -> Iterator[str]:

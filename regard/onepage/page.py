@@ -115,8 +115,11 @@ def _size(run: Run, names: dict[str, list[str]], dtype: Precision) -> int:
     if size > _MOST:
         helps = dtype == "float32" and size < 2 * _MOST
         raise InputError(
-            f"the page of {run.folder} would have {human_bytes(size)}, where a phone can be asked for"
-            f" {human_bytes(_MOST)}; {'float16 halves it' if helps else 'give a smaller model'}"
+            "the page of {where} would have {value}, where a phone can be asked for {limit}; {model}",
+            run.folder,
+            human_bytes(size),
+            human_bytes(_MOST),
+            "float16 halves it" if helps else "give a smaller model",
         )
     return size
 
@@ -130,7 +133,7 @@ def _base64(weights: list[Tensor], dtype: Precision) -> str:
             kept = numbers.astype(kind)
         if not np.isfinite(kept).all():
             raise InputError(
-                f"a weight is no finite number in {dtype}; use float32, or train the model again"
+                "a weight is no finite number in {value}; use float32, or train the model again", dtype
             )
         parts.append(kept.tobytes())
     return base64.b64encode(b"".join(parts)).decode("ascii")

@@ -40,7 +40,9 @@ def bench_lines(
     Raises: ConfigError for a preset that does not exist.
     """
     if preset not in ENCODER_DECODER:
-        raise ConfigError(f"there is no preset '{preset}'; use one of {', '.join(ENCODER_DECODER)}")
+        raise ConfigError(
+            "there is no preset '{value}'; use one of {limit}", preset, ", ".join(ENCODER_DECODER)
+        )
     use_threads(threads)
     keep_freed_memory()
     place = pick_device(device)

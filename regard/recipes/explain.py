@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from regard.data.matrix import read_matrix
-from regard.errors import InputError, nearest
+from regard.errors import InputError, unknown
 from regard.insight.explain import EXAMPLES as OF_MODELS
 from regard.insight.explain import attention_by_hand
 from regard.insight.worked import Example, Lang, Worked
@@ -42,21 +42,19 @@ class Asked:
 def explained(name: str, asked: Asked = Asked()) -> Worked:
     """Compute an example. Raises: InputError for one that does not exist, or what it does not take."""
     if name not in EXAMPLES:
-        raise InputError(
-            f"there is no example '{name}'{nearest(name, EXAMPLES)}; `regard explain` lists them"
-        )
+        raise unknown(InputError, "example", name, EXAMPLES)
     example = EXAMPLES[name]
     if any(asked.matrices):
         if example is not attention_by_hand.EXAMPLE:
-            raise InputError(f"'{name}' takes no matrices; attention-by-hand does")
+            raise InputError("'{key}' takes no matrices; attention-by-hand does", name)
         example = attention_by_hand.example(_given(asked.matrices))
     if asked.text is not None or asked.tokenizer is not None:
         if name != "text-to-input":
-            raise InputError(f"'{name}' takes no text; text-to-input does")
+            raise InputError("'{key}' takes no text; text-to-input does", name)
         example = explain_text.example(asked.text, asked.tokenizer)
     if asked.full:
         if name != "myths":
-            raise InputError(f"'{name}' has no longer run; myths has")
+            raise InputError("'{key}' has no longer run; myths has", name)
         example = explain_myths.example(full=True)
     return example.worked()
 
@@ -66,7 +64,9 @@ def _given(paths: Matrices) -> attention_by_hand.Given:
     options = ("--input", "--wq", "--wk", "--wv")
     missing = [option for option, path in zip(options, paths, strict=True) if path is None]
     if missing:
-        raise InputError(f"{' and '.join(missing)} must be given too: attention needs X, W_Q, W_K and W_V")
+        raise InputError(
+            "{limit} must be given too: attention needs X, W_Q, W_K and W_V", " and ".join(missing)
+        )
     return attention_by_hand.Given(
         *(torch.from_numpy(read_matrix(path)) for path in paths if path is not None)
     )

@@ -62,7 +62,7 @@ def _loaded(folder: Path) -> tuple[Tokenizer, torch.nn.Module]:
 
     run = load(folder, "cpu")  # in float64, which not every device has
     if not run.bundle.tokenizers:
-        raise InputError(f"{folder} reads no text; give a run that has a tokenizer")
+        raise InputError("{where} reads no text; give a run that has a tokenizer", folder)
     names = sorted(run.bundle.tokenizers, key=lambda name: "source" not in name)
     return Tokenizer.from_json(run.bundle.tokenizers[names[0]]), run.model.double().eval()
 
@@ -73,12 +73,12 @@ def _make(text: str, folder: Path | None) -> Computed:
     inner = tokenizer.encode(text)
     ids = [tokenizer.bos, *inner, tokenizer.eos]
     if not inner or len(ids) > _MOST:
-        raise InputError(f"the text has {len(inner)} pieces; give one of 1 to {_MOST - 2}")
+        raise InputError("the text has {value} pieces; give one of 1 to {limit}", len(inner), _MOST - 2)
     pieces = tuple(tokenizer.pieces(ids))
     embed = model.source if isinstance(model, EncoderDecoder) else model.embed
     stack = model.encoder if isinstance(model, EncoderDecoder) else model.stack
     if not isinstance(embed, TokenEmbedding):
-        raise InputError(f"{folder} reads no text; give a run that does")
+        raise InputError("{where} reads no text; give a run that does", folder)
     given, at = torch.tensor([ids]), Contiguous(0, len(ids))
     _, seen = observed(stack, "input", "blocks.0.attention.*", call=lambda: stack(embed(given)))
     with torch.no_grad():

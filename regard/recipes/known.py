@@ -25,8 +25,8 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
     known: dict[str, KnownSet] = {**BUILTIN, **NAMED}
     if name is not None and name not in known and name not in CHECKPOINTS:
         every = [*known, *CHECKPOINTS]
-        hint = nearest(name, every) or "; `regard data` lists them"
-        raise DataError(f"there is no data set or checkpoint called '{name}'{hint}")
+        hint = nearest(name, every) or "`regard data` lists them"
+        raise DataError("there is no data set or checkpoint called '{value}'", name, remedy=hint)
     for entry in (entry for entry in known.values() if name in (None, entry.name)):
         if as_json:
             about = {field.name: getattr(entry, field.name) for field in fields(KnownSet)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from regard import train
 from regard.bundle import is_bundle
 from regard.console import note, say, say_json
-from regard.errors import InputError, nearest
+from regard.errors import InputError, unknown
 from regard.interop.public import CHECKPOINTS, imported
 from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
@@ -56,8 +56,7 @@ def run_recipe(
     Raises: InputError for an unknown name; whatever training raises.
     """
     if name not in RECIPES:
-        known = ", ".join(RECIPES)
-        raise InputError(f"there is no recipe '{name}'{nearest(name, RECIPES)} (known: {known})")
+        raise unknown(InputError, "recipe", name, RECIPES)
     recipe = RECIPES[name]
     folder = folder_of(name, out, seed)
     if is_bundle(folder) and not overwrite:

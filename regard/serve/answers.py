@@ -100,7 +100,9 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
         axes = [axis.name for axis in explorer.outline[name].axes]
         for axis in part.at:
             if axis not in axes:
-                raise InputError(f"{name} has no axis '{axis}'; its axes are {', '.join(axes)}")
+                raise InputError(
+                    "{where} has no axis '{value}'; its axes are {limit}", name, axis, ", ".join(axes)
+                )
     found = explorer.answer(question, list(parts))
     memory = max((len(one.tokens) for one in found.passes if one.kind == "encoder"), default=0)
     listed, numbers = [], 0
@@ -114,7 +116,9 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
             numbers += 0 if value is None else value.numel()
             most = MOST_NUMBERS if asked.encoding == "base64" else MOST_LISTED
             if numbers > most:
-                raise InputError(f"an answer has at most {most:,} numbers {_HOW[asked.encoding]}")
+                raise InputError(
+                    "an answer has at most {limit:,} numbers {value}", most, _HOW[asked.encoding]
+                )
             about["values"] = None if value is None else _written(value, asked)
             listed.append(about)
     return {**prediction(explorer, found), "parts": listed}
@@ -150,9 +154,8 @@ def _cut(entry: Entry | None, part: Part | None) -> Tensor | None:
     for axis in reversed(range(value.dim())):
         if (at := part.at.get(entry.axes[axis].name)) is not None:
             if at >= value.shape[axis]:
-                raise InputError(
-                    f"{part.name} has no {entry.axes[axis].name} {at}; there are {value.shape[axis]}, from 0"
-                )
+                sentence = "{key} has no {value} {limit}; there are {axis}, from 0"
+                raise InputError(sentence, part.name, entry.axes[axis].name, at, value.shape[axis])
             value = value.select(axis, at)
     return value
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as StarletteError
 from starlette.requests import ClientDisconnect
 
 from regard import __version__
-from regard.errors import InputError, NonFiniteOutputError, RegardError, nearest
+from regard.errors import InputError, NonFiniteOutputError, RegardError, unknown
 from regard.insight.names import names_object
 from regard.insight.progress import progressed
 from regard.insight.trace import Trace
@@ -62,10 +62,7 @@ class Models:
 
     def explorer(self, name: str) -> Explorer:
         if name not in self.explorers:
-            hint = nearest(name, self.explorers)
-            raise InputError(
-                f"there is no model '{name}'{hint or '; there are ' + ', '.join(self.explorers)}"
-            )
+            raise unknown(InputError, "model", name, self.explorers)
         return self.explorers[name]
 
     def asked(self, state: State) -> tuple[Explorer, Question]:
@@ -91,7 +88,9 @@ class Models:
         found = explorer.trace(question, asked.layers)
         numbers = sum(entry.value.numel() for one in found.passes for entry in one.entries.values())
         if numbers > MOST_REPORTED:
-            raise InputError(f"these are {numbers:,} numbers, over {MOST_REPORTED:,}; choose some layers")
+            raise InputError(
+                "these are {value:,} numbers, over {limit:,}; choose some layers", numbers, MOST_REPORTED
+            )
         return found
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from regard.errors import InputError, nearest
+from regard.errors import InputError, unknown
 from regard.insight.objects import as_object, parameter_object
 from regard.insight.parameters import Value
 from regard.insight.worked import Example, Lang, Worked
@@ -37,7 +37,7 @@ class Course:
         """Of all that can be changed in an example. Raises: InputError for an example, or a change, that
         there is not."""
         if name not in self.examples:
-            raise InputError(f"there is no example '{name[:80]}'{nearest(name, self.examples)}")
+            raise unknown(InputError, "example", name[:80], self.examples)
         return self.examples[name].values(changes)
 
     def worked(self, name: str, lang: Lang, values: dict[str, Value]) -> dict[str, Any]:

@@ -30,13 +30,13 @@ class ChatTemplate:
     def __init__(self, source: str, tokenizer: GivenTokenizer) -> None:
         """Raises: TokenizerError for what is no template."""
         if len(source) > _LONGEST:
-            raise TokenizerError(f"the chat template has more than {_LONGEST:,} characters")
+            raise TokenizerError("the chat template has more than {limit:,} characters", _LONGEST)
         self.source, self.tokenizer = source, tokenizer
         try:
             with bounded():
                 self._template = Sandbox().from_string(source)
         except Exception as error:  # a compiler of foreign programs may fail as any program does
-            raise TokenizerError(f"the chat template is damaged: {error}") from error
+            raise TokenizerError("the chat template is damaged: {value}", error) from error
 
     def text(self, dialogue: Sequence[Message]) -> str:
         """What the model reads before it answers. Raises: InputError when the template refuses it."""
@@ -59,13 +59,15 @@ class ChatTemplate:
                     size += len(part)
                     if size > _MOST_MADE:
                         raise InputError(
-                            f"the chat template makes more than {_MOST_MADE:,} characters of this"
+                            "the chat template makes more than {limit:,} characters of this", _MOST_MADE
                         )
                     made.append(part)
         except InputError:
             raise
         except Exception as error:  # a template may fail as any program does
-            raise InputError(f"the model's chat template does not take this dialogue: {error}") from error
+            raise InputError(
+                "the model's chat template does not take this dialogue: {value}", error
+            ) from error
         return "".join(made)
 
     def ids(self, dialogue: Sequence[Message]) -> list[int]:
@@ -74,7 +76,7 @@ class ChatTemplate:
             found = next((name for name in self._reserved if name in turn.content), None)
             if found is not None:
                 raise InputError(
-                    f"a turn holds '{found}', by which the model is told who speaks; leave it out"
+                    "a turn holds '{value}', by which the model is told who speaks; leave it out", found
                 )
         return self.tokenizer.encode_framed(self.text(dialogue))
 
@@ -84,4 +86,4 @@ class ChatTemplate:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise InputError(f"the model's chat template does not take this dialogue: {message}")
+    raise InputError("the model's chat template does not take this dialogue: {value}", message)

@@ -65,7 +65,9 @@ class Conversation(ABC, Generic[Turn]):
             turns, forgotten = turns[2:], forgotten + 1
         if len(prompt) >= self.context:
             size = len(prompt)
-            raise InputError(f"a turn of {size} tokens is too long for a context of {self.context}")
+            raise InputError(
+                "a turn of {value} tokens is too long for a context of {limit}", size, self.context
+            )
         if forgotten > self._forgotten:
             _LOG.warning(
                 f"the dialogue is longer than the {self.context:,} tokens that the model sees at once; its"

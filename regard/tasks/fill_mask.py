@@ -102,7 +102,7 @@ class FillMask(TextTask):
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
         if tokenizer.mask is None:
             raise ConfigError(
-                f"task.tokenizer: {tokenizer.spec.kind} has no mask to hide words; use wordpiece"
+                "task.tokenizer: {value} has no mask to hide words; use wordpiece", tokenizer.spec.kind
             )
         super().__init__(config, tokenizer)
         self.mask = tokenizer.mask
@@ -120,7 +120,7 @@ class FillMask(TextTask):
     def fit(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
         if not isinstance(model.stack.mask, Full):
-            raise ConfigError(f"fill-mask needs model.stack.mask=full, not '{model.stack.mask.kind}'")
+            raise ConfigError("fill-mask needs model.stack.mask=full, not '{value}'", model.stack.mask.kind)
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
@@ -236,7 +236,9 @@ class FillMask(TextTask):
     def _ids(self, text: str) -> list[int]:
         """A text with masks, framed."""
         if HIDDEN not in text:
-            raise InputError(f"the input '{text[:40]}' hides no word; write {HIDDEN} for each to be guessed")
+            raise InputError(
+                "the input '{value}' hides no word; write {limit} for each to be guessed", text[:40], HIDDEN
+            )
         texts = text.split(HIDDEN)
         if self.tokenizer.mask_takes_space:
             texts = [*(part.rstrip(_SPACE) for part in texts[:-1]), texts[-1]]
@@ -245,10 +247,11 @@ class FillMask(TextTask):
         for part in parts[1:]:
             ids += [self.mask, *part]
         if len(ids) >= self.config.context:
-            raise InputError(
-                f"the input '{text[:40]}' has {len(ids) + 1} tokens; this model was made for at most"
-                f" {self.config.context}: split it into shorter ones"
+            sentence = (
+                "the input '{value}' has {limit} tokens; this model was made for at most {context}: split"
+                " it into shorter ones"
             )
+            raise InputError(sentence, text[:40], len(ids) + 1, self.config.context)
         return [*ids, self.tokenizer.eos]
 
     def _filled(self, ids: list[int], places: list[int], tokens: list[int]) -> str:

@@ -174,10 +174,8 @@ class ImageClassification(Task):
             )
         embed = fitted(model.embed, self.look)
         if model.head.pooling != "mean" and not embed.class_token:
-            raise ConfigError(
-                f"model.head.pooling: is '{model.head.pooling}', which needs model.embed.class_token;"
-                " use 'mean'"
-            )
+            sentence = "model.head.pooling: is '{value}', which needs model.embed.class_token; use 'mean'"
+            raise ConfigError(sentence, model.head.pooling)
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))
         head = model.head
@@ -218,10 +216,11 @@ class ImageClassification(Task):
         picture = self.look.brought(picture)
         channels, rows, columns = self.look.shape
         if picture.shape[:2] != (rows, columns):
-            raise DataError(
-                f"{name} has {picture.shape[1]} × {picture.shape[0]} pixels, where {columns} × {rows} are "
-                "wanted; set task.size in training, and all pictures are brought to one size"
+            sentence = (
+                "{where} has {value} × {limit} pixels, where {columns} × {rows} are wanted; set task.size"
+                " in training, and all pictures are brought to one size"
             )
+            raise DataError(sentence, name, picture.shape[1], picture.shape[0], columns, rows)
         self.greyed += picture.shape[2] > channels
         return np.ascontiguousarray(in_channels(picture, channels).transpose(2, 0, 1))
 
@@ -306,8 +305,8 @@ class ImageClassification(Task):
         super().score((), (), tokenize)
         if not self.labels:
             raise InputError(
-                "this model has learned no labels yet; teach it some:"
-                f" regard train {self.name} DATA --init RUN"
+                "this model has learned no labels yet; teach it some: regard train {key} DATA --init RUN",
+                self.name,
             )
         if self.config.number is not None:
             return correlation_metrics(list(map(float, predictions)), [number_of(row) for row in rows])

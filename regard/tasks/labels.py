@@ -36,14 +36,14 @@ def number_of(row: Row) -> float:
         return float(row.values[-1])
     except ValueError:
         raise DataError(
-            f"{row.where}: '{row.values[-1]}' is no number, as which this model answers"
+            "{where}: '{value}' is no number, as which this model answers", row.where, row.values[-1]
         ) from None
 
 
 def check_learned(number: Number | None) -> None:
     """Raise ConfigError for what only an imported model can be."""
     if number is not None:
-        raise ConfigError(f"task.number: is {number}, which is for imported models; leave it out")
+        raise ConfigError("task.number: is {value}, which is for imported models; leave it out", number)
 
 
 def count_labels(labels: Iterable[str], column: str) -> dict[str, int]:
@@ -55,7 +55,7 @@ def count_labels(labels: Iterable[str], column: str) -> dict[str, int]:
     if not 2 <= len(counts) <= MOST_LABELS:
         found = f"{len(counts):,}" if counts else "no"
         labelled = f"{found} label" if len(counts) == 1 else f"{found} different labels"
-        raise DataError(f"the column '{column}' has {labelled}; give 2 to {MOST_LABELS:,}")
+        raise DataError("the column '{key}' has {value}; give 2 to {limit:,}", column, labelled, MOST_LABELS)
     return dict(sorted(counts.items()))
 
 
@@ -73,7 +73,7 @@ def kept_labels(files: Mapping[str, str], least: int = 2) -> dict[str, int]:
         sound = False
     if not sound or not least <= len(labels) <= MOST_LABELS:
         raise BundleError(
-            f"{LABELS} is damaged: it does not say how often each of some labels stood in the data"
+            "{limit} is damaged: it does not say how often each of some labels stood in the data", LABELS
         )
     return dict(labels)
 
@@ -82,7 +82,7 @@ def sized_head(head: Classes, labels: Mapping[str, int]) -> int:
     """How many classes there are. Raises: ConfigError when the head was made for others."""
     if head.count not in (0, len(labels)):
         raise ConfigError(
-            f"model.head.count: is {head.count}, but the data have {len(labels)}; leave it at 0"
+            "model.head.count: is {value}, but the data have {limit}; leave it at 0", head.count, len(labels)
         )
     return len(labels)
 

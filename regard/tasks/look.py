@@ -36,7 +36,7 @@ def read(name: str, where: str = "") -> Picture:
     except DataError as error:
         if where in ("", name):
             raise
-        raise DataError(f"{where}: {error}") from error
+        raise DataError("{where}: {value}", where, error) from error
 
 
 def look_at(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> Look:
@@ -64,14 +64,16 @@ def given_look(files: Mapping[str, str], size: int | None, wanted: Literal[1, 3]
     """
     look = kept_look(files)
     if size is not None and (look.rows, look.columns) != (size, size):
-        raise ConfigError(
-            f"task.size: is {size}, but the bundle that training starts from takes pictures of"
-            f" {look.columns} × {look.rows} pixels; leave it out"
+        sentence = (
+            "task.size: is {value}, but the bundle that training starts from takes pictures of {limit} ×"
+            " {rows} pixels; leave it out"
         )
+        raise ConfigError(sentence, size, look.columns, look.rows)
     if wanted not in (None, look.channels):
         raise ConfigError(
-            f"task.channels: is {wanted}, but the bundle that training starts from takes {look.channels};"
-            " leave it out"
+            "task.channels: is {limit}, but the bundle that training starts from takes {value}; leave it out",
+            wanted,
+            look.channels,
         )
     return look if size is None else replace(look, resize=Stretch(size, size), crop=False)
 
@@ -82,7 +84,7 @@ def kept_look(files: Mapping[str, str]) -> Look:
         look: Look = parse(Look, loads(kept(files, LOOK)), LOOK)
     except (ValueError, RecursionError, ConfigError) as error:
         why = str(error) if isinstance(error, RegardError) else "it is no JSON"
-        raise BundleError(f"{LOOK} is damaged: {why}") from error
+        raise BundleError("{limit} is damaged: {value}", LOOK, why) from error
     return look
 
 
@@ -92,14 +94,16 @@ def fitted(embed: Patches, look: Look) -> Patches:
     for key, value in zip(("channels", "pixel_rows", "pixel_columns"), look.shape, strict=True):
         said = getattr(embed, key)
         if said not in (0, value):
-            raise ConfigError(f"model.embed.{key}: is {said}, but the pictures have {value}; leave it at 0")
+            sentence = "model.embed.{key}: is {value}, but the pictures have {limit}; leave it at 0"
+            raise ConfigError(sentence, key, said, value)
         sizes[key] = value
     patch = embed.patch or _patch(look.rows, look.columns)
     if look.rows % patch or look.columns % patch:
-        raise ConfigError(
-            f"model.embed.patch: {patch} does not divide pictures of {look.columns} × {look.rows} pixels; "
-            "set another, or a task.size that it divides"
+        sentence = (
+            "model.embed.patch: {value} does not divide pictures of {limit} × {rows} pixels; set another,"
+            " or a task.size that it divides"
         )
+        raise ConfigError(sentence, patch, look.columns, look.rows)
     return replace(embed, patch=patch, **sizes)
 
 
@@ -121,7 +125,6 @@ def placed(position: Position, embed: Patches) -> Position:
     for key, value in wanted.items():
         said = getattr(position, key)
         if said not in (0, value):
-            raise ConfigError(
-                f"model.stack.position.{key}: is {said}, but the pictures need {value}; leave it at 0"
-            )
+            sentence = "model.stack.position.{key}: is {value}, but the pictures need {limit}; leave it at 0"
+            raise ConfigError(sentence, key, said, value)
     return replace(position, **wanted)

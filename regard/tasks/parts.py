@@ -24,16 +24,19 @@ def sized(embed: Embed, tokenizer: Tokenizer, path: str) -> Tokens:
     """A table of as many rows as the tokenizer has ids. Raises: ConfigError when it was made for others, or
     reads no ids."""
     if not isinstance(embed, Tokens):
-        raise ConfigError(f"{path.rpartition('.')[0]}: is '{embed.kind}', but this task reads 'tokens'")
+        raise ConfigError(
+            "{where}: is '{value}', but this task reads 'tokens'", path.rpartition(".")[0], embed.kind
+        )
     if embed.vocab not in (0, tokenizer.size):
-        raise ConfigError(f"{path}: is {embed.vocab}, but the tokenizer has {tokenizer.size}; leave it at 0")
+        sentence = "{where}: is {value}, but the tokenizer has {limit}; leave it at 0"
+        raise ConfigError(sentence, path, embed.vocab, tokenizer.size)
     return replace(embed, vocab=tokenizer.size)
 
 
 def kept(files: Mapping[str, str], name: str) -> str:
     """The contents of a file that a bundle holds. Raises: BundleError when it does not."""
     if name not in files:
-        raise BundleError(f"{name} is missing, without which this model cannot be used")
+        raise BundleError("{where} is missing, without which this model cannot be used", name)
     return files[name]
 
 

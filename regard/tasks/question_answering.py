@@ -372,7 +372,7 @@ def _parts(text: str) -> tuple[str, str]:
     question, tab, context = text.partition(BETWEEN)
     if not tab or not context.strip():
         raise InputError(
-            f"the input '{text[:40]}' is no question with a context; give both with a tab between them"
+            "the input '{value}' is no question with a context; give both with a tab between them", text[:40]
         )
     return question, context
 
@@ -385,5 +385,5 @@ def _read_threshold(text: str) -> tuple[int, float]:
     except (ValueError, RecursionError, LookupError, TypeError):
         sound = False
     if not sound:
-        raise BundleError(f"{THRESHOLD} is damaged: it does not say when there is no answer")
+        raise BundleError("{limit} is damaged: it does not say when there is no answer", THRESHOLD)
     return count, threshold

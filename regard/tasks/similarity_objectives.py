@@ -65,10 +65,11 @@ class Regression:
         """The score of a row, from 0 to 1. Raises: DataError."""
         score = judged(row)
         if not 0 <= score <= self.highest:
-            raise DataError(
-                f"{row.where}: the score '{row.values[2][:40]}' is no number from 0 to {self.highest:g}; mend"
-                " it, or say task.objective.highest"
+            sentence = (
+                "{where}: the score '{value}' is no number from 0 to {limit:g}; mend it, or say"
+                " task.objective.highest"
             )
+            raise DataError(sentence, row.where, row.values[2][:40], self.highest)
         return score / self.highest
 
 
@@ -82,7 +83,7 @@ def judged(row: Row) -> float:
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise DataError(f"{row.where}: the score '{row.values[2][:40]}' is no number; mend it")
+        raise DataError("{where}: the score '{value}' is no number; mend it", row.where, row.values[2][:40])
     return score
 
 

@@ -258,7 +258,7 @@ class Task(ABC):
         }
         for name, wished in wishes.items():
             if wished and name not in self.heeds:
-                raise InputError(f"{self.name} has no use for {_OPTIONS[name]}; leave it out")
+                raise InputError("{where} has no use for {value}; leave it out", self.name, _OPTIONS[name])
 
     @abstractmethod
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
@@ -318,7 +318,7 @@ class Task(ABC):
         Raises: InputError for an option that the task does not have.
         """
         if tokenize is not None:
-            raise InputError(f"{self.name} has no BLEU, and so no use for --tokenize")
+            raise InputError("{where} has no BLEU, and so no use for --tokenize", self.name)
         return {}
 
     def judge(
@@ -351,19 +351,19 @@ class Task(ABC):
 
         Raises: InputError when there is nothing to be seen.
         """
-        raise InputError(f"{self.name} has no pictures to draw, and so no use for --grid")
+        raise InputError("{where} has no pictures to draw, and so no use for --grid", self.name)
 
     def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
         """(N, D), on the host: a vector for each text. Raises: InputError where the task makes none."""
-        raise InputError(f"{self.name} makes no vectors of texts; train sentence-similarity for that")
+        raise InputError("{where} makes no vectors of texts; train sentence-similarity for that", self.name)
 
     def words(self, model: nn.Module) -> tuple[Tokenizer, Tensor]:
         """The one tokenizer, and the (V, D) table of its pieces. Raises: InputError where there is none."""
-        raise InputError(f"{self.name} has no one table of words; give texts to look among")
+        raise InputError("{where} has no one table of words; give texts to look among", self.name)
 
     def conversation(self, model: nn.Module, system: str | None = None) -> Conversation:
         """A dialogue with the model. Raises: InputError when it has learned none."""
-        raise InputError(f"{self.name} answers inputs one by one; it holds no dialogue")
+        raise InputError("{where} answers inputs one by one; it holds no dialogue", self.name)
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         """What chooses between checkpoints, from the figures of `judge`: higher is better."""

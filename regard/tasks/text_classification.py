@@ -289,7 +289,7 @@ class TextClassification(TextTask):
         texts = text.split(PAIR) if pair else [text]
         if self.config.second and len(texts) != 2:
             raise InputError(
-                f"this model takes pairs: give two texts with a tab between them, not {len(texts)}"
+                "this model takes pairs: give two texts with a tab between them, not {value}", len(texts)
             )
         return texts
 

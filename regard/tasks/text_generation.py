@@ -113,7 +113,9 @@ class TextGeneration(TextTask):
     ) -> TextGeneration:
         first = next(iter(rows), None)
         if config.turns is None and first is not None and is_dialogue(first.values[0]):
-            raise DataError(f"{first.where}: is a dialogue, not a text; learn it with --set task.turns=turns")
+            raise DataError(
+                "{where}: is a dialogue, not a text; learn it with --set task.turns=turns", first.where
+            )
         return super().learn(config, rows, given)
 
     @classmethod
@@ -124,7 +126,7 @@ class TextGeneration(TextTask):
         model = self.stack_for(model, Vocabulary)
         mask = model.stack.mask
         if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
-            raise ConfigError(f"text-generation needs model.stack.mask=causal, not '{mask.kind}'")
+            raise ConfigError("text-generation needs model.stack.mask=causal, not '{value}'", mask.kind)
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
@@ -294,7 +296,7 @@ class TextGeneration(TextTask):
         are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
             raise InputError(
-                f"there is one likeliest text, not {decoding.n}; draw several with --temperature 1"
+                "there is one likeliest text, not {value}; draw several with --temperature 1", decoding.n
             )
         outputs = [
             output
@@ -345,10 +347,11 @@ class TextGeneration(TextTask):
     def opening(self, text: str) -> tuple[list[int], list[int]]:
         prompt = self._prompt(text)
         if len(prompt) >= self.config.context:
-            raise InputError(
-                f"the input '{text[:40]}' has {len(prompt)} tokens; this model sees at most"
-                f" {self.config.context} at once, with what it writes: give fewer"
+            sentence = (
+                "the input '{value}' has {limit} tokens; this model sees at most {context} at once, with"
+                " what it writes: give fewer"
             )
+            raise InputError(sentence, text[:40], len(prompt), self.config.context)
         return [], prompt
 
     def spoken(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from regard.errors import DependencyError, InputError, nearest
+from regard.errors import DependencyError, InputError, unknown
 
 _LOOKED_AT = 100
 
@@ -55,15 +55,14 @@ def _bleu(tokenize: str) -> Any:
 
     known = sorted(BLEU.TOKENIZERS)
     if tokenize not in known:
-        hint = nearest(tokenize, known)
-        raise InputError(f"sacreBLEU has no tokenizer '{tokenize}'{hint} (known: {', '.join(known)})")
+        raise unknown(InputError, "tokenizer of sacreBLEU", tokenize, known)
     try:
         # `force` silences a warning about text that looks tokenised: the signature says what was done.
         return BLEU(tokenize=tokenize, force=True)
     except (ImportError, RuntimeError, OSError) as problem:  # a package is missing, or a file of its own
         reason = " ".join(str(problem).split())
         raise DependencyError(
-            f"sacreBLEU's tokenizer '{tokenize}' cannot be used here: {reason}"
+            "sacreBLEU's tokenizer '{value}' cannot be used here: {limit}", tokenize, reason
         ) from problem
 
 

@@ -67,9 +67,13 @@ class TextTask(Task):
     def stack_for(self, model: ModelConfig, head: type[Head]) -> TransformerConfig:
         """`model`, if it is one stack with this head. Raises: ConfigError."""
         if not isinstance(model, TransformerConfig):
-            raise ConfigError(f"{self.name} needs a model of kind 'transformer', not '{model.kind}'")
+            raise ConfigError(
+                "{where} needs a model of kind 'transformer', not '{value}'", self.name, model.kind
+            )
         if not isinstance(model.head, head):
-            raise ConfigError(f"{self.name} needs the head '{head.kind}', not '{model.head.kind}'")
+            raise ConfigError(
+                "{where} needs the head '{value}', not '{limit}'", self.name, head.kind, model.head.kind
+            )
         return model
 
     @property

@@ -150,11 +150,14 @@ class Translation(Task):
 
     def fit(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, EncoderDecoderConfig):
-            raise ConfigError(f"translation needs a model of kind 'encoder-decoder', not '{model.kind}'")
+            raise ConfigError(
+                "translation needs a model of kind 'encoder-decoder', not '{value}'", model.kind
+            )
         if model.tying in ("three-way", "embeddings") and not self._one_list():
             raise ConfigError(
-                f"model.tying: '{model.tying}' shares one table, but source and target have vocabularies of"
-                " their own; use 'two-way'"
+                "model.tying: '{value}' shares one table, but source and target have vocabularies of their"
+                " own; use 'two-way'",
+                model.tying,
             )
         source = sized(model.source, self.source, "model.source.vocab")
         return replace(model, source=source, target=sized(model.target, self.target, "model.target.vocab"))
@@ -241,10 +244,11 @@ class Translation(Task):
         for tokens, text in zip(ids, inputs, strict=True):
             if len(tokens) > self.config.max_length:
                 shown = text if len(text) <= 40 else text[:39] + "…"
-                raise InputError(
-                    f"the input '{shown}' has {len(tokens)} tokens; this model was made for at"
-                    f" most {self.config.max_length}: split it into shorter ones"
+                sentence = (
+                    "the input '{where}' has {value} tokens; this model was made for at most {limit}:"
+                    " split it into shorter ones"
                 )
+                raise InputError(sentence, shown, len(tokens), self.config.max_length)
         return ids
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:

@@ -91,15 +91,18 @@ def load_adapter(model: nn.Module, folder: str | Path) -> None:
 def _read_config(path: Path) -> dict[str, Any]:
     config = read_object(path, BundleError)
     if config.get("peft_type") != "LORA":
-        raise BundleError(f"{path} does not describe a LoRA adapter (peft_type must be 'LORA')")
+        raise BundleError("{where} does not describe a LoRA adapter (peft_type must be 'LORA')", path)
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or isinstance(alpha, bool):
-        raise BundleError(f"{path}: r is {rank!r} and lora_alpha {alpha!r}; they must be numbers above 0")
+        sentence = "{where}: r is {value!r} and lora_alpha {limit!r}; they must be numbers above 0"
+        raise BundleError(sentence, path, rank, alpha)
     for key in _UNKNOWN:
         if config.get(key):
-            raise BundleError(f"{path}: {key} is {config[key]!r}, which is not supported; leave it out")
+            raise BundleError(
+                "{where}: {key} is {value!r}, which is not supported; leave it out", path, key, config[key]
+            )
     if config.get("bias", "none") != "none":
-        raise BundleError(f"{path}: bias is {config['bias']!r}; only 'none' is supported")
+        raise BundleError("{where}: bias is {value!r}; only 'none' is supported", path, config["bias"])
     return config
 
 
@@ -113,18 +116,20 @@ def _check(
     """Refuse what does not fit by name, before the model is touched."""
     modules, own, wanted = dict(model.named_modules()), dict(model.named_parameters()), set[str]()
     if not names:
-        raise BundleError(f"{place / _WEIGHTS} holds no adapters")
+        raise BundleError("{where} holds no adapters", place / _WEIGHTS)
     for name in names:
         linear = modules.get(name)
         if not isinstance(linear, nn.Linear):
-            raise BundleError(f"{place}: the model has no linear '{name}' for an adapter")
+            raise BundleError("{where}: the model has no linear '{key}' for an adapter", place, name)
         sizes = {_DOWN: (config["r"], linear.in_features), _UP: (linear.out_features, config["r"])}
         for end, shape in sizes.items():
             key = _PREFIX + name + end
             if key not in tensors or tuple(tensors[key].shape) != shape:
-                raise BundleError(f"{place / _WEIGHTS}: '{key}' must be there, of shape {list(shape)}")
+                raise BundleError(
+                    "{where}: '{key}' must be there, of shape {value}", place / _WEIGHTS, key, list(shape)
+                )
             wanted.add(key)
     for key in set(tensors) - wanted:
         name = key.removeprefix(_PREFIX)
         if name not in own or own[name].shape != tensors[key].shape:
-            raise BundleError(f"{place / _WEIGHTS}: '{key}' is not a weight of the model")
+            raise BundleError("{where}: '{key}' is not a weight of the model", place / _WEIGHTS, key)

@@ -31,7 +31,9 @@ _ANEW = "give --overwrite instead of --resume to start anew"
 
 def other_run(folder: Path) -> BundleError:
     """An error to raise: what is asked for is not what the folder began with."""
-    return BundleError(f"{folder} was trained with other options or data; repeat them, or {_ANEW}")
+    return BundleError(
+        "{where} was trained with other options or data; repeat them, or {limit}", folder, _ANEW
+    )
 
 
 @dataclass
@@ -75,19 +77,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     path = folder / FILE
     if not path.is_file():
-        raise BundleError(f"{folder} holds no checkpoint to resume from; {_ANEW}")
+        raise BundleError("{where} holds no checkpoint to resume from; {remedy}", folder, _ANEW)
     try:
         tensors = read_weights(path, finite=False)  # of the optimizer, some may not be
         check_finite({name: value for name, value in tensors.items() if name.startswith(_WEIGHTS)}, f"{path}")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
     except BundleError as problem:
-        raise BundleError(f"{problem}; {_ANEW}") from problem
+        raise BundleError("{value}; {remedy}", problem, _ANEW) from problem
     except (SafetensorError, OSError, ValueError) as problem:
-        raise BundleError(f"{path} is damaged: {problem}; {_ANEW}") from problem
+        raise BundleError("{where} is damaged: {value}; {remedy}", path, problem, _ANEW) from problem
     state = metadata.get("state", "")
     if metadata.get(_SUM) != _digest(tensors, state):
-        raise BundleError(f"{path} was changed after it was written; {_ANEW}")
+        raise BundleError("{where} was changed after it was written; {remedy}", path, _ANEW)
     return Checkpoint(tensors, json.loads(state))
 
 

@@ -69,7 +69,7 @@ class TrainConfig:
         given = [name for name in ENDS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(
-                f"{' and '.join(given)} cannot both decide when training ends; give one of them"
+                "{limit} cannot both decide when training ends; give one of them", " and ".join(given)
             )
         for name in given:
             value = getattr(self, name)

@@ -27,10 +27,11 @@ def check_memory(parameters: int, copies: int) -> None:
     """Refuse a model of which this machine cannot hold so many copies in float32. Raises: ConfigError."""
     needed, there = 4 * parameters * copies, memory()
     if there is not None and needed > there:
-        raise ConfigError(
-            f"model: has {parameters:,} parameters, which take {human_bytes(needed)}, and this machine has"
-            f" {human_bytes(there)} of memory; choose a smaller preset or smaller sizes"
+        sentence = (
+            "model: has {value:,} parameters, which take {limit}, and this machine has {there} of memory;"
+            " choose a smaller preset or smaller sizes"
         )
+        raise ConfigError(sentence, parameters, human_bytes(needed), human_bytes(there))
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _own(device: str | None, local: int) -> torch.device:
     elif device in (None, "auto"):
         device = "cpu"
     elif device not in ("cpu", "cuda"):
-        raise ConfigError(f"several processes cannot train together on '{device}'; use cpu or cuda")
+        raise ConfigError("several processes cannot train together on '{value}'; use cpu or cuda", device)
     return pick_device(device)
 
 

@@ -18,8 +18,10 @@ def seconds(text: float | str) -> float:
         compact = text.strip().lower().replace(" ", "")
         parts = _PART.findall(compact)
         if not parts or "".join(number + unit for number, unit in parts) != compact:
-            raise ConfigError(f"'{text}' is not a duration; write 90s, 10m or 1h30m")
+            raise ConfigError("'{value}' is not a duration; write 90s, 10m or 1h30m", text)
         value = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not 0 < value < float("inf"):
-        raise ConfigError(f"a budget of '{text}' leaves no time to train; give more than 0, such as 10m")
+        raise ConfigError(
+            "a budget of '{value}' leaves no time to train; give more than 0, such as 10m", text
+        )
     return value

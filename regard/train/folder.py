@@ -84,13 +84,13 @@ def _refuse(out: Path, *, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise ConfigError("--resume goes on with a run and --overwrite starts it anew; give one of them")
     if resume and not known:
-        raise ConfigError(f"{out} holds no training to resume; leave out --resume to start anew")
+        raise ConfigError("{where} holds no training to resume; leave out --resume to start anew", out)
     used = out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir()))
     if used and not resume and not (overwrite and known):
         remedies = (
             "--resume to go on, --overwrite to start anew, or another --out" if known else "another --out"
         )
-        raise ConfigError(f"{out} exists already; give {remedies}")
+        raise ConfigError("{where} exists already; give {value}", out, remedies)
 
 
 def _move_kept(out: Path) -> None:
@@ -112,5 +112,5 @@ def _storage_errors(out: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         raise StorageError(
-            f"cannot use the folder {out}: {problem.strerror}; choose another --out"
+            "cannot use the folder {where}: {value}; choose another --out", out, problem.strerror
         ) from problem

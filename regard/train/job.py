@@ -208,7 +208,7 @@ class _Job:
                 tokenizers = dict(kept.pop("tokenizers"))
             except (BundleError, ValueError, LookupError, TypeError) as problem:
                 raise BundleError(
-                    f"{path} is damaged; give --overwrite instead of --resume to start anew"
+                    "{where} is damaged; give --overwrite instead of --resume to start anew", path
                 ) from problem
             if kept != run:
                 raise other_run(self.out)
@@ -239,7 +239,7 @@ class _Job:
             write_store(path, examples(), task.columns, task.vocabulary)
         store = open_store(path)
         if not len(store):
-            raise DataError(f"{self.data} has no training examples that could be used")
+            raise DataError("{value} has no training examples that could be used", self.data)
         return store, left_out
 
     def _introduce(
@@ -311,7 +311,7 @@ def _complete(model: ModelConfig) -> ModelConfig:
         stack = getattr(model, name, None)
         if isinstance(stack, StackConfig) and stack.position == Learned():
             raise ConfigError(
-                f"model.{name}.position.length: is 0; say how many tokens the longest input has"
+                "model.{key}.position.length: is 0; say how many tokens the longest input has", name
             )
     return model
 

@@ -83,10 +83,11 @@ class Trainer:
         self.store, self.valid, self.folder, self.reporter = store, valid, folder, reporter
         self.identity = identity
         if config.accumulate % place.world:
-            raise ConfigError(
-                f"train.accumulate is {config.accumulate}, but {place.world} processes share the batches of a"
-                f" step; give a multiple of {place.world}"
+            sentence = (
+                "train.accumulate is {value}, but {where} processes share the batches of a step; give a"
+                " multiple of {where}"
             )
+            raise ConfigError(sentence, config.accumulate, place.world)
         self.wrapped = place.wrap(_Step(task, model))
         self.optimizer = Optimizer(model, config.optimizer)
         self.average = Average(model, config.average)
@@ -266,11 +267,12 @@ class Trainer:
             return
         first = self.at.step - len(losses) + 1 + torch.isfinite(torch.stack(losses)).tolist().index(False)
         epoch, index = self.batches.locate((first - 1) * self.config.accumulate)
-        raise NonFiniteLossError(
-            f"the loss of step {first} (batch {index} of epoch {epoch}) is not a finite number; lower the"
-            f" learning rate (now {self.config.optimizer.lr:g}), lengthen the warm-up or clip harder, and"
-            " start anew with --overwrite"
+        sentence = (
+            "the loss of step {value} (batch {limit} of epoch {epoch}) is not a finite number; lower the"
+            " learning rate (now {lr:g}), lengthen the warm-up or clip harder, and start anew with"
+            " --overwrite"
         )
+        raise NonFiniteLossError(sentence, first, index, epoch, self.config.optimizer.lr)
 
     def _event(self) -> dict[str, Any]:
         at, metric = self.at, self.task.config.metric

@@ -170,7 +170,9 @@ class Record:
         try:
             self._file.write((dumps(event) + "\n").encode())
         except OSError as problem:
-            raise StorageError(f"cannot write {self._path}: {problem.strerror}; free some space") from problem
+            raise StorageError(
+                "cannot write {where}: {value}; free some space", self._path, problem.strerror
+            ) from problem
         if self._board is not None:
             for name, value in event.items():
                 if isinstance(value, int | float) and name != "step":

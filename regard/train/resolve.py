@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from regard.errors import ConfigError, nearest
+from regard.errors import ConfigError, nearest, unknown
 from regard.schema import describe, dump, override, parse
 from regard.strict_json import read_object
 from regard.tasks import TASKS, TaskConfig
@@ -49,7 +49,7 @@ def started(asked: Asked) -> Start | None:
     if init is None:
         return None
     if not isinstance(init, str):
-        raise ConfigError(f"{where}: train.init is {init!r}; it must be the folder of a bundle")
+        raise ConfigError("{where}: train.init is {value!r}; it must be the folder of a bundle", where, init)
     if asked.preset is not None:
         raise ConfigError("--preset is a size for a new model, and --init brings one; give one of them")
     return Start.open(init)
@@ -75,11 +75,10 @@ def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
     if (config.train.init is None) != (start is None):
         raise ConfigError("train.init: give it as --init, or in a configuration file")
     if start is not None and getattr(config.task, "tokenizer", None) is not None:
-        raise ConfigError(f"task.tokenizer: the tokenizers come with {start.folder}; leave it out")
+        raise ConfigError("task.tokenizer: the tokenizers come with {where}; leave it out", start.folder)
     if start is None and not isinstance(config.train.tune, Whole):
-        raise ConfigError(
-            f"train.tune={config.train.tune.kind} keeps what a model has learned; give --init BUNDLE too"
-        )
+        sentence = "train.tune={value} keeps what a model has learned; give --init BUNDLE too"
+        raise ConfigError(sentence, config.train.tune.kind)
     return config
 
 
@@ -100,7 +99,9 @@ def _refuse_short(values: dict[str, Any], given: Mapping[str, Any], where: str) 
         if isinstance(inside, Mapping) and key in inside:
             place = f"{where}: {name}" if where else name
             meant = " and ".join(_meant(values, name))
-            raise ConfigError(f"{place}: is a short name, for --set only; in a configuration it is {meant}")
+            raise ConfigError(
+                "{where}: is a short name, for --set only; in a configuration it is {value}", place, meant
+            )
 
 
 def _keeps_body(setting: str) -> bool:
@@ -111,11 +112,10 @@ def _keeps_body(setting: str) -> bool:
 
 def _defaults(task: str, preset: str) -> RunConfig:
     if task not in TASKS:
-        raise ConfigError(f"there is no task '{task}'{nearest(task, TASKS)} (known: {', '.join(TASKS)})")
+        raise unknown(ConfigError, "task", task, TASKS)
     presets = TASKS[task].presets
     if preset not in presets:
-        known = ", ".join(presets)
-        raise ConfigError(f"there is no preset '{preset}'{nearest(preset, presets)} (known: {known})")
+        raise unknown(ConfigError, "preset", preset, presets)
     return RunConfig(parse(TaskConfig, {"kind": task}), TASKS[task].model(preset), TrainConfig())
 
 
@@ -150,7 +150,9 @@ def _set(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         key = key.strip()
         for path in _meant(values, key):
             if equals and key and path not in _known_keys():
-                raise ConfigError(f"{key}: is not a known key{nearest(key, [*SHORT, *_known_keys()])}")
+                raise ConfigError(
+                    "{key}: is not a known key", key, remedy=nearest(key, [*SHORT, *_known_keys()])
+                )
             values = override(values, f"{path}{equals}{value}")
     return values
 
@@ -185,6 +187,6 @@ def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
         if getattr(asked, name) is not None:
             if name not in task:
                 option = "--from" if name == "source" else "--to"
-                raise ConfigError(f"{asked.task} has no column for {option}")
+                raise ConfigError("{value} has no column for {key}", asked.task, option)
             task[name] = getattr(asked, name)
     return {**values, "train": train, "task": task}

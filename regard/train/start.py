@@ -58,16 +58,13 @@ class Start:
         """
         mine = self.bundle.model
         if mine.kind != wanted.kind:
-            raise ConfigError(
-                f"{self.folder} holds a model of kind '{mine.kind}', but this task needs '{wanted.kind}'"
-            )
+            sentence = "{where} holds a model of kind '{value}', but this task needs '{limit}'"
+            raise ConfigError(sentence, self.folder, mine.kind, wanted.kind)
         if not (isinstance(mine, TransformerConfig) and isinstance(wanted, TransformerConfig)):
             return mine
         if mine.embed.kind != wanted.embed.kind:
-            raise ConfigError(
-                f"{self.folder} holds a model that reads '{mine.embed.kind}', but this task needs"
-                f" '{wanted.embed.kind}'"
-            )
+            sentence = "{where} holds a model that reads '{value}', but this task needs '{limit}'"
+            raise ConfigError(sentence, self.folder, mine.embed.kind, wanted.embed.kind)
         head = mine.head if type(mine.head) is type(wanted.head) else wanted.head
         if isinstance(mine.head, Vector) and isinstance(head, Classes):
             head = replace(head, pooling=mine.head.pooling)  # what the body has learned to say it all with
@@ -96,9 +93,10 @@ class Start:
             elif name.startswith(_HEAD):
                 new.append(name)
             else:
-                raise ConfigError(
-                    f"the body of {self.folder} has no weight '{name}' of shape {tuple(value.shape)};"
-                    " leave its sizes and parts as they are"
+                sentence = (
+                    "the body of {where} has no weight '{key}' of shape {value}; leave its sizes and parts"
+                    " as they are"
                 )
+                raise ConfigError(sentence, self.folder, name, tuple(value.shape))
         fresh = f"; new: {', '.join(new)}" if new else ""
         return [f"{len(taken)} weights of {self.folder} ({self.bundle.task}){fresh}"]

@@ -55,7 +55,7 @@ class Frozen:
     def _freeze(self, stack: Stack) -> None:
         depth = len(stack.blocks)
         if self.blocks is not None and self.blocks > depth:
-            raise ConfigError(f"train.tune.blocks is {self.blocks}, but the model has {depth}")
+            raise ConfigError("train.tune.blocks is {value}, but the model has {limit}", self.blocks, depth)
         if self.blocks is None:
             stack.requires_grad_(False)
             return

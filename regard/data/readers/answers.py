@@ -72,7 +72,7 @@ def read_answers(value: str, context: str, where: str) -> tuple[Answer, ...]:
     except (ValueError, RecursionError):
         found = Problem("bad answers", f"'{value[:_SHOWN]}' is no JSON list of text and answer_start")
     if isinstance(found, Problem):
-        raise DataError(f"{where}: {found}; mend it")
+        raise DataError("{where}: {value}; mend it", where, found)
     return found
 
 

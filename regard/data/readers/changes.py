@@ -44,7 +44,9 @@ def unchanged(rows: Rows, now: Callable[[], State]) -> Rows:
             passes.append(digest)
             changed = list(before)[:1] if digest != passes[0] else []
         if changed:
-            raise DataError(f"{min(changed)} was changed while it was read; start anew with data that stay")
+            raise DataError(
+                "{value} was changed while it was read; start anew with data that stay", min(changed)
+            )
 
     def opened() -> Iterator[Row]:
         check()

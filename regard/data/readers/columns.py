@@ -49,7 +49,9 @@ def pick_columns(
     """
     named = [name for name in wanted if name is not None]
     if len(set(named)) < len(named):
-        raise DataError(f"one column of {label} was asked for twice: {', '.join(named)}; name different ones")
+        raise DataError(
+            "one column of {where} was asked for twice: {limit}; name different ones", label, ", ".join(named)
+        )
     picked: list[int | None] = [None if name is None else _find(found, name, label) for name in wanted]
     open_slots = [slot for slot, index in enumerate(picked) if index is None]
     numbers = 1 if len(found) > len(wanted) and not found[0] else 0  # pandas' first column
@@ -68,9 +70,10 @@ def pick_columns(
 
 def _find(found: Sequence[str], name: str, label: str) -> int:
     if name not in found:
-        raise DataError(f"{label} has no column '{name}', only {_listed(found)}{nearest(name, found)}")
+        sentence = "{where} has no column '{key}', only {value}"
+        raise DataError(sentence, label, name, _listed(found), remedy=nearest(name, found))
     if list(found).count(name) > 1:
-        raise DataError(f"{label} has more than one column '{name}'; give each its own name")
+        raise DataError("{where} has more than one column '{key}'; give each its own name", label, name)
     return list(found).index(name)
 
 

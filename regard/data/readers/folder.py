@@ -49,10 +49,11 @@ def look_at_file(path: Path, shown: str | None = None) -> Found:
     _, form = _parts(path)
     if form not in FORMS:
         kinds = ", ".join(f".{kind}" for kind in FORMS)
-        raise DataError(
-            f"{shown or path} is in no form that can be read here; give {kinds}, "
-            "or a folder with parallel files such as train.en and train.de"
+        sentence = (
+            "{where} is in no form that can be read here; give {value}, or a folder with parallel files"
+            " such as train.en and train.de"
         )
+        raise DataError(sentence, shown or path, kinds)
     return Found(form, (path,))
 
 
@@ -176,16 +177,16 @@ def _shards(paths: list[Path]) -> tuple[tuple[Path, ...], list[Path]]:
     missing = [number for number in range(first, first + count) if number not in shards][:1]
     if missing and shards:
         known = next(iter(shards.values()))
-        raise DataError(
-            f"{known} is one of {count:,} files of which number {missing[0]} is missing; fetch it, too"
-        )
+        sentence = "{limit} is one of {value:,} files of which number {missing} is missing; fetch it, too"
+        raise DataError(sentence, known, count, missing[0])
     return tuple(shards[number] for number in sorted(shards)), others
 
 
 def only(candidates: list[Found], folder: Path, what: str) -> Found | None:
     if len(candidates) > 1:
         names = ", ".join(sorted(path.name for found in candidates for path in found.paths))
-        raise DataError(f"{folder} holds {what} more than once: {names}; leave one of them, or give one file")
+        sentence = "{where} holds {key} more than once: {limit}; leave one of them, or give one file"
+        raise DataError(sentence, folder, what, names)
     return candidates[0] if candidates else None
 
 

@@ -56,7 +56,7 @@ def partner(path: Path) -> Path:
     for name in (plain, f"{plain}.gz"):
         if path.with_name(name).exists():
             return path.with_name(name)
-    raise DataError(f"{path} has no labels beside it; put {plain} into the same folder")
+    raise DataError("{where} has no labels beside it; put {value} into the same folder", path, plain)
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,11 @@ class _Header:
         """The next item. Raises DataError when the file ends in it."""
         content = file.read(self.size)
         if len(content) < self.size:
-            raise DataError(
-                f"{self.path} was cut short: its header promises {self.count:,} items, and it ends in item"
-                f" {number:,}; fetch it again"
+            sentence = (
+                "{where} was cut short: its header promises {value:,} items, and it ends in item"
+                " {limit:,}; fetch it again"
             )
+            raise DataError(sentence, self.path, self.count, number)
         return content
 
 
@@ -92,18 +93,22 @@ def _header(file: BinaryIO, path: Path, labels: bool) -> _Header:
     axes = magic[3] if len(magic) == 4 else 0
     if magic[:3] != bytes((0, 0, _BYTES)) or axes not in ((1,) if labels else (3, 4)):
         what = "labels" if labels else "pictures"
-        raise DataError(f"{path} is no IDX file of {what} of a byte a number; its first bytes are {magic!r}")
+        sentence = "{where} is no IDX file of {key} of a byte a number; its first bytes are {value!r}"
+        raise DataError(sentence, path, what, magic)
     raw = file.read(4 * axes)
     if len(raw) < 4 * axes:
-        raise DataError(f"{path} was cut short: it ends in its header; fetch it again")
+        raise DataError("{where} was cut short: it ends in its header; fetch it again", path)
     count, *shape = (int.from_bytes(raw[i : i + 4], "big") for i in range(0, len(raw), 4))
     header = _Header(path, count, tuple(shape))
     if not labels and (not _fits(shape[:2]) or (axes == 4 and shape[2] not in (1, 3))):
-        raise DataError(f"{path} claims pictures of {' × '.join(map(str, shape))} numbers, which cannot be")
+        raise DataError(
+            "{where} claims pictures of {limit} numbers, which cannot be", path, " × ".join(map(str, shape))
+        )
     if path.suffix != ".gz":
         size, wanted = os.fstat(file.fileno()).st_size, header.start + count * header.size
         if size != wanted:
-            raise DataError(f"{path} has {size:,} bytes where its header promises {wanted:,}; fetch it again")
+            sentence = "{where} has {value:,} bytes where its header promises {limit:,}; fetch it again"
+            raise DataError(sentence, path, size, wanted)
     return header
 
 
@@ -130,10 +135,8 @@ class IdxPictures:
         with open_bytes(self.images) as images, open_bytes(self.labels) as labels:
             pictures, marks = _header(images, self.images, False), _header(labels, self.labels, True)
             if pictures.count != marks.count:
-                raise DataError(
-                    f"{self.images} holds {pictures.count:,} pictures, {self.labels} {marks.count:,} labels; "
-                    "fetch them again"
-                )
+                sentence = "{value} holds {limit:,} pictures, {labels} {count:,} labels; fetch them again"
+                raise DataError(sentence, self.images, pictures.count, self.labels, marks.count)
             start = f"{self.images}#"
             for number in range(pictures.count):
                 name = f"{start}{number}"
@@ -161,7 +164,9 @@ class _Reader:
     def picture(self, number: int) -> NDArray[np.uint8]:
         header = self.header
         if number >= header.count:
-            raise DataError(f"{self.path} has no picture {number}, only 0 to {header.count - 1}")
+            raise DataError(
+                "{where} has no picture {value}, only 0 to {limit}", self.path, number, header.count - 1
+            )
         if number < self.next:
             self._open()
         with file_errors(self.path):

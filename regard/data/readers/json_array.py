@@ -87,8 +87,9 @@ def _document(path: Path, head: str, wanted: Wanted) -> Table:
         return SquadFile(path)
     SquadFile(path).document()  # what is broken is told so
     raise DataError(
-        f"{path} is neither an array of objects, nor one object a line, nor SQuAD's form; write it as one of"
-        " these (pandas: to_json(orient='records'))"
+        "{where} is neither an array of objects, nor one object a line, nor SQuAD's form; write it"
+        " as one of these (pandas: to_json(orient='records'))",
+        path,
     )
 
 
@@ -124,7 +125,7 @@ class ArrayTable:
                     return cls(path, tuple(item))
         if not columns:
             raise DataError(
-                f"{path} holds no JSON object in its array; give an array of objects, one an example"
+                "{where} holds no JSON object in its array; give an array of objects, one an example", path
             )
         return cls(path, columns)
 
@@ -200,7 +201,7 @@ class _Window:
         while self._place == len(self._text):
             if self._more():
                 continue
-            raise DataError(f"{self._path} ends within its array; it is not whole")
+            raise DataError("{where} ends within its array; it is not whole", self._path)
         return self._text[self._place]
 
     def comma(self) -> None:
@@ -229,7 +230,9 @@ class _Window:
         before = self._text[:place]
         column = place - before.rfind("\n") + (0 if "\n" in before else self._column)
         where = f"{self._path}:{self._lines + before.count(chr(10)) + 1}"
-        raise DataError(f"{where}: is not JSON: {why} at character {column} of the line; mend it")
+        raise DataError(
+            "{where}: is not JSON: {value} at character {key} of the line; mend it", where, why, column
+        )
 
     def _more(self) -> bool:
         """Read on, and forget what was passed; whether there was anything."""
@@ -243,6 +246,8 @@ class _Window:
         try:
             self._text = self._text[self._place :] + self._decode(chunk, self._ended)
         except UnicodeDecodeError as error:
-            raise DataError(f"{self._path}:[{self.index}]: is not UTF-8 text; convert it to UTF-8") from error
+            raise DataError(
+                "{where}:[{value}]: is not UTF-8 text; convert it to UTF-8", self._path, self.index
+            ) from error
         self._place = 0
         return True

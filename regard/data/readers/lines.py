@@ -95,7 +95,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     with file_errors(path):
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "does not exist"
-            raise DataError(f"{path} {what}; give the name of a file with data")
+            raise DataError("{where} {key}; give the name of a file with data", path, what)
         with path.open("rb", HEAD) as file:
             yield cast(BinaryIO, _unpacked(file, path)) if path.suffix == ".gz" else file
 
@@ -106,9 +106,11 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is not a whole gzip file ({error}); fetch or pack it again") from error
+        raise DataError(
+            "{where} is not a whole gzip file ({value}); fetch or pack it again", path, error
+        ) from error
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DataError("cannot read {where}: {value}", path, error.strerror or error) from error
 
 
 def too_long(what: str = "line") -> Problem:
@@ -144,10 +146,11 @@ class _Unpacked(io.RawIOBase):
         count = self._file.readinto(buffer)
         place = self._file.tell()
         if place > _UNPACKED_FREELY and place > _MOST_UNPACKED * self._packed.tell():
-            raise DataError(
-                f"{self._path} unpacks to over {_MOST_UNPACKED} times its size, as no data do; if these are,"
-                " give them unpacked"
+            sentence = (
+                "{where} unpacks to over {limit} times its size, as no data do; if these are, give them"
+                " unpacked"
             )
+            raise DataError(sentence, self._path, _MOST_UNPACKED)
         return count
 
 
@@ -161,7 +164,9 @@ def _skip_line(file: BinaryIO, where: str) -> int:
     while chunk := file.readline(_CHUNK):
         passed += len(chunk)
         if passed > _MOST_PASSED:
-            raise DataError(f"{where}: has over {_MOST_PASSED:,} bytes, as no line of text has; mend it")
+            raise DataError(
+                "{where}: has over {limit:,} bytes, as no line of text has; mend it", where, _MOST_PASSED
+            )
         if chunk.endswith(b"\n"):
             break
     return passed

@@ -60,5 +60,5 @@ def read_messages(value: str, where: str) -> tuple[Message, ...]:
     except (ValueError, RecursionError):
         found = Problem("bad dialogue", "not a JSON list of messages")
     if isinstance(found, Problem):
-        raise DataError(f'{where}: {found}; give [{{"role": "user", "content": "…"}}, …]')
+        raise DataError('{where}: {value}; give [{{"role": "user", "content": "…"}}, …]', where, found)
     return found

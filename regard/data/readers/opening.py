@@ -76,7 +76,9 @@ def open_data(
     """
     assert columns, "no columns were asked for"
     if on_error not in get_args(OnError):
-        raise ConfigError(f"on_error is '{on_error}', but can only be {' or '.join(get_args(OnError))}")
+        raise ConfigError(
+            "on_error is '{value}', but can only be {limit}", on_error, " or ".join(get_args(OnError))
+        )
     report = Report()
     path = _as_path(data)
     if path is None:
@@ -124,26 +126,25 @@ def _as_path(data: str | Path) -> Path | None:
     """The path that is meant, or None for a name that is known. Raises DataError when it is neither."""
     text = str(data)
     if not text or "\0" in text:
-        raise DataError(f"{text!r} is no name of data; give a file, a folder or a built-in set")
+        raise DataError("{value!r} is no name of data; give a file, a folder or a built-in set", text)
     path = Path(os.path.expanduser(data))  # noqa: PTH111  (leaves an unknown ~user as it is)
     explicit = isinstance(data, Path) or len(Path(text).parts) > 1 or os.sep in text or bool(path.suffix)
     known = [*builtin.BUILTIN, *named.NAMED]
     if text in known and not (explicit and _exists(path)):
         return None
     if not _exists(path):
-        raise DataError(
-            f"there is no file, folder or known data set '{text}'{_suggestion(text, path, known)}"
-        )
+        sentence = "there is no file, folder or known data set '{value}'"
+        raise DataError(sentence, text, remedy=_suggestion(text, path, known))
     return path
 
 
 def _suggestion(text: str, path: Path, known: list[str]) -> str:
     if _ADDRESS.match(text):
-        return ", and addresses are not fetched; download it, and give the file or the folder"
+        return "addresses are not fetched: download it, and give the file or the folder"
     beside: list[str] = []
     with suppress(OSError):  # no such folder, or one that cannot be read: no hint from there
         beside = [entry.name for entry in path.parent.iterdir()]
-    return nearest(text, known) or nearest(path.name, beside) or "; `regard data` lists the known ones"
+    return nearest(text, known) or nearest(path.name, beside) or "`regard data` lists the known ones"
 
 
 def _exists(path: Path) -> bool:
@@ -169,7 +170,9 @@ def _open_named(
     entry: named.NamedSet, columns: Wanted, reading: Reading, progress: Progress | None
 ) -> DataSet:
     if not entry.columns:
-        raise DataError(f"{entry.name} ({entry.title}) has no text columns; give it to a task that reads it")
+        raise DataError(
+            "{key} ({value}) has no text columns; give it to a task that reads it", entry.name, entry.title
+        )
     _check_pictures(entry, columns)
     folder = named.find(entry, progress)
     if all(name is None for name in columns) and len(columns) <= len(entry.columns):
@@ -189,7 +192,9 @@ def _open_named(
 def _check_pictures(entry: KnownSet, columns: Wanted) -> None:
     """Pictures are for who asks for them by name: others would take their names for text."""
     if PICTURE in entry.columns and PICTURE not in columns:
-        raise DataError(f"{entry.name} ({entry.title}) holds pictures; give it to image-classification")
+        raise DataError(
+            "{key} ({value}) holds pictures; give it to image-classification", entry.name, entry.title
+        )
 
 
 def _open_path(
@@ -231,7 +236,7 @@ def _look_at(path: Path, columns: Wanted) -> dict[str, Found]:
         return look_at_folder(path, len(columns))
     except DataError as error:
         raise DataError(
-            f"{path} holds no pictures; put a folder for each class into it, or MNIST's IDX files"
+            "{where} holds no pictures; put a folder for each class into it, or MNIST's IDX files", path
         ) from error
 
 
@@ -239,10 +244,11 @@ def _check_agree(first: tuple[str, ...], other: tuple[str, ...], folder: Path) -
     """Splits must not differ in what their columns are called, unless one has no names of its own."""
     unnamed = default_names(len(other))
     if first and first != other and unnamed not in (first, other):
-        raise DataError(
-            f"the splits in {folder} have different columns, {', '.join(first)} and {', '.join(other)}; "
-            "give them the same names, or name the columns that are meant"
+        sentence = (
+            "the splits in {where} have different columns, {limit} and {value}; give them the same names,"
+            " or name the columns that are meant"
         )
+        raise DataError(sentence, folder, ", ".join(first), ", ".join(other))
 
 
 def _shares(split: str, files: Found, found: Mapping[str, Found], whole: bool) -> Mapping[str, float]:
@@ -333,9 +339,9 @@ def _shown(files: Found) -> str:
 
 def _check_size(path: Path) -> None:
     if not path.exists():
-        raise DataError(f"{path} does not exist; give the name of a file with data")
+        raise DataError("{where} does not exist; give the name of a file with data", path)
     if path.is_file() and path.stat().st_size == 0:
-        raise DataError(f"{path} is empty; give a file with data")
+        raise DataError("{where} is empty; give a file with data", path)
 
 
 def _within(folder: Path) -> list[Path]:

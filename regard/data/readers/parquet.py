@@ -184,27 +184,30 @@ def _lists_at_once(raw: BinaryIO, path: Path, column: Column, first: int) -> int
         if not page.values:
             dictionary = max(dictionary, page.unpacked)
     if unpacked > _LIST_BYTES and unpacked > _MOST_UNPACKED * column.size:
-        raise DataError(
-            f"{path}:{first}: '{column.name}' of the row group that begins here unpacks to {unpacked:,}"
-            f" bytes, over {_MOST_UNPACKED} times its size; write it again in smaller row groups"
+        sentence = (
+            "{where}:{value}: '{key}' of the row group that begins here unpacks to {limit:,} bytes, over"
+            " {other} times its size; write it again in smaller row groups"
         )
+        raise DataError(sentence, path, first, column.name, unpacked, _MOST_UNPACKED)
     longest = (unpacked + values * dictionary) // max(1, column.rows)  # each value may be the longest entry
     return max(1, _BATCH_BYTES // max(1, longest))
 
 
 def _check_page(page: Page, column: Column, path: Path, row: int) -> None:
     if page.unpacked > _MOST_BYTES:
-        raise DataError(
-            f"{path}:{row}: a page of '{column.name}' that begins here has {page.unpacked:,} bytes, more than"
-            f" {_BATCH:,} cells of {LINE_LIMIT:,} characters; leave out what is so long"
+        sentence = (
+            "{where}:{value}: a page of '{key}' that begins here has {limit:,} bytes, more than {other:,}"
+            " cells of {other_:,} characters; leave out what is so long"
         )
+        raise DataError(sentence, path, row, column.name, page.unpacked, _BATCH, LINE_LIMIT)
 
 
 def _too_much(path: Path, row: int) -> DataError:
-    return DataError(
-        f"{path}:{row}: the cells up to here have over {_MOST_REPEATED} times the file's size, as no data do;"
+    sentence = (
+        "{where}:{value}: the cells up to here have over {limit} times the file's size, as no data do;"
         " leave out what is repeated"
     )
+    return DataError(sentence, path, row, _MOST_REPEATED)
 
 
 @contextmanager
@@ -216,11 +219,13 @@ def _open(path: Path) -> Iterator[tuple[Any, BinaryIO]]:
 
     with open_bytes(path) as raw:
         if not raw.read(1):
-            raise DataError(f"{path} is empty; give a file with data")
+            raise DataError("{where} is empty; give a file with data", path)
         raw.seek(0)
         try:
             with parquet.ParquetFile(raw, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
                 yield file, raw
         except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
             reason = str(error).split("\n")[0]
-            raise DataError(f"{path} is not a whole Parquet file ({reason}); write it again") from error
+            raise DataError(
+                "{where} is not a whole Parquet file ({value}); write it again", path, reason
+            ) from error

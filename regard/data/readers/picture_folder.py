@@ -130,7 +130,7 @@ def split_pictures(
     """The rows in one or more splits, by a hash of what the pictures hold, so that equal ones stay together;
     or, of an IDX file, each `every`-th picture as valid."""
     if picked[:1] != (0,):
-        raise DataError(f"of {table.label}, ask for the column '{PICTURE}' first")
+        raise DataError("of {where}, ask for the column '{limit}' first", table.label, PICTURE)
     if len(shares) == 1:
         return split_by(table, picked, dict.fromkeys(shares), reading)
     if every:

@@ -75,10 +75,10 @@ def read_picture(name: str) -> Picture:
         if is_idx(Path(home)):
             return picture_at(Path(home), int(number))
     if not name or "\0" in name:
-        raise DataError(f"{name!r} names no picture; give the path of one")
+        raise DataError("{where!r} names no picture; give the path of one", name)
     found = decode(read_bytes(Path(name)))
     if isinstance(found, Problem):
-        raise DataError(f"{name}: {found}; give a picture as {', '.join(_FORMATS)}")
+        raise DataError("{where}: {value}; give a picture as {limit}", name, found, ", ".join(_FORMATS))
     return found
 
 
@@ -87,16 +87,18 @@ def _pictured(url: str) -> Picture:
     head, comma, text = url.partition(",")
     shown = head[:40]
     if not comma or not head.endswith(";base64"):
-        raise DataError(f"'{shown}' holds no picture; give one as data:image/png;base64,…")
+        raise DataError("'{where}' holds no picture; give one as data:image/png;base64,…", shown)
     if len(text) > _MOST_BYTES * 4 // 3 + 4:
-        raise DataError(f"'{shown}' has over {_MOST_BYTES:,} bytes, which no picture for a model needs")
+        raise DataError(
+            "'{where}' has over {limit:,} bytes, which no picture for a model needs", shown, _MOST_BYTES
+        )
     try:
         content = b64decode(text, validate=True)
     except ValueError as error:
-        raise DataError(f"what follows '{shown}' is not base64") from error
+        raise DataError("what follows '{where}' is not base64", shown) from error
     found = decode(content)
     if isinstance(found, Problem):
-        raise DataError(f"'{shown}': {found}; give a picture as {', '.join(_FORMATS)}")
+        raise DataError("'{where}': {value}; give a picture as {limit}", shown, found, ", ".join(_FORMATS))
     return found
 
 
@@ -112,9 +114,11 @@ def read_bytes(path: Path) -> bytes:
     with file_errors(path):
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "does not exist"
-            raise DataError(f"{path} {what}; give the path of a picture")
+            raise DataError("{where} {key}; give the path of a picture", path, what)
         if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path} has over {_MOST_BYTES:,} bytes, which no picture for a model needs")
+            raise DataError(
+                "{where} has over {limit:,} bytes, which no picture for a model needs", path, _MOST_BYTES
+            )
         return path.read_bytes()
 
 
@@ -247,9 +251,11 @@ def _builtin(name: str, number: int) -> Picture:
         pictures, _ = digit_pictures(name)
     except ModuleNotFoundError as error:
         package = DIGITS[name].package
-        raise DependencyError(f"'{name}' needs the package {package}: pip install {package}") from error
+        raise DependencyError(
+            "'{key}' needs the package {value}: pip install {value}", name, package
+        ) from error
     if number >= len(pictures):
-        raise DataError(f"{name} has no picture {number}, only 0 to {len(pictures) - 1}")
+        raise DataError("{where} has no picture {value}, only 0 to {limit}", name, number, len(pictures) - 1)
     return pictures[number, :, :, None]
 
 

@@ -68,7 +68,7 @@ class SquadFile:
         document = self.document()
         articles = document.get("data") if isinstance(document, dict) else None
         if not isinstance(articles, list):
-            raise DataError(f"{self.path} has no list 'data'; {_FORM}")
+            raise DataError("{where} has no list 'data'; {remedy}", self.path, _FORM)
         return articles
 
     def document(self) -> Any:
@@ -76,25 +76,28 @@ class SquadFile:
         with open_text(self.path) as file:
             raw = file.read(_LIMIT + 1)
         if len(raw) > _LIMIT:
-            raise DataError(f"{self.path} has over {_LIMIT:,} bytes, too many for one JSON text; split it")
+            raise DataError(
+                "{where} has over {limit:,} bytes, too many for one JSON text; split it", self.path, _LIMIT
+            )
         if raw.count(b",") + raw.count(b"[") + 2 * raw.count(b"{") > _MOST_MARKS:
-            raise DataError(f"{self.path} holds too many values for one JSON text; split it")
+            raise DataError("{where} holds too many values for one JSON text; split it", self.path)
         try:
             return json.loads(raw.decode("utf-8-sig"))
         except UnicodeDecodeError as problem:
             raise DataError(
-                f"{self.path} is not UTF-8 text (byte {problem.start + 1}); convert it to UTF-8"
+                "{where} is not UTF-8 text (byte {value}); convert it to UTF-8", self.path, problem.start + 1
             ) from problem
         except RecursionError as problem:
-            raise DataError(f"{self.path} is nested too deeply; {_FORM}") from problem
+            raise DataError("{where} is nested too deeply; {remedy}", self.path, _FORM) from problem
         except json.JSONDecodeError as problem:
             where, several = f"{self.path}:{problem.lineno}", problem.msg == "Extra data"
             remedy = "write several values as an array, or one a line" if several else "mend it"
-            raise DataError(
-                f"{where}: is not JSON: {problem.msg} at character {problem.colno} of the line; {remedy}"
-            ) from problem
+            sentence = "{where}: is not JSON: {value} at character {limit} of the line; {remedy_}"
+            raise DataError(sentence, where, problem.msg, problem.colno, remedy) from problem
         except ValueError as problem:
-            raise DataError(f"{self.path} holds a number with thousands of digits; mend it") from problem
+            raise DataError(
+                "{where} holds a number with thousands of digits; mend it", self.path
+            ) from problem
 
 
 def _inside(parents: list[Any], path: str, key: str) -> Iterator[tuple[str, dict[str, Any] | Problem]]:

@@ -63,7 +63,7 @@ def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) ->
     """The lines of a running text in one or more splits that follow one another. Raises: DataError when all
     are blank."""
     if text.is_blank():
-        raise DataError(f"{text.path} holds no text, only blank lines; give a file with text")
+        raise DataError("{where} holds no text, only blank lines; give a file with text", text.path)
 
     def rows(split: str) -> Iterator[Row]:
         begin, end = contiguous_bounds(shares, text.size())[split]
@@ -135,7 +135,9 @@ def _sound(
         elif values.harmless or reading.on_error == "skip":
             tally.skip(values.reason, where)
         else:
-            raise DataError(f"{where}: {values}; mend it, or leave out such rows with --on-error skip")
+            raise DataError(
+                "{where}: {value}; mend it, or leave out such rows with --on-error skip", where, values
+            )
     reading.report.finish(label, tally)
     if tally.kept == 0 and (tally.read > 0 or not part):
         why = "; ".join(f"{reason}: {count}" for reason, count in tally.skipped.items())

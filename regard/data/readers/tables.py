@@ -70,10 +70,11 @@ def first_row(
     for line, cells in islice(rows, _LOOKED_AT):
         if isinstance(cells, Problem):
             if not (cells.harmless or skip):
-                raise DataError(
-                    f"{path}:{line}: {cells}; mend this line, from which the columns follow, or leave it out"
-                    " with --on-error skip"
+                sentence = (
+                    "{where}:{value}: {limit}; mend this line, from which the columns follow, or leave it"
+                    " out with --on-error skip"
                 )
+                raise DataError(sentence, path, line, cells)
             problem = problem or f"; its first problem: {cells}"
             continue
         header = looks_like_header(cells, wanted)
@@ -84,7 +85,7 @@ def first_row(
             return first
         found = found or first
     if found is None:
-        raise DataError(f"{path} holds no usable row{problem}; give a file with data")
+        raise DataError("{where} holds no usable row{value}; give a file with data", path, problem)
     return found
 
 
@@ -167,8 +168,8 @@ class JsonlTable:
         if columns:
             return cls(path, columns)
         if problem is None:
-            raise DataError(f"{path} is empty; give a file with data")
-        raise DataError(f"{path} holds no JSON object, one a line; its first problem: {problem}")
+            raise DataError("{where} is empty; give a file with data", path)
+        raise DataError("{where} holds no JSON object, one a line; its first problem: {value}", path, problem)
 
     @property
     def label(self) -> str:

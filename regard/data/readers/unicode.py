@@ -40,7 +40,7 @@ def as_utf8(file: io.BufferedReader, path: Path) -> BinaryIO:
             break
     else:
         if _half_zeros(head):
-            raise DataError(f"{path} looks like UTF-16 without a byte order mark; save it as UTF-8")
+            raise DataError("{where} looks like UTF-16 without a byte order mark; save it as UTF-8", path)
     if b"\r" in head.rstrip(b"\r") and b"\n" not in head:
         return io.BufferedReader(_LineFeeds(file), HEAD)
     return file
@@ -95,6 +95,6 @@ class _Decoded(_Changed):
             text = self._decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{self._path} is not whole {self._encoding.upper()} text; save it as UTF-8"
+                "{where} is not whole {value} text; save it as UTF-8", self._path, self._encoding.upper()
             ) from error
         return text.encode("utf-8", "surrogatepass")

@@ -28,7 +28,7 @@ from regard.decode.kernels.family import Family
 from regard.decode.kernels.neon import NEON
 from regard.decode.kernels.neon_dot import NEON_DOT
 from regard.decode.kernels.portable import PORTABLE
-from regard.errors import ConfigError, nearest
+from regard.errors import ConfigError, unknown
 
 FAMILIES = {family.name: family for family in (AVX512_VNNI, AVX512, AVX_VNNI, AVX2, NEON_DOT, NEON, PORTABLE)}
 """All families by name, the best first."""
@@ -50,7 +50,7 @@ def forced() -> str:
     name = os.environ.get("REGARD_KERNELS", "") or _AUTO
     known = [_AUTO, "plain", *FAMILIES]
     if name not in known:
-        raise ConfigError(f"REGARD_KERNELS is '{name}'; use one of {', '.join(known)}{nearest(name, known)}")
+        raise unknown(ConfigError, "REGARD_KERNELS", name, known)
     return name
 
 
@@ -80,10 +80,8 @@ def chosen() -> Family:
         return usable[0]
     if FAMILIES[name] not in usable:
         missing = ", ".join(sorted(FAMILIES[name].needs - features()))
-        raise ConfigError(
-            f"REGARD_KERNELS is '{name}', but this processor does not report {missing}; it can use"
-            f" {', '.join(family.name for family in usable)}"
-        )
+        sentence = "REGARD_KERNELS is '{key}', but this processor does not report {value}; it can use {limit}"
+        raise ConfigError(sentence, name, missing, ", ".join(family.name for family in usable))
     return FAMILIES[name]
 
 

@@ -38,17 +38,19 @@ class Given:
         D = self.x.shape[1]
         for name, matrix in (("W_Q", self.wq), ("W_K", self.wk), ("W_V", self.wv)):
             if len(matrix) != D:
-                raise InputError(
-                    f"{name} has {len(matrix)} rows; it must have {D}, as many as the input has columns"
-                )
+                sentence = "{where} has {value} rows; it must have {limit}, as many as the input has columns"
+                raise InputError(sentence, name, len(matrix), D)
         if self.wq.shape[1] != self.wk.shape[1]:
-            raise InputError(
-                f"W_Q has {self.wq.shape[1]} columns and W_K {self.wk.shape[1]}; a query is compared with a"
-                " key, so both must be as wide"
+            sentence = (
+                "W_Q has {value} columns and W_K {limit}; a query is compared with a key, so both must be"
+                " as wide"
             )
+            raise InputError(sentence, self.wq.shape[1], self.wk.shape[1])
         largest = max(max(x.shape) for x in (self.x, self.wq, self.wk, self.wv))
         if largest > _LARGEST:
-            raise InputError(f"a matrix has {largest} rows or columns; at most {_LARGEST} can be shown")
+            raise InputError(
+                "a matrix has {limit} rows or columns; at most {value} can be shown", largest, _LARGEST
+            )
 
 
 def _matrix(*rows: tuple[float, ...]) -> Tensor:
@@ -304,7 +306,7 @@ def _rows(text: str) -> Tensor:
     except ValueError as error:
         raise InputError("inputs are rows of numbers, as 1 0 1 0; 0 2 0 2") from error
     if made.dim() != 2 or not made.numel() or not made.isfinite().all() or float(made.abs().max()) > _HIGHEST:
-        raise InputError(f"inputs are rows of numbers from -{_HIGHEST} to {_HIGHEST}, as 1 0 1 0; 0 2 0 2")
+        raise InputError("inputs are rows of numbers from -{limit} to {limit}, as 1 0 1 0; 0 2 0 2", _HIGHEST)
     return made
 
 

@@ -1,0 +1,95 @@
+"""Open registries: the alternatives of one kind of part, from this package and from anybody's.
+
+A registry knows its members by a short name, their `kind`. The built-in modules are imported when the
+registry is first looked into; packages that are installed beside this one join by an entry point of its group
+
+    [project.entry-points."regard.masks"]
+    dilated = "my_package:Dilated"
+
+or, in a program, by `register`. A registry does not know what its members do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from regard.errors import ConfigError
+
+_Member = TypeVar("_Member")
+_LOG = logging.getLogger(__name__)
+REGISTRIES: dict[str, Registry[Any]] = {}
+"""Every registry that has been made, by name."""
+
+
+class Registry(Mapping[str, _Member]):
+    """Members by their names, in the order in which they joined.
+
+    name: what the members are, in the plural; the group of the entry points is `regard.{name}`. modules:
+    where the built-in members are. attribute: what of a member is its name. check: raises ConfigError for a
+    member that lacks something, so that nothing incomplete joins.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *modules: str,
+        attribute: str = "kind",
+        check: Callable[[_Member], None] = lambda member: None,
+    ) -> None:
+        self.name = name
+        self._modules, self._attribute, self._check = modules, attribute, check
+        self._members: dict[str, _Member] = {}
+        self._complete = False
+        REGISTRIES[name] = self
+
+    def register(self, member: _Member) -> _Member:
+        """Add `member`; a decorator. Raises: ConfigError for a name that another has, or an incomplete member."""
+        kind = getattr(member, self._attribute, None)
+        if not isinstance(kind, str) or not kind:
+            raise ConfigError(
+                "{where} has no {key}, the name by which it is found among the {value}",
+                getattr(member, "__qualname__", repr(member)), self._attribute, self.name,
+            )  # fmt: skip
+        other = self._members.get(kind, member)
+        if (getattr(other, "__module__", 0), getattr(other, "__qualname__", 0)) != (
+            getattr(member, "__module__", 0),
+            getattr(member, "__qualname__", 0),
+        ):
+            raise ConfigError(
+                "{key} {value!r} is there already, in {where}", self.name, kind, other.__module__
+            )
+        self._check(member)
+        self._members[kind] = member
+        return member
+
+    def _load(self) -> dict[str, _Member]:
+        """All members, once everything that may bring some has been imported."""
+        if not self._complete:
+            self._complete = True  # first, since the modules may look in here
+            for module in self._modules:
+                import_module(module)
+            for point in entry_points(group=f"regard.{self.name}"):
+                try:
+                    self.register(point.load())
+                except Exception as error:  # a package of somebody else's must not take ours down
+                    _LOG.warning(
+                        "%s %r of an installed package cannot be used: %s", self.name, point.name, error
+                    )
+        return self._members
+
+    def __getitem__(self, kind: str) -> _Member:
+        return self._members[kind] if kind in self._members else self._load()[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+
+def _origin(member: object) -> str:
+    return f"{getattr(member, '__module__', '?')}.{getattr(member, '__qualname__', member)}"
