@@ -47,21 +47,17 @@ class Registry(Mapping[str, _Member]):
         REGISTRIES[name] = self
 
     def register(self, member: _Member) -> _Member:
-        """Add `member`; a decorator. Raises: ConfigError for a name that another has, or an incomplete member."""
-        kind = getattr(member, self._attribute, None)
+        """Add `member`, and return it: a decorator.
+
+        Raises: ConfigError for one without a name, with the name of another, or that is incomplete.
+        """
+        kind, origin = getattr(member, self._attribute, None), _origin(member)
         if not isinstance(kind, str) or not kind:
-            raise ConfigError(
-                "{where} has no {key}, the name by which it is found among the {value}",
-                getattr(member, "__qualname__", repr(member)), self._attribute, self.name,
-            )  # fmt: skip
-        other = self._members.get(kind, member)
-        if (getattr(other, "__module__", 0), getattr(other, "__qualname__", 0)) != (
-            getattr(member, "__module__", 0),
-            getattr(member, "__qualname__", 0),
-        ):
-            raise ConfigError(
-                "{key} {value!r} is there already, in {where}", self.name, kind, other.__module__
-            )
+            sentence = "{where} has no {key}, the name by which it is found among the {value}"
+            raise ConfigError(sentence, origin, self._attribute, self.name)
+        other = _origin(self._members.get(kind, member))
+        if other != origin:  # the same again is a module that was loaded again
+            raise ConfigError("the {key} have a '{value}' already, {where}", self.name, kind, other)
         self._check(member)
         self._members[kind] = member
         return member
@@ -89,6 +85,10 @@ class Registry(Mapping[str, _Member]):
 
     def __len__(self) -> int:
         return len(self._load())
+
+
+def _origin(member: object) -> str:
+    return f"{getattr(member, '__module__', '?')}.{getattr(member, '__qualname__', member)}"
 
 
 def _origin(member: object) -> str:

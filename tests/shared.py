@@ -1,14 +1,17 @@
-"""What is made once for all processes that tests are shared out among: whoever needs it first makes it."""
+"""What tests of several folders need: things that are made once for all processes, and what is refused."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from regard.errors import RegardError
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -24,3 +27,18 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(folder)
             done.touch()
     return shutil.copytree(folder, factory.mktemp(name) / name)
+
+
+@contextmanager
+def refused(kind: type[RegardError], **parts: object) -> Iterator[pytest.ExceptionInfo[RegardError]]:
+    """The block raises `kind` with these parts: where, key, value, limit, remedy or what else its sentence names.
+
+    A text is to be found in the part's text; anything else is equal to the part; None is one that is not there.
+    """
+    with pytest.raises(kind) as caught:
+        yield caught
+    found = {**caught.value.parts, "remedy": caught.value.remedy}
+    for name, part in parts.items():
+        actual = found.get(name)
+        same = part in str(actual) if isinstance(part, str) and actual is not None else actual == part
+        assert same, f"{name} is {actual!r}, not {part!r}, in: {caught.value}"
