@@ -89,7 +89,3 @@ class Registry(Mapping[str, _Member]):
 
 def _origin(member: object) -> str:
     return f"{getattr(member, '__module__', '?')}.{getattr(member, '__qualname__', member)}"
-
-
-def _origin(member: object) -> str:
-    return f"{getattr(member, '__module__', '?')}.{getattr(member, '__qualname__', member)}"

@@ -31,9 +31,9 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @contextmanager
 def refused(kind: type[RegardError], **parts: object) -> Iterator[pytest.ExceptionInfo[RegardError]]:
-    """The block raises `kind` with these parts: where, key, value, limit, remedy or what else its sentence names.
+    """The block raises `kind` with these parts: where, key, value, limit, remedy or what else it names.
 
-    A text is to be found in the part's text; anything else is equal to the part; None is one that is not there.
+    A text is to be found in the text of the part; anything else is equal to the part; None: it is not there.
     """
     with pytest.raises(kind) as caught:
         yield caught
