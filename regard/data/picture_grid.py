@@ -58,14 +58,14 @@ def drawn(tiles: list[Tile]) -> bytes:
     return made.getvalue()
 
 
-def _sized(image: Any, pixels: NDArray[np.uint8]) -> Any:
-    picture = image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
+def _sized(pillow: Any, pixels: NDArray[np.uint8]) -> Any:
+    picture = pillow.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
     times = _SIDE / max(picture.size)
     if times >= 1:
         size = tuple(side * int(times) for side in picture.size)
-        return picture.resize(size, image.Resampling.NEAREST)
+        return picture.resize(size, pillow.Resampling.NEAREST)
     size = tuple(max(1, round(side * times)) for side in picture.size)
-    return picture.resize(size, image.Resampling.LANCZOS)
+    return picture.resize(size, pillow.Resampling.LANCZOS)
 
 
 def _shortened(pen: Any, text: str) -> str:

@@ -132,16 +132,16 @@ class IdxPictures:
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         """Each picture's name and label. Raises DataError: what is wrong with a whole file."""
-        with open_bytes(self.images) as images, open_bytes(self.labels) as labels:
-            pictures, marks = _header(images, self.images, False), _header(labels, self.labels, True)
+        with open_bytes(self.images) as image_file, open_bytes(self.labels) as label_file:
+            pictures, marks = _header(image_file, self.images, False), _header(label_file, self.labels, True)
             if pictures.count != marks.count:
                 sentence = "{value} holds {limit:,} pictures, {labels} {count:,} labels; fetch them again"
                 raise DataError(sentence, self.images, pictures.count, self.labels, marks.count)
             start = f"{self.images}#"
             for number in range(pictures.count):
                 name = f"{start}{number}"
-                self.keys[name] = blake2b(pictures.item(images, number), digest_size=16).hexdigest()
-                values = (name, str(marks.item(labels, number)[0]))
+                self.keys[name] = blake2b(pictures.item(image_file, number), digest_size=16).hexdigest()
+                values = (name, str(marks.item(label_file, number)[0]))
                 yield name, tuple([values[index] for index in picked])
 
     def key(self, name: str) -> str:

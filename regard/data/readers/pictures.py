@@ -104,8 +104,8 @@ def _pictured(url: str) -> Picture:
 
 def as_url(picture: Picture) -> str:
     """A picture as a `data:` URL that `read_picture` takes, and browsers show."""
-    image, file = _pillow(), io.BytesIO()
-    image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, "PNG")
+    pillow, file = _pillow(), io.BytesIO()
+    pillow.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, "PNG")
     return f"{_DATA}image/png;base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 
@@ -124,13 +124,13 @@ def read_bytes(path: Path) -> bytes:
 
 def decode(content: bytes) -> Picture | Problem:
     """The first picture in a file's bytes, as its camera was held; what shines through stands on white."""
-    image = _pillow()
+    pillow = _pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata
             if _many_numbers(content):
                 return Problem("picture too large", "the tags of a TIFF")
-            with image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+            with pillow.open(io.BytesIO(content), formats=_FORMATS) as opened:
                 if found := _excess(opened, content):
                     return found
                 shades = Shades.of(opened)  # which loading forgets
@@ -164,9 +164,9 @@ def scaled(picture: Picture, rows: int, columns: int, how: Filter) -> Picture:
     """Stretched to that size."""
     if picture.shape[:2] == (rows, columns):
         return picture
-    image = _pillow()
-    flat = image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    found = np.asarray(flat.resize((columns, rows), image.Resampling[how.upper()]), dtype=np.uint8)
+    pillow = _pillow()
+    flat = pillow.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+    found = np.asarray(flat.resize((columns, rows), pillow.Resampling[how.upper()]), dtype=np.uint8)
     return found if found.ndim == 3 else found[:, :, None]
 
 
