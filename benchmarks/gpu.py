@@ -68,7 +68,7 @@ class Sizes:
     """The longest sentence of a pair, in tokens."""
     texts: int
     context: int
-    pictures: int
+    images: int
     side: int
     batches: tuple[int, ...]
     """Of generation."""
@@ -97,7 +97,7 @@ class Bench:
 
     def trained(self, what: str, makers: dict[str, Callable[[], Any]], flops: float, n: int) -> Iterator[Row]:
         """A row for each contender and format. `makers` make a module that gives a loss; `flops` and `n`: of
-        a forward pass, and how many tokens or pictures a step has."""
+        a forward pass, and how many tokens or images a step has."""
         for precision in ("bfloat16", "float32"):
             for name, make in makers.items():
                 which = {"what": what, "contender": name, "precision": precision}
@@ -231,17 +231,17 @@ def vision(bench: Bench) -> Iterator[Row]:
     size = replace(VIT["vit-b16"], dropout=0.0)
     if bench.smoke:
         size = replace(size, depth=1, width=24, hidden=32, heads=2)
-    side, count = bench.sizes.side, bench.sizes.pictures
+    side, count = bench.sizes.side, bench.sizes.images
     config: Any = vit(size)
     embed = replace(config.embed, channels=3, pixel_rows=side, pixel_columns=side)
     stack = replace(config.stack, position=replace(config.stack.position, length=embed.length))
     config = replace(config, embed=embed, stack=stack, head=replace(config.head, count=1000))
-    pictures = torch.randn((count, 3, side, side), device=bench.device)
+    images = torch.randn((count, 3, side, side), device=bench.device)
     wanted = torch.randint(0, 1000, (count,), device=bench.device)
     makers = {
-        "regard": lambda: Fed(OurViT(config), pictures, wanted),
-        "torch's layers": lambda: Fed(TorchViT(size, side), pictures, wanted),
-        "transformers": lambda: Fed(TheirViT(size, side), pictures, wanted),
+        "regard": lambda: Fed(OurViT(config), images, wanted),
+        "torch's layers": lambda: Fed(TorchViT(size, side), images, wanted),
+        "transformers": lambda: Fed(TheirViT(size, side), images, wanted),
     }
     yield from bench.trained("training ViT-B/16", makers, count * describe(config.build()).flops, count)
 

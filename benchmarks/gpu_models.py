@@ -96,8 +96,8 @@ class OurViT(nn.Module):
         super().__init__()
         self.model = config.build()
 
-    def forward(self, pictures: Tensor, wanted: Tensor) -> Tensor:
-        return F.cross_entropy(self.model(pictures), wanted)
+    def forward(self, images: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(self.model(images), wanted)
 
 
 class TorchViT(nn.Module):
@@ -116,8 +116,8 @@ class TorchViT(nn.Module):
         )
         self.head = nn.Linear(size.width, 1000)
 
-    def forward(self, pictures: Tensor, wanted: Tensor) -> Tensor:
-        x = self.patches(pictures).flatten(2).transpose(1, 2)
+    def forward(self, images: Tensor, wanted: Tensor) -> Tensor:
+        x = self.patches(images).flatten(2).transpose(1, 2)
         x = torch.cat((self.first.to(x.dtype).expand(len(x), -1, -1), x), 1) + self.places
         return F.cross_entropy(self.head(self.body(x)[:, 0]).float(), wanted)
 
@@ -135,5 +135,5 @@ class TheirViT(nn.Module):
                       hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         )  # fmt: skip
 
-    def forward(self, pictures: Tensor, wanted: Tensor) -> Tensor:
-        return F.cross_entropy(self.body(pixel_values=pictures).logits.float(), wanted)
+    def forward(self, images: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(self.body(pixel_values=images).logits.float(), wanted)

@@ -35,8 +35,8 @@ from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.recipes.reproduce import RECIPES
 from regard.tasks import TextGeneration
-from regard.train.optim import Optimizer
-from regard.train.resolve import Asked, resolve
+from regard.training.optim import Optimizer
+from regard.training.resolve import Asked, resolve
 
 RECIPE = RECIPES["tinyshakespeare-cpu"]
 CONTEXT, ROWS, STEPS, WARMUP = 64, 12, 2000, 100

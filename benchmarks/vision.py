@@ -1,6 +1,6 @@
 """Training speed of a Vision Transformer, side by side with three other libraries.
 
-The model is that of the recipe `mnist-notebook`: pictures of 28 × 28 pixels in patches of 7 with a class
+The model is that of the recipe `mnist-notebook`: images of 28 × 28 pixels in patches of 7 with a class
 token, width 64, 4 heads, 2 layers, hidden 2,048. All train on the same batches of 64 digits of MNIST with the
 same loss, the same optimizer (torch's fused Adam) and no augmentation, on as many threads, each in a process
 of its own, as their users have them (within one, what an entry frees decides how often the next one must ask
@@ -42,8 +42,8 @@ from regard.data.store import write_store
 from regard.machine import keep_freed_memory, processor_name
 from regard.model.describe import describe
 from regard.recipes.reproduce import RECIPES
-from regard.tasks.image_classification import ImageClassification, PictureBatch
-from regard.train.resolve import Asked, resolve
+from regard.tasks.image_classification import ImageBatch, ImageClassification
+from regard.training.resolve import Asked, resolve
 
 SIDE, PATCH, WIDTH, HEADS, DEPTH, HIDDEN, CLASSES = 28, 7, 64, 4, 2, 2048, 10
 ROWS = 64
@@ -56,7 +56,7 @@ class Regard(nn.Module):
         super().__init__()
         self.task, self.model = task, task.fit(_config(dropout).model).build()
 
-    def forward(self, batch: PictureBatch) -> Tensor:
+    def forward(self, batch: ImageBatch) -> Tensor:
         return self.task.loss(self.model, batch) / batch.tokens
 
 
@@ -67,10 +67,10 @@ class Peer(nn.Module):
         super().__init__()
         self.task = task
 
-    def logits(self, pictures: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def forward(self, batch: PictureBatch) -> Tensor:
+    def forward(self, batch: ImageBatch) -> Tensor:
         return F.cross_entropy(self.logits(self.task._centred(batch.pixels)), batch.wanted)
 
 
@@ -87,8 +87,8 @@ class TorchEncoder(Peer):
         self.body = nn.TransformerEncoder(layer, DEPTH, enable_nested_tensor=False)
         self.head = nn.Linear(WIDTH, CLASSES)
 
-    def logits(self, pictures: Tensor) -> Tensor:
-        x = self.patches(pictures).flatten(2).transpose(1, 2)
+    def logits(self, images: Tensor) -> Tensor:
+        x = self.patches(images).flatten(2).transpose(1, 2)
         x = torch.cat((self.first.expand(len(x), -1, -1), x), 1) + self.places
         return self.head(self.body(self.drop(x))[:, 0])
 
@@ -116,8 +116,8 @@ class TransformersViT(Peer):
             )
         )
 
-    def logits(self, pictures: Tensor) -> Tensor:
-        return self.body(pixel_values=pictures).logits
+    def logits(self, images: Tensor) -> Tensor:
+        return self.body(pixel_values=images).logits
 
 
 class ViTPytorch(Peer):
@@ -139,8 +139,8 @@ class ViTPytorch(Peer):
             emb_dropout=dropout,
         )
 
-    def logits(self, pictures: Tensor) -> Tensor:
-        return self.body(pictures)
+    def logits(self, images: Tensor) -> Tensor:
+        return self.body(images)
 
 
 CONTENDERS: dict[str, Callable[[ImageClassification, float], nn.Module]] = {
@@ -170,7 +170,7 @@ def _config(dropout: float) -> Any:
     return resolve(Asked("image-classification", settings=(*RECIPES["mnist-notebook"].settings, *dropped)))
 
 
-def data(steps: int) -> tuple[ImageClassification, list[PictureBatch]]:
+def data(steps: int) -> tuple[ImageClassification, list[ImageBatch]]:
     """The task and some batches of the first digits."""
     rows = list(islice(open_data("mnist", ("image", "label")).split("train"), ROWS * steps))
     task = ImageClassification.learn(_config(0.0).task, Rows.of(rows))
@@ -188,8 +188,8 @@ class Training:
         self.model = CONTENDERS[name](task, dropout).train()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
 
-    def speed(self, batches: list[PictureBatch]) -> float:
-        """Pictures a second."""
+    def speed(self, batches: list[ImageBatch]) -> float:
+        """Images a second."""
         started = time.perf_counter()
         for batch in batches:
             self.model(batch).backward()
@@ -203,7 +203,7 @@ def serve(pipe: Connection, name: str, threads: int) -> None:
     if name == "regard":
         keep_freed_memory()  # as `regard train` does
 
-    def prepare(asked: tuple[float, int]) -> tuple[Training, list[PictureBatch]]:
+    def prepare(asked: tuple[float, int]) -> tuple[Training, list[ImageBatch]]:
         dropout, steps = asked
         task, batches = data(steps)
         return Training(name, task, dropout), batches
@@ -221,10 +221,10 @@ def main() -> None:
     options = parser.parse_args()
     model: Any = Regard(data(1)[0], 0.0).model
     work = describe(model).flops
-    print(f"{processor_name()}, {options.threads} threads, {work:,} FLOPs a picture forward")
+    print(f"{processor_name()}, {options.threads} threads, {work:,} FLOPs an image forward")
     engines = [Engine(serve, name, options.threads) for name in CONTENDERS]
     for dropout in (0.1, 0.0):
-        print(f"\ndropout {dropout}: training pictures/s, median of {options.rounds} rounds (min–max)")
+        print(f"\ndropout {dropout}: training images/s, median of {options.rounds} rounds (min–max)")
         speeds = training_speeds(engines, (dropout, options.steps), options.rounds)
         for name in speeds:
             line, ratio = spread(name, speeds)

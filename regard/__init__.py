@@ -30,7 +30,7 @@ _NAMES = {
     "import_checkpoint": "regard.interop.importing",
     "load": "regard.run",
     "trace": "regard.run",
-    "train": "regard",
+    "train": "regard.training",
 }
 
 __all__ = ["__version__", *sorted(_NAMES)]
@@ -39,8 +39,6 @@ __all__ = ["__version__", *sorted(_NAMES)]
 def __getattr__(name: str) -> object:
     if name not in _NAMES:
         raise AttributeError(f"module 'regard' has no attribute {name!r}")
-    if name == "train":  # a package that can be called; see regard/train/__init__.py
-        return import_module("regard.train")
     return getattr(import_module(_NAMES[name]), name)
 
 

@@ -17,8 +17,6 @@ from regard.onepage.page import export_page as export_page
 from regard.run import Run as Run
 from regard.run import load as load
 from regard.run import trace as trace
-from regard.train import _Training
+from regard.training import train as train
 
 __version__: str
-
-train: _Training  # a package that can be called

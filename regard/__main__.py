@@ -14,7 +14,7 @@ def main() -> None:
         mend_streams()
         interrupts = Interrupts(lambda text: note(f"regard: {text}"))
         try:
-            from regard.cli import main as command
+            from regard.cli.main import main as command
 
             command()
         except SystemExit as end:

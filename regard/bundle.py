@@ -4,7 +4,7 @@
     model.safetensors   each weight once, also one that the model uses in two places
     tokenizer.json      and `tokenizer.target.json` where the vocabularies are separate
     labels.json         the classes of a task that has some
-    pictures.json       what all pictures of a task that reads some are like
+    images.json       what all images of a task that reads some are like
     threshold.json      when a task says that there is no answer
     metrics.json        what it scored; the only file that no hash binds
 
@@ -46,7 +46,7 @@ FORMAT = 1  # the newest format that is read, and the one that is written
 
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
 _TRAINING = "training"  # as `train/folder.py` has it, as long as there is no bundle
-TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|(labels|origin|pictures|threshold)\.json")
+TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|(labels|origin|images|threshold)\.json")
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")

@@ -102,7 +102,7 @@ class BundleError(InputError):
 
 
 class CheckpointError(InputError):
-    """A checkpoint of another library is damaged, unsafe, or of a kind that cannot be taken over; or a model
+    """A checkpoint of another library is damaged, unsafe, or of a kind that cannot be imported; or a model
     cannot be written as one."""
 
 

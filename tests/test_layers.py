@@ -35,55 +35,24 @@ MAY_IMPORT = {
     "data": COMMON,
     "decode": COMMON | {"model"},
     "insight": COMMON | {"model"},
+    "course": COMMON | {"model", "insight"},
     "bundle": COMMON | {"model", "data"},
     "interop": COMMON | {"model", "data", "bundle"},
     "tasks": COMMON | {"model", "data", "decode"},
     # decode: what compiling took is not taken from a budget.
-    "train": COMMON | {"model", "data", "tasks", "decode", "bundle"},
+    "training": COMMON | {"model", "data", "tasks", "decode", "bundle"},
     "looking": COMMON | {"model", "data", "tasks", "decode", "insight"},
     "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight", "looking"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
-    "recipes": COMMON | {"run", "train", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
+    "recipes": COMMON | {"course"}
+    | {"run", "training", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
     # A run as one page: its task's tokenizers and configuration, the shell of insight's pages.
     "onepage": COMMON | {"run", "tasks", "data", "model", "insight"},
     # looking: what a run's explorer is asked, and answers.
     "serve": COMMON | {"run", "insight", "looking"},
 }
-MAY_IMPORT["cli_options"] = set()
-MAY_IMPORT["cli_checkpoints"] = {
-    "cli_explain",
-    "cli_options",
-    "errors",
-    "files",
-    "interop",
-    "onepage",
-    "strict_json",
-    "train",  # how a download is shown
-}
-MAY_IMPORT["cli_resume"] = {"errors", "train"}
-MAY_IMPORT["cli_open"] = {"cli_options", "run", "threads", "train"}
-MAY_IMPORT["cli_log"] = {"console"}
-MAY_IMPORT["cli_doctor"] = {"cli_options", "console", "recipes"}
-MAY_IMPORT["cli_explain"] = {"cli_options", "errors", "files", "insight", "recipes"}
-MAY_IMPORT["cli_trace"] = {
-    "cli_explain",
-    "cli_open",
-    "cli_options",
-    "errors",
-    "files",
-    "insight",
-    "run",
-    "tasks",
-    "train",
-}
-MAY_IMPORT["cli_figure"] = {"cli_explain", "cli_open", "cli_options", "errors", "files"}
-MAY_IMPORT["cli_figure"] |= {"insight", "looking"}
-MAY_IMPORT["cli_look"] = {"cli_explain", "cli_open", "cli_options", "errors", "files", "recipes", "serve"}
-MAY_IMPORT["cli_predict"] = {"cli_open", "cli_options", "data", "errors", "recipes", "tasks"}
-for part in ("cli_checkpoints", "cli_explain", "cli_figure", "cli_look", "cli_predict", "cli_trace"):
-    MAY_IMPORT[part] |= {"console", "visible"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["__main__"] = {"cli", "console", "interrupts"}
 
@@ -142,14 +111,14 @@ def test_the_walk_finds_imports_of_every_form(tmp_path, monkeypatch):
     path = tmp_path / "model" / "x.py"
     path.write_text(
         "import regard.data.a\nfrom regard import tasks\nfrom ..run import b\nfrom . import mask\n"
-        "def f():\n    from regard.train.c import d\n    import_module('regard.serve')\n"
+        "def f():\n    from regard.training.c import d\n    import_module('regard.serve')\n"
     )
     assert [name for _, name in sorted(imports(path))] == [
         "regard.data.a",
         "regard.tasks",
         "regard.run.b",
         "regard.model.mask",
-        "regard.train.c.d",
+        "regard.training.c.d",
         "regard.serve",
     ]
     assert part_of(path) == "model"
@@ -224,7 +193,7 @@ def test_importing_regard_loads_nothing_heavy():
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
 def test_asking_for_help_loads_nothing_heavy(arguments):
-    call = f"import contextlib, sys; sys.argv = {['regard', *arguments]}; from regard.cli import main"
+    call = f"import contextlib, sys; sys.argv = {['regard', *arguments]}; from regard.cli.main import main"
     code = f"{call}\nwith contextlib.suppress(SystemExit):\n    main()\nimport sys"
     assert set(loaded_by(f"{code}")) <= {"pydantic"}
 

@@ -176,7 +176,7 @@ def work():
     for block in blocks:
         library.free(block)
     turns.release()
-    end.acquire()  # the heap of a thread that has ended would be taken over
+    end.acquire()  # the heap of a thread that has ended would be imported
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

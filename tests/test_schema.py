@@ -122,8 +122,8 @@ def test_a_bare_kind_is_that_kind_with_its_defaults():
 )
 def test_a_wrong_configuration_is_refused_by_its_dotted_path(data, message):
     with pytest.raises(ConfigError) as caught:
-        parse(Drawing, data, where="file.json", prefix="picture")
-    assert str(caught.value).startswith("file.json: picture")
+        parse(Drawing, data, where="file.json", prefix="image")
+    assert str(caught.value).startswith("file.json: image")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

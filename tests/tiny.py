@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from regard.train.resolve import Asked
+from regard.training.resolve import Asked
 
 LETTERS = "abcdef"
 

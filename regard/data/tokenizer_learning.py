@@ -22,12 +22,12 @@ from regard.data.tokenizer_kinds import (
 from regard.data.vocabulary import (
     MOST_LETTERS_OF_UNIGRAM,
     Vocabulary,
-    learn_bpe,
-    learn_characters,
-    learn_unigram,
-    learn_wordpiece,
-    learn_words,
     learnable,
+    train_bpe,
+    train_characters,
+    train_unigram,
+    train_wordpiece,
+    train_words,
 )
 from regard.errors import TokenizerError
 
@@ -37,9 +37,9 @@ __all__ = ["check_allowed", "learn"]
 def learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabulary:
     """The vocabulary that a kind learns from these words."""
     if isinstance(spec, Characters):
-        return learn_characters(words)
+        return train_characters(words)
     if spec.vocab is None:
-        return learn_words(words, None)
+        return train_words(words, None)
     size = spec.vocab - len(special_names(spec))
     if isinstance(spec, Unigram):
         words = learnable(words, MOST_LETTERS_OF_UNIGRAM)
@@ -47,15 +47,15 @@ def learn(spec: TokenizerSpec, words: Counter[str], backend: Backend) -> Vocabul
         words = learnable(words)
     match spec:
         case ByteBPE():
-            return learn_bpe(words, size, BYTES)
+            return train_bpe(words, size, BYTES)
         case BPE():
-            return learn_bpe(words, size)
+            return train_bpe(words, size)
         case Unigram():
-            return learn_unigram(words, size)
+            return train_unigram(words, size)
         case WordPiece():
-            return learn_wordpiece(words, size, lambda letter: len(split_words(backend, letter * 2)) == 1)
+            return train_wordpiece(words, size, lambda letter: len(split_words(backend, letter * 2)) == 1)
         case Words():
-            return learn_words(words, size)
+            return train_words(words, size)
 
 
 def check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, sample: Sample) -> None:

@@ -26,8 +26,8 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-__all__ = ["LONGEST_WORD", "MOST_LETTERS_OF_UNIGRAM", "Vocabulary", "learn_bpe"]
-__all__ += ["learn_characters", "learn_unigram", "learn_wordpiece", "learn_words", "learnable"]
+__all__ = ["LONGEST_WORD", "MOST_LETTERS_OF_UNIGRAM", "Vocabulary", "train_bpe"]
+__all__ += ["learnable", "train_characters", "train_unigram", "train_wordpiece", "train_words"]
 
 LONGEST_WORD = 256  # letters (ByteBPE: bytes) of what is learned from; each merge goes over its words
 # The built-in data have up to 660,000 (Unigram: 300,000), except for the two columns of the dictionary:
@@ -79,7 +79,7 @@ def learnable(words: Counter[str], most: int = _MOST_LETTERS) -> Counter[str]:
     return kept
 
 
-def learn_characters(words: Counter[str]) -> Vocabulary:
+def train_characters(words: Counter[str]) -> Vocabulary:
     """Every character, the most frequent first; of more than any script has, not the rarest.
 
     words: of one character each.
@@ -87,12 +87,12 @@ def learn_characters(words: Counter[str]) -> Vocabulary:
     return Vocabulary(tuple(_by_count(words)[:_MOST_CHARACTERS]))
 
 
-def learn_words(words: Counter[str], size: int | None) -> Vocabulary:
+def train_words(words: Counter[str], size: int | None) -> Vocabulary:
     """The `size` most frequent words, or all."""
     return Vocabulary(tuple(_by_count(words)[:size]))
 
 
-def learn_bpe(words: Counter[str], size: int, alphabet: Iterable[str] | None = None) -> Vocabulary:
+def train_bpe(words: Counter[str], size: int, alphabet: Iterable[str] | None = None) -> Vocabulary:
     """Join the most frequent pair again and again, up to `size` pieces; fewer when no pair is left twice.
 
     `alphabet`: the characters to begin with; by default those of the words, as far as there is room.
@@ -114,7 +114,7 @@ def learn_bpe(words: Counter[str], size: int, alphabet: Iterable[str] | None = N
     return Vocabulary(tuple(sorted(ids, key=ids.__getitem__)), merges)
 
 
-def learn_wordpiece(words: Counter[str], size: int, joins: Callable[[str], bool]) -> Vocabulary:
+def train_wordpiece(words: Counter[str], size: int, joins: Callable[[str], bool]) -> Vocabulary:
     """BPE over letters that know whether they begin or continue a word; continuing pieces get `##`.
 
     `joins(character)`: whether it can stand inside a word at all (a comma and a Chinese character can not).
@@ -138,7 +138,7 @@ def learn_wordpiece(words: Counter[str], size: int, joins: Callable[[str], bool]
             placed[first[word[0]] + "".join(inner[character] for character in word[1:])] += count
     letters = [first[character] for character in alphabet]
     letters += [inner[character] for character, inside in alphabet.items() if inside]
-    learned = learn_bpe(placed, size, letters)
+    learned = train_bpe(placed, size, letters)
 
     plain = {code: character for forms in (first, inner) for character, code in forms.items()}
     begins = frozenset(first.values())
@@ -149,10 +149,10 @@ def learn_wordpiece(words: Counter[str], size: int, joins: Callable[[str], bool]
     return Vocabulary(tuple(pieces))
 
 
-_PRIVATE = 0x20000  # any stretch of code points without surrogates: the letters never leave learn_wordpiece
+_PRIVATE = 0x20000  # any stretch of code points without surrogates: the letters never leave train_wordpiece
 
 
-def learn_unigram(words: Counter[str], size: int) -> Vocabulary:
+def train_unigram(words: Counter[str], size: int) -> Vocabulary:
     """Begin with the frequent substrings; keep those that the best segmentations use, until `size` are left.
 
     Scores are log-probabilities in nats. All characters stay, so that every known text can be written.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.decode.fast import have_loops
-from regard.decode.guess import GuessedStepper
 from regard.decode.lean import LeanStepper, suits
+from regard.decode.speculative import SpeculativeStepper
 from regard.decode.stepper import EncoderDecoderStepper, KeptPrompt, PromptStepper, Stepper
 from regard.model.mask import Positions
 from regard.model.transformer import EncoderDecoder, Transformer
@@ -38,14 +38,16 @@ def prompt_stepper_for(
     return PromptStepper(model, prompts, capacity, kept)
 
 
-def guessed_stepper_for(model: Transformer, prompt: list[int], guess: list[int], capacity: int) -> Stepper:
+def speculative_stepper_for(
+    model: Transformer, prompt: list[int], guess: list[int], capacity: int
+) -> Stepper:
     """Goes on from one prompt, after which `guess` is likely to be written."""
 
     def otherwise(ids: list[int], read: KeptPrompt) -> Stepper:
         stepper = _native(model, [ids], capacity, read)
         return PromptStepper(model, [ids], capacity, read) if stepper is None else stepper
 
-    return GuessedStepper(model, prompt, guess, capacity, otherwise)
+    return SpeculativeStepper(model, prompt, guess, capacity, otherwise)
 
 
 def _native(

@@ -28,10 +28,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regard.decode.events import Step, listening, tell
 from regard.decode.fast import have_loops
 from regard.decode.finite import check_logits, check_tokens, marked
 from regard.decode.stepper import Stepper
-from regard.decode.witness import Step, listening, tell
 from regard.errors import NonFiniteOutputError
 
 _SHRINK_BELOW = 0.75

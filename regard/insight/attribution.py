@@ -41,9 +41,9 @@ def integrated_gradients(
     baseline: Tensor | None = None,
     steps: int = 64,
 ) -> Attribution:
-    """What each token of (1, T) ids, or each patch of a picture, contributes.
+    """What each token of (1, T) ids, or each patch of an image, contributes.
 
-    `given`: the ids or the picture; of an encoder–decoder the source and the target, of which the source's
+    `given`: the ids or the image; of an encoder–decoder the source and the target, of which the source's
     tokens are asked about. `logit`: makes (n,) numbers of what the model gives for n inputs. `baseline`:
     (1, T, D) vectors to begin with, zeros by default. `steps`: points of the integral.
 

@@ -47,7 +47,7 @@ class Shuffle:
 
     seed: int
     start: int = 0
-    """So many tokens before them keep their positions: a picture's class token."""
+    """So many tokens before them keep their positions: an image's class token."""
 
     def order(self, length: int) -> list[int]:
         """The position that each of `length` tokens is told."""

@@ -173,14 +173,14 @@ def patches_by_attention(
     grid: tuple[int, int],
     leading: int,
     query: int = 0,
-    picture: Tensor | None = None,
+    image: Tensor | None = None,
     heads: Sequence[str] = (),
 ) -> Any:
-    """The patches of a picture, for each head coloured by how much the vector `query` (0: the class token)
+    """The patches of an image, for each head coloured by how much the vector `query` (0: the class token)
     looks at them (Dosovitskiy et al., arXiv 2010.11929, figure 6).
 
     `weights`: (H, N, N) of one layer; `grid`: patches down and across; `leading`: vectors before the patches;
-    `picture`: (C, rows, columns), shown first; `heads`: how the heads are called, their numbers by default.
+    `image`: (C, rows, columns), shown first; `heads`: how the heads are called, their numbers by default.
 
     Raises: InputError for a vector that there is not.
     """
@@ -189,13 +189,13 @@ def patches_by_attention(
         raise InputError("there is no vector {value}; they are 0 to {limit}", query, weights.shape[1] - 1)
     heads = heads or [str(head) for head in range(len(weights))]
     maps = weights[:, query, leading:].unflatten(-1, grid)
-    pieces: list[Tensor] = [*([] if picture is None else [picture.mean(0)]), *maps]
-    titles = [*([] if picture is None else ["picture"]), *(f"head {head}" for head in heads)]
+    pieces: list[Tensor] = [*([] if image is None else [image.mean(0)]), *maps]
+    titles = [*([] if image is None else ["image"]), *(f"head {head}" for head in heads)]
     columns = min(5, len(pieces))
     rows = math.ceil(len(pieces) / columns)
     figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
     for index, piece in enumerate(pieces):
-        grey = index == 0 and picture is not None
+        grey = index == 0 and image is not None
         place = {"row": index // columns + 1, "col": index % columns + 1}
         colours = "Greys_r" if grey else "Blues"
         heatmap = go.Heatmap(z=piece.tolist(), colorscale=colours, showscale=False, zmin=None if grey else 0)
@@ -211,20 +211,20 @@ def patches_by_attention(
 
 
 def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
-    """`patches_by_attention` of a layer of a traced picture, for the heads that were recorded.
+    """`patches_by_attention` of a layer of a traced image, for the heads that were recorded.
 
-    Raises: InputError where there is no picture, or the layer was not recorded.
+    Raises: InputError where there is no image, or the layer was not recorded.
     """
     given, weights = trace["given"], trace[f"stack.blocks.{layer}.attention.weights"]
     if given.value.dim() != 3:
-        raise InputError("this trace is not of a picture")
+        raise InputError("this trace is not of an image")
     grid, leading = patch_grid(weights.axes[-1].labels)
     heads = weights.axes[0].labels
     return patches_by_attention(weights.value, grid, leading, query, given.value, heads)
 
 
 def patch_grid(labels: Sequence[str]) -> tuple[tuple[int, int], int]:
-    """Of the names of a picture's vectors, `[CLS]` or `2,3`: patches down and across, vectors before them."""
+    """Of the names of an image's vectors, `[CLS]` or `2,3`: patches down and across, vectors before them."""
     patches = [label for label in labels if not label.startswith("[")]
     down, across = (1 + int(number) for number in patches[-1].split(","))
     return (down, across), len(labels) - len(patches)

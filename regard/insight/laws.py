@@ -98,7 +98,7 @@ def _explicit(model: EncoderDecoder | Transformer, source: list[int], target: li
 
 @torch.inference_mode()
 def _of_tensors(model: Transformer, given: Tensor) -> list[Finding]:
-    """Of what needs no padding, such as pictures of one size: (n, …)."""
+    """Of what needs no padding, such as images of one size: (n, …)."""
     given = given.to(model.device)
     together = model(given)
     alone = torch.cat([model(one[None]) for one in given])

@@ -81,7 +81,7 @@ POINTS = {
     "q_turned": Words("Q, turned", "Q（旋转后）"),
     "k_turned": Words("K, turned", "K（旋转后）"),
 }
-"""As short as a picture's caption; where a section calls its own otherwise, `section.point`."""
+"""As short as an image's caption; where a section calls its own otherwise, `section.point`."""
 
 _SPELLED = {
     "scores": Words("scores", "分数"),

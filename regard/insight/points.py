@@ -166,7 +166,7 @@ def _projection(part: Attention) -> nn.Linear:
 
 
 def turned(name: str) -> Origin:
-    """Of queries or keys whose unturned forms were seen."""
+    """Of queries or keys whose pre-rotary forms were seen."""
     return Origin("turned by their positions", (f"{name}_unturned",))
 
 

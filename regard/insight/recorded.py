@@ -19,7 +19,7 @@ from regard.model.head import ClassHead, SpanHead, VectorHead
 from regard.model.transformer import EncoderDecoder
 
 _GIVEN = {"stack": "given", "encoder": "source_given", "decoder": "target_given"}
-_PICTURE = ("colour", "row", "column")
+_IMAGE = ("colour", "row", "column")
 _Names = dict[str, tuple[str, ...]]  # by axis
 
 
@@ -141,7 +141,7 @@ class _Labels:
                 yield "head.probabilities", self._probabilities(one, names)
 
     def _given(self, name: str, given: Tensor, names: _Names) -> Entry:
-        return self._entry(name, given, _PICTURE if given.dim() == 3 else ("query",), names)
+        return self._entry(name, given, _IMAGE if given.dim() == 3 else ("query",), names)
 
     def _probabilities(self, logits: Tensor, names: _Names) -> Entry:
         logits = logits.float()

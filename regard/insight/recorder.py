@@ -117,7 +117,7 @@ class Forward:
 
     @property
     def width(self) -> int:
-        """How many ids entered side by side; 0 for a picture, which has no cache."""
+        """How many ids entered side by side; 0 for an image, which has no cache."""
         return self.given.shape[1] if self.given.dim() == 2 else 0
 
 

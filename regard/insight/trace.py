@@ -9,7 +9,7 @@ Names of axes:
     query    tokens that enter in this pass          key     tokens that they may look at
     memory   tokens of the encoder                   head    query heads         group  key/value heads
     channel  C, numbers of a head                    width   D                   hidden F
-    output   V, what the head chooses among          colour, row, column of a picture's pixels
+    output   V, what the head chooses among          colour, row, column of an image's pixels
 
 How values are recorded is in `recorder.py`, how entries are made of one another in `origins.py`.
 """

@@ -51,8 +51,8 @@ _W = {
         "Each dot is a token that the beam kept; ringed ones ended there. Point at one for its scores.",
         "每个点是束搜索保留的一个词元；空心点在那里结束。指向它可以看到得分。",
     ),
-    "picture": Words(
-        "The picture, and how much each head of the last layer's class token looks at each patch",
+    "image": Words(
+        "The image, and how much each head of the last layer's class token looks at each patch",
         "图片，以及最后一层各个头的分类词元对每个图块的关注程度",
     ),
     "vectors": Words("vectors", "个向量"),
@@ -207,7 +207,7 @@ def _drawings(trace: Trace) -> Iterator[str]:
         layers = [name for name in one.entries if name.endswith(".attention.weights")]
         if "given" in one.entries and one["given"].value.dim() == 3 and layers:
             last = int(layers[-1].split(".")[2])
-            figure = Drawing(_W["picture"], lambda lang, last=last: patches_figure(trace, last))  # type: ignore[misc]
+            figure = Drawing(_W["image"], lambda lang, last=last: patches_figure(trace, last))  # type: ignore[misc]
             yield f"<section>{drawing('patches', figure)}</section>"
 
 

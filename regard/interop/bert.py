@@ -161,7 +161,7 @@ class Electra(Encoder):
 
     def _check(self, keys: Keys) -> None:
         for name in ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout"):
-            keys.any(name)  # of heads that are not taken over
+            keys.any(name)  # of heads that are not imported
 
 
 class MPNet(Encoder):

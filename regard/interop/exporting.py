@@ -23,9 +23,9 @@ from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
 from regard.interop.family import Family, Unfit
 from regard.interop.generation import written_generation
+from regard.interop.image_processors import PREPROCESSOR
 from regard.interop.importing import FAMILIES, read_checkpoint
 from regard.interop.labels import written_labels
-from regard.interop.looks import PREPROCESSOR
 from regard.interop.origin import kept_origin
 from regard.interop.tokenizer_files import TOKENIZER_CONFIG, tokenizer_files
 from regard.model.head import Classes

@@ -103,7 +103,7 @@ class Family(ABC):
     name: ClassVar[str]
     """As `config.json` has it: its `model_type`."""
     architectures: ClassVar[Mapping[str, str]]
-    """The classes of it that can be taken over, and the task that each becomes."""
+    """The classes of it that can be imported, and the task that each becomes."""
 
     aliases: ClassVar[Mapping[str, str]] = {}
     """Classes that are read as another of these: what they lack is filled in as the library does it, and what
@@ -120,7 +120,7 @@ class Family(ABC):
 
     @abstractmethod
     def plan(self, source: Source) -> Plan:
-        """Read a checkpoint's configuration. Raises: CheckpointError for what cannot be taken over."""
+        """Read a checkpoint's configuration. Raises: CheckpointError for what cannot be imported."""
 
     @abstractmethod
     def table(

@@ -1,7 +1,7 @@
 """How a checkpoint says that its model writes: `generation_config.json`, or `config.json` where that is not
 there.
 
-What changes what is written, whoever asks for it, is taken over or refused by name. How tokens are searched
+What changes what is written, whoever asks for it, is imported or refused by name. How tokens are searched
 for or drawn (beams, temperature, lengths) is said anew by whoever generates, and is left out. Source:
 transformers' `GenerationConfig`.
 """

@@ -39,7 +39,7 @@ class Gpt2(Family):
         scaled = keys.flag("scale_attn_weights", True)
         lessened = keys.flag("scale_attn_by_inverse_layer_idx", False)
         for name in (*_SUMMARY, "summary_first_dropout", "embd_pdrop", "reorder_and_upcast_attn"):
-            keys.any(name)  # of heads that are not taken over, of training, of halves
+            keys.any(name)  # of heads that are not imported, of training, of halves
         width, heads = keys.size("n_embd"), keys.size("n_head")
         if width % heads:
             raise keys.refuse("n_embd", f"it must be a multiple of the {heads} heads")

@@ -72,7 +72,7 @@ def import_checkpoint(
     `compare`: whether its outputs are compared with those of transformers, where that is installed.
     `progress`: told of the bytes that arrive, where they have to be fetched.
 
-    Raises: CheckpointError for what cannot be taken over, for outputs that differ from the library's, and
+    Raises: CheckpointError for what cannot be imported, for outputs that differ from the library's, and
     when `out` holds a bundle already; as `hub.fetched`.
     """
     place = Path(out)
@@ -196,7 +196,7 @@ def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
     found = [name for name in known if name in family.architectures]
     if not found:
         raise CheckpointError(
-            "{where}: 'architectures' is {value!r}; of {key}, these can be taken over: {limit}",
+            "{where}: 'architectures' is {value!r}; of {key}, these can be imported: {limit}",
             checkpoint.folder / CONFIG,
             said,
             family.name,

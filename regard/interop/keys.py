@@ -120,7 +120,7 @@ class Keys:
         self._taken: set[str] = set(IRRELEVANT)
 
     def refuse(self, name: str, why: str) -> CheckpointError:
-        """What to raise when the value of a key cannot be taken over."""
+        """What to raise when the value of a key cannot be imported."""
         value = self._config.get(name)
         if value is None and name in self._defaults:
             sentence = "{where}: '{key}' is missing, so {value}; {limit}"

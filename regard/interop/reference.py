@@ -82,13 +82,13 @@ def _reference(
     else:
         theirs = kind.from_pretrained(checkpoint.folder, use_safetensors=True, **options)
     theirs.eval()
-    if (pictures := _pictures(bundle)) is not None:
-        return _outputs(theirs(pixel_values=pictures)), (pictures,)
+    if (images := _images(bundle)) is not None:
+        return _outputs(theirs(pixel_values=images)), (images,)
     return _theirs(theirs, *(ids := _ids(bundle, checkpoint))), ids
 
 
-def _pictures(bundle: Bundle) -> Tensor | None:
-    """(B, C, H, W) numbers for a model that takes pictures."""
+def _images(bundle: Bundle) -> Tensor | None:
+    """(B, C, H, W) numbers for a model that takes images."""
     model = bundle.model
     if not isinstance(model, TransformerConfig) or not isinstance(model.embed, Patches):
         return None

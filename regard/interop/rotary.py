@@ -16,7 +16,7 @@ _ORIGINAL = "original_max_position_embeddings"
 
 
 def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
-    """The positions of a configuration. Raises: CheckpointError for a kind that cannot be taken over."""
+    """The positions of a configuration. Raises: CheckpointError for a kind that cannot be imported."""
     # Where both stand, the library takes what is of the form of before.
     name = "rope_scaling" if keys.any("rope_scaling") else "rope_parameters"
     said = keys.any(name) or {}

@@ -39,7 +39,7 @@ def vector_of(checkpoint: Checkpoint) -> Vector:
     if tuple(steps) not in (_STEPS[:2], _STEPS):
         raise CheckpointError(
             "{where}: its steps are {limit}; only {value}, {other}, and after them perhaps {other_}, can"
-            " be taken over",
+            " be imported",
             checkpoint.folder / MODULES,
             ", ".join(steps),
             _STEPS[0],

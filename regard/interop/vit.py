@@ -1,7 +1,7 @@
 """ViT (arXiv 2010.11929), DeiT (2012.12877), DINOv2 (2304.07193): one stack over patches, norms before parts.
 
 They differ in what stands before the patches, in what the classes are read from, and in that DINOv2 scales
-what each part adds, may have gates, and stretches its table of positions to pictures of another size.
+what each part adds, may have gates, and stretches its table of positions to images of another size.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.data.look import Look
+from regard.data.image_processor import Look
 from regard.interop.family import Family, Plan, Source, Unfit
+from regard.interop.image_processors import image_processor_of, read_image_processor, written_image_processor
 from regard.interop.keys import Keys, activation_name
 from regard.interop.labels import classes_of, label_options
-from regard.interop.looks import look_of, read_look, written_look
 from regard.interop.mapping import Averaged, Regridded, Row, Rule, Table, Times, Way, both, stacked
 from regard.model.attention import AttentionConfig
 from regard.model.block import LayerScale, Placement, PreNorm
@@ -63,7 +63,7 @@ class ViT(Family):
     placed: ClassVar[bool] = True
     """Whether these have places as patches do, and count among what is pooled."""
     antialias: ClassVar[bool] = False
-    """How positions are stretched to pictures of another size."""
+    """How positions are stretched to images of another size."""
     pooling: ClassVar[Pooling] = "first"
     norms: ClassVar[tuple[str, str]] = ("layernorm_before", "layernorm_after")
     parts: ClassVar[tuple[str, str]] = ("intermediate.dense", "output.dense")
@@ -74,7 +74,7 @@ class ViT(Family):
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         made = self._patches(keys)
-        look = read_look(source.checkpoint, 3 if made.channels == 3 else 1)
+        look = read_image_processor(source.checkpoint, 3 if made.channels == 3 else 1)
         embed = self._fitted(keys, made, look)
         head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
@@ -114,7 +114,7 @@ class ViT(Family):
             model=model,
             table=table,
             tokenizers={},
-            files=written_look(look),
+            files=written_image_processor(look),
             labels=tuple(labels),
             notes=tuple(notes),
         )
@@ -126,24 +126,24 @@ class ViT(Family):
         return width
 
     def _patches(self, keys: Keys) -> Patches:
-        """The pictures that the weights were made for."""
+        """The images that the weights were made for."""
         rows, columns = _sides(keys, "image_size", 224)
         patch, across = _sides(keys, "patch_size", self.patch)
         if patch != across:
-            raise keys.refuse("patch_size", "only square patches can be taken over")
+            raise keys.refuse("patch_size", "only square patches can be imported")
         if rows % patch or columns % patch:
             raise keys.refuse("image_size", f"the patches of {patch} pixels must divide it")
         channels = keys.whole("num_channels", 3)
         if channels not in (1, 3):
-            raise keys.refuse("num_channels", "only grey (1) or colour (3) can be taken over")
+            raise keys.refuse("num_channels", "only grey (1) or colour (3) can be imported")
         return Patches(channels, rows, columns, patch, registers=self.registers)
 
     def _fitted(self, keys: Keys, embed: Patches, look: Look) -> Patches:
-        """What the pictures that the folder's preprocessor makes need."""
+        """What the images that the folder's preprocessor makes need."""
         if (look.rows, look.columns) != (embed.pixel_rows, embed.pixel_columns):
             raise keys.refuse(
                 "image_size",
-                f"the preprocessor makes pictures of {look.columns} × {look.rows} pixels, and this family's"
+                f"the preprocessor makes images of {look.columns} × {look.rows} pixels, and this family's"
                 " positions are for its own size only",
             )
         return embed
@@ -169,7 +169,7 @@ class ViT(Family):
     # ------------------------------------------------------------------ weights
 
     def _places(self, made: Patches, embed: Patches) -> Way:
-        """How a table of positions for pictures of one size becomes one for another."""
+        """How a table of positions for images of one size becomes one for another."""
         theirs, ours = ((some.pixel_rows // some.patch, some.columns) for some in (made, embed))
         unplaced = 0 if self.placed else made.registers
         return Regridded(theirs, ours, made.leading - unplaced, unplaced, self.antialias)
@@ -233,7 +233,7 @@ class ViT(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = bundle.model
         if not isinstance(model, TransformerConfig) or not isinstance(model.embed, Patches):
-            raise Unfit("it does not read pictures")
+            raise Unfit("it does not read images")
         stack, embed = model.stack, model.embed
         if not isinstance(stack.norm, LayerNorm) or stack.placement.kind != self.placement.kind:
             raise Unfit(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
@@ -261,7 +261,7 @@ class ViT(Family):
         }
 
     def files(self, bundle: Bundle) -> dict[str, str]:
-        return look_of(bundle)
+        return image_processor_of(bundle)
 
 
 class DeiT(ViT):

@@ -56,5 +56,5 @@ class Dinov2WithRegisters(Dinov2):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = bundle.model
         if not isinstance(model, TransformerConfig) or not isinstance(model.embed, Patches):
-            raise Unfit("it does not read pictures")
+            raise Unfit("it does not read images")
         return super().config(bundle, architecture) | {"num_register_tokens": model.embed.registers}

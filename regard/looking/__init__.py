@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from regard.data.rows import Row
-from regard.decode.witness import Step, hear
+from regard.decode.events import Step, hear
 from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
 from regard.insight.alignment import Alignment, cross_attention

@@ -47,7 +47,7 @@ def _takes(explorer: Explorer) -> dict[str, Any]:
         asked["names"] = list(takes.names)
     if takes.hole:
         asked["hole"] = takes.hole
-    if takes.kind == "picture":
+    if takes.kind == "image":
         asked |= dict(zip(("channels", "rows", "columns"), takes.shape, strict=True))
     return asked
 

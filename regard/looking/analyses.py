@@ -150,7 +150,7 @@ def _gradients(scene: Scene, lang: Lang) -> Any:
     found = integrated_gradients(scene.model, scene.inputs, scene.at_stake)
     parts, tokens = found.tokens, scene.reading.tokens
     what = _AXES["what"].of(lang).format(scene.named)
-    if _of_pictures(scene.explorer):
+    if _of_images(scene.explorer):
         grid, leading = patch_grid(tokens)
         rows, columns = ([str(number) for number in range(count)] for count in grid)
         return cells(parts[leading:].reshape(grid), rows, columns, titles=(what, ""), square=True)
@@ -223,12 +223,12 @@ def _patches(scene: Scene, lang: Lang) -> Any:
 # ---------------------------------------------------------------------- which there are
 
 
-def _of_pictures(explorer: Explorer) -> bool:
-    return explorer.task.takes.kind == "picture"
+def _of_images(explorer: Explorer) -> bool:
+    return explorer.task.takes.kind == "image"
 
 
 def _of_words(explorer: Explorer) -> bool:
-    return not _of_pictures(explorer)
+    return not _of_images(explorer)
 
 
 def _two_sided(explorer: Explorer) -> bool:

@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from regard.decode.witness import Step, hear
+from regard.decode.events import Step, hear
 from regard.errors import InputError, unknown
 from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
@@ -199,14 +199,14 @@ class Explorer:
 
     @property
     def leading(self) -> int:
-        """Tokens before the first patch of a picture."""
+        """Tokens before the first patch of an image."""
         embed = self.model.source if isinstance(self.model, EncoderDecoder) else self.model.embed
         return embed.config.leading if isinstance(embed, PatchEmbedding) else 0
 
     @cached_property
     def outline(self) -> Mapping[str, Entry]:
         """Every entry that the model has, in the order of the computation, as three tokens or an empty
-        picture make them."""
+        image make them."""
         model, device = self.model, next(self.model.parameters()).device
         embed = model.source if isinstance(model, EncoderDecoder) else model.embed
         given = torch.arange(3, device=device)[None]

@@ -1,6 +1,6 @@
 """What people give a model to look at, as the text that its task takes; and some things to begin with.
 
-Nothing here opens what a text names: pictures come as the bytes of a file, and leave as a `data:` URL of the
+Nothing here opens what a text names: images come as the bytes of a file, and leave as a `data:` URL of the
 model's own size.
 """
 
@@ -13,16 +13,16 @@ from typing import Literal
 
 import numpy as np
 
+from regard.data.readers.images import as_url, decode, in_channels, read_image, scaled
 from regard.data.readers.lines import Problem
 from regard.data.readers.messages import Message, messages_as_text, read_messages
-from regard.data.readers.pictures import as_url, decode, in_channels, read_picture, scaled
 from regard.errors import InputError
-from regard.tasks.task import SENTENCES, Takes, Task
+from regard.tasks.task import SENTENCES, InputSpec, Task
 
 _LONGEST = 120
 """Characters of an example."""
 _DECODING = Lock()
-"""Pictures of any size are decoded one at a time, whichever models they are for."""
+"""Images of any size are decoded one at a time, whichever models they are for."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Pair:
 
 
 @dataclass(frozen=True, repr=False)
-class Picture:
-    """A picture."""
+class Image:
+    """An image."""
 
     content: bytes
     """Of a file."""
-    kind: Literal["picture"] = "picture"
+    kind: Literal["image"] = "image"
 
 
 @dataclass(frozen=True)
@@ -60,29 +60,29 @@ class Dialogue:
     kind: Literal["dialogue"] = "dialogue"
 
 
-Given = Text | Pair | Picture | Dialogue
+Given = Text | Pair | Image | Dialogue
 
 
-def text_of(given: Given, takes: Takes) -> str:
-    """What the task takes. Raises: InputError when it takes another kind of input, or the picture is none."""
+def text_of(given: Given, takes: InputSpec) -> str:
+    """What the task takes. Raises: InputError when it takes another kind of input, or the image is none."""
     if given.kind != takes.kind:
         raise InputError("this model takes a {value}, not a {limit}", takes.kind, given.kind)
     if isinstance(given, Pair):
         return "\t".join(text.replace("\t", " ") for text in (given.first, given.second))
     if isinstance(given, Dialogue):
         return messages_as_text([Message(*turn) for turn in given.turns])
-    if isinstance(given, Picture):
+    if isinstance(given, Image):
         return _fitted(given.content, takes.shape)
     return given.text
 
 
 def _fitted(content: bytes, shape: Sequence[int]) -> str:
-    """The picture in the size that the model takes."""
+    """The image in the size that the model takes."""
     channels, rows, columns = shape
     with _DECODING:
         found = decode(content)
         if isinstance(found, Problem):
-            raise InputError("{value}; give a picture as PNG, JPEG or the like", found)
+            raise InputError("{value}; give an image as PNG, JPEG or the like", found)
         found = scaled(found, rows, columns, "bicubic")
     return as_url(np.ascontiguousarray(in_channels(found, channels)))
 
@@ -95,22 +95,22 @@ def examples(task: Task, inputs: Iterable[str], n: int) -> list[dict[str, object
             break
         if (one := _example(takes, text)) is not None and one not in found:
             found.append(one)
-    if found or takes.kind == "picture":
+    if found or takes.kind == "image":
         return found
     own = [_example(takes, text) for text in _own(takes)]
     return [one for one in own if one is not None]
 
 
-def _own(takes: Takes) -> list[str]:
+def _own(takes: InputSpec) -> list[str]:
     if takes.kind == "pair":
         return [f"{a}\t{b}" for a, b in zip(SENTENCES[1:], SENTENCES, strict=False)]
     return list(SENTENCES)
 
 
-def _example(takes: Takes, text: str) -> dict[str, object] | None:
+def _example(takes: InputSpec, text: str) -> dict[str, object] | None:
     """None for what is too long to be shown."""
-    if takes.kind == "picture":
-        return {"kind": "picture", "data": as_url(read_picture(text))}
+    if takes.kind == "image":
+        return {"kind": "image", "data": as_url(read_image(text))}
     if takes.kind == "dialogue":
         return _dialogue(text)
     if takes.kind == "pair":

@@ -47,7 +47,7 @@ class Scene:
 
     @cached_property
     def inputs(self) -> tuple[Tensor, ...]:
-        """What the model is given, a batch of one: ids or a picture; of an encoder–decoder, both sides."""
+        """What the model is given, a batch of one: ids or an image; of an encoder–decoder, both sides."""
         device = next(self.model.parameters()).device
         names = ("source_given", "target_given") if self.two_sided else ("given",)
         return tuple(self.found[name].value[None].to(device) for name in names)
@@ -98,7 +98,7 @@ class Scene:
     def place(self) -> int | None:
         """After which token of `writing` the logits are taken; None where they are of the whole sequence.
 
-        Of what writes, before the token that is at stake; of what fills gaps, at the first."""
+        Of what writes, before the token that is at stake; of what fills masks, at the first."""
         if isinstance(self.model.head, ClassHead):
             return None
         opening = self.explorer.task.opening(self.question.text)

@@ -121,7 +121,7 @@ class ScaledResidual(Residual):
 
 
 @dataclass
-class Surroundings:
+class BlockContext:
     """What the layers of one forward share besides x. The stack makes it; parts read it."""
 
     mask: Lowered
@@ -161,7 +161,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        around: Surroundings,
+        around: BlockContext,
         cache: LayerCache | None = None,
         memory: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:

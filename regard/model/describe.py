@@ -106,7 +106,7 @@ class Description:
 def describe(model: nn.Module, source: int = _TOKENS, target: int | None = None) -> Description:
     """Count the parameters and forward FLOPs of each part of `model`, for a batch of one.
 
-    `target`: tokens that go through the model, or through its decoder: by default 20, or as many as a picture
+    `target`: tokens that go through the model, or through its decoder: by default 20, or as many as an image
     has patches; `source`: tokens that go through the encoder, or that are looked at. Raises ValueError: a
     length below 1.
     """

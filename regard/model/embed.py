@@ -1,4 +1,4 @@
-"""From what a model is given to vectors: (B, T) ids, or (B, C, H, W) pictures, → (B, T, D).
+"""From what a model is given to vectors: (B, T) ids, or (B, C, H, W) images, → (B, T, D).
 
 Only content: where a token or a patch stands is added by the stack (`position.py`). Frames and items will
 be further members of the union. Every embedding has a `table` of V vectors, or None where there is none to
@@ -50,19 +50,19 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Patches:
-    """The patches of a picture, row by row, each times one matrix: a convolution whose stride is its size."""
+    """The patches of an image, row by row, each times one matrix: a convolution whose stride is its size."""
 
     channels: int = 0
     """Numbers a pixel: 1 for grey, 3 for colour; 0 in a plan that leaves it to the data."""
     pixel_rows: int = 0
-    """Height of a picture; 0 in a plan that leaves it to the data."""
+    """Height of an image; 0 in a plan that leaves it to the data."""
     pixel_columns: int = 0
-    """Width of a picture; 0 in a plan that leaves it to the data."""
+    """Width of an image; 0 in a plan that leaves it to the data."""
     patch: int = 0
-    """Side of a patch in pixels, which divides both sides of a picture; 0 in a plan that leaves it to the
+    """Side of a patch in pixels, which divides both sides of an image; 0 in a plan that leaves it to the
     data."""
     class_token: bool = True
-    """Whether a learned vector stands before the patches, to gather what the whole picture is."""
+    """Whether a learned vector stands before the patches, to gather what the whole image is."""
     registers: int = 0
     """Further learned vectors between that and the patches (DeiT's distillation token: arXiv 2012.12877,
     section 4; registers: arXiv 2309.16588)."""
@@ -80,7 +80,7 @@ class Patches:
 
     @property
     def length(self) -> int:
-        """Vectors a picture becomes; 0 in a plan."""
+        """Vectors an image becomes; 0 in a plan."""
         rows = self.pixel_rows // self.patch if self.patch else 0
         return rows * self.columns + self.leading if rows else 0
 
@@ -134,20 +134,20 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         sides, patch = (config.pixel_rows, config.pixel_columns), config.patch
         if patch and any(side % patch for side in sides):
-            raise ValueError(f"patches of {patch} pixels do not divide a picture of {_shown(sides)}")
+            raise ValueError(f"patches of {patch} pixels do not divide an image of {_shown(sides)}")
         self.config = config
         self.weight = nn.Parameter(torch.empty(width, config.channels, patch, patch))
         self.bias = nn.Parameter(torch.zeros(width))
         self.first = nn.Parameter(torch.empty(config.leading, width)) if config.leading else None
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        c, found = self.config, tuple(pictures.shape[1:])
+    def forward(self, images: Tensor) -> Tensor:
+        c, found = self.config, tuple(images.shape[1:])
         if found != (c.channels, c.pixel_rows, c.pixel_columns):
             made = _shown((c.channels, c.pixel_rows, c.pixel_columns))
-            raise ValueError(f"pictures of {_shown(found)} were given to a model of {made}")
+            raise ValueError(f"images of {_shown(found)} were given to a model of {made}")
         P = c.patch
-        cut = pictures.to(self.weight.dtype).unflatten(3, (-1, P)).unflatten(2, (-1, P))  # (B, C, h, P, w, P)
-        flat = cut.permute(0, 2, 4, 1, 3, 5).reshape(len(pictures), -1, c.channels * P * P)
+        cut = images.to(self.weight.dtype).unflatten(3, (-1, P)).unflatten(2, (-1, P))  # (B, C, h, P, w, P)
+        flat = cut.permute(0, 2, 4, 1, 3, 5).reshape(len(images), -1, c.channels * P * P)
         vectors = nn.functional.linear(flat, self.weight.flatten(1), self.bias)
         if self.first is not None:
             vectors = torch.cat((self.first.to(vectors.dtype).expand(len(vectors), -1, -1), vectors), 1)

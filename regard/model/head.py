@@ -61,7 +61,7 @@ class Vocabulary:
     kind: Literal["vocabulary"] = "vocabulary"
 
     def build(self, width: int, table: nn.Parameter | None) -> VocabularyHead:
-        """`table`: the embedding's. Raises ValueError when it has none, as for pictures, or is tied and of
+        """`table`: the embedding's. Raises ValueError when it has none, as for images, or is tied and of
         another width, and no transform bridges that."""
         if table is None:
             raise ValueError("the head 'vocabulary' needs an embedding of tokens; use 'classes'")

@@ -1,6 +1,6 @@
 """How order enters: added to the vectors, turned into queries and keys, or added to the scores.
 
-What the parts are made of is in `position_part.py`; those for patches of a picture in `position_2d.py`.
+What the parts are made of is in `position_part.py`; those for patches of an image in `position_2d.py`.
 
 Sinusoidal and learned: arXiv 1706.03762, section 3.5. Rotary: arXiv 2104.09864. ALiBi: arXiv
 2108.12409. Relative bias: arXiv 1910.10683, section 2.1. Who may see whom is `mask.py`'s business.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from regard.errors import InputError
 from regard.model.mask import PADDING, Contiguous, Positions
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
-from regard.model.position_part import AddedRows, PositionPart, Rotation, TurnedRows, cos_and_sin, sinusoids
+from regard.model.position_part import AddedRows, PositionPart, RotatedRows, Rotation, cos_and_sin, sinusoids
 from regard.model.rotary_scaling import Dynamic, LongRope, Scaling
 from regard.model.tap import tap
 
@@ -204,7 +204,7 @@ class BiasedTable(AddedTable):
         return bucketed(self.bias_table, self.config, query, key, device)
 
 
-class RotaryPart(TurnedRows):
+class RotaryPart(RotatedRows):
     """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
     def __init__(self, head_width: int, config: Rotary) -> None:

@@ -1,4 +1,4 @@
-"""Where the patches of a picture stand: a row and a column, which follow from the place alone.
+"""Where the patches of an image stand: a row and a column, which follow from the place alone.
 
 Patches come row by row (raster order), after `leading` tokens that stand nowhere, such as a class token. A
 grid has as many columns as it is told and as many rows as are asked for, so that a cache, a window or a
@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from regard.model.position_part import AddedRows, PositionPart, TurnedRows, cos_and_sin, sinusoids
+from regard.model.position_part import AddedRows, PositionPart, RotatedRows, cos_and_sin, sinusoids
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Rotary2D:
     kind: Literal["rotary-2d"] = "rotary-2d"
 
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return TurnedGrid(head_width, self)
+        return RotatedGrid(head_width, self)
 
 
 def grid(count: int, columns: int, leading: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +79,7 @@ class AddedGrid(AddedRows):
         return torch.cat(both, 1) * real[:, None]
 
 
-class TurnedGrid(TurnedRows):
+class RotatedGrid(RotatedRows):
     """See `Rotary2D`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
     def __init__(self, head_width: int, config: Rotary2D) -> None:

@@ -113,7 +113,7 @@ class AddedRows(Tabled):
         return x + tap(self, "added", self._look_up(at, x.device).to(x.dtype))
 
 
-class TurnedRows(Tabled):
+class RotatedRows(Tabled):
     """A table of cosines and sines, (count, 2, pairs), that turn queries and keys."""
 
     interleaved = False

@@ -3,7 +3,7 @@
 `base` and `big` of `ENCODER_DECODER` are the paper's (arXiv 1706.03762, table 3). `tiny` and `small` are for
 small data on small machines: more dropout, and in `tiny` a narrower feed-forward part than the paper's four
 times the width. Those of `VIT` with a name like `vit-b16` are the papers' (arXiv 2010.11929, table 1; `ti`
-and `s` arXiv 2012.12877, table 1), the others suit small pictures. This file knows no task and no vocabulary.
+and `s` arXiv 2012.12877, table 1), the others suit small images. This file knows no task and no vocabulary.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ENCODER_DECODER: dict[str, Size] = {
 
 
 @dataclass(frozen=True)
-class PictureSize:
+class ImageSize:
     """What tells one Vision Transformer from another: N, D, F, H, the side of a patch and the dropout
     rate."""
 
@@ -55,22 +55,22 @@ class PictureSize:
     hidden: int
     heads: int
     patch: int
-    """0 leaves it to the pictures."""
+    """0 leaves it to the images."""
     dropout: float
 
 
-VIT: dict[str, PictureSize] = {
-    "micro": PictureSize(2, 64, 128, 4, 0, 0.0),
-    "mini": PictureSize(4, 64, 128, 4, 0, 0.0),
-    "tiny": PictureSize(6, 64, 128, 4, 0, 0.0),
-    "small": PictureSize(6, 128, 512, 4, 0, 0.1),
-    "base": PictureSize(8, 256, 1024, 8, 0, 0.1),
-    "big": PictureSize(12, 384, 1536, 6, 0, 0.1),
-    "vit-ti16": PictureSize(12, 192, 768, 3, 16, 0.0),
-    "vit-s16": PictureSize(12, 384, 1536, 6, 16, 0.0),
-    "vit-b16": PictureSize(12, 768, 3072, 12, 16, 0.1),
-    "vit-b32": PictureSize(12, 768, 3072, 12, 32, 0.1),
-    "vit-l16": PictureSize(24, 1024, 4096, 16, 16, 0.1),
+VIT: dict[str, ImageSize] = {
+    "micro": ImageSize(2, 64, 128, 4, 0, 0.0),
+    "mini": ImageSize(4, 64, 128, 4, 0, 0.0),
+    "tiny": ImageSize(6, 64, 128, 4, 0, 0.0),
+    "small": ImageSize(6, 128, 512, 4, 0, 0.1),
+    "base": ImageSize(8, 256, 1024, 8, 0, 0.1),
+    "big": ImageSize(12, 384, 1536, 6, 0, 0.1),
+    "vit-ti16": ImageSize(12, 192, 768, 3, 16, 0.0),
+    "vit-s16": ImageSize(12, 384, 1536, 6, 16, 0.0),
+    "vit-b16": ImageSize(12, 768, 3072, 12, 16, 0.1),
+    "vit-b32": ImageSize(12, 768, 3072, 12, 32, 0.1),
+    "vit-l16": ImageSize(24, 1024, 4096, 16, 16, 0.1),
 }
 
 _LEARNED = Learned()
@@ -119,8 +119,8 @@ def one_stack(
     )
 
 
-def vit(size: PictureSize, *, position: Position = _LEARNED, init: Init = _INIT) -> TransformerConfig:
-    """A Vision Transformer (arXiv 2010.11929) of this size, for pictures and classes that are yet to come."""
+def vit(size: ImageSize, *, position: Position = _LEARNED, init: Init = _INIT) -> TransformerConfig:
+    """A Vision Transformer (arXiv 2010.11929) of this size, for images and classes that are yet to come."""
     stack = StackConfig(
         width=size.width,
         depth=size.depth,

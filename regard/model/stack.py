@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.model.attention import AttentionConfig
-from regard.model.block import Block, Placement, PostNorm, Surroundings
+from regard.model.block import Block, BlockContext, Placement, PostNorm
 from regard.model.cache import Cache
 from regard.model.dropout import dropout as drop
 from regard.model.feedforward import MLP, FeedForwardPart
@@ -136,8 +136,8 @@ class Stack(nn.Module):
 
     def _surroundings(
         self, query: Positions, key: Positions, memory: Positions | None, device: torch.device
-    ) -> Surroundings:
-        around = Surroundings(
+    ) -> BlockContext:
+        around = BlockContext(
             mask=lower(self.config.mask, query, key, device),
             rotation=self.position.rotation(query, device),
             late=self.position.late(query, key, device) if self.position.stretches else None,

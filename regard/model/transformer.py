@@ -30,7 +30,7 @@ class TransformerConfig:
     """One stack between an embedding and a head."""
 
     embed: Embed
-    """How ids, or a picture, become vectors."""
+    """How ids, or an image, become vectors."""
     stack: StackConfig
     """The blocks."""
     head: Head = Vocabulary()
@@ -93,7 +93,7 @@ class EncoderDecoderConfig:
     """Two stacks of one width; the decoder looks at the encoder's output."""
 
     source: Embed
-    """How the encoder's ids, or a picture, become vectors."""
+    """How the encoder's ids, or an image, become vectors."""
     target: Tokens
     """How the decoder's ids become vectors; its vocabulary is what is predicted."""
     encoder: StackConfig

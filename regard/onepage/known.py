@@ -91,14 +91,14 @@ def _problems(run: Run) -> Iterator[str]:
     if type(task) not in TASKS:
         yield f"its task is {task.name}, where a page can do {', '.join(one.name for one in TASKS)}"
     yield from strange(run.bundle.model, "model")
-    if task.takes.kind not in ("text", "picture"):
+    if task.takes.kind not in ("text", "image"):
         yield f"its input is a {task.takes.kind}, where a page takes a text or a drawing"
     if isinstance(task.config, ImageClassificationConfig) and task.takes.shape[0] != 1:
-        yield "its pictures are in colour, where those drawn on a page are grey"
+        yield "its images are in colour, where those drawn on a page are grey"
     if isinstance(task, ImageClassification) and not task.labels:
         yield "it has learned no labels"
     if isinstance(task, ImageClassification) and task.independent:
-        yield "its pictures may have several labels, or a number, where a page gives one label to each"
+        yield "its images may have several labels, or a number, where a page gives one label to each"
     for name, text in run.bundle.tokenizers.items():
         if name.startswith("tokenizer"):
             yield from _tokenizer(name, Tokenizer.from_json(text))

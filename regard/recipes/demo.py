@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from regard import train
 from regard.console import is_typed, say
 from regard.errors import InputError
 from regard.files import write_text
@@ -19,6 +18,7 @@ from regard.insight.plotting import graph_objects
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
 from regard.tasks.task import Decoding
+from regard.training import train
 
 DATA = "spelling"
 WORDS = ("thorough", "colonel", "quixotically", "regardable")

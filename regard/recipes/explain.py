@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
+from regard.course import EXAMPLES as OF_MODELS
+from regard.course import attention_by_hand
 from regard.data.matrix import read_matrix
 from regard.errors import InputError, unknown
-from regard.insight.explain import EXAMPLES as OF_MODELS
-from regard.insight.explain import attention_by_hand
 from regard.insight.worked import Example, Lang, Worked
 from regard.recipes import explain_myths, explain_text
 

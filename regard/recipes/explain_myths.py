@@ -1,7 +1,7 @@
 """Myths, tried: those of `insight/explain/myths.py`, and one that must be trained to be seen.
 
 A layer of torch's is left at `batch_first=False` and given (batch, tokens, width), so that attention runs
-across the pictures of a batch. The much-copied notebook is for MNIST; by default the mistake is made with
+across the images of a batch. The much-copied notebook is for MNIST; by default the mistake is made with
 small digits, in seconds.
 """
 
@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.course import myths
 from regard.data.readers import open_data
-from regard.data.readers.pictures import read_picture
+from regard.data.readers.images import read_image
 from regard.errors import DataError, RegardError
-from regard.insight.explain import myths
 from regard.insight.parameters import Choice, Whole
 from regard.insight.progress import part_of, progressed
 from regard.insight.worked import Computed, Example, Step, Table, Words
@@ -90,18 +90,18 @@ class _Notebook(nn.Module):
         self.layers = nn.Sequential(*layer)
         self.head = nn.Linear(width, 10)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """(B, H, W) → (B, 10)."""
-        cut = pictures.unflatten(2, (-1, self.patch)).unflatten(1, (-1, self.patch))
+        cut = images.unflatten(2, (-1, self.patch)).unflatten(1, (-1, self.patch))
         words = self.embed(cut.transpose(2, 3).flatten(3).flatten(1, 2))
         words = torch.cat((self.first.expand(len(words), -1, -1), words), 1) + self.places
         return self.head(self.layers(words)[:, 0])
 
 
-def _pictures(name: str, split: str) -> tuple[Tensor, Tensor]:
+def _images(name: str, split: str) -> tuple[Tensor, Tensor]:
     """(N, H, W) from 0 to 1, and (N,) digits."""
     rows = list(open_data(name, ("image", "label")).split(split))
-    grey = [torch.tensor(read_picture(row.values[0])).reshape(-1) for row in rows]
+    grey = [torch.tensor(read_image(row.values[0])).reshape(-1) for row in rows]
     side = round(len(grey[0]) ** 0.5)
     return torch.stack(grey).view(-1, side, side).float() / 255, torch.tensor(
         [int(row.values[1]) for row in rows]
@@ -112,17 +112,17 @@ def _accuracy(
     trial: Trial, *, batch_first: bool, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
 ) -> float:
     """Percent of the test digits that are right after training."""
-    pictures, digits = train
+    images, digits = train
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(1)
-        net = _Notebook(trial, pictures.shape[1], batch_first=batch_first)
+        net = _Notebook(trial, images.shape[1], batch_first=batch_first)
         optimizer = torch.optim.Adam(net.parameters(), lr=trial.rate)
         for epoch in range(trial.epochs):
-            order = torch.randperm(len(pictures)).split(trial.batch)
+            order = torch.randperm(len(images)).split(trial.batch)
             for step, chosen in enumerate(order):
                 progressed((epoch + step / len(order)) / trial.epochs)
                 optimizer.zero_grad()
-                F.cross_entropy(net(pictures[chosen]), digits[chosen]).backward()
+                F.cross_entropy(net(images[chosen]), digits[chosen]).backward()
                 optimizer.step()
     net.eval()
     with torch.no_grad():
@@ -132,7 +132,7 @@ def _accuracy(
 
 def _batch_first(trial: Trial, *, must: bool) -> Step:
     try:
-        train, test = _pictures(trial.data, "train"), _pictures(trial.data, trial.test)
+        train, test = _images(trial.data, "train"), _images(trial.data, trial.test)
     except RegardError as problem:
         if must or isinstance(problem, DataError):
             raise
@@ -158,9 +158,9 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
         _CLAIM,
         Words(
             "nn.TransformerEncoderLayer takes (tokens, batch, width) unless told otherwise. Given (batch,"
-            " tokens, width) it runs without a word: the class token of a picture attends to the class"
-            " tokens of the other pictures, never to its own patches, so that it knows nothing of its"
-            f" picture. Just trained on {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it"
+            " tokens, width) it runs without a word: the class token of an image attends to the class"
+            " tokens of the other images, never to its own patches, so that it knows nothing of its"
+            f" image. Just trained on {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it"
             " is, 96.1 % mended.",
             "nn.TransformerEncoderLayer 默认的输入是 (词元, 批, 宽度)。给它 (批, 词元, 宽度) 也不报错："
             "一张图的分类词元只会看同批其他图的分类词元，从不看自己的小块，对自己的图一无所知。"

@@ -10,10 +10,10 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 
+from regard.course.parts import built, observed, steps_of
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_given import Given, GivenTokenizer
 from regard.errors import InputError
-from regard.insight.explain.parts import built, observed, steps_of
 from regard.insight.parameters import Line
 from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig

@@ -1,6 +1,6 @@
 """Models to look at for whoever has none: small ones that are trained once, from built-in data, and kept.
 
-They are in the cache of the user. One whose training was stopped is trained further when it is asked for
+They are in the cache of the user. One whose training was stopped is fine-tuned when it is asked for
 again.
 """
 
@@ -14,7 +14,7 @@ from regard import __version__, train
 from regard.data.remote import cache_folder
 from regard.errors import BundleError, ConfigError, DependencyError
 from regard.files import held
-from regard.train.folder import STATE
+from regard.training.folder import STATE
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ready:
 READY = (
     Ready("spelling", "translation", "spelling", "pronounces English words"),
     Ready("pinyin", "translation", "pinyin", "reads Chinese characters aloud"),
-    Ready("digits", "image-classification", "digits", "tells what digit a picture shows"),
+    Ready("digits", "image-classification", "digits", "tells what digit an image shows"),
 )
 
 

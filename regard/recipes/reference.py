@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from regard.schema import Key, describe
-from regard.train.config import RunConfig
-from regard.train.defaults import SHORT
+from regard.training.config import RunConfig
+from regard.training.defaults import SHORT
 
 PAGE = "docs/configuration.md"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regard import train
 from regard.bundle import is_bundle
 from regard.console import note, say, say_json
 from regard.errors import InputError, unknown
@@ -16,7 +15,8 @@ from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
 from regard.run import load
 from regard.tasks.task import Decoding
-from regard.train.progress import clock, fetching, terminal_reporter
+from regard.training import train
+from regard.training.progress import clock, fetching, terminal_reporter
 
 
 def recipe_lines() -> list[str]:

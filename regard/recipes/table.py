@@ -134,7 +134,7 @@ RECIPES: Mapping[str, Recipe] = {
         None,
         "accuracy",
         97.55,
-        "the same recipe with torch's own layers, corrected to attend within a picture",
+        "the same recipe with torch's own layers, corrected to attend within an image",
         (
             *("model.embed.patch=7", "model.width=64", "model.depth=2", "model.heads=4"),
             *("model.hidden=2048", "model.dropout=0.1", "model.stack.feedforward.activation=relu"),

@@ -16,15 +16,15 @@ from pydantic import BaseModel, ValidationError
 from regard.errors import InputError
 
 LARGEST_BODY = 1_000_000
-"""Bytes, besides those of a picture."""
-LARGEST_PICTURE = 6_000_000
+"""Bytes, besides those of an image."""
+LARGEST_IMAGE = 6_000_000
 """Characters of base64."""
 MOST_VALUES = 30_000
 """Numbers, texts, lists and objects in one body."""
 MOST_KEYS = 64
 """Of one object."""
 _LONGEST_SENTENCE = 400
-_PICTURE = re.compile(rb'"data:image\\?/[\w.+-]{1,40};base64,([A-Za-z0-9+=/\\]*)"')
+_IMAGE = re.compile(rb'"data:image\\?/[\w.+-]{1,40};base64,([A-Za-z0-9+=/\\]*)"')
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -39,9 +39,9 @@ class BodyError(InputError):
 
 def read_body(kind: type[Asked], body: bytes) -> Asked:
     """What is asked. Raises: BodyError for what is no JSON, too large, or not of this kind."""
-    picture = _PICTURE.search(body)
-    if len(body) - (len(picture[1]) if picture else 0) > LARGEST_BODY:
-        raise BodyError(f"a request has at most {LARGEST_BODY:,} bytes besides a picture", 413)
+    image = _IMAGE.search(body)
+    if len(body) - (len(image[1]) if image else 0) > LARGEST_BODY:
+        raise BodyError(f"a request has at most {LARGEST_BODY:,} bytes besides an image", 413)
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_number)
     except RecursionError:

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from regard.serve.bodies import LARGEST_BODY, LARGEST_PICTURE
+from regard.serve.bodies import LARGEST_BODY, LARGEST_IMAGE
 
 LARGEST_HEAD = 16_384
 """Bytes of a request before its body."""
 NO_REQUEST = "this is no request of HTTP/1.1 with a head of at most 16 kB"
-LARGEST_REQUEST = LARGEST_BODY + LARGEST_PICTURE
+LARGEST_REQUEST = LARGEST_BODY + LARGEST_IMAGE
 """Bytes of a body, whatever the route."""
 LARGEST_COURSE = 64_000
 """Bytes of a body for the course, which asks for a few numbers."""

@@ -16,8 +16,8 @@ from regard.errors import InputError
 from regard.insight.ablation import Head
 from regard.insight.changes import Changes, Edit, Shuffle
 from regard.looking.explorer import Question
-from regard.looking.inputs import Dialogue, Given, Pair, Picture, Text
-from regard.serve.bodies import LARGEST_PICTURE
+from regard.looking.inputs import Dialogue, Given, Image, Pair, Text
+from regard.serve.bodies import LARGEST_IMAGE
 
 LONGEST_TEXT = 20_000
 """Characters."""
@@ -71,20 +71,20 @@ class PairInput(Asked):
         return Pair(self.first, self.second)
 
 
-class PictureInput(Asked):
-    """A picture's file as a `data:` address."""
+class ImageInput(Asked):
+    """An image's file as a `data:` address."""
 
-    kind: Literal["picture"]
-    data: Annotated[str, Field(strict=True, max_length=LARGEST_PICTURE)]
+    kind: Literal["image"]
+    data: Annotated[str, Field(strict=True, max_length=LARGEST_IMAGE)]
 
     def given(self) -> Given:
         head, comma, text = self.data.partition(",")
         if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
-            raise InputError("a picture is given as data:image/png;base64,…")
+            raise InputError("an image is given as data:image/png;base64,…")
         try:
-            return Picture(base64.b64decode(text, validate=True))
+            return Image(base64.b64decode(text, validate=True))
         except ValueError as error:
-            raise InputError("what follows 'base64,' of the picture is not base64") from error
+            raise InputError("what follows 'base64,' of the image is not base64") from error
 
 
 class Turn(Asked):
@@ -104,7 +104,7 @@ class DialogueInput(Asked):
         return Dialogue(tuple((turn.role, turn.content) for turn in self.turns))
 
 
-Input = Annotated[TextInput | PairInput | PictureInput | DialogueInput, Field(discriminator="kind")]
+Input = Annotated[TextInput | PairInput | ImageInput | DialogueInput, Field(discriminator="kind")]
 
 
 class EditAsked(Asked):
@@ -132,7 +132,7 @@ class State(Asked):
     forced: Annotated[list[Count], Field(fail_fast=True, max_length=512)] = []
 
     def changes(self, leading: int) -> Changes:
-        """`leading`: tokens before the first patch of a picture, which keep their positions."""
+        """`leading`: tokens before the first patch of an image, which keep their positions."""
         return Changes(
             frozenset(
                 Head(f"{stack}.blocks.{layer}.{kind}", head) for stack, layer, kind, head in self.heads_off

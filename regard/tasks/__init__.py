@@ -7,7 +7,7 @@ from regard.tasks.fill_mask import FillMask, FillMaskConfig
 from regard.tasks.image_classification import ImageClassification, ImageClassificationConfig
 from regard.tasks.question_answering import QuestionAnswering, QuestionAnsweringConfig
 from regard.tasks.sentence_similarity import SentenceSimilarity, SentenceSimilarityConfig
-from regard.tasks.task import Batch, Decoding, Judgement, Prediction, Takes, Task
+from regard.tasks.task import Batch, Decoding, Evaluation, InputSpec, Prediction, Task
 from regard.tasks.text_classification import TextClassification, TextClassificationConfig
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.translation import Translation, TranslationConfig
@@ -37,18 +37,18 @@ __all__ = [
     "TASKS",
     "Batch",
     "Decoding",
+    "Evaluation",
     "FillMask",
     "FillMaskConfig",
     "ImageClassification",
     "ImageClassificationConfig",
-    "Judgement",
+    "InputSpec",
     "Prediction",
     "QuestionAnswering",
     "QuestionAnsweringConfig",
     "Sampling",
     "SentenceSimilarity",
     "SentenceSimilarityConfig",
-    "Takes",
     "Task",
     "TaskConfig",
     "TextClassification",

@@ -1,8 +1,8 @@
-"""Pictures as they might have been taken too: turned, shifted, stretched and bent a little while training.
+"""Images as they might have been taken too: turned, shifted, stretched and bent a little while training.
 
 What chance decides is drawn on the processor from a generator that the caller gives, so that it can follow
 from the epoch and the rows; the pixels are moved where they are, a whole batch at once. Bending: elastic
-distortion (Simard et al. 2003) by a coarse field of moves. Nothing here knows what pictures show."""
+distortion (Simard et al. 2003) by a coarse field of moves. Nothing here knows what images show."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from regard.errors import require
 from regard.model.device import moved
 
 _KNOTS = 5
-"""Points along each side that are moved when a picture is bent; what lies between follows smoothly."""
+"""Points along each side that are moved when an image is bent; what lies between follows smoothly."""
 
 
 @dataclass(frozen=True)
 class NoAugmentation:
-    """Pictures as they are."""
+    """Images as they are."""
 
     kind: Literal["none"] = "none"
 
@@ -33,10 +33,10 @@ class NoAugmentation:
 
 @dataclass(frozen=True)
 class Warp:
-    """Every picture moved by chance, evenly up to these limits either way."""
+    """Every image moved by chance, evenly up to these limits either way."""
 
     turn: float = 10.0
-    """How far pictures are turned, in degrees."""
+    """How far images are turned, in degrees."""
     shift: float = 0.1
     """How far they are moved, as part of a side."""
     scale: float = 0.1
@@ -56,7 +56,7 @@ class Warp:
             require(0 <= value < 1, name, value, "at least 0 and less than 1")
 
     def draw(self, shape: tuple[int, ...], chance: np.random.Generator) -> Moves | None:
-        """`shape`: (B, C, H, W) of the pictures that are to be moved."""
+        """`shape`: (B, C, H, W) of the images that are to be moved."""
         B, _, rows, columns = shape
         even = chance.uniform(-1, 1, (6, B))
         angle = np.radians(self.turn) * even[0]
@@ -83,7 +83,7 @@ Augmentation = NoAugmentation | Warp
 
 @dataclass(frozen=True)
 class Moves:
-    """Where each picture of a batch takes its pixels from."""
+    """Where each image of a batch takes its pixels from."""
 
     theta: Tensor
     """(B, 2, 3), as torch's affine_grid takes it."""
@@ -94,14 +94,14 @@ class Moves:
         bend = None if self.bend is None else moved(self.bend, device)
         return Moves(moved(self.theta, device), bend)
 
-    def applied(self, pictures: Tensor) -> Tensor:
+    def applied(self, images: Tensor) -> Tensor:
         """(B, C, H, W) numbers, moved; what comes from outside is as the border is."""
-        size = pictures.shape[2:]
-        grid = F.affine_grid(self.theta.to(pictures.dtype), list(pictures.shape), align_corners=False)
+        size = images.shape[2:]
+        grid = F.affine_grid(self.theta.to(images.dtype), list(images.shape), align_corners=False)
         if self.bend is not None:
             down, along = (_smooth(side, self.bend) for side in size)
             grid = grid + (down @ self.bend @ along.T).permute(0, 2, 3, 1).to(grid.dtype)
-        return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _smooth(side: int, like: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import Decoding, Judgement, Prediction, Takes
+from regard.tasks.task import Decoding, Evaluation, InputSpec, Prediction
 from regard.tasks.text_task import TextTask
 
 HIDDEN = "[MASK]"
@@ -177,7 +177,7 @@ class FillMask(TextTask):
     @torch.inference_mode()
     def judge(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Judgement:
+    ) -> Evaluation:
         """How many of the chosen tokens are guessed, and nats each; the choice is always the same."""
         self.score((), (), tokenize)
         assert isinstance(model, Transformer)
@@ -198,7 +198,7 @@ class FillMask(TextTask):
             "nats": nats,
             "perplexity": math.exp(min(nats, 700.0)),
         }
-        return Judgement(figures, [])
+        return Evaluation(figures, [])
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[MaskedBatch]:
         examples = (example[0] for example in self.encode(rows) if example)
@@ -263,8 +263,8 @@ class FillMask(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> Takes:
-        return Takes(hole=HIDDEN)
+    def takes(self) -> InputSpec:
+        return InputSpec(hole=HIDDEN)
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))

@@ -1,10 +1,10 @@
-"""Image classification: a picture gets one of some labels, or several, as a Vision Transformer (arXiv
+"""Image classification: an image gets one of some labels, or several, as a Vision Transformer (arXiv
 2010.11929) does it.
 
 The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. In a
-store the pixels of a picture are ids from 0 to 255, channel by channel and row by row, and its labels are
-those of a second column: the loop, the store and the batches need not know that these are pictures. All
-pictures of a model have one size, so that nothing is padded."""
+store the pixels of an image are ids from 0 to 255, channel by channel and row by row, and its labels are
+those of a second column: the loop, the store and the batches need not know that these are images. All
+images of a model have one size, so that nothing is padded."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regard.data.look import LOOK, WHITE, Look
-from regard.data.picture_grid import Tile, drawn
+from regard.data.image_grid import Tile, drawn
+from regard.data.image_processor import LOOK, WHITE, Look
 from regard.data.readers.forms import Labels
-from regard.data.readers.pictures import PICTURE, in_channels
+from regard.data.readers.images import IMAGE, in_channels
 from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
@@ -35,6 +35,14 @@ from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
 from regard.tasks.class_metrics import class_metrics
+from regard.tasks.image_processor import (
+    fitted,
+    given_image_processor,
+    look_at,
+    placed,
+    read,
+    restored_image_processor,
+)
 from regard.tasks.labels import (
     LABELS,
     Number,
@@ -48,10 +56,9 @@ from regard.tasks.labels import (
     sized_head,
     written,
 )
-from regard.tasks.look import fitted, given_look, kept_look, look_at, placed, read
 from regard.tasks.parts import as_text, kept
 from regard.tasks.similarity_metrics import correlation_metrics
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Takes, Task, checked
+from regard.tasks.task import NO_FILES, Decoding, InputSpec, Prediction, Task, checked
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -60,28 +67,28 @@ _MOST_MEANS = 1 << 26
 
 @dataclass(frozen=True)
 class ImageClassificationConfig:
-    """How pictures and labels are read and judged."""
+    """How images and labels are read and judged."""
 
-    source: str = PICTURE
-    """The column that holds the picture: `image` of pictures in folders and of MNIST's files; in a table, one
+    source: str = IMAGE
+    """The column that holds the image: `image` of images in folders and of MNIST's files; in a table, one
     with paths."""
     target: str = "label"
     """The column that holds the label."""
     separator: str | None = None
-    """What stands between the labels of a picture that may have several, or joins those of a list; None where
+    """What stands between the labels of an image that may have several, or joins those of a list; None where
     each has one."""
     number: Number | None = None
     """What the one output of a model that gives numbers is: a number, or the logit of a probability; null for
     a model of labels."""
     size: int | None = None
-    """Every picture is stretched to a square of so many pixels; null takes them as they are, all of one
+    """Every image is stretched to a square of so many pixels; null takes them as they are, all of one
     size."""
     channels: Literal[1, 3] | None = None
-    """1 for grey, 3 for colour; null for what the first picture is."""
+    """1 for grey, 3 for colour; null for what the first image is."""
     augmentation: Augmentation = NoAugmentation()
-    """How pictures are changed while training."""
+    """How images are changed while training."""
     smoothing: float = 0.1
-    """Label smoothing, where each picture has one label."""
+    """Label smoothing, where each image has one label."""
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
     """The figure that chooses between checkpoints."""
     kind: Literal["image-classification"] = "image-classification"
@@ -97,8 +104,8 @@ class ImageClassificationConfig:
 
 
 @dataclass(frozen=True)
-class PictureBatch:
-    """Pictures side by side, what they show, and how they are moved."""
+class ImageBatch:
+    """Images side by side, what they show, and how they are moved."""
 
     pixels: Tensor
     """(B, C, H, W) from 0 to 255, a byte each."""
@@ -110,10 +117,10 @@ class PictureBatch:
     def tokens(self) -> int:
         return len(self.wanted)
 
-    def to(self, device: torch.device) -> PictureBatch:
+    def to(self, device: torch.device) -> ImageBatch:
         moves = None if self.moves is None else self.moves.to(device)
         pixels, wanted = (moved(x, device) for x in (self.pixels, self.wanted))
-        return PictureBatch(pixels, wanted, moves)
+        return ImageBatch(pixels, wanted, moves)
 
 
 class ImageClassification(Task):
@@ -143,21 +150,21 @@ class ImageClassification(Task):
 
     @classmethod
     def learn(
-        cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
+        cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> ImageClassification:
         check_learned(config.number)
         labels = count_labels(
             (label for row in rows for label in labels_of(row, config.separator)), config.target
         )
         wishes = (config.size, config.channels)
-        look = given_look(given, *wishes) if LOOK in given else look_at(rows, *wishes)
+        look = given_image_processor(given, *wishes) if LOOK in given else look_at(rows, *wishes)
         return cls(config, look, labels)
 
     @classmethod
     def restore(cls, config: ImageClassificationConfig, tokenizers: Mapping[str, str]) -> ImageClassification:
         least = 2 if config.number is None else 1
         labels = kept_labels(tokenizers, least) if LABELS in tokenizers else {}
-        return cls(config, kept_look(tokenizers), labels)
+        return cls(config, restored_image_processor(tokenizers), labels)
 
     def tokenizers(self) -> dict[str, str]:
         return {LOOK: json.dumps(dump(self.look)), **(written(self.labels) if self.labels else {})}
@@ -186,7 +193,7 @@ class ImageClassification(Task):
 
     def notes(self) -> list[str]:
         channels, rows, columns = self.look.shape
-        said = [f"pictures of {columns} × {rows} pixels, {'grey' if channels == 1 else 'in colour'}"]
+        said = [f"images of {columns} × {rows} pixels, {'grey' if channels == 1 else 'in colour'}"]
         if self.greyed:
             said.append(f"{self.greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
         return said
@@ -202,7 +209,7 @@ class ImageClassification(Task):
         return max(WHITE + 1, len(self.labels))
 
     def lengths(self, store: TokenStore) -> np.ndarray:
-        """What a picture costs is what the model makes of it: its patches, as `fit` has learned."""
+        """What an image costs is what the model makes of it: its patches, as `fit` has learned."""
         return np.full((len(store), 1), self._length, dtype=np.int32)
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
@@ -212,19 +219,19 @@ class ImageClassification(Task):
 
     def _pixels(self, name: str, where: str = "") -> np.ndarray:
         """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
-        picture = read(name, where)
-        picture = self.look.brought(picture)
+        image = read(name, where)
+        image = self.look.brought(image)
         channels, rows, columns = self.look.shape
-        if picture.shape[:2] != (rows, columns):
+        if image.shape[:2] != (rows, columns):
             sentence = (
                 "{where} has {value} × {limit} pixels, where {columns} × {rows} are wanted; set task.size"
-                " in training, and all pictures are brought to one size"
+                " in training, and all images are brought to one size"
             )
-            raise DataError(sentence, name, picture.shape[1], picture.shape[0], columns, rows)
-        self.greyed += picture.shape[2] > channels
-        return np.ascontiguousarray(in_channels(picture, channels).transpose(2, 0, 1))
+            raise DataError(sentence, name, image.shape[1], image.shape[0], columns, rows)
+        self.greyed += image.shape[2] > channels
+        return np.ascontiguousarray(in_channels(image, channels).transpose(2, 0, 1))
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PictureBatch:
+    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> ImageBatch:
         ids, _ = store.batch(rows, 0)
         places = store.column(1, rows)
         if self.config.separator is None:
@@ -236,17 +243,17 @@ class ImageClassification(Task):
         pixels = torch.from_numpy(ids.astype(np.uint8)).view(len(rows), *self.look.shape)
         chance = np.random.default_rng([epoch, *rows.tolist()])
         moves = self.config.augmentation.draw(tuple(pixels.shape), chance)
-        return PictureBatch(pixels, wanted, moves)
+        return ImageBatch(pixels, wanted, moves)
 
-    def loss(self, model: nn.Module, batch: PictureBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: ImageBatch) -> Tensor:
         return self._summed(model, batch, self.config.smoothing, batch.moves)
 
-    def nats(self, model: nn.Module, batch: PictureBatch) -> Tensor:
+    def nats(self, model: nn.Module, batch: ImageBatch) -> Tensor:
         return self._summed(model, batch, 0.0, None)
 
-    def _summed(self, model: nn.Module, batch: PictureBatch, smoothing: float, moves: Moves | None) -> Tensor:
-        pictures = self._centred(batch.pixels)
-        logits = model(pictures if moves is None else moves.applied(pictures))
+    def _summed(self, model: nn.Module, batch: ImageBatch, smoothing: float, moves: Moves | None) -> Tensor:
+        images = self._centred(batch.pixels)
+        logits = model(images if moves is None else moves.applied(images))
         if self.config.separator is not None:  # the mean over labels of a yes or no to each
             each = F.binary_cross_entropy_with_logits(logits, batch.wanted, reduction="none")
             return each.mean(1).sum()
@@ -262,7 +269,7 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The likeliest label of each picture, named by its path, or all with a probability of a half and
+        """The likeliest label of each image, named by its path, or all with a probability of a half and
         more; the scores are probabilities. Of a model of numbers, its number. Without labels, the vector of
         each as JSON."""
         assert isinstance(model, Transformer)
@@ -270,13 +277,13 @@ class ImageClassification(Task):
             return [Prediction(as_text(vector)) for vector in self.vectors(model, inputs)]
         names, parts = list(self.labels), self._in_parts(model, inputs, decoding.batch_tokens)
         separator, number = self.config.separator, self.config.number
-        shares = (probabilities(model(pictures).float(), separator, number).tolist() for pictures in parts)
+        shares = (probabilities(model(images).float(), separator, number).tolist() for images in parts)
         with torch.inference_mode():
             return [answer(names, row, decoding.n, separator, number) for rows in shares for row in rows]
 
     @torch.inference_mode()
     def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
-        """Of pictures, named by their paths: what their labels are read from."""
+        """Of images, named by their paths: what their labels are read from."""
         assert isinstance(model, Transformer)
         head = model.config.head
         assert isinstance(head, Classes | Vector)
@@ -287,13 +294,13 @@ class ImageClassification(Task):
         )
 
     def _in_parts(self, model: Transformer, inputs: Sequence[str], tokens: int) -> Iterator[Tensor]:
-        """These pictures, few of them in memory at a time."""
+        """These images, few of them in memory at a time."""
         at_once = max(1, tokens // self._length)
         for start in range(0, len(inputs), at_once):
             yield self._given(model, inputs[start : start + at_once])
 
     def _given(self, model: Transformer, inputs: Sequence[str]) -> Tensor:
-        """(n, C, H, W): what the model sees of these pictures."""
+        """(n, C, H, W): what the model sees of these images."""
         pixels = np.stack([self._pixels(name) for name in inputs])
         return self._centred(torch.from_numpy(pixels).to(model.device))
 
@@ -327,7 +334,7 @@ class ImageClassification(Task):
         return found
 
     def _nearest(self, rows: Sequence[Row], train: Rows) -> list[str]:
-        """The label whose mean picture is nearest to each."""
+        """The label whose mean image is nearest to each."""
         sums = np.zeros((len(self.labels), math.prod(self.look.shape)), dtype=np.float32)
         counts = np.zeros((len(self.labels), 1), dtype=np.float32)
         for row in train:
@@ -337,14 +344,14 @@ class ImageClassification(Task):
         means = sums / np.maximum(counts, 1)
         lengths = np.where(counts[:, 0] > 0, (means**2).sum(1), np.inf)
         names = list(self.labels)
-        pictures = (self._pixels(row.values[0], row.where).reshape(-1).astype(np.float32) for row in rows)
-        return [names[int((lengths - 2 * means @ picture).argmin())] for picture in pictures]
+        images = (self._pixels(row.values[0], row.where).reshape(-1).astype(np.float32) for row in rows)
+        return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> Takes:
-        return Takes("picture", shape=self.look.shape)
+    def takes(self) -> InputSpec:
+        return InputSpec("image", shape=self.look.shape)
 
     def outputs(self) -> list[str]:
         return list(self.labels)

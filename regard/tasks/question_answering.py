@@ -49,7 +49,7 @@ from regard.tasks.span_windows import (
     log_sum,
     windows,
 )
-from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
+from regard.tasks.task import NO_FILES, SENTENCES, Decoding, Evaluation, InputSpec, Prediction
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 THRESHOLD = "threshold.json"
@@ -162,7 +162,7 @@ class QuestionAnswering(TextTask):
 
     @classmethod
     def learn(
-        cls, config: QuestionAnsweringConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
+        cls, config: QuestionAnsweringConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> QuestionAnswering:
         unanswerable = sum(not _answers(row) for row in rows)
         return cls(config, cls.tokenizer_for(config, rows, given), unanswerable)
@@ -300,10 +300,10 @@ class QuestionAnswering(TextTask):
 
     def judge(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Judgement:
+    ) -> Evaluation:
         self.score((), (), tokenize)
         answers = [said.text for said in self._answers(model, [_asked(row) for row in rows], decoding)]
-        return Judgement(span_metrics(answers, _references(rows)), answers)
+        return Evaluation(span_metrics(answers, _references(rows)), answers)
 
     def settle(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose the threshold that gives the best F1 on these rows."""
@@ -333,8 +333,8 @@ class QuestionAnswering(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> Takes:
-        return Takes("pair", ("question", "context"))
+    def takes(self) -> InputSpec:
+        return InputSpec("pair", ("question", "context"))
 
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding

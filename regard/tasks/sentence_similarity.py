@@ -47,7 +47,7 @@ from regard.tasks.similarity_objectives import (
     judged,
     objective_for,
 )
-from regard.tasks.task import Decoding, Judgement, Prediction, Takes
+from regard.tasks.task import Decoding, Evaluation, InputSpec, Prediction
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 PAIR = "\t"
@@ -253,16 +253,16 @@ class SentenceSimilarity(TextTask):
 
     def judge(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Judgement:
+    ) -> Evaluation:
         self.score((), (), tokenize)
         if isinstance(self.config.goal, SimCSE):
             texts = list(dict.fromkeys(row.values[0] for row in rows if row.values[0].strip()))
-            return Judgement(uniformity_metrics(self.vectors(model, texts, decoding.batch_tokens)), [])
+            return Evaluation(uniformity_metrics(self.vectors(model, texts, decoding.batch_tokens)), [])
         left, right = (
             self.vectors(model, [row.values[side] for row in rows], decoding.batch_tokens) for side in (0, 1)
         )
         numbers, answers = self._compared(left, right, rows)
-        return Judgement(self._figures(numbers, rows), answers)
+        return Evaluation(self._figures(numbers, rows), answers)
 
     def _compared(
         self, left: Tensor, right: Tensor, rows: Sequence[Row]
@@ -299,8 +299,8 @@ class SentenceSimilarity(TextTask):
         return [text.replace(PAIR, " ") for text in super().inputs(rows)]
 
     @property
-    def takes(self) -> Takes:
-        return Takes("pair", ("first", "second"))
+    def takes(self) -> InputSpec:
+        return InputSpec("pair", ("first", "second"))
 
     def probe(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding

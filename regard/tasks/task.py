@@ -33,7 +33,7 @@ SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "
 """What a model that brought no data is tried with."""
 _MOST_OUTPUTS, _MOST_TOKENS, _MOST_ALPHA = 1_000, 10_000_000, 10
 """Of one input: hypotheses or samples that are held at a time, and how long they may become."""
-NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 class Batch(Protocol):
@@ -80,17 +80,17 @@ def checked(made: list[Prediction]) -> list[Prediction]:
 
 
 @dataclass(frozen=True)
-class Takes:
+class InputSpec:
     """What an input of a task is made of, for whoever asks people for one."""
 
-    kind: Literal["text", "pair", "picture", "dialogue"] = "text"
-    """A text; two with a tab between them; the name of a picture; turns as JSON, or a user's only turn."""
+    kind: Literal["text", "pair", "image", "dialogue"] = "text"
+    """A text; two with a tab between them; the name of an image; turns as JSON, or a user's only turn."""
     names: tuple[str, ...] = ()
     """Of the two texts of a pair."""
     hole: str = ""
     """What stands in a text for a word to be guessed."""
     shape: tuple[int, ...] = ()
-    """Channels, rows and columns that pictures are brought to."""
+    """Channels, rows and columns that images are brought to."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """How a model did on some rows."""
 
     figures: dict[str, Any]
@@ -182,9 +182,9 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> Task:
+    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Task:
         """Make the task ready for training: train its tokenizers on `rows`, or take those that are `given`:
-        the files of a bundle whose body is trained further."""
+        the files of a bundle whose body is fine-tuned."""
 
     @classmethod
     @abstractmethod
@@ -293,9 +293,9 @@ class Task(ABC):
         """The ids of `probe` for people to read."""
 
     @property
-    def takes(self) -> Takes:
+    def takes(self) -> InputSpec:
         """What an input is made of."""
-        return Takes()
+        return InputSpec()
 
     def outputs(self) -> list[str]:
         """What the model's head chooses among, for people to read; empty where that has no names."""
@@ -323,12 +323,12 @@ class Task(ABC):
 
     def judge(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Judgement:
+    ) -> Evaluation:
         """How the model does on these rows: what it predicts, scored."""
         answers = [
             prediction.text for prediction in checked(self.predict(model, self.inputs(rows), decoding))
         ]
-        return Judgement(self.score(answers, rows, tokenize), answers)
+        return Evaluation(self.score(answers, rows, tokenize), answers)
 
     def judged_on(self, columns: Callable[[], Sequence[str]]) -> Task:
         """The task as it is judged on other data than its own, whose `columns` can be asked for."""
@@ -347,11 +347,11 @@ class Task(ABC):
         return {}
 
     def drawn(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
-        """These rows and what was predicted for them as one picture, a PNG.
+        """These rows and what was predicted for them as one image, a PNG.
 
         Raises: InputError when there is nothing to be seen.
         """
-        raise InputError("{where} has no pictures to draw, and so no use for --grid", self.name)
+        raise InputError("{where} has no images to draw, and so no use for --grid", self.name)
 
     def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
         """(N, D), on the host: a vector for each text. Raises: InputError where the task makes none."""

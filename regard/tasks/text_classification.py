@@ -46,7 +46,7 @@ from regard.tasks.labels import (
 )
 from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, say_cut, sized
 from regard.tasks.similarity_metrics import correlation_metrics
-from regard.tasks.task import NOTHING_GIVEN, SENTENCES, Decoding, Judgement, Prediction, Takes
+from regard.tasks.task import NO_FILES, SENTENCES, Decoding, Evaluation, InputSpec, Prediction
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 PAIR = "\t"
@@ -153,7 +153,7 @@ class TextClassification(TextTask):
 
     @classmethod
     def learn(
-        cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
+        cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> TextClassification:
         check_learned(config.number)
         labels = count_labels(
@@ -312,16 +312,16 @@ class TextClassification(TextTask):
 
     def judge(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Judgement:
+    ) -> Evaluation:
         self.score((), (), tokenize)
         shares = self._shares(model, [row.values[:-1] for row in rows], decoding.batch_tokens)
         if self.config.number is not None:
             figures = correlation_metrics([row[0] for row in shares], [number_of(row) for row in rows])
-            return Judgement(figures, [f"{row[0]:.6g}" for row in shares])
+            return Evaluation(figures, [f"{row[0]:.6g}" for row in shares])
         separator, names = self.config.separator, list(self.labels)
         said = [chosen(names, row, separator) for row in shares]
         figures = class_metrics(said, [labels_of(row, separator) for row in rows], names)
-        return Judgement(figures, [(separator or "").join(labels) for labels in said])
+        return Evaluation(figures, [(separator or "").join(labels) for labels in said])
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         if self.config.number is not None:
@@ -342,8 +342,8 @@ class TextClassification(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> Takes:
-        return Takes("pair", ("first", "second")) if self.config.second else Takes()
+    def takes(self) -> InputSpec:
+        return InputSpec("pair", ("first", "second")) if self.config.second else InputSpec()
 
     def outputs(self) -> list[str]:
         return list(self.labels)

@@ -47,7 +47,7 @@ from regard.tasks.dialogue import (
     texts_of,
 )
 from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Judgement, Prediction, Takes
+from regard.tasks.task import NO_FILES, Decoding, Evaluation, InputSpec, Prediction
 from regard.tasks.text_batch import TextBatch
 from regard.tasks.text_task import TextTask
 from regard.tasks.writing import Output, say_unseen, write, write_all
@@ -109,7 +109,7 @@ class TextGeneration(TextTask):
 
     @classmethod
     def learn(
-        cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
+        cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> TextGeneration:
         first = next(iter(rows), None)
         if config.turns is None and first is not None and is_dialogue(first.values[0]):
@@ -222,7 +222,7 @@ class TextGeneration(TextTask):
     @torch.inference_mode()
     def judge(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Judgement:
+    ) -> Evaluation:
         """Nats a token over all of the text, end tokens included, by a window that moves on by the stride;
         and the same in bits per byte of UTF-8, which does not depend on the tokenizer."""
         self.score((), (), tokenize)
@@ -232,7 +232,7 @@ class TextGeneration(TextTask):
         for batch in self._judged(rows):
             total += float(self.nats(model, batch.to(device)))
             tokens += batch.tokens
-        return Judgement(self._figures(rows, total, tokens), [])
+        return Evaluation(self._figures(rows, total, tokens), [])
 
     def _figures(self, rows: Sequence[Row], total: float, tokens: int) -> dict[str, Any]:
         """`total`: nats of all of the `tokens` that the text of these rows has."""
@@ -360,9 +360,9 @@ class TextGeneration(TextTask):
         return Continuation(self.tokenizer, before).of(ids[: len(ids) - done]), done
 
     @property
-    def takes(self) -> Takes:
+    def takes(self) -> InputSpec:
         talks = self.config.turns is not None or self._template() is not None
-        return Takes("dialogue") if talks else Takes()
+        return InputSpec("dialogue") if talks else InputSpec()
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))

@@ -20,7 +20,7 @@ from regard.model.embed import TokenEmbedding
 from regard.model.head import Head
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Task, checked
+from regard.tasks.task import NO_FILES, Decoding, Task, checked
 
 ENCODE_AT_ONCE = 4096
 """Rows whose texts are cut into tokens together."""
@@ -54,7 +54,7 @@ class TextTask(Task):
         return tokenizer
 
     @classmethod
-    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN) -> Self:
+    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Self:
         return cls(config, cls.tokenizer_for(config, rows, given))
 
     @classmethod

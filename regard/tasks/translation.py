@@ -35,7 +35,7 @@ from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import NOTHING_GIVEN, Decoding, Prediction, Task, checked
+from regard.tasks.task import NO_FILES, Decoding, Prediction, Task, checked
 from regard.tasks.text_metrics import pair_metrics
 
 TARGET_FILE = "tokenizer.target.json"
@@ -127,9 +127,7 @@ class Translation(Task):
         return encoder_decoder(ENCODER_DECODER[preset], placement=PreNorm())
 
     @classmethod
-    def learn(
-        cls, config: TranslationConfig, rows: Rows, given: Mapping[str, str] = NOTHING_GIVEN
-    ) -> Translation:
+    def learn(cls, config: TranslationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Translation:
         if given:
             return cls.restore(config, given)
         pairs = ((row.values[0], row.values[1]) for row in rows)

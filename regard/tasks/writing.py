@@ -13,12 +13,12 @@ from torch import nn
 
 from regard.data.continuation import Continuation
 from regard.data.tokenizer import Tokenizer
-from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
+from regard.decode.choose import prompt_stepper_for, speculative_stepper_for
 from regard.decode.constraints import NO_RULES, Rules
+from regard.decode.events import Step, listening, tell
 from regard.decode.finite import check_tokens
 from regard.decode.sampling import Draws, Sampler, Sampling, seed_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
-from regard.decode.witness import Step, listening, tell
 from regard.model.transformer import Transformer
 from regard.tasks.task import Decoding
 
@@ -109,7 +109,7 @@ def _stepper(
 ) -> Stepper:
     guess = guess[: room - len(seen[0])]
     if guess and len(seen) == 1 and kept is None and not model.stack.position.stretches:
-        return guessed_stepper_for(model, seen[0], list(guess), room)
+        return speculative_stepper_for(model, seen[0], list(guess), room)
     return prompt_stepper_for(model, seen, room, kept)
 
 

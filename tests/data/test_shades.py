@@ -1,4 +1,4 @@
-"""Pictures of other than eight bits a shade are scaled to eight, whatever format holds them; numpy says how.
+"""Images of other than eight bits a shade are scaled to eight, whatever format holds them; numpy says how.
 
 The files are made here byte by byte, since Pillow does not write most of them.
 """
@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from regard.data.readers.images import decode
 from regard.data.readers.lines import Problem
-from regard.data.readers.pictures import decode
 
 ROWS, COLUMNS = 3, 7
 Deep = NDArray[np.uint16]

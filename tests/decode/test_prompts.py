@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from regard.decode.choose import guessed_stepper_for, prompt_stepper_for
+from regard.decode.choose import prompt_stepper_for, speculative_stepper_for
 from regard.decode.native import NativePromptStepper, suits_native
 from regard.decode.stepper import KeptPrompt, PromptStepper, Stepper
 from regard.model.attention import AttentionConfig
@@ -107,7 +107,7 @@ def test_a_guess_changes_no_logits_however_much_of_it_is_right(variant: str, rig
     written = torch.randint(0, V, (6,)).tolist()
     guess = [token if at < right else (token + 1) % V for at, token in enumerate(written[:5])]
     for capacity in (4, 20):
-        stepper, ids = guessed_stepper_for(model, text, guess, capacity), list(text)
+        stepper, ids = speculative_stepper_for(model, text, guess, capacity), list(text)
         for token in written:
             found = stepper.step(torch.tensor(ids[-1:]))
             assert float((found - anew(model, [ids])).abs().max()) <= 2e-5

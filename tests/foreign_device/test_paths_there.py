@@ -81,7 +81,7 @@ def test_training_is_the_same_there_and_a_step_waits_for_nothing(name: str, made
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_training_is_resumed_there(optimizer: str, made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from regard.train.loop import Trainer
+    from regard.training.loop import Trainer
 
     data, _, folder = made("translation")
     whole, parts = folder / f"whole {optimizer}", folder / f"parts {optimizer}"

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import regard
+from regard.course import EXAMPLES
 from regard.errors import InputError, RegardError
 from regard.insight.ablation import Head, heads_of
 from regard.insight.alignment import cross_attention
 from regard.insight.attribution import integrated_gradients
 from regard.insight.changes import Changes, Edit
-from regard.insight.explain import EXAMPLES
 from regard.insight.parameters import checked
 from regard.insight.patching import Patching, patch
 from regard.insight.trace_json import trace_json

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from rich.cells import cell_len
 from rich.console import Console
 
+from regard.course import attention_by_hand
+from regard.course.parts import REAL
 from regard.data.matrix import read_matrix
 from regard.errors import DataError, InputError
-from regard.insight.explain import attention_by_hand
-from regard.insight.explain.parts import REAL
 from regard.insight.markup import worked_page
 from regard.insight.objects import as_object
 from regard.insight.terminal import print_worked

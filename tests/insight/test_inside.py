@@ -236,7 +236,7 @@ def test_figures_hold_the_numbers(model: Transformer) -> None:
     torch.testing.assert_close(torch.tensor(figure.data[3].z), weights.value[3])
     with pytest.raises(InputError, match="axes"):
         heat(trace["head.logits"])
-    maps = patches_by_attention(torch.rand(HEADS, 7, 7), (2, 3), 1, picture=torch.rand(3, 4, 6))
+    maps = patches_by_attention(torch.rand(HEADS, 7, 7), (2, 3), 1, image=torch.rand(3, 4, 6))
     assert [len(piece.z) for piece in maps.data] == [4, *[2] * HEADS]
     named = patches_by_attention(torch.rand(2, 7, 7), (2, 3), 1, heads=("1", "4"))
     assert [note.text for note in named.layout.annotations] == ["head 1", "head 4"]

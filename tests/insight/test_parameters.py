@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from regard.course import EXAMPLES
 from regard.errors import InputError
-from regard.insight.explain import EXAMPLES
 from regard.insight.objects import as_object, parameter_object
 from regard.insight.parameters import Choice, Line, Parameter, Real, Switch, Whole, checked
 from regard.insight.words import Words

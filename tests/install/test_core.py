@@ -36,7 +36,7 @@ class Core:
         return [one for one in known if one.metadata["Name"].lower() not in packages]
 
 sys.meta_path[:] = [one for one in sys.meta_path if one is not PathFinder] + [Core]
-from regard.cli import main
+from regard.cli.main import main
 """
 
 

@@ -317,8 +317,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 CHANNELS, SIDE, PATCH, K = 3, 35, 7, 5
-"""Of pictures: channels, pixels along a side and along a patch; classes."""
-_PICTURE = {
+"""Of images: channels, pixels along a side and along a patch; classes."""
+_IMAGE = {
     "hidden_size": D,
     "num_hidden_layers": DEPTH,
     "num_attention_heads": HEADS,
@@ -327,10 +327,10 @@ _PICTURE = {
     "num_channels": CHANNELS,
     "num_labels": K,
 }
-_VIT = {**_PICTURE, "intermediate_size": HIDDEN}
-_DINO = {**_PICTURE, "mlp_ratio": 2}
+_VIT = {**_IMAGE, "intermediate_size": HIDDEN}
+_DINO = {**_IMAGE, "mlp_ratio": 2}
 
-PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
+IMAGES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "vit": ("ViTForImageClassification", "ViTConfig", _VIT),
     "vit grey, not square, without biases": (
         "ViTForImageClassification",
@@ -365,17 +365,17 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**_DINO, "use_swiglu_ffn": True, "use_mask_token": False, "layerscale_value": 0.5},
     ),
 }
-"""Those that look at pictures."""
+"""Those that look at images."""
 OTHERS = {
     "bert of one output": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 1}),
     "vit of one output": ("ViTForImageClassification", "ViTConfig", {**_VIT, "num_labels": 1}),
 }
 """Those that have tests of their own."""
-ALL = CASES | PICTURES | OTHERS
+ALL = CASES | IMAGES | OTHERS
 
 
 def preprocessor(config: Any, **changes: Any) -> dict[str, Any]:
-    """How the library makes pictures of the size that a model's configuration says."""
+    """How the library makes images of the size that a model's configuration says."""
     size = config.image_size
     rows, columns = size if isinstance(size, list | tuple) else (size, size)
     return {

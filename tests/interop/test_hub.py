@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from regard import bundle as bundles
-from regard.cli import main
+from regard.cli.main import main
 from regard.errors import CheckpointError, DependencyError, DownloadError, InputError, RegardError
 from regard.interop import hub
 from regard.interop.importing import import_checkpoint

@@ -20,7 +20,7 @@ import torch
 
 import regard
 from regard import bundle as bundles
-from regard.cli import main
+from regard.cli.main import main
 from regard.data.remote import RemoteFile
 from regard.errors import BundleError, CheckpointError, DownloadError
 from regard.interop import public

@@ -1,5 +1,5 @@
 """What came of any family goes out so that the reference library computes the same through the exported
-tokenizer, or of the same picture: alone, in pairs, and padded."""
+tokenizer, or of the same image: alone, in pairs, and padded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import FAMILIES
-from tests.interop.families import ALL, CASES, PICTURES, SIDE, checkpoint, randomised
+from tests.interop.families import ALL, CASES, IMAGES, SIDE, checkpoint, randomised
 from tests.interop.tokenizer_folders import FORMS, sentencepiece, write
 
 transformers = pytest.importorskip("transformers")
@@ -190,9 +190,9 @@ def test_what_goes_out_computes_the_same_where_its_tokenizer_was_converted(
     check_round_trip(model, tmp_path, (WORDS[:1], WORDS, WORD_PAIRS[:1], WORD_PAIRS))
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @torch.no_grad()
-def test_what_goes_out_computes_the_same_of_a_picture(name: str, tmp_path: Path) -> None:
+def test_what_goes_out_computes_the_same_of_a_image(name: str, tmp_path: Path) -> None:
     model = checkpoint(name, tmp_path / "there")
     import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
     export_checkpoint(tmp_path / "run", tmp_path / "back")
@@ -204,14 +204,14 @@ def test_what_goes_out_computes_the_same_of_a_picture(name: str, tmp_path: Path)
     )
     mode = "L" if model.config.num_channels == 1 else "RGB"
     pixels = np.random.default_rng(1).integers(0, 256, (SIDE + 9, SIDE - 4, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels).convert(mode)
-    want, got = (processor(images=picture, return_tensors="pt") for processor in (before, after))
+    image = Image.fromarray(pixels).convert(mode)
+    want, got = (processor(images=image, return_tensors="pt") for processor in (before, after))
     torch.testing.assert_close(got["pixel_values"], want["pixel_values"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(again(**got)[0], model(**want)[0], atol=1e-5, rtol=1e-5)
 
 
 def test_every_family_goes_round() -> None:
-    pictures = {
+    images = {
         name for name, family in FAMILIES.items() if "image-classification" in family.architectures.values()
     }
-    assert OWN.keys() == FAMILIES.keys() - pictures
+    assert OWN.keys() == FAMILIES.keys() - images

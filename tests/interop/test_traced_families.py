@@ -15,7 +15,7 @@ from regard.insight.recorded import Naming, recorded
 from regard.insight.recorder import Recorder
 from regard.insight.trace import Entry
 from regard.interop import import_checkpoint
-from tests.interop.families import ALL, DEPTH, LONGEST, PICTURES, D, V, checkpoint
+from tests.interop.families import ALL, DEPTH, IMAGES, LONGEST, D, V, checkpoint
 
 T, S, ROWS = 7, 11, 3
 NAMING = Naming(lambda ids: [str(i) for i in ids], lambda ids: [str(i) for i in ids])
@@ -91,15 +91,15 @@ def test_hidden_states_and_attentions_of_an_encoder_decoder(name: str, tmp_path:
     same(written, "head.logits", want.logits)
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_hidden_states_and_attentions_of_pictures(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", IMAGES)
+def test_hidden_states_and_attentions_of_images(name: str, tmp_path: Path) -> None:
     theirs, ours = both(name, tmp_path)
     embed = ours.config.embed
     torch.manual_seed(3)
-    pictures = torch.randn(ROWS, embed.channels, embed.pixel_rows, embed.pixel_columns)
+    images = torch.randn(ROWS, embed.channels, embed.pixel_rows, embed.pixel_columns)
     with torch.no_grad():
-        want = theirs(pictures, output_hidden_states=True, output_attentions=True)
-    rows = traced(ours, pictures)
+        want = theirs(images, output_hidden_states=True, output_attentions=True)
+    rows = traced(ours, images)
     assert len(want.hidden_states) == DEPTH + 1
     same(rows, "stack.input", want.hidden_states[0])
     for layer in range(DEPTH):
@@ -111,7 +111,7 @@ def test_hidden_states_and_attentions_of_pictures(name: str, tmp_path: Path) -> 
     assert any(torch.allclose(end, last, atol=EXACT, rtol=EXACT) for end in ends)
 
 
-PREDICTING = [name for name in PICTURES if not name.endswith("body")]
+PREDICTING = [name for name in IMAGES if not name.endswith("body")]
 
 
 @pytest.mark.parametrize("name", [*POST, *PRE, "marian", "t5", "t5 gated", *PREDICTING])
@@ -121,7 +121,7 @@ def test_logits_of_the_other_library_are_the_sums_of_our_parts(name: str, tmp_pa
     source, target = torch.randint(5, V, (1, S)), torch.randint(5, V, (1, T))
     given: tuple[Tensor, ...] = (target,)
     with torch.no_grad():
-        if name in PICTURES:
+        if name in IMAGES:
             embed = ours.config.embed
             given = (torch.randn(1, embed.channels, embed.pixel_rows, embed.pixel_columns),)
             want = theirs(*given).logits

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer as Backend
 
 import regard
-from regard.cli import main
+from regard.cli.main import main
 from regard.errors import CheckpointError
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import read_checkpoint

@@ -145,7 +145,7 @@ def transformer(stack: StackConfig) -> Transformer:
 
 
 def embedded(embed: Embed) -> tuple[Transformer, Tensor]:
-    """A model that reads through it, and two inputs. What reads pictures, or types, sees all of them."""
+    """A model that reads through it, and two inputs. What reads images, or types, sees all of them."""
     bare = isinstance(embed, Tokens) and embed.types is None
     stack = BASE if bare else replace(BASE, mask=Full())
     model = lively(TransformerConfig(embed, stack, Classes(3)).build())

@@ -127,7 +127,7 @@ def test_nothing_comes_of_an_activation_of_zero() -> None:
     assert found.rest["head.bias"] == pytest.approx(found.logit, abs=1e-6)
 
 
-def test_pictures_and_pairs_of_texts_are_sums_too() -> None:
+def test_images_and_pairs_of_texts_are_sums_too() -> None:
     embed = Patches(channels=3, pixel_rows=4, pixel_columns=6, patch=2, registers=1)
     stack = replace(BASE, mask=Full())
     seeing: Any = lively(TransformerConfig(embed, stack, Classes(K)).build())

@@ -24,8 +24,8 @@ from regard.model.head import Classes
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
 from regard.schema import describe, dump, parse
-from regard.train.config import TrainConfig
-from regard.train.optim import Optimizer, OptimizerConfig
+from regard.training.config import TrainConfig
+from regard.training.optim import Optimizer, OptimizerConfig
 
 EXTREMES = (0, -1, 1, 10**9, 2**31, 2**63, 10**30, 0.5, -0.5, 1e-300, 1e308, -1e308)
 CHECKED_BY_THEIR_PART = {"factor", "original", "low", "high", "amplitude", "short", "long", "fast", "slow"}
@@ -71,7 +71,7 @@ def test_a_model_of_any_number_is_refused_in_a_sentence_or_computes(stack: Stack
         assert time.monotonic() - start < SECONDS, what
 
 
-def test_the_same_of_pictures_and_classes() -> None:
+def test_the_same_of_images_and_classes() -> None:
     for what, data in changed(dump(TransformerConfig(Patches(3, 14, 22, 2), BASE, Classes(3)))):
         start = time.monotonic()
         with suppress(RegardError):

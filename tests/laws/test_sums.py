@@ -179,7 +179,7 @@ def test_every_embedding_is_its_sum(embed) -> None:
 
 
 @pytest.mark.parametrize("position", [Learned(8), Sinusoidal2D(columns=3, leading=2)], ids=str)
-def test_patches_of_a_picture_are_their_sums(position) -> None:
+def test_patches_of_a_image_are_their_sums(position) -> None:
     embed = Patches(3, 4, 6, 2, registers=1)
     stack = replace(BASE, mask=Full(), position=position, norm=LayerNorm(bias=False))
     model = lively(TransformerConfig(embed, stack, OUTPUTS[2]).build())
@@ -269,7 +269,7 @@ def test_exchanged_positions_are_exchanged_tokens(stack: StackConfig) -> None:
 
 
 @torch.no_grad()
-def test_positions_after_those_that_are_read_stay_and_so_do_a_picture_s_class_tokens() -> None:
+def test_positions_after_those_that_are_read_stay_and_so_do_a_image_s_class_tokens() -> None:
     assert Shuffle(5, 2).order(7)[:2] == [0, 1]
     assert sorted(Shuffle(5, 2).order(7)) == list(range(7))
     assert Shuffle(5, 2).order(1) == [0]

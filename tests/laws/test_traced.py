@@ -11,9 +11,9 @@ import torch
 from members import DEPTH, PARTS, V, close, encoder_decoder, ids, transformer
 from torch import Tensor, nn
 
+from regard.decode.events import hear
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
-from regard.decode.witness import hear
 from regard.errors import InputError
 from regard.insight.points import origins
 from regard.insight.recorded import Naming, recorded

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from regard.decode.events import hear
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
-from regard.decode.witness import hear
 from regard.insight.recorder import Choice, Recorder
 from regard.model.embed import Tokens
 from regard.model.transformer import Transformer, TransformerConfig

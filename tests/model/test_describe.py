@@ -58,7 +58,7 @@ def test_a_transformers_counts_are_torchs(stack: StackConfig, head: Head) -> Non
 
 
 @pytest.mark.parametrize("class_token", [True, False])
-def test_a_picture_is_as_many_tokens_as_it_has_patches(class_token: bool) -> None:
+def test_a_image_is_as_many_tokens_as_it_has_patches(class_token: bool) -> None:
     stack = replace(STACKS["plain"], mask=Full())
     model = TransformerConfig(Patches(3, 14, 22, 2, class_token), stack, Classes(3)).build()
     described = describe(model)

@@ -32,11 +32,11 @@ def made(**changes: object) -> PatchEmbedding:
 
 @torch.no_grad()
 def test_patches_are_a_convolution_whose_stride_is_its_size() -> None:
-    pictures, plain, tokened = torch.randn(B, C, ROWS, COLUMNS), made(class_token=False), made()
-    want = F.conv2d(pictures, plain.weight, plain.bias, stride=P).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(plain(pictures), want, atol=1e-4, rtol=1e-4)
+    images, plain, tokened = torch.randn(B, C, ROWS, COLUMNS), made(class_token=False), made()
+    want = F.conv2d(images, plain.weight, plain.bias, stride=P).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(plain(images), want, atol=1e-4, rtol=1e-4)
     tokened.load_state_dict(plain.state_dict() | {"first": tokened.first})
-    got = tokened(pictures)
+    got = tokened(images)
     assert got.shape == (B, 1 + 3 * 5, D)
     torch.testing.assert_close(got[:, 1:], want, atol=1e-4, rtol=1e-4)
     assert torch.equal(got[:, 0], tokened.first.expand(B, -1))
@@ -47,11 +47,11 @@ def test_registers_stand_between_the_class_token_and_the_patches() -> None:
     plain, many = made(class_token=False), made(registers=2)
     assert (plain.first, many.first.shape) == (None, (3, D))
     many.load_state_dict(plain.state_dict() | {"first": many.first})
-    pictures = torch.randn(B, C, ROWS, COLUMNS)
-    got = many(pictures)
+    images = torch.randn(B, C, ROWS, COLUMNS)
+    got = many(images)
     assert got.shape == (B, many.config.length, D)
     assert torch.equal(got[:, :3], many.first.expand(B, -1, -1))
-    torch.testing.assert_close(got[:, 3:], plain(pictures))
+    torch.testing.assert_close(got[:, 3:], plain(images))
 
 
 def test_a_plan_knows_no_sizes_and_a_size_says_how_many_vectors() -> None:
@@ -61,9 +61,9 @@ def test_a_plan_knows_no_sizes_and_a_size_says_how_many_vectors() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="patches of 7 pixels do not divide a picture of 21 × 36"):
+    with pytest.raises(ValueError, match="patches of 7 pixels do not divide an image of 21 × 36"):
         Patches(C, ROWS, 36, P).build(D)
-    with pytest.raises(ValueError, match="pictures of 3 × 35 × 21 were given to a model of 3 × 21 × 35"):
+    with pytest.raises(ValueError, match="images of 3 × 35 × 21 were given to a model of 3 × 21 × 35"):
         made()(torch.zeros(B, C, COLUMNS, ROWS))
     stack = StackConfig(12, 1, AttentionConfig(3))
     for tied in (True, False):
@@ -72,35 +72,35 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_an_encoder_of_pictures_may_have_a_decoder() -> None:
-    """A model that describes pictures needs nothing new."""
+def test_an_encoder_of_images_may_have_a_decoder() -> None:
+    """A model that describes images needs nothing new."""
     stack = StackConfig(12, 2, AttentionConfig(3), dropout=0.0)
     decoder = replace(stack, mask=Causal(), cross=stack.attention)
     config = EncoderDecoderConfig(Patches(C, ROWS, COLUMNS, P), Tokens(13), stack, decoder, tying="two-way")
     model = config.build().eval()
-    pictures, ids = torch.randn(B, C, ROWS, COLUMNS), torch.randint(0, 13, (B, 5))
-    whole = model(pictures, ids)
-    cache, memory = model.cache(), model.encode(pictures)
+    images, ids = torch.randn(B, C, ROWS, COLUMNS), torch.randint(0, 13, (B, 5))
+    whole = model(images, ids)
+    cache, memory = model.cache(), model.encode(images)
     steps = [model.head(model.decode(token, memory, cache=cache)) for token in ids.split(1, 1)]
     assert whole.shape == (B, 5, 13)
     torch.testing.assert_close(torch.cat(steps, 1), whole, atol=1e-5, rtol=1e-4)
-    stepper = stepper_for(model, pictures, None, 5)  # whatever engine reads ids alone steps aside
+    stepper = stepper_for(model, images, None, 5)  # whatever engine reads ids alone steps aside
     with torch.inference_mode():
         for place, token in enumerate(ids.unbind(1)):
             torch.testing.assert_close(stepper.step(token), whole[:, place], atol=1e-4, rtol=1e-3)
 
 
 @torch.no_grad()
-def test_pictures_of_one_size_need_no_mask_and_are_looked_at_as_fused() -> None:
+def test_images_of_one_size_need_no_mask_and_are_looked_at_as_fused() -> None:
     model = TransformerConfig(
         Patches(C, ROWS, COLUMNS, P), StackConfig(12, 2, AttentionConfig(3)), Classes(5, "first")
     ).build()
     assert isinstance(model, Transformer)
     model.eval()
-    pictures, seen = torch.randn(B, C, ROWS, COLUMNS), []
-    plain = model(pictures)
+    images, seen = torch.randn(B, C, ROWS, COLUMNS), []
+    plain = model(images)
     with open_taps(model, {"embed.out": lambda name, x: seen.append(x.shape)}):
-        assert torch.equal(model(pictures), plain)
+        assert torch.equal(model(images), plain)
     assert seen == [(B, 16, 12)]
 
 
@@ -108,7 +108,7 @@ def test_pictures_of_one_size_need_no_mask_and_are_looked_at_as_fused() -> None:
     ("name", "millions"), [("vit-ti16", 5.7), ("vit-s16", 22.1), ("vit-b16", 86.6), ("vit-l16", 304.3)]
 )
 def test_the_papers_vits_have_the_papers_size(name: str, millions: float) -> None:
-    # With 1,000 classes and pictures of 224 pixels; ti and s: arXiv 2012.12877, table 1; b and l: timm.
+    # With 1,000 classes and images of 224 pixels; ti and s: arXiv 2012.12877, table 1; b and l: timm.
     plan = vit(VIT[name])
     embed = replace(plan.embed, channels=3, pixel_rows=224, pixel_columns=224)
     stack = replace(plan.stack, position=replace(plan.stack.position, length=embed.length))

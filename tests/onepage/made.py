@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from regard.bundle import Bundle, software_versions
-from regard.data.look import Look
+from regard.data.image_processor import Look
 from regard.data.tokenizer import Characters, TokenizerSpec, train_tokenizer
 from regard.model.transformer import ModelConfig
 from regard.run import Run
@@ -25,7 +25,7 @@ SMALL = ("width=12", "depth=2", "attention.heads=3", "feedforward.hidden=17", "d
 
 
 def task_of(name: str, spec: TokenizerSpec | None = None, **options: Any) -> Task:
-    """A task that has seen a few words, or pictures of 6 × 9 pixels."""
+    """A task that has seen a few words, or images of 6 × 9 pixels."""
     tokenizer = train_tokenizer(spec or Characters(), WORDS * 3, at_most=True)
     if name == "translation":
         return TASKS[name](TranslationConfig(**options), tokenizer, tokenizer)  # type: ignore[call-arg]

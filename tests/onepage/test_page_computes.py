@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import regard.insight.trace
-from regard.data.readers.pictures import as_url
+from regard.data.readers.images import as_url
 from regard.data.tokenizer import BPE, ByteBPE, Characters, Words, train_tokenizer
 from regard.errors import InputError
 from regard.model.position import Position

@@ -91,7 +91,7 @@ def test_the_users_own_data_do_not_enter_the_page_unasked(tmp_path):
 
 
 def test_the_command_writes_a_page_and_refuses_options_of_another_form(tmp_path, capsys):
-    from regard.cli import main
+    from regard.cli.main import main
 
     run = run_of(task_of("translation"), tmp_path)
     bundles.save(run.bundle, tmp_path / "run")

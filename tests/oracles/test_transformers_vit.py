@@ -82,10 +82,10 @@ def test_a_vit_is_transformers_vit() -> None:
     state = theirs.state_dict()
     assert copied(ours, state) == state.keys()
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
-    pictures = torch.randn(B, CHANNELS, ROWS, COLUMNS)
-    want = theirs(pixel_values=pictures).logits
+    images = torch.randn(B, CHANNELS, ROWS, COLUMNS)
+    want = theirs(pixel_values=images).logits
     assert want.std() > 0.1
-    torch.testing.assert_close(ours(pictures), want, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours(images), want, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(5, 5), (3, 7)])

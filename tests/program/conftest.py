@@ -13,7 +13,7 @@ from shared import made_once
 from tiny import asked
 
 import regard
-from regard.cli import main
+from regard.cli.main import main
 
 
 @dataclass(frozen=True)

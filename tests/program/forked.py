@@ -19,7 +19,7 @@ import torch
 
 torch.set_num_threads(1)
 
-from regard.cli import main  # noqa: E402
+from regard.cli.main import main  # noqa: E402
 
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # loads what an optimizer takes seconds to load
 

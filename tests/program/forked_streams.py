@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 import regard.__main__  # noqa: E402
 import regard.cli  # noqa: E402
 import regard.run  # noqa: E402
-import regard.train.job  # noqa: E402
+import regard.training.job  # noqa: E402
 
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # loads what an optimizer takes seconds to load
 

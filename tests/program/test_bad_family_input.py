@@ -1,4 +1,4 @@
-"""What is wrong with pictures, labels, answers and checkpoints: one sentence, and nothing half-written."""
+"""What is wrong with images, labels, answers and checkpoints: one sentence, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WISHES: dict[str, Any] = {"settings": SMALL, "steps": 4, "quiet": True, "threads
 SIDE = 7
 
 
-def picture(path: Path, least: int) -> Path:
+def image(path: Path, least: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(least).integers(least, least + 99, (SIDE, SIDE), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -36,12 +36,12 @@ def picture(path: Path, least: int) -> Path:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A model of pictures, and the folder that it was trained on."""
+    """A model of images, and the folder that it was trained on."""
     folder = tmp_path_factory.mktemp("seen")
     for split in ("train", "test"):
         for number in range(24):
             label, least = (("dark", 0), ("bright", 150))[number % 2]
-            picture(folder / "data" / split / label / f"{number}.png", least)
+            image(folder / "data" / split / label / f"{number}.png", least)
     made = regard.train("image-classification", folder / "data", folder / "run", **WISHES)
     return made.folder, folder / "data"
 
@@ -62,11 +62,11 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return regard.train("text-classification", folder / "data", folder / "run", **WISHES).folder
 
 
-# --------------------------------------------------------------------------------------- pictures and labels
+# --------------------------------------------------------------------------------------- images and labels
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", "half"])
-def test_a_corrupt_picture_is_named_wherever_it_is_met(
+@pytest.mark.parametrize("content", [b"", b"no image", "half"])
+def test_a_corrupt_image_is_named_wherever_it_is_met(
     cli: Cli, seen: tuple[Path, Path], tmp_path: Path, content: bytes | str
 ) -> None:
     run, data = seen
@@ -80,7 +80,7 @@ def test_a_corrupt_picture_is_named_wherever_it_is_met(
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_a_picture_of_another_size_is_named(cli: Cli, seen: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_image_of_another_size_is_named(cli: Cli, seen: tuple[Path, Path], tmp_path: Path) -> None:
     Image.new("L", (SIDE + 1, SIDE)).save(tmp_path / "wide.png")
     one_sentence(cli("predict", seen[0], tmp_path / "wide.png"), "wide.png has 8 × 7 pixels")
 
@@ -281,7 +281,7 @@ def test_a_bundle_of_another_kind_is_no_beginning(
 
 def test_an_adapter_of_another_model_is_refused_by_name(labelled: Path, tmp_path: Path) -> None:
     from regard.errors import BundleError
-    from regard.train.adapter import load_adapter
+    from regard.training.adapter import load_adapter
 
     data = table(tmp_path / "rows.tsv", "ab")
     wishes = WISHES | {"settings": ("train.tune=lora",)}

@@ -56,7 +56,7 @@ def train(cli: Cli, tmp_path: Path) -> Callable[..., Any]:
         ("one.tsv", b"source\ttarget\na\tb\nc\n", "one.tsv:3"),
         ("utf.tsv", b"source\ttarget\na\tb\n\xff\tc\n", "utf.tsv:3"),
         ("nul.tsv", b"source\ttarget\na\tb\n\0\tc\n", "nul.tsv:3"),
-        ("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0", "picture.png"),
+        ("image.png", b"\x89PNG\r\n\x1a\n\0\0\0", "image.png"),
         ("half.jsonl", b'{"source": "a", "target": "b"}\n{"source": "a"', "half.jsonl:2"),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(
     out, filler = small_disk / "run", small_disk / "filler"
     often = options("train.save_steps=2", "train.evaluations=1")
     with pytest.MonkeyPatch.context() as patch:
-        import regard.train.loop as loop
+        import regard.training.loop as loop
 
         save, saved = loop.save_checkpoint, []
 

@@ -15,15 +15,15 @@ import pytest
 from tiny import options
 
 import regard
-from regard.cli import app
+from regard.cli.main import app
 from regard.data.builtin import BUILTIN
 from regard.data.named import NAMED
 from regard.interop.public import CHECKPOINTS, imported, local_folder
 from regard.recipes.reference import PAGE, configuration_page
 from regard.recipes.table import RECIPES
 from regard.tasks import Decoding
-from regard.train.resolve import Asked, resolve
-from regard.train.start import Start
+from regard.training.resolve import Asked, resolve
+from regard.training.start import Start
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -59,7 +59,7 @@ def test_help_loads_no_torch() -> None:
     commands = [[], *([command] for command in COMMANDS)]
     program = f"""
 import sys
-from regard.cli import app
+from regard.cli.main import app
 for command in {commands!r}:
     app([*command, "--help"], standalone_mode=False)
 heavy = {{"torch", "numpy", "pyarrow", "tokenizers", "sacrebleu", "plotly"}} & set(sys.modules)

@@ -27,7 +27,7 @@ PROCESSORS: Mapping[str, Mapping[str, bool]] = {
 """By the names of qemu: what each has, and has not, by those of LLVM."""
 
 # What a program starts runs on the real processor, unless it is started through the emulator, too.
-_PROGRAM = "import sys; sys.executable = sys.argv.pop(1); from regard.cli import main; main()"
+_PROGRAM = "import sys; sys.executable = sys.argv.pop(1); from regard.cli.main import main; main()"
 _ASKED = (
     "import json, llvmlite.binding as llvm; from numba.core.codegen import get_host_cpu_features\n"
     "from regard.decode.kernel_cache import key\n"

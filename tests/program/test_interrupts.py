@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import regard
-from regard.train.stop import StopRequest
+from regard.training.stop import StopRequest
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of another kind")
 SMALL = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "train.evaluations=1")

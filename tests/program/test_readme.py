@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from regard.cli import app
+from regard.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tiny import options
 
-from regard.train.checkpoint import FILE, Checkpoint, save_checkpoint
+from regard.training.checkpoint import FILE, Checkpoint, save_checkpoint
 
 KILLS = 12
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
@@ -124,16 +124,16 @@ def test_killed_at_random_moments_and_resumed(shell: Shell, pairs: Path, whole: 
 @pytest.mark.parametrize(
     "place",
     [
-        "regard.train.job.write_store",
-        "regard.train.loop.save_checkpoint",
-        "regard.train.checkpoint.check_space",
-        "regard.train.loop.write_weights",
-        "regard.train.job.bundles.save",
+        "regard.training.job.write_store",
+        "regard.training.loop.save_checkpoint",
+        "regard.training.checkpoint.check_space",
+        "regard.training.loop.write_weights",
+        "regard.training.job.bundles.save",
         "regard.bundle.write_json",
         "regard.files._finish",
-        "regard.train.job.finish",
-        "regard.train.folder.shutil.rmtree",
-        "regard.train.folder.Path.replace",
+        "regard.training.job.finish",
+        "regard.training.folder.shutil.rmtree",
+        "regard.training.folder.Path.replace",
     ],
 )
 def test_killed_at_a_delicate_moment_and_resumed(
@@ -179,14 +179,14 @@ def test_another_run_is_not_resumed(
     out = whole
     if not ended:
         out = tmp_path / "run"
-        shell.run(*command(pairs, out, *STEPS), die_in="regard.train.loop.Trainer._evaluate")
+        shell.run(*command(pairs, out, *STEPS), die_in="regard.training.loop.Trainer._evaluate")
     assert shell.run(*command(pairs, out, *STEPS, *change, "--resume")) == 2
     assert "was trained with other options or data; repeat them, or give --overwrite" in shell.said()
 
 
 def test_a_configuration_of_any_size_is_refused_unread(shell: Shell, pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    shell.run(*command(pairs, out, *STEPS), die_in="regard.train.loop.Trainer._evaluate")
+    shell.run(*command(pairs, out, *STEPS), die_in="regard.training.loop.Trainer._evaluate")
     os.truncate(out / "training" / "run.json", 1 << 40)  # takes no place on the disk
     assert shell.run(*command(pairs, out, *STEPS, "--resume")) == 2
     assert "run.json is damaged; give --overwrite instead of --resume to start anew" in shell.said()
@@ -197,7 +197,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(
     shell: Shell, pairs: Path, tmp_path: Path, damage: str
 ) -> None:
     out = tmp_path / "run"
-    shell.run(*command(pairs, out, *STEPS), die_in="regard.train.loop.Trainer._evaluate")
+    shell.run(*command(pairs, out, *STEPS), die_in="regard.training.loop.Trainer._evaluate")
     file = out / "training" / FILE
     content = file.read_bytes()
     if damage == "swapped":

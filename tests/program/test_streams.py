@@ -20,7 +20,7 @@ import pytest
 from streams import CONTROLS, HOSTILE, SMALL, Place, Told
 
 import regard
-from regard.cli import app
+from regard.cli.main import app
 
 NAMED = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
 SLOW = {
@@ -155,7 +155,7 @@ def drain(master: int, said: list[bytes]) -> None:
 def test_markup_in_a_label_is_text_on_the_moving_line() -> None:
     from rich.console import Console
 
-    from regard.train import progress
+    from regard.training import progress
 
     bar = progress.TerminalBar()
     try:

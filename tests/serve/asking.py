@@ -22,17 +22,17 @@ def client_of(app: Any) -> Any:
     return TestClient(app, base_url=BASE)
 
 
-def picture() -> dict[str, Any]:
+def image() -> dict[str, Any]:
     import numpy as np
 
-    from regard.data.readers.pictures import as_url
+    from regard.data.readers.images import as_url
 
-    return {"kind": "picture", "data": as_url(np.array(PIXELS, dtype=np.uint8)[:, :, None])}
+    return {"kind": "image", "data": as_url(np.array(PIXELS, dtype=np.uint8)[:, :, None])}
 
 
 def state(model: str, **more: Any) -> dict[str, Any]:
     """Something to ask a model."""
-    given = picture() if model == "image-classification" else INPUTS[model]
+    given = image() if model == "image-classification" else INPUTS[model]
     short = {"length": 7} if model in ("translation", "text-generation") else {}
     return {"model": model, "input": given, **short, **more}
 

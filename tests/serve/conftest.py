@@ -12,7 +12,7 @@ from browsing import Watched, served
 from shared import made_once
 
 import regard
-from regard.insight.explain import EXAMPLES
+from regard.course import EXAMPLES
 from regard.run import Run
 from regard.serve.app import create_app
 from tests.serve.asking import client_of

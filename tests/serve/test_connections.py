@@ -104,7 +104,7 @@ def hostile() -> dict[str, bytes]:
         "a long text": state[:-1] + b',"shuffle":"' + b"a" * size + b'"}',
         "escapes": b'{"model":"' + b"\\u0000" * (size // 6) + b'"}',
         "spaces": b" " * size,
-        "a picture that is none": b'{"model":"x","input":{"kind":"picture","data":"data:image/png;base64,'
+        "an image that is none": b'{"model":"x","input":{"kind":"image","data":"data:image/png;base64,'
         + b"A" * 5_900_000
         + b'"}}',
     }

@@ -216,10 +216,10 @@ def test_the_difference_of_a_change_can_be_looked_at(page: Any) -> None:
         assert page.locator("canvas.heat").count() >= 1
 
 
-# ---------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------- images
 
 
-def test_a_picture_is_drawn_or_opened(page: Any, tmp_path: Path) -> None:
+def test_a_image_is_drawn_or_opened(page: Any, tmp_path: Path) -> None:
     choose(page, "image-classification")
     pad = page.locator("canvas.pad")
     page.get_by_role("button", name="Clear").click()
@@ -235,8 +235,8 @@ def test_a_picture_is_drawn_or_opened(page: Any, tmp_path: Path) -> None:
         page.keyboard.press(key)
     settle(page)
     page.wait_for_url(lambda url: url != drawn)
-    page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"})
-    expect(page.locator("#status")).to_contain_text("is no picture")
+    page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": b"no image"})
+    expect(page.locator("#status")).to_contain_text("is no image")
     pad.screenshot(path=tmp_path / "some.png")
     page.set_input_files("#file", tmp_path / "some.png")
     settle(page)

@@ -178,7 +178,7 @@ def test_no_file_that_a_request_names_is_opened(
         "digits#3",
         "data:image/png;base64,",
     ):
-        given = {"kind": "picture", "data": data}
+        given = {"kind": "image", "data": data}
         said(client, "/api/predict", {"model": "image-classification", "input": given}, 400)
     given = {"kind": "text", "text": str(secret)}
     said(client, "/api/predict", {"model": "image-classification", "input": given}, 400)

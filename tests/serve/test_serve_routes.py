@@ -15,7 +15,7 @@ from regard.insight.ablation import Head, silenced
 from regard.run import Run
 from regard.serve.numbers import encoded, rounded
 from regard.tasks import TASKS, Decoding
-from tests.serve.asking import INPUTS, picture, said, state
+from tests.serve.asking import INPUTS, image, said, state
 
 every = pytest.mark.parametrize("name", TASKS)
 WRITERS = ("translation", "text-generation")
@@ -33,7 +33,7 @@ def test_a_prediction_is_the_run_s_own(name: str, client: Any, runs: dict[str, R
     answer = found["original"]
     given = INPUTS.get(name, {})
     text = given.get("text") or "\t".join((given.get("first", ""), given.get("second", "")))
-    text = picture()["data"] if name.startswith("image") else text
+    text = image()["data"] if name.startswith("image") else text
     (want,) = runs[name].predictions([text], Decoding(max_length=7 if name in WRITERS else None))
     assert answer["answer"] == want.text
     assert answer["score"] == (None if want.score is None else pytest.approx(want.score, abs=1e-5))
@@ -249,18 +249,18 @@ def test_what_is_not_there_is_refused_by_name(client: Any) -> None:
         ("/api/predict", state("translation", heads_off=[["encoder", 0, "cross", 0]])),
         ("/api/predict", state("translation", edits=[{"weight": "x", "index": [0], "value": 1}])),
         ("/api/predict", state("translation", forced=[99999])),
-        ("/api/predict", {"model": "translation", "input": picture()}),
+        ("/api/predict", {"model": "translation", "input": image()}),
         ("/api/predict", {"model": "image-classification", "input": INPUTS["translation"]}),
         (
             "/api/predict",
             {
                 "model": "image-classification",
-                "input": {"kind": "picture", "data": "data:image/png;base64,AAAA"},
+                "input": {"kind": "image", "data": "data:image/png;base64,AAAA"},
             },
         ),
         (
             "/api/predict",
-            {"model": "image-classification", "input": {"kind": "picture", "data": "/etc/passwd"}},
+            {"model": "image-classification", "input": {"kind": "image", "data": "/etc/passwd"}},
         ),
         ("/api/predict", {"model": "fill-mask", "input": {"kind": "text", "text": "no hole"}}),
         ("/api/step", state("fill-mask")),
@@ -290,7 +290,7 @@ def test_an_empty_text_has_an_empty_answer(client: Any) -> None:
 
 
 def test_the_course_shows_what_the_library_computes(client: Any) -> None:
-    from regard.insight.explain import EXAMPLES
+    from regard.course import EXAMPLES
     from regard.insight.objects import as_object
 
     listed = client.get("/api/course").json()["examples"]

@@ -23,7 +23,7 @@ from regard.errors import DataError, InputError, RegardError
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, Sampling, TextGeneration
 from regard.tasks.dialogue import turn_ids
-from regard.train.resolve import Asked, resolve
+from regard.training.resolve import Asked, resolve
 
 CONTEXT = 40
 SETTINGS = (

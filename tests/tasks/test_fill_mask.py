@@ -17,7 +17,7 @@ from regard.data.store import TokenStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, FillMask
-from regard.train.resolve import Asked, resolve
+from regard.training.resolve import Asked, resolve
 
 SETTINGS = (
     "task.context=24",

@@ -1,4 +1,4 @@
-"""Image classification: how pictures travel, what is refused, the loss, augmentation, and what is learned."""
+"""Image classification: how images travel, what is refused, the loss, augmentation, and what is learned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 from regard.tasks import TASKS, Decoding, ImageClassification
 from regard.tasks.augment import NoAugmentation, Warp
-from regard.train.resolve import Asked, resolve
+from regard.training.resolve import Asked, resolve
 
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
 ROWS, COLUMNS, COUNT, STEPS = 9, 15, 7, 200
@@ -38,8 +38,8 @@ WRONG_LOOKS = (
 )
 
 
-def pictures(folder: Path, *shape: int, count: int = COUNT, classes: str = "xyz") -> list[Row]:
-    """Random pictures on disk, a row each."""
+def images(folder: Path, *shape: int, count: int = COUNT, classes: str = "xyz") -> list[Row]:
+    """Random images on disk, a row each."""
     chance = np.random.default_rng(1)
     found = []
     for number in range(count):
@@ -65,8 +65,8 @@ def stored(task: ImageClassification, rows: list[Row], folder: Path) -> TokenSto
 
 
 def as_array(row: Row) -> np.ndarray:
-    with Image.open(row.values[0]) as picture:
-        return np.asarray(picture)
+    with Image.open(row.values[0]) as image:
+        return np.asarray(image)
 
 
 # ------------------------------------------------------------------------------------------ how they travel
@@ -76,7 +76,7 @@ def as_array(row: Row) -> np.ndarray:
 def test_pixels_come_out_of_the_store_as_they_stand_in_the_file(
     tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
-    rows = pictures(tmp_path, *shape)
+    rows = images(tmp_path, *shape)
     task, _ = made(rows)
     store = stored(task, rows, tmp_path)
     batch = task.batch(store, np.array([3, 0, 5]))
@@ -88,8 +88,8 @@ def test_pixels_come_out_of_the_store_as_they_stand_in_the_file(
     assert store.nbytes < 4096 + COUNT * (np.prod(shape) + 50)  # a byte a pixel
 
 
-def test_a_picture_costs_what_the_model_makes_of_it(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+def test_a_image_costs_what_the_model_makes_of_it(tmp_path: Path) -> None:
+    rows = images(tmp_path)
     for settings, length in (((), 16), (("model.embed.patch=1",), 136)):
         task, model = made(rows, *settings)
         assert (task.lengths(stored(task, rows, tmp_path)) == [length]).all()
@@ -97,7 +97,7 @@ def test_a_picture_costs_what_the_model_makes_of_it(tmp_path: Path) -> None:
 
 
 def test_numbers_are_centred_by_channel(tmp_path: Path) -> None:
-    rows = pictures(tmp_path, ROWS, COLUMNS, 3, count=30)
+    rows = images(tmp_path, ROWS, COLUMNS, 3, count=30)
     task, model = made(rows)
     seen = task._given(model, [row.values[0] for row in rows])
     assert seen.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-4)
@@ -105,10 +105,10 @@ def test_numbers_are_centred_by_channel(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_a_picture_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> None:
+def test_a_image_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> None:
     rows = [
         Row((row.values[0], label), row.where)
-        for row, label in zip(pictures(tmp_path), ("x", "x|z", "", "y | x", "z", "y", "x|y|z"), strict=True)
+        for row, label in zip(images(tmp_path), ("x", "x|z", "", "y | x", "z", "y", "x|y|z"), strict=True)
     ]
     task, model = made(rows, "task.separator=|")
     assert task.labels == {"x": 4, "y": 3, "z": 3}
@@ -127,8 +127,8 @@ def test_a_picture_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> N
         made(rows, "task.number=plain")
 
 
-def test_blank_pictures_are_no_trouble(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+def test_blank_images_are_no_trouble(tmp_path: Path) -> None:
+    rows = images(tmp_path)
     for row in rows:
         Image.new("L", (COLUMNS, ROWS)).save(row.values[0])
     task, model = made(rows)
@@ -136,33 +136,33 @@ def test_blank_pictures_are_no_trouble(tmp_path: Path) -> None:
 
 
 def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
-    task, model = made(pictures(tmp_path))
+    task, model = made(images(tmp_path))
     again = ImageClassification.restore(task.config, task.tokenizers())
     assert (again.look, again.labels) == (task.look, task.labels)
     assert task.labels == {"x": 3, "y": 2, "z": 2}
     assert again.fit(model.config) == model.config
-    given = ImageClassification.learn(task.config, Rows.of(pictures(tmp_path, 3, 3)), task.tokenizers())
+    given = ImageClassification.learn(task.config, Rows.of(images(tmp_path, 3, 3)), task.tokenizers())
     assert given.look == task.look  # of the bundle that it starts from
 
 
 @pytest.mark.parametrize("text", NO_LOOKS)
 def test_a_damaged_look_is_refused(tmp_path: Path, text: str) -> None:
-    task, _ = made(pictures(tmp_path))
-    with pytest.raises(BundleError, match=r"pictures\.json is damaged"):
-        ImageClassification.restore(task.config, task.tokenizers() | {"pictures.json": text})
+    task, _ = made(images(tmp_path))
+    with pytest.raises(BundleError, match=r"images\.json is damaged"):
+        ImageClassification.restore(task.config, task.tokenizers() | {"images.json": text})
     for wrong in WRONG_LOOKS:
-        damaged = json.dumps(json.loads(task.tokenizers()["pictures.json"]) | wrong)
-        with pytest.raises(BundleError, match=r"pictures\.json is damaged"):
-            ImageClassification.restore(task.config, task.tokenizers() | {"pictures.json": damaged})
-    with pytest.raises(BundleError, match=r"pictures\.json is missing"):
+        damaged = json.dumps(json.loads(task.tokenizers()["images.json"]) | wrong)
+        with pytest.raises(BundleError, match=r"images\.json is damaged"):
+            ImageClassification.restore(task.config, task.tokenizers() | {"images.json": damaged})
+    with pytest.raises(BundleError, match=r"images\.json is missing"):
         ImageClassification.restore(task.config, {"labels.json": task.tokenizers()["labels.json"]})
 
 
 # --------------------------------------------------------------------------------------------------- sizes
 
 
-def test_pictures_of_another_size_are_refused_or_brought_to_one(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+def test_images_of_another_size_are_refused_or_brought_to_one(tmp_path: Path) -> None:
+    rows = images(tmp_path)
     other = tmp_path / "other.png"
     Image.new("L", (COLUMNS, ROWS + 1)).save(other)
     task, model = made(rows)
@@ -176,19 +176,19 @@ def test_pictures_of_another_size_are_refused_or_brought_to_one(tmp_path: Path) 
 
 
 def test_grey_and_colour_may_be_mixed(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+    rows = images(tmp_path)
     Image.new("RGB", (COLUMNS, ROWS), "red").save(rows[1].values[0])
     task, _ = made(rows)
     list(task.encode(rows))
     assert task.look.channels == 1
     assert task.notes() == [
-        "pictures of 15 × 9 pixels, grey",
+        "images of 15 × 9 pixels, grey",
         "1 were in colour and made grey; task.channels = 3 keeps colour",
     ]
     task, model = made(rows, "task.channels=3")
     assert task._pixels(rows[1].values[0])[:, 0, 0].tolist() == [255, 0, 0]
     assert model.config.embed.channels == 3
-    assert task.notes() == ["pictures of 15 × 9 pixels, in colour"]
+    assert task.notes() == ["images of 15 × 9 pixels, in colour"]
 
 
 @pytest.mark.parametrize(
@@ -197,14 +197,14 @@ def test_grey_and_colour_may_be_mixed(tmp_path: Path) -> None:
         (("model.head=vocabulary",), "the head 'classes'"),
         (("model.embed=tokens",), "the embedding 'patches'"),
         (("model.head.count=9",), "model.head.count: is 9, but the data have 3"),
-        (("model.embed.patch=2",), "model.embed.patch: 2 does not divide pictures of 15 × 9 pixels"),
-        (("model.embed.channels=3",), "model.embed.channels: is 3, but the pictures have 1"),
-        (("model.embed.pixel_rows=15",), "model.embed.pixel_rows: is 15, but the pictures have 9"),
+        (("model.embed.patch=2",), "model.embed.patch: 2 does not divide images of 15 × 9 pixels"),
+        (("model.embed.channels=3",), "model.embed.channels: is 3, but the images have 1"),
+        (("model.embed.pixel_rows=15",), "model.embed.pixel_rows: is 15, but the images have 9"),
         (("model.embed.class_token=false",), "which needs model.embed.class_token; use 'mean'"),
-        (("model.stack.position.length=9",), r"position\.length: is 9, but the pictures need 16"),
+        (("model.stack.position.length=9",), r"position\.length: is 9, but the images need 16"),
         (
             ("model.stack.position=rotary-2d", "model.stack.position.columns=4"),
-            "is 4, but the pictures need 5",
+            "is 4, but the images need 5",
         ),
         (("task.size=0",), "size is 0; it must be from 1 to 4,096 pixels"),
         (("task.smoothing=1",), "smoothing is 1"),
@@ -215,15 +215,15 @@ def test_what_does_not_go_together_is_refused(
     tmp_path: Path, settings: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        made(pictures(tmp_path), *settings)
+        made(images(tmp_path), *settings)
 
 
 @pytest.mark.parametrize(
     ("size", "patch"),
     [((8, 8), 2), ((28, 28), 4), ((224, 224), 14), ((9, 15), 3), ((7, 31), 1), ((32, 64), 4)],
 )
-def test_a_patch_that_nobody_chose_divides_the_picture(tmp_path: Path, size: Any, patch: int) -> None:
-    task, _ = made(pictures(tmp_path, *size))
+def test_a_patch_that_nobody_chose_divides_the_image(tmp_path: Path, size: Any, patch: int) -> None:
+    task, _ = made(images(tmp_path, *size))
     fitted: Any = task.fit(ImageClassification.model("tiny"))
     assert fitted.embed.patch == patch
 
@@ -240,7 +240,7 @@ def test_text_is_no_use_for_patches() -> None:
 
 
 def test_the_loss_is_torchs(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+    rows = images(tmp_path)
     task, model = made(rows, "task.smoothing=0.2")
     batch = task.batch(stored(task, rows, tmp_path), np.array([3, 0, 1, 4]))
     logits = model(task._given(model, [rows[row].values[0] for row in (3, 0, 1, 4)]))
@@ -251,7 +251,7 @@ def test_the_loss_is_torchs(tmp_path: Path) -> None:
 
 
 def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+    rows = images(tmp_path)
     task, model = made(rows, "task.augmentation=warp", "task.augmentation.bend=0.05")
     store = stored(task, rows, tmp_path)
 
@@ -285,7 +285,7 @@ def test_a_warp_without_limits_changes_nothing_and_a_flip_is_a_mirror(shape: tup
 
 
 def test_a_warp_keeps_to_its_limits() -> None:
-    """A bright point in the middle of a long picture is moved no further than was asked for."""
+    """A bright point in the middle of a long image is moved no further than was asked for."""
     x = torch.zeros(200, 1, 41, 81)
     x[:, :, 20, 40] = 1
     for limits, far in ((Warp(0, 0.1, 0, 0), (4.1, 8.1)), (Warp(180, 0, 0.2, 0.1), (0.01, 0.01))):
@@ -301,9 +301,9 @@ def test_a_warp_keeps_to_its_limits() -> None:
             assert 0.8 * most - 0.02 < apart <= most + 0.02
 
 
-def test_a_turn_leaves_right_angles_right_in_a_picture_that_is_no_square() -> None:
+def test_a_turn_leaves_right_angles_right_in_a_image_that_is_no_square() -> None:
     x = torch.zeros(1, 1, 41, 81)
-    x[..., 20, 20:61] = 1  # a line along the picture
+    x[..., 20, 20:61] = 1  # a line along the image
     moves = Warp(90, 0, 0, 0).draw((50, 1, 41, 81), np.random.default_rng(4))
     assert moves is not None
     got = moves.applied(x.expand(50, 1, 41, 81))
@@ -321,7 +321,7 @@ def test_a_turn_leaves_right_angles_right_in_a_picture_that_is_no_square() -> No
 
 
 def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilities(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+    rows = images(tmp_path)
     task, model = made(rows)
     names = task.inputs(rows)
     together = task.predict(model, names, Decoding(beam=3, n=3, batch_tokens=40))
@@ -334,9 +334,9 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
         assert [score for _, score in alone.alternatives] == pytest.approx(scores, abs=1e-5)
 
 
-def test_pictures_need_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_need_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All are of one length, so the stack is told of no place at all, in training and in use."""
-    rows = pictures(tmp_path)
+    rows = images(tmp_path)
     task, model = made(rows)
     places: list[object] = []
     forward = type(model.stack)._surroundings
@@ -353,7 +353,7 @@ def test_pictures_need_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    task, model = made(pictures(tmp_path))
+    task, model = made(images(tmp_path))
     (tmp_path / "broken.png").write_bytes(b"x")
     for name in ("nothing.png", str(tmp_path / "broken.png"), ""):
         with pytest.raises(InputError, match=name or "''"):
@@ -363,7 +363,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+    rows = images(tmp_path)
     task, _ = made(rows)
     foreign = [*rows, Row((rows[0].values[0], "other"), "there")]
     answers = ["x"] * len(foreign)
@@ -375,7 +375,7 @@ def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(t
 
 
 def test_baselines_know_the_means_of_classes(tmp_path: Path) -> None:
-    rows = pictures(tmp_path)
+    rows = images(tmp_path)
     for row in rows:
         Image.new("L", (COLUMNS, ROWS), {"x": 10, "y": 100, "z": 200}[row.values[1]]).save(row.values[0])
     task, _ = made(rows)
@@ -393,7 +393,7 @@ def test_it_learns_whether_points_lie_in_one_row_or_in_one_column(tmp_path: Path
     """A bag of patches cannot tell, nor can the means of classes: points are anywhere in both."""
     chance = random.Random(1)
     for number in range(400):
-        picture = np.full((6, 8), 60, np.uint8)
+        image = np.full((6, 8), 60, np.uint8)
         label = chance.choice(["row", "column"])
         if label == "row":
             row = chance.randrange(3)
@@ -402,11 +402,11 @@ def test_it_learns_whether_points_lie_in_one_row_or_in_one_column(tmp_path: Path
             column = chance.randrange(4)
             places = [(row, column) for row in chance.sample(range(3), 2)]
         for row, column in places:
-            picture[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = 250
-        picture[0, 0] = number % 256  # none is the same as another
+            image[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = 250
+        image[0, 0] = number % 256  # none is the same as another
         path = tmp_path / "set" / label / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
     settings = (
         *("model.depth=2", "model.width=32", "model.hidden=64", "model.heads=4"),
         *("train.tokens=416", "train.lr=1e-2", "train.evaluations=1", f"model.stack.position={position}"),

@@ -42,7 +42,7 @@ from regard.tasks import Decoding, QuestionAnswering
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, exact, overlap, span_metrics, words_of
 from regard.tasks.span_windows import Window, covering, inside, windows
-from regard.train.resolve import Asked, resolve
+from regard.training.resolve import Asked, resolve
 
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
 SPECS = (ByteBPE(), BPE(), WordPiece(lowercase=True), Unigram(), Characters(), Words())

@@ -19,8 +19,8 @@ from regard.data.store import write_store
 from regard.errors import InputError
 from regard.model.presets import ENCODER_DECODER
 from regard.tasks import TASKS, Decoding, Sampling
-from regard.train.loop import Trainer
-from regard.train.resolve import Asked, resolve
+from regard.training.loop import Trainer
+from regard.training.resolve import Asked, resolve
 
 
 def _pairs(folder: Path) -> Path:
@@ -51,7 +51,7 @@ def _labelled(folder: Path) -> Path:
 
 
 def _shapes(folder: Path) -> Path:
-    """A bright bar on a dark ground, lying or standing: pictures as every format has them."""
+    """A bright bar on a dark ground, lying or standing: images as every format has them."""
     chance = np.random.default_rng(1)
     for number in range(300):
         label = ("lying", "standing")[number % 2]

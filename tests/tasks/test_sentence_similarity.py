@@ -35,7 +35,7 @@ from regard.tasks.similarity_metrics import (
     uniformity_metrics,
 )
 from regard.tasks.similarity_objectives import Contrastive
-from regard.train.resolve import Asked, resolve
+from regard.training.resolve import Asked, resolve
 
 QUICK = (
     "task.tokenizer=characters",

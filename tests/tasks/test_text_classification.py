@@ -21,7 +21,7 @@ from regard.model.mask import Contiguous, Ragged
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, TextClassification
 from regard.tasks.class_metrics import class_metrics
-from regard.train.resolve import Asked, resolve
+from regard.training.resolve import Asked, resolve
 
 QUICK = (
     "task.tokenizer=characters",

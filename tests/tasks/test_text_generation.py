@@ -22,7 +22,7 @@ from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, Sampling, TextGeneration, TextGenerationConfig, writing
 from regard.tasks.writing import Output, write
-from regard.train.resolve import Asked, resolve
+from regard.training.resolve import Asked, resolve
 
 CONTEXT = 12
 SETTINGS = (

@@ -22,7 +22,7 @@ from regard.errors import BundleError, ConfigError, InputError
 from regard.looking.explorer import Question
 from regard.schema import dump
 from regard.tasks import Decoding, Translation, TranslationConfig
-from regard.train.resolve import resolve
+from regard.training.resolve import resolve
 
 Made = tuple[Translation, nn.Module, TokenStore]
 

@@ -1,6 +1,6 @@
 """What is in a file or a folder: which files hold which split, and in which form.
 
-It looks at names only. Pictures are looked for by `picture_folder.py`.
+It looks at names only. Images are looked for by `image_folder.py`.
 """
 
 from __future__ import annotations

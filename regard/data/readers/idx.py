@@ -1,11 +1,11 @@
-"""MNIST's own files: pictures and labels in the IDX format, plain or gzipped.
+"""MNIST's own files: images and labels in the IDX format, plain or gzipped.
 
     two bytes 0, one byte 8 (whole numbers of a byte), one byte: how many axes
     the length of each axis, 4 bytes each, the largest first
     the numbers
 
-Pictures have three axes (N, H, W), or four (N, H, W, C) in colour; labels have one. Files are read picture by
-picture, so a file of any size takes the memory of one, and a header that claims too much takes none.
+Images have three axes (N, H, W), or four (N, H, W, C) in colour; labels have one. Files are read image by
+image, so a file of any size takes the memory of one, and a header that claims too much takes none.
 The format: yann.lecun.com/exdb/mnist. This file does not know splits.
 """
 
@@ -29,19 +29,19 @@ from regard.data.readers.lines import file_errors, open_bytes
 from regard.data.readers.tables import Record
 from regard.errors import DataError
 
-__all__ = ["COLUMNS", "IdxPictures", "is_idx", "partner", "picture_at", "split_word"]
+__all__ = ["COLUMNS", "IdxImages", "image_at", "is_idx", "partner", "split_word"]
 
 COLUMNS = ("image", "label")
 _NAME = re.compile(r"(?:.*[-_.])?([a-z0-9]+)[-_]images[-.]idx[34][-.]ubyte(?:\.gz)?", re.ASCII)
 LONGEST_SIDE = 16_384
 MOST_PIXELS = 2**24
-"""Of one picture, here and in every other format."""
+"""Of one image, here and in every other format."""
 _BYTES = 8
 """The code of the type that is read."""
 
 
 def split_word(path: Path) -> str | None:
-    """`train` of `train-images-idx3-ubyte.gz`; None where it is no file of pictures."""
+    """`train` of `train-images-idx3-ubyte.gz`; None where it is no file of images."""
     found = _NAME.fullmatch(path.name)
     return found[1] if found else None
 
@@ -51,7 +51,7 @@ def is_idx(path: Path) -> bool:
 
 
 def partner(path: Path) -> Path:
-    """The file of labels that belongs to one of pictures, zipped or not. Raises DataError."""
+    """The file of labels that belongs to one of images, zipped or not. Raises DataError."""
     plain = re.sub(r"images([-.])idx[34]", r"labels\1idx1", path.name).removesuffix(".gz")
     for name in (plain, f"{plain}.gz"):
         if path.with_name(name).exists():
@@ -92,7 +92,7 @@ def _header(file: BinaryIO, path: Path, labels: bool) -> _Header:
     magic = file.read(4)
     axes = magic[3] if len(magic) == 4 else 0
     if magic[:3] != bytes((0, 0, _BYTES)) or axes not in ((1,) if labels else (3, 4)):
-        what = "labels" if labels else "pictures"
+        what = "labels" if labels else "images"
         sentence = "{where} is no IDX file of {key} of a byte a number; its first bytes are {value!r}"
         raise DataError(sentence, path, what, magic)
     raw = file.read(4 * axes)
@@ -102,7 +102,7 @@ def _header(file: BinaryIO, path: Path, labels: bool) -> _Header:
     header = _Header(path, count, tuple(shape))
     if not labels and (not _fits(shape[:2]) or (axes == 4 and shape[2] not in (1, 3))):
         raise DataError(
-            "{where} claims pictures of {limit} numbers, which cannot be", path, " × ".join(map(str, shape))
+            "{where} claims images of {limit} numbers, which cannot be", path, " × ".join(map(str, shape))
         )
     if path.suffix != ".gz":
         size, wanted = os.fstat(file.fileno()).st_size, header.start + count * header.size
@@ -117,13 +117,13 @@ def _fits(sides: list[int]) -> bool:
 
 
 @dataclass(frozen=True)
-class IdxPictures:
-    """A file of pictures and its file of labels: a table of two columns."""
+class IdxImages:
+    """A file of images and its file of labels: a table of two columns."""
 
     images: Path
     labels: Path
     keys: dict[str, str] = field(default_factory=dict, compare=False)
-    """A hash of each picture that was read, by its name."""
+    """A hash of each image that was read, by its name."""
     columns = COLUMNS
 
     @property
@@ -131,26 +131,26 @@ class IdxPictures:
         return str(self.images)
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
-        """Each picture's name and label. Raises DataError: what is wrong with a whole file."""
+        """Each image's name and label. Raises DataError: what is wrong with a whole file."""
         with open_bytes(self.images) as image_file, open_bytes(self.labels) as label_file:
-            pictures, marks = _header(image_file, self.images, False), _header(label_file, self.labels, True)
-            if pictures.count != marks.count:
-                sentence = "{value} holds {limit:,} pictures, {labels} {count:,} labels; fetch them again"
-                raise DataError(sentence, self.images, pictures.count, self.labels, marks.count)
+            images, marks = _header(image_file, self.images, False), _header(label_file, self.labels, True)
+            if images.count != marks.count:
+                sentence = "{value} holds {limit:,} images, {labels} {count:,} labels; fetch them again"
+                raise DataError(sentence, self.images, images.count, self.labels, marks.count)
             start = f"{self.images}#"
-            for number in range(pictures.count):
+            for number in range(images.count):
                 name = f"{start}{number}"
-                self.keys[name] = blake2b(pictures.item(image_file, number), digest_size=16).hexdigest()
+                self.keys[name] = blake2b(images.item(image_file, number), digest_size=16).hexdigest()
                 values = (name, str(marks.item(label_file, number)[0]))
                 yield name, tuple([values[index] for index in picked])
 
     def key(self, name: str) -> str:
-        """What decides which split a picture belongs to."""
+        """What decides which split an image belongs to."""
         return self.keys[name]
 
 
 class _Reader:
-    """An open file of pictures; those that are asked for in order are read in one go."""
+    """An open file of images; those that are asked for in order are read in one go."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.next, self.held = path, 0, ExitStack()
@@ -161,11 +161,11 @@ class _Reader:
         self.file = self.held.enter_context(open_bytes(self.path))
         self.header, self.next = _header(self.file, self.path, False), 0
 
-    def picture(self, number: int) -> NDArray[np.uint8]:
+    def image(self, number: int) -> NDArray[np.uint8]:
         header = self.header
         if number >= header.count:
             raise DataError(
-                "{where} has no picture {value}, only 0 to {limit}", self.path, number, header.count - 1
+                "{where} has no image {value}, only 0 to {limit}", self.path, number, header.count - 1
             )
         if number < self.next:
             self._open()
@@ -187,8 +187,8 @@ def _reader(path: Path, stamp: tuple[int, int]) -> _Reader:
     return _Reader(path)
 
 
-def picture_at(path: Path, number: int) -> NDArray[np.uint8]:
-    """One picture (H, W, C) of a file. Raises DataError."""
+def image_at(path: Path, number: int) -> NDArray[np.uint8]:
+    """One image (H, W, C) of a file. Raises DataError."""
     with file_errors(path):
         status = path.stat()
-    return _reader(path, (status.st_size, status.st_mtime_ns)).picture(number)
+    return _reader(path, (status.st_size, status.st_mtime_ns)).image(number)

@@ -19,11 +19,11 @@ from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
 from regard.data.readers.delimited import CsvTable, is_quoted
 from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
+from regard.data.readers.image_folder import images_of, look_at_images, open_images, split_images
+from regard.data.readers.images import IMAGE
 from regard.data.readers.json_array import ArrayTable, open_json
 from regard.data.readers.lines import file_errors, open_text
 from regard.data.readers.parquet import ParquetTable
-from regard.data.readers.picture_folder import look_at_pictures, open_pictures, pictures_of, split_pictures
-from regard.data.readers.pictures import PICTURE
 from regard.data.readers.plain import ParallelTable, TextFile
 from regard.data.readers.shards import ShardedTable
 from regard.data.readers.streams import Forms, OnError, Reading, split_table, split_text
@@ -155,7 +155,7 @@ def _exists(path: Path) -> bool:
 
 
 def _open_builtin(entry: builtin.BuiltIn, columns: Wanted, report: Report) -> DataSet:
-    _check_pictures(entry, columns)
+    _check_images(entry, columns)
     whole = entry.load()
     picked = pick_columns(whole.columns, columns, entry.name)
     names = tuple(whole.columns[index] for index in picked)
@@ -173,7 +173,7 @@ def _open_named(
         raise DataError(
             "{key} ({value}) has no text columns; give it to a task that reads it", entry.name, entry.title
         )
-    _check_pictures(entry, columns)
+    _check_images(entry, columns)
     folder = named.find(entry, progress)
     if all(name is None for name in columns) and len(columns) <= len(entry.columns):
         columns = entry.columns[: len(columns)]  # the direction in which its figures were published
@@ -189,18 +189,18 @@ def _open_named(
     return DataSet(entry.name, splits, names, reading.report, entry.licence, entry.source, fingerprint)
 
 
-def _check_pictures(entry: KnownSet, columns: Wanted) -> None:
-    """Pictures are for who asks for them by name: others would take their names for text."""
-    if PICTURE in entry.columns and PICTURE not in columns:
+def _check_images(entry: KnownSet, columns: Wanted) -> None:
+    """Images are for who asks for them by name: others would take their names for text."""
+    if IMAGE in entry.columns and IMAGE not in columns:
         raise DataError(
-            "{key} ({value}) holds pictures; give it to image-classification", entry.name, entry.title
+            "{key} ({value}) holds images; give it to image-classification", entry.name, entry.title
         )
 
 
 def _open_path(
     path: Path, columns: Wanted, reading: Reading, *, whole: bool, every: int = 0
 ) -> tuple[dict[str, Rows], tuple[str, ...]]:
-    """`every`: which pictures of train become valid, in place of a share."""
+    """`every`: which images of train become valid, in place of a share."""
     found = _look_at(path, columns)
     splits: dict[str, Rows] = {}
     names: tuple[str, ...] = ()
@@ -222,21 +222,21 @@ def _open_path(
 
 
 def _state(files: Found) -> State:
-    return state_of(pictures_of(files.paths[0]) if files.form == "pictures" else files.paths)
+    return state_of(images_of(files.paths[0]) if files.form == "images" else files.paths)
 
 
 def _look_at(path: Path, columns: Wanted) -> dict[str, Found]:
     if not path.is_dir():
         return {"all": look_at_file(path)}
-    if PICTURE not in columns:
+    if IMAGE not in columns:
         return look_at_folder(path, len(columns))
-    if pictures := look_at_pictures(path):
-        return pictures
+    if images := look_at_images(path):
+        return images
     try:
         return look_at_folder(path, len(columns))
     except DataError as error:
         raise DataError(
-            "{where} holds no pictures; put a folder for each class into it, or MNIST's IDX files", path
+            "{where} holds no images; put a folder for each class into it, or MNIST's IDX files", path
         ) from error
 
 
@@ -267,11 +267,11 @@ def _open_files(
     files: Found, columns: Wanted, shares: Mapping[str, float], reading: Reading, every: int
 ) -> tuple[dict[str, Rows], tuple[str, ...]]:
     """The splits that one file, or one set of parallel files, gives, and the names of its columns."""
-    if files.form in ("pictures", "idx"):
-        pictures = open_pictures(files)
-        picked = pick_columns(pictures.columns, columns, pictures.label)
-        return split_pictures(pictures, picked, shares, reading, every), tuple(
-            pictures.columns[index] for index in picked
+    if files.form in ("images", "idx"):
+        images = open_images(files)
+        picked = pick_columns(images.columns, columns, images.label)
+        return split_images(images, picked, shares, reading, every), tuple(
+            images.columns[index] for index in picked
         )
     for path in files.paths:
         _check_size(path)
@@ -355,7 +355,7 @@ def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) ->
     with file_errors(path):
         files = [path]
         if path.is_dir():
-            inside = [*path.rglob("*")] if PICTURE in names else [*path.iterdir(), *_within(path)]
+            inside = [*path.rglob("*")] if IMAGE in names else [*path.iterdir(), *_within(path)]
             files = [file for file in sorted(inside) if file.is_file()]
         for file in files:
             status = file.stat()

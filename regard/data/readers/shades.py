@@ -2,7 +2,7 @@
 
 It clips grey of sixteen bits when it is converted, forgets its transparent shade, and that of a TIFF may be
 of twelve bits, or have white as its zero. The transparent shade of a PNG it gives as the file does, although
-the pixels are scaled. This file does not know where pictures come from.
+the pixels are scaled. This file does not know where images come from.
 
 Sources: PNG, third edition, sections 11.3.1 and 13.12; Netpbm's pgm(5); TIFF 6.0, sections 4 and 8.
 """
@@ -54,13 +54,13 @@ class Shades:
         """Whether the file holds grey, perhaps with an opacity, whatever Pillow makes of it."""
         return self.raw.partition(";")[0] in ("1", "L", "LA", "La")
 
-    def deep(self, picture: Any) -> NDArray[np.uint8] | None:
-        """(H, W, 1) of a picture in deep grey, what is transparent in white; None for any other."""
+    def deep(self, image: Any) -> NDArray[np.uint8] | None:
+        """(H, W, 1) of an image in deep grey, what is transparent in white; None for any other."""
         # Pillow brings the shades of a PGM to sixteen bits, but has them in integers of 32.
-        if not picture.mode.startswith("I;16") and (picture.mode, self.form) != ("I", "PPM"):
+        if not image.mode.startswith("I;16") and (image.mode, self.form) != ("I", "PPM"):
             return None
-        levels = np.asarray(picture).astype(np.uint32)
-        hidden = picture.info.get("transparency")
+        levels = np.asarray(image).astype(np.uint32)
+        hidden = image.info.get("transparency")
         found = np.minimum((levels * 255 + self.most // 2) // self.most, 255).astype(np.uint8)
         if self.inverted:
             found = 255 - found
@@ -68,13 +68,13 @@ class Shades:
             found[levels == hidden] = 255
         return found[:, :, None]
 
-    def mend_transparency(self, picture: Any) -> None:
+    def mend_transparency(self, image: Any) -> None:
         """Bring the transparent shade of a PNG to the scale of the pixels."""
-        hidden = picture.info.get("transparency")
+        hidden = image.info.get("transparency")
         if isinstance(hidden, int) and hidden <= (most := _OF_FEW_BITS.get(self.raw, -1)):
-            picture.info["transparency"] = hidden * 255 // most
+            image.info["transparency"] = hidden * 255 // most
         elif isinstance(hidden, tuple) and self.raw == "RGB;16B":
-            picture.info["transparency"] = tuple(shade >> 8 for shade in hidden)
+            image.info["transparency"] = tuple(shade >> 8 for shade in hidden)
 
 
 _LOCK = Lock()

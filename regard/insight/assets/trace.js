@@ -343,7 +343,7 @@
     const shown = all ? [...sheet.keys()] : [r];
     const name = two === 3 ? ` · ${axisName(entry.axes[0])} ${nameAt(entry, 0, s)}` : "";
     const names = labels(entry, two - 1);
-    const more = all ? "" : say(" (click in the picture for another row)", "（点击图中其他行可换一行）");
+    const more = all ? "" : say(" (click in the image for another row)", "（点击图中其他行可换一行）");
     return table([...sheet[0].keys()].map((i) => names[i] ?? String(i)),
       shown.map((i) => [two > 1 ? nameAt(entry, two - 2, i) : "", [...sheet[i]]]), `${entry.name}${name}${more}`);
   }

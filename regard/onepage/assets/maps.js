@@ -15,16 +15,16 @@ export class Maps {
     this.element = el("section", { class: "attention" });
   }
 
-  // `found`: {sequences, seen}; `picture`: {canvas, rows, columns, leading} where patches are what is looked at.
-  show(found, picture) {
-    Object.assign(this, { found, picture });
+  // `found`: {sequences, seen}; `image`: {canvas, rows, columns, leading} where patches are what is looked at.
+  show(found, image) {
+    Object.assign(this, { found, image });
     const kinds = this.#kinds();
     if (!kinds.length) return this.element.replaceChildren();
     if (!kinds.includes(this.kind)) this.kind = kinds.includes("cross") ? "cross" : kinds[0];
     const layers = this.#layers(this.kind);
     this.layer = Math.min(this.layer, layers.length - 1);
-    const pick = (shown, on, act) => el("button", { type: "button", class: "pick", "aria-pressed": String(on), onclick: () => { act(); this.show(found, picture); } }, shown);
-    const word = (kind) => say(kind === "stack" && picture ? "patches" : kind);
+    const pick = (shown, on, act) => el("button", { type: "button", class: "pick", "aria-pressed": String(on), onclick: () => { act(); this.show(found, image); } }, shown);
+    const word = (kind) => say(kind === "stack" && image ? "patches" : kind);
     this.element.replaceChildren(
       el("h2", {}, say("attention")),
       el("div", { class: "row", role: "group", "aria-label": say("sequence") }, kinds.length > 1 ? kinds.map((kind) => pick(word(kind), kind === this.kind, () => { this.kind = kind; this.at = null; })) : el("span", { class: "label" }, word(kinds[0]))),
@@ -61,7 +61,7 @@ export class Maps {
   // Queries to choose from, and keys as bright as the chosen one's weights.
   #tokens(queries, keys, mean) {
     const S = keys.length, lit = keys.map((key) => el("span", { class: "chip" }, key));
-    const on = this.picture ? this.#picture() : null;
+    const on = this.image ? this.#image() : null;
     const choose = (t) => {
       this.at = t;
       const row = mean.subarray(t * S, (t + 1) * S), most = Math.max(...row) || 1;
@@ -75,17 +75,17 @@ export class Maps {
       el("div", { class: "chips" }, el("span", { class: "label" }, say("looking")), buttons),
       on ? this.canvas : el("div", { class: "chips" }, el("span", { class: "label" }, say("looked")), lit),
     );
-    choose(this.at === null || this.at >= queries.length ? (this.picture ? 0 : queries.length - 1) : this.at);
+    choose(this.at === null || this.at >= queries.length ? (this.image ? 0 : queries.length - 1) : this.at);
   }
 
-  // Draws weights over the picture's patches.
-  #picture() {
-    const { canvas: picture, rows, columns, leading } = this.picture, side = Math.min(240, Math.floor(240 / columns) * columns);
-    this.canvas = el("canvas", { class: "patches", width: side, height: (side * rows) / columns, role: "img", "aria-label": say("picture") });
+  // Draws weights over the image's patches.
+  #image() {
+    const { canvas: image, rows, columns, leading } = this.image, side = Math.min(240, Math.floor(240 / columns) * columns);
+    this.canvas = el("canvas", { class: "patches", width: side, height: (side * rows) / columns, role: "img", "aria-label": say("image") });
     return (row, most) => {
       const pen = this.canvas.getContext("2d"), step = side / columns, [r, g, b] = palette().plus[255];
       pen.imageSmoothingEnabled = false;
-      pen.drawImage(picture, 0, 0, side, (side * rows) / columns);
+      pen.drawImage(image, 0, 0, side, (side * rows) / columns);
       for (let i = 0; i < rows * columns; i++) {
         pen.fillStyle = `rgba(${r}, ${g}, ${b}, ${(0.85 * row[leading + i]) / most})`;
         pen.fillRect((i % columns) * step, Math.floor(i / columns) * step, step - 1, step - 1);

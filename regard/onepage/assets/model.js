@@ -1,4 +1,4 @@
-// The whole Transformer: tokens or a picture in, logits out. It does what regard/model does, part by part and by the same
+// The whole Transformer: tokens or an image in, logits out. It does what regard/model does, part by part and by the same
 // names, without the training, one input at a time.
 //
 //     T query positions   S key positions   D width   H heads   G key/value heads   C head width   F hidden   V vocabulary
@@ -194,19 +194,19 @@ class Stack {
   }
 }
 
-// From what a model is given to vectors: ids (T) or a picture (channels, rows, columns) → (T, D).
+// From what a model is given to vectors: ids (T) or an image (channels, rows, columns) → (T, D).
 export const EMBEDDINGS = {
   tokens: ({ scale }, weights, name, D) => (ids) => {
     const table = weights[`${name}.weight`].data, factor = scale ? Math.sqrt(D) : 1, x = new Float32Array(ids.length * D);
     ids.forEach((id, t) => { for (let i = 0; i < D; i++) x[t * D + i] = table[id * D + i] * factor; });
     return x;
   },
-  patches: ({ channels, pixel_rows, pixel_columns, patch: P }, weights, name) => (picture) => {
+  patches: ({ channels, pixel_rows, pixel_columns, patch: P }, weights, name) => (image) => {
     const [down, across, size] = [pixel_rows / P, pixel_columns / P, channels * P * P], flat = new Float32Array(down * across * size);
     for (let n = 0, i = 0; n < down * across; n++) // patch by patch, and in each: channels, rows, columns
       for (let c = 0; c < channels; c++)
         for (let r = 0; r < P; r++)
-          for (let s = 0; s < P; s++) flat[i++] = picture[(c * pixel_rows + Math.floor(n / across) * P + r) * pixel_columns + (n % across) * P + s];
+          for (let s = 0; s < P; s++) flat[i++] = image[(c * pixel_rows + Math.floor(n / across) * P + r) * pixel_columns + (n % across) * P + s];
     const weight = weights[`${name}.weight`], first = weights[`${name}.first`];
     const x = linear(flat, { data: weight.data, shape: [weight.shape[0], size] }, weights[`${name}.bias`]);
     return first ? joined(first.data, x) : x;

@@ -89,7 +89,7 @@ function textInput() {
   return el("section", { class: "input" }, area, about.examples.length ? el("div", { class: "examples", role: "group", "aria-label": say("examples") }, about.examples.map((text) => el("button", { type: "button", class: "example", onclick: take(text) }, text))) : null);
 }
 
-function pictureInput() {
+function imageInput() {
   const { look: { rows, columns, channels } } = about;
   const read = () => {
     const sight = new OffscreenCanvas(columns, rows).getContext("2d", { willReadFrequently: true });
@@ -149,9 +149,9 @@ begin(() => {
   const facts = [say("lead", about.parameters.toLocaleString("en")), about.dtype === "float16" ? say("half") : "", about.data ? say("trained", about.data) : ""];
   main.replaceChildren(
     el("header", {}, el("h1", {}, about.title), el("p", { class: "lead" }, say(about.task)), el("p", { class: "hint" }, facts.filter(Boolean).join(" "))),
-    el("div", { class: "top" }, draws ? pictureInput() : textInput(), answer = el("section", { class: "answer", "aria-live": "polite", "aria-label": say("answer") })),
+    el("div", { class: "top" }, draws ? imageInput() : textInput(), answer = el("section", { class: "answer", "aria-live": "polite", "aria-label": say("answer") })),
     controls(), likely = el("section", { class: "likely" }), maps.element, inside(),
   );
   update();
 });
-addEventListener("resize", later(150, () => maps.show(maps.found, maps.picture)));
+addEventListener("resize", later(150, () => maps.show(maps.found, maps.image)));

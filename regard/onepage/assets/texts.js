@@ -26,7 +26,7 @@ export const TEXTS = {
   tokensHelp: ["Point at a token, or press it, to see what it looks at: the mean of this layer's heads.", "指向或点击一个词元，看它在看什么（取本层各头的平均）。"],
   looking: ["looking", "在看的"], looked: ["looked at", "被看的"],
   cell: ["head {0}: ‘{1}’ gives ‘{2}’ a weight of {3}", "头 {0}：“{1}”给“{2}”的权重是 {3}"],
-  picture: ["What the chosen patch looks at, on the picture", "所选图块在看什么，画在图片上"],
+  image: ["What the chosen patch looks at, on the image", "所选图块在看什么，画在图片上"],
   inside: ["What runs here", "这里运行的是什么"],
   insideHelp: ["The arithmetic is the file model.js, which is in this page: the whole Transformer, written to be read.", "运算都在 model.js 里，它就在本页中：整个 Transformer，写得能读懂。"],
   source: ["{0}: {1} lines", "{0}：{1} 行"], parts: ["Parts of the model", "模型的组成"],

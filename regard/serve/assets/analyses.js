@@ -60,7 +60,7 @@ export class Analyses extends Asked {
     return store.view.mode === "analyses" && this.figures.querySelector(".js-plotly-plot") !== null;
   }
 
-  // What is seen, as pictures: with changes, one of each side.
+  // What is seen, as images: with changes, one of each side.
   async save(name, format) {
     const Plotly = await plotly(), places = [...this.figures.querySelectorAll(".js-plotly-plot")];
     for (const [i, place] of places.entries()) {

@@ -1,5 +1,5 @@
 // Elements, numbers as people read them, and downloads. Text only ever enters the page as text, never as
-// markup: what a model's vocabulary or a picture's name holds is foreign.
+// markup: what a model's vocabulary or an image's name holds is foreign.
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -35,17 +35,17 @@ export function colourOf(x, most, colours) {
 // One pixel a cell.
 function pixels({ numbers, rows, columns }, most) {
   const colours = palette();
-  const picture = new ImageData(columns, rows);
+  const image = new ImageData(columns, rows);
   for (let i = 0; i < rows * columns; i++) {
     const [r, g, b] = colourOf(numbers[i], most, colours);
-    picture.data.set([r, g, b, 255], i * 4);
+    image.data.set([r, g, b, 255], i * 4);
   }
   const small = new OffscreenCanvas(columns, rows);
-  small.getContext("2d").putImageData(picture, 0, 0);
+  small.getContext("2d").putImageData(image, 0, 0);
   return small;
 }
 
-// A picture of a sheet without names. Its size is not asked of the page, which would have to lay itself out.
+// An image of a sheet without names. Its size is not asked of the page, which would have to lay itself out.
 export function thumbnail(canvas, sheet, most) {
   const ratio = devicePixelRatio || 1, wide = 68, tall = 34;
   canvas.width = wide * ratio;
@@ -216,7 +216,7 @@ function nice(x) {
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= x) ?? 10 * power;
 }
 
-// Maps with their titles as one picture.
+// Maps with their titles as one image.
 export function together(pieces, title) {
   const ratio = devicePixelRatio || 1, colours = palette();
   const gap = 16, wide = Math.max(...pieces.map(({ canvas }) => canvas.width / ratio)), across = Math.min(pieces.length, Math.max(1, Math.floor(1400 / (wide + gap))));

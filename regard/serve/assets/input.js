@@ -1,4 +1,4 @@
-// What the user gives the model: a text, two, a dialogue, or a picture.
+// What the user gives the model: a text, two, a dialogue, or an image.
 
 import { el } from "./dom.js";
 import { Pad, fileUrl } from "./pad.js";
@@ -14,7 +14,7 @@ export class Input {
 
   show() {
     const chosen = model(), { takes } = chosen;
-    const make = { text: () => this.#text(takes), pair: () => this.#pair(takes), picture: () => this.#picture(takes), dialogue: () => this.#dialogue() }[takes.kind];
+    const make = { text: () => this.#text(takes), pair: () => this.#pair(takes), image: () => this.#image(takes), dialogue: () => this.#dialogue() }[takes.kind];
     this.element.replaceChildren(...make(), this.#examples(chosen));
   }
 
@@ -64,12 +64,12 @@ export class Input {
       turns().length > 1 ? el("button", { type: "button", class: "small", onclick: () => resize(turns().slice(0, -1)) }, say("removeTurn")) : null)];
   }
 
-  // ---------------------------------------------------------------- pictures
+  // ---------------------------------------------------------------- images
 
-  #picture(takes) {
-    const pad = new Pad(takes, (data) => { if (data) this.#give({ kind: "picture", data }); });
+  #image(takes) {
+    const pad = new Pad(takes, (data) => { if (data) this.#give({ kind: "image", data }); });
     const open = async (url, tell, name = "") => {
-      try { await pad.open(url, tell); } catch { emit("problem", say("notPicture", name)); }
+      try { await pad.open(url, tell); } catch { emit("problem", say("notImage", name)); }
     };
     const take = async (file) => { if (file) await open(await fileUrl(file), true, file.name); };
     const file = el("input", { type: "file", accept: "image/*", class: "unseen", id: "file", onchange: (event) => take(event.target.files[0]) });

@@ -1,4 +1,4 @@
-// What is inside an open box: its points in a row, each with a small picture, and the chosen one large, all heads
+// What is inside an open box: its points in a row, each with a small image, and the chosen one large, all heads
 // side by side or one with its numbers.
 
 import { boxOf, boxes, begin, shownParts } from "./boxes.js";
@@ -14,7 +14,7 @@ import { SHARES, decode, difference, labels, largest, likeliest, sheets, size } 
 
 const WHOLE = 300_000; // numbers of a box up to which all of it is asked for
 const LIMIT = 2 ** 20; // numbers in one answer
-const COMPUTED = 2 ** 23; // numbers that a small picture is worth
+const COMPUTED = 2 ** 23; // numbers that a small image is worth
 const TABLE = [40, 24]; // rows and columns of the text alternative
 const SEVERAL = ["head", "group", "colour"]; // axes that are shown as sheets
 
@@ -256,8 +256,8 @@ export class Inside {
         count(columns).map((c) => el("td", {}, short(sheet.numbers[r * sheet.columns + c]))))))));
   }
 
-  // The open maps as one picture.
-  picture() {
+  // The open maps as one image.
+  image() {
     return together(this.maps.map((map) => ({ canvas: map.heat.canvas, name: map.title.textContent })), this.part?.name ?? "");
   }
 }

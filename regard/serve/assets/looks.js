@@ -1,5 +1,5 @@
 // The tokens of an attention, each of which shows what it looks at: averaged over the heads, or of the one that
-// is chosen. A picture's patches stand in the picture.
+// is chosen. An image's patches stand in the image.
 
 import { el, roving, share, visible } from "./dom.js";
 import { store } from "./state.js";
@@ -31,25 +31,25 @@ export class Looks {
     const key = JSON.stringify([names, seen, document.documentElement.lang]);
     if (key !== this.key) {
       Object.assign(this, { key, names, seen, at: null });
-      this.#draw(store.state.input.kind === "picture" && names.some((name) => PATCH.test(name)));
+      this.#draw(store.state.input.kind === "image" && names.some((name) => PATCH.test(name)));
     }
-    this.picture?.style.setProperty("background-image", `url("${store.state.input.data}")`);
+    this.image?.style.setProperty("background-image", `url("${store.state.input.data}")`);
     if (this.at !== null) this.mark(this.at);
   }
 
-  #draw(isPicture) {
+  #draw(isImage) {
     const button = (name, r, kind = "chip", label = null) => el("button", { type: "button", class: kind, tabindex: r ? -1 : 0, title: label, "aria-label": label,
       onpointerenter: () => this.mark(r), onfocus: () => this.mark(r), onclick: () => this.mark(r) }, label ? null : name);
     this.queries.setAttribute("aria-label", say("asQueries"));
     this.keys.setAttribute("aria-label", say("asKeys"));
-    this.keys.hidden = isPicture;
-    this.picture = null;
-    const made = this.names.map((name, r) => (isPicture && PATCH.test(name) ? button(name, r, "patch", name) : button(name, r)));
+    this.keys.hidden = isImage;
+    this.image = null;
+    const made = this.names.map((name, r) => (isImage && PATCH.test(name) ? button(name, r, "patch", name) : button(name, r)));
     this.marked = made;
-    if (isPicture) {
+    if (isImage) {
       const [rows, columns] = [1, 2].map((i) => 1 + Math.max(...this.names.map((name) => Number(name.match(PATCH)?.[i] ?? 0))));
-      this.picture = el("div", { class: "patches", vars: { "--rows": rows, "--columns": columns } }, made.filter((one) => one.className === "patch"));
-      this.queries.replaceChildren(el("span", { class: "label" }, say("asQueries")), ...made.filter((one) => one.className === "chip"), this.picture);
+      this.image = el("div", { class: "patches", vars: { "--rows": rows, "--columns": columns } }, made.filter((one) => one.className === "patch"));
+      this.queries.replaceChildren(el("span", { class: "label" }, say("asQueries")), ...made.filter((one) => one.className === "chip"), this.image);
       this.targets = made; // the patches that look are those that are looked at
     } else {
       this.targets = this.seen.map((name) => el("span", { class: "chip" }, name));
@@ -64,7 +64,7 @@ export class Looks {
     this.at = r;
     const weights = this.seen.map((_, c) => this.weight(r, c)), most = Math.max(...weights.filter(Number.isFinite), 1e-9);
     this.marked.forEach((one, i) => one.classList.toggle("on", i === r));
-    this.targets.forEach((one, i) => one.style.setProperty("--w", Number.isFinite(weights[i]) ? weights[i] / (this.picture ? most : 1) : 0));
+    this.targets.forEach((one, i) => one.style.setProperty("--w", Number.isFinite(weights[i]) ? weights[i] / (this.image ? most : 1) : 0));
     const best = [...weights.keys()].sort((a, b) => weights[b] - weights[a]).slice(0, NAMED).filter((c) => weights[c] > 0);
     this.said.textContent = say("looks", this.names[r], best.map((c) => `${this.seen[c]} ${share(weights[c])}`).join(" · "));
   }

@@ -64,7 +64,7 @@ async function predict() {
 
 // Whether the input may have so many more tokens that too many numbers would be asked for.
 const given = () => JSON.stringify(store.state.input).length;
-const outgrown = () => store.state.input.kind !== "picture" && given() > 1.5 * store.given + 20;
+const outgrown = () => store.state.input.kind !== "image" && given() > 1.5 * store.given + 20;
 
 // The sizes of the parts follow from how many tokens there are; with other sequences there are other parts.
 function resize({ sequences }) {
@@ -115,7 +115,7 @@ function mark() {
 
 // What cannot be answered yet: nothing was drawn, or a turn says nothing.
 function lacks({ kind, data, turns }) {
-  if (kind === "picture") return data ? null : "";
+  if (kind === "image") return data ? null : "";
   return kind === "dialogue" && turns.some((turn) => !turn.content.trim()) ? say("emptyTurn") : null;
 }
 
@@ -199,7 +199,7 @@ function everything() {
 on("state", (keys) => {
   if (keys.some((key) => key !== "input")) changes.show();
   if (!isChanged()) store.view.side = "changed";
-  if (store.state.input.kind === "picture" || keys.includes("model") || keys.includes("beam")) inside.card.clear();
+  if (store.state.input.kind === "image" || keys.includes("model") || keys.includes("beam")) inside.card.clear();
   ask();
 });
 on("model", () => {

@@ -1,14 +1,14 @@
-// Drawing a picture for a model, or opening one: strokes become a small picture with the drawing in its middle, as the
+// Drawing an image for a model, or opening one: strokes become a small image with the drawing in its middle, as the
 // digits are that such models learn from.
 
 import { el } from "./dom.js";
 import { say } from "./texts.js";
 
 const SIDE = 252, PEN = 18, STEP = 9; // pixels of the pad
-const LARGEST = 512; // pixels across of a picture that is sent
+const LARGEST = 512; // pixels across of an image that is sent
 
 export class Pad {
-  // `drawn(dataUrl)`: there is a picture; null for an empty one.
+  // `drawn(dataUrl)`: there is an image; null for an empty one.
   constructor({ rows, columns, channels }, drawn) {
     Object.assign(this, { rows, columns, channels, drawn, pen: [SIDE / 2, SIDE / 3], down: false });
     this.canvas = el("canvas", { class: "pad", width: SIDE, height: SIDE, tabindex: 0, role: "img", "aria-label": `${say("draw")}. ${say("keys")}`, title: say("keys") });
@@ -110,28 +110,28 @@ export class Pad {
     this.drawn(this.small.toDataURL("image/png"));
   }
 
-  // A picture from a file or a link; `tell`: whether it is news. Rejects what is none.
+  // An image from a file or a link; `tell`: whether it is news. Rejects what is none.
   async open(url, tell = true) {
-    const picture = new Image();
-    picture.src = url;
-    await picture.decode();
+    const image = new Image();
+    image.src = url;
+    await image.decode();
     const front = this.#brush;
     this.own = false;
     front.fillStyle = "#000";
     front.fillRect(0, 0, SIDE, SIDE);
-    const scale = Math.min(SIDE / picture.width, SIDE / picture.height);
+    const scale = Math.min(SIDE / image.width, SIDE / image.height);
     front.imageSmoothingEnabled = scale < 1;
-    front.drawImage(picture, (SIDE - picture.width * scale) / 2, (SIDE - picture.height * scale) / 2, picture.width * scale, picture.height * scale);
+    front.drawImage(image, (SIDE - image.width * scale) / 2, (SIDE - image.height * scale) / 2, image.width * scale, image.height * scale);
     this.#show(false);
-    this.small.getContext("2d").drawImage(picture, 0, 0, this.columns, this.rows);
-    if (tell) this.drawn(picture.width <= LARGEST && picture.height <= LARGEST && url.startsWith("data:") ? url : reduced(picture));
+    this.small.getContext("2d").drawImage(image, 0, 0, this.columns, this.rows);
+    if (tell) this.drawn(image.width <= LARGEST && image.height <= LARGEST && url.startsWith("data:") ? url : reduced(image));
   }
 }
 
-function reduced(picture) {
-  const scale = Math.min(1, LARGEST / Math.max(picture.width, picture.height));
-  const canvas = el("canvas", { width: Math.max(1, Math.round(picture.width * scale)), height: Math.max(1, Math.round(picture.height * scale)) });
-  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+function reduced(image) {
+  const scale = Math.min(1, LARGEST / Math.max(image.width, image.height));
+  const canvas = el("canvas", { width: Math.max(1, Math.round(image.width * scale)), height: Math.max(1, Math.round(image.height * scale)) });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   return canvas.toDataURL("image/png");
 }
 

@@ -23,7 +23,7 @@ export function saving(inside, analyses, tell) {
   const choices = {
     saveReport: async () => download(`${name()}.html`, await file("/api/report", { state: lean(store.state), lang: lang(), which: which() })),
     saveJson: async () => download(`${name()}.json`, await file("/api/json", { state: lean(store.state), which: which() })),
-    saveFigure: async () => download(`${name()}.png`, await inside.picture()),
+    saveFigure: async () => download(`${name()}.png`, await inside.image()),
     savePlot: () => analyses.save(name(), "png"),
     saveDrawing: () => analyses.save(name(), "svg"),
     saveModel: async () => download(`${name()}.svg`, inside.figure.file()),

@@ -58,7 +58,7 @@ export function choose(name, input = null) {
 
 function first(chosen) {
   const kind = chosen.takes.kind;
-  return chosen.examples[0] ?? { text: { kind, text: "" }, pair: { kind, first: "", second: "" }, picture: { kind, data: null },
+  return chosen.examples[0] ?? { text: { kind, text: "" }, pair: { kind, first: "", second: "" }, image: { kind, data: null },
     dialogue: { kind, turns: [{ role: "user", content: "" }] } }[kind];
 }
 
@@ -112,7 +112,7 @@ const CAN_BE = {
   forced: (all) => Array.isArray(all) && all.length <= 512 && all.every(count(0, Infinity)),
 };
 const TEXTS_OF = {
-  text: ({ text }) => [text], pair: ({ first, second }) => [first, second], picture: ({ data }) => [data],
+  text: ({ text }) => [text], pair: ({ first, second }) => [first, second], image: ({ data }) => [data],
   dialogue: ({ turns }) => (Array.isArray(turns) && turns.length ? turns.map((turn) => turn?.content) : [null]),
 };
 const isInput = (input, kind) => input?.kind === kind && TEXTS_OF[kind](input).every((text) => typeof text === "string");

@@ -1,0 +1,128 @@
+"""The commands that exchange models with other libraries: parse, dispatch, print."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from regard.cli.explain import Language
+from regard.cli.options import AsJson, RunArgument
+from regard.console import beside, say, say_json
+from regard.errors import InputError
+
+IMPORT_EXAMPLES = (
+    "Examples:\n\n  regard import checkpoints/bert-base-uncased runs/bert\n\n"
+    "  regard predict runs/bert 'Paris is the [MASK] of France.'\n\n"
+    "  regard import minilm runs/minilm\n\n"
+    "  regard import hf:Qwen/Qwen3-0.6B runs/qwen"
+)
+EXPORT_EXAMPLES = (
+    "Examples:\n\n  regard export runs/bert checkpoints/mine --to hf\n\n"
+    "  regard export runs/spelling spelling.html --to html --title 'How is it pronounced?' --example colonel"
+)
+
+
+class Format(StrEnum):
+    """What a model can be written as."""
+
+    hf = "hf"
+    html = "html"
+
+
+class Precision(StrEnum):
+    """What the weights in a page are kept in."""
+
+    float32 = "float32"
+    float16 = "float16"
+
+
+def import_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A folder with config.json and model.safetensors, a name of `regard data`, or one of the"
+            " Hugging Face Hub: hf:owner/name, or hf:owner/name@revision.",
+        ),
+    ],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that the model goes to.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that RUN holds.")] = False,
+    compare: Annotated[bool, typer.Option(help="Compare with transformers, where it is installed.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Import a checkpoint of Hugging Face's libraries, its tokenizer included."""
+    from regard.interop import import_checkpoint
+    from regard.interop.public import located
+    from regard.training.progress import fetching, terminal_reporter
+
+    reporter = terminal_reporter()
+    told = fetching(reporter, str(folder))
+    try:
+        place = located(folder, told)
+        made = import_checkpoint(place, run, overwrite=overwrite, compare=compare, progress=told)
+    finally:
+        reporter.close()
+    if as_json:
+        say_json({**asdict(made), "folder": str(made.folder)})
+        return
+    say(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
+    if made.source is not None:
+        say(f"  from {made.source}")
+    for note in made.notes:
+        say(f"  {note}")
+    if not compare:
+        say("  not compared with transformers")
+    elif made.difference is not None:
+        say(
+            f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
+            f" {made.largest:.1f}"
+        )
+    typed = quote(str(run))
+    say(f"next: regard predict {typed}, or: regard train TASK DATA --init {typed} --out runs/mine")
+
+
+def export_command(
+    run: RunArgument,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder that the checkpoint goes to; a file for html.")
+    ],
+    to: Annotated[
+        Format,
+        typer.Option(help="hf: what Hugging Face's libraries read; html: one page in which the model runs."),
+    ] = Format.hf,
+    title: Annotated[str | None, typer.Option(help="html: title of the page.")] = None,
+    example: Annotated[
+        list[str] | None, typer.Option(help="html: an input to begin with; may be repeated.")
+    ] = None,
+    dtype: Annotated[
+        Precision | None, typer.Option(help="html: float16 halves the page; float32 by default.")
+    ] = None,
+    lang: Annotated[Language | None, typer.Option(help="html: language that the page opens in.")] = None,
+) -> None:
+    """Write a model for other libraries, or as one web page in which it runs."""
+    if to is Format.html:
+        _export_page(run, out, title, example or [], dtype or Precision.float32, lang or Language.en)
+        return
+    for name, value in (("--title", title), ("--example", example), ("--dtype", dtype), ("--lang", lang)):
+        if value:
+            raise InputError("{where} is for --to html; leave it out", name)
+    from regard.interop import export_checkpoint
+
+    made = export_checkpoint(run, out)
+    say(f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
+
+
+def _export_page(
+    run: Path, out: Path, title: str | None, examples: list[str], dtype: Precision, lang: Language
+) -> None:
+    from regard.files import human_bytes
+    from regard.onepage import export_page
+
+    made = export_page(run, out, title=title, examples=examples, dtype=dtype.value, lang=lang.value)
+    size = human_bytes(made.bytes)
+    beside(out)(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")

@@ -1,0 +1,75 @@
+"""The command that shows worked examples: parse, dispatch, print."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.options import AsJson
+from regard.console import named, say, say_json
+from regard.errors import InputError
+
+EXPLAIN_EXAMPLES = (
+    "Examples:\n\n  regard explain\n\n  regard explain attention-by-hand --lang zh\n\n"
+    "  regard explain attention-by-hand --input x.csv --wq wq.csv --wk wk.csv --wv wv.csv\n\n"
+    "  regard explain positions --html positions.html"
+)
+
+_Matrix = Annotated[Path | None, typer.Option(help="A CSV file of numbers, for attention-by-hand.")]
+
+
+class Language(StrEnum):
+    """What texts are in."""
+
+    en = "en"
+    zh = "zh"
+
+
+def explain_command(
+    name: Annotated[str | None, typer.Argument(help="Which example; all are listed without it.")] = None,
+    lang: Annotated[Language, typer.Option(help="English or Chinese.")] = Language.en,
+    html: Annotated[Path | None, typer.Option(help="Write it as one page that needs no network.")] = None,
+    as_json: AsJson = False,
+    matrix: Annotated[Path | None, typer.Option("--input", help="CSV: the inputs, one token a row.")] = None,
+    wq: _Matrix = None,
+    wk: _Matrix = None,
+    wv: _Matrix = None,
+    text: Annotated[str | None, typer.Option(help="For text-to-input: another text.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="For text-to-input: a run with a tokenizer.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--run", help="For myths: train on all of MNIST, which takes minutes.")
+    ] = False,
+) -> None:
+    """Show a worked computation step by step: formulas, shapes, every number, and the proof."""
+    from regard.recipes.explain import Asked, example_lines, explained
+
+    asked = Asked((matrix, wq, wk, wv), text, tokenizer, full)
+    if name is None and (html is not None or asked != Asked()):
+        raise InputError("say which example, such as: regard explain attention-by-hand --html by-hand.html")
+    if name is None:
+        say(*example_lines(lang.value, as_json=as_json))
+        return
+    worked = explained(name, asked)
+    if html is not None:
+        from regard.files import write_text
+        from regard.insight.markup import worked_page
+
+        write_text(html, worked_page(worked, lang.value))
+        named(html)
+    if as_json:
+        from regard.insight.objects import as_object
+
+        say_json(as_object(worked))
+    elif html is None:
+        from rich.console import Console
+
+        from regard.insight.terminal import print_worked
+
+        print_worked(worked, lang.value, Console(highlight=False))
+    if not worked.holds:
+        raise typer.Exit(1)

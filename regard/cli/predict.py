@@ -1,0 +1,118 @@
+"""The command that predicts: parse, dispatch, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.open import open_run
+from regard.cli.options import Alpha, AsJson, Device, Dtype, Precision, RunArgument, Threads
+from regard.console import is_typed, say, write, write_growing
+from regard.errors import InputError
+
+PREDICT_EXAMPLES = (
+    "Examples:\n\n  regard predict runs/spelling thorough colonel\n\n"
+    "  regard predict runs/mine < in.txt > out.txt\n\n"
+    "  regard predict runs/novel 'It was' --temperature 0.8 --top-p 0.95 --seed 1 -n 3"
+)
+
+
+def predict_command(
+    run: RunArgument,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="[INPUT]...", help="What to predict from.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A text file, one input a line.")] = None,
+    beam: Annotated[
+        int | None, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy; n by default.")
+    ] = None,
+    alpha: Alpha = 0.6,
+    n: Annotated[int, typer.Option("-n", min=1, help="Show the n best, or n samples.")] = 1,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Sample: below 1 likelier tokens, above 1 bolder ones; 0 is greedy.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw from the K likeliest tokens; 0 for all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the likeliest tokens that together reach this probability.")
+    ] = 1.0,
+    min_p: Annotated[
+        float, typer.Option(help="Draw from tokens with at least this share of the largest probability.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1, make tokens that occurred already less likely; 1 does nothing.")
+    ] = 1.0,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides every draw.")] = None,
+    among: Annotated[Path | None, typer.Option(help="Show the n lines of this file nearest to each.")] = None,
+    words: Annotated[bool, typer.Option("--words", help="Show the n words nearest to each.")] = False,
+    talk: Annotated[bool, typer.Option("--chat", help="Hold a dialogue, turn by turn.")] = False,
+    dtype: Precision = Dtype.float32,
+    as_json: AsJson = False,
+    threads: Threads = None,
+    device: Device = None,
+) -> None:
+    """Predict from arguments, a file or standard input: one result a line; one argument's as it grows."""
+    from regard.data.text_input import lines_of
+    from regard.recipes.converse import chat, converse
+    from regard.recipes.report import prediction_line
+    from regard.tasks import Decoding, Sampling
+
+    _check_inputs(bool(inputs), file, among, words=words, talk=talk, as_json=as_json)
+    drawn = (
+        temperature is not None or seed is not None or top_k or top_p < 1 or min_p or repetition_penalty != 1
+    )
+    sampling = Sampling(
+        1.0 if temperature is None else temperature, top_k, top_p, min_p, repetition_penalty, seed
+    )
+    decoding = Decoding(
+        beam=(1 if drawn else n) if beam is None else beam,
+        alpha=alpha,
+        n=n,
+        max_length=max_length,
+        sampling=sampling if drawn else None,
+        stop=tuple(stop or ()),
+    )
+    loaded, nearest = open_run(run, dtype, threads, device), among is not None or words
+    if talk or (not inputs and file is None and is_typed()):
+        (chat if talk else converse)(loaded, decoding)
+        return
+    one = inputs is not None and len(inputs) == 1 and decoding.beam == decoding.n == 1
+    if inputs and one and file is None and not (as_json or nearest):
+        write_growing(loaded.write(inputs[0], decoding))
+        return
+    source = inputs or lines_of(file)
+    if nearest:
+        source, known = list(source), [line for line in lines_of(among) if line.strip()] if among else None
+        found = zip(source, loaded.neighbours(source, known, n), strict=True)
+    else:
+        found = loaded.stream(source, decoding)
+    for text, prediction in found:
+        line = prediction_line(text, prediction, as_json=as_json)
+        if as_json:
+            say(line)
+        else:
+            write(f"{line}\n")
+
+
+def _check_inputs(
+    inputs: bool, file: Path | None, among: Path | None, *, words: bool, talk: bool, as_json: bool
+) -> None:
+    """Raises: InputError for two of which one would be ignored."""
+    if inputs and file is not None:
+        raise InputError("inputs are given as arguments and by --file; give one of the two")
+    if words and among is not None:
+        raise InputError("--among and --words both say what is searched; give one of the two")
+    for option, said in (
+        ("inputs", inputs),
+        ("--file", file is not None),
+        ("--among", among is not None),
+        ("--words", words),
+        ("--json", as_json),
+    ):
+        if talk and said:
+            raise InputError(
+                "--chat is a dialogue, turn by turn from standard input; leave out {key}", option
+            )

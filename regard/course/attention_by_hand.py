@@ -1,0 +1,329 @@
+"""Attention by hand, on three small vectors or on the user's own matrices.
+
+The classic example is from R. Karim, 'Illustrated: Self-Attention' (2019), which leaves out the scale and
+rounds its weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.course.parts import REAL, Steps, named, proved, sees, steps_of
+from regard.errors import InputError
+from regard.insight.parameters import Line
+from regard.insight.worked import Computed, Example, Product, Step, Table, Values, Words
+from regard.model.attention import weigh
+from regard.model.mask import Causal
+
+_LARGEST = 64
+"""Rows and columns that can still be read."""
+_HIGHEST = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What attention is computed from: `x` (T, D), `wq` and `wk` (D, C), `wv` (D, C')."""
+
+    x: Tensor
+    wq: Tensor
+    wk: Tensor
+    wv: Tensor
+
+    def __post_init__(self) -> None:
+        """Raises InputError when the sizes do not fit together, or are too large to be read."""
+        D = self.x.shape[1]
+        for name, matrix in (("W_Q", self.wq), ("W_K", self.wk), ("W_V", self.wv)):
+            if len(matrix) != D:
+                sentence = "{where} has {value} rows; it must have {limit}, as many as the input has columns"
+                raise InputError(sentence, name, len(matrix), D)
+        if self.wq.shape[1] != self.wk.shape[1]:
+            sentence = (
+                "W_Q has {value} columns and W_K {limit}; a query is compared with a key, so both must be"
+                " as wide"
+            )
+            raise InputError(sentence, self.wq.shape[1], self.wk.shape[1])
+        largest = max(max(x.shape) for x in (self.x, self.wq, self.wk, self.wv))
+        if largest > _LARGEST:
+            raise InputError(
+                "a matrix has {limit} rows or columns; at most {value} can be shown", largest, _LARGEST
+            )
+
+
+def _matrix(*rows: tuple[float, ...]) -> Tensor:
+    return torch.tensor(rows, dtype=REAL)
+
+
+CLASSIC = Given(
+    x=_matrix((1, 0, 1, 0), (0, 2, 0, 2), (1, 1, 1, 1)),
+    wq=_matrix((1, 0, 1), (1, 0, 0), (0, 0, 1), (0, 1, 1)),
+    wk=_matrix((0, 0, 1), (1, 1, 0), (0, 1, 0), (1, 1, 0)),
+    wv=_matrix((0, 2, 0), (0, 3, 0), (1, 0, 3), (1, 1, 0)),
+)
+TEXTBOOK = _matrix((0, 0.5, 0.5))
+"""To what the textbook rounds the first query's weights."""
+
+
+def worked_by_hand(given: Given) -> Computed:
+    """All steps for these matrices; the textbook's numbers beside them if they are the textbook's."""
+    q, k, v = (given.x @ w for w in (given.wq, given.wk, given.wv))
+    unscaled, scaled = steps_of(q, k, v, scale=1.0), steps_of(q, k, v)
+    masked = steps_of(q, k, v, Causal())
+    steps = [_inputs(given), *_projected(given, q, k, v), _scores(q, k, unscaled), _softmax(unscaled)]
+    steps.append(_mean(unscaled, v))
+    if given is CLASSIC:
+        steps.append(_rounded(unscaled, v))
+    steps += [_scaled(unscaled, scaled, v, k.shape[1]), _masked(masked, v, len(q))]
+    proofs = (
+        proved(q, k, v, unscaled, scale=1.0, claim=_claim("scale=1", "scale=1")),
+        proved(q, k, v, scaled, claim=_claim("scale=1/√d_k", "scale=1/√d_k")),
+        proved(q, k, v, masked, Causal(), claim=_claim("scaled and causal", "缩放并加因果掩码")),
+    )
+    return tuple(steps), proofs
+
+
+def _claim(en: str, zh: str) -> Words:
+    return Words(f"step by step = attend(), {en}", f"逐步计算 = attend()，{zh}")
+
+
+def _inputs(given: Given) -> Step:
+    T, D = given.x.shape
+    return Step(
+        Words("Inputs and weights", "输入与权重矩阵"),
+        Words(
+            f"{T} tokens, each a vector of {D} numbers: one row of X a token. Three matrices, which training"
+            " would learn, turn every token into a query, a key and a value.",
+            f"共 {T} 个词元，每个是 {D} 个数组成的向量：X 的一行就是一个词元。"
+            "三个矩阵（训练时学到的就是它们）把每个词元分别变成查询、键和值。",
+        ),
+        "Q = X·W_Q    K = X·W_K    V = X·W_V",
+        (
+            Values("X", given.x, rows=named("x", T), columns=named("d", D)),
+            Values("W_Q", given.wq),
+            Values("W_K", given.wk),
+            Values("W_V", given.wv),
+        ),
+    )
+
+
+def _projected(given: Given, q: Tensor, k: Tensor, v: Tensor) -> list[Step]:
+    T = len(q)
+    return [
+        Step(
+            Words("Queries, keys, values", "查询、键、值"),
+            Words(
+                "A query says what a token is looking for, a key what it can be found by, a value what it"
+                " gives when it is found.",
+                "查询表示“我在找什么”，键表示“凭什么能找到我”，值表示“找到我之后能拿走什么”。",
+            ),
+            "",
+            (
+                Values("Q = X·W_Q", q, rows=named("q", T), origin=Product(given.x, given.wq)),
+                Values("K = X·W_K", k, rows=named("k", T), origin=Product(given.x, given.wk)),
+                Values("V = X·W_V", v, rows=named("v", T), origin=Product(given.x, given.wv)),
+            ),
+        )
+    ]
+
+
+def _scores(q: Tensor, k: Tensor, steps: Steps) -> Step:
+    return Step(
+        Words("Scores: every query with every key", "打分：每个查询与每个键做点积"),
+        Words(
+            "Row i, column j is the dot product of query i and key j: how well token j answers what token i"
+            " asks.",
+            "第 i 行第 j 列是第 i 个查询与第 j 个键的点积：词元 j 有多符合词元 i 的需要。",
+        ),
+        "scores = Q·Kᵀ",
+        (
+            Values(
+                "Q·Kᵀ",
+                steps.scores,
+                rows=named("q", len(q)),
+                columns=named("k", len(k)),
+                origin=Product(q, k.T),
+            ),
+        ),
+    )
+
+
+def _softmax(steps: Steps) -> Step:
+    T, S = steps.weights.shape
+    powers = (steps.scores - steps.scores.amax(-1, keepdim=True)).exp()
+    return Step(
+        Words("Softmax: each row becomes shares", "Softmax：每一行变成份额"),
+        Words(
+            "e to the power of each score (less the row's largest, which changes nothing and avoids"
+            " overflow), divided by the row's sum. Each row adds up to 1.",
+            "对每个分数取 e 的幂（先减去该行最大值：结果不变，却能防止溢出），再除以该行之和。每行加起来等于"
+            " 1。",
+        ),
+        "weights[i, j] = e^(s[i, j] - max s[i]) / Σ_j e^(s[i, j] - max s[i])",
+        (
+            Values("e^(s - max)", powers, rows=named("q", T), columns=named("k", S), digits=4),
+            Values(
+                Words("weights", "注意力权重"),
+                steps.weights,
+                rows=named("q", T),
+                columns=named("k", S),
+                digits=4,
+            ),
+        ),
+    )
+
+
+def _mean(steps: Steps, v: Tensor) -> Step:
+    return Step(
+        Words("Output: a weighted mean of the values", "输出：值的加权平均"),
+        Words(
+            "Each row of the output is the values added up, each times its weight.",
+            "输出的每一行，就是把各个值乘以各自的权重后相加。",
+        ),
+        "output = weights·V",
+        (_output(steps, v),),
+    )
+
+
+def _output(steps: Steps, v: Tensor) -> Values:
+    return Values(
+        Words("output", "输出"),
+        steps.out,
+        rows=named("z", len(steps.out)),
+        digits=4,
+        origin=Product(steps.weights, v),
+    )
+
+
+def _rounded(steps: Steps, v: Tensor) -> Step:
+    rounded = weigh(TEXTBOOK[None, None], v[None, None])[0, 0]
+    exact, off = steps.out[:1], float((rounded - steps.out[:1]).abs().max())
+    rows = [
+        (Words("the textbook's", "教科书的写法"), *TEXTBOOK[0].tolist(), *rounded[0].tolist()),
+        (Words("exact", "精确值"), *steps.weights[0].tolist(), *exact[0].tolist()),
+    ]
+    return Step(
+        Words("Beside the textbook", "与教科书对照"),
+        Words(
+            "The article that this example comes from rounds the first query's weights to 0, 0.5 and 0.5"
+            " before it"
+            f" multiplies. That is its only difference, and it moves the output by up to {off:.3f}.",
+            "这个例子出自一篇流传很广的文章。它先把第一个查询的权重取整为 0、0.5、0.5 再相乘。"
+            f"差别只在这里，却让输出最多偏了 {off:.3f}。",
+        ),
+        "",
+        (
+            Table(
+                Words("first query, not scaled", "第一个查询，未缩放"),
+                (Words("version", "版本"), *named("w", 3), *named("z", 3)),
+                tuple(rows),
+                digits=4,
+            ),
+        ),
+    )
+
+
+def _scaled(before: Steps, after: Steps, v: Tensor, width: int) -> Step:
+    T, S = after.weights.shape
+    top = tuple(float(x.weights.amax(-1).mean()) for x in (before, after))
+    return Step(
+        Words("Scaling by √d_k", "除以 √d_k"),
+        Words(
+            f"Keys have d_k = {width} numbers, so scores are divided by √{width} = {width**0.5:.4f} before"
+            f" the softmax. The mean largest weight of a row goes from {top[0]:.4f} to {top[1]:.4f}: shares"
+            " become more even.",
+            f"键的长度 d_k = {width}，所以进入 softmax 之前，分数要除以 √{width} = {width**0.5:.4f}。"
+            f"各行最大权重的平均值从 {top[0]:.4f} 变为 {top[1]:.4f}：份额更均匀了。",
+        ),
+        "weights = softmax(Q·Kᵀ / √d_k)    output = weights·V",
+        (
+            Values("Q·Kᵀ / √d_k", after.scores, rows=named("q", T), columns=named("k", S), digits=4),
+            Values(
+                Words("weights", "注意力权重"),
+                after.weights,
+                rows=named("q", T),
+                columns=named("k", S),
+                digits=4,
+            ),
+            _output(after, v),
+        ),
+    )
+
+
+def _masked(steps: Steps, v: Tensor, T: int) -> Step:
+    allowed = sees(Causal(), T, T)
+    assert allowed is not None
+    shown = steps.scores.masked_fill(~allowed, float("-inf"))
+    labels: dict[str, Any] = {"rows": named("q", T), "columns": named("k", T)}
+    return Step(
+        Words("With a causal mask", "加上因果掩码"),
+        Words(
+            "A decoder may not look ahead: scores of later tokens become -∞, whose share is 0. The first"
+            " token sees only itself, so its output is its own value.",
+            "解码器不能偷看后文：后面词元的分数变成 -∞，softmax 之后份额为 0。"
+            "第一个词元只能看到自己，所以它的输出就是自己的值。",
+        ),
+        "weights = softmax(Q·Kᵀ / √d_k + mask)",
+        (
+            Values(
+                Words("scores, masked", "加掩码后的分数"),
+                shown,
+                digits=4,
+                rows=labels["rows"],
+                columns=labels["columns"],
+            ),
+            Values(
+                Words("weights", "注意力权重"),
+                steps.weights,
+                digits=4,
+                rows=labels["rows"],
+                columns=labels["columns"],
+            ),
+            _output(steps, v),
+        ),
+    )
+
+
+TITLE = Words("Attention by hand", "手算注意力")
+
+
+def example(given: Given = CLASSIC) -> Example:
+    """The example on these matrices."""
+    text = Words(
+        "From three small vectors to Q, K, V, scores, weights and output, each number shown.",
+        "从三个小向量出发，一步步得到 Q、K、V、分数、权重和输出，每个数都列出来。",
+    )
+    return Example("attention-by-hand", TITLE, text, lambda: worked_by_hand(given))
+
+
+def _rows(text: str) -> Tensor:
+    """`1 0 1 0; 0 2 0 2` as a matrix. Raises: InputError."""
+    try:
+        rows = [[float(cell) for cell in row.replace(",", " ").split()] for row in text.split(";")]
+        made = torch.tensor(rows, dtype=REAL)
+    except ValueError as error:
+        raise InputError("inputs are rows of numbers, as 1 0 1 0; 0 2 0 2") from error
+    if made.dim() != 2 or not made.numel() or not made.isfinite().all() or float(made.abs().max()) > _HIGHEST:
+        raise InputError("inputs are rows of numbers from -{limit} to {limit}, as 1 0 1 0; 0 2 0 2", _HIGHEST)
+    return made
+
+
+def _changed(inputs: str) -> Computed:
+    x = _rows(inputs)
+    same = x.shape == CLASSIC.x.shape and torch.equal(x, CLASSIC.x)
+    return worked_by_hand(CLASSIC if same else replace(CLASSIC, x=x))
+
+
+EXAMPLE = replace(
+    example(),
+    make=_changed,
+    parameters=(
+        Line(
+            "inputs",
+            Words("inputs, a row of four numbers for each token", "输入：每个词元一行，四个数"),
+            "1 0 1 0; 0 2 0 2; 1 1 1 1",
+        ),
+    ),
+)

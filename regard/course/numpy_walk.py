@@ -1,0 +1,153 @@
+"""The walk that many tutorials take with numpy: four words as the numbers 1 to 16, and random matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from regard.course.parts import REAL, Steps, proved, random, steps_of
+from regard.insight.parameters import Real, Whole
+from regard.insight.worked import Computed, Example, Product, Step, Table, Values, Words
+from regard.model.norm import LayerNorm
+
+_WORDS = ("思考", "编程", "很", "有趣")
+
+
+class _Try(NamedTuple):
+    """Attention with one of the measures: (4, 4) each, and what the scores are multiplied by."""
+
+    name: Words
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    steps: Steps
+    scale: float | None
+
+
+def _make(size: float, seed: int) -> Computed:
+    x = torch.arange(1, 17, dtype=REAL).reshape(4, 4) * size
+    ws = tuple(random(4, 4, seed=seed + more) for more in range(3))
+    with torch.no_grad():
+        calm = LayerNorm().build(4).to(REAL)(x)
+    even = (x - x.mean()) / x.std()
+    small = tuple(w / len(w) ** 0.5 for w in ws)
+    tries = []
+    for name, inputs, weights, scale in (
+        (Words("as it is: no scale", "原样：不缩放"), x, ws, 1.0),
+        (Words("divided by √d_k", "除以 √d_k"), x, ws, None),
+        (Words("and weights divided by √D", "再把权重除以 √D"), x, small, None),
+        (Words("and each row normalised", "再把每一行归一化"), calm, small, None),
+        (Words("or all 16 inputs together", "或把 16 个输入一起归一化"), even, small, None),
+    ):
+        q, k, v = (inputs @ w for w in weights)
+        tries.append(_Try(name, q, k, v, steps_of(q, k, v, scale=scale), scale))
+    return (_given(x, ws, tries[0]), _one_hot(tries[0]), _calmer(tries)), tuple(
+        proved(one.q, one.k, one.v, one.steps, scale=one.scale, claim=one.name) for one in tries
+    )
+
+
+def _given(x: Tensor, ws: tuple[Tensor, ...], raw: _Try) -> Step:
+    return Step(
+        Words("Four words as sixteen numbers", "四个词，十六个数"),
+        Words(
+            "The rows 1..4, 5..8, 9..12, 13..16 stand for four words; three random matrices make"
+            " queries, keys and values. The inputs are neither centred nor of size 1.",
+            "用 1..4、5..8、9..12、13..16 四行代表四个词，再用三个随机矩阵得到查询、键和值。"
+            "注意输入既没有居中，大小也远不是 1。",
+        ),
+        "Q = X·W_Q    K = X·W_K    V = X·W_V",
+        (
+            Values("X", x, rows=_WORDS),
+            Values("W_Q", ws[0]),
+            Values("W_K", ws[1]),
+            Values("W_V", ws[2]),
+            Values("Q", raw.q, rows=_WORDS, origin=Product(x, ws[0])),
+            Values("K", raw.k, rows=_WORDS, origin=Product(x, ws[1])),
+            Values("V", raw.v, rows=_WORDS, origin=Product(x, ws[2])),
+        ),
+    )
+
+
+def _one_hot(raw: _Try) -> Step:
+    return Step(
+        Words("The softmax becomes one-hot", "softmax 退化成了独热"),
+        Words(
+            "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of"
+            " 20 is a factor of e^20. Every row picks one word and nothing of the others; its gradient"
+            " is nearly 0.",
+            "分数达到几十甚至几百，而 softmax 看的是差值：差 20 就是 e^20 倍。"
+            "每一行几乎只选中一个词，其余全部丢掉，梯度也几乎为 0。",
+        ),
+        "weights = softmax(Q·Kᵀ)",
+        (
+            Values("Q·Kᵀ", raw.steps.scores, rows=_WORDS, columns=_WORDS, origin=Product(raw.q, raw.k.T)),
+            Values(Words("weights", "注意力权重"), raw.steps.weights, rows=_WORDS, columns=_WORDS),
+        ),
+    )
+
+
+def _calmer(tries: Sequence[_Try]) -> Step:
+    table = tuple(
+        (
+            one.name,
+            float(one.steps.scores.std()),
+            float(one.steps.weights.amax(-1).mean()),
+            _entropy(one.steps.weights),
+        )
+        for one in tries
+    )
+    good = tries[-1].steps
+    return Step(
+        Words("What the initialisation must do", "初始化应当做到什么"),
+        Words(
+            "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a"
+            " norm, or embeddings made so), weights of deviation 1/√D so that sums of D terms stay of"
+            " size 1, and the division by √d_k. Entropy tells how many words a row looks at: ln 4 ="
+            f" {float(torch.tensor(4.0).log()):.3f} is all of them evenly, 0 is one. Normalising each row"
+            " goes too far here: these rows differ by nothing but a constant, which the norm takes away,"
+            " so that all four words become the same. Inputs brought to mean 0 and deviation 1 together"
+            " keep what tells them apart.",
+            "起步时分数的标准差应在 1 左右。三件事缺一不可：输入大小约为 1（靠归一化或合适的词向量）；"
+            "权重标准差取 1/√D，这样 D 项之和大小仍约为 1；最后再除以 √d_k。熵表示一行在看多少个词：ln"
+            f" 4 = {float(torch.tensor(4.0).log()):.3f} 是平均看全部，0 是只看一个。"
+            "这里对每一行单独归一化却过了头：四行之间只差一个常数，归一化正好把它减掉，四个词变得一模一样。"
+            "把 16 个数一起变成均值 0、标准差 1，词与词的差别才保留下来。",
+        ),
+        "",
+        (
+            Table(
+                Words("one measure after another", "逐项改进"),
+                (
+                    Words("what is done", "做法"),
+                    Words("deviation of scores", "分数的标准差"),
+                    Words("mean largest weight", "最大权重的平均"),
+                    Words("entropy (nats)", "熵（奈特）"),
+                ),
+                table,
+            ),
+            Values(Words("weights in the end", "最终的权重"), good.weights, rows=_WORDS, columns=_WORDS),
+            Values(Words("output in the end", "最终的输出"), good.out, rows=_WORDS),
+        ),
+    )
+
+
+def _entropy(weights: Tensor) -> float:
+    return float(torch.special.entr(weights).sum(-1).mean())
+
+
+EXAMPLE = Example(
+    "numpy-walk",
+    Words("The numpy walk: 思考 编程 很 有趣", "用 numpy 走一遍：思考 编程 很 有趣"),
+    Words(
+        "Why unscaled inputs and weights give a one-hot softmax, and what the initialisation must do.",
+        "输入和权重不控制大小，softmax 就会变成独热；初始化应当做到什么。",
+    ),
+    _make,
+    (
+        Real("size", Words("the inputs, times", "输入的倍数"), 1.0, 0.01, 10.0),
+        Whole("seed", Words("random numbers", "随机数种子"), 5, 1, 999),
+    ),
+)

@@ -1,0 +1,110 @@
+"""Why not a recurrent net: path length, steps in a row, and gradient over distance, beside `nn.LSTM`
+(arXiv 1706.03762, section 4 and table 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from regard.course.parts import built, observed, proved, random, steps_of
+from regard.insight.parameters import Whole
+from regard.insight.plotting import graph_objects
+from regard.insight.worked import Computed, Drawing, Example, Lang, Step, Table, Words
+from regard.model.attention import AttentionConfig
+
+_WIDTH = 16
+
+
+def _make(length: int) -> Computed:
+    powers = (2**power for power in range(8))
+    distances = (0, *(at for at in powers if at < length - 1), length - 1)
+    attention = built(2, lambda: AttentionConfig(heads=2).build(_WIDTH))
+    lstm = built(2, lambda: nn.LSTM(_WIDTH, _WIDTH, batch_first=True))
+    aim = random(_WIDTH, seed=3)
+    gradients = []
+    for call in (lambda x: lstm(x)[0], attention):
+        x = random(1, length, _WIDTH, seed=1).requires_grad_()
+        (call(x)[0, -1] * aim).sum().backward()
+        assert x.grad is not None
+        gradients.append(x.grad[0].norm(dim=-1).flip(0).tolist())
+    x = random(1, length, _WIDTH, seed=1)
+    _, seen = observed(attention, "q", "k", "v", call=lambda: attention(x))
+    q, k, v = (seen[name][0] for name in "qkv")
+    steps = steps_of(q, k, v)
+    return (
+        _waiting(length),
+        _faded(distances, gradients),
+    ), (proved(q, k, v, steps),)
+
+
+def _waiting(length: int) -> Step:
+    n, d = length, _WIDTH
+    costs = (
+        (Words("longest path between two words", "两词间最长路径"), n - 1, 1),
+        (Words("steps that must wait for each other", "必须先后进行的步数"), n, 1),
+        (Words("multiplications, order of", "乘法次数的量级"), n * d * d, n * n * d),
+    )
+    kinds = ("LSTM", Words("attention", "注意力"))
+    return Step(
+        Words("Paths and waiting", "路径与等待"),
+        Words(
+            f"{n} words of width {d}. A recurrent net hands everything on from word to word, so the"
+            f" first is {n - 1} steps from the last and no step can begin before the one before it is"
+            " done. Attention joins any two words directly, all at once; its cost grows with the square"
+            " of the length instead.",
+            f"{n} 个词，宽度 {d}。循环网络一个词一个词地往下传：首尾相隔 {n - 1} 步，前一步没完，"
+            "后一步就不能开始。注意力让任意两个词直接相连，全部同时计算；代价是计算量随长度的平方增长。",
+        ),
+        "LSTM: O(n·d²)    attention: O(n²·d)",
+        (Table(Words("costs", "代价"), (Words("what", "项目"), *kinds), costs),),
+    )
+
+
+def _faded(distances: tuple[int, ...], gradients: list[list[float]]) -> Step:
+    rows = tuple((distance, *(gradient[distance] for gradient in gradients)) for distance in distances)
+    kinds = ("LSTM", Words("attention", "注意力"))
+    return Step(
+        Words("Gradient over distance", "梯度随距离的变化"),
+        Words(
+            "Length of the gradient of the last word's output with respect to the word so many places"
+            " back, both nets untrained. The LSTM forgets what is far before it has learned to keep it;"
+            " attention hears all distances alike (without positions it cannot even tell them apart).",
+            "最后一个词的输出对若干位置之前的词求梯度，梯度的长度如下，两个网络都未经训练。"
+            "LSTM 还没学会记住，就先忘了远处的词；注意力对各种距离一视同仁（没有位置信息时甚至分不出远"
+            "近）。",
+        ),
+        "|∂ output_n / ∂ x_(n-d)|",
+        (
+            Table(
+                Words("length of the gradient", "梯度的长度"),
+                (Words("places back", "距离"), *kinds),
+                rows,
+                digits=5,
+            ),
+        ),
+        Drawing(Words("gradient over distance", "梯度随距离的变化"), lambda lang: _draw(gradients, lang)),
+    )
+
+
+def _draw(gradients: list[list[float]], lang: Lang) -> Any:
+    go = graph_objects()
+    names = ("LSTM", Words("attention", "注意力").of(lang))
+    lines = [go.Scatter(y=y, name=name, mode="lines") for y, name in zip(gradients, names, strict=True)]
+    layout = {
+        "xaxis": {"title": {"text": Words("places back", "距离").of(lang)}},
+        "yaxis": {"type": "log", "exponentformat": "power"},
+    }
+    return go.Figure(lines, layout)
+
+
+EXAMPLE = Example(
+    "why-not-recurrent",
+    Words("Why not a recurrent net", "为什么不用循环网络"),
+    Words(
+        "Path length, steps in a row and gradient over distance, beside an LSTM.",
+        "与 LSTM 对比：路径长度、先后步数、梯度随距离的变化。",
+    ),
+    _make,
+    (Whole("length", Words("words", "词数"), 64, 4, 128),),
+)

@@ -1,0 +1,196 @@
+"""A folder's `preprocessor_config.json`: how images are brought to a size and centred, read and written.
+
+As with a configuration, each key is honoured or refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from regard.bundle import Bundle
+from regard.data.image_processor import LOOK, WHITE, Look, Resize, Shorter, Stretch
+from regard.data.readers.images import Filter
+from regard.errors import CheckpointError, ConfigError
+from regard.interop.checkpoint import Checkpoint
+from regard.interop.family import Unfit
+from regard.interop.keys import Keys
+from regard.schema import dump, parse
+from regard.strict_json import loads
+
+PREPROCESSOR = "preprocessor_config.json"
+_SIDE = 4096  # pixels
+_FILTERS: dict[int, Filter] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+"""Pillow's numbers."""
+_NOTED = """
+image_processor_type feature_extractor_type processor_class _processor_class _valid_processor_keys
+do_convert_rgb data_format input_data_format return_tensors device disable_grouping default_to_square
+image_seq_length size_divisor
+"""
+"""Keys of how its library handles images, whatever they become."""
+
+
+_HALVES = [0.5, 0.5, 0.5]
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "ViT": {
+        "resample": 2,
+        "size": {"height": 224, "width": 224},
+        "do_center_crop": False,
+        "image_mean": _HALVES,
+        "image_std": _HALVES,
+    },
+    "DeiT": {
+        "resample": 3,
+        "size": {"height": 256, "width": 256},
+        "crop_size": {"height": 224, "width": 224},
+        "do_center_crop": True,
+        "image_mean": _HALVES,
+        "image_std": _HALVES,
+    },
+    "Bit": {
+        "resample": 3,
+        "size": {"shortest_edge": 224},
+        "crop_size": {"height": 224, "width": 224},
+        "do_center_crop": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    },
+}
+"""What a class of image processors does where its file does not say it (transformers 5)."""
+_CLASSES = {"vit": "ViT", "deit": "DeiT", "dinov2": "Bit", "dinov2_with_registers": "Bit"}
+"""That of each family of models, where the file does not even name one."""
+
+
+def _completed(said: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """With what its class does where the file is silent."""
+    named = said.get("image_processor_type") or said.get("feature_extractor_type")
+    kind = str(named).removesuffix("Fast").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
+    kind = kind if named else _CLASSES.get(str(checkpoint.config.get("model_type")), "")
+    found = _DEFAULTS.get(kind, {}) | {key: value for key, value in said.items() if value is not None}
+    if said.get("do_resize") is False and said.get("size") is None:
+        found.pop("size", None)
+    return found
+
+
+def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Look:
+    """What the images of a model with so many channels are like. Raises: CheckpointError."""
+    said, where = checkpoint.json(PREPROCESSOR), checkpoint.folder / PREPROCESSOR
+    if said is None:
+        raise CheckpointError("{where} is missing, which says how images are sized and centred", where)
+    keys = Keys(_completed(said, checkpoint), where, _SIDE)
+    for name in _NOTED.split():
+        keys.any(name)
+    keys.only("do_pad", None, "images are not padded") if keys.any("do_pad") else None
+    keys.only("pad_size", None, "images are not padded")
+    resize, crop = _resize(keys), keys.flag("do_center_crop", "crop_size" in keys)
+    rows, columns = _final(keys, resize, crop)
+    mean, deviation = _centre(keys, channels)
+    try:
+        look = Look(channels, rows, columns, mean, deviation, resize, crop)
+    except ConfigError as error:
+        raise CheckpointError("{where}: {value}", where, error) from error
+    keys.finish()
+    return look
+
+
+def written_image_processor(look: Look) -> dict[str, str]:
+    """The file that a bundle keeps it in."""
+    return {LOOK: json.dumps(dump(look))}
+
+
+def image_processor_of(bundle: Bundle) -> dict[str, str]:
+    """The file that says what a bundle's images are like. Raises: Unfit."""
+    if LOOK not in bundle.tokenizers:
+        raise Unfit("it does not say what its images are like")
+    look: Look = parse(Look, loads(bundle.tokenizers[LOOK]), LOOK)
+    resize, crop = look.resize, look.crop
+    said: dict[str, Any] = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": resize is not None,
+        "do_center_crop": crop,
+        "do_rescale": True,
+        "rescale_factor": 1 / WHITE,
+        "do_normalize": True,
+        "image_mean": list(look.mean),
+        "image_std": list(look.deviation),
+    }
+    own = {"height": look.rows, "width": look.columns}
+    if isinstance(resize, Shorter):
+        said |= {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": resize.side}}
+    else:
+        said["size"] = own if resize is None else {"height": resize.rows, "width": resize.columns}
+    if resize is not None:
+        said["resample"] = next(number for number, name in _FILTERS.items() if name == resize.filter)
+    if crop:
+        said["crop_size"] = own
+        if isinstance(resize, Stretch):
+            said["image_processor_type"] = "DeiTImageProcessor"
+    return {PREPROCESSOR: json.dumps(said, indent=2) + "\n"}
+
+
+def _resize(keys: Keys) -> Resize | None:
+    how = keys.any("resample")
+    if not keys.flag("do_resize", True):
+        return None
+    if type(how) is not int or how not in _FILTERS:
+        raise keys.refuse(
+            "resample", f"known are {', '.join(f'{n} ({name})' for n, name in _FILTERS.items())}"
+        )
+    size = keys.any("size")
+    if isinstance(size, dict) and set(size) == {"shortest_edge"}:
+        return Shorter(_pixels(keys, "size", size["shortest_edge"]), _FILTERS[how])
+    return Stretch(*_both(keys, "size"), _FILTERS[how])
+
+
+def _final(keys: Keys, resize: Resize | None, crop: bool) -> tuple[int, int]:
+    """The size that all images have in the end."""
+    if not crop:
+        keys.any("crop_size")
+        if isinstance(resize, Shorter):
+            raise keys.refuse("size", "images of one shorter side need 'do_center_crop' to be of one size")
+        return _both(keys, "size")
+    rows, columns = _both(keys, "crop_size")
+    if isinstance(resize, Stretch) and (rows > resize.rows or columns > resize.columns):
+        raise keys.refuse("crop_size", f"it must fit into {resize.columns} × {resize.rows} pixels")
+    if isinstance(resize, Shorter) and max(rows, columns) > resize.side:
+        raise keys.refuse("crop_size", f"it must fit into {resize.side} pixels")
+    keys.any("size")
+    return rows, columns
+
+
+def _centre(keys: Keys, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of pixels from 0 to 1: (p · factor - mean) / deviation in other words."""
+    scale = keys.number("rescale_factor", 1 / WHITE, 1e-6, 1.0) if keys.flag("do_rescale", True) else 1.0
+    keys.any("rescale_factor")
+    times = WHITE * scale
+    times = 1.0 if abs(times - 1) < 1e-6 else times  # a factor that was written with few digits
+    if not keys.flag("do_normalize", True):
+        for name in ("image_mean", "image_std"):
+            keys.any(name)
+        return (0.0,) * channels, (1 / times,) * channels
+    mean, deviation = (_numbers(keys, name, channels) for name in ("image_mean", "image_std"))
+    return tuple(x / times for x in mean), tuple(x / times for x in deviation)
+
+
+def _numbers(keys: Keys, name: str, channels: int) -> tuple[float, ...]:
+    value = keys.any(name)
+    good = isinstance(value, list) and len(value) == channels
+    if not good or not all(type(x) in (int, float) and 0 <= x <= WHITE for x in value):
+        raise keys.refuse(name, f"it must be a list of {channels} numbers, one for each channel")
+    return tuple(float(x) for x in value)
+
+
+def _both(keys: Keys, name: str) -> tuple[int, int]:
+    """Height and width."""
+    value = keys.any(name)
+    if isinstance(value, dict):
+        if set(value) != {"height", "width"}:
+            raise keys.refuse(name, "only 'height' with 'width', or 'shortest_edge', can be imported")
+        return _pixels(keys, name, value["height"]), _pixels(keys, name, value["width"])
+    return (_pixels(keys, name, value),) * 2
+
+
+def _pixels(keys: Keys, name: str, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= _SIDE:
+        raise keys.refuse(name, f"it must be from 1 to {_SIDE:,} pixels")
+    return value

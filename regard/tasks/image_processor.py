@@ -1,0 +1,130 @@
+"""What all images of a model are like, taken from the data or out of a bundle.
+
+A model is made for images of one look; here its embedding and its positions are given their sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+
+from regard.data.image_processor import LOOK, WHITE, Look, Stretch
+from regard.data.readers.images import Image, in_channels, read_image, resized
+from regard.data.rows import Rows
+from regard.errors import BundleError, ConfigError, DataError, RegardError
+from regard.model.embed import Patches
+from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
+from regard.schema import parse
+from regard.strict_json import loads
+from regard.tasks.parts import kept
+
+_SAMPLE = 1000
+"""Images of which the mean and the deviation are taken."""
+_LEAST_DEVIATION = 0.01
+"""Of images that are all blank, too."""
+
+
+def read(name: str, where: str = "") -> Image:
+    """The image of that name, which stood at `where`. Raises: DataError."""
+    try:
+        return read_image(name)
+    except DataError as error:
+        if where in ("", name):
+            raise
+        raise DataError("{where}: {value}", where, error) from error
+
+
+def look_at(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> Look:
+    """Size and channels of the first image; mean and deviation of the first thousand."""
+    channels, shape = wanted, (0, 0)
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for row in islice(rows, _SAMPLE):
+        image = read(row.values[0], row.where)
+        image = image if size is None else resized(image, size)
+        if not count:
+            shape, channels = image.shape[:2], channels or (3 if image.shape[2] == 3 else 1)
+        numbers = in_channels(image, channels or 1).reshape(-1, channels or 1) / np.float64(WHITE)
+        count, total, squares = count + len(numbers), total + numbers.sum(0), squares + (numbers**2).sum(0)
+    assert channels is not None, "labels were counted, so there are rows"
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, _LEAST_DEVIATION**2))
+    resize = None if size is None else Stretch(size, size)
+    return Look(channels, *shape, tuple(mean.tolist()), tuple(deviation.tolist()), resize)
+
+
+def given_image_processor(files: Mapping[str, str], size: int | None, wanted: Literal[1, 3] | None) -> Look:
+    """The look of a bundle whose body is fine-tuned.
+
+    Raises: BundleError; ConfigError for other wishes.
+    """
+    look = restored_image_processor(files)
+    if size is not None and (look.rows, look.columns) != (size, size):
+        sentence = (
+            "task.size: is {value}, but the bundle that training starts from takes images of {limit} ×"
+            " {rows} pixels; leave it out"
+        )
+        raise ConfigError(sentence, size, look.columns, look.rows)
+    if wanted not in (None, look.channels):
+        raise ConfigError(
+            "task.channels: is {limit}, but the bundle that training starts from takes {value}; leave it out",
+            wanted,
+            look.channels,
+        )
+    return look if size is None else replace(look, resize=Stretch(size, size), crop=False)
+
+
+def restored_image_processor(files: Mapping[str, str]) -> Look:
+    """The look that a bundle keeps. Raises: BundleError when it is missing or damaged."""
+    try:
+        look: Look = parse(Look, loads(kept(files, LOOK)), LOOK)
+    except (ValueError, RecursionError, ConfigError) as error:
+        why = str(error) if isinstance(error, RegardError) else "it is no JSON"
+        raise BundleError("{limit} is damaged: {value}", LOOK, why) from error
+    return look
+
+
+def fitted(embed: Patches, look: Look) -> Patches:
+    """The embedding for images of this look. Raises: ConfigError when it was made for others."""
+    sizes: dict[str, Any] = {}
+    for key, value in zip(("channels", "pixel_rows", "pixel_columns"), look.shape, strict=True):
+        said = getattr(embed, key)
+        if said not in (0, value):
+            sentence = "model.embed.{key}: is {value}, but the images have {limit}; leave it at 0"
+            raise ConfigError(sentence, key, said, value)
+        sizes[key] = value
+    patch = embed.patch or _patch(look.rows, look.columns)
+    if look.rows % patch or look.columns % patch:
+        sentence = (
+            "model.embed.patch: {value} does not divide images of {limit} × {rows} pixels; set another,"
+            " or a task.size that it divides"
+        )
+        raise ConfigError(sentence, patch, look.columns, look.rows)
+    return replace(embed, patch=patch, **sizes)
+
+
+def _patch(rows: int, columns: int) -> int:
+    """The largest that divides both sides, up to the root of the shorter: about as many patches along a side
+    as pixels along a patch."""
+    most = math.isqrt(min(rows, columns))
+    return next(side for side in range(most, 0, -1) if rows % side == columns % side == 0)
+
+
+def placed(position: Position, embed: Patches) -> Position:
+    """The position part for such a grid. Raises: ConfigError when it was made for another."""
+    if isinstance(position, Learned):
+        wanted: dict[str, Any] = {"length": embed.length}
+    elif isinstance(position, Sinusoidal2D | Rotary2D):
+        wanted = {"columns": embed.columns, "leading": embed.leading}
+    else:
+        return position
+    for key, value in wanted.items():
+        said = getattr(position, key)
+        if said not in (0, value):
+            sentence = "model.stack.position.{key}: is {value}, but the images need {limit}; leave it at 0"
+            raise ConfigError(sentence, key, said, value)
+    return replace(position, **wanted)

@@ -1,0 +1,73 @@
+"""One training loop for every task; optimizers, schedules, devices, progress, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regard.training.job import Trained
+
+
+def train(
+    task: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    preset: str | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    budget: float | str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    config: Mapping[str, Any] | str | Path | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    snapshots: int | None = None,
+    init: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_error: str = "refuse",
+    device: str | None = None,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> Trained:
+    """Train `task` on `data` and leave a bundle in the folder `out`.
+
+    `data`: a built-in set's name, a file or a folder. `source`, `target`: names of the columns. `preset`: a
+    size. One of `steps`, `epochs` and `budget` (seconds, or "10m") ends training. `config`: keys that differ
+    from the defaults, or a file of them; `settings`: single ones, as "train.lr=1e-3". `init`: a pretrained
+    bundle to fine-tune.
+
+    Raises: errors.RegardError; KeyboardInterrupt, after saving, when told to stop.
+    """
+    from regard.training.duration import seconds
+    from regard.training.job import run_job
+    from regard.training.resolve import Asked
+
+    asked = Asked(
+        task=task,
+        data=str(data),
+        preset=preset,
+        config=config,
+        settings=settings,
+        steps=steps,
+        epochs=epochs,
+        budget=None if budget is None else seconds(budget),
+        seed=seed,
+        snapshots=snapshots,
+        source=source,
+        target=target,
+        init=None if init is None else str(init),
+    )
+    return run_job(
+        asked,
+        out,
+        resume=resume,
+        overwrite=overwrite,
+        on_error=on_error,
+        device=device,
+        threads=threads,
+        quiet=quiet,
+    )

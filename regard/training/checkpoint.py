@@ -1,0 +1,102 @@
+"""Training stopped in mid-air: everything that the next step depends on, in one file.
+
+One safetensors file, replaced atomically, holds weights, averages and optimizer state; its header
+carries the step, the plan and what the run is. A checksum over it all tells an edited file from a good one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from regard.errors import BundleError
+from regard.files import atomic_file, check_space
+from regard.training.plan import Plan
+from regard.weights import check_finite, read_weights
+
+FILE = "checkpoint.safetensors"
+_SUM = "sha256"
+_WEIGHTS = ("model.", "average.", "best.")
+_ANEW = "give --overwrite instead of --resume to start anew"
+
+
+def other_run(folder: Path) -> BundleError:
+    """An error to raise: what is asked for is not what the folder began with."""
+    return BundleError(
+        "{where} was trained with other options or data; repeat them, or {limit}", folder, _ANEW
+    )
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it goes into the checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    plan: Plan | None = None
+    best: float = -math.inf
+    best_step: int = 0
+    worse: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    unlogged: list[float] = field(default_factory=list)
+    """Losses of the last steps that no event has told of yet."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`tensors` by dotted name, and `state` as JSON values."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write it; a crash leaves the one before. Raises: StorageError."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+    state = json.dumps(checkpoint.state)
+    data = to_bytes(tensors, {"state": state, _SUM: _digest(tensors, state)})
+    check_space(folder, len(data))
+    with atomic_file(folder / FILE) as file:
+        file.write(data)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read and check it; its tensors are on the host.
+
+    Raises: BundleError when there is none or it is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise BundleError("{where} holds no checkpoint to resume from; {remedy}", folder, _ANEW)
+    try:
+        tensors = read_weights(path, finite=False)  # of the optimizer, some may not be
+        check_finite({name: value for name, value in tensors.items() if name.startswith(_WEIGHTS)}, f"{path}")
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+    except BundleError as problem:
+        raise BundleError("{value}; {remedy}", problem, _ANEW) from problem
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise BundleError("{where} is damaged: {value}; {remedy}", path, problem, _ANEW) from problem
+    state = metadata.get("state", "")
+    if metadata.get(_SUM) != _digest(tensors, state):
+        raise BundleError("{where} was changed after it was written; {remedy}", path, _ANEW)
+    return Checkpoint(tensors, json.loads(state))
+
+
+def _digest(tensors: dict[str, Tensor], state: str) -> str:
+    total = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
+    return total.hexdigest()

@@ -1,0 +1,335 @@
+"""A whole training job: data in, a bundle out.
+
+Opens the data, trains the tokenizers, writes the ids to a memory-mapped store, builds the model, runs the
+loop, saves the bundle. While it runs, everything that `--resume` needs is in `OUT/training`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regard import bundle as bundles
+from regard.data.readers import columns_of, open_data
+from regard.data.rows import DataSet, Rows
+from regard.data.store import TokenStore, open_store, write_store
+from regard.errors import BundleError, ConfigError, DataError
+from regard.files import human_bytes, write_json
+from regard.machine import keep_freed_memory
+from regard.model.describe import describe
+from regard.model.device import slow_warning
+from regard.model.lora import merge
+from regard.model.position import Learned
+from regard.model.stack import StackConfig
+from regard.model.transformer import ModelConfig
+from regard.schema import dump
+from regard.strict_json import VOCABULARY, read_object
+from regard.tasks import TASKS
+from regard.tasks.task import NO_FILES, Task
+from regard.threads import use_threads
+from regard.training.adapter import ADAPTER, save_adapter
+from regard.training.checkpoint import FILE, other_run
+from regard.training.config import RunConfig
+from regard.training.device import Place, check_memory, join, leave
+from regard.training.folder import STATE, claimed, finish, owned
+from regard.training.loop import Outcome, Trainer
+from regard.training.progress import Reporter, Silent, clock, fetching, terminal_reporter
+from regard.training.resolve import Asked, resolve, started
+from regard.training.start import Start
+from regard.training.tune import LoRA, Whole, tuned
+
+_LOG = logging.getLogger(__name__)
+_CONFIG, _TOKENS = "run.json", "train.tokens"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a job left behind."""
+
+    folder: Path
+    """The bundle."""
+    outcome: Outcome
+    """How training ended, and the validation figures."""
+    config: RunConfig
+    """The whole configuration of the run."""
+
+
+def run_job(
+    asked: Asked,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_error: str = "refuse",
+    device: str | None = None,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> Trained:
+    """Train as asked and leave a bundle in `out`.
+
+    Raises: InputError for wishes, data or a folder that cannot be used; StorageError; NonFiniteLossError;
+    KeyboardInterrupt after saving, when told to stop.
+    """
+    use_threads(threads)
+    keep_freed_memory()
+    place = join(device)
+    reporter = terminal_reporter() if place.leads and not quiet else Silent()
+    try:
+        return _Job(asked, Path(out), place, reporter, on_error).run(resume, overwrite)
+    finally:
+        reporter.close()
+        leave(place)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a run is trained on, made by one process and then opened by all."""
+
+    config: RunConfig
+    """With the sizes that the data decided."""
+    dataset: DataSet
+    task: Task
+    store: TokenStore
+    left_out: int
+    """Examples over the task's length."""
+
+
+class _Job:
+    def __init__(self, asked: Asked, out: Path, place: Place, reporter: Reporter, on_error: str) -> None:
+        self.asked, self.data, self.out, self.place = asked, asked.data, out, place
+        self.reporter, self.on_error = reporter, on_error
+        self.state = out / STATE
+        self.start: Start | None = None
+
+    def run(self, resume: bool, overwrite: bool) -> Trained:
+        self.start = started(self.asked)
+        config = self._decided(resolve(self.asked, self.start))
+        _check_model(config, self.place)  # before any work
+        if not self.place.leads:
+            return self._run(config, resume)
+        with owned(self.out, resume=resume, overwrite=overwrite):
+            return self._run(config, resume)
+
+    def _run(self, config: RunConfig, resume: bool) -> Trained:
+        leads = self.place.leads
+        precision = getattr(torch, config.train.precision)
+        if leads and (slow := slow_warning(self.place.device, precision, "train.precision=float32")):
+            _LOG.warning(slow)
+        with claimed(self.out, resume=resume) if leads else nullcontext():
+            prepared = self._prepare(config, resume) if leads else None
+            self.place.wait()
+            prepared = prepared or self._prepare(config, resume)
+            if isinstance(prepared, Trained):
+                return prepared
+            trainer = self._trainer(config, prepared)
+            self.start = None  # its weights have served
+        outcome = trainer.run(resume=resume and (self.state / FILE).exists())
+        if leads:
+            prepared.task.settle(trainer.model, trainer.valid[: config.train.valid_rows])
+            self._save(config, prepared, trainer.model, outcome)
+        return Trained(self.out, outcome, config)
+
+    def _decided(self, config: RunConfig) -> RunConfig:
+        """With what the configuration leaves to the data."""
+        return replace(
+            config, task=TASKS[self.asked.task].decided(config.task, lambda: columns_of(self.data))
+        )
+
+    def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
+        """Data, tokenizers and ids; or the end, if this very run has come to it before."""
+        wanted = config.task.wanted
+        told = fetching(self.reporter, self.data)
+        forms = TASKS[self.asked.task].forms(config.task)
+        dataset = open_data(self.data, wanted, on_error=self.on_error, forms=forms, progress=told)  # type: ignore[arg-type]
+        if resume and not self.state.is_dir():
+            return self._trained_before(config, dataset)
+        task = self._task(config, dataset, resume)
+        fitted = RunConfig(config.task, _complete(task.fit(config.model)), config.train)
+        return _Prepared(fitted, dataset, task, *self._store(task, dataset, resume))
+
+    def _trainer(self, config: RunConfig, prepared: _Prepared) -> Trainer:
+        """The model, introduced to the user, and what trains it."""
+        dataset, task = prepared.dataset, prepared.task
+        valid = list(islice(dataset.splits.get("valid", Rows.of([])), config.train.valid_rows))
+        _check_model(prepared.config, self.place)
+        torch.manual_seed(config.train.seed)
+        model = prepared.config.model.build().to(self.place.device)
+        said = task.start(model)
+        if self.start is not None:
+            said += self.start.put(model, task.tokenizers())
+            said += tuned(model, config.train.tune)
+        for line in said:
+            self.reporter.say(f"start   {line}")
+        self._introduce(dataset, task, prepared.store, prepared.left_out, model)
+        identity = _identity(prepared.config, dataset, task, self.start)
+        return Trainer(
+            task, model, config.train, prepared.store, valid, self.place, self.state, self.reporter, identity
+        )
+
+    def _trained_before(self, config: RunConfig, dataset: DataSet) -> Trained:
+        """What a run left that ended before it was resumed. Raises: BundleError when it was another."""
+        bundle = bundles.load(self.out)
+        same = bundle.training == dump(config) and bundle.data.get("fingerprint") == dataset.fingerprint
+        if not same:
+            raise other_run(self.out)
+        self.reporter.say(f"{self.out} was trained to its end already")
+        figures: Any = bundle.metrics
+        return Trained(
+            self.out,
+            Outcome(
+                figures["steps"],
+                figures["seconds"],
+                figures["tokens"],
+                figures["validation"],
+                figures["ended"],
+            ),
+            config,
+        )
+
+    def _task(self, config: RunConfig, dataset: DataSet, resume: bool) -> Task:
+        """The task with its tokenizers: trained now, or as the run that is resumed left them."""
+        kind = TASKS[self.asked.task]
+        path = self.state / _CONFIG
+        run = {"training": dump(config), "fingerprint": dataset.fingerprint}
+        if resume and path.is_file():
+            try:
+                kept = read_object(path, BundleError, limit=VOCABULARY)
+                tokenizers = dict(kept.pop("tokenizers"))
+            except (BundleError, ValueError, LookupError, TypeError) as problem:
+                raise BundleError(
+                    "{where} is damaged; give --overwrite instead of --resume to start anew", path
+                ) from problem
+            if kept != run:
+                raise other_run(self.out)
+            return kind.restore(config.task, tokenizers)
+        self.reporter.busy("learning the tokenizers")
+        given = NO_FILES if self.start is None else self.start.tokenizers
+        task = kind.learn(config.task, dataset.split("train"), given)
+        if self.place.leads:
+            write_json(path, {**run, "tokenizers": task.tokenizers()})
+        return task
+
+    def _store(self, task: Task, dataset: DataSet, resume: bool) -> tuple[TokenStore, int]:
+        """The training part as ids on disk: written once, mapped by all processes."""
+        path = self.state / _TOKENS
+        left_out = 0
+
+        def examples() -> Iterator[tuple[Sequence[int], ...]]:
+            nonlocal left_out
+            for number, example in enumerate(task.encode(dataset.split("train"))):
+                if number % 1000 == 0:
+                    self.reporter.busy(f"turning text into ids: {number:,} examples")
+                if example is None:
+                    left_out += 1
+                else:
+                    yield example
+
+        if self.place.leads and not (resume and _is_store(path)):
+            write_store(path, examples(), task.columns, task.vocabulary)
+        store = open_store(path)
+        if not len(store):
+            raise DataError("{value} has no training examples that could be used", self.data)
+        return store, left_out
+
+    def _introduce(
+        self, dataset: DataSet, task: Task, store: TokenStore, left_out: int, model: nn.Module
+    ) -> None:
+        """The run's first lines: the data, what was left out, where the ids are, and the model by parts."""
+        say = self.reporter.say
+        say(f"data    {dataset.name}: {len(store):,} training examples ({' → '.join(dataset.columns)})")
+        for line in str(dataset.report).splitlines():
+            say(f"        {line}")
+        if left_out:
+            say(f"        {left_out:,} left out: over task.max_length = {task.config.max_length} tokens")
+        for line in task.notes():
+            say(f"        {line}")
+        say(f"ids     {task.vocabulary:,} in the vocabulary; {human_bytes(store.nbytes)} in {store.path}")
+        for line in str(describe(model)).splitlines():
+            say(f"model   {line}")
+        threads = _counted(torch.get_num_threads(), "thread", "threads")
+        processes = _counted(self.place.world, "process", "processes")
+        say(f"device  {self.place.device}, {threads}, {processes}")
+
+    def _save(self, config: RunConfig, prepared: _Prepared, model: nn.Module, outcome: Outcome) -> None:
+        dataset, task = prepared.dataset, prepared.task
+        if isinstance(config.train.tune, LoRA):
+            save_adapter(model, config.train.tune, str(config.train.init), self.state / ADAPTER)
+            merge(model)
+        bundle = bundles.Bundle(
+            task=task.name,
+            model=prepared.config.model,
+            weights=model.state_dict(),
+            tokenizers=task.tokenizers(),
+            training=dump(config),
+            data={
+                "name": dataset.name,
+                "columns": list(dataset.columns),
+                "examples": len(prepared.store),
+                "licence": dataset.licence,
+                "source": dataset.source,
+                "fingerprint": dataset.fingerprint,
+            },
+            metrics={
+                "validation": dict(outcome.metrics),
+                "steps": outcome.steps,
+                "seconds": outcome.seconds,
+                "tokens": outcome.tokens,
+                "ended": outcome.reason,
+            },
+            versions=bundles.software_versions(),
+        )
+        bundles.save(bundle, self.out)
+        finish(self.out)
+        self.reporter.say(f"trained {outcome.steps:,} steps in {clock(outcome.seconds)}; saved in {self.out}")
+
+
+def _check_model(config: RunConfig, place: Place) -> None:
+    """Raises: ConfigError with what the model's parts refuse, such as sizes that do not go together, and for
+    one too large to train here: weights, gradients and a moment where all is trained."""
+    whole = place.device.type == "cpu" and isinstance(config.train.tune, Whole)
+    try:
+        weights = bundles.weights_of(config.model, "model")
+    except BundleError as problem:
+        raise ConfigError(str(problem)) from problem
+    check_memory(sum(math.prod(one.shape) for one in weights.values()), copies=3 if whole else 1)
+
+
+def _complete(model: ModelConfig) -> ModelConfig:
+    """`model`. Raises: ConfigError when a size was left to data that do not decide it."""
+    for name in ("stack", "encoder", "decoder"):
+        stack = getattr(model, name, None)
+        if isinstance(stack, StackConfig) and stack.position == Learned():
+            raise ConfigError(
+                "model.{key}.position.length: is 0; say how many tokens the longest input has", name
+            )
+    return model
+
+
+def _is_store(path: Path) -> bool:
+    try:
+        open_store(path)
+    except DataError:
+        return False
+    return True
+
+
+def _identity(config: RunConfig, dataset: DataSet, task: Task, start: Start | None) -> str:
+    """What makes two runs the same run."""
+    content: list[Any] = [dump(config), dataset.fingerprint, dataset.name, task.tokenizers()]
+    content += [] if start is None else [start.identity]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,192 @@
+"""From what a user typed to a run's whole configuration.
+
+In order, each overriding the one before: the task's defaults and the preset, what suits the data set, a
+configuration file, single settings (`train.lr=1e-3`), and the options that have a flag of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from regard.errors import ConfigError, nearest, unknown
+from regard.schema import describe, dump, override, parse
+from regard.strict_json import read_object
+from regard.tasks import TASKS, TaskConfig
+from regard.training.config import ENDS, RunConfig, TrainConfig
+from regard.training.defaults import FINE_TUNED, KNOWN_DATA, SHORT, UNKNOWN_DATA
+from regard.training.start import Start
+from regard.training.tune import Whole
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for; None where nothing was."""
+
+    task: str
+    data: str = ""
+    preset: str | None = None
+    config: Mapping[str, Any] | str | Path | None = None
+    settings: Sequence[str] = ()
+    steps: int | None = None
+    epochs: float | None = None
+    budget: float | None = None
+    seed: int | None = None
+    snapshots: int | None = None
+    source: str | None = None
+    target: str | None = None
+    init: str | None = None
+
+
+def started(asked: Asked) -> Start | None:
+    """The bundle that training is to start from, if any. Raises: BundleError; ConfigError."""
+    given, where = _given(asked)
+    train = given.get("train")
+    init = asked.init or (train.get("init") if isinstance(train, Mapping) else None)
+    if init is None:
+        return None
+    if not isinstance(init, str):
+        raise ConfigError("{where}: train.init is {value!r}; it must be the folder of a bundle", where, init)
+    if asked.preset is not None:
+        raise ConfigError("--preset is a size for a new model, and --init brings one; give one of them")
+    return Start.open(init)
+
+
+def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
+    """The configuration that these wishes amount to, for a model that begins with the body of `start`.
+
+    Raises: ConfigError naming the key, the value and the nearest thing that would be right.
+    """
+    suited = KNOWN_DATA.get((asked.task, asked.data), UNKNOWN_DATA)
+    defaults, settings = _defaults(asked.task, asked.preset or suited.preset), suited.settings
+    if start is not None:
+        defaults = replace(defaults, model=start.model(defaults.model))
+        settings = (*(setting for setting in settings if _keeps_body(setting)), *FINE_TUNED)
+    values = _set(dump(defaults), settings)
+    given, where = _given(asked)
+    _refuse_short(values, given, where)
+    values = _merge(values, given)
+    values = _set(values, asked.settings)
+    values = _flags(values, asked)
+    config: RunConfig = parse(RunConfig, values, where)
+    if (config.train.init is None) != (start is None):
+        raise ConfigError("train.init: give it as --init, or in a configuration file")
+    if start is not None and getattr(config.task, "tokenizer", None) is not None:
+        raise ConfigError("task.tokenizer: the tokenizers come with {where}; leave it out", start.folder)
+    if start is None and not isinstance(config.train.tune, Whole):
+        sentence = "train.tune={value} keeps what a model has learned; give --init BUNDLE too"
+        raise ConfigError(sentence, config.train.tune.kind)
+    return config
+
+
+def _given(asked: Asked) -> tuple[dict[str, Any], str]:
+    """What the configuration file says, and where that is."""
+    if asked.config is None:
+        return {}, ""
+    given, where = _read(asked.config)
+    training = given.get("training", given)
+    return (training if isinstance(training, dict) else given), where
+
+
+def _refuse_short(values: dict[str, Any], given: Mapping[str, Any], where: str) -> None:
+    """Raises: ConfigError for a short name in a configuration file, with the keys that it means there."""
+    for name in SHORT:
+        part, _, key = name.partition(".")
+        inside = given.get(part)
+        if isinstance(inside, Mapping) and key in inside:
+            place = f"{where}: {name}" if where else name
+            meant = " and ".join(_meant(values, name))
+            raise ConfigError(
+                "{where}: is a short name, for --set only; in a configuration it is {value}", place, meant
+            )
+
+
+def _keeps_body(setting: str) -> bool:
+    """Whether a setting that suits some data leaves a body and its tokenizers alone."""
+    key = setting.partition("=")[0]
+    return not key.startswith(("model.", "task.tokenizer", "task.target_tokenizer", "train.optimizer"))
+
+
+def _defaults(task: str, preset: str) -> RunConfig:
+    if task not in TASKS:
+        raise unknown(ConfigError, "task", task, TASKS)
+    presets = TASKS[task].presets
+    if preset not in presets:
+        raise unknown(ConfigError, "preset", preset, presets)
+    return RunConfig(parse(TaskConfig, {"kind": task}), TASKS[task].model(preset), TrainConfig())
+
+
+def _read(config: Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
+    if isinstance(config, Mapping):
+        return dict(config), ""
+    path = Path(config)
+    if path.is_dir():
+        path = path / "config.json"
+    return read_object(path, ConfigError), str(path)
+
+
+def _merge(base: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`new` over `base`, key by key; another kind replaces the whole part."""
+    merged = dict(base)
+    for key, value in new.items():
+        old = merged.get(key)
+        same = (
+            isinstance(old, dict)
+            and isinstance(value, Mapping)
+            and value.get("kind") in (None, old.get("kind"))
+        )
+        merged[key] = _merge(old, value) if same and isinstance(old, dict) else value
+    return merged
+
+
+def _set(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`values` with some settings. A kind that is set alone begins with its own defaults, since the keys of
+    another would be unknown to it."""
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        key = key.strip()
+        for path in _meant(values, key):
+            if equals and key and path not in _known_keys():
+                raise ConfigError(
+                    "{key}: is not a known key", key, remedy=nearest(key, [*SHORT, *_known_keys()])
+                )
+            values = override(values, f"{path}{equals}{value}")
+    return values
+
+
+def _meant(values: dict[str, Any], key: str) -> list[str]:
+    """What a name stands for: of a short one, the keys of those parts that this model has."""
+    paths = SHORT.get(key, (key.removesuffix(".kind"),))
+    model = values.get("model")
+    parts = model if isinstance(model, Mapping) else {}
+    here = [path for path in paths if not path.startswith("model.") or path.split(".")[1] in parts]
+    return here or list(paths)
+
+
+@cache
+def _known_keys() -> dict[str, None]:
+    """All keys of all kinds, in order."""
+    return dict.fromkeys(key.path for key in describe(RunConfig))
+
+
+def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
+    ends = {name: getattr(asked, name) for name in ENDS if getattr(asked, name) is not None}
+    train, task = values["train"], values["task"]
+    if not isinstance(train, Mapping) or not isinstance(task, Mapping):
+        return values  # which will be refused by name
+    train, task = dict(train), dict(task)
+    if ends:
+        train.update(dict.fromkeys(ENDS, None) | ends)
+    for name in ("seed", "snapshots", "init"):
+        if getattr(asked, name) is not None:
+            train[name] = getattr(asked, name)
+    for name in ("source", "target"):
+        if getattr(asked, name) is not None:
+            if name not in task:
+                option = "--from" if name == "source" else "--to"
+                raise ConfigError("{value} has no column for {key}", asked.task, option)
+            task[name] = getattr(asked, name)
+    return {**values, "train": train, "task": task}
