@@ -1,12 +1,10 @@
 """A trained model as a folder that holds all of it: configuration, weights, tokenizers and figures.
 
-    config.json         format, task, model, how it was trained, on what, versions; the other files' hashes
-    model.safetensors   each weight once, also one that the model uses in two places
-    tokenizer.json      and `tokenizer.target.json` where the vocabularies are separate
-    labels.json         the classes of a task that has some
-    images.json       what all images of a task that reads some are like
-    threshold.json      when a task says that there is no answer
-    metrics.json        what it scored; the only file that no hash binds
+    config.json             format, task, model, how it was trained, on what, versions; the other files' hashes
+    model.safetensors       each weight once, also one that the model uses in two places
+    tokenizer.json          and other files of the task, such as `tokenizer.target.json` where the vocabularies
+                            are separate, labels.json, image_processor.json, threshold.json
+    metrics.json            what it scored; the only file that no hash binds
 
 A bundle is replaced as one (`regard.files.atomic_files`) and read as one: what the files claim is checked
 against each other and against the model that the configuration describes, before memory is taken for it.
@@ -46,7 +44,8 @@ FORMAT = 1  # the newest format that is read, and the one that is written
 
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
 _TRAINING = "training"  # as `train/folder.py` has it, as long as there is no bundle
-TOKENIZER = re.compile(r"tokenizer(\.[a-z0-9_-]+)?\.json|(labels|origin|images|threshold)\.json")
+TASK_FILE = re.compile(r"(?!(config|metrics)\.json)[a-z][a-z0-9_]{0,40}(\.[a-z0-9_-]{1,40})?\.json")
+_RENAMED = {"pictures.json": "image_processor.json"}  # files of older bundles
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -107,7 +106,7 @@ def save(bundle: Bundle, folder: str | Path) -> None:
     no permission.
     """
     place = Path(folder)
-    assert all(TOKENIZER.fullmatch(name) for name in bundle.tokenizers), sorted(bundle.tokenizers)
+    assert all(TASK_FILE.fullmatch(name) for name in bundle.tokenizers), sorted(bundle.tokenizers)
     weights = _Layout.of(bundle.model, "the bundle").canonical(bundle.weights, "the bundle")
     check_finite(weights, "the bundle")
     check_space(place, sum(weight.nbytes for weight in weights.values()))
@@ -193,7 +192,8 @@ def _load(place: Path) -> Bundle:
     with _building(place / CONFIG):
         model: ModelConfig = parse(ModelConfig, config.model, prefix="model")
     _Layout.of(model, f"{place / CONFIG}").check(entries, f"{place / WEIGHTS}")
-    texts = {name: _read_text(place, name, file) for name, file in config.files.items() if name != WEIGHTS}
+    files = {name: file for name, file in config.files.items() if name != WEIGHTS}
+    texts = {_RENAMED.get(name, name): _read_text(place, name, file) for name, file in files.items()}
     return Bundle(
         task=config.task,
         model=model,
@@ -239,7 +239,7 @@ def _read_config(place: Path) -> _Config:
         sentence = "{where}: there is no format {value}; the only one is {limit}"
         raise BundleError(sentence, place / CONFIG, config.format, FORMAT)
     for name in config.files:
-        if name != WEIGHTS and not TOKENIZER.fullmatch(name):
+        if name != WEIGHTS and not TASK_FILE.fullmatch(name):
             raise BundleError("{where}: '{key}' cannot be a file of a bundle", place / CONFIG, name)
     if WEIGHTS not in config.files:
         raise BundleError("{where}: files.{limit} is missing", place / CONFIG, WEIGHTS)
@@ -250,7 +250,7 @@ def _state(place: Path) -> dict[str, tuple[int, int]]:
     """Which files make up the bundle at this moment: another one of the same name has another number."""
     found = {}
     for path in listing(place):
-        if path.name in (CONFIG, WEIGHTS, METRICS) or TOKENIZER.fullmatch(path.name):
+        if path.name in (CONFIG, WEIGHTS, METRICS) or TASK_FILE.fullmatch(path.name):
             with suppress(FileNotFoundError):  # moved on since it was listed
                 status = path.stat()
                 found[str(path)] = (status.st_ino, status.st_mtime_ns)

@@ -116,7 +116,7 @@ class Run:
         try:
             config = parse(TaskConfig, bundle.training.get("task", {}), "config.json", "training.task")
             self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
-            self.task.fit(bundle.model)
+            self.task.configure_model(bundle.model)
         except RegardError as problem:
             raise BundleError("{where}: {value}", folder, problem) from problem
         if isinstance(self.task, TextTask) and self.task.tokenizer.lines is None:
@@ -224,25 +224,25 @@ class Run:
         self.task.score((), (), tokenize)  # a wrong option is refused before the work
         self.task.check(decoding)
         if grid is not None:
-            self.task.drawn((), ())
+            self.task.render((), ())
         own = name == self.bundle.data.get("name")
-        task = self.task if own else self.task.judged_on(lambda: columns_of(name))
+        task = self.task if own else self.task.evaluated_on(lambda: columns_of(name))
         split = split or self._judged_split(name)
         dataset, rows = _rows_of(task, name, split, limit, on_error)
         started = time.perf_counter()
         with torch.inference_mode():
-            judged = task.judge(self.model, rows, decoding, tokenize)
+            judged = task.evaluate(self.model, rows, decoding, tokenize)
         seconds = time.perf_counter() - started
         if grid is not None:
             with atomic_file(grid) as file:
-                file.write(self.task.drawn(rows, judged.answers))
+                file.write(self.task.render(rows, judged.answers))
         return Evaluation(
             data=name,
             split=split,
             metrics=judged.figures,
             baselines=_baselines(task, name, rows, dataset.splits.get("train")) if baselines else {},
             seconds=seconds,
-            examples=[(*task.shown(r), a) for r, a in zip(rows, judged.answers[:10], strict=False)],
+            examples=[(*task.format_row(r), a) for r, a in zip(rows, judged.answers[:10], strict=False)],
             notes=str(dataset.report).splitlines(),
         )
 
@@ -266,9 +266,9 @@ class Run:
         Raises: BundleError or DataError when its own data are not at hand.
         """
         if inputs or "imported" not in self.bundle.data:
-            source, target = self.task.probe(self.model, inputs or self._some_inputs(), Decoding())
+            source, target = self.task.model_inputs(self.model, inputs or self._some_inputs(), Decoding())
         else:
-            source, target = self.task.trial(self.model)
+            source, target = self.task.dummy_inputs(self.model)
         assert isinstance(self.model, EncoderDecoder | Transformer)
         findings = laws(self.model, source, target)
         return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]

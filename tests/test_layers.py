@@ -46,7 +46,8 @@ MAY_IMPORT = {
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
-    "recipes": COMMON | {"course"}
+    "recipes": COMMON
+    | {"course"}
     | {"run", "training", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
     # A run as one page: its task's tokenizers and configuration, the shell of insight's pages.
     "onepage": COMMON | {"run", "tasks", "data", "model", "insight"},

@@ -114,20 +114,20 @@ class Batches:
 
     def _plan(self, number: int) -> Iterator[Rows]:
         """The batches of an epoch, window by window."""
-        chance = np.random.default_rng([self._seed, number])
-        stretches = chance.permutation(-(-len(self._lengths) // _STRETCH))
+        rng = np.random.default_rng([self._seed, number])
+        stretches = rng.permutation(-(-len(self._lengths) // _STRETCH))
         windows = -(-len(self._lengths) // _WINDOW)
         for part in np.array_split(stretches, windows):
             rows = (np.sort(part)[:, None] * _STRETCH + np.arange(_STRETCH)).reshape(-1)
-            yield from self._window(rows[rows < len(self._lengths)], chance)
+            yield from self._window(rows[rows < len(self._lengths)], rng)
 
-    def _window(self, rows: Rows, chance: np.random.Generator) -> Iterator[Rows]:
+    def _window(self, rows: Rows, rng: np.random.Generator) -> Iterator[Rows]:
         lengths = np.asarray(self._lengths[rows]).astype(np.int64)
         longest = np.maximum(lengths.max(axis=1), 1)
-        order = _by_length(lengths, longest, chance)
+        order = _by_length(lengths, longest, rng)
         batches = self._cut(rows[order], longest[order])
-        self._make_multiple(batches, chance)
-        for i in chance.permutation(len(batches)).tolist():
+        self._make_multiple(batches, rng)
+        for i in rng.permutation(len(batches)).tolist():
             yield batches[i]
 
     def _cut(self, rows: Rows, longest: NDArray[np.int64]) -> list[Rows]:
@@ -144,7 +144,7 @@ class Batches:
             begin += size
         return batches
 
-    def _make_multiple(self, batches: list[Rows], chance: np.random.Generator) -> None:
+    def _make_multiple(self, batches: list[Rows], rng: np.random.Generator) -> None:
         """Halve batches, the fullest first, until their number is a multiple.
 
         Where nothing is left to halve (every example fills a batch) the surplus sits out this epoch.
@@ -153,14 +153,14 @@ class Batches:
             fullest = max(range(len(batches)), key=lambda i: len(batches[i]))
             batch = batches[fullest]
             if len(batch) == 1:
-                del batches[int(chance.integers(len(batches)))]
+                del batches[int(rng.integers(len(batches)))]
                 continue
             half = len(batch) // 2
             batches[fullest : fullest + 1] = [batch[:half], batch[half:]]
 
 
 def _by_length(
-    lengths: NDArray[np.int64], longest: NDArray[np.int64], chance: np.random.Generator
+    lengths: NDArray[np.int64], longest: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """An order in which neighbours are alike in every column, equals at random.
 
@@ -170,7 +170,7 @@ def _by_length(
     """
     excess = lengths[:, -1] - lengths[:, 0]
     to_and_fro = np.where(longest % 2 == 0, excess, -excess)
-    return np.lexsort((chance.random(len(lengths)), to_and_fro, longest))
+    return np.lexsort((rng.random(len(lengths)), to_and_fro, longest))
 
 
 def padding_report(lengths: ArrayLike, batches: Iterable[Rows]) -> float:

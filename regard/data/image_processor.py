@@ -1,6 +1,6 @@
 """What all images of a model are like: how they are brought to one size, and how their numbers are centred.
 
-A bundle keeps it as `images.json`. This file does not know models.
+A bundle keeps it as `image_processor.json`. This file does not know models.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 from regard.data.readers.images import Filter, Image, scaled
 from regard.errors import require
 
-LOOK = "images.json"
+IMAGE_PROCESSOR = "image_processor.json"
 WHITE = 255
 """The brightest that a pixel can be."""
 _MOST = 1 << 25
@@ -58,7 +58,7 @@ Resize = Stretch | Shorter
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageProcessor:
     """What all images of a model are like, and how their numbers are centred."""
 
     channels: Literal[1, 3]

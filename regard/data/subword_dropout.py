@@ -77,7 +77,7 @@ class MergeSampler:
         """As `sample`, in one array: all ids one after the other, and the number of ids of each text."""
         if not 0 <= dropout <= 1:
             raise TokenizerError("dropout is a probability from 0 to 1, not {value}", dropout)
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         cuts = np.zeros(len(self._places), dtype=np.int32)  # ids that each word became
         # Words of like length together, so that rows need little padding; back in place afterwards.
         order = np.argsort(self._sizes[self._places], kind="stable")
@@ -88,7 +88,7 @@ class MergeSampler:
             longest = int(self._sizes[self._places[rows[-1]]])
             rows = rows[: max(1, _CELLS // max(1, longest))]
             begin += len(rows)
-            ids, sizes = self._cut(self._places[rows], dropout, chance)
+            ids, sizes = self._cut(self._places[rows], dropout, rng)
             cuts[rows] = sizes
             parts.append(ids[np.arange(ids.shape[1]) < sizes[:, None]])
         flat = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
@@ -99,7 +99,7 @@ class MergeSampler:
         return out, lengths
 
     def _cut(
-        self, words: NDArray[np.int32], dropout: float, chance: np.random.Generator
+        self, words: NDArray[np.int32], dropout: float, rng: np.random.Generator
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Cut each of `words` on its own: ids (rows, longest), and how many of each row count."""
         sizes = self._sizes[words].copy()
@@ -117,7 +117,7 @@ class MergeSampler:
         while len(live) and ranks.shape[1]:
             allowed = ranks
             if dropout:
-                dropped = chance.random(ranks.shape, dtype=np.float32) < dropout
+                dropped = rng.random(ranks.shape, dtype=np.float32) < dropout
                 allowed = np.where(dropped, _NEVER, ranks)
             at = allowed.argmin(axis=1)
             row = np.arange(len(live))

@@ -58,19 +58,19 @@ def _apply_of(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(fastmath=ANY_ORDER, cache=True, nogil=True, error_model="numpy")
-def blocks(x, h, weights, norm, attention, turning, cache, memory):  # type: ignore[no-untyped-def]
+def blocks(x, h, weights, norm, attention, rotating, cache, memory):  # type: ignore[no-untyped-def]
     """All blocks of a small decoder for one new token a row, as `engine.StackParts.run` does them.
 
     x: (R, D), the residual stream. h: the same array if norms come after the sums, else its norm; it
     becomes what the last norm gives. norm: (eps, centred). attention: (heads, scale) of self- and of
-    cross-attention. turning: (at, cos, sin, interleaved, and whether cross-attention is turned, too).
+    cross-attention. rotating: (at, cos, sin, interleaved, and whether cross-attention is rotated, too).
     cache: keys and values, both of (L, rows, H, capacity, C), the paths with the steps where rows begin, and
     how many steps there are with this one.
     memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
     """
     eps, centred = norm
     heads, scale, cross_heads, cross_scale = attention
-    at, cos, sin, interleaved, crossing = turning
+    at, cos, sin, interleaved, crossing = rotating
     keys, values, path, first, steps = cache
     both, owner, starts = memory
     R, inner = len(x), keys.shape[2] * keys.shape[4]

@@ -213,7 +213,7 @@ class StackParts:
             next(norms)(x, y, h)
         return h
 
-    def turning(self, at: np.ndarray, start: int, length: int) -> Callable[[np.ndarray, int], None]:
+    def rotating(self, at: np.ndarray, start: int, length: int) -> Callable[[np.ndarray, int], None]:
         """Rotates the first so many queries or keys of rows at these places, if that is how the stack knows
         them."""
         cos, sin, interleaved = self.angles(start, length)
@@ -226,7 +226,7 @@ class StackParts:
         return turn
 
     def angles(self, start: int, length: int) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Cosines and sines of these places, (length, pairs) each; no pairs if nothing is turned."""
+        """Cosines and sines of these places, (length, pairs) each; no pairs if nothing is rotated."""
         rotation = self.position.rotation(Contiguous(start, length), torch.device("cpu"))
         if rotation is None:
             return _NO_ANGLES, _NO_ANGLES, False

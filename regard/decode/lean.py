@@ -142,7 +142,7 @@ class _Layer:
     """One block with what it has seen: keys and values of (slots, B, H · C), and those of the memory."""
 
     def __init__(self, block: Block, memory: Tensor, padding: Tensor | None, turn: Rotation | None) -> None:
-        """`turn`: how the keys of the memory are turned, if they are."""
+        """`turn`: how the keys of the memory are rotated, if they are."""
         attention, cross = block.attention, block.cross
         assert isinstance(attention, Attention)
         assert isinstance(cross, Attention)
@@ -150,19 +150,19 @@ class _Layer:
         self.attention, self.cross, self.padding = attention, cross, padding
         self.inputs = len(memory)
         self.qkv, self.out = _product(attention.qkv), _product(attention.out)
-        self.remember(memory, turn)
+        self.project_memory(memory, turn)
         self.around = [
             _residual(block.attention_residual, self._attend),
             _residual(block.cross_residual, self._look),
             _residual(block.feedforward_residual, _feedforward(block.feedforward)),
         ]
 
-    def remember(self, memory: Tensor, turn: Rotation | None) -> None:
+    def project_memory(self, memory: Tensor, turn: Rotation | None) -> None:
         self.turns = turn is not None
         self.look_q, self.look_out = _product(self.cross.q), _product(self.cross.out)
         inner = self.attention.heads * self.attention.head_width
         self.keys = self.values = memory.new_empty((0, self.inputs, inner))
-        k, v = self.cross.remember(memory, turn)
+        k, v = self.cross.project_memory(memory, turn)
         self.memory_keys, self.memory_values = k.contiguous(), v.contiguous()  # (B, H, S, C)
 
     def reserve(self, capacity: int, used: int) -> None:
@@ -190,7 +190,7 @@ class _Layer:
     def _attend(self, x: Tensor) -> Tensor:
         part, start, stop = self.attention, self.start, self.stop
         inner = part.heads * part.head_width
-        q, k, v = _turned(self.qkv(x), part, self.rotation).split(inner, dim=-1)
+        q, k, v = _rotated(self.qkv(x), part, self.rotation).split(inner, dim=-1)
         new = (stop - start, self.inputs, inner)
         self.keys[start:stop], self.values[start:stop] = k.view(new), v.view(new)
         pairs = self.inputs * part.heads
@@ -227,13 +227,13 @@ def _nothing(like: Tensor) -> Tensor:
     return like.new_empty((1, 1, 1))
 
 
-def _turned(qkv: Tensor, part: Attention, rotation: Rotation | None) -> Tensor:
+def _rotated(qkv: Tensor, part: Attention, rotation: Rotation | None) -> Tensor:
     """(rows, 3 · H · C) with its queries and keys rotated."""
     if rotation is None:
         return qkv
     both = 2 * part.heads * part.head_width
-    turned = rotate(qkv[:, :both].view(len(qkv), 2 * part.heads, 1, part.head_width), rotation)
-    return torch.cat((turned.reshape(len(qkv), both), qkv[:, both:]), 1)
+    rotated = rotate(qkv[:, :both].view(len(qkv), 2 * part.heads, 1, part.head_width), rotation)
+    return torch.cat((rotated.reshape(len(qkv), both), qkv[:, both:]), 1)
 
 
 Function = Callable[[Tensor], Tensor]

@@ -97,7 +97,7 @@ class NativeStepper:
         owner = np.repeat(self._owner, lengths)
         at = np.arange(len(owner)) - self._starts[owner]
         room = Room(len(at))
-        turn, turn_memory = (stack.turning(at, 0, source.shape[1]) for stack in (encoder, decoder))
+        turn, turn_memory = (stack.rotating(at, 0, source.shape[1]) for stack in (encoder, decoder))
 
         def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
             turn(qkv.array, 2 * layer.heads)
@@ -129,7 +129,7 @@ class NativeStepper:
 
     def _part_by_part(self, x: Numbers) -> Numbers:
         decoder = self._engine.decoder
-        turn = decoder.turning(self._zeros, self._slots.length - 1, 1)
+        turn = decoder.rotating(self._zeros, self._slots.length - 1, 1)
         attend = _attending(self._slots, turn)
 
         def look(index: int, layer: Layer, q: Numbers, z: Numbers) -> None:
@@ -227,7 +227,7 @@ class NativePromptStepper:
         start = int(at.min())
         at, length = at - start, int(at.max()) - start + 1
         x = decoder.enter(ids[rows], at, start, length, room)
-        attend = _attending(self._slots, decoder.turning(at, start, length), rows)
+        attend = _attending(self._slots, decoder.rotating(at, start, length), rows)
         logits = Numbers(self._logits.tensor[rows], self._logits.array[rows])
         self._engine.head(decoder.run(x, room, attend), logits)
 

@@ -40,8 +40,8 @@ STACKS = {
     "stack": Words("model", "模型主体"),
 }
 POINTS = {
-    "q_unturned": Words("Q", "Q"),
-    "k_unturned": Words("K", "K"),
+    "q_pre_rotary": Words("Q", "Q"),
+    "k_pre_rotary": Words("K", "K"),
     "q": Words("Q, queries", "Q 查询"),
     "k": Words("K, keys", "K 键"),
     "v": Words("V, values", "V 值"),
@@ -78,8 +78,8 @@ POINTS = {
     "cross.out": Words("· W_O", "· W_O"),
     "feedforward.out": Words("· W_down", "· W_down"),
     "embed.out": Words("vectors", "向量"),
-    "q_turned": Words("Q, turned", "Q（旋转后）"),
-    "k_turned": Words("K, turned", "K（旋转后）"),
+    "q_rotated": Words("Q, rotated", "Q（旋转后）"),
+    "k_rotated": Words("K, rotated", "K（旋转后）"),
 }
 """As short as an image's caption; where a section calls its own otherwise, `section.point`."""
 
@@ -125,7 +125,7 @@ _FORMULAS = {
     "who may see whom": "谁能看谁",
     "softmax(scores) where the mask allows": "softmax(分数)，只在掩码允许处",
     "softmax(logits) over all tokens": "对所有词元 softmax(logits)",
-    "turned by their positions": "按位置旋转",
+    "rotated by their positions": "按位置旋转",
     "what stands for the whole": "代表整个输入的向量",
     "norm(x + part)": "归一化(x + 该部分)",
     "x + part": "x + 该部分",

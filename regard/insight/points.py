@@ -27,9 +27,9 @@ from regard.model.transformer import EncoderDecoder, Transformer
 
 _VECTORS = ("query", "width")
 AXES: dict[str, tuple[str, ...]] = {
-    "q_unturned": ("head", "query", "channel"),
+    "q_pre_rotary": ("head", "query", "channel"),
     "q": ("head", "query", "channel"),
-    "k_unturned": ("group", "key", "channel"),
+    "k_pre_rotary": ("group", "key", "channel"),
     "k": ("group", "key", "channel"),
     "v": ("group", "key", "channel"),
     "scores": ("head", "query", "key"),
@@ -150,7 +150,7 @@ def _attention(name: str, part: Attention, x: str, seen: str, bias: str | None) 
     for point, source, matrix in made:
         product = f"x {matrix}" if _projection(part).bias is None else f"x {matrix} + b"
         product = f"norm({product})" if part.normed and point != "v" else product
-        found[f"{name}.{point}"] = found[f"{name}.{point}_unturned"] = Origin(product, (source,))
+        found[f"{name}.{point}"] = found[f"{name}.{point}_pre_rotary"] = Origin(product, (source,))
     out = "[heads] W_O" + ("" if part.out.bias is None else " + b")
     return found | {
         scores: Origin(scored + (" + bias" if bias else ""), (q, k, *([bias] if bias else []))),
@@ -167,7 +167,7 @@ def _projection(part: Attention) -> nn.Linear:
 
 def turned(name: str) -> Origin:
     """Of queries or keys whose pre-rotary forms were seen."""
-    return Origin("turned by their positions", (f"{name}_unturned",))
+    return Origin("rotated by their positions", (f"{name}_pre_rotary",))
 
 
 def _feedforward(name: str, part: nn.Module, x: str) -> Origins:

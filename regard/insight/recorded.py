@@ -134,7 +134,7 @@ class _Labels:
                 one = one[None]
             own = names | {"key": tokens} if point in BY_GROUP else names
             entry = self._entry(name, one, axes, own)
-            if f"{name}_unturned" in forward.values:
+            if f"{name}_pre_rotary" in forward.values:
                 entry = replace(entry, formula=turned(name).formula, sources=turned(name).sources)
             yield name, entry
             if name == "head.logits":

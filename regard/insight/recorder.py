@@ -29,8 +29,8 @@ STACKS = ("stack", "encoder", "decoder")
 _BEGINS = {"given": "stack", "source_given": "encoder", "target_given": "decoder"}
 _AROUND = ("placed", "entered", "input", "output", "bias", "memory_bias", "position.*")
 _OUTSIDE = ("given", "source_given", "target_given", "embed.*", "source.*", "target.*", "head.*")
-BY_HEAD = {"q", "q_unturned", "scores", "weights", "heads", "bias", "memory_bias"}
-BY_GROUP = {"k", "k_unturned", "v"}
+BY_HEAD = {"q", "q_pre_rotary", "scores", "weights", "heads", "bias", "memory_bias"}
+BY_GROUP = {"k", "k_pre_rotary", "v"}
 
 
 @dataclass(frozen=True)

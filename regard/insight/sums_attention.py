@@ -35,9 +35,9 @@ def attention_sum(numbers: Numbers, part: Attention, entry: Entry, index: Index)
     Raises: InputError where what it is made of was not recorded.
     """
     point = entry.name.rpartition(".")[2]
-    if point in ("q", "k") and f"{entry.name}_unturned" in numbers.entries:
+    if point in ("q", "k") and f"{entry.name}_pre_rotary" in numbers.entries:
         return _turned(numbers, entry, index)
-    if point in ("q", "k", "v", "q_unturned", "k_unturned"):
+    if point in ("q", "k", "v", "q_pre_rotary", "k_pre_rotary"):
         return _projected(numbers, part, entry, index)
     made = {
         "products": _product,
@@ -83,7 +83,7 @@ def _projected(numbers: Numbers, part: Attention, entry: Entry, index: Index) ->
 def _turned(numbers: Numbers, entry: Entry, index: Index) -> Made:
     """One of a pair of numbers, turned by the angle of its position."""
     head, token, channel = index
-    before = f"{entry.name}_unturned"
+    before = f"{entry.name}_pre_rotary"
     rotation = _rotation(numbers, entry)
     cos, sin = (x[0, 0, token].cpu().double() for x in (rotation.cos, rotation.sin))
     pairs = len(cos)

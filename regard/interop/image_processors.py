@@ -9,7 +9,7 @@ import json
 from typing import Any, Literal
 
 from regard.bundle import Bundle
-from regard.data.image_processor import LOOK, WHITE, Look, Resize, Shorter, Stretch
+from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Resize, Shorter, Stretch
 from regard.data.readers.images import Filter
 from regard.errors import CheckpointError, ConfigError
 from regard.interop.checkpoint import Checkpoint
@@ -72,7 +72,7 @@ def _completed(said: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
     return found
 
 
-def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Look:
+def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> ImageProcessor:
     """What the images of a model with so many channels are like. Raises: CheckpointError."""
     said, where = checkpoint.json(PREPROCESSOR), checkpoint.folder / PREPROCESSOR
     if said is None:
@@ -86,24 +86,26 @@ def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Loo
     rows, columns = _final(keys, resize, crop)
     mean, deviation = _centre(keys, channels)
     try:
-        look = Look(channels, rows, columns, mean, deviation, resize, crop)
+        processor = ImageProcessor(channels, rows, columns, mean, deviation, resize, crop)
     except ConfigError as error:
         raise CheckpointError("{where}: {value}", where, error) from error
     keys.finish()
-    return look
+    return processor
 
 
-def written_image_processor(look: Look) -> dict[str, str]:
+def written_image_processor(processor: ImageProcessor) -> dict[str, str]:
     """The file that a bundle keeps it in."""
-    return {LOOK: json.dumps(dump(look))}
+    return {IMAGE_PROCESSOR: json.dumps(dump(processor))}
 
 
 def image_processor_of(bundle: Bundle) -> dict[str, str]:
     """The file that says what a bundle's images are like. Raises: Unfit."""
-    if LOOK not in bundle.tokenizers:
+    if IMAGE_PROCESSOR not in bundle.tokenizers:
         raise Unfit("it does not say what its images are like")
-    look: Look = parse(Look, loads(bundle.tokenizers[LOOK]), LOOK)
-    resize, crop = look.resize, look.crop
+    processor: ImageProcessor = parse(
+        ImageProcessor, loads(bundle.tokenizers[IMAGE_PROCESSOR]), IMAGE_PROCESSOR
+    )
+    resize, crop = processor.resize, processor.crop
     said: dict[str, Any] = {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": resize is not None,
@@ -111,10 +113,10 @@ def image_processor_of(bundle: Bundle) -> dict[str, str]:
         "do_rescale": True,
         "rescale_factor": 1 / WHITE,
         "do_normalize": True,
-        "image_mean": list(look.mean),
-        "image_std": list(look.deviation),
+        "image_mean": list(processor.mean),
+        "image_std": list(processor.deviation),
     }
-    own = {"height": look.rows, "width": look.columns}
+    own = {"height": processor.rows, "width": processor.columns}
     if isinstance(resize, Shorter):
         said |= {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": resize.side}}
     else:

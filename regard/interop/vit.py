@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.data.image_processor import Look
+from regard.data.image_processor import ImageProcessor
 from regard.interop.family import Family, Plan, Source, Unfit
 from regard.interop.image_processors import image_processor_of, read_image_processor, written_image_processor
 from regard.interop.keys import Keys, activation_name
@@ -74,8 +74,8 @@ class ViT(Family):
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         made = self._patches(keys)
-        look = read_image_processor(source.checkpoint, 3 if made.channels == 3 else 1)
-        embed = self._fitted(keys, made, look)
+        processor = read_image_processor(source.checkpoint, 3 if made.channels == 3 else 1)
+        embed = self._fitted(keys, made, processor)
         head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
         stack = StackConfig(
@@ -107,14 +107,14 @@ class ViT(Family):
             table = replace(table, rules=tuple(rules))
             notes.append(f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}")
         labels = keys.labels(count) if count else []
-        options = {"kind": CLASSES, "channels": look.channels}
+        options = {"kind": CLASSES, "channels": processor.channels}
         return Plan(
             task=CLASSES,
             options=options | (label_options(source, labels) if labels else {}),
             model=model,
             table=table,
             tokenizers={},
-            files=written_image_processor(look),
+            files=written_image_processor(processor),
             labels=tuple(labels),
             notes=tuple(notes),
         )
@@ -138,13 +138,13 @@ class ViT(Family):
             raise keys.refuse("num_channels", "only grey (1) or colour (3) can be imported")
         return Patches(channels, rows, columns, patch, registers=self.registers)
 
-    def _fitted(self, keys: Keys, embed: Patches, look: Look) -> Patches:
+    def _fitted(self, keys: Keys, embed: Patches, processor: ImageProcessor) -> Patches:
         """What the images that the folder's preprocessor makes need."""
-        if (look.rows, look.columns) != (embed.pixel_rows, embed.pixel_columns):
+        if (processor.rows, processor.columns) != (embed.pixel_rows, embed.pixel_columns):
             raise keys.refuse(
                 "image_size",
-                f"the preprocessor makes images of {look.columns} × {look.rows} pixels, and this family's"
-                " positions are for its own size only",
+                f"the preprocessor makes images of {processor.columns} × {processor.rows} pixels, and this"
+                " family's positions are for its own size only",
             )
         return embed
 
@@ -316,15 +316,17 @@ class Dinov2(ViT):
     norms: ClassVar[tuple[str, str]] = ("norm1", "norm2")
     parts: ClassVar[tuple[str, str]] = ("mlp.fc1", "mlp.fc2")
 
-    def _fitted(self, keys: Keys, embed: Patches, look: Look) -> Patches:
+    def _fitted(self, keys: Keys, embed: Patches, processor: ImageProcessor) -> Patches:
         if embed.pixel_rows != embed.pixel_columns:
             raise keys.refuse("image_size", "its positions must be a square")
-        if look.rows % embed.patch or look.columns % embed.patch:
+        if processor.rows % embed.patch or processor.columns % embed.patch:
             raise keys.refuse(
                 "patch_size",
-                f"it must divide the {look.columns} × {look.rows} pixels that the preprocessor makes",
+                f"it must divide {processor.columns} × {processor.rows} pixels, as the preprocessor makes",
             )
-        return super()._fitted(keys, replace(embed, pixel_rows=look.rows, pixel_columns=look.columns), look)
+        return super()._fitted(
+            keys, replace(embed, pixel_rows=processor.rows, pixel_columns=processor.columns), processor
+        )
 
     def _feedforward(self, keys: Keys) -> FeedForwardPart:
         for name in _OF_BACKBONES:

@@ -33,8 +33,8 @@ _SAMPLES = 1 << 30  # tokens
 def naming(task: Task) -> Naming:
     """How people call what a task's model reads and what it chooses among."""
     return Naming(
-        source=lambda ids: task.pieces(ids, [])[0],
-        target=lambda ids: task.pieces([], ids)[1],
+        source=lambda ids: task.tokens(ids, [])[0],
+        target=lambda ids: task.tokens([], ids)[1],
         outputs=tuple(task.outputs()),
         independent=task.independent,
     )
@@ -47,7 +47,7 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     task.check(decoding)
     recorder = Recorder(model, choice)
     # Windows and texts go one after the other, so that nothing is padded; samples of one text side by side.
-    tokens = _SAMPLES if decoding.n > 1 and "sampling" in task.heeds else 1
+    tokens = _SAMPLES if decoding.n > 1 and "sampling" in task.supports else 1
     with torch.inference_mode(), hear(recorder.hear), recorder.watching():
         (said,) = task.predict(model, [text], replace(decoding, batch_tokens=tokens))
     passes, search = recorded(recorder, names := naming(task))
@@ -77,7 +77,7 @@ def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alig
     written = Searched(said, tuple(grown(told, naming(task)))).written
     # What is given at a step is the token before; what is looked at serves the token after.
     weights = cross_attention(model, source, [*start, *written[:-1]])
-    return Alignment(*task.pieces(source, written), weights)
+    return Alignment(*task.tokens(source, written), weights)
 
 
 def ablated(
@@ -92,12 +92,12 @@ def ablated(
     figures: dict[str, Any] = {}
 
     def measure() -> float:
-        figures.update(task.judge(model, rows, decoding).figures)
+        figures.update(task.evaluate(model, rows, decoding).figures)
         return float(figures[metric])
 
     with torch.inference_mode():
         found = ablate(model, measure, metric, told=told)
-    return replace(found, lower=task.merit(figures) == -figures[metric] != 0)
+    return replace(found, lower=task.selection_score(figures) == -figures[metric] != 0)
 
 
 def played_back(

@@ -20,8 +20,8 @@ def about(explorer: Explorer) -> dict[str, Any]:
         "parameters": explorer.parameters,
         "takes": _takes(explorer),
         "gives": _gives(explorer),
-        "writes": "begin" in task.heeds,
-        "searches": "beam" in task.heeds,
+        "writes": "begin" in task.supports,
+        "searches": "beam" in task.supports,
         "probabilities": not isinstance(model.head, VectorHead),
         "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
         "analyses": [_analysis(one) for one in analyses(explorer).values()],
@@ -41,7 +41,7 @@ def _analysis(one: Analysis) -> dict[str, Any]:
 
 
 def _takes(explorer: Explorer) -> dict[str, Any]:
-    takes = explorer.task.takes
+    takes = explorer.task.input_spec
     asked: dict[str, Any] = {"kind": takes.kind}
     if takes.names:
         asked["names"] = list(takes.names)

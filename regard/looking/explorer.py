@@ -128,7 +128,7 @@ class Explorer:
             if opening is None:
                 raise InputError("{key} does not write token by token", self.task.name)
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
-            said = Prediction(self.task.spoken(question.begin, question.text)[0])
+            said = Prediction(self.task.decode_ids(question.begin, question.text)[0])
             return self._answer(question, said, opening, passes, question.begin)
 
     def search(self, question: Question) -> Searched:
@@ -136,7 +136,7 @@ class Explorer:
         with self._lock:
             self._check(question, ())
             opening = self.task.opening(question.text)
-            if opening is None or "beam" not in self.task.heeds:
+            if opening is None or "beam" not in self.task.supports:
                 raise InputError("{key} does not search with a beam", self.task.name)
             return self._search(question, opening, n=question.beam)
 
@@ -149,7 +149,7 @@ class Explorer:
             for source in outline[name].sources:  # such as q and k of scores
                 wanted |= set(outline[source].sources) if source in outline else set()
             place = name.rpartition(".")[0]
-            wanted |= {f"{place}.{letter}_unturned" for letter in "qk"} & outline.keys()
+            wanted |= {f"{place}.{letter}_pre_rotary" for letter in "qk"} & outline.keys()
             found = self.answer(question, [one for one in wanted if one in outline])
             model = self._variant(question, self.task.opening(question.text))
             holders = [at for at, one in enumerate(found.passes) if name in one.entries]
@@ -235,16 +235,16 @@ class Explorer:
         for name in names or ():
             if name not in self.outline:
                 raise unknown(InputError, "part", name, self.outline)
-        if question.begin and "begin" not in self.task.heeds:
+        if question.begin and "begin" not in self.task.supports:
             raise InputError("{key} writes no tokens, and so has none to begin with", self.task.name)
         for token in question.begin:
             if not 0 <= token < len(self.naming.outputs):
                 raise InputError(
                     "there is no token {value}; ids are 0 to {limit}", token, len(self.naming.outputs) - 1
                 )
-        if question.beam > 1 and "beam" not in self.task.heeds:
+        if question.beam > 1 and "beam" not in self.task.supports:
             raise InputError("{key} does not search with a beam", self.task.name)
-        if question.length is not None and "max_length" not in self.task.heeds:
+        if question.length is not None and "max_length" not in self.task.supports:
             raise InputError("{key} writes no tokens, and so has no length", self.task.name)
 
     def _variant(

@@ -89,7 +89,7 @@ def _fitted(content: bytes, shape: Sequence[int]) -> str:
 
 def examples(task: Task, inputs: Iterable[str], n: int) -> list[dict[str, object]]:
     """Something to begin with: of what the task was given in its own data, or else of our own."""
-    takes, found = task.takes, list[dict[str, object]]()
+    takes, found = task.input_spec, list[dict[str, object]]()
     for text in inputs:
         if len(found) == n:
             break

@@ -250,7 +250,7 @@ class Attention(nn.Module):
         late: tuple[Rotation, Rotation] | None = None,
     ) -> Tensor:
         """Self-attention. (B, T, D) → (B, T, D); `cache` holds what came before x. `late`: how queries and
-        all keys are turned further."""
+        all keys are rotated further."""
         B, T, _ = x.shape
         inner, shared = self.heads * self.head_width, self.kv_heads * self.head_width
         # Apart at once, so that on the way back their gradients are put together once.
@@ -260,7 +260,7 @@ class Attention(nn.Module):
         q = self.q_norm(q) if self.normed else q
         if rotation is not None:
             if watching():
-                q, k = tap(self, "q_unturned", q), tap(self, "k_unturned", k)
+                q, k = tap(self, "q_pre_rotary", q), tap(self, "k_pre_rotary", k)
             q, k = rotate(q, rotation), rotate(k, rotation)
         if cache is not None:
             k, v = cache.append(k, v)
@@ -268,7 +268,7 @@ class Attention(nn.Module):
             q, k = rotate(q, late[0]), rotate(k, late[1])
         return self._attend(q, k, v, mask, bias)
 
-    def look(
+    def cross_attend(
         self,
         x: Tensor,
         memory: tuple[Tensor, Tensor],
@@ -277,7 +277,7 @@ class Attention(nn.Module):
         rotation: Rotation | None = None,
         bias: Tensor | None = None,
     ) -> Tensor:
-        """Cross-attention of (B, T, D) on the keys and values that `remember` made.
+        """Cross-attention of (B, T, D) on the keys and values that `project_memory` made.
 
         x may have n rows for each row of memory (the beams of a sentence, next to each other): they
         are treated as more queries of that row, so memory is never copied.
@@ -288,7 +288,7 @@ class Attention(nn.Module):
         q = self.q(x).view(B, T, self.heads, self.head_width)
         q = self.q_norm(q) if self.normed else q
         if rotation is not None:
-            q = tap(self, "q_unturned", q.transpose(1, 2))
+            q = tap(self, "q_pre_rotary", q.transpose(1, 2))
             q = rotate(q, rotation).transpose(1, 2)
         q = q.reshape(B // beams, beams * T, self.heads, self.head_width).transpose(1, 2)
         if beams > 1:
@@ -296,10 +296,10 @@ class Attention(nn.Module):
             bias = None if bias is None else _folded(bias, len(k), beams, T)
         return self._attend(q, k, v, mask, bias, shape=(B, T))
 
-    def remember(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
-        """Keys, turned, and values of (B, S, D) memory: (B, G, S, C) each."""
+    def project_memory(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
+        """Keys, rotated, and values of (B, S, D) memory: (B, G, S, C) each."""
         k, v = self._keys_and_values(*self.kv(memory).chunk(2, dim=-1))
-        return (k if rotation is None else rotate(tap(self, "k_unturned", k), rotation)), v
+        return (k if rotation is None else rotate(tap(self, "k_pre_rotary", k), rotation)), v
 
     @property
     def plain(self) -> bool:

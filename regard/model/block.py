@@ -127,11 +127,11 @@ class BlockContext:
     mask: Lowered
     rotation: Rotation | None = None
     late: tuple[Rotation, Rotation] | None = None
-    """By how much more queries, and all keys, are turned in an input that is so long."""
+    """By how much more queries, and all keys, are rotated in an input that is so long."""
     bias: Tensor | None = None
     memory_mask: Lowered = None
     memory_rotation: Rotation | None = None
-    """How queries are turned before they look at the memory, whose keys `remember` turned."""
+    """How queries are rotated before they look at the memory, whose keys `project_memory` rotated."""
     memory_bias: Tensor | None = None
     condition: Tensor | None = None
     """(B, D) or (B, T, D): for parts that modulate x; no part of this library's own reads it yet."""
@@ -165,7 +165,7 @@ class Block(nn.Module):
         cache: LayerCache | None = None,
         memory: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """`memory`: the keys and values that `remember` made, if the block looks at another stack."""
+        """`memory`: the keys and values that `project_memory` made, if the block looks at another stack."""
         attention, cross = self.attention, self.cross
         turns: dict[str, Any] = {} if around.late is None else {"late": around.late}
         x = self.attention_residual(
@@ -176,11 +176,13 @@ class Block(nn.Module):
         )
         if cross is not None and self.cross_residual is not None and memory is not None:
             mask, turn, bias = around.memory_mask, around.memory_rotation, around.memory_bias
-            x = self.cross_residual(x, lambda h: cross.look(h, memory, mask, rotation=turn, bias=bias))
+            x = self.cross_residual(
+                x, lambda h: cross.cross_attend(h, memory, mask, rotation=turn, bias=bias)
+            )
         x = self.feedforward_residual(x, self.feedforward)
         return tap(self, "residual", x)
 
-    def remember(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
-        """Cross-attention's keys and values of (B, S, D) memory, the keys turned."""
+    def project_memory(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
+        """Cross-attention's keys and values of (B, S, D) memory, the keys rotated."""
         assert self.cross is not None
-        return self.cross.remember(memory, rotation)
+        return self.cross.project_memory(memory, rotation)

@@ -84,10 +84,10 @@ class Learned:
 
 @dataclass(frozen=True)
 class Rotary:
-    """Queries and keys turned by an angle that grows with the position: scores then depend on
+    """Queries and keys rotated by an angle that grows with the position: scores then depend on
     distance alone.
 
-    `fraction` is how much of each head is turned. `interleaved` pairs neighbouring numbers, as in the
+    `fraction` is how much of each head is rotated. `interleaved` pairs neighbouring numbers, as in the
     paper; otherwise the first half is paired with the second, as in GPT-NeoX and Llama's checkpoints.
     """
 
@@ -210,10 +210,10 @@ class RotaryPart(RotatedRows):
     def __init__(self, head_width: int, config: Rotary) -> None:
         if not 0 <= config.fraction <= 1:
             raise ValueError(f"rotary positions turn a part from 0 to 1 of each head, not {config.fraction}")
-        turned = round(head_width * config.fraction)
-        if turned % 2:
-            raise ValueError(f"rotary positions need an even head width, not {turned}")
-        self.pairs, self.base, self.interleaved = turned // 2, config.base, config.interleaved
+        rotated = round(head_width * config.fraction)
+        if rotated % 2:
+            raise ValueError(f"rotary positions need an even head width, not {rotated}")
+        self.pairs, self.base, self.interleaved = rotated // 2, config.base, config.interleaved
         self.scaling = config.scaling
         self.stretches = isinstance(config.scaling, LongRope | Dynamic)
         super().__init__()
@@ -251,12 +251,12 @@ class RotaryPart(RotatedRows):
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Turn each pair of numbers of (B, H, T, C) by its angle; what exceeds the pairs is left alone."""
     cos, sin = rotation.cos.to(x.dtype), rotation.sin.to(x.dtype)
-    turned, rest = x.split([2 * cos.shape[-1], x.shape[-1] - 2 * cos.shape[-1]], dim=-1)
+    rotated, rest = x.split([2 * cos.shape[-1], x.shape[-1] - 2 * cos.shape[-1]], dim=-1)
     if rotation.interleaved:
-        first, second = turned.unflatten(-1, (-1, 2)).unbind(-1)
+        first, second = rotated.unflatten(-1, (-1, 2)).unbind(-1)
         both = torch.stack((first * cos - second * sin, second * cos + first * sin), -1).flatten(-2)
     else:
-        first, second = turned.chunk(2, dim=-1)
+        first, second = rotated.chunk(2, dim=-1)
         both = torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
     return torch.cat((both, rest), dim=-1) if rest.shape[-1] else both
 

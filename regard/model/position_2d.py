@@ -37,8 +37,8 @@ class Sinusoidal2D:
 
 @dataclass(frozen=True)
 class Rotary2D:
-    """Half of each head's pairs turned by the row, half by the column: scores then depend on how far
-    patches are apart in both directions. Leading tokens are not turned.
+    """Half of each head's pairs rotated by the row, half by the column: scores then depend on how far
+    patches are apart in both directions. Leading tokens are not rotated.
 
     Differs: a pair is one number of each half of a head, as in `Rotary`, not two neighbours.
     """

@@ -18,7 +18,7 @@ from regard.model.tap import tap
 
 
 class Rotation(NamedTuple):
-    """The angles by which queries and keys are turned: (B | 1, 1, T, pairs) each."""
+    """The angles by which queries and keys are rotated: (B | 1, 1, T, pairs) each."""
 
     cos: Tensor
     sin: Tensor
@@ -45,8 +45,8 @@ class PositionPart(nn.Module):
     def late(
         self, query: Positions, key: Positions, device: torch.device
     ) -> tuple[Rotation, Rotation] | None:
-        """By how much more queries and keys are turned than `rotation` says, since the input has become so
-        long: keys that were turned and kept before are turned on."""
+        """By how much more queries and keys are rotated than `rotation` says, since the input has become so
+        long: keys that were rotated and kept before are rotated on."""
         return None
 
     def anew(self, tokens: int) -> bool:

@@ -1,7 +1,7 @@
 """How rotary positions are stretched, so that a model takes longer inputs than it was first trained on.
 
 Each way changes the rates at which pairs of numbers turn, the fast ones less than the slow ones, and
-some also the length of what is turned. Two of them depend on how long an input is: what they add for a
+some also the length of what is rotated. Two of them depend on how long an input is: what they add for a
 longer one, (rows, 1) numbers of tokens → (rows, pairs) of further rates, is `longer`. They do not know
 queries or keys (`position.py`).
 """
@@ -68,7 +68,7 @@ class Yarn:
     slow: float = 1.0
     """… and one that turns so many times is interpolated."""
     amplitude: float | None = None
-    """What turned queries and keys are multiplied by; None is 0.1 · ln(factor) + 1."""
+    """What rotated queries and keys are multiplied by; None is 0.1 · ln(factor) + 1."""
     whole: bool = True
     """Whether the mixture begins and ends at whole pairs."""
     kind: Literal["yarn"] = "yarn"
@@ -106,7 +106,7 @@ class LongRope:
     long: tuple[float, ...] = ()
     """… and by how much in longer inputs."""
     amplitude: float = 1.0
-    """What turned queries and keys are multiplied by."""
+    """What rotated queries and keys are multiplied by."""
     kind: Literal["longrope"] = "longrope"
 
     def __post_init__(self) -> None:

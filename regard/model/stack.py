@@ -167,13 +167,13 @@ class Stack(nn.Module):
             raise ValueError("this stack looks at a memory: pass one")
         block = self.blocks[index]
         assert isinstance(block, Block)
-        made = block.remember(memory, self.memory_rotation(positions, memory.device))
+        made = block.project_memory(memory, self.memory_rotation(positions, memory.device))
         if cache is not None:
             cache.memory[index] = made
         return made
 
     def memory_rotation(self, positions: Positions | None, device: torch.device) -> Rotation | None:
-        """How the keys of a memory at these places are turned, if they are."""
+        """How the keys of a memory at these places are rotated, if they are."""
         if positions is None or not self.config.cross_position:
             return None
         return self.position.rotation(positions, device)

@@ -91,9 +91,9 @@ def _problems(run: Run) -> Iterator[str]:
     if type(task) not in TASKS:
         yield f"its task is {task.name}, where a page can do {', '.join(one.name for one in TASKS)}"
     yield from strange(run.bundle.model, "model")
-    if task.takes.kind not in ("text", "image"):
-        yield f"its input is a {task.takes.kind}, where a page takes a text or a drawing"
-    if isinstance(task.config, ImageClassificationConfig) and task.takes.shape[0] != 1:
+    if task.input_spec.kind not in ("text", "image"):
+        yield f"its input is a {task.input_spec.kind}, where a page takes a text or a drawing"
+    if isinstance(task.config, ImageClassificationConfig) and task.input_spec.shape[0] != 1:
         yield "its images are in colour, where those drawn on a page are grey"
     if isinstance(task, ImageClassification) and not task.labels:
         yield "it has learned no labels"

@@ -183,7 +183,7 @@ def _task(task: Task, rooms: list[int]) -> dict[str, Any]:
                 "separator": task.config.separator,
             }
         case ImageClassification():
-            return {"look": asdict(task.look), "labels": task.outputs(), "separator": None}
+            return {"look": asdict(task.processor), "labels": task.outputs(), "separator": None}
     raise AssertionError(task)
 
 
@@ -200,7 +200,7 @@ def _data(run: Run) -> str:
 
 def _examples(run: Run, given: Sequence[str]) -> list[str]:
     """Rows of the user's own data are theirs to show: only those of built-in sets are taken unasked."""
-    if given or run.task.takes.kind != "text" or run.bundle.data.get("name") not in BUILTIN:
+    if given or run.task.input_spec.kind != "text" or run.bundle.data.get("name") not in BUILTIN:
         return list(given)
     return [str(one["text"]) for one in run.examples(5) if len(str(one["text"])) <= _LONGEST]
 

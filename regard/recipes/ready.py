@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from regard import __version__, train
+from regard import __version__
 from regard.data.remote import cache_folder
 from regard.errors import BundleError, ConfigError, DependencyError
 from regard.files import held
+from regard.training import train
 from regard.training.folder import STATE
 
 

@@ -79,7 +79,7 @@ def run_recipe(
             device=device,
         )
     run = load(folder, device)
-    searches = "beam" in run.task.heeds
+    searches = "beam" in run.task.supports
     decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if searches else Decoding()
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
     ours = result.metrics[recipe.figure]

@@ -226,7 +226,7 @@ def analysed(explorer: Explorer, question: Question, asked: AnalysisAsked) -> di
 def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
     """What may be written next; `## Step` of the documentation."""
     found = explorer.next(question)
-    text, done = explorer.task.spoken(question.begin, question.text)
+    text, done = explorer.task.decode_ids(question.begin, question.text)
     shares = found.passes[-1]["head.probabilities"].value if found.passes else torch.zeros(0, 0)
     outputs, begin = explorer.naming.outputs, found.begin or 0
     written = []
@@ -283,7 +283,7 @@ def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, An
             ids.append(steps[back].ids[place])
             place = steps[back].parents[place]
         ids.reverse()
-        text = explorer.task.spoken(ids)[0]
+        text = explorer.task.decode_ids(ids)[0]
         made.setdefault(text, {"text": text, "score": _score(score), "ids": ids})
     return list(made.values())
 

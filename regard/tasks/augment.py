@@ -27,13 +27,13 @@ class NoAugmentation:
 
     kind: Literal["none"] = "none"
 
-    def draw(self, shape: tuple[int, ...], chance: np.random.Generator) -> Moves | None:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Moves | None:
         return None
 
 
 @dataclass(frozen=True)
 class Warp:
-    """Every image moved by chance, evenly up to these limits either way."""
+    """Every image moved by rng, evenly up to these limits either way."""
 
     turn: float = 10.0
     """How far images are turned, in degrees."""
@@ -55,15 +55,15 @@ class Warp:
             value = getattr(self, name)
             require(0 <= value < 1, name, value, "at least 0 and less than 1")
 
-    def draw(self, shape: tuple[int, ...], chance: np.random.Generator) -> Moves | None:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Moves | None:
         """`shape`: (B, C, H, W) of the images that are to be moved."""
         B, _, rows, columns = shape
-        even = chance.uniform(-1, 1, (6, B))
+        even = rng.uniform(-1, 1, (6, B))
         angle = np.radians(self.turn) * even[0]
         turn = _matrices((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle)))
         one, none = np.ones(B), np.zeros(B)
         shear = _matrices((one, self.shear * even[1]), (none, one))
-        mirror = np.where(chance.random(B) < 0.5, -1.0, 1.0) if self.flip else one
+        mirror = np.where(rng.random(B) < 0.5, -1.0, 1.0) if self.flip else one
         scale = _matrices((mirror * (1 + self.scale * even[2]), none), (none, 1 + self.scale * even[3]))
         linear = turn @ shear @ scale
         linear *= np.array(
@@ -73,7 +73,7 @@ class Warp:
         theta = np.concatenate((linear, shift), 2).astype(np.float32)
         bend = None
         if self.bend:
-            field = chance.standard_normal((B, 2, _KNOTS, _KNOTS), dtype=np.float32)
+            field = rng.standard_normal((B, 2, _KNOTS, _KNOTS), dtype=np.float32)
             bend = torch.from_numpy(field * np.float32(2 * self.bend))
         return Moves(torch.from_numpy(theta), bend)
 

@@ -117,7 +117,7 @@ class FillMask(TextTask):
         size = ENCODER_DECODER[preset]
         return one_stack(size, mask=Full(), placement=PreNorm(), position=Rotary(), activation="gelu")
 
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
         if not isinstance(model.stack.mask, Full):
             raise ConfigError("fill-mask needs model.stack.mask=full, not '{value}'", model.stack.mask.kind)
@@ -139,22 +139,22 @@ class FillMask(TextTask):
         ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
         return self._hidden(ids, lengths, np.random.default_rng([epoch, *rows.tolist()]))
 
-    def _hidden(self, ids: np.ndarray, lengths: np.ndarray, chance: np.random.Generator) -> MaskedBatch:
+    def _hidden(self, ids: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> MaskedBatch:
         """(B, T) ids with some chosen and most of those hidden; at least one in each row that has any."""
-        chosen = self._chosen(ids, lengths, chance)
-        fate = chance.random(ids.shape)
+        chosen = self._chosen(ids, lengths, rng)
+        fate = rng.random(ids.shape)
         given = np.where(chosen & (fate < _HIDE), self.mask, ids)
         swapped = chosen & (fate >= _HIDE) & (fate < _HIDE + _SWAP)
-        others = self._ordinary[chance.integers(len(self._ordinary), size=ids.shape)]
+        others = self._ordinary[rng.integers(len(self._ordinary), size=ids.shape)]
         given = np.where(swapped, others, given)
         real = np.flatnonzero(chosen)
         return MaskedBatch(*map(torch.from_numpy, (given, lengths, real, ids.reshape(-1)[real])))
 
-    def _chosen(self, ids: np.ndarray, lengths: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    def _chosen(self, ids: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(B, T) booleans: which tokens are to be predicted. Pieces of a word share one draw."""
         column = np.arange(ids.shape[1])
         text = (column > 0) & (column < lengths[:, None] - 1)
-        draw = chance.random(ids.shape)
+        draw = rng.random(ids.shape)
         if self.config.whole_words:
             begins = np.where(self._goes_on[ids] & (column > 1), 0, column)
             draw = np.take_along_axis(draw, np.maximum.accumulate(begins, axis=1), axis=1)
@@ -175,7 +175,7 @@ class FillMask(TextTask):
     # ------------------------------------------------------------------ judging
 
     @torch.inference_mode()
-    def judge(
+    def evaluate(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Evaluation:
         """How many of the chosen tokens are guessed, and nats each; the choice is always the same."""
@@ -210,7 +210,7 @@ class FillMask(TextTask):
             )
             number += 1
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
+    def selection_score(self, figures: Mapping[str, Any]) -> float:
         return -float(figures["nats"]) if self.config.metric == "nats" else float(figures["accuracy"])
 
     # ------------------------------------------------------------------ predicting
@@ -263,13 +263,13 @@ class FillMask(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         return InputSpec(hole=HIDDEN)
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))
 
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         frame = self.config.context - 2

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.data.image_grid import Tile, drawn
-from regard.data.image_processor import LOOK, WHITE, Look
+from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor
 from regard.data.readers.forms import Labels
 from regard.data.readers.images import IMAGE, in_channels
 from regard.data.readers.streams import Forms
@@ -36,9 +36,9 @@ from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.image_processor import (
+    fit_image_processor,
     fitted,
     given_image_processor,
-    look_at,
     placed,
     read,
     restored_image_processor,
@@ -130,10 +130,12 @@ class ImageClassification(Task):
     presets: ClassVar[Mapping[str, object]] = VIT
     config: ImageClassificationConfig
 
-    def __init__(self, config: ImageClassificationConfig, look: Look, labels: dict[str, int]) -> None:
+    def __init__(
+        self, config: ImageClassificationConfig, processor: ImageProcessor, labels: dict[str, int]
+    ) -> None:
         """`labels`: how often each stood in the training part, in the order of the classes; none of a body
         that others have trained without any, which answers with vectors."""
-        self.config, self.look, self.labels = config, look, labels
+        self.config, self.processor, self.labels = config, processor, labels
         self._place = {label: index for index, label in enumerate(labels)}
         self._length = 1
         self.greyed = 0
@@ -149,7 +151,7 @@ class ImageClassification(Task):
         return vit(VIT[preset])
 
     @classmethod
-    def learn(
+    def prepare(
         cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> ImageClassification:
         check_learned(config.number)
@@ -157,8 +159,12 @@ class ImageClassification(Task):
             (label for row in rows for label in labels_of(row, config.separator)), config.target
         )
         wishes = (config.size, config.channels)
-        look = given_image_processor(given, *wishes) if LOOK in given else look_at(rows, *wishes)
-        return cls(config, look, labels)
+        processor = (
+            given_image_processor(given, *wishes)
+            if IMAGE_PROCESSOR in given
+            else fit_image_processor(rows, *wishes)
+        )
+        return cls(config, processor, labels)
 
     @classmethod
     def restore(cls, config: ImageClassificationConfig, tokenizers: Mapping[str, str]) -> ImageClassification:
@@ -167,9 +173,12 @@ class ImageClassification(Task):
         return cls(config, restored_image_processor(tokenizers), labels)
 
     def tokenizers(self) -> dict[str, str]:
-        return {LOOK: json.dumps(dump(self.look)), **(written(self.labels) if self.labels else {})}
+        return {
+            IMAGE_PROCESSOR: json.dumps(dump(self.processor)),
+            **(written(self.labels) if self.labels else {}),
+        }
 
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         if (
             not isinstance(model, TransformerConfig)
             or not isinstance(model.head, Classes if self.labels else Classes | Vector)
@@ -179,7 +188,7 @@ class ImageClassification(Task):
                 "image-classification needs a model of kind 'transformer' with the embedding 'patches' and "
                 "the head 'classes'"
             )
-        embed = fitted(model.embed, self.look)
+        embed = fitted(model.embed, self.processor)
         if model.head.pooling != "mean" and not embed.class_token:
             sentence = "model.head.pooling: is '{value}', which needs model.embed.class_token; use 'mean'"
             raise ConfigError(sentence, model.head.pooling)
@@ -192,7 +201,7 @@ class ImageClassification(Task):
         return replace(model, embed=embed, stack=stack, head=head)
 
     def notes(self) -> list[str]:
-        channels, rows, columns = self.look.shape
+        channels, rows, columns = self.processor.shape
         said = [f"images of {columns} × {rows} pixels, {'grey' if channels == 1 else 'in colour'}"]
         if self.greyed:
             said.append(f"{self.greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
@@ -220,8 +229,8 @@ class ImageClassification(Task):
     def _pixels(self, name: str, where: str = "") -> np.ndarray:
         """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
         image = read(name, where)
-        image = self.look.brought(image)
-        channels, rows, columns = self.look.shape
+        image = self.processor.brought(image)
+        channels, rows, columns = self.processor.shape
         if image.shape[:2] != (rows, columns):
             sentence = (
                 "{where} has {value} × {limit} pixels, where {columns} × {rows} are wanted; set task.size"
@@ -240,9 +249,9 @@ class ImageClassification(Task):
             wanted = torch.zeros((len(rows), len(self.labels)))
             for row, some in enumerate(places):
                 wanted[row, some] = 1.0
-        pixels = torch.from_numpy(ids.astype(np.uint8)).view(len(rows), *self.look.shape)
-        chance = np.random.default_rng([epoch, *rows.tolist()])
-        moves = self.config.augmentation.draw(tuple(pixels.shape), chance)
+        pixels = torch.from_numpy(ids.astype(np.uint8)).view(len(rows), *self.processor.shape)
+        rng = np.random.default_rng([epoch, *rows.tolist()])
+        moves = self.config.augmentation.draw(tuple(pixels.shape), rng)
         return ImageBatch(pixels, wanted, moves)
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> Tensor:
@@ -261,7 +270,7 @@ class ImageClassification(Task):
 
     def _centred(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) bytes as numbers of mean 0 and variance 1."""
-        shape, about = (1, -1, 1, 1), self.look
+        shape, about = (1, -1, 1, 1), self.processor
         mean = torch.tensor(about.mean, device=pixels.device).view(shape)
         deviation = torch.tensor(about.deviation, device=pixels.device).view(shape)
         return (pixels.to(torch.float32) / WHITE - mean) / deviation
@@ -329,13 +338,13 @@ class ImageClassification(Task):
         found = {"most frequent label": self.score([most] * len(rows), rows)}
         if self.config.separator is not None:
             return found
-        if train is not None and len(self.labels) * math.prod(self.look.shape) <= _MOST_MEANS:
+        if train is not None and len(self.labels) * math.prod(self.processor.shape) <= _MOST_MEANS:
             found["nearest mean of a class"] = self.score(self._nearest(rows, train), rows)
         return found
 
     def _nearest(self, rows: Sequence[Row], train: Rows) -> list[str]:
         """The label whose mean image is nearest to each."""
-        sums = np.zeros((len(self.labels), math.prod(self.look.shape)), dtype=np.float32)
+        sums = np.zeros((len(self.labels), math.prod(self.processor.shape)), dtype=np.float32)
         counts = np.zeros((len(self.labels), 1), dtype=np.float32)
         for row in train:
             if (place := self._place.get(_label(row))) is not None:
@@ -350,8 +359,8 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> InputSpec:
-        return InputSpec("image", shape=self.look.shape)
+    def input_spec(self) -> InputSpec:
+        return InputSpec("image", shape=self.processor.shape)
 
     def outputs(self) -> list[str]:
         return list(self.labels)
@@ -363,24 +372,26 @@ class ImageClassification(Task):
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         yield checked(self.predict(model, [text], decoding))[0].text
 
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[Tensor]]:
         assert isinstance(model, Transformer)
         return [], list(self._given(model, inputs))
 
-    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[Tensor]]:
+    def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[Tensor]]:
         assert isinstance(model, Transformer)
-        noise = torch.randint(0, WHITE + 1, (2, *self.look.shape), generator=torch.Generator().manual_seed(1))
+        noise = torch.randint(
+            0, WHITE + 1, (2, *self.processor.shape), generator=torch.Generator().manual_seed(1)
+        )
         return [], list(self._centred(noise.to(model.device)))
 
-    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+    def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return [], [str(place) for place in range(self._length)]
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         return [row.values[0] for row in rows]
 
-    def drawn(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
+    def render(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
         """At most a hundred; mistakes come first."""
         pairs = sorted(zip(rows, answers, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
         return drawn(

@@ -1,6 +1,6 @@
 """What all images of a model are like, taken from the data or out of a bundle.
 
-A model is made for images of one look; here its embedding and its positions are given their sizes.
+A model is made for images of one processor; here its embedding and its positions are given their sizes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from regard.data.image_processor import LOOK, WHITE, Look, Stretch
+from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch
 from regard.data.readers.images import Image, in_channels, read_image, resized
 from regard.data.rows import Rows
 from regard.errors import BundleError, ConfigError, DataError, RegardError
@@ -39,7 +39,7 @@ def read(name: str, where: str = "") -> Image:
         raise DataError("{where}: {value}", where, error) from error
 
 
-def look_at(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> Look:
+def fit_image_processor(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> ImageProcessor:
     """Size and channels of the first image; mean and deviation of the first thousand."""
     channels, shape = wanted, (0, 0)
     count, total, squares = 0, np.zeros(1), np.zeros(1)
@@ -54,56 +54,60 @@ def look_at(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> Look:
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, _LEAST_DEVIATION**2))
     resize = None if size is None else Stretch(size, size)
-    return Look(channels, *shape, tuple(mean.tolist()), tuple(deviation.tolist()), resize)
+    return ImageProcessor(channels, *shape, tuple(mean.tolist()), tuple(deviation.tolist()), resize)
 
 
-def given_image_processor(files: Mapping[str, str], size: int | None, wanted: Literal[1, 3] | None) -> Look:
-    """The look of a bundle whose body is fine-tuned.
+def given_image_processor(
+    files: Mapping[str, str], size: int | None, wanted: Literal[1, 3] | None
+) -> ImageProcessor:
+    """The image processor of a bundle whose body is fine-tuned.
 
     Raises: BundleError; ConfigError for other wishes.
     """
-    look = restored_image_processor(files)
-    if size is not None and (look.rows, look.columns) != (size, size):
+    processor = restored_image_processor(files)
+    if size is not None and (processor.rows, processor.columns) != (size, size):
         sentence = (
             "task.size: is {value}, but the bundle that training starts from takes images of {limit} ×"
             " {rows} pixels; leave it out"
         )
-        raise ConfigError(sentence, size, look.columns, look.rows)
-    if wanted not in (None, look.channels):
+        raise ConfigError(sentence, size, processor.columns, processor.rows)
+    if wanted not in (None, processor.channels):
         raise ConfigError(
             "task.channels: is {limit}, but the bundle that training starts from takes {value}; leave it out",
             wanted,
-            look.channels,
+            processor.channels,
         )
-    return look if size is None else replace(look, resize=Stretch(size, size), crop=False)
+    return processor if size is None else replace(processor, resize=Stretch(size, size), crop=False)
 
 
-def restored_image_processor(files: Mapping[str, str]) -> Look:
-    """The look that a bundle keeps. Raises: BundleError when it is missing or damaged."""
+def restored_image_processor(files: Mapping[str, str]) -> ImageProcessor:
+    """The image processor that a bundle keeps. Raises: BundleError when it is missing or damaged."""
     try:
-        look: Look = parse(Look, loads(kept(files, LOOK)), LOOK)
+        processor: ImageProcessor = parse(
+            ImageProcessor, loads(kept(files, IMAGE_PROCESSOR)), IMAGE_PROCESSOR
+        )
     except (ValueError, RecursionError, ConfigError) as error:
         why = str(error) if isinstance(error, RegardError) else "it is no JSON"
-        raise BundleError("{limit} is damaged: {value}", LOOK, why) from error
-    return look
+        raise BundleError("{limit} is damaged: {value}", IMAGE_PROCESSOR, why) from error
+    return processor
 
 
-def fitted(embed: Patches, look: Look) -> Patches:
-    """The embedding for images of this look. Raises: ConfigError when it was made for others."""
+def fitted(embed: Patches, processor: ImageProcessor) -> Patches:
+    """The embedding for images of this processor. Raises: ConfigError when it was made for others."""
     sizes: dict[str, Any] = {}
-    for key, value in zip(("channels", "pixel_rows", "pixel_columns"), look.shape, strict=True):
+    for key, value in zip(("channels", "pixel_rows", "pixel_columns"), processor.shape, strict=True):
         said = getattr(embed, key)
         if said not in (0, value):
             sentence = "model.embed.{key}: is {value}, but the images have {limit}; leave it at 0"
             raise ConfigError(sentence, key, said, value)
         sizes[key] = value
-    patch = embed.patch or _patch(look.rows, look.columns)
-    if look.rows % patch or look.columns % patch:
+    patch = embed.patch or _patch(processor.rows, processor.columns)
+    if processor.rows % patch or processor.columns % patch:
         sentence = (
             "model.embed.patch: {value} does not divide images of {limit} × {rows} pixels; set another,"
             " or a task.size that it divides"
         )
-        raise ConfigError(sentence, patch, look.columns, look.rows)
+        raise ConfigError(sentence, patch, processor.columns, processor.rows)
     return replace(embed, patch=patch, **sizes)
 
 

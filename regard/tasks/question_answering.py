@@ -161,7 +161,7 @@ class QuestionAnswering(TextTask):
             before = context
 
     @classmethod
-    def learn(
+    def prepare(
         cls, config: QuestionAnsweringConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> QuestionAnswering:
         unanswerable = sum(not _answers(row) for row in rows)
@@ -175,7 +175,7 @@ class QuestionAnswering(TextTask):
         silence = {"unanswerable": self.unanswerable, "threshold": self.threshold}
         return super().tokenizers() | {THRESHOLD: json.dumps(silence)}
 
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Spans)
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
@@ -298,14 +298,14 @@ class QuestionAnswering(TextTask):
 
     # ------------------------------------------------------------------ judging
 
-    def judge(
+    def evaluate(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Evaluation:
         self.score((), (), tokenize)
         answers = [said.text for said in self._answers(model, [_asked(row) for row in rows], decoding)]
         return Evaluation(span_metrics(answers, _references(rows)), answers)
 
-    def settle(self, model: nn.Module, rows: Sequence[Row]) -> None:
+    def calibrate(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose the threshold that gives the best F1 on these rows."""
         if not self.unanswerable or not rows:
             return
@@ -333,10 +333,10 @@ class QuestionAnswering(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         return InputSpec("pair", ("question", "context"))
 
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         """The first window of each."""
@@ -345,13 +345,13 @@ class QuestionAnswering(TextTask):
         rows = zip(questions, (self._read(context).ids for _, context in asked), strict=True)
         return [], [next(self._windows(question, context)).ids for question, context in rows]
 
-    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
-        return self.probe(model, [f"{SENTENCES[-1]}{BETWEEN}{text}" for text in SENTENCES], Decoding())
+    def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
+        return self.model_inputs(model, [f"{SENTENCES[-1]}{BETWEEN}{text}" for text in SENTENCES], Decoding())
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         return [BETWEEN.join((row.values[1].replace(BETWEEN, " "), row.values[0])) for row in rows]
 
-    def shown(self, row: Row) -> tuple[str, str]:
+    def format_row(self, row: Row) -> tuple[str, str]:
         texts = dict.fromkeys(answer.text for answer in _answers(row))
         return f"{row.values[1]} | {row.values[0]}", " / ".join(texts)
 

@@ -139,7 +139,7 @@ class SentenceSimilarity(TextTask):
     def texts(cls, config: SentenceSimilarityConfig, rows: Rows) -> Iterable[str]:
         return (text for row in rows for text in row.values[:2])
 
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vector)
         stack = model.stack
         if isinstance(self.config.goal, SimCSE) and not (stack.dropout or stack.attention.dropout):
@@ -155,7 +155,7 @@ class SentenceSimilarity(TextTask):
     ) -> SentenceSimilarityConfig:
         return config if config.objective else replace(config, objective=objective_for(columns()))
 
-    def judged_on(self, columns: Callable[[], Sequence[str]]) -> SentenceSimilarity:
+    def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> SentenceSimilarity:
         return type(self)(self.decided(replace(self.config, objective=None), columns), self.tokenizer)
 
     # ------------------------------------------------------------------ training
@@ -251,7 +251,7 @@ class SentenceSimilarity(TextTask):
 
     # ------------------------------------------------------------------ judging
 
-    def judge(
+    def evaluate(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Evaluation:
         self.score((), (), tokenize)
@@ -299,21 +299,21 @@ class SentenceSimilarity(TextTask):
         return [text.replace(PAIR, " ") for text in super().inputs(rows)]
 
     @property
-    def takes(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         return InputSpec("pair", ("first", "second"))
 
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         return [], self._ids(inputs)
 
-    def shown(self, row: Row) -> tuple[str, str]:
+    def format_row(self, row: Row) -> tuple[str, str]:
         if isinstance(self.config.goal, Regression):
             return f"{row.values[0]} | {row.values[1]}", f"{judged(row):g}"
         return row.values[0], row.values[-1]
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
-        value = super().merit(figures)
+    def selection_score(self, figures: Mapping[str, Any]) -> float:
+        value = super().selection_score(figures)
         return -value if isinstance(self.config.goal, SimCSE) else value
 
 

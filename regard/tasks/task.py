@@ -159,7 +159,7 @@ class Task(ABC):
     """The field's name for it, as typed after `regard train`."""
     presets: ClassVar[Mapping[str, object]] = ENCODER_DECODER
     """The sizes that `model` knows, by name."""
-    heeds: ClassVar[frozenset[str]] = frozenset()
+    supports: ClassVar[frozenset[str]] = frozenset()
     """What of `Decoding` changes its answers: some of beam, max_length, sampling, stop and begin."""
     config: Any
     """The task's own frozen dataclass of options; its `wanted` are the columns that it reads, in order, None
@@ -182,7 +182,7 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Task:
+    def prepare(cls, config: Any, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Task:
         """Make the task ready for training: train its tokenizers on `rows`, or take those that are `given`:
         the files of a bundle whose body is fine-tuned."""
 
@@ -196,7 +196,7 @@ class Task(ABC):
         """File name → contents, for the bundle."""
 
     @abstractmethod
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         """`model` with the sizes that the data decide, such as the vocabulary.
 
         Raises: ConfigError when it was made for other data.
@@ -257,7 +257,7 @@ class Task(ABC):
             "begin": bool(decoding.begin),
         }
         for name, wished in wishes.items():
-            if wished and name not in self.heeds:
+            if wished and name not in self.supports:
                 raise InputError("{where} has no use for {value}; leave it out", self.name, _OPTIONS[name])
 
     @abstractmethod
@@ -265,7 +265,7 @@ class Task(ABC):
         """The greedy answer to one input, longer by a token each time."""
 
     @abstractmethod
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
         """What the model is given for these inputs and what it writes, as ids: for looking inside. A stack
@@ -279,21 +279,21 @@ class Task(ABC):
         """
         return None
 
-    def spoken(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
+    def decode_ids(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
         """What ids that were written for an input say, and whether the last ends it; for tasks with an
         `opening`."""
-        return "".join(self.pieces([], ids)[1]), False
+        return "".join(self.tokens([], ids)[1]), False
 
-    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
+    def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]] | list[Tensor]]:
         """As `probe`, of inputs that need no data: for a model that was trained elsewhere."""
-        return self.probe(model, SENTENCES, Decoding())
+        return self.model_inputs(model, SENTENCES, Decoding())
 
     @abstractmethod
-    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+    def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         """The ids of `probe` for people to read."""
 
     @property
-    def takes(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         """What an input is made of."""
         return InputSpec()
 
@@ -321,7 +321,7 @@ class Task(ABC):
             raise InputError("{where} has no BLEU, and so no use for --tokenize", self.name)
         return {}
 
-    def judge(
+    def evaluate(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Evaluation:
         """How the model does on these rows: what it predicts, scored."""
@@ -330,15 +330,15 @@ class Task(ABC):
         ]
         return Evaluation(self.score(answers, rows, tokenize), answers)
 
-    def judged_on(self, columns: Callable[[], Sequence[str]]) -> Task:
+    def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> Task:
         """The task as it is judged on other data than its own, whose `columns` can be asked for."""
         return self
 
-    def settle(self, model: nn.Module, rows: Sequence[Row]) -> None:
+    def calibrate(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose what is chosen on the validation part once the model is trained, such as a threshold."""
         return None
 
-    def shown(self, row: Row) -> tuple[str, str]:
+    def format_row(self, row: Row) -> tuple[str, str]:
         """A row for people to read: what is given, and what should be answered."""
         return row.values[0], row.values[-1]
 
@@ -346,7 +346,7 @@ class Task(ABC):
         """The figures, on these rows, of what needs no model but perhaps the training part."""
         return {}
 
-    def drawn(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
+    def render(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
         """These rows and what was predicted for them as one image, a PNG.
 
         Raises: InputError when there is nothing to be seen.
@@ -365,6 +365,6 @@ class Task(ABC):
         """A dialogue with the model. Raises: InputError when it has learned none."""
         raise InputError("{where} answers inputs one by one; it holds no dialogue", self.name)
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
+    def selection_score(self, figures: Mapping[str, Any]) -> float:
         """What chooses between checkpoints, from the figures of `judge`: higher is better."""
         return float(figures[self.config.metric])

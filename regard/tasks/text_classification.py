@@ -152,7 +152,7 @@ class TextClassification(TextTask):
         return (text for row in rows for text in row.values[:-1])
 
     @classmethod
-    def learn(
+    def prepare(
         cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> TextClassification:
         check_learned(config.number)
@@ -169,7 +169,7 @@ class TextClassification(TextTask):
     def tokenizers(self) -> dict[str, str]:
         return super().tokenizers() | written(self.labels)
 
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Classes)
         assert isinstance(model.head, Classes)
         count = sized_head(model.head, self.labels)
@@ -310,7 +310,7 @@ class TextClassification(TextTask):
 
     # ------------------------------------------------------------------ judging
 
-    def judge(
+    def evaluate(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Evaluation:
         self.score((), (), tokenize)
@@ -342,7 +342,7 @@ class TextClassification(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def takes(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         return InputSpec("pair", ("first", "second")) if self.config.second else InputSpec()
 
     def outputs(self) -> list[str]:
@@ -352,14 +352,14 @@ class TextClassification(TextTask):
     def independent(self) -> bool:
         return self.config.separator is not None or self.config.number is not None
 
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         return [], self._ids([self._texts(text) for text in inputs])
 
-    def trial(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
+    def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
         pair = PAIR + SENTENCES[-1] if self.config.second else ""
-        return self.probe(model, [text + pair for text in SENTENCES], Decoding())
+        return self.model_inputs(model, [text + pair for text in SENTENCES], Decoding())
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:
         if not self.config.second:

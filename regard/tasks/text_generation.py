@@ -93,7 +93,7 @@ class TextGeneration(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-generation"
-    heeds = frozenset({"max_length", "sampling", "stop", "begin"})
+    supports = frozenset({"max_length", "sampling", "stop", "begin"})
     config: TextGenerationConfig
 
     # ------------------------------------------------------------------ making and keeping
@@ -108,7 +108,7 @@ class TextGeneration(TextTask):
         return (Dialogue(always=config.turns is not None),)
 
     @classmethod
-    def learn(
+    def prepare(
         cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
     ) -> TextGeneration:
         first = next(iter(rows), None)
@@ -116,13 +116,13 @@ class TextGeneration(TextTask):
             raise DataError(
                 "{where}: is a dialogue, not a text; learn it with --set task.turns=turns", first.where
             )
-        return super().learn(config, rows, given)
+        return super().prepare(config, rows, given)
 
     @classmethod
     def texts(cls, config: TextGenerationConfig, rows: Rows) -> Iterable[str]:
         return super().texts(config, rows) if config.turns is None else texts_of(rows)
 
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
         mask = model.stack.mask
         if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
@@ -220,7 +220,7 @@ class TextGeneration(TextTask):
     # ------------------------------------------------------------------ judging
 
     @torch.inference_mode()
-    def judge(
+    def evaluate(
         self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
     ) -> Evaluation:
         """Nats a token over all of the text, end tokens included, by a window that moves on by the stride;
@@ -286,7 +286,7 @@ class TextGeneration(TextTask):
         name = f"counts after {counts.longest} tokens" + ("" if counts.counted < MOST else f", of {MOST:,}")
         return {name: self._figures(rows, counts.nats(ids, asked), sum(asked))}
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
+    def selection_score(self, figures: Mapping[str, Any]) -> float:
         return -float(figures["nats"])
 
     # ------------------------------------------------------------------ writing
@@ -354,20 +354,20 @@ class TextGeneration(TextTask):
             raise InputError(sentence, text[:40], len(prompt), self.config.context)
         return [], prompt
 
-    def spoken(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
+    def decode_ids(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
         done = bool(ids) and ids[-1] in self.tokenizer.ends
         before = [] if self._answers(text) else self._prompt(text)
         return Continuation(self.tokenizer, before).of(ids[: len(ids) - done]), done
 
     @property
-    def takes(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         talks = self.config.turns is not None or self._template() is not None
         return InputSpec("dialogue") if talks else InputSpec()
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))
 
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         ids = [self._prompt(text)[: self.config.context] for text in inputs]

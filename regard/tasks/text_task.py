@@ -54,7 +54,7 @@ class TextTask(Task):
         return tokenizer
 
     @classmethod
-    def learn(cls, config: Any, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Self:
+    def prepare(cls, config: Any, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Self:
         return cls(config, cls.tokenizer_for(config, rows, given))
 
     @classmethod
@@ -95,7 +95,7 @@ class TextTask(Task):
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
         yield checked(self.predict(model, [text], decoding))[0].text
 
-    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+    def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
 
     def inputs(self, rows: Iterable[Row]) -> list[str]:

@@ -116,7 +116,7 @@ class Translation(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "translation"
-    heeds = frozenset({"beam", "max_length", "begin"})
+    supports = frozenset({"beam", "max_length", "begin"})
     config: TranslationConfig
 
     def __init__(self, config: TranslationConfig, source: Tokenizer, target: Tokenizer) -> None:
@@ -127,7 +127,9 @@ class Translation(Task):
         return encoder_decoder(ENCODER_DECODER[preset], placement=PreNorm())
 
     @classmethod
-    def learn(cls, config: TranslationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Translation:
+    def prepare(
+        cls, config: TranslationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
+    ) -> Translation:
         if given:
             return cls.restore(config, given)
         pairs = ((row.values[0], row.values[1]) for row in rows)
@@ -146,7 +148,7 @@ class Translation(Task):
             files[TARGET_FILE] = self.target.to_json()
         return files
 
-    def fit(self, model: ModelConfig) -> ModelConfig:
+    def configure_model(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, EncoderDecoderConfig):
             raise ConfigError(
                 "translation needs a model of kind 'encoder-decoder', not '{value}'", model.kind
@@ -309,7 +311,7 @@ class Translation(Task):
         ids = self._read([text])
         return self._given(ids[0]) if ids[0] else [], [self.target.bos]
 
-    def spoken(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
+    def decode_ids(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
         done = bool(ids) and ids[-1] == self.target.eos
         return self.target.decode(list(ids[: len(ids) - done])), done
 
@@ -317,7 +319,7 @@ class Translation(Task):
         text, score = best[0]
         return Prediction(text, score, tuple(best) if len(best) > 1 else ())
 
-    def probe(
+    def model_inputs(
         self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
     ) -> tuple[list[list[int]], list[list[int]]]:
         answers = [prediction.text for prediction in checked(self.predict(model, inputs, decoding))]
@@ -325,7 +327,7 @@ class Translation(Task):
         target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
         return source, target
 
-    def pieces(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
+    def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.source.pieces(source), self.target.pieces(target)
 
     def outputs(self) -> list[str]:

@@ -84,7 +84,7 @@ def run_job(
     use_threads(threads)
     keep_freed_memory()
     place = join(device)
-    reporter = terminal_reporter() if place.leads and not quiet else Silent()
+    reporter = terminal_reporter() if place.is_main and not quiet else Silent()
     try:
         return _Job(asked, Path(out), place, reporter, on_error).run(resume, overwrite)
     finally:
@@ -116,27 +116,27 @@ class _Job:
         self.start = started(self.asked)
         config = self._decided(resolve(self.asked, self.start))
         _check_model(config, self.place)  # before any work
-        if not self.place.leads:
+        if not self.place.is_main:
             return self._run(config, resume)
         with owned(self.out, resume=resume, overwrite=overwrite):
             return self._run(config, resume)
 
     def _run(self, config: RunConfig, resume: bool) -> Trained:
-        leads = self.place.leads
+        is_main = self.place.is_main
         precision = getattr(torch, config.train.precision)
-        if leads and (slow := slow_warning(self.place.device, precision, "train.precision=float32")):
+        if is_main and (slow := slow_warning(self.place.device, precision, "train.precision=float32")):
             _LOG.warning(slow)
-        with claimed(self.out, resume=resume) if leads else nullcontext():
-            prepared = self._prepare(config, resume) if leads else None
-            self.place.wait()
+        with claimed(self.out, resume=resume) if is_main else nullcontext():
+            prepared = self._prepare(config, resume) if is_main else None
+            self.place.barrier()
             prepared = prepared or self._prepare(config, resume)
             if isinstance(prepared, Trained):
                 return prepared
             trainer = self._trainer(config, prepared)
             self.start = None  # its weights have served
         outcome = trainer.run(resume=resume and (self.state / FILE).exists())
-        if leads:
-            prepared.task.settle(trainer.model, trainer.valid[: config.train.valid_rows])
+        if is_main:
+            prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
         return Trained(self.out, outcome, config)
 
@@ -155,7 +155,7 @@ class _Job:
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)
-        fitted = RunConfig(config.task, _complete(task.fit(config.model)), config.train)
+        fitted = RunConfig(config.task, _complete(task.configure_model(config.model)), config.train)
         return _Prepared(fitted, dataset, task, *self._store(task, dataset, resume))
 
     def _trainer(self, config: RunConfig, prepared: _Prepared) -> Trainer:
@@ -215,8 +215,8 @@ class _Job:
             return kind.restore(config.task, tokenizers)
         self.reporter.busy("learning the tokenizers")
         given = NO_FILES if self.start is None else self.start.tokenizers
-        task = kind.learn(config.task, dataset.split("train"), given)
-        if self.place.leads:
+        task = kind.prepare(config.task, dataset.split("train"), given)
+        if self.place.is_main:
             write_json(path, {**run, "tokenizers": task.tokenizers()})
         return task
 
@@ -235,7 +235,7 @@ class _Job:
                 else:
                     yield example
 
-        if self.place.leads and not (resume and _is_store(path)):
+        if self.place.is_main and not (resume and _is_store(path)):
             write_store(path, examples(), task.columns, task.vocabulary)
         store = open_store(path)
         if not len(store):

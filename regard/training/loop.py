@@ -111,7 +111,7 @@ class Trainer:
         at = self.at
         if at.plan is None:
             at.plan = fixed_plan(self.config, lambda: self.batches.count(0) // self.config.accumulate)
-        self.record = Record(self.folder, at.step if resume else None) if self.place.leads else None
+        self.record = Record(self.folder, at.step if resume else None) if self.place.is_main else None
         self.meter = Meter([torch.tensor(loss, device=self.place.device) for loss in at.unlogged])
         try:
             with StopRequest() as stop:
@@ -304,7 +304,7 @@ class Trainer:
         try:
             longest = max(self.store.lengths[:1000].max(axis=1).mean(), 1) if typical else None
             decoding = Decoding(max_length=None if longest is None else int(longest))
-            return self.task.judge(self.model, rows, decoding).figures
+            return self.task.evaluate(self.model, rows, decoding).figures
         finally:
             self.average.swap()
 
@@ -316,7 +316,7 @@ class Trainer:
         figures = self._judge(self.valid)
         self.pace.note_evaluation(now() - started)
         # With nothing to judge by, the last is the best.
-        figure = self.place.same(self.task.merit(figures) if figures else float(at.step))
+        figure = self.place.same(self.task.selection_score(figures) if figures else float(at.step))
         if record is not None and figures:
             record.write(
                 {"step": at.step, "seconds": at.seconds, **{f"valid_{k}": v for k, v in figures.items()}}
@@ -341,14 +341,14 @@ class Trainer:
 
     def _keep_snapshot(self) -> None:
         """The weights as they would be kept if the run ended here, by step."""
-        if self.place.leads:
+        if self.place.is_main:
             name = f"step-{self.at.step:06}.safetensors"
             with atomic_files(self.folder / "snapshots", [name]) as writing:
                 write_weights(writing / name, self.average.weights or self.average.live)
 
     def _save(self) -> None:
         self._check()
-        if not self.place.leads:
+        if not self.place.is_main:
             return
         self.at.unlogged = [loss.item() for loss in self.meter.losses]
         groups: dict[str, Mapping[str, Tensor]] = {

@@ -83,8 +83,8 @@ def test_a_run_begins_with_what_it_is_told(pairs: Path, tmp_path: Path) -> None:
         assert found.text.startswith("fade")
     (ended,) = run.predictions(["abc"], Decoding(begin=(*begin, tokenizer.eos), max_length=9))
     assert ended.text == "fade"
-    assert run.task.spoken((*begin, tokenizer.eos)) == ("fade", True)
-    assert run.task.spoken(begin) == ("fade", False)
+    assert run.task.decode_ids((*begin, tokenizer.eos)) == ("fade", True)
+    assert run.task.decode_ids(begin) == ("fade", False)
 
 
 def test_tasks_that_write_nothing_refuse_it() -> None:

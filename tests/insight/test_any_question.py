@@ -126,7 +126,7 @@ def test_any_part_of_the_data_is_ablated_or_refused(run: Run, split: str | None,
 @given(points=some.text("*[]?!.abdeorsu0", max_size=12) | some.just("*.residual"), right=TEXTS, other=TEXTS)
 def test_any_points_are_patched_or_refused(run: Run, points: str, right: str, other: str) -> None:
     def said(text: str) -> torch.Tensor:
-        source = torch.tensor([[*run.task.probe(run.model, [text], Decoding())[0][0]]])
+        source = torch.tensor([[*run.task.model_inputs(run.model, [text], Decoding())[0][0]]])
         return run.model(source, torch.tensor([[1, 5]]))
 
     def tried() -> Patching:

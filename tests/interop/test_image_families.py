@@ -14,7 +14,7 @@ from torch import Tensor
 
 import regard
 from regard import bundle as bundles
-from regard.data.image_processor import LOOK, Look, Shorter, Stretch
+from regard.data.image_processor import IMAGE_PROCESSOR, ImageProcessor, Shorter, Stretch
 from regard.errors import CheckpointError, InputError
 from regard.interop import export_checkpoint, import_checkpoint
 from regard.interop.importing import read_checkpoint
@@ -148,9 +148,9 @@ def test_what_a_preprocessor_does_not_say_is_what_its_class_does(named: Any, tmp
     checkpoint("vit", tmp_path)
     silent = dict.fromkeys(("resample", "image_mean", "image_std", "do_resize", "do_rescale"), ...)
     say(tmp_path, PREPROCESSOR, **silent, image_processor_type=named)
-    look = json.loads(read_checkpoint(tmp_path)[3].files["images.json"])
-    assert look["mean"] == look["deviation"] == [0.5] * 3
-    assert look["resize"]["filter"] == "bilinear"
+    processor = json.loads(read_checkpoint(tmp_path)[3].files["image_processor.json"])
+    assert processor["mean"] == processor["deviation"] == [0.5] * 3
+    assert processor["resize"]["filter"] == "bilinear"
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,11 @@ def test_images_are_made_as_the_library_makes_them(name: str, shape: tuple[int, 
     exported = export_checkpoint(tmp_path / "run", tmp_path / "back").folder
     import_checkpoint(exported, tmp_path / "again", compare=False)
     first, second = (
-        parse(Look, json.loads(bundles.load(tmp_path / run).tokenizers[LOOK]), LOOK)
+        parse(
+            ImageProcessor,
+            json.loads(bundles.load(tmp_path / run).tokenizers[IMAGE_PROCESSOR]),
+            IMAGE_PROCESSOR,
+        )
         for run in ("run", "again")
     )
     assert (first.resize, first.crop) == (second.resize, second.crop)
@@ -294,7 +298,7 @@ def test_another_training_begins_with_its_body_and_its_look(name: str, tmp_path:
     made = regard.train("image-classification", data, tmp_path / "run", init=tmp_path / "base", **options)
     run = regard.load(made.folder)
     base = bundles.load(tmp_path / "base")
-    assert run.bundle.tokenizers[LOOK] == base.tokenizers[LOOK]
+    assert run.bundle.tokenizers[IMAGE_PROCESSOR] == base.tokenizers[IMAGE_PROCESSOR]
     assert run.bundle.model.stack == base.model.stack  # type: ignore[union-attr]
     paths = [str(data / "dark" / "0.png"), str(data / "bright" / "1.png")]
     assert run.predict(paths) == ["dark", "bright"]

@@ -42,7 +42,7 @@ def test_a_bundle_that_came_in_is_used_like_any_other(name: str, tmp_path: Path)
     assert made.difference < 1e-4
     run = regard.load(tmp_path / "run")
     assert run.bundle.task == made.task
-    longest = {"max_length": 5} if "max_length" in run.task.heeds else {}
+    longest = {"max_length": 5} if "max_length" in run.task.supports else {}
     assert len(run.predict(USED[name], **longest)) == 2
     assert all(finding.holds for finding in run.verify(USED[name]))
     assert all(finding.holds for finding in run.verify())
@@ -54,7 +54,7 @@ def test_a_bundle_that_came_in_is_used_like_any_other(name: str, tmp_path: Path)
     (tmp_path / "rows.txt").write_text("w5 w9 w11\nw8 w6 w30 w7\n", "utf-8")
     data = tmp_path / ("rows.tsv" if labelled or len(column) == 2 else "rows.txt")
     figures = run.evaluate(data, "train", baselines=False).metrics
-    assert math.isfinite(run.task.merit(figures))
+    assert math.isfinite(run.task.selection_score(figures))
 
 
 @pytest.mark.parametrize(("name", "between"), [("bert", 1), ("roberta", 2), ("distilbert", 1)])
@@ -179,7 +179,7 @@ def test_a_question_and_its_context_are_read_as_the_encoder_learned_pairs(tmp_pa
         threads=1,
     )
     run = regard.load(tmp_path / "run")
-    _, (ids,) = run.task.probe(run.model, ["w5 w6\tw8 w9 w10"], Decoding())
+    _, (ids,) = run.task.model_inputs(run.model, ["w5 w6\tw8 w9 w10"], Decoding())
     want = Backend.from_str(tokenizer_json()).encode("w5 w6", "w8 w9 w10")
     assert list(ids) == want.ids
     assert isinstance(run.model, Transformer)

@@ -101,7 +101,7 @@ def _feedforward(part: Any, point: str, sources: list[Tensor]) -> Tensor:
 
 def _attention(part: Attention, point: str, entry: Entry, sources: list[Tensor]) -> Tensor | None:
     H, G, C = part.heads, part.kv_heads, part.head_width
-    if point in ("q", "k", "v", "q_unturned", "k_unturned"):
+    if point in ("q", "k", "v", "q_pre_rotary", "k_pre_rotary"):
         if "turned by" in entry.formula:
             return None  # by its length alone: a rotation keeps it
         if part.cross:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from regard.bundle import Bundle, software_versions
-from regard.data.image_processor import Look
+from regard.data.image_processor import ImageProcessor
 from regard.data.tokenizer import Characters, TokenizerSpec, train_tokenizer
 from regard.model.transformer import ModelConfig
 from regard.run import Run
@@ -34,8 +34,8 @@ def task_of(name: str, spec: TokenizerSpec | None = None, **options: Any) -> Tas
     labels = {"a": 2, "b": 3, "</script><b>": 5}
     if name == "text-classification":
         return TASKS[name](TextClassificationConfig(**options), tokenizer, labels)  # type: ignore[call-arg]
-    look = Look(1, 6, 9, (0.4,), (0.3,))
-    return TASKS[name](ImageClassificationConfig(**options), look, labels)  # type: ignore[call-arg]
+    processor = ImageProcessor(1, 6, 9, (0.4,), (0.3,))
+    return TASKS[name](ImageClassificationConfig(**options), processor, labels)  # type: ignore[call-arg]
 
 
 def run_of(task: Task, folder: Path, *settings: str, seed: int = 7) -> Run:
@@ -47,7 +47,7 @@ def run_of(task: Task, folder: Path, *settings: str, seed: int = 7) -> Run:
     small += ["decoder.cross.heads=3"] if task.name == "translation" else []
     small += ["embed.patch=3"] if task.name == "image-classification" else []
     changed = functools.reduce(override, [*small, *settings], dump(model))
-    model = task.fit(parse(ModelConfig, changed))
+    model = task.configure_model(parse(ModelConfig, changed))
     torch.manual_seed(seed)
     built = model.build()
     for name, weight in built.named_parameters():

@@ -85,7 +85,7 @@ def test_a_run_from_another_bundles_body_learns_other_labels(
         *("--threads", 1, "--set", "train.lr=1e-2"),
     )
     assert answer.status == 0, answer.err
-    assert (out / "images.json").read_text() == (run / "images.json").read_text()
+    assert (out / "image_processor.json").read_text() == (run / "image_processor.json").read_text()
     before, after = regard.load(run).bundle, regard.load(out).bundle
     assert before.model == after.model
     path = str(other / "test" / "night" / "0.png")

@@ -43,9 +43,9 @@ ROWS = [Row((messages_as_text(turns),), f"chat:{n}") for n, turns in enumerate((
 
 def made(*settings: str) -> tuple[TextGeneration, Transformer]:
     config = resolve(Asked("text-generation", settings=(*SETTINGS, *settings)))
-    task: Any = TextGeneration.learn(config.task, Rows.of(ROWS))
+    task: Any = TextGeneration.prepare(config.task, Rows.of(ROWS))
     torch.manual_seed(1)
-    model: Any = task.fit(config.model).build().eval()
+    model: Any = task.configure_model(config.model).build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -158,7 +158,7 @@ def test_the_loss_is_on_the_turns_that_are_learned(
 
 def test_each_learned_token_is_judged_once_and_bytes_are_those_of_the_turns() -> None:
     task, model = made()
-    figures = task.judge(model, ROWS, Decoding()).figures
+    figures = task.evaluate(model, ROWS, Decoding()).figures
     said = ["hello", "bye", "oh", "hello"]
     assert figures["tokens"] == sum(len(text) + 1 for text in said)
     bits = figures["nats"] * figures["tokens"] / np.log(2) / sum(map(len, said))
@@ -306,7 +306,7 @@ def test_dialogues_are_not_taken_for_text() -> None:
     with pytest.raises(
         DataError, match=r"chat:0: is a dialogue, not a text; learn it with --set task\.turns=turns"
     ):
-        TextGeneration.learn(config, Rows.of(ROWS))
+        TextGeneration.prepare(config, Rows.of(ROWS))
 
 
 def test_an_input_is_a_turn_or_a_dialogue() -> None:

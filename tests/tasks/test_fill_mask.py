@@ -39,9 +39,9 @@ def documents(count: int, seed: int = 1) -> list[Row]:
 
 def made(rows: list[Row], *settings: str) -> tuple[FillMask, Transformer]:
     config = resolve(Asked("fill-mask", settings=(*SETTINGS, *settings)))
-    task: Any = FillMask.learn(config.task, rows)  # type: ignore[arg-type]
+    task: Any = FillMask.prepare(config.task, rows)  # type: ignore[arg-type]
     torch.manual_seed(1)
-    model: Any = task.fit(config.model).build().eval()
+    model: Any = task.configure_model(config.model).build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -136,11 +136,11 @@ def test_the_loss_is_that_of_the_hidden_tokens_alone(tmp_path: Path) -> None:
 def test_judging_chooses_the_same_tokens_each_time() -> None:
     rows = documents(40)
     task, model = made(rows)
-    figures = task.judge(model, rows, Decoding()).figures
-    assert figures == task.judge(model, rows, Decoding()).figures
+    figures = task.evaluate(model, rows, Decoding()).figures
+    assert figures == task.evaluate(model, rows, Decoding()).figures
     assert figures["perplexity"] == pytest.approx(math.exp(figures["nats"]))
     assert 0 <= figures["accuracy"] <= 100
-    assert task.merit(figures) == figures["accuracy"]
+    assert task.selection_score(figures) == figures["accuracy"]
 
 
 def test_masks_are_filled_with_what_is_likeliest() -> None:

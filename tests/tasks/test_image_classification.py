@@ -51,9 +51,9 @@ def images(folder: Path, *shape: int, count: int = COUNT, classes: str = "xyz") 
 
 def made(rows: list[Row], *settings: str) -> tuple[ImageClassification, Transformer]:
     config = resolve(Asked("image-classification", settings=(*QUICK, *settings)))
-    task: Any = ImageClassification.learn(config.task, Rows.of(rows))  # type: ignore[arg-type]
+    task: Any = ImageClassification.prepare(config.task, Rows.of(rows))  # type: ignore[arg-type]
     torch.manual_seed(1)
-    model: Any = task.fit(config.model).build().eval()
+    model: Any = task.configure_model(config.model).build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -138,22 +138,22 @@ def test_blank_images_are_no_trouble(tmp_path: Path) -> None:
 def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
     task, model = made(images(tmp_path))
     again = ImageClassification.restore(task.config, task.tokenizers())
-    assert (again.look, again.labels) == (task.look, task.labels)
+    assert (again.processor, again.labels) == (task.processor, task.labels)
     assert task.labels == {"x": 3, "y": 2, "z": 2}
     assert again.fit(model.config) == model.config
-    given = ImageClassification.learn(task.config, Rows.of(images(tmp_path, 3, 3)), task.tokenizers())
-    assert given.look == task.look  # of the bundle that it starts from
+    given = ImageClassification.prepare(task.config, Rows.of(images(tmp_path, 3, 3)), task.tokenizers())
+    assert given.processor == task.processor  # of the bundle that it starts from
 
 
 @pytest.mark.parametrize("text", NO_LOOKS)
 def test_a_damaged_look_is_refused(tmp_path: Path, text: str) -> None:
     task, _ = made(images(tmp_path))
     with pytest.raises(BundleError, match=r"images\.json is damaged"):
-        ImageClassification.restore(task.config, task.tokenizers() | {"images.json": text})
+        ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": text})
     for wrong in WRONG_LOOKS:
-        damaged = json.dumps(json.loads(task.tokenizers()["images.json"]) | wrong)
+        damaged = json.dumps(json.loads(task.tokenizers()["image_processor.json"]) | wrong)
         with pytest.raises(BundleError, match=r"images\.json is damaged"):
-            ImageClassification.restore(task.config, task.tokenizers() | {"images.json": damaged})
+            ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": damaged})
     with pytest.raises(BundleError, match=r"images\.json is missing"):
         ImageClassification.restore(task.config, {"labels.json": task.tokenizers()["labels.json"]})
 
@@ -171,7 +171,7 @@ def test_images_of_another_size_are_refused_or_brought_to_one(tmp_path: Path) ->
     ):
         task.predict(model, [str(other)], Decoding())
     task, model = made(rows, "task.size=8")
-    assert task.look.shape == (1, 8, 8)
+    assert task.processor.shape == (1, 8, 8)
     assert task.predict(model, [str(other)], Decoding())[0].text in "xyz"
 
 
@@ -180,7 +180,7 @@ def test_grey_and_colour_may_be_mixed(tmp_path: Path) -> None:
     Image.new("RGB", (COLUMNS, ROWS), "red").save(rows[1].values[0])
     task, _ = made(rows)
     list(task.encode(rows))
-    assert task.look.channels == 1
+    assert task.processor.channels == 1
     assert task.notes() == [
         "images of 15 × 9 pixels, grey",
         "1 were in colour and made grey; task.channels = 3 keeps colour",
@@ -224,7 +224,7 @@ def test_what_does_not_go_together_is_refused(
 )
 def test_a_patch_that_nobody_chose_divides_the_image(tmp_path: Path, size: Any, patch: int) -> None:
     task, _ = made(images(tmp_path, *size))
-    fitted: Any = task.fit(ImageClassification.model("tiny"))
+    fitted: Any = task.configure_model(ImageClassification.model("tiny"))
     assert fitted.embed.patch == patch
 
 
@@ -233,7 +233,7 @@ def test_text_is_no_use_for_patches() -> None:
     rows = Rows.of([Row(("a", "x"), "1"), Row(("b", "y"), "2")])
     config: Any = resolve(Asked("text-classification", settings=("model.embed=patches",)))
     with pytest.raises(ConfigError, match=r"model\.embed: is 'patches', but this task reads 'tokens'"):
-        task.learn(config.task, rows).fit(config.model)
+        task.prepare(config.task, rows).fit(config.model)
 
 
 # ------------------------------------------------------------------------------------------ loss and chance
@@ -368,7 +368,7 @@ def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(t
     foreign = [*rows, Row((rows[0].values[0], "other"), "there")]
     answers = ["x"] * len(foreign)
     assert task.score(answers, foreign)["accuracy"] == pytest.approx(100 * 3 / 8)
-    with Image.open(io.BytesIO(task.drawn(foreign, answers))) as sheet:
+    with Image.open(io.BytesIO(task.render(foreign, answers))) as sheet:
         assert sheet.getpixel((5, 5)) == (196, 40, 27)
     with pytest.raises(InputError, match="has no BLEU"):
         task.score([], [], "13a")

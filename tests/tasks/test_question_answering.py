@@ -67,9 +67,9 @@ ROWS = [
 
 def made(rows: list[Row], *settings: str) -> tuple[QuestionAnswering, Transformer]:
     config = resolve(Asked("question-answering", settings=(*QUICK, *settings)))
-    task: Any = QuestionAnswering.learn(config.task, rows)  # type: ignore[arg-type]
+    task: Any = QuestionAnswering.prepare(config.task, rows)  # type: ignore[arg-type]
     torch.manual_seed(1)
-    model: Any = task.fit(config.model).build().eval()
+    model: Any = task.configure_model(config.model).build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -253,11 +253,11 @@ def test_the_threshold_is_the_best_of_all() -> None:
 
 def test_settling_chooses_the_threshold_on_the_rows_it_is_given() -> None:
     task, model = made(ROWS)
-    task.settle(model, ROWS)
-    best = task.judge(model, ROWS, Decoding()).figures["token_f1"]
+    task.calibrate(model, ROWS)
+    best = task.evaluate(model, ROWS, Decoding()).figures["token_f1"]
     for threshold in np.linspace(-20, 20, 41):
         task.threshold = float(threshold)
-        assert task.judge(model, ROWS, Decoding()).figures["token_f1"] <= best + 1e-6
+        assert task.evaluate(model, ROWS, Decoding()).figures["token_f1"] <= best + 1e-6
 
 
 @pytest.mark.parametrize("text", ["who?", "who?\t", "who?\t  ", ""])
@@ -398,8 +398,8 @@ def test_questions_may_come_in_a_table(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     config: Any = resolve(Asked("question-answering")).task
-    task: Any = QuestionAnswering.learn(config, open_data(path, config.wanted).split("train"))
+    task: Any = QuestionAnswering.prepare(config, open_data(path, config.wanted).split("train"))
     assert task.unanswerable == 0
     path.write_text(path.read_text("utf-8").replace("[2]", "[1]", 1), "utf-8")
     with pytest.raises(DataError, match=r"t\.jsonl:1: answer not in its place .*it stands at 2"):
-        QuestionAnswering.learn(config, open_data(path, config.wanted, whole=True).split("all"))
+        QuestionAnswering.prepare(config, open_data(path, config.wanted, whole=True).split("all"))

@@ -129,10 +129,10 @@ def test_a_wish_is_heeded_or_refused(name: str) -> None:
         "stop": Decoding(stop=("x",)),
         "begin": Decoding(begin=(7,)),
     }
-    assert task.heeds <= wishes.keys()
+    assert task.supports <= wishes.keys()
     task.check(Decoding(beam=3, n=3))
     for wish, decoding in wishes.items():
-        if wish in task.heeds:
+        if wish in task.supports:
             task.check(decoding)
         else:
             with pytest.raises(InputError, match=f"{name} has no use for "):
@@ -162,7 +162,7 @@ def test_from_files_to_answers_and_back_from_a_bundle(
     assert list(run.write(INPUTS[name][0]))[-1:] in ([answers[0]], [])
     assert run.predict([]) == []
     figures = run.evaluate().metrics
-    assert np.isfinite(run.task.merit(figures))
+    assert np.isfinite(run.task.selection_score(figures))
     assert figures["count"] > 0
     assert all(finding.holds for finding in run.verify())
     restored = TASKS[name].restore(run.task.config, run.task.tokenizers())
@@ -207,11 +207,11 @@ def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     plain = ("model.dropout=0", *(("task.smoothing=0",) if "classification" in name else ()))
     config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, *plain)))
     rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
-    task: Any = TASKS[name].learn(config.task, rows)
+    task: Any = TASKS[name].prepare(config.task, rows)
     store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.columns, task.vocabulary)
     assert len(task.lengths(store)) == len(store)
     torch.manual_seed(1)
-    return task, store, task.fit(config.model).build()
+    return task, store, task.configure_model(config.model).build()
 
 
 @every

@@ -54,9 +54,9 @@ STARS = [Row((*row.values, str(n)), f"t:{n}") for n, row in enumerate(ROWS)]
 
 def made(rows: list[Row], *settings: str) -> tuple[SentenceSimilarity, Transformer]:
     config = resolve(Asked("sentence-similarity", settings=(*QUICK, *settings)))
-    task: Any = SentenceSimilarity.learn(config.task, rows)  # type: ignore[arg-type]
+    task: Any = SentenceSimilarity.prepare(config.task, rows)  # type: ignore[arg-type]
     torch.manual_seed(1)
-    model: Any = task.fit(config.model).build().eval()
+    model: Any = task.configure_model(config.model).build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)

@@ -45,9 +45,9 @@ NO_LABELS = ("", "{", "[]", '{"a": 1}', '{"a": 1, "b": -1}', '{"a": 1, "b": true
 
 def made(rows: list[Row], *settings: str) -> tuple[TextClassification, Transformer]:
     config = resolve(Asked("text-classification", settings=(*QUICK, *settings)))
-    task: Any = TextClassification.learn(config.task, rows)  # type: ignore[arg-type]
+    task: Any = TextClassification.prepare(config.task, rows)  # type: ignore[arg-type]
     torch.manual_seed(1)
-    model: Any = task.fit(config.model).build().eval()
+    model: Any = task.configure_model(config.model).build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -108,7 +108,11 @@ def test_rows_of_pairs_are_inputs_whatever_stands_in_their_cells() -> None:
     rows = rows_of(("a\tb", "c\ta\tb", "x"), ("ca", "a", "y"))
     task, model = made(rows, "task.second=b")
     inputs = task.inputs(rows)
-    assert len(task.predict(model, inputs, Decoding())) == len(task.probe(model, inputs, Decoding())[1]) == 2
+    assert (
+        len(task.predict(model, inputs, Decoding()))
+        == len(task.model_inputs(model, inputs, Decoding())[1])
+        == 2
+    )
     alone, _ = made(rows_of(("a\tb", "x"), ("b", "y")))
     assert alone.inputs(rows_of(("a\tb", "x"))) == ["a\tb"]
 

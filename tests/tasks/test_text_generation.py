@@ -49,9 +49,9 @@ def lines(text: str) -> list[Row]:
 
 def made(rows: list[Row], *settings: str) -> tuple[TextGeneration, Transformer]:
     config = resolve(Asked("text-generation", settings=(*SETTINGS, *settings)))
-    task: Any = TextGeneration.learn(config.task, rows)  # type: ignore[arg-type]
+    task: Any = TextGeneration.prepare(config.task, rows)  # type: ignore[arg-type]
     torch.manual_seed(1)
-    model: Any = task.fit(config.model).build().eval()
+    model: Any = task.configure_model(config.model).build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -153,13 +153,13 @@ def test_every_token_is_judged_once_with_what_the_stride_leaves_before_it(stride
         if ids[place] != bos:
             total -= float(model(torch.tensor([before]))[0, -1].log_softmax(-1)[ids[place]])
             count += 1
-    figures = task.judge(model, rows, Decoding()).figures
+    figures = task.evaluate(model, rows, Decoding()).figures
     assert figures["tokens"] == count
     assert figures["nats"] == pytest.approx(total / count, rel=1e-5)
     size = sum(len(row.values[0].encode()) + row.running for row in rows)
     assert figures["bits_per_byte"] == pytest.approx(total / math.log(2) / size, rel=1e-5)
     assert figures["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
-    assert task.merit(figures) == -figures["nats"]
+    assert task.selection_score(figures) == -figures["nats"]
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -295,7 +295,7 @@ def test_a_continuation_keeps_the_space_before_it(kind: str) -> None:
     task = TextGeneration(
         config, train_tokenizer(config.tokenizer, ["the cat sat on the mat"] * 9, at_most=True)
     )
-    model: Any = task.fit(resolve(Asked("text-generation", preset="micro")).model).build().eval()
+    model: Any = task.configure_model(resolve(Asked("text-generation", preset="micro")).model).build().eval()
     more = task.tokenizer.encode_document(rows[0].values[0])[2:]
     decoding = Decoding(max_length=len(more), begin=tuple(more))
     prompt = task.tokenizer.decode(task.tokenizer.encode_document(rows[0].values[0])[:2])
@@ -303,7 +303,7 @@ def test_a_continuation_keeps_the_space_before_it(kind: str) -> None:
     said = task.predict(model, [prompt], decoding)[0].text
     assert prompt + said == rows[0].values[0]
     assert list(task.write(model, prompt, decoding))[-1] == said
-    assert task.spoken(more, prompt) == (said, False)
+    assert task.decode_ids(more, prompt) == (said, False)
 
 
 def test_what_may_become_a_stop_waits_before_it_is_shown() -> None:

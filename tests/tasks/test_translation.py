@@ -32,9 +32,9 @@ def made(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """The task, a model of random weights whose answers differ, and the training part as ids."""
     config = resolve(asked(pairs))
     rows = open_data(pairs, (None, None)).split("train")
-    task = Translation.learn(config.task, rows)
+    task = Translation.prepare(config.task, rows)
     torch.manual_seed(3)
-    model = task.fit(config.model).build().eval()
+    model = task.configure_model(config.model).build().eval()
     for parameter in model.parameters():
         parameter.data.mul_(1.7)  # sharper, so that answers depend on inputs
     examples = (example for example in task.encode(rows) if example)
@@ -88,7 +88,7 @@ def test_the_loss_of_a_batch_is_the_sum_over_its_rows(made: Made) -> None:
 
 
 def test_pairs_that_are_too_long_are_left_out(pairs: Path) -> None:
-    task = Translation.learn(TranslationConfig(max_length=4, tokenizer=None), Rows.of(rows("abcabc", "d")))
+    task = Translation.prepare(TranslationConfig(max_length=4, tokenizer=None), Rows.of(rows("abcabc", "d")))
     short = Translation(TranslationConfig(max_length=2), task.source, task.target)
     kept = [example is not None for example in short.encode(rows("ab", "a") + rows("abcdefabcdef", "a"))]
     assert kept == [True, False]
@@ -149,16 +149,18 @@ def test_a_blank_input_is_answered_as_an_empty_one(blank: str, made: Made) -> No
         assert answers[3] == task.predict(model, [" ab"], decoding)[0]
     assert list(task.write(model, blank, Decoding())) == []
     assert task.opening(blank) == task.opening("")
-    assert task.probe(model, ["ab", blank], Decoding()) == task.probe(model, ["ab", ""], Decoding())
+    assert task.model_inputs(model, ["ab", blank], Decoding()) == task.model_inputs(
+        model, ["ab", ""], Decoding()
+    )
 
 
 def test_no_two_of_the_n_best_say_the_same(pairs: Path) -> None:
     """Pieces of bytes and of words say most texts in several ways."""
     rows = open_data(pairs, (None, None)).split("train")
     config = resolve(asked(pairs, "task.tokenizer=byte-bpe", "task.tokenizer.vocab=300"))
-    task = Translation.learn(config.task, rows)
+    task = Translation.prepare(config.task, rows)
     torch.manual_seed(3)
-    model = task.fit(config.model).build().eval()
+    model = task.configure_model(config.model).build().eval()
     for decoding in (Decoding(beam=5, n=5), Decoding(beam=8, n=3), Decoding(beam=5, n=5, max_length=2)):
         for answer in task.predict(model, words(20), decoding):
             texts = [text for text, _ in answer.ranked]
@@ -206,11 +208,11 @@ def test_a_bundle_without_a_tokenizer_is_refused(made: Made) -> None:
 
 def test_one_table_for_two_vocabularies_is_refused(pairs: Path) -> None:
     config = resolve(asked(pairs, "task.target_tokenizer=characters"))
-    task = Translation.learn(config.task, open_data(pairs, (None, None)).split("train"))
+    task = Translation.prepare(config.task, open_data(pairs, (None, None)).split("train"))
     with pytest.raises(ConfigError, match=r"model\.tying: 'three-way' shares one table, .*; use 'two-way'"):
-        task.fit(config.model)
+        task.configure_model(config.model)
     two = resolve(asked(pairs, "task.target_tokenizer=characters", "model.tying=two-way"))
-    fitted = dump(task.fit(two.model))
+    fitted = dump(task.configure_model(two.model))
     assert fitted["source"]["vocab"] == task.source.size
     assert fitted["target"]["vocab"] == task.target.size
     assert set(task.tokenizers()) == {"tokenizer.json", "tokenizer.target.json"}
@@ -233,7 +235,7 @@ def test_an_alignment_is_of_what_was_written_and_agrees_with_the_explorer(
                       if name.endswith(".cross.weights")]  # fmt: skip
             want = torch.cat([entry.value for entry in layers]).mean(0)
             torch.testing.assert_close(found.weights, want, atol=1e-5, rtol=1e-4)
-            assert found.outputs == run.task.pieces([], answer.written)[1]
+            assert found.outputs == run.task.tokens([], answer.written)[1]
             assert found.weights.shape == (len(found.outputs), len(found.inputs))
     with pytest.raises(InputError, match="no tokens to align"):
         run.alignment("")

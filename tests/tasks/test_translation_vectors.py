@@ -15,8 +15,8 @@ from regard.tasks.translation import Translation, TranslationConfig
 def test_the_embedding_gives_the_vectors_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("cat 1 2 3 4 5 6\nemu 0 0 0 0 0 0\n", encoding="utf-8")
     config = TranslationConfig(tokenizer=Words(), source_vectors=str(tmp_path / "v.txt"))
-    task = Translation.learn(config, Rows.of([Row(("cat dog", "chat chien"), "here:1")]))
-    model = task.fit(encoder_decoder(Size(1, 1, 6, 7, 2, 0.0))).build()
+    task = Translation.prepare(config, Rows.of([Row(("cat dog", "chat chien"), "here:1")]))
+    model = task.configure_model(encoder_decoder(Size(1, 1, 6, 7, 2, 0.0))).build()
     before = model.source(torch.tensor(task.source.encode("dog")))
     notes = task.start(model)
     given = model.source(torch.tensor(task.source.encode("cat")))  # scaling by the width's root included

@@ -97,11 +97,11 @@ def made(pairs: Path, folder: Path, kind: type[Trainer], *settings: str, **ends:
     """A trainer without its job."""
     config = resolve(asked(pairs, *settings, **ends))
     dataset = open_data(pairs, (None, None))
-    task = Translation.learn(config.task, dataset.split("train"))
+    task = Translation.prepare(config.task, dataset.split("train"))
     examples = (example for example in task.encode(dataset.split("train")) if example)
     store = write_store(folder / "tokens", examples, task.columns, task.vocabulary)
     torch.manual_seed(1)
-    model = task.fit(config.model).build()
+    model = task.configure_model(config.model).build()
     place, valid = Place(torch.device("cpu")), list(dataset.split("valid"))[:8]
     return kind(task, model, config.train, store, valid, place, folder, Said(), "this one")
 

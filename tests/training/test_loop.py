@@ -40,11 +40,11 @@ def losses(out: Path) -> list[float]:
 def trainer(pairs: Path, folder: Path, *settings: str) -> Trainer:
     config = resolve(asked(pairs, *settings, steps=10))
     dataset = open_data(pairs, (None, None))
-    task = Translation.learn(config.task, dataset.split("train"))
+    task = Translation.prepare(config.task, dataset.split("train"))
     examples = (example for example in task.encode(dataset.split("train")) if example)
     store = write_store(folder / "tokens", examples, task.columns, task.vocabulary)
     torch.manual_seed(1)
-    model = task.fit(config.model).build()
+    model = task.configure_model(config.model).build()
     place = Place(torch.device("cpu"))
     made = Trainer(task, model, config.train, store, [], place, folder, Silent(), "this one")
     made.at.plan = Plan(10, 1)

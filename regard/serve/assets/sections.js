@@ -27,7 +27,7 @@ export const formula = (text) => fill(store.words.formulas[text] ?? [text, text]
 export function pointName(part, others = []) {
   const { section, point } = part;
   const { points } = store.words;
-  const turned = others.includes(`${point}_unturned`) ? points[`${point}_turned`] : null;
+  const turned = others.includes(`${point}_pre_rotary`) ? points[`${point}_turned`] : null;
   return fill(turned ?? points[`${section}.${point}`] ?? points[point] ?? [point, point]);
 }
 
