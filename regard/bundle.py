@@ -1,9 +1,9 @@
 """A trained model as a folder that holds all of it: configuration, weights, tokenizers and figures.
 
-    config.json             format, task, model, how it was trained, on what, versions; the other files' hashes
+    config.json             format, task, model, training, data, versions; the hashes of the other files
     model.safetensors       each weight once, also one that the model uses in two places
-    tokenizer.json          and other files of the task, such as `tokenizer.target.json` where the vocabularies
-                            are separate, labels.json, image_processor.json, threshold.json
+    tokenizer.json          and other files of the task: tokenizer.target.json where there are two,
+                            labels.json, image_processor.json, threshold.json
     metrics.json            what it scored; the only file that no hash binds
 
 A bundle is replaced as one (`regard.files.atomic_files`) and read as one: what the files claim is checked

@@ -50,9 +50,11 @@ def import_command(
             " Hugging Face Hub: hf:owner/name, or hf:owner/name@revision.",
         ),
     ],
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that the model goes to.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that RUN holds.")] = False,
-    compare: Annotated[bool, typer.Option(help="Compare with transformers, where it is installed.")] = True,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Output folder for the model.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Overwrite an existing model in RUN.")
+    ] = False,
+    compare: Annotated[bool, typer.Option(help="Compare the logits with transformers, if installed.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Import a checkpoint of Hugging Face's libraries, its tokenizer included."""
@@ -89,20 +91,18 @@ def import_command(
 def export_command(
     run: RunArgument,
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder that the checkpoint goes to; a file for html.")
+        Path, typer.Argument(metavar="OUT", help="Output folder of the checkpoint, or output file for html.")
     ],
     to: Annotated[
         Format,
-        typer.Option(help="hf: what Hugging Face's libraries read; html: one page in which the model runs."),
+        typer.Option(help="hf: a Hugging Face checkpoint; html: a web page in which the model runs."),
     ] = Format.hf,
-    title: Annotated[str | None, typer.Option(help="html: title of the page.")] = None,
-    example: Annotated[
-        list[str] | None, typer.Option(help="html: an input to begin with; may be repeated.")
-    ] = None,
+    title: Annotated[str | None, typer.Option(help="html: page title.")] = None,
+    example: Annotated[list[str] | None, typer.Option(help="html: example input; repeatable.")] = None,
     dtype: Annotated[
-        Precision | None, typer.Option(help="html: float16 halves the page; float32 by default.")
+        Precision | None, typer.Option(help="html: data type of the weights; float16 halves the page.")
     ] = None,
-    lang: Annotated[Language | None, typer.Option(help="html: language that the page opens in.")] = None,
+    lang: Annotated[Language | None, typer.Option(help="html: language of the page.")] = None,
 ) -> None:
     """Write a model for other libraries, or as one web page in which it runs."""
     if to is Format.html:

@@ -14,11 +14,11 @@ DOCTOR_EXAMPLES = "Examples: regard doctor, or: regard doctor --retry"
 
 def doctor_command(
     retry: Annotated[
-        bool, typer.Option("--retry", help="Try compiled decoding once more, where it has failed.")
+        bool, typer.Option("--retry", help="Retry the compiled kernels where they have failed.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what this machine is, what is installed, which ways are taken and how fast: for a report."""
+    """Report this machine, the installed packages and which code paths are used, for bug reports."""
     from regard.recipes.doctor import doctor_lines
 
     for line in doctor_lines(as_json=as_json, retry=retry):

@@ -18,7 +18,7 @@ EXPLAIN_EXAMPLES = (
     "  regard explain positions --html positions.html"
 )
 
-_Matrix = Annotated[Path | None, typer.Option(help="A CSV file of numbers, for attention-by-hand.")]
+_Matrix = Annotated[Path | None, typer.Option(help="CSV file with a matrix, for attention-by-hand.")]
 
 
 class Language(StrEnum):
@@ -29,21 +29,21 @@ class Language(StrEnum):
 
 
 def explain_command(
-    name: Annotated[str | None, typer.Argument(help="Which example; all are listed without it.")] = None,
-    lang: Annotated[Language, typer.Option(help="English or Chinese.")] = Language.en,
-    html: Annotated[Path | None, typer.Option(help="Write it as one page that needs no network.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of the example; lists all if omitted.")] = None,
+    lang: Annotated[Language, typer.Option(help="Language: English or Chinese.")] = Language.en,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
     as_json: AsJson = False,
-    matrix: Annotated[Path | None, typer.Option("--input", help="CSV: the inputs, one token a row.")] = None,
+    matrix: Annotated[
+        Path | None, typer.Option("--input", help="CSV file with the inputs, one token per row.")
+    ] = None,
     wq: _Matrix = None,
     wk: _Matrix = None,
     wv: _Matrix = None,
-    text: Annotated[str | None, typer.Option(help="For text-to-input: another text.")] = None,
+    text: Annotated[str | None, typer.Option(help="For text-to-input: the text.")] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="For text-to-input: a run with a tokenizer.")
+        Path | None, typer.Option(metavar="RUN", help="For text-to-input: a run whose tokenizer to use.")
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--run", help="For myths: train on all of MNIST, which takes minutes.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--run", help="For myths: train on all of MNIST (minutes).")] = False,
 ) -> None:
     """Show a worked computation step by step: formulas, shapes, every number, and the proof."""
     from regard.recipes.explain import Asked, example_lines, explained

@@ -31,29 +31,24 @@ _WIDE = {"en": 64, "zh": 34}  # characters of a line; those of Chinese are twice
 
 
 def figure_command(
-    run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="The folder of a trained model.")
-    ] = None,
-    text: Annotated[str | None, typer.Argument(metavar="[INPUT]", help="What to predict from.")] = None,
-    of: Annotated[str | None, typer.Option(help="Which analysis; `regard figure` lists them.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a trained model.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="[INPUT]", help="Input of the model.")] = None,
+    of: Annotated[str | None, typer.Option(help="Name of the analysis; `regard figure` lists them.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Where to: a page (.html), or an image (.png, .svg, .pdf); named after the analysis if left"
-            " out."
-        ),
+        typer.Option(help="Output file (.html, .png, .svg or .pdf); named after the analysis if omitted."),
     ] = None,
     other: Annotated[
-        str | None, typer.Option(help="For patching: a second input, of as many tokens.")
+        str | None, typer.Option(help="For patching: a second input with the same number of tokens.")
     ] = None,
     number: Annotated[
-        int | None, typer.Option(min=0, help="For models that write text: which written token, from 0.")
+        int | None, typer.Option(min=0, help="For generative models: index of the generated token, from 0.")
     ] = None,
     part: Annotated[
-        str | None, typer.Option(help="For playback: the part, by its name in `regard trace`.")
+        str | None, typer.Option(help="For playback: name of the tensor, as in `regard trace`.")
     ] = None,
-    head: Annotated[int | None, typer.Option(min=0, help="For playback: which head, from 0.")] = None,
-    lang: Annotated[Language, typer.Option(help="What the figure is labelled in.")] = Language.en,
+    head: Annotated[int | None, typer.Option(min=0, help="For playback: attention head, from 0.")] = None,
+    lang: Annotated[Language, typer.Option(help="Language of the labels.")] = Language.en,
     dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,

@@ -24,23 +24,23 @@ LOOK_EXAMPLES = (
 def look_command(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="Folders of trained models; built-in ones if left out."),
+        typer.Argument(metavar="[RUN]...", help="Folders of trained models; built-in models if omitted."),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes any free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
     ] = 8765,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+        str, typer.Option(help="Bind address; 0.0.0.0 accepts connections from other machines.")
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another host name that requests may use, such as a proxy's."),
+        typer.Option(metavar="NAME", help="Additional Host header to accept, such as a proxy's; repeatable."),
     ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     lang: Annotated[
-        Language | None, typer.Option(help="Language that the page opens in, instead of the browser's.")
+        Language | None, typer.Option(help="Language of the page; the browser's by default.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Training time of each built-in model, once.")] = "1m",
+    budget: Annotated[str, typer.Option(help="Training time budget of each built-in model, once.")] = "1m",
     dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,

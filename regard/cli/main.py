@@ -74,13 +74,13 @@ def regard(
 
 @app.command(epilog="Example: regard demo --budget 5m")
 def demo(
-    budget: Annotated[str, typer.Option(help="Training time, such as 5m.")] = "5m",
-    out: Annotated[Path, typer.Option(help="Where the model goes.")] = Path("runs/spelling"),
-    words: Annotated[str | None, typer.Option(help="Words to pronounce, instead of asking for some.")] = None,
+    budget: Annotated[str, typer.Option(help="Training time budget, such as 5m.")] = "5m",
+    out: Annotated[Path, typer.Option(help="Output folder for the model.")] = Path("runs/spelling"),
+    words: Annotated[str | None, typer.Option(help="Words to pronounce; interactive if omitted.")] = None,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Learn to pronounce English from real data, start to end."""
+    """Train a model that pronounces English, on real data, from start to end."""
     from regard.recipes.demo import run_demo
 
     run_demo(out, budget, None if words is None else words.split(), device, threads)
@@ -101,37 +101,42 @@ def train(
         ),
     ],
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A data set that `regard data` lists, a file or a folder.")
+        str, typer.Argument(metavar="DATA", help="A dataset listed by `regard data`, a file or a folder.")
     ],
-    out: Annotated[Path, typer.Option(help="The folder that the model goes to.")],
+    out: Annotated[Path, typer.Option(help="Output folder for the model.")],
     preset: Annotated[
         str | None,
-        typer.Option(help="micro, mini, tiny, small, base, big; for images vit-b16 and its like."),
+        typer.Option(
+            help="Model size: micro, mini, tiny, small, base or big; for images also vit-b16 and others."
+        ),
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="Train for this long, such as 20m.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Train for this many steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Train for this many passes over the data.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help="Column to read: the input.")] = None,
-    target: Annotated[str | None, typer.Option("--to", help="Column to write: the output.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides every random choice; 1 by default.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A configuration, or the folder of a run.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Training time budget, such as 20m.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of optimizer steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Number of epochs.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Name of the input column.")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="Name of the target column.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; 1 by default.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file, or the folder of a run to copy it from.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="One key, as train.lr=1e-3; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="Override a configuration key, such as train.lr=1e-3; repeatable."),
     ] = None,
     snapshots: Annotated[
         int | None,
-        typer.Option(help="Keep this many snapshots of the weights along the way, in OUT/snapshots."),
+        typer.Option(help="Number of weight snapshots to keep during training, in OUT/snapshots."),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(help="A trained model whose body and tokenizers are fine-tuned.")
+        Path | None, typer.Option(help="Pretrained model to fine-tune, with its tokenizers.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue a run where it was stopped.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUT holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing run in OUT.")] = False,
     on_error: Broken = OnError.refuse,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Train a model on your own data, tokenizer included."""
+    """Train a model on your own data, including its tokenizer."""
     from regard.training import train as run_training
 
     with resumable(out):
@@ -169,13 +174,13 @@ def evaluate(
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     tokenize: Annotated[
-        str | None, typer.Option(help="sacreBLEU's tokenizer: 13a, or zh for Chinese, unless told.")
+        str | None, typer.Option(help="sacreBLEU tokenizer; 13a by default, zh for Chinese.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N rows.")] = None,
-    show: Annotated[int, typer.Option(min=0, help="How many predictions to print.")] = 3,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate only the first N examples.")] = None,
+    show: Annotated[int, typer.Option(min=0, help="Number of predictions to print.")] = 3,
     grid: Annotated[
         Path | None,
-        typer.Option(help="Write a sheet of images with their predictions (.png); mistakes come first."),
+        typer.Option(help="Write an image grid of predictions (.png), misclassified images first."),
     ] = None,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,
@@ -183,7 +188,7 @@ def evaluate(
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Score a model on data that it has not seen, beside what needs no model."""
+    """Evaluate a model on held-out data, beside trivial baselines."""
     from regard.recipes.report import evaluation_lines
     from regard.tasks import Decoding
 
@@ -214,13 +219,13 @@ def evaluate(
 def verify(
     run: RunArgument,
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT]...", help="Inputs to try it with.")
+        list[str] | None, typer.Argument(metavar="[INPUT]...", help="Inputs to verify with.")
     ] = None,
     as_json: AsJson = False,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Prove on this very model that caches, fused arithmetic, padding and saving change nothing."""
+    """Verify on this very model that caching, fused kernels, padding and saving change nothing."""
     findings = open_run(run, Dtype.float32, threads, device).verify(inputs)
     for finding in findings:
         if as_json:
@@ -245,10 +250,10 @@ app.command(name="look", epilog=LOOK_EXAMPLES)(look_command)
 
 @app.command(epilog="Examples: regard data, or: regard data spelling")
 def data(
-    name: Annotated[str | None, typer.Argument(help="One set, with some of its rows.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Dataset to describe, with some of its rows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the data sets that have a name: built in, or public ones that are fetched when first used."""
+    """List the named datasets: built-in ones, and public ones that are downloaded on first use."""
     from regard.recipes.known import data_lines
 
     say(*data_lines(name, as_json=as_json))
@@ -256,19 +261,21 @@ def data(
 
 @app.command(epilog="Examples: regard reproduce, or: regard reproduce multi30k-en-de --seed 2")
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="Which figure; all are listed without it.")] = None,
-    out: Annotated[Path, typer.Option(help="Where runs go.")] = Path("runs"),
-    seed: Annotated[int, typer.Option(help="Decides every random choice.")] = 1,
+    name: Annotated[str | None, typer.Argument(help="Recipe to run; lists all if omitted.")] = None,
+    out: Annotated[Path, typer.Option(help="Parent folder of the runs.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
     budget: Annotated[
-        str | None, typer.Option(help="Another training time than the recipe's, such as 10m.")
+        str | None, typer.Option(help="Override the recipe's training time budget, such as 10m.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue where it was stopped.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew, even what has ended.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted recipe.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Train from scratch even if a finished run exists.")
+    ] = False,
     as_json: AsJson = False,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Obtain a published figure again, and print it beside the published one."""
+    """Reproduce a published result, and print it beside the published figure."""
     from regard.recipes.reproduce import folder_of, recipe_lines, run_recipe
 
     if name is None:
@@ -281,12 +288,12 @@ def reproduce(
 
 @app.command(epilog="Example: regard bench --preset tiny")
 def bench(
-    preset: Annotated[str, typer.Option(help="Size of the model: micro to big.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="Model size: micro to big.")] = "tiny",
     as_json: AsJson = False,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Measure this machine: its ceilings, and how near training and decoding come to them."""
+    """Benchmark this machine: its peak throughput, and how close training and decoding come to it."""
     from regard.recipes.bench import bench_lines
 
     for line in bench_lines(preset, as_json=as_json, threads=threads, device=device):

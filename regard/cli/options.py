@@ -25,20 +25,20 @@ class Dtype(StrEnum):
     int8 = "int8"
 
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a trained model.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads to use; all by default.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-Beam = Annotated[int, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy.")]
-Alpha = Annotated[float, typer.Option(help="Length normalisation of the beam; 0 prefers short outputs.")]
-Precision = Annotated[Dtype, typer.Option(help="What the model computes in.")]
-Broken = Annotated[OnError, typer.Option(help="Refuse the data at a broken row, or skip and count it.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained model.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads; all cores by default.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the fastest available by default.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
+Beam = Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy search.")]
+Alpha = Annotated[float, typer.Option(help="Length penalty of beam search (GNMT); 0 favours short outputs.")]
+Precision = Annotated[Dtype, typer.Option(help="Data type of inference.")]
+Broken = Annotated[OnError, typer.Option(help="On an invalid row: refuse the data, or skip and count it.")]
 DataArgument = Annotated[
-    str | None, typer.Argument(metavar="[DATA]", help="As for train; its own data if left out.")
+    str | None, typer.Argument(metavar="[DATA]", help="Dataset, as for train; the run's own if omitted.")
 ]
 Split = Annotated[
     str | None,
     typer.Option(
-        help="train, valid, test, or all of a file; test, or all of a file that it was not trained on."
+        help="train, valid, test or all; by default test, or all of a file that it was not trained on."
     ),
 ]

@@ -22,39 +22,45 @@ PREDICT_EXAMPLES = (
 def predict_command(
     run: RunArgument,
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT]...", help="What to predict from.")
+        list[str] | None, typer.Argument(metavar="[INPUT]...", help="Input of the model.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="A text file, one input a line.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Text file, one input per line.")] = None,
     beam: Annotated[
-        int | None, typer.Option(min=1, help="Hypotheses kept at each step; 1 is greedy; n by default.")
+        int | None, typer.Option(min=1, help="Beam size; 1 is greedy search; N by default.")
     ] = None,
     alpha: Alpha = 0.6,
-    n: Annotated[int, typer.Option("-n", min=1, help="Show the n best, or n samples.")] = 1,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
+    n: Annotated[
+        int, typer.Option("-n", min=1, help="Number of best hypotheses, or of samples, to print.")
+    ] = 1,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Maximum output length in tokens.")] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Sample: below 1 likelier tokens, above 1 bolder ones; 0 is greedy.")
+        float | None, typer.Option(help="Sampling temperature; 0 is greedy decoding.")
     ] = None,
-    top_k: Annotated[int, typer.Option(min=0, help="Draw from the K likeliest tokens; 0 for all.")] = 0,
+    top_k: Annotated[int, typer.Option(min=0, help="Sample from the K most likely tokens; 0 disables.")] = 0,
     top_p: Annotated[
-        float, typer.Option(help="Draw from the likeliest tokens that together reach this probability.")
+        float, typer.Option(help="Nucleus sampling: smallest set of tokens with this cumulative probability.")
     ] = 1.0,
     min_p: Annotated[
-        float, typer.Option(help="Draw from tokens with at least this share of the largest probability.")
+        float, typer.Option(help="Minimum token probability, relative to the most likely token's.")
     ] = 0.0,
     repetition_penalty: Annotated[
-        float, typer.Option(help="Above 1, make tokens that occurred already less likely; 1 does nothing.")
+        float, typer.Option(help="Penalty on tokens that occurred already; 1 disables.")
     ] = 1.0,
-    stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides every draw.")] = None,
-    among: Annotated[Path | None, typer.Option(help="Show the n lines of this file nearest to each.")] = None,
-    words: Annotated[bool, typer.Option("--words", help="Show the n words nearest to each.")] = False,
-    talk: Annotated[bool, typer.Option("--chat", help="Hold a dialogue, turn by turn.")] = False,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop sequence; repeatable.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of sampling.")] = None,
+    among: Annotated[
+        Path | None, typer.Option(help="Rank the lines of this file by similarity to each input.")
+    ] = None,
+    words: Annotated[
+        bool, typer.Option("--words", help="Show the nearest tokens in embedding space.")
+    ] = False,
+    talk: Annotated[bool, typer.Option("--chat", help="Chat interactively, turn by turn.")] = False,
     dtype: Precision = Dtype.float32,
     as_json: AsJson = False,
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Predict from arguments, a file or standard input: one result a line; one argument's as it grows."""
+    """Predict from arguments, a file or standard input, one result per line; one argument's is streamed."""
     from regard.data.text_input import lines_of
     from regard.recipes.converse import chat, converse
     from regard.recipes.report import prediction_line

@@ -35,29 +35,27 @@ _NUMBERS = "such as 0,2-4; all by default"
 
 def trace_command(
     run: RunArgument,
-    text: Annotated[str, typer.Argument(metavar="INPUT", help="What to predict from.")],
-    html: Annotated[Path | None, typer.Option(help="Write it as one page that needs no network.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all numbers as JSON.")] = None,
+    text: Annotated[str, typer.Argument(metavar="INPUT", help="Input of the model.")],
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all values as JSON.")] = None,
     layers: Annotated[str | None, typer.Option(help=f"Only these layers, from 0, {_NUMBERS}.")] = None,
     heads: Annotated[str | None, typer.Option(help=f"Only these heads, from 0, {_NUMBERS}.")] = None,
     steps: Annotated[
-        str | None, typer.Option(help="Only these written tokens, from 1, such as 1,3-5; all by default.")
+        str | None, typer.Option(help="Only these generated tokens, from 1, such as 1,3-5; all by default.")
     ] = None,
     logit: Annotated[
-        str | None, typer.Option(help="Also show what the logit of this output is the sum of.")
+        str | None, typer.Option(help="Decompose the logit of this output into its contributions.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="For --logit: the difference from this output's.")
+        str | None, typer.Option(help="For --logit: decompose the difference from this output's logit.")
     ] = None,
     place: Annotated[
-        int | None, typer.Option(help="For --logit: after which token, from 0; the last by default.")
+        int | None, typer.Option(help="For --logit: token position, from 0; the last by default.")
     ] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Longest output in tokens.")] = None,
-    lang: Annotated[
-        Language, typer.Option(help="Language of the text, and what the page opens in.")
-    ] = Language.en,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Maximum output length in tokens.")] = None,
+    lang: Annotated[Language, typer.Option(help="Language of the text and of the page.")] = Language.en,
     dtype: Precision = Dtype.float32,
     threads: Threads = None,
     device: Device = None,
@@ -98,7 +96,7 @@ def ablate_command(
     run: RunArgument,
     data: DataArgument = None,
     split: Split = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N rows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate only the first N examples.")] = None,
     beam: Beam = 1,
     alpha: Alpha = 0.6,
     as_json: AsJson = False,
