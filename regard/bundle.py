@@ -43,9 +43,9 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 FORMAT = 1  # the newest format that is read, and the one that is written
 
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
-_TRAINING = "training"  # as `train/folder.py` has it, as long as there is no bundle
+_TRAINING = "training"  # as `training/folder.py` has it, as long as there is no bundle
 TASK_FILE = re.compile(r"(?!(config|metrics)\.json)[a-z][a-z0-9_]{0,40}(\.[a-z0-9_-]{1,40})?\.json")
-_RENAMED = {"pictures.json": "image_processor.json"}  # files of older bundles
+_RENAMED = {"images.json": "image_processor.json"}  # files of older bundles
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")

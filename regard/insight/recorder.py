@@ -80,7 +80,7 @@ def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
 
 
 class Told(Protocol):
-    """What a search says of a step; `decode/witness.py` has it in full."""
+    """What a search says of a step; `decode/events.py` has it in full."""
 
     @property
     def input(self) -> int: ...

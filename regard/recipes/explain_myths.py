@@ -1,4 +1,4 @@
-"""Myths, tried: those of `insight/explain/myths.py`, and one that must be trained to be seen.
+"""Myths, tried: those of `course/myths.py`, and one that must be trained to be seen.
 
 A layer of torch's is left at `batch_first=False` and given (batch, tokens, width), so that attention runs
 across the images of a batch. The much-copied notebook is for MNIST; by default the mistake is made with

@@ -75,7 +75,7 @@ def test_training_is_the_same_there_and_a_step_waits_for_nothing(name: str, made
     for key, value in here.items():
         torch.testing.assert_close(there[key], value, atol=1e-3, rtol=1e-2)
     more = counts[1] - counts[0]
-    del more["train/checkpoint.py:<dictcomp>"]
+    del more["training/checkpoint.py:<dictcomp>"]
     assert more.total() <= 8, more  # one look at the losses in ten steps
 
 

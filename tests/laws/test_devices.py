@@ -45,7 +45,7 @@ def test_copies_that_nobody_waits_for_are_made_in_one_place() -> None:
 
 def test_nothing_names_one_kind_of_device_where_it_is_not_known() -> None:
     """`.cuda()` and `torch.cuda…` work on one kind alone."""
-    allowed = {"model/device.py", "train/device.py", "train/muon.py"}
+    allowed = {"model/device.py", "training/device.py", "training/muon.py"}
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text("utf-8")
         if re.search(r"\.cuda\(|torch\.cuda\.|torch\.mps\.", text):
