@@ -34,7 +34,7 @@ from regard.data.named import NAMED, find
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.recipes.reproduce import RECIPES
-from regard.tasks import TextGeneration
+from regard.tasks.text_generation import TextGeneration
 from regard.training.optim import Optimizer
 from regard.training.resolve import Asked, resolve
 

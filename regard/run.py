@@ -44,7 +44,7 @@ from regard.model.device import pick_device
 from regard.model.layout import prepared
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
-from regard.tasks import TASKS, TaskConfig
+from regard.tasks import TASKS
 from regard.tasks.conversation import Conversation
 from regard.tasks.task import Decoding, Prediction, Task, checked
 from regard.tasks.text_task import TextTask
@@ -114,8 +114,9 @@ class Run:
             raise BundleError(sentence, folder, bundle.task)
         self.bundle, self.folder, self.device = bundle, folder, device
         try:
-            config = parse(TaskConfig, bundle.training.get("task", {}), "config.json", "training.task")
-            self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
+            kind = TASKS[bundle.task]
+            config = parse(kind.Config, bundle.training.get("task", {}), "config.json", "training.task")
+            self.task: Task = kind.restore(config, bundle.tokenizers)
             self.task.configure_model(bundle.model)
         except RegardError as problem:
             raise BundleError("{where}: {value}", folder, problem) from problem

@@ -26,8 +26,11 @@ from regard.model.position_2d import Rotary2D, Sinusoidal2D
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 from regard.run import Run
-from regard.tasks import ImageClassification, Task, TextClassification, TextGeneration, Translation
-from regard.tasks.image_classification import ImageClassificationConfig
+from regard.tasks import Task
+from regard.tasks.image_classification import ImageClassification, ImageClassificationConfig
+from regard.tasks.text_classification import TextClassification
+from regard.tasks.text_generation import TextGeneration
+from regard.tasks.translation import Translation
 
 PARTS: dict[type, str] = {
     TransformerConfig: "embed stack head init",

@@ -32,7 +32,11 @@ from regard.onepage import known
 from regard.onepage.script import asset, scripts
 from regard.run import Run, load
 from regard.schema import dump
-from regard.tasks import ImageClassification, Task, TextClassification, TextGeneration, Translation
+from regard.tasks import Task
+from regard.tasks.image_classification import ImageClassification
+from regard.tasks.text_classification import TextClassification
+from regard.tasks.text_generation import TextGeneration
+from regard.tasks.translation import Translation
 
 Precision = Literal["float32", "float16"]
 

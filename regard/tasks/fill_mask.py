@@ -22,16 +22,13 @@ from regard.data.rows import Row
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.errors import ConfigError, InputError, require
-from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import TextTask
+from regard.tasks.task import TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
+from regard.tasks.text_task import TextTask, stacks
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
@@ -43,7 +40,7 @@ _VALID = 1  # the seed of what is hidden when the model is judged
 
 
 @dataclass(frozen=True)
-class FillMaskConfig:
+class FillMaskConfig(TaskConfig):
     """How text is read, hidden and judged."""
 
     source: str | None = None
@@ -92,11 +89,14 @@ class MaskedBatch:
         return MaskedBatch(*(moved(x, device) for x in fields))
 
 
+@TASKS.register
 class FillMask(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "fill-mask"
     usual: ClassVar[TokenizerSpec] = WordPiece(lowercase=True)
+    presets = stacks(Full())
+    Config = FillMaskConfig
     config: FillMaskConfig
 
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
@@ -111,11 +111,6 @@ class FillMask(TextTask):
         self._goes_on = np.array([name.startswith("##") for name in names])  # pieces inside a word
 
     # ------------------------------------------------------------------ making and keeping
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(size, mask=Full(), placement=PreNorm(), position=Rotary(), activation="gelu")
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)

@@ -58,7 +58,17 @@ from regard.tasks.labels import (
 )
 from regard.tasks.parts import as_text, kept
 from regard.tasks.similarity_metrics import correlation_metrics
-from regard.tasks.task import NO_FILES, Decoding, InputSpec, Prediction, Task, checked
+from regard.tasks.task import (
+    NO_FILES,
+    TASKS,
+    Decoding,
+    InputSpec,
+    Prediction,
+    Presets,
+    Task,
+    TaskConfig,
+    checked,
+)
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -66,7 +76,7 @@ _MOST_MEANS = 1 << 26
 
 
 @dataclass(frozen=True)
-class ImageClassificationConfig:
+class ImageClassificationConfig(TaskConfig):
     """How images and labels are read and judged."""
 
     source: str = IMAGE
@@ -123,11 +133,13 @@ class ImageBatch:
         return ImageBatch(pixels, wanted, moves)
 
 
+@TASKS.register
 class ImageClassification(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "image-classification"
-    presets: ClassVar[Mapping[str, object]] = VIT
+    presets: ClassVar[Presets] = {name: vit(size) for name, size in VIT.items()}
+    Config = ImageClassificationConfig
     config: ImageClassificationConfig
 
     def __init__(
@@ -145,10 +157,6 @@ class ImageClassification(Task):
     @classmethod
     def forms(cls, config: ImageClassificationConfig) -> Forms:
         return (None, Labels(config.separator))
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        return vit(VIT[preset])
 
     @classmethod
     def prepare(

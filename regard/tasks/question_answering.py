@@ -27,12 +27,9 @@ from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
 from regard.errors import BundleError, InputError, NonFiniteOutputError, require
-from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Spans
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.strict_json import loads
 from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, sized
@@ -49,8 +46,17 @@ from regard.tasks.span_windows import (
     log_sum,
     windows,
 )
-from regard.tasks.task import NO_FILES, SENTENCES, Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.task import (
+    NO_FILES,
+    SENTENCES,
+    TASKS,
+    Decoding,
+    Evaluation,
+    InputSpec,
+    Prediction,
+    TaskConfig,
+)
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
 
 THRESHOLD = "threshold.json"
 BETWEEN = "\t"
@@ -59,7 +65,7 @@ _FRAME = 3  # tokens around the question and the context
 
 
 @dataclass(frozen=True)
-class QuestionAnsweringConfig:
+class QuestionAnsweringConfig(TaskConfig):
     """How questions and contexts are read and judged."""
 
     source: str = "question"
@@ -116,11 +122,14 @@ class SpanBatch:
         return SpanBatch(*(moved(x, device) for x in fields))
 
 
+@TASKS.register
 class QuestionAnswering(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "question-answering"
     usual: ClassVar[TokenizerSpec] = WordPiece(lowercase=True)
+    presets = stacks(Full(), Spans())
+    Config = QuestionAnsweringConfig
     config: QuestionAnsweringConfig
 
     def __init__(
@@ -142,13 +151,6 @@ class QuestionAnswering(TextTask):
     @classmethod
     def forms(cls, config: QuestionAnsweringConfig) -> Forms:
         return (None, None, Answers())
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(
-            size, mask=Full(), head=Spans(), placement=PreNorm(), position=Rotary(), activation="gelu"
-        )
 
     @classmethod
     def texts(cls, config: QuestionAnsweringConfig, rows: Rows) -> Iterator[str]:

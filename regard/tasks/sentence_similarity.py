@@ -22,12 +22,9 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.errors import ConfigError, require
-from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Vector
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.parts import as_text, by_length, on_the_right, say_cut, sized
 from regard.tasks.similarity_metrics import (
@@ -47,8 +44,8 @@ from regard.tasks.similarity_objectives import (
     judged,
     objective_for,
 )
-from regard.tasks.task import Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.task import TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
 
 PAIR = "\t"
 """Stands between the two texts of an input whose cosine is asked for."""
@@ -57,7 +54,7 @@ _BASELINE_ROWS = 50_000
 
 
 @dataclass(frozen=True)
-class SentenceSimilarityConfig:
+class SentenceSimilarityConfig(TaskConfig):
     """How pairs of texts are read and judged."""
 
     source: str | None = None
@@ -119,21 +116,17 @@ class PairBatch:
         return PairBatch(*(moved(x, device) for x in fields))
 
 
+@TASKS.register
 class SentenceSimilarity(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "sentence-similarity"
+    presets = stacks(Full(), Vector())
+    Config = SentenceSimilarityConfig
     config: SentenceSimilarityConfig
     cut = 0
 
     # ------------------------------------------------------------------ making and keeping
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(
-            size, mask=Full(), head=Vector(), placement=PreNorm(), position=Rotary(), activation="gelu"
-        )
 
     @classmethod
     def texts(cls, config: SentenceSimilarityConfig, rows: Rows) -> Iterable[str]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -21,9 +23,9 @@ from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.decode.sampling import Sampling
-from regard.errors import InputError, NonFiniteOutputError, require
-from regard.model.presets import ENCODER_DECODER
+from regard.errors import ConfigError, InputError, NonFiniteOutputError, require
 from regard.model.transformer import ModelConfig
+from regard.registry import Registry
 
 if TYPE_CHECKING:
     from regard.data.tokenizer import Tokenizer
@@ -34,6 +36,10 @@ SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "
 _MOST_OUTPUTS, _MOST_TOKENS, _MOST_ALPHA = 1_000, 10_000_000, 10
 """Of one input: hypotheses or samples that are held at a time, and how long they may become."""
 NO_FILES: Mapping[str, str] = MappingProxyType({})
+
+
+Presets = Mapping[str, ModelConfig]
+"""Models by the names of their sizes."""
 
 
 class Batch(Protocol):
@@ -152,13 +158,24 @@ class Evaluation:
     """What it predicted, row by row; none where the figures need no predictions."""
 
 
+class TaskConfig:
+    """The options of a task: a frozen dataclass whose `kind` is the task's name."""
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        """The columns that are read, in order; None for one to be found."""
+        raise NotImplementedError
+
+
 class Task(ABC):
     """See the module's docstring."""
 
     name: ClassVar[str]
     """The field's name for it, as typed after `regard train`."""
-    presets: ClassVar[Mapping[str, object]] = ENCODER_DECODER
-    """The sizes that `model` knows, by name."""
+    presets: ClassVar[Presets]
+    """The models that suit it, by the names of their sizes; vocabularies are left at 0."""
+    Config: ClassVar[type[TaskConfig]]
+    """The class of its options."""
     supports: ClassVar[frozenset[str]] = frozenset()
     """What of `Decoding` changes its answers: some of beam, max_length, sampling, stop and begin."""
     config: Any
@@ -169,11 +186,6 @@ class Task(ABC):
     def forms(cls, config: Any) -> Forms:
         """What the columns that it reads hold, in the same order; None, and what is beyond, is text."""
         return ()
-
-    @classmethod
-    @abstractmethod
-    def model(cls, preset: str) -> ModelConfig:
-        """The model that suits the task, in the size of that name; vocabularies are left at 0."""
 
     @classmethod
     def decided(cls, config: Any, columns: Callable[[], Sequence[str]]) -> Any:
@@ -368,3 +380,27 @@ class Task(ABC):
     def selection_score(self, figures: Mapping[str, Any]) -> float:
         """What chooses between checkpoints, from the figures of `judge`: higher is better."""
         return float(figures[self.config.metric])
+
+
+def _check_task(task: type[Task]) -> None:
+    """Raises: ConfigError for a task that lacks something."""
+    if missing := sorted(getattr(task, "__abstractmethods__", ())):
+        raise ConfigError("{where} lacks {limit}", task.__qualname__, ", ".join(missing))
+    config = getattr(task, "Config", None)
+    if not (is_dataclass(config) and getattr(config, "kind", None) == task.name):
+        sentence = "{where}.{key} is {value!r}; it must be {limit}"
+        limit = f"a dataclass whose field `kind` is '{task.name}'"
+        raise ConfigError(sentence, task.__qualname__, "Config", config, limit)
+    if not getattr(task, "presets", None):
+        raise ConfigError("{where} has no {key}: the models that suit it", task.__qualname__, "presets")
+
+
+TASKS: Registry[type[Task]] = Registry(
+    "tasks",
+    *(f"regard.tasks.{module.name}" for module in iter_modules([str(Path(__file__).parent)])),
+    base=Task,
+    options=TaskConfig,
+    attribute="name",
+    check=_check_task,
+)
+"""The tasks by name: those in the files of this folder, and those that installed packages add."""

@@ -23,12 +23,9 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import InputError, require
-from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Classes
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import (
@@ -46,15 +43,24 @@ from regard.tasks.labels import (
 )
 from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, say_cut, sized
 from regard.tasks.similarity_metrics import correlation_metrics
-from regard.tasks.task import NO_FILES, SENTENCES, Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.task import (
+    NO_FILES,
+    SENTENCES,
+    TASKS,
+    Decoding,
+    Evaluation,
+    InputSpec,
+    Prediction,
+    TaskConfig,
+)
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
 
 PAIR = "\t"
 """Stands between the two texts of an input."""
 
 
 @dataclass(frozen=True)
-class TextClassificationConfig:
+class TextClassificationConfig(TaskConfig):
     """How texts and labels are read and judged."""
 
     source: str = "text"
@@ -121,10 +127,13 @@ class ClassBatch:
         return ClassBatch(*(torch.cat([x] * times) for x in (self.ids, self.lengths, self.wanted)))
 
 
+@TASKS.register
 class TextClassification(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-classification"
+    presets = stacks(Full(), Classes(), "relu")
+    Config = TextClassificationConfig
     config: TextClassificationConfig
 
     def __init__(
@@ -141,11 +150,6 @@ class TextClassification(TextTask):
     @classmethod
     def forms(cls, config: TextClassificationConfig) -> Forms:
         return (*[None] * (len(config.wanted) - 1), Labels(config.separator))
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(size, mask=Full(), head=Classes(), placement=PreNorm(), position=Rotary())
 
     @classmethod
     def texts(cls, config: TextClassificationConfig, rows: Rows) -> Iterable[str]:

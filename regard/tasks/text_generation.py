@@ -28,11 +28,8 @@ from regard.data.tokenizer_given import GivenTokenizer
 from regard.decode.constraints import Constraints, Rules
 from regard.decode.sampling import Draws
 from regard.errors import ConfigError, DataError, InputError, require
-from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
@@ -47,16 +44,16 @@ from regard.tasks.dialogue import (
     texts_of,
 )
 from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import NO_FILES, Decoding, Evaluation, InputSpec, Prediction
+from regard.tasks.task import NO_FILES, TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
 from regard.tasks.text_batch import TextBatch
-from regard.tasks.text_task import TextTask
+from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.writing import Output, say_unseen, write, write_all
 
 _JUDGED_TOGETHER = 8192  # tokens
 
 
 @dataclass(frozen=True)
-class TextGenerationConfig:
+class TextGenerationConfig(TaskConfig):
     """How text is read and judged."""
 
     source: str | None = None
@@ -89,19 +86,17 @@ class TextGenerationConfig:
         require(0 <= self.stride <= self.context, "stride", self.stride, "from 0 to the context")
 
 
+@TASKS.register
 class TextGeneration(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-generation"
     supports = frozenset({"max_length", "sampling", "stop", "begin"})
+    presets = stacks(Causal())
+    Config = TextGenerationConfig
     config: TextGenerationConfig
 
     # ------------------------------------------------------------------ making and keeping
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(size, mask=Causal(), placement=PreNorm(), position=Rotary(), activation="gelu")
 
     @classmethod
     def forms(cls, config: TextGenerationConfig) -> Forms:

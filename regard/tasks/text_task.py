@@ -16,14 +16,29 @@ from regard.data.documents import pieces
 from regard.data.rows import Row, Rows
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
 from regard.errors import ConfigError
+from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding
-from regard.model.head import Head
+from regard.model.feedforward import Activation
+from regard.model.head import Head, Vocabulary
+from regard.model.mask import MaskRule
+from regard.model.position import Rotary
+from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer
-from regard.tasks.task import NO_FILES, Decoding, Task, checked
+from regard.tasks.task import NO_FILES, Decoding, Presets, Task, checked
 
 ENCODE_AT_ONCE = 4096
 """Rows whose texts are cut into tokens together."""
+
+
+def stacks(mask: MaskRule, head: Head = Vocabulary(), activation: Activation = "gelu") -> Presets:  # noqa: B008
+    """Models of one stack, in all sizes."""
+    return {
+        name: one_stack(
+            size, mask=mask, head=head, placement=PreNorm(), position=Rotary(), activation=activation
+        )
+        for name, size in ENCODER_DECODER.items()
+    }
 
 
 class TextTask(Task):

@@ -35,7 +35,7 @@ from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import NO_FILES, Decoding, Prediction, Task, checked
+from regard.tasks.task import NO_FILES, TASKS, Decoding, Prediction, Presets, Task, TaskConfig, checked
 from regard.tasks.text_metrics import pair_metrics
 
 TARGET_FILE = "tokenizer.target.json"
@@ -43,7 +43,7 @@ _ENCODE_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class TranslationConfig:
+class TranslationConfig(TaskConfig):
     """How pairs are read and judged."""
 
     source: str | None = None
@@ -112,19 +112,20 @@ def places(lengths: Tensor, width: int, padded: bool) -> Positions:
     return Ragged.from_lengths(lengths, width) if padded else Contiguous(0, width)
 
 
+@TASKS.register
 class Translation(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "translation"
     supports = frozenset({"beam", "max_length", "begin"})
+    presets: ClassVar[Presets] = {
+        name: encoder_decoder(size, placement=PreNorm()) for name, size in ENCODER_DECODER.items()
+    }
+    Config = TranslationConfig
     config: TranslationConfig
 
     def __init__(self, config: TranslationConfig, source: Tokenizer, target: Tokenizer) -> None:
         self.config, self.source, self.target = config, source, target
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        return encoder_decoder(ENCODER_DECODER[preset], placement=PreNorm())
 
     @classmethod
     def prepare(

@@ -21,8 +21,9 @@ from regard.data.store import write_store
 from regard.decode.stepper import KeptPrompt, PromptStepper
 from regard.errors import DataError, InputError, RegardError
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, Sampling, TextGeneration
+from regard.tasks import Decoding, Sampling
 from regard.tasks.dialogue import turn_ids
+from regard.tasks.text_generation import TextGeneration
 from regard.training.resolve import Asked, resolve
 
 CONTEXT = 40

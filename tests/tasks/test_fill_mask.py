@@ -16,7 +16,8 @@ from regard.data.rows import Row
 from regard.data.store import TokenStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, FillMask
+from regard.tasks import Decoding
+from regard.tasks.fill_mask import FillMask
 from regard.training.resolve import Asked, resolve
 
 SETTINGS = (

@@ -21,8 +21,9 @@ from regard.data.store import TokenStore, write_store
 from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
-from regard.tasks import TASKS, Decoding, ImageClassification
+from regard.tasks import TASKS, Decoding
 from regard.tasks.augment import NoAugmentation, Warp
+from regard.tasks.image_classification import ImageClassification
 from regard.training.resolve import Asked, resolve
 
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
@@ -224,7 +225,7 @@ def test_what_does_not_go_together_is_refused(
 )
 def test_a_patch_that_nobody_chose_divides_the_image(tmp_path: Path, size: Any, patch: int) -> None:
     task, _ = made(images(tmp_path, *size))
-    fitted: Any = task.configure_model(ImageClassification.model("tiny"))
+    fitted: Any = task.configure_model(ImageClassification.presets["tiny"])
     assert fitted.embed.patch == patch
 
 

@@ -38,7 +38,8 @@ from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.model.mask import Ragged
 from regard.model.transformer import Transformer
 from regard.recipes.report import prediction_line
-from regard.tasks import Decoding, QuestionAnswering
+from regard.tasks import Decoding
+from regard.tasks.question_answering import QuestionAnswering
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, exact, overlap, span_metrics, words_of
 from regard.tasks.span_windows import Window, covering, inside, windows

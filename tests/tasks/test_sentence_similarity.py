@@ -26,8 +26,9 @@ from regard.insight.neighbours import nearest
 from regard.model.head import Vector, VectorHead
 from regard.model.mask import Contiguous, Ragged
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, SentenceSimilarity, SentenceSimilarityConfig
+from regard.tasks import Decoding
 from regard.tasks import similarity_metrics as metrics
+from regard.tasks.sentence_similarity import SentenceSimilarity, SentenceSimilarityConfig
 from regard.tasks.similarity_metrics import (
     correlation_metrics,
     partners,

@@ -19,8 +19,9 @@ from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.model.head import Classes, ClassHead
 from regard.model.mask import Contiguous, Ragged
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, TextClassification
+from regard.tasks import Decoding
 from regard.tasks.class_metrics import class_metrics
+from regard.tasks.text_classification import TextClassification
 from regard.training.resolve import Asked, resolve
 
 QUICK = (

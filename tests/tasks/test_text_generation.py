@@ -20,7 +20,8 @@ from regard.data.tokenizer_kinds import SPECS
 from regard.errors import BundleError, ConfigError, InputError
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, Sampling, TextGeneration, TextGenerationConfig, writing
+from regard.tasks import Decoding, Sampling, writing
+from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.writing import Output, write
 from regard.training.resolve import Asked, resolve
 

@@ -21,7 +21,8 @@ from regard.data.store import TokenStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
 from regard.looking.explorer import Question
 from regard.schema import dump
-from regard.tasks import Decoding, Translation, TranslationConfig
+from regard.tasks import Decoding
+from regard.tasks.translation import Translation, TranslationConfig
 from regard.training.resolve import resolve
 
 Made = tuple[Translation, nn.Module, TokenStore]

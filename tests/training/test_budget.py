@@ -17,7 +17,7 @@ from torch import Tensor
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.decode import fast
-from regard.tasks import Translation
+from regard.tasks.translation import Translation
 from regard.training import meter
 from regard.training.device import Place
 from regard.training.loop import Trainer

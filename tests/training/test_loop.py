@@ -17,7 +17,7 @@ import regard
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.errors import NonFiniteLossError
-from regard.tasks import Translation
+from regard.tasks.translation import Translation
 from regard.training.device import Place
 from regard.training.job import Trained
 from regard.training.loop import Trainer, random_seed
