@@ -140,8 +140,6 @@ class ImageClassification(Task):
         self._length = 1
         self.greyed = 0
 
-    # ------------------------------------------------------------------ making and keeping
-
     @classmethod
     def forms(cls, config: ImageClassificationConfig) -> Forms:
         return (None, Labels(config.separator))
@@ -356,8 +354,6 @@ class ImageClassification(Task):
         images = (self._pixels(row.values[0], row.where).reshape(-1).astype(np.float32) for row in rows)
         return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
-    # ------------------------------------------------------------------ looking inside
-
     @property
     def input_spec(self) -> InputSpec:
         return InputSpec("image", shape=self.processor.shape)
@@ -380,9 +376,8 @@ class ImageClassification(Task):
 
     def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[Tensor]]:
         assert isinstance(model, Transformer)
-        noise = torch.randint(
-            0, WHITE + 1, (2, *self.processor.shape), generator=torch.Generator().manual_seed(1)
-        )
+        rng = torch.Generator().manual_seed(1)
+        noise = torch.randint(0, WHITE + 1, (2, *self.processor.shape), generator=rng)
         return [], list(self._centred(noise.to(model.device)))
 
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
@@ -394,11 +389,9 @@ class ImageClassification(Task):
     def render(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
         """At most a hundred; mistakes come first."""
         pairs = sorted(zip(rows, answers, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
+        images = [self._pixels(row.values[0], row.where).transpose(1, 2, 0) for row, _ in pairs]
         return drawn(
-            [
-                Tile(self._pixels(row.values[0], row.where).transpose(1, 2, 0), _label(row), answer)
-                for row, answer in pairs
-            ]
+            [Tile(image, _label(row), answer) for image, (row, answer) in zip(images, pairs, strict=True)]
         )
 
 

@@ -102,7 +102,7 @@ def _feedforward(part: Any, point: str, sources: list[Tensor]) -> Tensor:
 def _attention(part: Attention, point: str, entry: Entry, sources: list[Tensor]) -> Tensor | None:
     H, G, C = part.heads, part.kv_heads, part.head_width
     if point in ("q", "k", "v", "q_pre_rotary", "k_pre_rotary"):
-        if "turned by" in entry.formula:
+        if "rotated by" in entry.formula:
             return None  # by its length alone: a rotation keeps it
         if part.cross:
             made = torch.cat((part.q(sources[0]), part.kv(sources[0])), -1)

@@ -140,7 +140,7 @@ def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
     again = ImageClassification.restore(task.config, task.tokenizers())
     assert (again.processor, again.labels) == (task.processor, task.labels)
     assert task.labels == {"x": 3, "y": 2, "z": 2}
-    assert again.fit(model.config) == model.config
+    assert again.configure_model(model.config) == model.config
     given = ImageClassification.prepare(task.config, Rows.of(images(tmp_path, 3, 3)), task.tokenizers())
     assert given.processor == task.processor  # of the bundle that it starts from
 
@@ -148,13 +148,13 @@ def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", NO_LOOKS)
 def test_a_damaged_look_is_refused(tmp_path: Path, text: str) -> None:
     task, _ = made(images(tmp_path))
-    with pytest.raises(BundleError, match=r"images\.json is damaged"):
+    with pytest.raises(BundleError, match=r"image_processor\.json is damaged"):
         ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": text})
     for wrong in WRONG_LOOKS:
         damaged = json.dumps(json.loads(task.tokenizers()["image_processor.json"]) | wrong)
-        with pytest.raises(BundleError, match=r"images\.json is damaged"):
+        with pytest.raises(BundleError, match=r"image_processor\.json is damaged"):
             ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": damaged})
-    with pytest.raises(BundleError, match=r"images\.json is missing"):
+    with pytest.raises(BundleError, match=r"image_processor\.json is missing"):
         ImageClassification.restore(task.config, {"labels.json": task.tokenizers()["labels.json"]})
 
 
@@ -233,7 +233,7 @@ def test_text_is_no_use_for_patches() -> None:
     rows = Rows.of([Row(("a", "x"), "1"), Row(("b", "y"), "2")])
     config: Any = resolve(Asked("text-classification", settings=("model.embed=patches",)))
     with pytest.raises(ConfigError, match=r"model\.embed: is 'patches', but this task reads 'tokens'"):
-        task.prepare(config.task, rows).fit(config.model)
+        task.prepare(config.task, rows).configure_model(config.model)
 
 
 # ------------------------------------------------------------------------------------------ loss and chance

@@ -167,7 +167,7 @@ def test_from_files_to_answers_and_back_from_a_bundle(
     assert all(finding.holds for finding in run.verify())
     restored = TASKS[name].restore(run.task.config, run.task.tokenizers())
     assert restored.tokenizers() == run.task.tokenizers()
-    assert restored.fit(run.bundle.model) == run.bundle.model
+    assert restored.configure_model(run.bundle.model) == run.bundle.model
 
 
 @every

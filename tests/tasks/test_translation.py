@@ -198,7 +198,9 @@ def test_it_is_restored_from_what_a_bundle_holds(made: Made) -> None:
     again = Translation.restore(task.config, task.tokenizers())
     inputs = words(5)
     assert again.predict(model, inputs, Decoding()) == task.predict(model, inputs, Decoding())
-    assert again.fit(model.config if hasattr(model, "config") else resolve(asked(Path("x"))).model)
+    assert again.configure_model(
+        model.config if hasattr(model, "config") else resolve(asked(Path("x"))).model
+    )
 
 
 def test_a_bundle_without_a_tokenizer_is_refused(made: Made) -> None:
