@@ -205,9 +205,7 @@ def _joined(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Ma
     (token, column), name = index, entry.sources[0]
     heads, C = range(part.heads), part.head_width
     if len(numbers.entry(name).value) < part.heads:
-        raise InputError(
-            "{key} is a sum over all {value} heads; only some were recorded", entry.name, part.heads
-        )
+        raise InputError("{key} is a sum over {limit} heads; only some were recorded", entry.name, part.heads)
     x = [factor for head in heads for factor in vector(numbers, "head", name, head, token)]
     labels = [f"{head}.{channel}" for head in heads for channel in range(C)]
     return linear(numbers, x, entry.name, "W_O", column, labels)

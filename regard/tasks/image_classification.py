@@ -182,14 +182,12 @@ class ImageClassification(Task):
             or not isinstance(model.head, Classes if self.labels else Classes | Vector)
             or not isinstance(model.embed, Patches)
         ):
-            raise ConfigError(
-                "image-classification needs a model of kind 'transformer' with the embedding 'patches' and "
-                "the head 'classes'"
-            )
+            sentence = "{where} needs a {key} of kind 'transformer', with embedding 'patches', head 'classes'"
+            raise ConfigError(sentence, self.name, "model")
         embed = fitted(model.embed, self.processor)
         if model.head.pooling != "mean" and not embed.class_token:
-            sentence = "model.head.pooling: is '{value}', which needs model.embed.class_token; use 'mean'"
-            raise ConfigError(sentence, model.head.pooling)
+            sentence = "{key}: is '{value}', which needs model.embed.class_token; use '{limit}'"
+            raise ConfigError(sentence, "model.head.pooling", model.head.pooling, "mean")
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))
         head = model.head
@@ -231,10 +229,9 @@ class ImageClassification(Task):
         channels, rows, columns = self.processor.shape
         if image.shape[:2] != (rows, columns):
             sentence = (
-                "{where} has {value} × {limit} pixels, where {columns} × {rows} are wanted; set task.size"
-                " in training, and all images are brought to one size"
+                "{where} has {value} pixels, not {limit}; train with task.size to bring all to one size"
             )
-            raise DataError(sentence, name, image.shape[1], image.shape[0], columns, rows)
+            raise DataError(sentence, name, f"{image.shape[1]} × {image.shape[0]}", f"{columns} × {rows}")
         self.greyed += image.shape[2] > channels
         return np.ascontiguousarray(in_channels(image, channels).transpose(2, 0, 1))
 
@@ -318,10 +315,8 @@ class ImageClassification(Task):
     ) -> dict[str, Any]:
         super().score((), (), tokenize)
         if not self.labels:
-            raise InputError(
-                "this model has learned no labels yet; teach it some: regard train {key} DATA --init RUN",
-                self.name,
-            )
+            sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
+            raise InputError(sentence, "labels", self.name)
         if self.config.number is not None:
             return correlation_metrics(list(map(float, predictions)), [number_of(row) for row in rows])
         separator = self.config.separator
