@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from regard import __version__
-from regard.errors import BundleError, ConfigError, RegardError, nearest
+from regard.errors import BundleError, ConfigError, RegardError, cannot_read, damaged, nearest, wrong_size
 from regard.files import atomic_files, check_space, listing, resolve, write_json
 from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
@@ -145,9 +145,8 @@ def load(folder: str | Path) -> Bundle:
         else:
             if _state(place) == before:
                 return bundle
-    raise BundleError(
-        "{where} was replaced again and again while it was read; wait until its writer ends", place
-    )
+    sentence = "{where} was replaced again and again while it was read; wait until its writer ends"
+    raise BundleError(sentence, place)
 
 
 def weights_of(model: ModelConfig, where: str) -> Mapping[str, Entry]:
@@ -184,10 +183,7 @@ def _load(place: Path) -> Bundle:
     entries = read_header(_file(place, WEIGHTS), shown=place / WEIGHTS)
     for name, recorded in config.files.items():
         if (size := _file(place, name).stat().st_size) != recorded.bytes:
-            sizes = f"{size:,} bytes, not {recorded.bytes:,}"
-            raise BundleError(
-                "{where} is damaged: it is not what was recorded of it ({value})", place / name, sizes
-            )
+            raise wrong_size(BundleError, place / name, size, recorded.bytes, "copy or train it again")
     _check_sizes(config.model, entries, place)
     with _building(place / CONFIG):
         model: ModelConfig = parse(ModelConfig, config.model, prefix="model")
@@ -208,41 +204,40 @@ def _load(place: Path) -> Bundle:
 
 def _read_config(place: Path) -> _Config:
     if not place.exists():
-        raise BundleError(
-            "{where} does not exist; give the folder that `regard train` or `import` wrote", place
-        )
+        sentence = "{where} does not exist; give the folder that `regard train` or `import` wrote"
+        raise BundleError(sentence, place)
     if not place.is_dir():
         raise BundleError("{where} is a file, not a bundle; give the folder that `regard train` wrote", place)
     if not resolve(place, CONFIG).exists() and (place / _TRAINING).is_dir():
         raise BundleError("{where} is being trained, or was stopped; wait, or go on with --resume", place)
     if not resolve(place, CONFIG).exists():
-        raise BundleError("{where} is not a bundle: it has no {limit}", place, CONFIG)
+        raise BundleError("{where} is not a bundle: it has no {key}", place, CONFIG)
     data = read_object(_file(place, CONFIG), BundleError, place / CONFIG)
     if "model_type" in data and "format" not in data:
-        raise BundleError(
-            "{where} is a checkpoint of another library, not a bundle; make one of it with `regard"
-            " import {where} RUN`, and give RUN",
-            place,
+        sentence = (
+            "{where} is a checkpoint of another library, not a bundle; make one of it with `regard import"
+            " {where} RUN`, and give RUN"
         )
+        raise BundleError(sentence, place)
     written = data.get("format")
     if isinstance(written, int) and written > FORMAT:
         sentence = (
-            "{where} is a bundle of format {value}, from a newer regard; this one reads up to {limit}: pip"
-            " install --upgrade regard"
+            "{where} is a bundle of format {value}, from a newer regard, and this one reads up to {limit};"
+            " pip install --upgrade regard"
         )
         raise BundleError(sentence, place, written, FORMAT)
     try:
         config: _Config = parse(_Config, data, where=str(place / CONFIG))
     except ConfigError as error:
-        raise BundleError(str(error)) from error
+        raise BundleError.of(error) from error
     if config.format != FORMAT:
-        sentence = "{where}: there is no format {value}; the only one is {limit}"
-        raise BundleError(sentence, place / CONFIG, config.format, FORMAT)
+        sentence = "{where}: {key} is {value}; it must be {limit}"
+        raise BundleError(sentence, place / CONFIG, "format", config.format, FORMAT)
     for name in config.files:
         if name != WEIGHTS and not TASK_FILE.fullmatch(name):
             raise BundleError("{where}: '{key}' cannot be a file of a bundle", place / CONFIG, name)
     if WEIGHTS not in config.files:
-        raise BundleError("{where}: files.{limit} is missing", place / CONFIG, WEIGHTS)
+        raise BundleError("{where}: {key} is missing", place / CONFIG, f"files.{WEIGHTS}")
     return config
 
 
@@ -268,8 +263,8 @@ def _check_sizes(model: object, entries: Mapping[str, Entry], place: Path) -> No
         for key, value in here.items():
             limit = most_blocks(entries) if key == "depth" else largest
             if key in _SIZES and isinstance(value, int) and value > limit:
-                sentence = "{where}: {key} is {value}, but {limit} has no room for that"
-                raise BundleError(sentence, place / CONFIG, key, value, WEIGHTS)
+                sentence = "{where}: {key} is {value}, for which the weights have no room; it can be {limit}"
+                raise BundleError(sentence, place / CONFIG, key, value, f"up to {limit}")
             open_.append(value)
 
 
@@ -313,7 +308,7 @@ class _Layout:
         for name, weight in weights.items():
             known = once.setdefault(self.first.get(name, name), weight)
             if known is not weight and not torch.equal(known, weight):
-                sentence = "{where}: '{key}' must equal '{value}', to which it is tied"
+                sentence = "{where}: '{key}' must equal '{limit}', to which it is tied"
                 raise BundleError(sentence, where, name, self.first[name])
         self.check({name: Entry.of(weight) for name, weight in once.items()}, where)
         return once
@@ -322,9 +317,8 @@ class _Layout:
         """Refuse a missing, an extra, a mis-shaped or a wrongly typed weight by name."""
         for name, wanted in self.entries.items():
             if name not in entries:
-                raise BundleError(
-                    "{where}: the weight '{key}' is missing", where, name, remedy=nearest(name, entries)
-                )
+                sentence = "{where}: the weight '{key}' is missing"
+                raise BundleError(sentence, where, name, remedy=nearest(name, entries))
             if entries[name] != wanted:
                 sentence = "{where}: the weight '{key}' is {value}, the model's is {limit}"
                 raise BundleError(sentence, where, name, entries[name], wanted)
@@ -344,16 +338,15 @@ def _file(place: Path, name: str) -> Path:
         return path
     pickles = sorted(other.name for other in place.iterdir() if other.suffix in _PICKLES)
     if name == WEIGHTS and pickles:
-        raise BundleError(
-            "{where} has no {key}; {value} may be a pickle, and those are never read", place, name, pickles[0]
-        )
+        sentence = "{where} has no {key}; {value} may be a pickle, and those are never read"
+        raise BundleError(sentence, place, name, pickles[0])
     raise BundleError("{where} is not a whole bundle: {key} is missing", place, name)
 
 
 def _read_text(place: Path, name: str, recorded: _Fingerprint) -> str:
     text = read_text(_file(place, name), VOCABULARY.bytes, BundleError, place / name)
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != recorded.sha256:
-        raise BundleError("{where} is damaged: it is not what was recorded of it", place / name)
+        raise damaged(BundleError, place / name, "it is not what was recorded of it")
     return text
 
 
@@ -376,9 +369,9 @@ def _reading(shown: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BundleError("{where} cannot be read: {value}", shown, error.strerror) from error
+        raise cannot_read(BundleError, shown, error) from error
     except UnicodeDecodeError as error:
-        raise BundleError("{where} is damaged: it is not UTF-8 text", shown) from error
+        raise damaged(BundleError, shown, "it is not UTF-8 text") from error
 
 
 @contextmanager
@@ -387,5 +380,4 @@ def _building(where: str | Path) -> Iterator[None]:
     try:
         yield
     except (RegardError, ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise BundleError("{where}: {value}", where, reason) from error
+        raise BundleError.of(error, where=where) from error

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from regard.errors import StorageError
+from regard.errors import cannot_write
 from regard.strict_json import dumps
 from regard.visible import visible
 
@@ -34,11 +34,6 @@ __all__ += ["write_growing"]
 
 READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
 _UNFINISHED = "\ufffd\u200c\u200d"
-_REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space or choose another place",
-    errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
-    errno.EBADF: "it is closed; give the command somewhere to print to",
-}
 
 
 def say(*lines: str) -> None:
@@ -161,8 +156,7 @@ def _output_errors() -> Iterator[None]:
         _discard(1)  # or Python would try once more at its end
         if problem.errno in (errno.EPIPE, errno.ESHUTDOWN):
             raise SystemExit(READER_GONE) from problem
-        why = _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))
-        raise StorageError("cannot write to standard output: {value}", why) from problem
+        raise cannot_write("standard output", problem) from problem
 
 
 def _discard(descriptor: int) -> None:

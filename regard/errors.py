@@ -7,12 +7,13 @@ failed. Internal invariants use `assert` instead, so anything else that reaches 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
 from string import Formatter
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from regard.visible import visible
 
@@ -29,15 +30,45 @@ __all__ = [
     "RegardError",
     "StorageError",
     "TokenizerError",
+    "both_given",
+    "cannot_read",
+    "cannot_write",
+    "damaged",
+    "missing",
     "nearest",
     "needs",
+    "no_data",
+    "not_json",
+    "not_text",
+    "outside",
     "require",
+    "too_many_bytes",
     "unknown",
+    "why",
+    "wrong_size",
 ]
 
 
 _LONGEST = 4000  # characters of a message
 _LONGEST_WORD, _MOST_KNOWN = 200, 5000
+UNWRITABLE = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
+    errno.EFBIG: "the file would be larger than this system allows; raise the limit or choose another place",
+    errno.EROFS: "this file system can only be read; choose another place",
+    errno.EACCES: "permission is denied; change its permissions or choose another place",
+    errno.EPERM: "the system does not permit it; choose another place",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another place",
+    errno.EEXIST: "a file stands where a folder is needed; choose another place",
+    errno.EISDIR: "this is a folder; give the name of a file",
+    errno.ENOENT: "the folder has gone away; create it again or choose another place",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EIO: "the device failed; check the disk or choose another place",
+    errno.ELOOP: "its symbolic links go round in a circle; choose another place",
+    errno.EINVAL: "the name cannot be used here; choose another place",
+    errno.EPIPE: "who reads it has gone away; give another place",
+    errno.EBADF: "it is closed; give another place",
+}
 
 
 class RegardError(Exception):
@@ -65,15 +96,32 @@ class RegardError(Exception):
         self.value, self.limit = self.parts.get("value"), self.parts.get("limit")
         """What was found, and what would be allowed."""
         clause = sentence.rpartition("; ")[2] if "; " in sentence else None
-        self.remedy = remedy or (clause and self._filled(clause))
+        self.remedy = remedy or self.parts.get("remedy") or (clause and self._filled(clause))
         """What to do about it, or None."""
-        self._further = remedy
+        self.further = remedy
+
+    @classmethod
+    def of(cls, problem: BaseException, *, remedy: str | None = None, **places: object) -> Self:
+        """This kind of error, which says what `problem` says and keeps its parts.
+
+        places: what is said before it, such as `where=folder`. An inner part of the same name keeps its name,
+        being nearer to the fault; the outer one is then `outer_where`. remedy: what is said after it.
+        """
+        if not isinstance(problem, RegardError):
+            problem = RegardError("{value}", why(problem))
+        sentence = str(problem.args[0])
+        if places and not problem.parts:  # it was taken as it is, so also its braces
+            sentence = sentence.replace("{", "{{").replace("}", "}}")
+        names = (f"outer_{name}" if name in problem.parts else name for name in places)
+        sentence = ": ".join([*(f"{{{name}}}" for name in names), sentence])
+        remedy = "; ".join(filter(None, (problem.further, remedy))) or None
+        return cls(sentence, *places.values(), *problem.parts.values(), remedy=remedy)
 
     def _filled(self, template: str) -> str:
         return template.format_map(self.parts) if self.parts else template
 
     def __str__(self) -> str:
-        text = "; ".join(filter(None, (self._filled(str(self.args[0])), self._further)))
+        text = "; ".join(filter(None, (self._filled(str(self.args[0])), self.further)))
         if len(text) > _LONGEST:  # it quotes something without measure
             text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
         return visible(text)
@@ -132,6 +180,12 @@ class NonFiniteOutputError(RegardError):
         )
 
 
+def why(problem: BaseException) -> str:
+    """What an exception of another library says, as the end of a sentence on one line."""
+    said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    return said.strip().partition("\n")[0] or type(problem).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """A remedy: `did you mean 'x'?` for the closest of `known`, if one is near."""
     if len(word) > _LONGEST_WORD:
@@ -151,6 +205,65 @@ def unknown(kind: type[_Kind], what: str, name: str, known: Iterable[str]) -> _K
     return kind(sentence, what, name, ", ".join(names), remedy=nearest(name, names))
 
 
+def cannot_read(kind: type[_Kind], where: object, problem: BaseException) -> _Kind:
+    """An error to raise: the system does not let a file be read."""
+    return kind("cannot read {where}: {value}", where, why(problem))
+
+
+def damaged(kind: type[_Kind], where: object, value: object, remedy: str | None = None) -> _Kind:
+    """An error to raise: a file is not what it was written as; `value` says how it shows."""
+    return kind("{where} is damaged: {value}", where, value, remedy=remedy)
+
+
+def not_text(kind: type[_Kind], where: object) -> _Kind:
+    """An error to raise: what should be text in UTF-8 is not."""
+    return kind("{where} is not UTF-8 text; convert it to UTF-8", where)
+
+
+def too_many_bytes(kind: type[_Kind], where: object, limit: int, remedy: str) -> _Kind:
+    """An error to raise: a file or line has more than `limit` bytes."""
+    return kind("{where} has over {limit:,} bytes; {remedy}", where, limit, remedy)
+
+
+def outside(kind: type[_Kind], key: str, value: object, limit: object) -> _Kind:
+    """An error to raise: the option `key` is `value` but must be `limit`."""
+    return kind("{key} is {value}; it must be {limit}", key, value, limit)
+
+
+def missing(key: str, command: str) -> DependencyError:
+    """An error to raise: `key` needs a package, which `command` installs."""
+    return DependencyError("{key}: {remedy}", key, command)
+
+
+def cannot_write(where: object, problem: BaseException, remedy: str | None = None) -> StorageError:
+    """An error to raise: the system does not let a file be written."""
+    number = problem.errno if isinstance(problem, OSError) else None
+    value, _, usual = UNWRITABLE.get(number or 0, why(problem)).partition("; ")
+    return StorageError("cannot write {where}: {value}", where, value, remedy=remedy or usual or None)
+
+
+def wrong_size(kind: type[_Kind], where: object, value: int, limit: int, remedy: str) -> _Kind:
+    """An error to raise: a file has `value` bytes and not the `limit` that were recorded of it."""
+    return kind(
+        "{where} has {value:,} bytes and should have {limit:,}; {remedy}", where, value, limit, remedy
+    )
+
+
+def no_data(where: object, value: str) -> DataError:
+    """An error to raise: a file that should hold data `is empty`, or whatever `value` says."""
+    return DataError("{where} {value}; give the name of a file with data", where, value)
+
+
+def not_json(where: object, value: object, remedy: str = "mend it") -> DataError:
+    """An error to raise: JSON of a user's own data is broken; `where` is a file, a line and a character."""
+    return DataError("{where} is not JSON: {value}; {remedy}", where, value, remedy)
+
+
+def both_given(kind: type[_Kind], key: str, value: str) -> _Kind:
+    """An error to raise: two options were given of which one would be ignored."""
+    return kind("both {key} and {value} are given; give one of them", key, value)
+
+
 @contextmanager
 def needs(sentence: str, extra: str) -> Iterator[None]:
     """Imports of an optional package go inside: where it is missing, DependencyError says so, and the command
@@ -161,10 +274,10 @@ def needs(sentence: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise DependencyError("{key}: {remedy}", sentence, f"pip install 'regard[{extra}]'") from error
+        raise missing(sentence, f"pip install 'regard[{extra}]'") from error
 
 
 def require(holds: bool, name: str, value: object, words: str) -> None:
     """Raise ConfigError unless `holds`: the option `name` is `value` but must be `words`."""
     if not holds:
-        raise ConfigError("{key} is {value}; it must be {limit}", name, value, words)
+        raise outside(ConfigError, name, value, words)

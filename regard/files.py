@@ -33,7 +33,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from regard.errors import StorageError
+from regard.errors import StorageError, cannot_write
 from regard.locks import check_unlocked, is_alive
 
 try:
@@ -58,25 +58,6 @@ _WRITING = ".writing-"
 _STALE_SECONDS = 3600.0
 _OPEN_HERE = re.compile(r"/(?:proc/(?:thread-)?self|dev)/(?:fd/(\d+)|(std(?:in|out|err)))")
 _MOST_LINKS = 40
-
-_REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space or choose another place",
-    errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
-    errno.EFBIG: "the file would be larger than this system allows; raise the limit or choose another place",
-    errno.EROFS: "this file system can only be read; choose another place",
-    errno.EACCES: "permission is denied; change its permissions or choose another place",
-    errno.EPERM: "the system does not permit it; choose another place",
-    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another place",
-    errno.EEXIST: "a file stands where a folder is needed; choose another place",
-    errno.EISDIR: "this is a folder; give the name of a file",
-    errno.ENOENT: "the folder has gone away; create it again or choose another place",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-    errno.EIO: "the device failed; check the disk or choose another place",
-    errno.ELOOP: "its symbolic links go round in a circle; choose another place",
-    errno.EINVAL: "the name cannot be used here; choose another place",
-    errno.EPIPE: "who reads it has gone away",
-    errno.EBADF: "it is closed",
-}
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -313,10 +294,10 @@ def _try_lock(handle: int, folder: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StorageError(
-            "another process is writing {where} at this moment; wait until it ends or choose another folder",
-            folder,
-        ) from error
+        sentence = (
+            "another process is writing {where} at this moment; wait until it ends or choose another folder"
+        )
+        raise StorageError(sentence, folder) from error
     except OSError:
         return False  # a network drive without locks
     return True
@@ -353,8 +334,7 @@ def _storage_errors(folder: Path, shown: Path | None = None) -> Iterator[None]:
         elsewhere = error.filename is not None and not _is_inside(error.filename, folder)
         if elsewhere:
             raise
-        why = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        raise StorageError("cannot write {where}: {value}", _public(shown or folder), why) from error
+        raise cannot_write(_public(shown or folder), error) from error
 
 
 def _public(path: Path) -> Path:

@@ -188,6 +188,5 @@ def _taken(folder: str | os.PathLike[str], said: dict[str, Any], more: str = "")
         moment = ""
     who = f"process {said['pid']} on {said.get('host')}" if "pid" in said else "another process"
     remedy = f"wait until that ends, end it, or choose another folder{more}"
-    return StorageError(
-        "{value} is being {limit} by {who}{moment}; {remedy_}", os.fspath(folder), work, who, moment, remedy
-    )
+    sentence = "{where} is {value}; {remedy}"
+    return StorageError(sentence, os.fspath(folder), f"being {work} by {who}{moment}", remedy)

@@ -59,11 +59,11 @@ class Registry(Mapping[str, _Member]):
         """
         kind, origin = getattr(member, self._attribute, None), _origin(member)
         if not isinstance(kind, str) or not kind:
-            sentence = "{where} has no {key}, the name by which it is found among the {value}"
+            sentence = "{where} has no {key}, the name by which it is found among the {registry}"
             raise ConfigError(sentence, origin, self._attribute, self.name)
         other = _origin(self._members.get(kind, member))
         if other != origin:  # the same again is a module that was loaded again
-            raise ConfigError("the {key} have a '{value}' already, {where}", self.name, kind, other)
+            raise ConfigError("the {registry} have a '{key}' already, {where}", self.name, kind, other)
         self._check(member)
         self._members[kind] = member
         return member

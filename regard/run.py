@@ -25,7 +25,7 @@ from regard.data.builtin import BUILTIN
 from regard.data.named import is_running
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Row, Rows
-from regard.errors import BundleError, DataError, InputError, RegardError, require
+from regard.errors import BundleError, DataError, InputError, RegardError, outside, require
 from regard.files import atomic_file
 from regard.insight.ablation import Ablation
 from regard.insight.alignment import Alignment
@@ -119,7 +119,7 @@ class Run:
             self.task: Task = kind.restore(config, bundle.tokenizers)
             self.task.configure_model(bundle.model)
         except RegardError as problem:
-            raise BundleError("{where}: {value}", folder, problem) from problem
+            raise BundleError.of(problem, where=folder) from problem
         if isinstance(self.task, TextTask) and self.task.tokenizer.lines is None:
             self.task.tokenizer.lines = is_running(str(bundle.data.get("name")))
         self.model: nn.Module = prepared(bundle.build(), device, dtype)
@@ -147,7 +147,7 @@ class Run:
         Raises: InputError for a text instead of a list, or for what the task cannot take or do.
         """
         if isinstance(inputs, str):
-            raise InputError("predict takes a list of inputs; put the one you have in brackets")
+            raise InputError("predict takes a list of {key}; put the one you have in brackets", "inputs")
         self.task.check(decoding)
         with torch.inference_mode():
             return checked(self.task.predict(self.model, inputs, decoding))
@@ -178,14 +178,14 @@ class Run:
         Raises: InputError where there are no such vectors.
         """
         if n < 1:
-            raise InputError("n is {value}; it must be 1 or more", n)
+            raise outside(InputError, "n", n, "1 or more")
         task, model = self.task, self.model
         if not queries:
             return []
         if among is None:
             return nearest_words(*task.words(model), queries, n)
         if not among:
-            raise InputError("there is no text to look among; give at least one")
+            raise InputError("{key} is empty; give at least one text to look among", "among")
         found = nearest(task.vectors(model, queries), task.vectors(model, among), n)
         rows = zip(*(side.tolist() for side in found), strict=True)
         return [ranked([(among[place], cosine) for cosine, place in zip(*row, strict=True)]) for row in rows]
@@ -382,7 +382,7 @@ def _rows_of(
     if not rows:
         others = " or ".join(part for part in dataset.splits if part != split)
         hint = f"give more rows, or --split {others}"
-        raise DataError("the split '{value}' of {key} is empty; {limit}", split, dataset.name, hint)
+        raise DataError("the split '{key}' of {where} is empty; {remedy}", split, dataset.name, hint)
     return dataset, rows
 
 

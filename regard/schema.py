@@ -42,7 +42,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, overload
 
-from regard.errors import ConfigError, RegardError, nearest
+from regard.errors import ConfigError, RegardError, nearest, outside
 from regard.registry import members_of
 
 if typing.TYPE_CHECKING:
@@ -81,12 +81,10 @@ def parse(kind: object, data: object, where: str = "", prefix: str = "") -> Any:
     """
     try:
         return _parse(kind, data, prefix)
-    except _BadKeyError as fault:
-        places = {name: place for name, place in (("where", where), ("key", fault.path)) if place}
-        sentence = ": ".join([*(f"{{{name}}}" for name in places), fault.sentence])
-        raise ConfigError(sentence, *places.values(), *fault.parts, remedy=fault.remedy) from fault
+    except ConfigError as error:
+        raise (ConfigError.of(error, where=where) if where else error) from error.__cause__
     except RecursionError as error:
-        raise ConfigError("{where}: is nested too deeply", where or "the configuration") from error
+        raise ConfigError("{where} is nested too deeply", where or "the configuration") from error
 
 
 def dump(config: Any) -> Any:
@@ -115,7 +113,7 @@ def override(data: Mapping[str, Any], assignment: str) -> dict[str, Any]:
     path, equals, text = assignment.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise ConfigError("--set {value}: must be KEY=VALUE, as in train.lr=1e-3", assignment)
+        raise outside(ConfigError, "--set", f"'{assignment}'", "KEY=VALUE, as in train.lr=1e-3")
     try:
         value: Any = json.loads(text)
     except (ValueError, RecursionError):
@@ -129,7 +127,7 @@ def override(data: Mapping[str, Any], assignment: str) -> dict[str, Any]:
         if inner is None:
             inner = {}
         if not isinstance(inner, Mapping):
-            sentence = "--set {value}: {limit} is {inner!r}, which has no keys"
+            sentence = "--set {where}: {key} is {value!r}, which has no keys"
             raise ConfigError(sentence, assignment, ".".join(keys[:depth]), inner)
         here[key] = dict(inner)
         here = here[key]
@@ -157,21 +155,13 @@ def describe(kind: object, prefix: str = "", when: str = "") -> list[Key]:
 # ----------------------------------------------------------------------------------------- reading
 
 
-class _BadKeyError(Exception):
-    """What is wrong, and at which dotted path."""
-
-    def __init__(self, path: str, sentence: str, *parts: object, remedy: str | None = None) -> None:
-        super().__init__(path, sentence)
-        self.path, self.sentence, self.parts, self.remedy = path, sentence, parts, remedy
-
-
 def _parse(kind: Any, data: object, path: str) -> Any:
     choices = _dataclasses_of(kind)
     if choices:
         rest = tuple(member for member in _members(kind) if member not in choices)
         by_kind = isinstance(data, str) and (str not in rest or data in map(_kind, choices))
         if isinstance(data, Mapping) or by_kind or not rest:
-            return _instance(_choose(kind, choices, data, path), data, path)
+            return _instance(_choose(choices, data, path), data, path)
         return _leaf(Union[rest], data, path, _words(kind))  # noqa: UP007  (made at run time)
     item = _item(kind)
     if item is not None:
@@ -179,7 +169,7 @@ def _parse(kind: Any, data: object, path: str) -> Any:
     return _leaf(kind, data, path, _words(kind))
 
 
-def _choose(kind: Any, choices: Sequence[type], data: object, path: str) -> type:
+def _choose(choices: Sequence[type], data: object, path: str) -> type:
     """The dataclass that `data` asks for by its `kind`."""
     if len(choices) == 1 and not (isinstance(data, str) and _kind(choices[0])):
         return choices[0]
@@ -187,15 +177,20 @@ def _choose(kind: Any, choices: Sequence[type], data: object, path: str) -> type
     listed = ", ".join(repr(name) for name in known)
     asked = data.get("kind") if isinstance(data, Mapping) else data
     if asked is None:
-        raise _BadKeyError(path, "needs a kind, one of {limit}", listed)
+        raise ConfigError("{key} needs a kind, one of {limit}", _named(path), listed)
     for choice, name in zip(choices, known, strict=True):
         if asked == name:
             return choice
     hint = nearest(asked, known) if isinstance(asked, str) else None
-    if hint is None and any(members_of(member) is not None for member in _union(kind)):
-        hint = "install the package that brings it"
-    sentence = "the kind must be one of {limit}, not {value}"
-    raise _BadKeyError(path, sentence, listed, _show(asked), remedy=hint)
+    raise _must_be(_join(path, "kind"), f"one of {listed}", asked, hint)
+
+
+def _must_be(path: str, limit: str, data: object, remedy: str | None = None) -> ConfigError:
+    return ConfigError("{key} must be {limit}, not {value}", _named(path), limit, _show(data), remedy=remedy)
+
+
+def _named(path: str) -> str:
+    return path or "the configuration"
 
 
 def _instance(owner: type, data: object, path: str) -> Any:
@@ -203,15 +198,16 @@ def _instance(owner: type, data: object, path: str) -> Any:
     if isinstance(data, str) and data == _kind(owner):
         data = {"kind": data}
     if not isinstance(data, Mapping):
-        raise _BadKeyError(path, "must be a dictionary of {limit}, not {value}", owner.__name__, _show(data))
-    hints, fields = _hints(owner), {field.name: field for field in dataclasses.fields(owner) if field.init}
+        raise _must_be(path, f"a dictionary of {owner.__name__}", data)
+    hints = _hints(owner)
+    fields = {field.name: field for field in dataclasses.fields(owner) if field.init}
     for key in data:
         if key not in fields:
             hint = nearest(key, fields) if isinstance(key, str) else None
-            raise _BadKeyError(_join(path, str(key)), "is not a known key", remedy=hint)
+            raise ConfigError("{key} is not a known key", _join(path, str(key)), remedy=hint)
     for name, field in fields.items():
         if name not in data and not _has_default(field):
-            raise _BadKeyError(_join(path, name), "is missing; it must be {limit}", _words(hints[name]))
+            raise ConfigError("{key} is missing; it must be {limit}", _join(path, name), _words(hints[name]))
     values = {str(key): _parse(hints[key], value, _join(path, key)) for key, value in data.items()}
     try:
         return owner(**values)
@@ -219,13 +215,12 @@ def _instance(owner: type, data: object, path: str) -> Any:
         raise _refused(path, error) from error
 
 
-def _refused(path: str, error: RegardError | ValueError) -> _BadKeyError:
+def _refused(path: str, error: RegardError | ValueError) -> ConfigError:
     """What a dataclass itself says of its values, with the path of the one that it names."""
-    if not isinstance(error, RegardError) or error.key is None or not error.args[0].startswith("{key} "):
-        return _BadKeyError(path, "{value}", error)
-    parts = [part for name, part in error.parts.items() if name != "key"]
-    sentence = error.args[0].removeprefix("{key} ")
-    return _BadKeyError(_join(path, str(error.key)), sentence, *parts, remedy=error.remedy)
+    if isinstance(error, RegardError) and error.args[0].startswith("{key} "):
+        key, *parts = error.parts.values()
+        return ConfigError(error.args[0], _join(path, str(key)), *parts, remedy=error.further)
+    return ConfigError.of(error, key=_named(path))
 
 
 def _container(kind: Any, item: Any, data: object, path: str) -> Any:
@@ -233,10 +228,10 @@ def _container(kind: Any, item: Any, data: object, path: str) -> Any:
     origin = get_origin(kind)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(data, Mapping):
-            raise _BadKeyError(path, "must be a dictionary, not {value}", _show(data))
+            raise _must_be(path, "a dictionary", data)
         return {str(key): _parse(item, value, _join(path, str(key))) for key, value in data.items()}
     if not isinstance(data, list | tuple):
-        raise _BadKeyError(path, "must be a list, not {value}", _show(data))
+        raise _must_be(path, "a list", data)
     items = [_parse(item, value, f"{path}[{index}]") for index, value in enumerate(data)]
     return items if origin is list else tuple(items)
 
@@ -255,9 +250,9 @@ def _leaf(kind: Any, data: object, path: str, words: str) -> Any:
         # By way of JSON text: a strict reader of JSON takes a list for a tuple and a string for a path.
         return _adapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True)
     except ValidationError as error:
-        raise _BadKeyError(path, "must be {limit}, not {value}", words, _show(data)) from error
+        raise _must_be(path, words, data) from error
     except (TypeError, ValueError) as error:  # no JSON: NaN, infinity or an object of Python's
-        raise _BadKeyError(path, "must be {limit}, not {value}", words, _show(data)) from error
+        raise _must_be(path, words, data) from error
 
 
 @functools.cache

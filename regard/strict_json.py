@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regard.errors import RegardError
+from regard.errors import RegardError, cannot_read, damaged, too_many_bytes
 
 __all__ = ["CONFIGURATION", "HEADER", "VOCABULARY", "Limit", "check_limit", "dumps", "loads", "plain"]
 __all__ += ["read_object", "read_text"]
@@ -65,7 +65,7 @@ def check_limit(text: str | bytes, limit: Limit) -> None:
     """Measure a JSON text before anything is made of it. Raises: ValueError, as `loads`."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > limit.bytes:
-        raise ValueError(_too_large(limit.bytes))
+        raise ValueError(f"it is larger than {limit.bytes >> 20} MiB, too large to be right")
     # About how many values: none takes more than 64 bytes a unit of this.
     if 3 * raw.count(b"{") + 2 * raw.count(b":") + raw.count(b"[") + raw.count(b",") > limit.values:
         raise ValueError(f"it holds more than about {limit.values:,} values, too many to be right")
@@ -78,13 +78,13 @@ def read_text(path: Path, most: int, error: type[RegardError], shown: Path | Non
         with path.open("rb") as file:  # what grows while it is read is not read on
             raw = file.read(most + 1) if path.stat().st_size <= most else None
     except OSError as problem:
-        raise error("{where} cannot be read: {value}", shown, problem.strerror) from problem
+        raise cannot_read(error, shown, problem) from problem
     if raw is None or len(raw) > most:
-        raise error("{where}: {limit}", shown, _too_large(most))
+        raise too_many_bytes(error, shown, most, "no such file has so many")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as problem:
-        raise error("{where} is damaged: it is not UTF-8 text", shown) from problem
+        raise damaged(error, shown, "it is not UTF-8 text") from problem
 
 
 def read_object(
@@ -95,17 +95,10 @@ def read_object(
     try:
         value = loads(read_text(path, limit.bytes, error, shown), limit)
     except ValueError as problem:
-        raise error(
-            "{where} is damaged: it is not JSON that can be used ({value})", shown, problem
-        ) from problem
+        raise damaged(error, shown, f"it is not JSON that can be used ({problem})") from problem
     if not isinstance(value, dict):
-        raise error("{where} is damaged: it must hold a JSON object", shown)
+        raise damaged(error, shown, "it must hold a JSON object")
     return value
-
-
-def _too_large(most: int) -> str:
-    """What is said of a file with more bytes than that."""
-    return f"it is larger than {most >> 20} MiB, too large to be right"
 
 
 def dumps(value: Any, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:

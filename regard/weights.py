@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from regard.errors import BundleError, InputError, StorageError
+from regard.errors import BundleError, InputError, cannot_read, cannot_write, damaged
 from regard.files import human_bytes
 from regard.strict_json import HEADER, loads
 
@@ -102,13 +102,11 @@ def read_weights(
             if weight.numel():
                 content = weight.reshape(-1).view(torch.uint8).numpy().data
                 if file.readinto(content) < len(content):
-                    raise BundleError(
-                        "{where} was cut short while it was read; fetch or save it again", shown
-                    )
+                    raise damaged(BundleError, shown, "it became shorter while it was read")
                 if digest is not None:
                     digest.update(content)
     if digest is not None and digest.hexdigest() != sha256:
-        raise BundleError("{where} is damaged: it is not what was recorded of it", shown)
+        raise damaged(BundleError, shown, "it is not what was recorded of it")
     if finite:
         check_finite(found, f"{shown}")
     return found
@@ -127,9 +125,8 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
     """
     for name, weight in weights.items():
         if (bad := not_finite(weight)) is not None:
-            raise BundleError(
-                "{where}: the weight '{key}' holds {value}, which is no finite number", where, name, bad
-            )
+            sentence = "{where}: the weight '{key}' holds {value}, which is no finite number"
+            raise BundleError(sentence, where, name, bad)
 
 
 def not_finite(tensor: Tensor) -> float | None:
@@ -144,7 +141,7 @@ def check_fits(model: nn.Module, dtype: str) -> None:
     """Raise InputError, which names the weight, where a sound model's weights do not fit into `dtype`."""
     for name, weight in model.named_parameters():
         if (value := not_finite(weight)) is not None:
-            raise InputError("in {value} the weight '{key}' becomes {limit}; use float32", dtype, name, value)
+            raise InputError("in {dtype} the weight '{key}' becomes {value}; use float32", dtype, name, value)
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None = None) -> None:
@@ -157,9 +154,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None 
         safetensors.torch.save_file(own, path, metadata={"format": "pt"})
         path.chmod(mode)
     except SafetensorError as error:  # its failures to write are not OSErrors
-        raise StorageError(
-            "cannot write {where}: {value}; free some space there", shown or path, error
-        ) from error
+        raise cannot_write(shown or path, error, "free some space there") from error
 
 
 @dataclass(frozen=True)
@@ -185,7 +180,7 @@ def _opened(path: Path, shown: Path) -> Iterator[BufferedReader]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        raise BundleError("{where} cannot be read: {value}", shown, error.strerror) from error
+        raise cannot_read(BundleError, shown, error) from error
 
 
 def _header(file: BufferedReader, shown: Path) -> _Header:
@@ -198,11 +193,9 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
     try:
         claims = loads(raw, HEADER)
     except ValueError as error:
-        raise BundleError(
-            "{where} is damaged: its header is not JSON that can be used ({value})", shown, error
-        ) from error
+        raise damaged(BundleError, shown, f"its header is not JSON that can be used ({error})") from error
     if not isinstance(claims, dict):
-        raise BundleError("{where} is damaged: its header is not a JSON object", shown)
+        raise damaged(BundleError, shown, "its header is not a JSON object")
     claims.pop("__metadata__", None)
     room = size - 8 - length
     places = [(name, _place(shown, name, claim, room)) for name, claim in claims.items()]
@@ -216,8 +209,7 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
             raise BundleError("{where} is damaged: '{key}' {value}", shown, name, what)
         at = place.end
     if at != room:
-        sizes = f"its tensors take {human_bytes(at)} of {human_bytes(room)}"
-        raise BundleError("{where} is damaged: {value}", shown, sizes)
+        raise damaged(BundleError, shown, f"its tensors take {human_bytes(at)} of {human_bytes(room)}")
     return _Header(start + raw, dict(places))
 
 
@@ -228,18 +220,17 @@ def _check_memory(size: int, shown: Path) -> None:
     except (AttributeError, ValueError, OSError):  # Windows, or a system that does not tell
         return
     if size > whole > 0:
-        sizes = f"{human_bytes(size)} of tensors, but this machine has {human_bytes(whole)} of memory"
-        raise BundleError("{where} holds {value}", shown, sizes)
+        sentence = "{where} holds {value} of tensors, but this machine has {limit} of memory"
+        raise BundleError(sentence, shown, human_bytes(size), human_bytes(whole))
 
 
 def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:
     if size < 8:
-        raise BundleError("{where} is damaged: it ends after {value} bytes", shown, size)
+        raise damaged(BundleError, shown, f"it ends after {size} bytes")
     if length > min(size - 8, HEADER.bytes):  # a good file may well begin with a pickle's first byte
         if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
-            raise BundleError(
-                "{where} is a pickle, which can run code when read; it must be safetensors", shown
-            )
+            sentence = "{where} is a pickle, which can run code when read; it must be safetensors"
+            raise BundleError(sentence, shown)
         claim = f"a header of {human_bytes(length)} in a file of {human_bytes(size)}"
         sentence = "{where} is damaged: it claims {value}; at most {limit} MiB are read"
         raise BundleError(sentence, shown, claim, HEADER.bytes >> 20)

@@ -99,7 +99,7 @@ def accept(folder: Path) -> None:
     edit(folder, lambda data: data["files"].update({"model.safetensors": vars(found)}))
 
 
-def refused(folder: Path) -> str:
+def refusal(folder: Path) -> str:
     with pytest.raises(BundleError) as caught:
         load(folder)
     assert "\n" not in str(caught.value)

@@ -19,8 +19,9 @@ HERE = Path(__file__).parent
 LONGEST = (
     "docs/test_tour.py", "docs/test_notebooks.py", "program/test_emulated.py", "laws/test_devices.py",
     "program/test_resume.py", "program/test_interrupts.py", "benchmarks/test_gpu_script.py",
-    "data/test_bounds.py", "training/test_processes.py", "program/test_commands.py", "decode/test_processors.py",
-    "decode/test_cross_compiled.py", "data/test_tokenizer_bounds.py", "data/test_image_bombs.py",
+    "data/test_bounds.py", "training/test_processes.py", "program/test_commands.py",
+    "decode/test_processors.py", "decode/test_cross_compiled.py", "data/test_tokenizer_bounds.py",
+    "data/test_image_bombs.py",
     "serve/test_explorer_links.py", "serve/test_explorer_page.py", "serve/test_explorer_analyses.py",
     "docs/test_site.py", "install/test_requirements.py",
 )  # fmt: skip

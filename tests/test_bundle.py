@@ -15,6 +15,7 @@ from bundles import MODELS, make
 from regard.bundle import load, save
 from regard.errors import BundleError, StorageError
 from regard.weights import read_header
+from tests.shared import refused
 
 
 @pytest.fixture
@@ -78,22 +79,28 @@ def test_weights_that_share_memory_without_being_tied_are_stored_whole(tmp_path)
 def test_weights_that_are_not_the_models_are_not_saved(folder):
     good = make()
     name = "target.weight"
-    for weights, message in [
-        ({}, "is missing"),
-        ({**good.weights, "extra": torch.zeros(1)}, "no weight 'extra'"),
-        ({**good.weights, name: good.weights[name].double()}, "is F64"),
-        ({**good.weights, name: good.weights[name] + 1}, "to which it is tied"),
+    for weights, parts in [
+        ({}, {"key": "target.weight", "where": "the bundle"}),
+        ({**good.weights, "extra": torch.zeros(1)}, {"key": "extra", "where": "the bundle"}),
+        (
+            {**good.weights, name: good.weights[name].double()},
+            {"key": "target.weight", "value": "F64 [11, 6]", "limit": "F32 [11, 6]", "where": "the bundle"},
+        ),
+        (
+            {**good.weights, name: good.weights[name] + 1},
+            {"key": "source.weight", "limit": "target.weight", "where": "the bundle"},
+        ),
     ]:
-        with pytest.raises(BundleError, match=message):
+        with refused(BundleError, **parts):
             save(replace(good, weights=weights, metrics={"new": 1}), folder)
-        with pytest.raises(BundleError, match=message):
+        with refused(BundleError, **parts):
             replace(good, weights=weights).build()
     assert load(folder).metrics == {"bleu": 41.5}
 
 
 def test_no_room_is_said_before_anything_is_written(folder, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
-    with pytest.raises(StorageError, match="only 10 bytes are free"):
+    with refused(StorageError, value="3.1 kB", limit="10 bytes"):
         save(make(seed=2), folder)
     assert load(folder).training["seed"] == 1
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from bundles import MODELS, accept, edit, make, refused, rewrite
+from bundles import MODELS, accept, edit, make, refusal, rewrite
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +24,7 @@ from regard.errors import BundleError
 from regard.model.transformer import ModelConfig
 from regard.schema import parse
 from regard.weights import read_header, read_weights, write_weights
+from tests.shared import refused
 
 
 @pytest.fixture
@@ -35,11 +36,11 @@ def folder(tmp_path):
 def test_a_place_that_is_no_bundle_says_so(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    assert "does not exist" in refused(tmp_path / "none")
-    assert "is a file, not a bundle" in refused(tmp_path / "file")
-    assert "is not a bundle: it has no config.json" in refused(tmp_path / "empty")
+    assert "does not exist" in refusal(tmp_path / "none")
+    assert "is a file, not a bundle" in refusal(tmp_path / "file")
+    assert "is not a bundle: it has no config.json" in refusal(tmp_path / "empty")
     (tmp_path / "begun" / "training").mkdir(parents=True)
-    assert "go on with --resume" in refused(tmp_path / "begun")
+    assert "go on with --resume" in refusal(tmp_path / "begun")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_a_place_that_is_no_bundle_says_so(tmp_path):
 )
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    assert f"{name} is missing" in refused(folder)
+    assert f"{name} is missing" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -58,22 +59,22 @@ def test_a_truncated_file_is_named(folder, name):
     for kept in {0, 1, 7, 8, len(content) // 2, len(content) - 2} - {len(content)}:
         if kept < len(content):
             (folder / name).write_bytes(content[:kept])
-            assert name in refused(folder)
+            assert name in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda data: data.update(format=FORMAT + 1), "from a newer regard"),
-        (lambda data: data.update(format=0), "there is no format 0"),
-        (lambda data: data.update(format="1"), "format: must be an integer"),
-        (lambda data: data.update(taks="x"), "taks: is not a known key; did you mean 'task'?"),
-        (lambda data: data.pop("task"), "task: is missing"),
+        (lambda data: data.update(format=0), "format is 0; it must be 1"),
+        (lambda data: data.update(format="1"), "format must be an integer"),
+        (lambda data: data.update(taks="x"), "taks is not a known key; did you mean 'task'?"),
+        (lambda data: data.pop("task"), "task is missing"),
         (
             lambda data: data["model"].update(tyin="none"),
-            "model.tyin: is not a known key; did you mean 'tying'?",
+            "model.tyin is not a known key; did you mean 'tying'?",
         ),
-        (lambda data: data["model"]["encoder"].update(widht=6), "model.encoder.widht: is not a known key"),
+        (lambda data: data["model"]["encoder"].update(widht=6), "model.encoder.widht is not a known key"),
         (lambda data: data["model"].update(kind="encoder_decoder"), "did you mean 'encoder-decoder'?"),
         (lambda data: data["model"]["encoder"].update(depth=10**12), "depth is 1000000000000"),
         (lambda data: data["model"]["encoder"].update(width=10**12), "width is 1000000000000"),
@@ -88,7 +89,7 @@ def test_a_truncated_file_is_named(folder, name):
 )
 def test_a_wrong_configuration_is_refused(folder, change, message):
     edit(folder, change)
-    assert message in refused(folder)
+    assert message in refusal(folder)
 
 
 def test_a_wrong_weight_is_refused_by_name(folder):
@@ -101,14 +102,14 @@ def test_a_wrong_weight_is_refused_by_name(folder):
         ({**good, name: good[name].half()}, f"the weight '{name}' is F16"),
     ]:
         rewrite(folder, weights)
-        assert message in refused(folder)
+        assert message in refusal(folder)
 
 
 def test_a_flipped_bit_is_refused(folder):
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-3] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    assert "model.safetensors is damaged" in refused(folder)
+    assert "model.safetensors is damaged" in refusal(folder)
 
 
 class Bomb:
@@ -122,9 +123,9 @@ def test_a_pickle_is_never_read(folder, tmp_path, monkeypatch):
     torch.save({"weight": torch.zeros(1), "bomb": Bomb()}, zipped)
     for content in (zipped.getvalue(), pickle.dumps(Bomb())):
         (folder / "model.safetensors").write_bytes(content)
-        assert "is a pickle" in refused(folder)
+        assert "is a pickle" in refusal(folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "pytorch_model.bin may be a pickle" in refused(folder)
+    assert "pytorch_model.bin may be a pickle" in refusal(folder)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -155,7 +156,7 @@ def header(claims: Any, room: int = 16) -> bytes:
 )
 def test_a_header_that_lies_is_refused_before_memory_is_taken(folder, content, message):
     (folder / "model.safetensors").write_bytes(content)
-    assert message in refused(folder)
+    assert message in refusal(folder)
     with pytest.raises(BundleError):
         read_weights(folder / "model.safetensors")
 
@@ -168,14 +169,14 @@ def test_a_weight_that_is_not_finite_is_refused_by_name_when_saved_and_when_load
     with pytest.raises(BundleError, match=f"'{name}' holds {value}, which is no finite number"):
         save(make(weights=weights), folder)
     rewrite(folder, weights)
-    assert f"'{name}' holds {value}" in refused(folder)
+    assert f"'{name}' holds {value}" in refusal(folder)
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.complex64])
 def test_a_type_that_is_not_supported_is_not_called_damage(tmp_path, dtype):
     path = tmp_path / "weights"
     safetensors.torch.save_file({"a": torch.ones(3).to(dtype)}, path)
-    with pytest.raises(BundleError, match=r"holds 'a' as [A-Z0-9_]+, which is not supported; save it as F32"):
+    with refused(BundleError, key="a", where="weights"):
         read_header(path)
 
 
@@ -190,7 +191,7 @@ def test_every_type_of_number_is_looked_at(tmp_path, dtype):
             bad = good["a"].clone()
             bad[place] = value
             write_weights(path, good | {"a": bad})
-            with pytest.raises(BundleError, match="'a' holds"):
+            with refused(BundleError, key="a", where="weights.safetensors"):
                 read_weights(path)
 
 
@@ -200,7 +201,7 @@ def test_a_size_that_is_not_the_recorded_one_is_seen_before_anything_is_read(fol
         copy = folder.with_name(f"copy {name}")
         shutil.copytree(folder, copy)
         os.truncate(copy / name, 50 << 30)
-        assert name in refused(copy)
+        assert name in refusal(copy)
 
 
 def test_more_tensors_than_the_machine_has_memory_are_refused_before_any_is_taken(tmp_path, monkeypatch):
@@ -208,7 +209,7 @@ def test_more_tensors_than_the_machine_has_memory_are_refused_before_any_is_take
     write_weights(path, {"a": torch.ones(1000)})
     monkeypatch.setattr(os, "sysconf", lambda name: 10)
     monkeypatch.setattr(torch, "empty", lambda *_, **__: pytest.fail("memory was taken"))
-    with pytest.raises(BundleError, match=r"holds 4\.0 kB of tensors, but this machine has 100 bytes"):
+    with refused(BundleError, value="4.0 kB", limit="100 bytes", where="weights.safetensors"):
         read_weights(path)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from regard.errors import ConfigError
 from regard.strict_json import CONFIGURATION, Limit, dumps, loads, plain, read_object
+from tests.shared import refused
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -75,7 +76,7 @@ def test_a_file_is_refused_by_its_name(tmp_path):
     path = tmp_path / "config.json"
     for content in (b"[]", b"\xff", b"{", b'{"a": 1e400}', b" " * (CONFIGURATION.bytes + 1)):
         path.write_bytes(content)
-        with pytest.raises(ConfigError, match=r"shown\.json"):
+        with refused(ConfigError, where="shown.json"):
             read_object(path, ConfigError, tmp_path / "shown.json")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with refused(ConfigError, value="Is a directory"):
         read_object(tmp_path, ConfigError)

@@ -22,7 +22,7 @@ from maker.pages import DOCS, LANGUAGES, Page, Piece, read, suffix, tour
 ROOT = DOCS.parent
 STAGE = ROOT / "build" / "docs"
 SITE = ROOT / "build" / "site"
-_OTHER_PAGES = ("index", "examples", "onepage", "viewers", "reference")
+_OTHER_PAGES = ("index", "usage", "examples", "onepage", "viewers", "reference", "benchmarks")
 _OPEN = {"en": "Open it on a page of its own", "zh": "在单独的页面中打开"}
 
 

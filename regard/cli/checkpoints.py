@@ -110,7 +110,7 @@ def export_command(
         return
     for name, value in (("--title", title), ("--example", example), ("--dtype", dtype), ("--lang", lang)):
         if value:
-            raise InputError("{where} is for --to html; leave it out", name)
+            raise InputError("{key} is for --to html; leave it out", name)
     from regard.interop import export_checkpoint
 
     made = export_checkpoint(run, out)

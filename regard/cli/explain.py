@@ -50,7 +50,7 @@ def explain_command(
 
     asked = Asked((matrix, wq, wk, wv), text, tokenizer, full)
     if name is None and (html is not None or asked != Asked()):
-        raise InputError("say which example, such as: regard explain attention-by-hand --html by-hand.html")
+        raise InputError("{key} is missing; say which, such as: regard explain attention-by-hand", "EXAMPLE")
     if name is None:
         say(*example_lines(lang.value, as_json=as_json))
         return

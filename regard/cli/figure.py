@@ -60,19 +60,23 @@ def figure_command(
     from regard.errors import InputError
 
     if of is None and (text is not None or out is not None):
-        raise InputError("say what to draw, such as --of lens; `regard figure RUN` lists what there is")
+        raise InputError(
+            "{key} is missing; give one, such as lens, of those that `regard figure RUN` lists", "--of"
+        )
     if out is not None and out.suffix.lower() not in ("", ".html", ".htm", *_IMAGES):
-        raise InputError("{where} is neither a page nor an image; give .html, .png, .svg or .pdf", out)
+        sentence = "{key} is {value}, neither a page nor an image; give {limit}"
+        raise InputError(sentence, "--out", out, ".html, .png, .svg or .pdf")
     _check_options(of, other=other, number=number, part=part, head=head)
     opened = None if run is None else open_run(run, dtype, threads, device)
     if of is None:
         say(*_listed(opened, lang.value))
         return
     if opened is None or text is None:
-        raise InputError("give a RUN and an INPUT, such as: regard figure runs/spelling thorough --of lens")
+        sentence = "{key} is missing; give both, as in: regard figure runs/spelling thorough --of lens"
+        raise InputError(sentence, "RUN" if opened is None else "INPUT")
     if of == "playback":
         if part is None:
-            raise InputError("playback needs --part, such as: --part decoder.blocks.0.cross.weights")
+            raise InputError("{value} needs {key}, such as decoder.blocks.0.cross.weights", of, "--part")
         made: Any = opened.playback(text, part).figure(head or 0)
         figures, title, about = {"en": made, "zh": made}, part, ""
     else:
@@ -100,10 +104,12 @@ def _check_options(of: str | None, **given: object) -> None:
     known = of == "playback" or of in {one.name for one in ALL}
     for option, value in given.items():
         if known and value is not None and of not in takers[option]:
-            sentence = "--{key} is for --of {limit}; leave it out of {value}"
-            raise InputError(sentence, option, " or ".join(takers[option]), of)
+            sentence = "{key} is for --of {limit}; leave it out of {value}"
+            raise InputError(sentence, f"--{option}", " or ".join(takers[option]), of)
     if of in takers["other"] and given["other"] is None:
-        raise InputError("{value} compares with a second input, of as many tokens; give it with --other", of)
+        raise InputError(
+            "{value} compares with an input of as many tokens; give it with {key}", of, "--other"
+        )
 
 
 def _is_page(out: Path | None) -> bool:
@@ -132,7 +138,7 @@ def _said(opened: Any, name: str, lang: Lang) -> tuple[str, str]:
 
 
 def _write(path: Path, figures: dict[str, Any], title: str, about: str, lang: Lang) -> None:
-    from regard.errors import DependencyError
+    from regard.errors import DependencyError, why
     from regard.files import atomic_file, write_text
     from regard.insight.figures import shown
     from regard.insight.page import drawing, page, paragraphs
@@ -149,9 +155,9 @@ def _write(path: Path, figures: dict[str, Any], title: str, about: str, lang: La
         made = figures[lang].to_image(format=path.suffix.lower()[1:], scale=2)
     except (ImportError, ValueError, RuntimeError) as problem:
         sentence = (
-            "{where} needs Plotly's exporter and a browser that it can use; install them with pip install"
-            " 'regard[figures]', or write .html instead ({value})"
+            "{key} needs Plotly's exporter and a browser that it can use ({value}); install them with pip"
+            " install 'regard[figures]', or write .html instead"
         )
-        raise DependencyError(sentence, path.suffix, str(problem).strip().splitlines()[0]) from problem
+        raise DependencyError(sentence, path.suffix, why(problem)) from problem
     with atomic_file(path) as file:
         file.write(made)

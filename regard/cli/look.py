@@ -87,9 +87,8 @@ def _folders(runs: list[Path], budget: str, threads: int | None, device: str | N
     found: dict[str, Path] = {}
     for run in runs:
         if not (run / "config.json").is_file():
-            raise BundleError(
-                "{value} holds no trained model; give the folder of a run, or nothing at all", run
-            )
+            sentence = "{where} holds no trained model; give the folder of a run, or nothing at all"
+            raise BundleError(sentence, run)
         name = run.resolve().name
         while name in found:
             name += "'"
@@ -108,7 +107,7 @@ def _app(loaded: dict[str, Any], names: tuple[str, ...], is_open: bool) -> Any:
 
 def _listening(host: str, port: int) -> socket.socket:
     """Raises: InputError when that cannot be listened to."""
-    from regard.errors import InputError
+    from regard.errors import InputError, why
 
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -122,10 +121,9 @@ def _listening(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        hint = "; choose another --port, or 0 for any free one" if port else ""
-        raise InputError(
-            "{value}:{limit} cannot be listened to: {error}{hint}", host, port, error.strerror or error, hint
-        ) from error
+        hint = "choose another --port, or 0 for any free one" if port else None
+        sentence = "{where} cannot be listened to: {value}"
+        raise InputError(sentence, f"{host}:{port}", why(error), remedy=hint) from error
     return listener
 
 

@@ -10,7 +10,7 @@ import typer
 from regard.cli.open import open_run
 from regard.cli.options import Alpha, AsJson, Device, Dtype, Precision, RunArgument, Threads
 from regard.console import is_typed, say, write, write_growing
-from regard.errors import InputError
+from regard.errors import InputError, both_given
 
 PREDICT_EXAMPLES = (
     "Examples:\n\n  regard predict runs/spelling thorough colonel\n\n"
@@ -108,9 +108,9 @@ def _check_inputs(
 ) -> None:
     """Raises: InputError for two of which one would be ignored."""
     if inputs and file is not None:
-        raise InputError("inputs are given as arguments and by --file; give one of the two")
+        raise both_given(InputError, "inputs", "--file")
     if words and among is not None:
-        raise InputError("--among and --words both say what is searched; give one of the two")
+        raise both_given(InputError, "--words", "--among")
     for option, said in (
         ("inputs", inputs),
         ("--file", file is not None),
@@ -119,6 +119,4 @@ def _check_inputs(
         ("--json", as_json),
     ):
         if talk and said:
-            raise InputError(
-                "--chat is a dialogue, turn by turn from standard input; leave out {key}", option
-            )
+            raise InputError("--chat is a dialogue on standard input, turn by turn; leave out {key}", option)

@@ -68,7 +68,7 @@ def trace_command(
     from regard.tasks import Decoding
 
     if html is not None and json is not None and html.resolve() == json.resolve():
-        raise InputError("--html and --json are both {value}; the second would replace the first", html)
+        raise InputError("--html and {key} are both {value}; give different files", "--json", html)
     chosen = {name: _numbers(name, some) for name, some in _asked(layers, heads, steps)}
     decoding = Decoding(beam=beam, alpha=alpha, max_length=max_length)
     opened = open_run(run, dtype, threads, device)
@@ -134,7 +134,8 @@ def _sums(model: Any, found: Any, logit: str | None, against: str | None, place:
     if logit is not None:
         return logit_sum(model, found, logit, against, place)
     if against is not None or place is not None:
-        raise InputError("--against and --place say more of --logit; give that too")
+        sentence = "{key} says more of --logit; give that too"
+        raise InputError(sentence, "--place" if against is None else "--against")
     return None
 
 
@@ -144,7 +145,7 @@ def _asked(*some: str | None) -> Any:
 
 def _numbers(name: str, said: str | None) -> list[int] | None:
     """`0,2-4` as [0, 2, 3, 4]. Raises: InputError."""
-    from regard.errors import InputError
+    from regard.errors import InputError, outside
 
     if said is None:
         return None
@@ -153,10 +154,10 @@ def _numbers(name: str, said: str | None) -> list[int] | None:
         first, dash, last = part.strip().partition("-")
         numbers = (first, last) if dash else (first, first)
         if not all(x.isascii() and x.isdigit() and len(x) < 7 for x in numbers):
-            raise InputError("--{key} is '{value}'; give numbers and ranges such as 0,2-4", name, said)
+            raise outside(InputError, f"--{name}", f"'{said}'", "numbers and ranges such as 0,2-4")
         begin, end = map(int, numbers)
         if begin > end:
-            sentence = "--{key} is '{value}'; in {limit}-{end} the smaller number must come first"
-            raise InputError(sentence, name, said, begin, end)
+            sentence = "{key} is '{value}', where the larger number comes first; write {limit}"
+            raise InputError(sentence, f"--{name}", said, f"{end}-{begin}")
         found += range(begin, end + 1)
     return found

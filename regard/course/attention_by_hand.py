@@ -22,6 +22,8 @@ from regard.model.mask import Causal
 _LARGEST = 64
 """Rows and columns that can still be read."""
 _HIGHEST = 100
+_FORM = "{key} must be rows of numbers from -{limit} to {limit}; write them as {example}"
+_AS = "1 0 1 0; 0 2 0 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,19 +40,14 @@ class Given:
         D = self.x.shape[1]
         for name, matrix in (("W_Q", self.wq), ("W_K", self.wk), ("W_V", self.wv)):
             if len(matrix) != D:
-                sentence = "{where} has {value} rows; it must have {limit}, as many as the input has columns"
+                sentence = "{key} has {value} rows; it must have {limit}, as many as the input has columns"
                 raise InputError(sentence, name, len(matrix), D)
         if self.wq.shape[1] != self.wk.shape[1]:
-            sentence = (
-                "W_Q has {value} columns and W_K {limit}; a query is compared with a key, so both must be"
-                " as wide"
-            )
-            raise InputError(sentence, self.wq.shape[1], self.wk.shape[1])
+            sentence = "{key} has {value} columns; it must have {limit}, as W_K: a query meets keys"
+            raise InputError(sentence, "W_Q", self.wq.shape[1], self.wk.shape[1])
         largest = max(max(x.shape) for x in (self.x, self.wq, self.wk, self.wv))
         if largest > _LARGEST:
-            raise InputError(
-                "a matrix has {limit} rows or columns; at most {value} can be shown", largest, _LARGEST
-            )
+            raise InputError("a matrix has {value} rows or columns; show at most {limit}", largest, _LARGEST)
 
 
 def _matrix(*rows: tuple[float, ...]) -> Tensor:
@@ -304,9 +301,9 @@ def _rows(text: str) -> Tensor:
         rows = [[float(cell) for cell in row.replace(",", " ").split()] for row in text.split(";")]
         made = torch.tensor(rows, dtype=REAL)
     except ValueError as error:
-        raise InputError("inputs are rows of numbers, as 1 0 1 0; 0 2 0 2") from error
+        raise InputError(_FORM, "inputs", _HIGHEST, _AS) from error
     if made.dim() != 2 or not made.numel() or not made.isfinite().all() or float(made.abs().max()) > _HIGHEST:
-        raise InputError("inputs are rows of numbers from -{limit} to {limit}, as 1 0 1 0; 0 2 0 2", _HIGHEST)
+        raise InputError(_FORM, "inputs", _HIGHEST, _AS)
     return made
 
 

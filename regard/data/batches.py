@@ -18,7 +18,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regard.errors import ConfigError
+from regard.errors import ConfigError, outside
 
 __all__ = ["Batches", "padding_report"]
 
@@ -54,7 +54,7 @@ class Batches:
         self._lengths = table[:, None] if table.ndim == 1 else table
         for name, value in (("tokens", tokens), ("max_rows", max_rows), ("multiple", multiple)):
             if value is not None and value < 1:
-                raise ConfigError("{where} of a batch is {value}; give 1 or more", name, value)
+                raise outside(ConfigError, f"{name} of a batch", value, "1 or more")
         if not len(table):
             raise ConfigError("there are no examples to make batches of; give at least one")
         if len(table) < multiple:
@@ -80,9 +80,8 @@ class Batches:
         """
         self._check_world(world)
         if not 0 <= rank < world:
-            raise ConfigError(
-                "there is no process {value} of {limit}; ranks go from 0 to {world}", rank, world, world - 1
-            )
+            sentence = "there is no process {value} of {world}; ranks go from {limit}"
+            raise ConfigError(sentence, rank, world, f"0 to {world - 1}")
         return islice(self._plan(number), rank + start * world, None, world)
 
     def count(self, number: int, world: int = 1) -> int:
@@ -107,8 +106,8 @@ class Batches:
     def _check_world(self, world: int) -> None:
         if world < 1 or self._multiple % world:
             sentence = (
-                "batches planned in multiples of {value} cannot be shared by {limit} processes; plan them"
-                " with multiple={world}"
+                "batches planned in multiples of {value} cannot be shared by {world} processes; plan them"
+                " with multiple={limit}"
             )
             raise ConfigError(sentence, self._multiple, world, max(1, world))
 

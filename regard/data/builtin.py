@@ -20,7 +20,7 @@ from regard.data import builtin_dates, builtin_stdlib
 from regard.data.builtin_digits import digit_images
 from regard.data.rows import DataSet, KnownSet, Report, Row, Rows, Tally
 from regard.data.splits import held_out, share
-from regard.errors import DataError, DependencyError
+from regard.errors import DataError, missing, why
 
 __all__ = ["BUILTIN", "BuiltIn", "columns_of"]
 
@@ -73,14 +73,13 @@ def _load(name: str) -> DataSet:
             splits[split].append(row)
         version = metadata.version(entry.package) if entry.package else platform.python_version()
     except ModuleNotFoundError as error:  # PackageNotFoundError is one too
-        raise DependencyError(
-            "'{key}' needs the package {value}: {limit}", name, entry.package, installing(str(entry.package))
+        raise missing(
+            f"'{name}' needs the package {entry.package}", installing(str(entry.package))
         ) from error
     except (OSError, ValueError) as error:
         package = entry.package or "Python"
-        raise DataError(
-            "'{key}' cannot be read from {value}: {limit}; reinstall it", name, package, error
-        ) from error
+        sentence = "'{key}' cannot be read from {where}: {value}; reinstall it"
+        raise DataError(sentence, name, package, why(error)) from error
     if not splits["train"]:
         raise DataError("'{key}' cannot be read: this installation holds none of it; reinstall it", name)
     source = f"{entry.source} {version}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import DataError
+from regard.errors import DataError, cannot_read, not_text, too_many_bytes
 
 _MOST_BYTES = 1 << 20
 _BETWEEN = re.compile(r"\s*[,;\t]\s*| +")
@@ -31,8 +31,8 @@ def read_matrix(path: str | Path) -> NDArray[np.float64]:
             continue
         rows.append([_number(field, f"{path}:{count}") for field in _BETWEEN.split(content)])
         if len(rows[-1]) != len(rows[0]):
-            sentence = "{where}:{value}: has {limit} numbers where the first row has {rows}"
-            raise DataError(sentence, path, count, len(rows[-1]), len(rows[0]))
+            sentence = "{where} has {value} numbers where the first row has {limit}"
+            raise DataError(sentence, f"{path}:{count}", len(rows[-1]), len(rows[0]))
     if not rows:
         raise DataError("{where} holds no numbers; write one row of them a line, with commas between", path)
     return np.array(rows, dtype=np.float64)
@@ -43,13 +43,13 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
     except OSError as problem:
-        raise DataError("cannot read {where}: {value}", path, problem.strerror or problem) from problem
+        raise cannot_read(DataError, path, problem) from problem
     if len(raw) > _MOST_BYTES:
-        raise DataError("{where} is over {limit:,} bytes; this takes small matrices only", path, _MOST_BYTES)
+        raise too_many_bytes(DataError, path, _MOST_BYTES, "give a smaller matrix")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise DataError("{where} is not UTF-8 text", path) from problem
+        raise not_text(DataError, path) from problem
 
 
 def _number(field: str, where: str) -> float:
@@ -57,7 +57,7 @@ def _number(field: str, where: str) -> float:
         value = float(field)
     except ValueError as problem:
         shown = f"'{field[:40]}' is not a number" if field else "a number is missing between separators"
-        raise DataError("{where}: {key}", where, shown) from problem
+        raise DataError("{where}: {value}", where, shown) from problem
     if not math.isfinite(value):
-        raise DataError("{where}: '{key}' is not a finite number", where, field[:40])
+        raise DataError("{where}: '{value}' is not a finite number", where, field[:40])
     return value

@@ -61,10 +61,10 @@ def find(entry: NamedSet, progress: Progress | None = None) -> Path:
     for name, file in entry.files.items():
         if file is None:
             sentence = (
-                "{key} was split for regard and has no download; set the environment variable {limit} to"
-                " the folder that holds {key}/{value}"
+                "{where} was split for regard and has no download; set the environment variable {key} to the"
+                " folder that holds {limit}"
             )
-            raise DataError(sentence, entry.name, DATA_FOLDER, name)
+            raise DataError(sentence, entry.name, DATA_FOLDER, f"{entry.name}/{name}")
         fetch(file, folder / name, progress)
     return folder
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from regard.errors import DownloadError, InputError, StorageError
+from regard.errors import DownloadError, InputError, cannot_write, damaged, too_many_bytes, why
 from regard.files import atomic_file
 
 __all__ = ["Progress", "RemoteFile", "cache_folder", "fetch"]
@@ -95,9 +95,8 @@ def _mirrored(url: str) -> str:
     except ValueError:  # a broken IPv6 address
         understood = False
     if not understood or any(character.isspace() for character in url):
-        raise InputError(
-            "cannot fetch {where!r}: set {limit} to a prefix such as https://mirror.example", url, MIRROR
-        )
+        sentence = "cannot fetch {where!r}; set {key} to a prefix such as https://mirror.example"
+        raise InputError(sentence, url, MIRROR)
     return url
 
 
@@ -115,19 +114,17 @@ def _receive(url: str, part: Path, limit: int, progress: Progress | None, token:
             if error.code == 416 and before:  # nothing from there on: what we hold is not a part of this file
                 part.unlink()
             elif error.code < 500 or attempt == _ATTEMPTS:
-                raise DownloadError(
-                    "cannot fetch {where}: the server answers {value} {limit}", url, error.code, error.reason
-                ) from error
+                sentence = "cannot fetch {where}: the server answers {value}"
+                raise DownloadError(sentence, url, f"{error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException) as error:
             if attempt == _ATTEMPTS:
                 sentence = (
-                    "cannot fetch {where}: {value}; try again, and it will go on from {limit:,} bytes, or"
-                    " set REGARD_DATA to a folder that holds the data"
+                    "cannot fetch {where}: {value}; try again, and it will go on from {size:,} bytes, or set"
+                    " REGARD_DATA to a folder that holds the data"
                 )
-                raise DownloadError(sentence, url, error, _size(part)) from error
-    raise DownloadError(
-        "cannot fetch {where}: the server does not know where the file ends; try again later", url
-    )
+                raise DownloadError(sentence, url, why(error), _size(part)) from error
+    sentence = "cannot fetch {where}: the server does not know where the file ends; try again later"
+    raise DownloadError(sentence, url)
 
 
 def _receive_once(url: str, part: Path, limit: int, progress: Progress | None, token: str) -> None:
@@ -169,9 +166,7 @@ def _range_start(answer: http.client.HTTPResponse) -> int | None:
 def _check_limit(url: str, part: Path, size: int, limit: int) -> None:
     if size > limit:
         part.unlink(missing_ok=True)
-        raise DownloadError(
-            "{where} is larger than the {limit:,} bytes it may have; it was not stored", url, limit
-        )
+        raise too_many_bytes(DownloadError, url, limit, "it was not stored")
 
 
 def _put_in_place(file: RemoteFile, url: str, part: Path, target: Path) -> None:
@@ -189,8 +184,8 @@ def _put_in_place(file: RemoteFile, url: str, part: Path, target: Path) -> None:
                 kind, found, promised = ("git's SHA-1", git, file.git_blob)
             if found.hexdigest() != promised:
                 sentence = (
-                    "{where} is not what was promised: its {value} is {limit} and should be {promised}; it"
-                    " was not stored; try again or another mirror"
+                    "{where} is not what was promised: its {key} is {value} and should be {limit}; it was"
+                    " not stored, so try again or another mirror"
                 )
                 raise DownloadError(sentence, url, kind, found.hexdigest(), promised)
     except DownloadError:
@@ -210,9 +205,8 @@ def _content(file: RemoteFile, part: Path) -> Iterator[bytes]:
         try:
             yield file.convert(b"".join(chunks))
         except (ValueError, IndexError) as error:
-            raise DownloadError(
-                "{where} is not in the form that was promised ({value})", file.url, error
-            ) from error
+            sentence = "{where} is not in the form that was promised ({value})"
+            raise DownloadError(sentence, file.url, error) from error
 
 
 def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[bytes]:
@@ -221,13 +215,12 @@ def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[byt
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
             if size > file.limit:
-                raise DownloadError(
-                    "{where} unzips to more than the {limit:,} bytes it may have", file.url, file.limit
-                )
+                sentence = "{where} unzips to more than the {limit:,} bytes it may have"
+                raise DownloadError(sentence, file.url, file.limit)
             yield chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DownloadError(
-            "{where} is not a whole gzip file ({value}); try another mirror", file.url, error
+        raise damaged(
+            DownloadError, file.url, f"it is not a whole gzip file ({error})", "try another mirror"
         ) from error
 
 
@@ -240,5 +233,4 @@ def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        sentence = "cannot store {where}: {value}; free some space or set {limit}"
-        raise StorageError(sentence, path, error.strerror or error, CACHE) from error
+        raise cannot_write(path, error, f"free some space or set {CACHE}") from error

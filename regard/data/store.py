@@ -29,7 +29,7 @@ from typing import IO, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import DataError
+from regard.errors import DataError, cannot_read, damaged, wrong_size
 from regard.files import atomic_file
 
 __all__ = ["TokenStore", "open_store", "write_store"]
@@ -120,9 +120,7 @@ class TokenStore:
         real = place < sizes[:, None]
         found = self._ids[(starts[:, None] + place)[real]]
         if found.size and int(found.max()) >= self.vocab:
-            raise DataError(
-                "{where} is damaged: it holds an id beyond its {value}; delete it", self.path, self.vocab
-            )
+            raise damaged(DataError, self.path, f"it holds an id beyond its {self.vocab}", "delete it")
         ids = np.full(real.shape, pad, dtype=np.int64)
         ids[real] = found
         return ids, sizes
@@ -173,17 +171,11 @@ def open_store(path: str | os.PathLike[str]) -> TokenStore:
             size = os.fstat(file.fileno()).st_size
             header = _decode(path, file.read(_HEADER))
             if size != header.size:
-                sentence = (
-                    "{where} has {value} bytes where its header promises {limit}: it was cut short or"
-                    " changed; delete it, so that it is made again"
-                )
-                raise DataError(sentence, path, size, header.size)
+                raise wrong_size(DataError, path, size, header.size, "delete it, so that it is made again")
             mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         store = TokenStore(path, header, mapped)
     except OSError as error:
-        raise DataError(
-            "cannot read {where}: {value}; give a file that exists", path, error.strerror or error
-        ) from error
+        raise cannot_read(DataError, path, error) from error
     _check_tables(store, header)
     return store
 
@@ -248,7 +240,7 @@ def _check_tables(store: TokenStore, header: _Header) -> None:
         good &= bool((lengths >= 0).all() and (store._starts[begin : begin + _CHUNK] == expected).all())
         start = int(ends[-1])
     if not good or start != header.ids:
-        raise DataError("{where} is damaged: its table of lengths contradicts itself; delete it", store.path)
+        raise damaged(DataError, store.path, "its table of lengths contradicts itself", "delete it")
 
 
 def _aligned(position: int) -> int:
@@ -272,9 +264,8 @@ def _checksum(content: dict[str, Any]) -> int:
 
 def _decode(path: Path, head: bytes) -> _Header:
     if not head.startswith(_MAGIC):
-        raise DataError(
-            "{where} holds no tokens written by this version of regard; delete it or give another", path
-        )
+        sentence = "{where} holds no tokens written by this version of regard; delete it or give another"
+        raise DataError(sentence, path)
     try:
         content = json.loads(head[len(_MAGIC) :])
         checksum = content.pop("crc32")
@@ -282,7 +273,5 @@ def _decode(path: Path, head: bytes) -> _Header:
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         sound = False
     if not sound:
-        raise DataError(
-            "{where} is damaged: its header cannot be read; delete it, so that it is made again", path
-        )
+        raise damaged(DataError, path, "its header cannot be read", "delete it, so that it is made again")
     return _Header(**content)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import TokenizerError
+from regard.errors import TokenizerError, outside
 
 __all__ = ["MergeSampler"]
 
@@ -76,7 +76,7 @@ class MergeSampler:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """As `sample`, in one array: all ids one after the other, and the number of ids of each text."""
         if not 0 <= dropout <= 1:
-            raise TokenizerError("dropout is a probability from 0 to 1, not {value}", dropout)
+            raise outside(TokenizerError, "dropout", dropout, "from 0 to 1")
         rng = np.random.default_rng(seed)
         cuts = np.zeros(len(self._places), dtype=np.int32)  # ids that each word became
         # Words of like length together, so that rows need little padding; back in place afterwards.

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from regard.errors import DataError
+from regard.errors import DataError, cannot_read, not_text
 
 _LONGEST = 100_000  # characters; more than a line holds that anybody wrote
 
@@ -23,7 +23,7 @@ def lines_of(path: Path | None) -> Iterator[str]:
         with nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as file:
             yield from _lines(file, name)
     except OSError as problem:
-        raise DataError("cannot read {key}: {value}", name, problem.strerror or problem) from problem
+        raise cannot_read(DataError, name, problem) from problem
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[str]:
@@ -33,15 +33,10 @@ def _lines(file: BinaryIO, name: str) -> Iterator[str]:
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as problem:
-            raise DataError(
-                "{where}:{value}: is not UTF-8 text; convert the file to UTF-8", name, number
-            ) from problem
+            raise not_text(DataError, f"{name}:{number}") from problem
         if "\0" in line:
-            raise DataError(
-                "{where}:{value}: holds a NUL byte, which no text does; give a text file", name, number
-            )
+            sentence = "{where} holds a NUL byte, which no text does; give a text file"
+            raise DataError(sentence, f"{name}:{number}")
         if len(line) > _LONGEST:
-            raise DataError(
-                "{where}:{value}: has over {limit:,} characters; split it", name, number, _LONGEST
-            )
+            raise DataError("{where} has over {limit:,} characters; split it", f"{name}:{number}", _LONGEST)
         yield line

@@ -312,9 +312,8 @@ class Tokenizer:
 
     def _piece(self, index: int) -> str:
         if not 0 <= index < len(self._names):
-            raise TokenizerError(
-                "{value} is no token id; this tokenizer has 0 to {limit}", index, len(self._names) - 1
-            )
+            sentence = "there is no token {value}; ids are {limit}"
+            raise TokenizerError(sentence, index, f"0 to {len(self._names) - 1}")
         return self._names[index]
 
 
@@ -348,9 +347,8 @@ def _train_on(spec: TokenizerSpec, texts: Iterable[str], sample: Sample, at_most
     for name in special_names(spec):
         words.pop(name, None)  # only Words can read "<unk>" in a text, and means the special token by it
     if not words:
-        raise TokenizerError(
-            "there is no text to train a tokenizer on; give at least one line that is not empty"
-        )
+        sentence = "there is no text to train a tokenizer on; give at least one line that is not empty"
+        raise TokenizerError(sentence)
     vocabulary = learn(spec, words, backend)
     check_allowed(spec, vocabulary, at_most, sample)
     return Tokenizer(spec, vocabulary, sample)
@@ -384,5 +382,5 @@ def train_pair(
         try:
             sides.append(_train_on(spec, texts, replace(sample, size=size), at_most))
         except TokenizerError as error:
-            raise TokenizerError("{where} side: {value}", name, error) from error
+            raise TokenizerError.of(error, where=f"{name} side") from error
     return sides[0], sides[1]

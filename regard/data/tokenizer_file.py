@@ -24,7 +24,7 @@ from regard.data.tokenizer_kinds import (
     special_names,
 )
 from regard.data.vocabulary import Vocabulary
-from regard.errors import TokenizerError
+from regard.errors import TokenizerError, damaged, unknown
 from regard.strict_json import VOCABULARY, loads
 
 __all__ = ["FORMAT", "VERSION", "read_content", "read_tokenizer", "write_tokenizer"]
@@ -58,12 +58,14 @@ def read_content(text: str) -> dict[str, Any]:
     try:
         content = loads(text, VOCABULARY)
     except ValueError as error:
-        raise TokenizerError("the tokenizer is not JSON that can be used: {value}", error) from error
+        raise damaged(
+            TokenizerError, "the tokenizer", f"it is not JSON that can be used ({error})"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise TokenizerError('this is no tokenizer of regard: it has no "format": "{limit}"', FORMAT)
+        raise TokenizerError('this is no tokenizer of regard: it has no "{key}": "{limit}"', "format", FORMAT)
     if content.get("version") != VERSION:
-        sentence = "the tokenizer has version {value!r} and this regard reads {limit}; upgrade regard"
-        raise TokenizerError(sentence, content.get("version"), VERSION)
+        sentence = "the tokenizer has {key} {value!r} and this regard reads {limit}; upgrade regard"
+        raise TokenizerError(sentence, "version", content.get("version"), VERSION)
     assert isinstance(content, dict)
     return content
 
@@ -93,16 +95,14 @@ def read_tokenizer(
 
 def _require(condition: bool, what: str) -> None:
     if not condition:
-        raise TokenizerError("the tokenizer is damaged: {key}", what)
+        raise damaged(TokenizerError, "the tokenizer", what)
 
 
 def _parse_spec(value: Any) -> TokenizerSpec:
     _require(isinstance(value, dict) and isinstance(value.get("kind"), str), 'it has no "spec" with a "kind"')
     kind = SPECS.get(value["kind"])
     if kind is None:
-        raise TokenizerError(
-            "no tokenizer is of kind {value!r}; known are {limit}", value["kind"], ", ".join(SPECS)
-        )
+        raise unknown(TokenizerError, "kind of tokenizer", value["kind"], SPECS)
     _require(
         set(value) == {field.name for field in fields(kind)}, f"the keys of its {kind.kind} spec are wrong"
     )

@@ -27,7 +27,7 @@ from regard.data.tokenizer_file import FORMAT, VERSION
 from regard.data.tokenizer_kinds import bytes_of, readable
 from regard.data.tokenizer_trial import tried_where_unknown
 from regard.data.unwritable import unwritable
-from regard.errors import RegardError, TokenizerError
+from regard.errors import RegardError, TokenizerError, damaged, why
 from regard.strict_json import VOCABULARY, check_limit
 
 __all__ = ["Given", "GivenTokenizer", "open_backend"]
@@ -69,9 +69,10 @@ class Given:
     def __post_init__(self) -> None:
         named = [self.pad, self.bos, self.eos, self.unk, self.mask, self.start, *self.special, *self.ends]
         if not all(0 <= index < self.size for index in named if index is not None):
-            raise TokenizerError("a special token is not one of the {value} ids of the tokenizer", self.size)
+            raise TokenizerError("a special token is not one of the {limit} ids of the tokenizer", self.size)
         if self.between not in (1, 2):
-            raise TokenizerError("{value} separators stand in a pair; there must be 1 or 2", self.between)
+            sentence = "{value} separators stand in a pair; there must be {limit}"
+            raise TokenizerError(sentence, self.between, "1 or 2")
 
 
 class GivenTokenizer(Tokenizer):
@@ -238,7 +239,7 @@ class GivenTokenizer(Tokenizer):
             and 0 <= spec["between"] <= _SEPARATORS
         )
         if not good:
-            raise TokenizerError("the tokenizer is damaged: a value of its spec is wrong")
+            raise damaged(TokenizerError, "the tokenizer", "a value of its spec is wrong")
         assert isinstance(text, str)
         _check_size(text)
         tried_where_unknown(text)
@@ -258,9 +259,8 @@ def open_backend(text: str) -> Backend:
     backend.no_padding()
     for part, what in ((backend.normalizer, "normalizer"), (backend.decoder, "decoder")):
         if part is not None and (growth := _growth(json.loads(part.__getstate__()))) > _MOST_GROWTH:
-            raise TokenizerError(
-                "tokenizer.json makes up to {value:.3g} characters of one, by its {key}", growth, what
-            )
+            sentence = "{where} makes up to {value:.3g} characters of one, by its {key}"
+            raise TokenizerError(sentence, "tokenizer.json", growth, what)
     return backend
 
 
@@ -268,7 +268,7 @@ def _check_size(text: str) -> None:
     try:
         check_limit(text, VOCABULARY)
     except ValueError as error:
-        raise TokenizerError("tokenizer.json cannot be used: {value}", error) from error
+        raise TokenizerError("{where} cannot be used: {value}", "tokenizer.json", error) from error
 
 
 def _charsmap(text: str, whole: list[str]) -> tuple[Charsmap | None, str]:
@@ -301,9 +301,7 @@ def _bearing(what: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, RegardError):
         raise
     except BaseException as error:
-        raise TokenizerError(
-            "tokenizer.json {key}: {value}", what, str(error).partition(chr(10))[0]
-        ) from error
+        raise TokenizerError("{where} {value}: {reason}", "tokenizer.json", what, why(error)) from error
 
 
 def _growth(part: Any) -> float:
@@ -339,15 +337,13 @@ def _names(backend: Backend, size: int) -> tuple[str, ...]:
     """A name for each id. Raises: TokenizerError for ids beyond `size`, or a size far beyond them."""
     known = backend.get_vocab_size(with_added_tokens=True)
     if not 0 < size <= known + _SPARE:
-        raise TokenizerError(
-            "the size of the vocabulary is {value}, but the tokenizer knows {limit} pieces", size, known
-        )
+        sentence = "the size of the vocabulary is {value}, but the tokenizer knows {limit} pieces"
+        raise TokenizerError(sentence, size, known)
     names = [f"<unused {index}>" for index in range(size)]
     for name, index in backend.get_vocab(with_added_tokens=True).items():
         if index >= size:
-            raise TokenizerError(
-                "the tokenizer has the id {value}, but the model only ids below {limit}", index, size
-            )
+            sentence = "the tokenizer has the id {value}, but the model only ids below {limit}"
+            raise TokenizerError(sentence, index, size)
         names[index] = name
     return tuple(names)
 

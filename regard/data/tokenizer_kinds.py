@@ -136,8 +136,8 @@ SPECS: dict[str, type[TokenizerSpec]] = {
 
 def _check_size(kind: str, vocab: int, least: int = 16) -> None:
     if not least <= vocab <= _LARGEST:
-        sentence = "a {key} tokenizer cannot have a vocabulary of {value}; give a number {limit}"
-        raise TokenizerError(sentence, kind, vocab, f"from {least} to {_LARGEST}")
+        sentence = "{key} of a {kind} tokenizer is {value}; it must be {limit}"
+        raise TokenizerError(sentence, "vocab", kind, vocab, f"from {least} to {_LARGEST}")
 
 
 SPACE = "▁"

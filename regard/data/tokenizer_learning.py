@@ -64,7 +64,7 @@ def check_allowed(spec: TokenizerSpec, vocabulary: Vocabulary, at_most: bool, sa
     largest = len(special_names(spec)) + len(vocabulary.pieces)
     if asked is not None and largest < asked and not at_most:
         sentence = (
-            "a {value} vocabulary of {limit} is larger than the data allow: {texts} texts ({size} bytes)"
-            " give {largest} pieces at most; ask for no more, or give more text"
+            "a {kind} vocabulary of {value} is larger than the data allow: {texts} texts ({size} bytes) give"
+            " {limit} pieces at most; ask for no more, or give more text"
         )
         raise TokenizerError(sentence, spec.kind, asked, sample.texts, sample.size, largest)

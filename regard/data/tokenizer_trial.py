@@ -61,7 +61,7 @@ _MOST_FRAME = 64  # special tokens around a text
 
 def tried(text: str) -> None:
     """Try a `tokenizer.json`. Raises: TokenizerError when it takes too much, or cannot cut a text."""
-    from regard.errors import TokenizerError
+    from regard.errors import TokenizerError, why
 
     raw = text.encode("utf-8")
     if (digest := hashlib.sha256(raw).digest()) in _SOUND:
@@ -81,18 +81,18 @@ def tried(text: str) -> None:
             start_new_session=True,  # a Ctrl-C is for this process, which then ends that one
         )
     except subprocess.TimeoutExpired as error:
-        raise TokenizerError("tokenizer.json took more than {limit} s for some short texts", _WALL) from error
+        sentence = "{where} took more than {limit} s for some short texts"
+        raise TokenizerError(sentence, "tokenizer.json", _WALL) from error
     except OSError as error:  # no room for another process, or an interpreter that is no file
-        raise TokenizerError(
-            "tokenizer.json cannot be tried in a process of its own: {value}", error
-        ) from error
+        sentence = "{where} cannot be tried in a process of its own: {value}"
+        raise TokenizerError(sentence, "tokenizer.json", why(error)) from error
     if done.returncode == _REFUSED:
-        raise TokenizerError("tokenizer.json {value}", done.stdout.decode("utf-8", "replace").strip())
+        value = done.stdout.decode("utf-8", "replace").strip()
+        raise TokenizerError("{where} {value}", "tokenizer.json", value)
     if done.returncode:
-        took = f"took more than {limits[0] >> 20} MiB or {limits[1]} s for some short texts"
-        raise TokenizerError(
-            "tokenizer.json {value}, or broke its library (status {limit})", took, done.returncode
-        )
+        limit = f"{limits[0] >> 20} MiB or {limits[1]} s"
+        sentence = "{where} took over {limit} for some short texts, or broke its library (status {value})"
+        raise TokenizerError(sentence, "tokenizer.json", limit, done.returncode)
     _SOUND.add(digest)
 
 

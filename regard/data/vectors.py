@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import DataError
+from regard.errors import DataError, cannot_read, too_many_bytes, why
 
 _LONGEST_LINE = 1 << 20  # bytes; a vector of 10,000 numbers takes a tenth of it
 
@@ -39,25 +39,21 @@ def read_vectors(path: str | Path, words: Collection[str], width: int) -> dict[s
                 if word in wanted and word not in found:
                     found[word] = _vector(numbers, where)
     except OSError as problem:
-        raise DataError("cannot read {where}: {value}", path, problem.strerror or problem) from problem
+        raise cannot_read(DataError, path, problem) from problem
     if not found:
-        raise DataError(
-            "{where} has a vector for none of the {limit:,} pieces of the vocabulary", path, len(wanted)
-        )
+        sentence = "{where} has a vector for none of the {limit:,} pieces of the vocabulary"
+        raise DataError(sentence, path, len(wanted))
     return found
 
 
 def _text(raw: bytes, where: str) -> str:
     if len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
-        raise DataError(
-            "{where}: is over {limit:,} bytes long; this is no file of word vectors", where, _LONGEST_LINE
-        )
+        raise too_many_bytes(DataError, where, _LONGEST_LINE, "give a file of word vectors")
     try:
         return raw.decode("utf-8").rstrip("\r\n ")
     except UnicodeDecodeError as problem:
-        raise DataError(
-            "{where}: is not UTF-8 text; binary word2vec files must be converted", where
-        ) from problem
+        sentence = "{where} is not UTF-8 text; convert it, from binary word2vec or another encoding"
+        raise DataError(sentence, where) from problem
 
 
 def _is_header(line: str, width: int, where: str) -> bool:
@@ -65,9 +61,8 @@ def _is_header(line: str, width: int, where: str) -> bool:
     if len(fields) != 2 or not all(field.isascii() and field.isdigit() for field in fields):
         return False
     if int(fields[1]) != width:
-        raise DataError(
-            "{where}: vectors of width {value} do not fit a model of width {limit}", where, fields[1], width
-        )
+        sentence = "{where}: vectors of width {value} do not fit a model of width {limit}"
+        raise DataError(sentence, where, fields[1], width)
     return True
 
 
@@ -84,7 +79,7 @@ def _vector(numbers: list[str], where: str) -> NDArray[np.float32]:
     try:
         vector = np.array(numbers, dtype=np.float32)
     except ValueError as problem:
-        raise DataError("{where}: holds something that is not a number", where) from problem
+        raise DataError("{where} holds {value}; give numbers only", where, why(problem)) from problem
     if not np.isfinite(vector).all():
-        raise DataError("{where}: holds a number that is not finite", where)
+        raise DataError("{where} holds a number that is not finite", where)
     return vector

@@ -132,7 +132,8 @@ def _decide() -> Decision:
         return Decision(False, "this is the process that tries them")
     if importlib.util.find_spec("numba") is None:
         if asked != "auto":
-            raise ConfigError("REGARD_KERNELS is '{value}', which needs numba; {remedy}", asked, _INSTALL)
+            sentence = "{key} is '{value}', which needs numba; {remedy}"
+            raise ConfigError(sentence, "REGARD_KERNELS", asked, _INSTALL)
         return Decision(False, f"numba is not installed; {_INSTALL}")
     if asked != "auto":
         _check_forced()
@@ -196,9 +197,9 @@ def _try(folder: Path, started: float) -> Verdict:
         trial = Path(name)
         outcome = probe.run_probe(trial)
         if outcome.ending == "refused":
-            raise ConfigError(outcome.reason)
+            raise ConfigError("{value}", outcome.reason)
         if outcome.ending == "storage":
-            raise StorageError(outcome.reason)
+            raise StorageError("{value}", outcome.reason)
         works = outcome.ending == "works"
         files = kernel_cache.compiled_files(trial) if works else {}
         seconds = round(time.monotonic() - started, 1)

@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 
 from regard import __version__
-from regard.errors import RegardError, StorageError
+from regard.errors import RegardError, StorageError, cannot_write
 from regard.files import write_json
 from regard.schema import parse
 
@@ -92,14 +92,14 @@ def open_place(place: Path) -> Path:
         temporary = place.parent == Path(tempfile.gettempdir())  # where others may have been before us
         for path in (place, folder) if temporary else (folder,):
             if path.is_symlink() or not _is_ours(path):
-                raise StorageError("{where} belongs to another user; choose another REGARD_CACHE", path)
+                sentence = "{where} belongs to another user; choose another {key}"
+                raise StorageError(sentence, path, "REGARD_CACHE")
         if os.name != "nt" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-            raise StorageError(
-                "{where} can be entered by other users; make it private: chmod 700 {where}", folder
-            )
+            sentence = "{where} can be entered by other users; make it private: chmod 700 {where}"
+            raise StorageError(sentence, folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise StorageError("{where} cannot be written: {value}", folder, error.strerror or error) from error
+        raise cannot_write(folder, error) from error
     return folder
 
 
@@ -141,9 +141,7 @@ def write(verdict: Verdict, trial: Path, folder: Path) -> None:
         os.rename(trial, folder)  # noqa: PTH104
     except OSError as error:
         if read(folder) is None:  # else another process was quicker
-            raise StorageError(
-                "{where} cannot be written: {value}", folder, error.strerror or error
-            ) from error
+            raise cannot_write(folder, error) from error
     _prune(folder)
 
 

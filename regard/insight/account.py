@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from regard.errors import InputError
-from regard.insight.trace import Entry
+from regard.insight.trace import Entry, not_recorded
 from regard.model.transformer import Model
 
 MOST_TERMS = 1024
@@ -90,7 +89,7 @@ class Numbers:
     def entry(self, name: str) -> Entry:
         """Raises: InputError when it was not recorded."""
         if name not in self.entries:
-            raise InputError("nothing of the name '{key}' was recorded", name)
+            raise not_recorded(name, self.entries)
         return self.entries[name]
 
     def row(self, name: str, *index: int) -> Tensor:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regard.errors import InputError
 from regard.insight.figures import shown
 from regard.insight.plotting import graph_objects
+from regard.insight.trace import check_number
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder
 
@@ -56,9 +56,8 @@ def cross_attention(
     Raises: InputError for a layer that there is not.
     """
     seen: list[Tensor] = []
-    layers = len(model.decoder.blocks)
-    if layer is not None and not 0 <= layer < layers:
-        raise InputError("there is no layer {value}; the decoder's are 0 to {limit}", layer, layers - 1)
+    if layer is not None:
+        check_number("layer of the decoder", layer, len(model.decoder.blocks))
     which = "*" if layer is None else str(layer)
     device = model.head.weight.device
     with open_taps(model, {f"decoder.blocks.{which}.cross.weights": lambda name, w: seen.append(w)}):

@@ -41,7 +41,7 @@ def attentions(given: Any, tokens: Sequence[str] = (), source: Sequence[str] = (
     read = {field: list(_layers(value, field, row)) for field, value in _fields(given).items()}
     found = {field: layers for field, layers in read.items() if layers}
     if not found:
-        raise InputError("there are no attention weights in what was given; {remedy}", _HOW)
+        raise InputError("there are no {key} in what was given; {remedy}", "attention weights", _HOW)
     paired = any(field.startswith(("encoder", "decoder")) for field in found)
     own = "decoder" if paired else "stack"
     passes = []
@@ -114,8 +114,8 @@ def _layers(value: Any, field: str, row: int) -> Iterator[Tensor]:
     if not isinstance(value, list | tuple) or not _tensors(value):
         value = _tensor(value, field)
         if value.dim() not in (3, 4, 5):
-            sentence = "the {key} are {value}; they must be (layers, heads, tokens, tokens)"
-            raise InputError(sentence, field, tuple(value.shape))
+            sentence = "the {key} are {value}; they must be {limit}"
+            raise InputError(sentence, field, tuple(value.shape), "(layers, heads, tokens, tokens)")
         value = value[None] if value.dim() == 3 else value
     yield from (_weights(layer, field, row) for layer in value)
 
@@ -134,9 +134,7 @@ def _tensor(value: Any, field: str) -> Tensor:
     try:
         made = value.detach() if isinstance(value, Tensor) else torch.tensor(value)
     except (TypeError, ValueError, RuntimeError) as problem:
-        raise InputError(
-            "the {key} are not arrays of numbers of one shape; {remedy}", field, _HOW
-        ) from problem
+        raise InputError("the {key} are no arrays of one shape; {remedy}", field, _HOW) from problem
     return made.float().cpu()
 
 
@@ -146,18 +144,15 @@ def _weights(layer: Any, field: str, row: int) -> Tensor:
     value = _tensor(layer, field)
     if value.dim() == 4:
         if not -len(value) <= row < len(value):
-            raise InputError(
-                "the {key} have {value} rows, and none of number {limit}", field, len(value), row
-            )
+            raise InputError("the {key} have {limit} rows and no number {value}", field, len(value), row)
         value = value[row]
     if value.dim() != 3 or not value.numel():
         shape = tuple(layer.shape) if hasattr(layer, "shape") else tuple(value.shape)
-        sentence = "a layer of the {key} is {value}; it must be (heads, tokens, tokens), or a batch of those"
-        raise InputError(sentence, field, shape)
+        sentence = "a layer of the {key} is {value}; it must be {limit}, or a batch of those"
+        raise InputError(sentence, field, shape, "(heads, tokens, tokens)")
     if not bool((value >= -_NEAR).all() & (value <= 1 + _NEAR).all()):  # nor not-a-number
-        raise InputError(
-            "the {key} are not all between 0 and 1; give what the softmax makes, of a model in eval()", field
-        )
+        sentence = "the {key} are not all {limit}; give what the softmax makes, of a model in eval()"
+        raise InputError(sentence, field, "between 0 and 1")
     return value
 
 
@@ -166,16 +161,14 @@ def _entries(
 ) -> Iterator[tuple[str, Entry]]:
     T, S = layers[0].shape[1:]
     if part == "attention" and T != S:
-        sentence = (
-            "self-attention has as many keys as queries, not {limit} and {value}; is it 'cross_attentions'?"
-        )
-        raise InputError(sentence, S, T)
+        sentence = "{key} has as many keys as queries, not {value} and {limit}; is it 'cross_attentions'?"
+        raise InputError(sentence, "self-attention", S, T)
     kinds = ("query", "memory" if part == "cross" else "key")
     names = [_names(some, size, stack) for some, size in ((tokens, T), (seen, S))]
     for number, weights in enumerate(layers):
         if weights.shape[1:] != (T, S):
-            sentence = "layer {value} has {limit} tokens, and the first ({other}, {other_})"
-            raise InputError(sentence, number, tuple(weights.shape[1:]), T, S)
+            sentence = "layer {key} has {value} tokens, and the first {limit}"
+            raise InputError(sentence, number, tuple(weights.shape[1:]), (T, S))
         heads = Axis("head", tuple(map(str, range(len(weights)))))
         axes = (heads, *(Axis(kind, labels) for kind, labels in zip(kinds, names, strict=True)))
         name = f"{stack}.blocks.{number}.{part}.weights"
@@ -184,7 +177,7 @@ def _entries(
 
 def _names(tokens: Sequence[str], size: int, stack: str) -> tuple[str, ...]:
     if len(tokens) and len(tokens) != size:
-        sentence = "the weights of the {value} are of {limit} tokens, and {tokens} were given"
+        sentence = "the weights of the {key} are of {limit} tokens, and {value} were given"
         raise InputError(sentence, stack, size, len(tokens))
     return tuple(map(str, tokens if len(tokens) else range(size)))
 

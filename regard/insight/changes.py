@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.errors import InputError, nearest, require
+from regard.errors import InputError, nearest, require, unknown
 from regard.insight.ablation import Head, heads_of, silencing
+from regard.insight.trace import check_index
 from regard.model.attention import Attention
 from regard.model.head import VectorHead
 from regard.model.mask import Positions, Ragged
@@ -77,26 +78,18 @@ class Changes:
         known = heads_of(model)
         for head in self.heads_off:
             if head not in known:
-                hint = nearest(str(head), map(str, known))
-                raise InputError("there is no head {value}", head, remedy=hint)
+                raise unknown(InputError, "head", str(head), map(str, known))
         if self.temperature != 1 and isinstance(model.head, VectorHead):
-            raise InputError("this model makes vectors, not probabilities: it has no temperature")
+            raise InputError("this model makes vectors, not probabilities: it has no {key}", "temperature")
         weights = dict(model.named_parameters(remove_duplicate=False))
         small = {name for name, x in model.named_buffers() if x.dtype == torch.int8}
         for edit in self.edits:
             if edit.weight in small:
-                raise InputError(
-                    "{key} is kept in 8 bits; weights are edited of a model in float32", edit.weight
-                )
+                raise InputError("{key} is kept in 8 bits; edit weights of a model in float32", edit.weight)
             if edit.weight not in weights:
-                raise InputError(
-                    "there is no weight '{key}'", edit.weight, remedy=nearest(edit.weight, weights)
-                )
-            shape = tuple(weights[edit.weight].shape)
-            fits = len(edit.index) == len(shape)
-            if not fits or not all(0 <= i < size for i, size in zip(edit.index, shape, strict=True)):
-                sentence = "{key} has no number at {value}; its shape is {limit}, counted from 0"
-                raise InputError(sentence, edit.weight, list(edit.index), list(shape))
+                sentence = "there is no weight '{key}'"
+                raise InputError(sentence, edit.weight, remedy=nearest(edit.weight, weights))
+            check_index(edit.weight, edit.index, weights[edit.weight])
 
     def taps(self) -> dict[str, See]:
         """What is to be opened on the model, or on its variant."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.plotting import graph_objects, subplots
-from regard.insight.trace import Entry, Grown, Trace
+from regard.insight.trace import Entry, Grown, Trace, check_number
 from regard.insight.worked import Lang, Words
 
 _PIECE, _GAP = 260, 70  # pixels
@@ -30,6 +30,11 @@ def shown(pieces: Sequence[str]) -> list[str]:
     return [piece.translate(_SEEN) for piece in pieces]
 
 
+def no_map(entry: Entry) -> InputError:
+    """What to raise for a value that is no matrix, nor one for each head."""
+    return InputError("{key} has {value} axes; a map has {limit}", entry.name, entry.value.dim(), "2 or 3")
+
+
 def heat(entry: Entry) -> Any:
     """A heat map of a value of two axes; of three, one for each place of the first, side by side.
 
@@ -37,9 +42,7 @@ def heat(entry: Entry) -> Any:
     """
     go = graph_objects()
     if entry.value.dim() not in (2, 3):
-        raise InputError(
-            "{key} has {value} axes; a heat map needs two or three", entry.name, entry.value.dim()
-        )
+        raise no_map(entry)
     sheets = entry.value.float() if entry.value.dim() == 3 else entry.value.float()[None]
     labels = entry.axes[0].labels if entry.value.dim() == 3 else (entry.name,)
     titles = [f"{entry.axes[0].name} {label}" if entry.value.dim() == 3 else label for label in labels]
@@ -128,7 +131,7 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
     go = graph_objects()
     shapes = sorted({tuple(entry.value.shape[1:]) for entry in layers})
     if len(shapes) != 1:
-        raise InputError("a mosaic takes layers of the same tokens, not of {value}", shapes)
+        raise InputError("a {key} takes layers of the same tokens, not of {value}", "mosaic", shapes)
     heads = max(len(entry.value) for entry in layers)
     side = min(_SIDE, max(4, math.isqrt(_MOST_CELLS // (len(layers) * heads))))
     T, S = (min(side, size) for size in shapes[0])
@@ -185,8 +188,7 @@ def patches_by_attention(
     Raises: InputError for a vector that there is not.
     """
     go = graph_objects()
-    if not 0 <= query < weights.shape[1]:
-        raise InputError("there is no vector {value}; they are 0 to {limit}", query, weights.shape[1] - 1)
+    check_number("vector", query, weights.shape[1])
     heads = heads or [str(head) for head in range(len(weights))]
     maps = weights[:, query, leading:].unflatten(-1, grid)
     pieces: list[Tensor] = [*([] if image is None else [image.mean(0)]), *maps]

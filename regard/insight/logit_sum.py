@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from regard.errors import InputError, nearest
 from regard.insight.ablation import Head
-from regard.insight.trace import Pass, Trace
+from regard.insight.trace import Pass, Trace, check_number
 from regard.model.attention import Attention
 from regard.model.block import (
     Block,
@@ -93,9 +93,8 @@ def logit_sum(
     stack: Stack = model.decoder if isinstance(model, EncoderDecoder) else model.stack
     head = model.head
     if not isinstance(head, Choosing):
-        raise InputError(
-            "the head {value} has no float logits; take a model that chooses, in float32", type(head).__name__
-        )
+        sentence = "the {key} {value} has no float logits; take a model that chooses, in float32"
+        raise InputError(sentence, "head", type(head).__name__)
     sequences = trace.sequences if isinstance(trace, Trace) else (trace,)
     one = next((one for one in sequences if one.kind == name), None)
     if one is None:
@@ -250,9 +249,7 @@ def _plain(weight: Tensor) -> Tensor:
 
 def _recorded(one: Pass, name: str) -> Tensor:
     if name not in one.entries:
-        raise InputError(
-            "a logit is the sum of all parts, and '{key}' was not recorded; {remedy}", name, _ALL
-        )
+        raise InputError("a logit sums all parts, and '{key}' was not recorded; {remedy}", name, _ALL)
     return one.entries[name].value
 
 
@@ -260,12 +257,10 @@ def _place(one: Pass, place: int | None, *, whole: bool) -> int | None:
     count = len(one.tokens)
     if whole:
         if place is not None:
-            raise InputError("this model's head speaks of the whole input; leave the place out")
+            raise InputError("this model's head speaks of the whole input; leave the {key} out", "place")
         return None
     if place is not None and not -count <= place < count:
-        raise InputError(
-            "there is no place {where} among {value} tokens; they are 0 to {limit}", place, count, count - 1
-        )
+        raise InputError("there is no {key} {value}; they are 0 to {limit}", "place", place, count - 1)
     return count - 1 if place is None else place % count
 
 
@@ -278,15 +273,12 @@ def _number(output: int | str, names: tuple[str, ...], count: int) -> int:
     if isinstance(output, str):
         same = [number for number, name in enumerate(names) if name == output]
         if len(same) > 1:
-            raise InputError(
-                "several outputs are called '{value}'; give the number of one: {limit}", output, same[:5]
-            )
+            raise InputError("several {key} are '{value}'; give one of {limit}", "outputs", output, same[:5])
         if not same and not (output.isascii() and output.isdecimal() and len(output) < 10):
             hint = nearest(output, names) or "give a token of this model, or its number"
-            raise InputError("there is no output '{value}'", output[:40], remedy=hint)
+            raise InputError("there is no {key} '{value}'", "output", output[:40], remedy=hint)
         output = same[0] if same else int(output)
-    if not 0 <= output < count:
-        raise InputError("there is no output {value}; they are 0 to {limit}", output, count - 1)
+    check_number("output", output, count)
     return output
 
 

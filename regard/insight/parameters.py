@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from regard.errors import InputError, unknown
+from regard.errors import InputError, outside, unknown
 from regard.insight.words import Words
 
 Value = bool | int | float | str
@@ -28,9 +28,8 @@ class Whole:
 
     def checked(self, value: object) -> Value:
         if not isinstance(value, int) or isinstance(value, bool) or not self.least <= value <= self.most:
-            raise InputError(
-                "{where} is a whole number from {limit} to {value}", self.name, self.least, self.most
-            )
+            limit = f"a whole number from {self.least} to {self.most}"
+            raise outside(InputError, self.name, value, limit)
         return value
 
 
@@ -48,9 +47,7 @@ class Real:
     def checked(self, value: object) -> Value:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not self.least <= value <= self.most:  # type: ignore[operator]
-            raise InputError(
-                "{where} is a number from {limit:g} to {value:g}", self.name, self.least, self.most
-            )
+            raise outside(InputError, self.name, value, f"a number from {self.least:g} to {self.most:g}")
         return float(value)  # type: ignore[arg-type]
 
 
@@ -65,7 +62,7 @@ class Switch:
 
     def checked(self, value: object) -> Value:
         if not isinstance(value, bool):
-            raise InputError("{where} is true or false", self.name)
+            raise outside(InputError, self.name, value, "true or false")
         return value
 
 
@@ -81,9 +78,7 @@ class Line:
 
     def checked(self, value: object) -> Value:
         if not isinstance(value, str) or not value.strip() or len(value) > self.longest:
-            raise InputError(
-                "{where} is a text of at most {limit} characters, not an empty one", self.name, self.longest
-            )
+            raise outside(InputError, self.name, value, f"a text of 1 to {self.longest} characters")
         return value
 
 
@@ -100,7 +95,7 @@ class Choice:
     def checked(self, value: object) -> Value:
         known = [option for option, _ in self.options]
         if value not in known:
-            raise InputError("{where} is one of {limit}", self.name, ", ".join(known))
+            raise outside(InputError, self.name, value, f"one of {', '.join(known)}")
         assert isinstance(value, str)
         return value
 

@@ -52,14 +52,12 @@ def patch(
         best = float(measure(right()))
     worst = float(measure(spoiled()))
     if not values or any(value.dim() != 3 or len(value) != 1 for value in values.values()):
-        raise InputError("'{value}' names no vectors, one for each token of one input", points)
+        raise InputError("'{key}' names no vectors, one for each token of one input", points)
     if best == worst:
         raise InputError("both inputs measure {value:g}, so that there is no difference to bring back", best)
     rows = [_tried(model, spoiled, measure, name, value) for name, value in values.items()]
     if len({len(row) for row in rows}) > 1:
-        raise InputError(
-            "'{value}' names values of sequences that differ in length; choose one stack", points
-        )
+        raise InputError("'{key}' names values of sequences that differ in length; choose one stack", points)
     effects = (torch.tensor(rows) - worst) / (best - worst)
     return Patching(tuple(values), effects, best, worst)
 
@@ -78,9 +76,8 @@ def _tried(
 def _put(value: Tensor, place: int) -> See:
     def see(name: str, here: Tensor) -> Tensor:
         if here.shape != value.shape:
-            raise InputError(
-                "the two inputs differ in length: {value} and {limit} tokens", value.shape[1], here.shape[1]
-            )
+            sentence = "the two inputs differ in length: {value} and {limit} tokens"
+            raise InputError(sentence, here.shape[1], value.shape[1])
         mixed = here.clone()
         mixed[:, place] = value[:, place]
         return mixed

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import BundleError, InputError
-from regard.insight.figures import shown
+from regard.insight.figures import no_map, shown
 from regard.insight.plotting import graph_objects, subplots
-from regard.insight.trace import Entry
+from regard.insight.trace import Entry, check_number
 from regard.weights import read_weights
 
 FOLDER, LOG = "snapshots", "log.jsonl"
@@ -35,7 +35,7 @@ def snapshots(run: Path) -> dict[int, Path]:
     names = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
     found = {int(name[1]): path for name, path in names if name}
     if not found:
-        raise InputError("{value} has no snapshots; train it with --snapshots N", run)
+        raise InputError("{where} has no snapshots; train it with --snapshots N", run)
     return dict(sorted(found.items()))
 
 
@@ -130,12 +130,9 @@ def _sheet(entry: Entry, head: int) -> Tensor:
     """(rows, columns): all of it, or one head's."""
     value = entry.value
     if value.dim() not in (2, 3):
-        raise InputError(
-            "{key} has {value} axes; a heat map has 2, or 3 of which one is heads", entry.name, value.dim()
-        )
-    if value.dim() == 3 and not 0 <= head < len(value):
-        sentence = "{key} has no {value} {limit}; it has 0 to {value_}"
-        raise InputError(sentence, entry.name, entry.axes[0].name, head, len(value) - 1)
+        raise no_map(entry)
+    if value.dim() == 3:
+        check_number(f"{entry.axes[0].name} of {entry.name}", head, len(value))
     return value if value.dim() == 2 else value[head]
 
 

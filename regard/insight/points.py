@@ -165,7 +165,7 @@ def _projection(part: Attention) -> nn.Linear:
     return part.q if part.cross else part.qkv
 
 
-def turned(name: str) -> Origin:
+def rotated(name: str) -> Origin:
     """Of queries or keys whose pre-rotary forms were seen."""
     return Origin("rotated by their positions", (f"{name}_pre_rotary",))
 

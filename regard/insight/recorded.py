@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from regard.insight.points import Origin, axes_of, origins, turned
+from regard.insight.points import Origin, axes_of, origins, rotated
 from regard.insight.recorder import BY_GROUP, Forward, Recorder, Told
 from regard.insight.trace import Axis, Entry, Grown, Pass, best_path
 from regard.model.embed import PatchEmbedding
@@ -135,7 +135,7 @@ class _Labels:
             own = names | {"key": tokens} if point in BY_GROUP else names
             entry = self._entry(name, one, axes, own)
             if f"{name}_pre_rotary" in forward.values:
-                entry = replace(entry, formula=turned(name).formula, sources=turned(name).sources)
+                entry = replace(entry, formula=rotated(name).formula, sources=rotated(name).sources)
             yield name, entry
             if name == "head.logits":
                 yield "head.probabilities", self._probabilities(one, names)

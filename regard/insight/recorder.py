@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import InputError
+from regard.insight.trace import check_number
 from regard.model.attention import Attention
 from regard.model.stack import Stack
 from regard.model.tap import See, open_taps
@@ -62,20 +63,15 @@ class Choice:
         heads = max(part.heads for part in model.modules() if isinstance(part, Attention))
         for word, asked, there in (("layer", self.layers, layers), ("head", self.heads, heads)):
             for number in sorted(asked or ()):
-                if not 0 <= number < there:
-                    raise InputError(
-                        "there is no {value} {limit}; this model's are 0 to {there}", word, number, there - 1
-                    )
+                check_number(word, number, there)
         if self.steps is not None and min(self.steps, default=1) < 1:
-            raise InputError("there is no step {value}; steps count from 1", min(self.steps))
+            raise InputError("there is no {key} {value}; steps count from 1", "step", min(self.steps))
 
 
 def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
     for number in numbers or ():
         if not isinstance(number, int) or isinstance(number, bool):
-            raise InputError(
-                "{value} {limit!r} is no whole number; give numbers such as [0, 2]", word, number
-            )
+            raise InputError("{key} {value!r} is no whole number; give numbers such as [0, 2]", word, number)
     return None if numbers is None else frozenset(numbers)
 
 
@@ -194,9 +190,7 @@ class Recorder:
         if kept is not None:
             self._count += kept.numel()
             if self.choice.most is not None and self._count > self.choice.most:
-                raise InputError(
-                    "that is more than {limit:,} numbers; choose fewer parts or layers", self.choice.most
-                )
+                raise InputError("that is over {limit:,} numbers; choose fewer layers", self.choice.most)
             here.values[name] = _copied(kept)
 
     def _chosen(self, name: str, value: Tensor, here: Forward) -> Tensor | None:

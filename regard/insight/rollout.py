@@ -45,9 +45,7 @@ def rolled_out(trace: Trace, stack: str | None = None) -> Entry:
     names = [name for name in trace.names if name.startswith(f"{stack}.") and ".attention.weights" in name]
     numbers = sorted(int(name.split(".")[2]) for name in names)
     if not numbers or numbers != list(range(len(numbers))) or f"{stack}.output" not in trace.names:
-        raise InputError(
-            "a rollout needs the weights of all layers of '{value}'; trace it without --layers", stack
-        )
+        raise InputError("a rollout needs all layers' weights of {key}; trace it without --layers", stack)
     entries = [trace[f"{stack}.blocks.{number}.attention.weights"] for number in numbers]
     _, query, key = entries[0].axes
     value = rollout([entry.value for entry in entries])

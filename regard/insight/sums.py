@@ -12,7 +12,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from regard.errors import InputError
 from regard.insight.account import (
     Account,
     Factor,
@@ -28,7 +27,7 @@ from regard.insight.account import (
 )
 from regard.insight.sums_attention import attention_sum
 from regard.insight.sums_linear import applied, linear
-from regard.insight.trace import Entry
+from regard.insight.trace import Entry, check_index
 from regard.model.attention import Attention
 from regard.model.embed import PatchEmbedding, TokenEmbedding
 from regard.model.feedforward import ACTIVATIONS, FeedForward, GatedFeedForward
@@ -45,10 +44,7 @@ def account(numbers: Numbers, name: str, index: Index) -> Account:
     Raises: InputError for an entry that was not recorded, or a place that it does not have.
     """
     entry = numbers.entry(name)
-    shape = tuple(entry.value.shape)
-    if len(index) != len(shape) or not all(0 <= i < size for i, size in zip(index, shape, strict=True)):
-        sentence = "{where} has no number at {value}; its shape is {limit}, counted from 0"
-        raise InputError(sentence, name, list(index), list(shape))
+    check_index(name, index, entry.value)
     value = float(entry.value[index])
     made = _made(numbers, entry, index)
     if made is None:

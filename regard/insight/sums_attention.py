@@ -36,7 +36,7 @@ def attention_sum(numbers: Numbers, part: Attention, entry: Entry, index: Index)
     """
     point = entry.name.rpartition(".")[2]
     if point in ("q", "k") and f"{entry.name}_pre_rotary" in numbers.entries:
-        return _turned(numbers, entry, index)
+        return _rotated(numbers, entry, index)
     if point in ("q", "k", "v", "q_pre_rotary", "k_pre_rotary"):
         return _projected(numbers, part, entry, index)
     made = {
@@ -80,8 +80,8 @@ def _projected(numbers: Numbers, part: Attention, entry: Entry, index: Index) ->
     return normed(numbers, made, before, index[2], f"{place}.{letter}_norm")
 
 
-def _turned(numbers: Numbers, entry: Entry, index: Index) -> Made:
-    """One of a pair of numbers, turned by the angle of its position."""
+def _rotated(numbers: Numbers, entry: Entry, index: Index) -> Made:
+    """One of a pair of numbers, rotated by the angle of its position."""
     head, token, channel = index
     before = f"{entry.name}_pre_rotary"
     rotation = _rotation(numbers, entry)
@@ -205,9 +205,7 @@ def _joined(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Ma
     (token, column), name = index, entry.sources[0]
     heads, C = range(part.heads), part.head_width
     if len(numbers.entry(name).value) < part.heads:
-        raise InputError(
-            "{key} is a sum over all {value} heads; only some were recorded", entry.name, part.heads
-        )
+        raise InputError("{key} is a sum over {limit} heads; only some were recorded", entry.name, part.heads)
     x = [factor for head in heads for factor in vector(numbers, "head", name, head, token)]
     labels = [f"{head}.{channel}" for head in heads for channel in range(C)]
     return linear(numbers, x, entry.name, "W_O", column, labels)

@@ -16,7 +16,7 @@ How values are recorded is in `recorder.py`, how entries are made of one another
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -58,6 +58,25 @@ class Entry:
         return f"Entry({self.name}: {axes})"
 
 
+def not_recorded(name: str, known: Iterable[str]) -> InputError:
+    """What to raise when there is no value of that name."""
+    return InputError("nothing of the name '{key}' was recorded", name, remedy=nearest(name, known))
+
+
+def check_number(what: str, number: int, count: int) -> None:
+    """Raise InputError unless there is one of that number, from 0."""
+    if not 0 <= number < count:
+        raise InputError("there is no {key} {value}; they are 0 to {limit}", what, number, count - 1)
+
+
+def check_index(name: str, index: Sequence[int], value: Tensor) -> None:
+    """Raise InputError unless `value` has a number at `index`."""
+    shape = list(value.shape)
+    if len(index) != len(shape) or not all(0 <= i < size for i, size in zip(index, shape, strict=True)):
+        sentence = "{key} has no number at {value}; its shape is {limit}, counted from 0"
+        raise InputError(sentence, name, list(index), shape)
+
+
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
 class Pass:
     """What one sequence of tokens, patches or the like became on one way through the model."""
@@ -79,9 +98,7 @@ class Pass:
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self.entries:
-            raise InputError(
-                "nothing of the name '{key}' was recorded", name, remedy=nearest(name, self.entries)
-            )
+            raise not_recorded(name, self.entries)
         return self.entries[name]
 
     def __iter__(self) -> Iterator[Entry]:
@@ -144,8 +161,7 @@ class Trace:
         for one in self.sequences:
             if name in one.entries:
                 return one.entries[name]
-        known = [name for one in self.sequences for name in one.entries]
-        raise InputError("nothing of the name '{key}' was recorded", name, remedy=nearest(name, known))
+        raise not_recorded(name, (name for one in self.sequences for name in one.entries))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -110,11 +110,8 @@ class _Stored:
         self.labels: dict[tuple[str, ...], int] = {}
         sequences = [self._sequence(one) for one in trace.sequences]
         if self.at > _MOST:
-            sentence = (
-                "the trace has {value:,} numbers, and a page holds {limit:,}; choose some with --layers,"
-                " --heads or --steps"
-            )
-            raise InputError(sentence, self.at, _MOST)
+            sentence = "a page holds {limit:,} numbers, not {value:,}; choose --layers, --heads or --steps"
+            raise InputError(sentence, _MOST, self.at)
         self.half = self.at > _WHOLE
         self.about = {
             "half": self.half,

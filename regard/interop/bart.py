@@ -97,9 +97,11 @@ class Bart(Family):
             raise keys.refuse("normalize_embedding", _NORMED)
         static = keys.any("static_position_embeddings")
         if static not in (None, not self.learned):
-            raise keys.refuse("static_position_embeddings", f"in {self.name} it is {not self.learned}")
+            raise keys.refuse(
+                "static_position_embeddings", "in {family} it is {limit}", self.name, not self.learned
+            )
         if keys.any("extra_pos_embeddings") not in (None, _POSITIONS, 0, 1):
-            raise keys.refuse("extra_pos_embeddings", f"it must be {_POSITIONS}")
+            raise keys.refuse("extra_pos_embeddings", "it must be {limit}", _POSITIONS)
 
     def _learned(self, source: Source) -> bool:
         """Whether positions are learned."""
@@ -108,7 +110,7 @@ class Bart(Family):
     def _stack(self, keys: Keys, side: str, learned: bool) -> StackConfig:
         width, heads = keys.size("d_model"), keys.size(f"{side}_attention_heads")
         if width % heads:
-            raise keys.refuse("d_model", f"it must be a multiple of the {heads} heads")
+            raise keys.refuse("d_model", "it must be a multiple of the {limit} heads", heads)
         activation = keys.activation("activation_function", "gelu")
         positions = keys.whole("max_position_embeddings", 1024, least=1)
         return StackConfig(

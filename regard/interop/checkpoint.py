@@ -7,7 +7,7 @@ outside the folder is read because a file inside it says so. This file does not 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regard.errors import BundleError, CheckpointError
+from regard.errors import BundleError, CheckpointError, damaged
 from regard.strict_json import CONFIGURATION, HEADER, VOCABULARY, Limit, read_object, read_text
 from regard.weights import Entry, check_finite, read_header, read_weights
 
@@ -77,27 +77,25 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     """
     place = Path(folder)
     if not place.is_dir():
-        raise CheckpointError(
-            "{where} is not a folder; give the one that holds {limit} and {value}", place, CONFIG, WEIGHTS
-        )
+        sentence = "{where} is not a folder; give the one that holds {limit}"
+        raise CheckpointError(sentence, place, f"{CONFIG} and {WEIGHTS}")
     if not (place / CONFIG).is_file():
-        raise CheckpointError("{where} is not a checkpoint: it has no {limit}", place, CONFIG)
+        raise CheckpointError("{where} is not a checkpoint: it has no {key}", place, CONFIG)
     config = read_object(place / CONFIG, CheckpointError)
     if (place / WEIGHTS).is_file():
         shards = {place / WEIGHTS: _header(place / WEIGHTS)}
     elif (place / INDEX).is_file():
         shards = _shards(place)
     else:
-        raise CheckpointError(_no_weights(place))
+        raise _no_weights(place)
     entries: dict[str, Entry] = {}
     files: dict[str, Path] = {}
     for path, header in shards.items():
         for old, entry in header.items():
             name = _today(old)
             if name in entries:
-                raise CheckpointError(
-                    "{where}: the weight '{key}' is also in {value}", path, name, files[name].name
-                )
+                sentence = "{where}: the weight '{key}' is also in {other}"
+                raise CheckpointError(sentence, path, name, files[name].name)
             entries[name], files[name] = entry, path
     renamed = any(_WRAPPERS.search(name) for header in shards.values() for name in header)
     return Checkpoint(place, config, entries, files, renamed)
@@ -108,35 +106,29 @@ def _shards(place: Path) -> dict[Path, dict[str, Entry]]:
     shown = place / INDEX
     where = read_object(shown, CheckpointError, limit=HEADER).get("weight_map")
     if not isinstance(where, dict) or not where or not all(isinstance(v, str) for v in where.values()):
-        raise CheckpointError(
-            "{where} is damaged: its 'weight_map' does not say which file holds what", shown
-        )
+        raise damaged(CheckpointError, shown, "its 'weight_map' does not say which file holds what")
     names = sorted(set(where.values()))
     if len(names) > _MOST_SHARDS:
-        raise CheckpointError(
-            "{where} names {limit:,} files; at most {value:,} are read", shown, len(names), _MOST_SHARDS
-        )
+        sentence = "{where} names {value:,} files; at most {limit:,} are read"
+        raise CheckpointError(sentence, shown, len(names), _MOST_SHARDS)
     shards = {}
     for name in names:
         if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name):
-            sentence = "{where} names the file '{key}'; it must be a .safetensors file of the same folder"
+            sentence = "{where} names the file '{value}'; it must be a .safetensors file of the same folder"
             raise CheckpointError(sentence, shown, name)
         if not (place / name).is_file():
-            raise CheckpointError(
-                "{where} is not whole: {key}, which {limit} names, is missing", place, name, INDEX
-            )
+            sentence = "{where} is not whole: {key}, which {index} names, is missing"
+            raise CheckpointError(sentence, place, name, INDEX)
         shards[place / name] = _header(place / name)
     for weight, name in where.items():
         if weight not in shards[place / name]:
-            raise CheckpointError(
-                "{where} has no '{key}', which {limit} says is in it", place / name, weight, INDEX
-            )
+            sentence = "{where} has no '{key}', which {index} says is in it"
+            raise CheckpointError(sentence, place / name, weight, INDEX)
     for path, header in shards.items():
         for weight in header:
             if where.get(weight) != path.name:
-                raise CheckpointError(
-                    "{where} holds '{key}', of which {limit} does not know", path, weight, INDEX
-                )
+                sentence = "{where} holds '{key}', of which {index} does not know"
+                raise CheckpointError(sentence, path, weight, INDEX)
     return shards
 
 
@@ -145,14 +137,19 @@ def _header(path: Path) -> dict[str, Entry]:
         return read_header(path)
 
 
-def _no_weights(place: Path) -> str:
-    pickles = sorted(path.name for path in place.iterdir() if path.suffix in _PICKLES)
-    if pickles:
-        return (
-            f"{place} has no {WEIGHTS}, and {pickles[0]} may be a pickle, which can run code when read and is"
-            " never opened; convert it to safetensors with the library that wrote it"
-        )
-    return f"{place} is not a checkpoint: it has neither {WEIGHTS} nor {INDEX}"
+def _no_weights(place: Path) -> CheckpointError:
+    pickles = (path.name for path in place.iterdir() if path.suffix in _PICKLES)
+    return no_weights(place, pickles, "convert it to safetensors with the library that wrote it")
+
+
+def no_weights(where: object, pickles: Iterable[str], remedy: str) -> CheckpointError:
+    """What to raise where no file can be read; `remedy`: of `pickles`, where there are some."""
+    for name in sorted(pickles):
+        sentence = "{where} has no {key}, and {value} may be a pickle, which can run code and is never opened"
+        return CheckpointError(sentence, where, WEIGHTS, name, remedy=remedy)
+    return CheckpointError(
+        "{where} is not a checkpoint: it has neither {key} nor {index}", where, WEIGHTS, INDEX
+    )
 
 
 def _today(name: str) -> str:
@@ -178,4 +175,4 @@ class _damage:  # noqa: N801  (a context manager, used like a function)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, BundleError):
-            raise CheckpointError(str(error)) from error
+            raise CheckpointError.of(error) from error

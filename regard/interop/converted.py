@@ -13,7 +13,7 @@ from dataclasses import replace
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 
-from regard.errors import CheckpointError
+from regard.errors import CheckpointError, damaged
 from regard.interop.sentencepiece import Pieces, pieces_of
 from regard.interop.tokenizer_keys import (
     BYTES,
@@ -85,7 +85,7 @@ def one_side(keys: TokenizerKeys, side: str) -> str:
     try:
         backend = pieces.renumbered(ids).backend()
     except ValueError as error:
-        raise CheckpointError("{where} is damaged: {value}", path, error) from error
+        raise damaged(CheckpointError, path, error) from error
     if other:  # the ids of added tokens are the source's
         _name_special(keys, backend, [keys.name(role, name) for role, name in _MARIAN.items()])
     else:
@@ -108,9 +108,7 @@ def _wordpiece(pieces: str, keys: TokenizerKeys) -> Backend:
     ids = {piece: index for index, piece in enumerate(lines)}
     unknown = keys.name("unk", "[UNK]")
     if len(ids) != len(lines) or unknown not in ids:
-        raise CheckpointError(
-            "vocab.txt is damaged: a piece is there twice, or {value} is not there", unknown
-        )
+        raise damaged(CheckpointError, "vocab.txt", f"a piece is there twice, or {unknown} is not there")
     backend = Backend(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(clean_text=True, **bert_options(keys))
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -129,17 +127,17 @@ def _byte_bpe(vocabulary: str, merges: str, keys: TokenizerKeys) -> Backend:
     try:
         ids = loads(vocabulary, VOCABULARY)
     except ValueError as error:
-        raise CheckpointError("{where} is damaged: {value}", folder / "vocab.json", error) from error
+        raise damaged(CheckpointError, folder / "vocab.json", error) from error
     if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 1 << 31 for i in ids.values()):
-        raise CheckpointError("{where} is damaged: each piece must have an id", folder / "vocab.json")
+        raise damaged(CheckpointError, folder / "vocab.json", "each piece must have an id")
     lines = (line.rstrip("\r") for line in _lines(merges, "merges.txt"))
     pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     if not all(len(pair) == 2 for pair in pairs):
-        raise CheckpointError("{where} is damaged: a line is not two pieces", folder / "merges.txt")
+        raise damaged(CheckpointError, folder / "merges.txt", "a line is not two pieces")
     try:
         model = models.BPE(ids, [(left, right) for left, right in pairs])
     except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError("{where} is damaged: {value}", folder / "merges.txt", error) from error
+        raise damaged(CheckpointError, folder / "merges.txt", error) from error
     backend = Backend(model)
     prefix = keys.flag("add_prefix_space", False)
     if keys.kind == "Qwen2Tokenizer":
@@ -188,7 +186,7 @@ def _add_sentinels(keys: TokenizerKeys, backend: Backend) -> None:
     """T5's marks of what is to be filled in, the last one first, where the model has rows for them."""
     count = keys.said.get("extra_ids", 100)
     if type(count) is not int or not 0 <= count <= _MOST_EXTRA:
-        raise keys.refuse("extra_ids", f"it must be a number up to {_MOST_EXTRA}")
+        raise keys.refuse("extra_ids", "it must be a number up to {limit}", _MOST_EXTRA)
     names = [f"<extra_id_{index}>" for index in reversed(range(count))]
     names = [name for name in names if backend.token_to_id(name) is None]
     size = keys.checkpoint.config.get("vocab_size")

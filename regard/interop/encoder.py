@@ -136,12 +136,10 @@ class Encoder(Family):
         sizes = self.sizes
         width, heads = keys.size(sizes.width), keys.size(sizes.heads)
         if width % heads:
-            raise keys.refuse(sizes.width, f"it must be a multiple of the {heads} heads")
+            raise keys.refuse(sizes.width, "it must be a multiple of the {limit} heads", heads)
         positions, first = keys.size("max_position_embeddings"), self._first(config)
         if positions <= first:
-            raise CheckpointError(
-                "{value} positions are none, as the first {limit} are not used", positions, first
-            )
+            raise keys.refuse("max_position_embeddings", "of them the first {limit} are not used", first)
         entry = keys.size(sizes.entry, 128) if sizes.entry else width
         return StackConfig(
             width=width,
@@ -195,7 +193,8 @@ class Encoder(Family):
             return {"kind": task, "max_length": length, "prompt": prompt_of(source.checkpoint)}
         if task == SPANS:
             if context < _LEAST:
-                raise CheckpointError("{value} positions are too few for a question and its context", context)
+                sentence = "{where}: {value} positions are too few for a question and its context"
+                raise CheckpointError(sentence, source.keys.where, context)
             length = min(context, _READ)
             return {"kind": task, "max_length": length, "max_question": min(64, length // 2)}
         source.keys.any("tie_word_embeddings")

@@ -69,8 +69,10 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
     known = "; ".join(
         f"no {' or '.join(dict.fromkeys(names))}, because {why}" for why, names in reasons.items()
     )
-    sentence = "{value} cannot be written as a checkpoint: {limit}; {bundle}"
-    raise CheckpointError(sentence, run, known or f"no family has the task {bundle.task}", _remedy(bundle))
+    sentence = "{where} cannot be written as a checkpoint: {value}"
+    raise CheckpointError(
+        sentence, run, known or f"no family has the task {bundle.task}", remedy=_remedy(bundle)
+    )
 
 
 def _remedy(bundle: Bundle) -> str:

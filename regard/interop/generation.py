@@ -13,8 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from regard.errors import CheckpointError
 from regard.interop.checkpoint import CONFIG, Checkpoint
+from regard.interop.keys import refusal
 
 GENERATION = "generation_config.json"
 _REFUSED: dict[str, tuple[Any, ...]] = {
@@ -52,9 +52,7 @@ def generation_options(
     where = f"{checkpoint.folder / name}"
     for key, harmless in _REFUSED.items():
         if said.get(key) not in harmless:
-            raise CheckpointError(
-                "{where}: '{key}' is {value}; that is not supported", where, key, _short(said[key])
-            )
+            raise refusal(where, key, said[key], "that is not supported")
     words = _words(said, where, vocab)
     found: dict[str, Any] = {
         "begin_suppress": _ids(said, "begin_suppress_tokens", where, vocab),
@@ -67,11 +65,8 @@ def generation_options(
         "forced_end": bool(_ids(said, "forced_eos_token_id", where, vocab)),
     }
     if found["opening"] and not two_stacks:
-        sentence = (
-            "{where}: 'forced_bos_token_id' is {value}; that is for models that are given one text and"
-            " write another"
-        )
-        raise CheckpointError(sentence, where, _short(said["forced_bos_token_id"]))
+        key, why = "forced_bos_token_id", "that is for models that are given one text and write another"
+        raise refusal(where, key, said[key], why)
     rules = {key: value for key, value in found.items() if value and (key, value) != _NO_PENALTY}
     never = [*_ids(said, "suppress_tokens", where, vocab), *(word[0] for word in words if len(word) == 1)]
     return ({"never": never} if never else {}) | ({"constraints": rules} if rules else {})
@@ -104,8 +99,7 @@ def _ids(said: Mapping[str, Any], key: str, where: str, vocab: int) -> list[int]
     value = said.get(key)
     found = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(index) is int and 0 <= index < vocab for index in found):
-        sentence = "{where}: '{key}' is {value}; it must be ids below {limit:,}, or null"
-        raise CheckpointError(sentence, where, key, _short(value), vocab)
+        raise refusal(where, key, value, "it must be ids below {limit:,}, or null", vocab)
     return list(found)
 
 
@@ -114,17 +108,14 @@ def _words(said: Mapping[str, Any], where: str, vocab: int) -> list[list[int]]:
     found = [] if value is None else value
     good = isinstance(found, list) and all(isinstance(word, list) and word for word in found)
     if not good or not all(type(i) is int and 0 <= i < vocab for word in found for i in word):
-        sentence = "{where}: 'bad_words_ids' is {value}; it must be lists of ids below {limit:,}"
-        raise CheckpointError(sentence, where, _short(value), vocab)
+        raise refusal(where, "bad_words_ids", value, "it must be lists of ids below {limit:,}", vocab)
     return [list(word) for word in found]
 
 
 def _count(said: Mapping[str, Any], key: str, where: str) -> int:
     value = said.get(key)
     if value is not None and (type(value) is not int or not 0 <= value < 1 << 31):
-        raise CheckpointError(
-            "{where}: '{key}' is {value}; it must be a whole number, 0 or more", where, key, _short(value)
-        )
+        raise refusal(where, key, value, "it must be a whole number, {limit} or more", 0)
     return value or 0
 
 
@@ -133,12 +124,5 @@ def _number(said: Mapping[str, Any], key: str, where: str) -> float:
     if value is None:
         return 1.0
     if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-        raise CheckpointError(
-            "{where}: '{key}' is {value}; it must be a number above 0", where, key, _short(value)
-        )
+        raise refusal(where, key, value, "it must be a number above {limit}", 0)
     return float(value)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -42,7 +42,7 @@ class Gpt2(Family):
             keys.any(name)  # of heads that are not imported, of training, of halves
         width, heads = keys.size("n_embd"), keys.size("n_head")
         if width % heads:
-            raise keys.refuse("n_embd", f"it must be a multiple of the {heads} heads")
+            raise keys.refuse("n_embd", "it must be a multiple of the {limit} heads", heads)
         positions = keys.size("n_positions", keys.any("n_ctx"))  # where both stand, only the first is read
         stack = StackConfig(
             width=width,

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.error import HTTPError as FetchError
 
 from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
-from regard.errors import CheckpointError, DownloadError, InputError, needs
-from regard.interop.checkpoint import CONFIG, INDEX, WEIGHTS
+from regard.errors import CheckpointError, DownloadError, InputError, needs, why
+from regard.interop.checkpoint import CONFIG, INDEX, WEIGHTS, no_weights
 from regard.strict_json import HEADER, read_object
 
 __all__ = ["HubCheckpoint", "fetched", "is_hub_name"]
@@ -66,9 +66,8 @@ def fetched(name: str, progress: Progress | None = None) -> HubCheckpoint:
     """
     found = _NAME.fullmatch(name)
     if found is None:
-        raise InputError(
-            "'{key}' names no model of the Hub; write hf:owner/name or hf:owner/name@revision", name
-        )
+        sentence = "'{value}' names no model of the Hub; write hf:owner/name or hf:owner/name@revision"
+        raise InputError(sentence, name)
     with needs("names of the Hub need the package huggingface_hub", "hub"):
         import huggingface_hub
     home = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
@@ -102,14 +101,14 @@ def _fetch_all(name: str, files: dict[str, RemoteFile], place: Path, progress: P
         if path not in files:
             raise CheckpointError("{where} has no {key}, and cannot be imported without", name, path)
         if not (files[path].sha256 or files[path].git_blob):
-            raise DownloadError(
-                "{where}: the server does not say what {key} must be; try again later", name, path
-            )
+            sentence = "{where}: the server does not say what {key} must be; try again later"
+            raise DownloadError(sentence, name, path)
         with _fetching(name, path):
             return fetch(files[path], place / path, progress)
 
     if WEIGHTS not in files and INDEX not in files:
-        raise CheckpointError(_no_weights(name, files))
+        pickles = (path for path in files if path.endswith(_PICKLES))
+        raise no_weights(name, pickles, "take a revision or a copy of it with safetensors")
     bring(CONFIG)
     for path in files:
         if _READ.fullmatch(path) or (_MODULE_WEIGHTS.fullmatch(path) and "modules.json" in files):
@@ -120,18 +119,9 @@ def _fetch_all(name: str, files: dict[str, RemoteFile], place: Path, progress: P
     shards = read_object(bring(INDEX), CheckpointError, limit=HEADER).get("weight_map")
     for shard in sorted({str(value) for value in shards.values()} if isinstance(shards, dict) else ()):
         if not _SHARD.fullmatch(shard):
-            sentence = "{where}: {limit} names the file '{value}'; it must be a .safetensors file"
+            sentence = "{where}: {key} names the file '{value}'; it must be a .safetensors file"
             raise CheckpointError(sentence, name, INDEX, shard)
         bring(shard)
-
-
-def _no_weights(name: str, files: dict[str, RemoteFile]) -> str:
-    if pickles := sorted(path for path in files if path.endswith(_PICKLES)):
-        return (
-            f"{name} has no {WEIGHTS}, and {pickles[0]} may be a pickle, which can run code when read and is"
-            " never fetched; take a revision or a copy of it with safetensors"
-        )
-    return f"{name} is no checkpoint: it has neither {WEIGHTS} nor {INDEX}"
 
 
 @contextmanager
@@ -142,29 +132,25 @@ def _sentences(name: str, revision: str | None) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise DownloadError(_gated(name)) from error
+        raise _gated(name) from error
     except errors.RevisionNotFoundError as error:
-        raise DownloadError(
-            "{where}: there is no revision '{value}'; leave it out for the newest", name, revision
-        ) from error
+        sentence = "{where}: there is no revision '{value}'; leave it out for the newest"
+        raise DownloadError(sentence, name, revision) from error
     except errors.RepositoryNotFoundError as error:
-        raise DownloadError(
-            "there is no model {key} on the Hub, or it is private; if it is yours, log in with `hf auth"
-            " login`",
-            name,
-        ) from error
+        sentence = (
+            "there is no model {where} on the Hub, or it is private; if it is yours, log in with `hf auth"
+            " login`"
+        )
+        raise DownloadError(sentence, name) from error
     except errors.HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)
         if code in (401, 403):
-            raise DownloadError(_gated(name)) from error
-        raise DownloadError(
-            "cannot ask for {key}: the server answers {value}; try again later", name, code
-        ) from error
+            raise _gated(name) from error
+        sentence = "cannot ask for {where}: the server answers {value}; try again later"
+        raise DownloadError(sentence, name, code) from error
     except (errors.HTTPError, OSError, ValueError) as error:  # whichever library does its talking
-        why = str(error).split("\n")[0] or type(error).__name__
-        raise DownloadError(
-            "cannot ask for {key}: {value}; try again when the Hub can be reached", name, why
-        ) from error
+        sentence = "cannot ask for {where}: {value}; try again when the Hub can be reached"
+        raise DownloadError(sentence, name, why(error)) from error
 
 
 @contextmanager
@@ -175,10 +161,9 @@ def _fetching(name: str, path: str) -> Iterator[None]:
         cause = error.__cause__
         if isinstance(cause, FetchError):
             if cause.code in (401, 403):
-                raise DownloadError(_gated(name)) from error
-            raise DownloadError(
-                "{where}: the server answers {value} to {key}; try again later", name, cause.code, path
-            ) from error
+                raise _gated(name) from error
+            sentence = "{where}: the server answers {value} to {key}; try again later"
+            raise DownloadError(sentence, name, cause.code, path) from error
         if cause is not None:
             sentence = (
                 "{where}: the transfer of {key} broke off ({value}); try again, and it goes on from there"
@@ -187,8 +172,6 @@ def _fetching(name: str, path: str) -> Iterator[None]:
         raise
 
 
-def _gated(name: str) -> str:
-    return (
-        f"{name} is only for those whom its owners let in; ask there for access, then log in with"
-        " `hf auth login` or set HF_TOKEN"
-    )
+def _gated(name: str) -> DownloadError:
+    remedy = "ask there for access, then log in with `hf auth login` or set HF_TOKEN"
+    return DownloadError("{where} is only for those whom its owners let in", name, remedy=remedy)

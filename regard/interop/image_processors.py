@@ -88,7 +88,7 @@ def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Ima
     try:
         processor = ImageProcessor(channels, rows, columns, mean, deviation, resize, crop)
     except ConfigError as error:
-        raise CheckpointError("{where}: {value}", where, error) from error
+        raise CheckpointError.of(error, where=where) from error
     keys.finish()
     return processor
 
@@ -135,9 +135,8 @@ def _resize(keys: Keys) -> Resize | None:
     if not keys.flag("do_resize", True):
         return None
     if type(how) is not int or how not in _FILTERS:
-        raise keys.refuse(
-            "resample", f"known are {', '.join(f'{n} ({name})' for n, name in _FILTERS.items())}"
-        )
+        known = ", ".join(f"{n} ({name})" for n, name in _FILTERS.items())
+        raise keys.refuse("resample", "known are {limit}", known)
     size = keys.any("size")
     if isinstance(size, dict) and set(size) == {"shortest_edge"}:
         return Shorter(_pixels(keys, "size", size["shortest_edge"]), _FILTERS[how])
@@ -153,9 +152,9 @@ def _final(keys: Keys, resize: Resize | None, crop: bool) -> tuple[int, int]:
         return _both(keys, "size")
     rows, columns = _both(keys, "crop_size")
     if isinstance(resize, Stretch) and (rows > resize.rows or columns > resize.columns):
-        raise keys.refuse("crop_size", f"it must fit into {resize.columns} × {resize.rows} pixels")
+        raise keys.refuse("crop_size", "it must fit into {limit} pixels", f"{resize.columns} × {resize.rows}")
     if isinstance(resize, Shorter) and max(rows, columns) > resize.side:
-        raise keys.refuse("crop_size", f"it must fit into {resize.side} pixels")
+        raise keys.refuse("crop_size", "it must fit into {limit} pixels", resize.side)
     keys.any("size")
     return rows, columns
 
@@ -178,7 +177,7 @@ def _numbers(keys: Keys, name: str, channels: int) -> tuple[float, ...]:
     value = keys.any(name)
     good = isinstance(value, list) and len(value) == channels
     if not good or not all(type(x) in (int, float) and 0 <= x <= WHITE for x in value):
-        raise keys.refuse(name, f"it must be a list of {channels} numbers, one for each channel")
+        raise keys.refuse(name, "it must be a list of {limit} numbers, one for each channel", channels)
     return tuple(float(x) for x in value)
 
 
@@ -194,5 +193,5 @@ def _both(keys: Keys, name: str) -> tuple[int, int]:
 
 def _pixels(keys: Keys, name: str, value: Any) -> int:
     if type(value) is not int or not 1 <= value <= _SIDE:
-        raise keys.refuse(name, f"it must be from 1 to {_SIDE:,} pixels")
+        raise keys.refuse(name, "it must be from 1 to {limit:,} pixels", _SIDE)
     return value

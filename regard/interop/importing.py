@@ -20,7 +20,7 @@ from regard.interop.defaults import DEFAULTS
 from regard.interop.family import Family, Plan, Source
 from regard.interop.gpt2 import Gpt2
 from regard.interop.hub import fetched, is_hub_name
-from regard.interop.keys import Keys
+from regard.interop.keys import Keys, refusal
 from regard.interop.labels import label_file
 from regard.interop.llama import Llama, Ministral, Mistral, Qwen2, Qwen3
 from regard.interop.origin import origin_of
@@ -93,7 +93,7 @@ def import_checkpoint(
         if not seen.equal:
             sentence = (
                 "{where}: outputs differ from those of transformers by {value:.1e}, where the largest is"
-                " {limit:.1e}, so that nothing was written; --no-compare imports it all the same"
+                " {largest:.1e}, so that nothing was written; --no-compare imports it all the same"
             )
             raise CheckpointError(sentence, checkpoint.folder, seen.difference, seen.largest)
         difference, largest = seen.difference, seen.largest
@@ -146,7 +146,7 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
         keys.finish()
         ours = weights_of(plan.model, str(where))
     except (BundleError, TokenizerError, ValueError) as error:
-        raise CheckpointError("{where}: {value}", where, error) from error
+        raise CheckpointError.of(error, where=where) from error
     notes = plan.table.check(ours, checkpoint.entries, str(checkpoint.folder))
     return plan, [*plan.notes, *notes]
 
@@ -176,8 +176,8 @@ def _bundle(
 def _family(checkpoint: Checkpoint) -> Family:
     said = checkpoint.config.get("model_type")
     if not isinstance(said, str) or said not in FAMILIES:
-        sentence = "{where}: 'model_type' is {value!r}; known are {limit}"
-        raise CheckpointError(sentence, checkpoint.folder / CONFIG, said, ", ".join(FAMILIES))
+        where = checkpoint.folder / CONFIG
+        raise refusal(where, "model_type", said, "known are {limit}", ", ".join(FAMILIES))
     return FAMILIES[said]
 
 
@@ -195,11 +195,6 @@ def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
     known = dict.fromkeys(family.aliases.get(name, name) for name in names)
     found = [name for name in known if name in family.architectures]
     if not found:
-        raise CheckpointError(
-            "{where}: 'architectures' is {value!r}; of {key}, these can be imported: {limit}",
-            checkpoint.folder / CONFIG,
-            said,
-            family.name,
-            ", ".join(family.architectures),
-        )
+        why, limit = "of {family}, these can be imported: {limit}", ", ".join(family.architectures)
+        raise refusal(checkpoint.folder / CONFIG, "architectures", said, why, family.name, limit)
     return found

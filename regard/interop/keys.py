@@ -6,6 +6,7 @@ is believed: a size that the weights have no room for is refused before anything
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,13 +120,13 @@ class Keys:
         self._config, self.where, self._limit, self._blocks = dict(config), where, limit, blocks
         self._taken: set[str] = set(IRRELEVANT)
 
-    def refuse(self, name: str, why: str) -> CheckpointError:
-        """What to raise when the value of a key cannot be imported."""
+    def refuse(self, name: str, why: str, *limit: object, remedy: str | None = None) -> CheckpointError:
+        """What to raise when the value of a key cannot be imported. As `refusal`."""
         value = self._config.get(name)
         if value is None and name in self._defaults:
-            sentence = "{where}: '{key}' is missing, so {value}; {limit}"
-            return CheckpointError(sentence, self.where, name, self._defaults[name], why)
-        return CheckpointError("{where}: '{key}' is {value}; {limit}", self.where, name, _shown(value), why)
+            sentence = "{where}: '{key}' is missing, so {value}; " + why
+            return CheckpointError(sentence, self.where, name, self._defaults[name], *limit)
+        return refusal(self.where, name, value, why, *limit, remedy=remedy)
 
     def __contains__(self, name: str) -> bool:
         return self._config.get(name) is not None
@@ -149,7 +150,7 @@ class Keys:
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
         value = self._present(name, default)
         if type(value) is not int or not least <= value < 1 << 31:
-            raise self.refuse(name, f"it must be a whole number, {least} or more")
+            raise self.refuse(name, "it must be a whole number, {limit} or more", least)
         return value
 
     def number(
@@ -157,20 +158,20 @@ class Keys:
     ) -> float:
         value = self._present(name, default)
         if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
-            raise self.refuse(name, f"it must be a number from {least:g} to {most:g}")
+            raise self.refuse(name, "it must be a number from {least:g} to {limit:g}", least, most)
         return float(value)
 
     def rate(self, name: str, default: float = 0.0) -> float:
         """A probability of dropping something."""
         value = self.number(name, default)
         if not value < 1:
-            raise self.refuse(name, "it must be less than 1")
+            raise self.refuse(name, "it must be less than {limit}", 1)
         return value
 
     def flag(self, name: str, default: bool) -> bool:
         value = self._present(name, default)
         if type(value) is not bool:
-            raise self.refuse(name, "it must be true or false")
+            raise self.refuse(name, "it must be {limit}", "true or false")
         return value
 
     def only(self, name: str, wanted: T, why: str) -> T:
@@ -178,13 +179,13 @@ class Keys:
         self._taken.add(name)
         value = self._config.get(name, wanted)
         if value != wanted or isinstance(value, bool) != isinstance(wanted, bool):
-            raise self.refuse(name, f"only {_shown(wanted)} is supported: {why}")
+            raise self.refuse(name, "only {limit} is supported: {why}", as_json(wanted), why)
         return wanted
 
     def activation(self, name: str, default: str) -> Activation:
         value = self._present(name, default)
         if not isinstance(value, str) or value not in _ACTIVATIONS:
-            raise self.refuse(name, f"known are {', '.join(_ACTIVATIONS)}")
+            raise self.refuse(name, "known are {limit}", ", ".join(_ACTIVATIONS))
         return _ACTIVATIONS[value]
 
     def ids(self, name: str) -> tuple[int, ...]:
@@ -192,7 +193,7 @@ class Keys:
         value = self._config.get(name)
         found = value if isinstance(value, list) else [] if value is None else [value]
         if not all(type(x) is int and 0 <= x < 1 << 31 for x in found):
-            raise self.refuse(name, "it must be a token id, a list of them, or null")
+            raise self.refuse(name, "it must be {limit}", "a token id, a list of them, or null")
         return tuple(found)
 
     def labels(self, count: int) -> list[str]:
@@ -201,7 +202,7 @@ class Keys:
         names = self._config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
         good = isinstance(names, dict) and all(isinstance(names.get(str(i)), str) for i in range(count))
         if not good or len(names) != count:
-            raise self.refuse("id2label", f"it must name {count} classes, from '0' on")
+            raise self.refuse("id2label", "it must name {limit} classes, from '0' on", count)
         found: dict[str, None] = {}
         for index in range(count):
             name = names[str(index)].strip()
@@ -227,12 +228,14 @@ class Keys:
             if name not in self._taken:
                 hint = nearest(name, self._taken - IRRELEVANT)
                 why = "that key is not known, and might change what the model computes"
-                raise self.refuse(name, f"{why}; {hint}" if hint else why)
+                raise self.refuse(name, why, remedy=hint)
 
     def _up_to(self, most: int, name: str, default: int | None) -> int:
         value = self._present(name, default)
         if type(value) is not int or not 1 <= value <= most:
-            raise self.refuse(name, f"it must be a whole number from 1 to {most}, or the weights are others")
+            raise self.refuse(
+                name, "it must be a whole number from 1 to {limit}, or the weights are others", most
+            )
         return value
 
     def _present(self, name: str, default: Any) -> Any:
@@ -249,11 +252,16 @@ def activation_name(activation: Activation) -> str:
     return {"gelu-tanh": "gelu_new"}.get(activation, activation.replace("-", "_"))
 
 
-def _shown(value: Any) -> str:
-    text = (
-        {True: "true", False: "false", None: "null"}.get(value)
-        if not isinstance(value, list | dict)
-        else None
-    )
-    text = text if text is not None and type(value) in (bool, type(None)) else repr(value)
+def refusal(
+    where: Path | str, key: str, value: Any, why: str, *limit: object, remedy: str | None = None
+) -> CheckpointError:
+    """The error for a key of a file whose value cannot be taken over. `why`: a clause, and `limit` what it
+    names, as what would be right."""
+    sentence = "{where}: '{key}' is {value}; " + why
+    return CheckpointError(sentence, where, key, as_json(value), *limit, remedy=remedy)
+
+
+def as_json(value: Any) -> str:
+    """A value as its file has it, or the beginning of it."""
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59] + "…"

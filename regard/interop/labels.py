@@ -12,6 +12,7 @@ from typing import Any
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
 from regard.interop.family import Source
+from regard.interop.keys import refusal
 from regard.strict_json import loads
 
 LABELS = "labels.json"
@@ -23,9 +24,8 @@ def classes_of(source: Source, product: str) -> int:
     """How many classes the weights of that product have. Raises: CheckpointError."""
     entry = source.checkpoint.entries.get(f"{product}.weight")
     if entry is None or len(entry.shape) != 2:
-        raise CheckpointError(
-            "{where}: the weight '{value}.weight' is missing or no matrix", source.checkpoint.folder, product
-        )
+        sentence = "{where}: the weight '{key}' is missing or no matrix"
+        raise CheckpointError(sentence, source.checkpoint.folder, f"{product}.weight")
     if not 1 <= entry.shape[0] <= _MOST:
         sentence = "{where}: it has {value} classes; there must be 1 to {limit:,}"
         raise CheckpointError(sentence, source.checkpoint.folder, entry.shape[0], _MOST)
@@ -82,7 +82,10 @@ def _is_plain(source: Source) -> bool:
     if isinstance(stated, str):
         if stated.endswith((".Identity", ".Sigmoid")):
             return stated.endswith(".Identity")
-        raise CheckpointError(
-            "{where}: the activation '{value}' of its output is not supported", source.keys.where, stated
+        raise refusal(
+            source.keys.where,
+            "activation_fn",
+            stated,
+            "as the activation of its output, that is not supported",
         )
     return said.get("problem_type") == _NUMBER

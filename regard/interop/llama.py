@@ -47,9 +47,9 @@ class Llama(Family):
         width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
         kv_heads = keys.size("num_key_value_heads", self.kv_heads or heads)
         if heads % kv_heads:
-            raise keys.refuse("num_key_value_heads", f"it must divide the {heads} heads")
+            raise keys.refuse("num_key_value_heads", "it must divide the {limit} heads", heads)
         if "head_dim" not in keys and self.head_width is None and width % heads:
-            raise keys.refuse("hidden_size", f"it must be a multiple of the {heads} heads")
+            raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
         head_width = keys.size("head_dim", self.head_width or width // heads)
         depth, eps = keys.depth("num_hidden_layers"), keys.number("rms_norm_eps", 1e-6, 1e-30, 1.0)
         bias, out_bias = self._biases(keys)
@@ -283,7 +283,8 @@ _ALL, _SOME = "full_attention", "sliding_attention"
 def _by_kind(keys: Keys, kinds: Any, depth: int, window: int | None) -> list[MaskRule]:
     """Who may see whom, block by block, from the library's word for each. Raises: CheckpointError."""
     if not isinstance(kinds, list) or len(kinds) != depth or not set(map(str, kinds)) <= {_ALL, _SOME}:
-        raise keys.refuse("layer_types", f"it must say {_ALL} or {_SOME} of each of the {depth} layers")
+        why = "it must say {limit} of each of the {layers} layers"
+        raise keys.refuse("layer_types", why, f"{_ALL} or {_SOME}", depth)
     if _SOME not in kinds:
         return [Causal()] * depth
     if window is None:

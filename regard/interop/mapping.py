@@ -205,9 +205,8 @@ class Table:
             why = next((why for start, why in self.spare if name.startswith(start)), None)
             if name in self.copies:
                 if entry.shape != theirs[self.copies[name]].shape:
-                    raise CheckpointError(
-                        "{where}: '{key}' must be the same as '{value}'", where, name, self.copies[name]
-                    )
+                    sentence = "{where}: '{key}' must be the same as '{other}'"
+                    raise CheckpointError(sentence, where, name, self.copies[name])
             elif why is None:
                 sentence = "{where}: the weight '{key}' has no place in this model"
                 raise CheckpointError(sentence, where, name, remedy=nearest(name, known))
@@ -227,16 +226,14 @@ class Table:
 
     def _check_one(self, name: str, shape: tuple[int, ...], theirs: Mapping[str, Entry], where: str) -> None:
         if name not in theirs:
-            raise CheckpointError(
-                "{where}: the weight '{key}' is missing", where, name, remedy=nearest(name, theirs)
-            )
+            sentence = "{where}: the weight '{key}' is missing"
+            raise CheckpointError(sentence, where, name, remedy=nearest(name, theirs))
         if theirs[name].shape != shape:
             sentence = "{where}: the weight '{key}' is {value}, the configuration asks for {limit}"
             raise CheckpointError(sentence, where, name, theirs[name], list(shape))
         if not is_float(theirs[name]):
-            raise CheckpointError(
-                "{where}: the weight '{key}' is {value}, which holds no floats", where, name, theirs[name]
-            )
+            sentence = "{where}: the weight '{key}' is {value}, which holds no floats"
+            raise CheckpointError(sentence, where, name, theirs[name])
 
     def take(self, theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
         """Ours of theirs, which have been checked. Raises: CheckpointError for copies that differ."""
@@ -249,9 +246,8 @@ class Table:
         theirs = {**theirs, **absent}
         for name, first in self.copies.items():
             if name in theirs and not torch.equal(theirs[name], theirs[first]):
-                raise CheckpointError(
-                    "{where}: '{key}' differs from '{value}', to which it is tied", where, name, first
-                )
+                sentence = "{where}: '{key}' differs from '{other}', to which it is tied"
+                raise CheckpointError(sentence, where, name, first)
         return {
             rule.ours: rule.take([theirs[name] for name in rule.theirs]).contiguous() for rule in self.rules
         }

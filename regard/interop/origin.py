@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from regard.bundle import Bundle
-from regard.errors import CheckpointError
+from regard.errors import CheckpointError, damaged
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.family import Family
 from regard.interop.tokenizer_keys import OF_CLASSES, read_keys
@@ -101,7 +101,7 @@ def kept_origin(bundle: Bundle) -> Origin:
         tokenizer, config, prompts = (dict(said.get(key, {})) for key in ("tokenizer", "config", "prompts"))
         return Origin(names, tokenizer, weights, config, prompts)
     except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, SafetensorError) as error:
-        raise CheckpointError("{limit} is damaged: {value}", ORIGIN, error) from error
+        raise damaged(CheckpointError, ORIGIN, error) from error
 
 
 _EMPTY = safetensors.torch.save({})

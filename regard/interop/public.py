@@ -16,7 +16,7 @@ from pathlib import Path
 from regard import bundle as bundles
 from regard.data.named import kept, kept_folder
 from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
-from regard.errors import CheckpointError, nearest
+from regard.errors import CheckpointError, cannot_read, nearest
 from regard.interop.importing import import_checkpoint
 
 __all__ = ["CHECKPOINTS", "PublicCheckpoint", "find", "imported", "local_folder", "located"]
@@ -84,7 +84,7 @@ def find(entry: PublicCheckpoint, progress: Progress | None = None) -> Path:
         if found != file.sha256:
             sentence = (
                 "{where} is not the file of {key} that is published: its SHA-256 is {value} and should be"
-                " {sha}; remove {folder}, and it is fetched again"
+                " {limit}; remove {folder}, and it is fetched again"
             )
             raise CheckpointError(sentence, folder / name, entry.name, found, file.sha256, folder)
     return folder
@@ -98,7 +98,7 @@ def located(folder: str | Path, progress: Progress | None = None) -> Path:
     place = Path(folder)
     entry = None if place.exists() else CHECKPOINTS.get(str(folder))
     if entry is None and not place.exists() and (hint := nearest(str(folder), CHECKPOINTS)):
-        raise CheckpointError("there is no folder and no public checkpoint '{value}'", folder, remedy=hint)
+        raise CheckpointError("there is no folder and no public checkpoint '{key}'", folder, remedy=hint)
     return place if entry is None else find(entry, progress)
 
 
@@ -118,7 +118,7 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError("{where} cannot be read: {value}", path, error.strerror) from error
+        raise cannot_read(CheckpointError, path, error) from error
 
 
 # --------------------------------------------------------------------------------------- the registry

@@ -13,6 +13,7 @@ from regard.model.position import Rotary
 from regard.model.rotary_scaling import Dynamic, Interpolated, Llama3, LongRope, Scaling, Yarn
 
 _ORIGINAL = "original_max_position_embeddings"
+_KINDS = "default, linear, dynamic, llama3, longrope and yarn"
 
 
 def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
@@ -28,14 +29,13 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
     inner.any("type"), inner.any("rope_type")
     base = inner.number("rope_theta", 10000.0, least=1.0)
     if base == 1.0:
-        raise inner.refuse("rope_theta", "it must be more than 1")
+        raise inner.refuse("rope_theta", "it must be more than {limit}", 1)
     fraction = inner.number("partial_rotary_factor", 1.0, 0.0, 1.0)
     fraction = 1.0 if kind == "default" else fraction  # these families do not read it then
     turned = int(head_width * fraction)
     if turned % 2 or not turned:
-        raise keys.refuse(
-            name, f"an even number of a head's {head_width} numbers must be turned, not {turned}"
-        )
+        why = "an even number of a head's {limit} numbers must be turned, not {turned}"
+        raise keys.refuse(name, why, head_width, turned)
     scaling: Scaling | None
     match kind:
         case "default":
@@ -45,9 +45,8 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
         case "llama3":
             low, high = inner.number("low_freq_factor"), inner.number("high_freq_factor")
             if not low < high:
-                raise inner.refuse(
-                    "low_freq_factor", f"it must be less than high_freq_factor, which is {high:g}"
-                )
+                why = "it must be less than high_freq_factor, which is {limit:g}"
+                raise inner.refuse("low_freq_factor", why, high)
             scaling = Llama3(inner.number("factor", least=1.0), _original(inner, context), low, high)
         case "yarn":
             scaling = _yarn(inner, context)
@@ -58,11 +57,7 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
         case "longrope":
             scaling = _longrope(inner, context, turned // 2)
         case _:
-            raise keys.refuse(
-                name,
-                f"the kind {kind!r} is not supported; known are default, linear, dynamic, llama3, longrope"
-                " and yarn",
-            )
+            raise inner.refuse("rope_type" if "rope_type" in inner else "type", "known are {limit}", _KINDS)
     inner.any("original_max_position_embeddings") if kind in ("default", "linear", "dynamic") else None
     inner.finish()
     return Rotary(base, turned / head_width, scaling=scaling)
@@ -121,7 +116,7 @@ def _longrope(inner: Keys, context: int, pairs: int) -> LongRope:
     elif original > 1:
         amplitude = math.sqrt(1 + math.log(factor) / math.log(original))
     else:
-        raise inner.refuse(_ORIGINAL, "it must be more than 1")
+        raise inner.refuse(_ORIGINAL, "it must be more than {limit}", 1)
     inner.any("attention_factor")
     short, long = (_factors(inner, f"{name}_factor", pairs) for name in ("short", "long"))
     return LongRope(original, short, long, amplitude)
@@ -131,7 +126,7 @@ def _factors(inner: Keys, name: str, pairs: int) -> tuple[float, ...]:
     value = inner.any(name)
     good = isinstance(value, list) and len(value) == pairs
     if not good or not all(type(x) in (int, float) and 0 < x < math.inf for x in value):
-        raise inner.refuse(name, f"it must be {pairs} numbers above 0")
+        raise inner.refuse(name, "it must be {limit} numbers above 0", pairs)
     return tuple(float(x) for x in value)
 
 

@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 
 from regard.data.unwritable import ABSENT, NEVER
-from regard.errors import CheckpointError
+from regard.errors import CheckpointError, cannot_read, damaged
 
 _LARGEST = 1 << 24  # bytes
 _MOST_PIECES, _LONGEST = 1 << 19, 256  # characters
@@ -203,15 +203,13 @@ def pieces_of(path: Path) -> Pieces:
             raise CheckpointError("{where} is too large to be a SentencePiece model", path)
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError("{where} cannot be read: {value}", path, error.strerror) from error
+        raise cannot_read(CheckpointError, path, error) from error
     try:
         return _parse(data)
     except _UnsupportedError as error:
         raise CheckpointError("{where} is of a kind that is not supported: {value}", path, error) from error
     except (ValueError, struct.error, IndexError, TypeError) as error:
-        raise CheckpointError(
-            "{where} is damaged: it is no SentencePiece model ({value})", path, error
-        ) from error
+        raise damaged(CheckpointError, path, f"it is no SentencePiece model ({error})") from error
 
 
 def _parse(data: bytes) -> Pieces:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from regard.bundle import Bundle
-from regard.errors import CheckpointError
+from regard.errors import CheckpointError, damaged
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.family import Unfit
+from regard.interop.keys import refusal
 from regard.interop.origin import PROMPTS, kept_origin
 from regard.interop.tokenizer_keys import SENTENCES
 from regard.model.head import Pooling, Vector
@@ -22,6 +23,7 @@ from regard.strict_json import loads
 
 MODULES, POOLING, LENGTH = "modules.json", "1_Pooling/config.json", SENTENCES
 _STEPS = ("Transformer", "Pooling", "Normalize")
+_KNOWN = "Transformer, Pooling, and after them perhaps Normalize,"
 _MODES: dict[str, Pooling] = {"mean_tokens": "mean", "cls_token": "first"}
 _NEW_MODES = {"mean": "mean_tokens", "cls": "cls_token"}
 """The names since version 5.4, and those before."""
@@ -32,30 +34,21 @@ def vector_of(checkpoint: Checkpoint) -> Vector:
 
     Raises: CheckpointError.
     """
-    text = checkpoint.text(MODULES)
+    text, place = checkpoint.text(MODULES), checkpoint.folder / MODULES
     if text is None:
         return Vector("mean", normalised=False)
     steps = _modules(checkpoint, text)
     if tuple(steps) not in (_STEPS[:2], _STEPS):
-        raise CheckpointError(
-            "{where}: its steps are {limit}; only {value}, {other}, and after them perhaps {other_}, can"
-            " be imported",
-            checkpoint.folder / MODULES,
-            ", ".join(steps),
-            _STEPS[0],
-            _STEPS[1],
-            _STEPS[2],
-        )
+        sentence = "{where}: its steps are {value}; only {limit} can be imported"
+        raise CheckpointError(sentence, place, ", ".join(steps), _KNOWN)
     if steps["Transformer"]:
-        raise CheckpointError(
-            "{where}: the encoder must be in the folder itself", checkpoint.folder / MODULES
-        )
+        raise CheckpointError("{where}: the encoder must be in the folder itself", place)
     normalised = "Normalize" in steps
     _check_use(checkpoint, normalised)
     pooling = f"{steps['Pooling']}/config.json" if steps["Pooling"] else POOLING
     if prompt_of(checkpoint) and (checkpoint.json(pooling) or {}).get("include_prompt") is False:
-        sentence = "{where}: 'include_prompt' is false; here a prompt counts as any text does"
-        raise CheckpointError(sentence, checkpoint.folder / pooling)
+        why = "here a prompt counts as any text does"
+        raise refusal(checkpoint.folder / pooling, "include_prompt", False, why)
     return Vector(_pooling(checkpoint, pooling), normalised)
 
 
@@ -67,31 +60,28 @@ def prompt_of(checkpoint: Checkpoint) -> str:
         return ""
     prompt = prompts.get(default) if isinstance(default, str) and isinstance(prompts, Mapping) else None
     if not isinstance(prompt, str):
-        sentence = "{where}: 'default_prompt_name' is {value}; it must name one of 'prompts', or be null"
-        raise CheckpointError(sentence, checkpoint.folder / PROMPTS, json.dumps(default, ensure_ascii=False))
+        why = "it must name one of 'prompts', or be null"
+        raise refusal(checkpoint.folder / PROMPTS, "default_prompt_name", default, why)
     return prompt
 
 
 def _modules(checkpoint: Checkpoint, text: str) -> dict[str, str]:
     """The steps by what they are, and the folder of each. What stands before a step's name has changed since
     version 5.4."""
+    place = checkpoint.folder / MODULES
     try:
         listed = loads(text)
         names = [entry["type"] for entry in listed]
         kinds = [name.rpartition(".")[2] for name in names]
         paths = [entry.get("path", "") for entry in listed]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            "{where} is damaged: it is no list of modules", checkpoint.folder / MODULES
-        ) from error
+        raise damaged(CheckpointError, place, "it is no list of modules") from error
     for name in names:
         if not name.startswith("sentence_transformers."):
-            sentence = "{where}: '{key}' is code that is not here, and is never run"
-            raise CheckpointError(sentence, checkpoint.folder / MODULES, name)
+            sentence = "{where}: '{value}' is code that is not here, and is never run"
+            raise CheckpointError(sentence, place, name)
     if len(set(kinds)) < len(kinds) or not all(re.fullmatch(r"[\w-]*", str(path)) for path in paths):
-        raise CheckpointError(
-            "{where}: a step is there twice, or not in the folder", checkpoint.folder / MODULES
-        )
+        raise CheckpointError("{where}: a step is there twice, or not in the folder", place)
     return dict(zip(kinds, map(str, paths), strict=True))
 
 
@@ -105,7 +95,7 @@ def _pooling(checkpoint: Checkpoint, file: str) -> Pooling:
         modes += [_NEW_MODES.get(str(name), str(name)) for name in listed]
     found = [_MODES.get(name) for name in dict.fromkeys(modes)]
     if len(found) != 1 or found[0] is None:
-        sentence = "{where}: only the mean or the first vector can be taken, not {limit}"
+        sentence = "{where}: only the mean or the first vector can be taken, not {value}"
         raise CheckpointError(sentence, checkpoint.folder / file, ", ".join(modes) or "nothing")
     return found[0]
 
@@ -113,15 +103,11 @@ def _pooling(checkpoint: Checkpoint, file: str) -> Pooling:
 def _check_use(checkpoint: Checkpoint, normalised: bool) -> None:
     """Refuse what changes how vectors are compared, by name."""
     said = checkpoint.json(PROMPTS) or {}
-    where = checkpoint.folder / PROMPTS
     similarity = said.get("similarity_fn_name")
     # The product of vectors of length one is their cosine.
     if similarity not in (None, "cosine") and not (similarity == "dot" and normalised):
-        sentence = (
-            "{where}: 'similarity_fn_name' is {value}; texts are compared by the cosine of their vectors,"
-            ' so only "cosine", or "dot" after Normalize, can be taken'
-        )
-        raise CheckpointError(sentence, where, json.dumps(similarity, ensure_ascii=False))
+        why = 'only "cosine", or "dot" after Normalize, can be taken, as texts are compared by a cosine'
+        raise refusal(checkpoint.folder / PROMPTS, "similarity_fn_name", similarity, why)
 
 
 def sentence_files(bundle: Bundle) -> dict[str, str]:

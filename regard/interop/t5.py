@@ -153,7 +153,7 @@ class MT5(T5):
 def _buckets(keys: Keys) -> int:
     buckets = keys.size("relative_attention_num_buckets", 32)
     if buckets < 4:
-        raise keys.refuse("relative_attention_num_buckets", "it must be 4 or more")
+        raise keys.refuse("relative_attention_num_buckets", "it must be {limit} or more", 4)
     return buckets
 
 

@@ -16,8 +16,9 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
-from regard.errors import CheckpointError
+from regard.errors import CheckpointError, damaged
 from regard.interop.checkpoint import Checkpoint
+from regard.interop.keys import refusal
 from regard.strict_json import HEADER, VOCABULARY, loads
 
 CONFIG, ADDED, SPECIAL = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
@@ -88,18 +89,15 @@ class TokenizerKeys:
     decided: bool = True
     """Whether transformers' AutoTokenizer opens a folder without a `tokenizer.json` by that class, too."""
 
-    def refuse(self, key: str, why: str) -> CheckpointError:
-        """The error for a key that cannot be honoured."""
-        value = json.dumps(self.said.get(key), ensure_ascii=False)
-        return CheckpointError(
-            "{where}: '{key}' is {value}; {limit}", self.checkpoint.folder / CONFIG, key, value, why
-        )
+    def refuse(self, key: str, why: str, *limit: object) -> CheckpointError:
+        """The error for a key that cannot be honoured. As `refusal`."""
+        return refusal(self.checkpoint.folder / CONFIG, key, self.said.get(key), why, *limit)
 
     def flag(self, key: str, usual: bool) -> bool:
         """A key that is true or false; null is its usual value. Raises: CheckpointError."""
         value = self.said.get(key)
         if value is not None and type(value) is not bool:
-            raise self.refuse(key, "it must be true or false")
+            raise self.refuse(key, "it must be {limit}", "true or false")
         return usual if value is None else value
 
     def name(self, role: str, usual: str) -> str:
@@ -121,7 +119,9 @@ class TokenizerKeys:
     def check_class(self, known: frozenset[str], file: str) -> None:
         """Raise CheckpointError unless a file of a vocabulary is cut by one of these classes."""
         if self.kind is not None and self.kind not in known:
-            raise self.refuse("tokenizer_class", f"{file} alone can be taken for {', '.join(sorted(known))}")
+            raise self.refuse(
+                "tokenizer_class", "{file} alone can be taken for {limit}", file, ", ".join(sorted(known))
+            )
 
 
 def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
@@ -130,7 +130,7 @@ def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
     said = config | special if config.get("added_tokens_decoder") is None else special | config
     stated = said.get("tokenizer_class") or checkpoint.config.get("tokenizer_class")
     if stated is not None and not isinstance(stated, str):
-        raise CheckpointError("{where}: 'tokenizer_class' must be a name", checkpoint.folder / CONFIG)
+        raise refusal(checkpoint.folder / CONFIG, "tokenizer_class", stated, "it must be {limit}", "a name")
     named = stated.removesuffix("Fast") if stated else None
     usual = _USUAL.get(str(checkpoint.config.get("model_type")))
     as_it_is = named in _GENERIC
@@ -198,7 +198,9 @@ def lowers(checkpoint: Checkpoint) -> bool:
     Raises: CheckpointError."""
     said = (checkpoint.json(SENTENCES) or {}).get("do_lower_case", False)
     if said not in (True, False, None):
-        raise CheckpointError("{where}: 'do_lower_case' must be true or false", checkpoint.folder / SENTENCES)
+        raise refusal(
+            checkpoint.folder / SENTENCES, "do_lower_case", said, "it must be {limit}", "true or false"
+        )
     return said is True
 
 
@@ -212,15 +214,14 @@ def add_tokens(keys: TokenizerKeys, backend: Backend) -> bool:
     further = [name for name in _further(keys) if name not in named]
     tokens += [AddedToken(name, special=True, normalized=False) for name in further]
     if len(tokens) > _MOST_ADDED:
-        raise CheckpointError(
-            "{where}: {value:,} tokens are added to its tokenizer", keys.checkpoint.folder, len(tokens)
-        )
+        sentence = "{where}: {value:,} tokens are added to its tokenizer; {limit:,} may be"
+        raise CheckpointError(sentence, keys.checkpoint.folder, len(tokens), _MOST_ADDED)
     backend.add_tokens(tokens)
     for index, token in declared.items():
         if (found := backend.token_to_id(token.content)) != index:
             sentence = (
-                "{where}: '{value}' has the id {limit} there, but {found} by the vocabulary; the ids of"
-                " added tokens must follow those before them"
+                "{where}: '{key}' has the id {value} there, but {limit} by the vocabulary; the ids of added"
+                " tokens must follow those before them"
             )
             raise CheckpointError(sentence, keys.checkpoint.folder / where, token.content, index, found)
     return bool(tokens)
@@ -240,7 +241,7 @@ def _declared(keys: TokenizerKeys) -> tuple[dict[int, AddedToken], str]:
         }, ADDED
     except (ValueError, TypeError, AttributeError) as error:
         file = keys.checkpoint.folder / (CONFIG if tokens is not None else ADDED)
-        raise CheckpointError("{where} is damaged: a token that was added has no id or name", file) from error
+        raise damaged(CheckpointError, file, "a token that was added has no id or name") from error
 
 
 def _index(value: Any) -> int:

@@ -122,7 +122,7 @@ class ViT(Family):
     def _width(self, keys: Keys) -> int:
         width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
         if width % heads:
-            raise keys.refuse("hidden_size", f"it must be a multiple of the {heads} heads")
+            raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
         return width
 
     def _patches(self, keys: Keys) -> Patches:
@@ -132,20 +132,17 @@ class ViT(Family):
         if patch != across:
             raise keys.refuse("patch_size", "only square patches can be imported")
         if rows % patch or columns % patch:
-            raise keys.refuse("image_size", f"the patches of {patch} pixels must divide it")
+            raise keys.refuse("image_size", "the patches of {limit} pixels must divide it", patch)
         channels = keys.whole("num_channels", 3)
         if channels not in (1, 3):
             raise keys.refuse("num_channels", "only grey (1) or colour (3) can be imported")
         return Patches(channels, rows, columns, patch, registers=self.registers)
 
     def _fitted(self, keys: Keys, embed: Patches, processor: ImageProcessor) -> Patches:
-        """What the images that the folder's preprocessor makes need."""
+        """What the images as the folder's preprocessor makes need."""
         if (processor.rows, processor.columns) != (embed.pixel_rows, embed.pixel_columns):
-            raise keys.refuse(
-                "image_size",
-                f"the preprocessor makes images of {processor.columns} × {processor.rows} pixels, and this"
-                " family's positions are for its own size only",
-            )
+            why = "it must be the preprocessor's {limit} pixels, as this family's positions are of one size"
+            raise keys.refuse("image_size", why, f"{processor.columns} × {processor.rows}")
         return embed
 
     def _feedforward(self, keys: Keys) -> FeedForwardPart:
@@ -320,13 +317,10 @@ class Dinov2(ViT):
         if embed.pixel_rows != embed.pixel_columns:
             raise keys.refuse("image_size", "its positions must be a square")
         if processor.rows % embed.patch or processor.columns % embed.patch:
-            raise keys.refuse(
-                "patch_size",
-                f"it must divide {processor.columns} × {processor.rows} pixels, as the preprocessor makes",
-            )
-        return super()._fitted(
-            keys, replace(embed, pixel_rows=processor.rows, pixel_columns=processor.columns), processor
-        )
+            why = "it must divide the {limit} pixels that the preprocessor makes"
+            raise keys.refuse("patch_size", why, f"{processor.columns} × {processor.rows}")
+        embed = replace(embed, pixel_rows=processor.rows, pixel_columns=processor.columns)
+        return super()._fitted(keys, embed, processor)
 
     def _feedforward(self, keys: Keys) -> FeedForwardPart:
         for name in _OF_BACKBONES:
@@ -383,7 +377,9 @@ def _sides(keys: Keys, name: str, default: int) -> tuple[int, int]:
     value = keys.any(name)
     sides = value if isinstance(value, list) else [default if value is None else value] * 2
     if len(sides) != 2 or not all(type(side) is int and 1 <= side <= _SIDE for side in sides):
-        raise keys.refuse(name, f"it must be a number of pixels from 1 to {_SIDE:,}, or one for each side")
+        raise keys.refuse(
+            name, "it must be a number of pixels from 1 to {limit:,}, or one for each side", _SIDE
+        )
     return sides[0], sides[1]
 
 

@@ -39,7 +39,7 @@ class Dinov2WithRegisters(Dinov2):
     def _patches(self, keys: Keys) -> Patches:
         count = keys.whole("num_register_tokens", _USUAL)
         if count > _MOST:
-            raise keys.refuse("num_register_tokens", f"it must be at most {_MOST}")
+            raise keys.refuse("num_register_tokens", "it must be at most {limit}", _MOST)
         return replace(super()._patches(keys), registers=count)
 
     def weights(self, model: ModelConfig, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:

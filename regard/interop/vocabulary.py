@@ -19,6 +19,7 @@ from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.converted import converted, one_side
 from regard.interop.generation import GENERATION, stated
+from regard.interop.keys import refusal
 from regard.interop.tokenizer_keys import CONFIG, TokenizerKeys, add_tokens, lowers, obeyed, read_keys
 from regard.strict_json import HEADER, VOCABULARY, check_limit
 
@@ -80,9 +81,8 @@ class Found:
         if isinstance(begin, str) and end == "eos" and self.ends and last not in self.ends:
             last = self.ends[0]  # a model that continues texts ends them as its configuration says
         if last is None:
-            raise CheckpointError(
-                "the tokenizer does not say which token is its {value}; see special_tokens_map.json", end
-            )
+            sentence = "the tokenizer does not say which token is its {key}; see {where}"
+            raise CheckpointError(sentence, end, "special_tokens_map.json")
         self._check(size, {"begin": first, "end": last} | dict(self.ids))
         given = Given(
             size=size,
@@ -123,7 +123,7 @@ def chat_template(checkpoint: Checkpoint) -> str | None:
         named = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
         said = named.get("default")
     if said is not None and not isinstance(said, str):
-        raise CheckpointError("{where}: the chat template is not a text", checkpoint.folder)
+        raise CheckpointError("{where}: the {key} is not a text", checkpoint.folder, "chat template")
     return said
 
 
@@ -147,13 +147,12 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
         tried(text)
         backend = open_backend(text)
     except ValueError as error:
-        raise CheckpointError(
-            "{where}: the tokenizer cannot be used: {value}", checkpoint.folder, error
-        ) from error
+        sentence = "{where}: the tokenizer cannot be used: {value}"
+        raise CheckpointError(sentence, checkpoint.folder, error) from error
     except CheckpointError:
         raise
     except RegardError as error:
-        raise CheckpointError("{where}: {value}", checkpoint.folder, error) from error
+        raise CheckpointError.of(error, where=checkpoint.folder) from error
     if lowers(checkpoint):
         steps = [backend.normalizer] if backend.normalizer is not None else []
         backend.normalizer = Sequence([Lowercase(), *steps])
@@ -188,7 +187,7 @@ def _first(backend: Backend) -> int | None:
     try:
         framed, bare = (backend.encode("a", add_special_tokens=framed).ids for framed in (True, False))
     except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError("tokenizer.json cannot cut a text: {value}", error) from error
+        raise CheckpointError("{where} cannot cut a text: {value}", "tokenizer.json", error) from error
     return framed[0] if framed and framed[:1] != bare[:1] else None
 
 
@@ -197,7 +196,7 @@ def _between(backend: Backend) -> tuple[int, ...]:
     try:
         framed = backend.encode("a", "b", add_special_tokens=True)
     except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError("tokenizer.json cannot cut a pair: {value}", error) from error
+        raise CheckpointError("{where} cannot cut a pair: {value}", "tokenizer.json", error) from error
     sides = [{i for i, side in enumerate(framed.sequence_ids) if side == which} for which in (0, 1)]
     if not all(sides):
         return ()
@@ -210,10 +209,8 @@ def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
     value = stated(checkpoint, "eos_token_id")
     some = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
-        sentence = (
-            "{where}: 'eos_token_id' of config.json or {limit} must be a token id, a list of them, or null"
-        )
-        raise CheckpointError(sentence, checkpoint.folder, GENERATION)
+        why, limit = "in config.json and {file} it must be {limit}", "a token id, a list of them, or null"
+        raise refusal(checkpoint.folder, "eos_token_id", value, why, GENERATION, limit)
     return tuple(dict.fromkeys(some))
 
 

@@ -67,7 +67,7 @@ def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alig
     """
     opening = task.opening(text) if isinstance(model, EncoderDecoder) else None
     if opening is None or not isinstance(model, EncoderDecoder):
-        raise InputError("{key} has no second sequence to align with the first", task.name)
+        raise InputError("{where} has no second sequence to align with the first", task.name)
     source, start = opening
     if not source:
         raise InputError("the input has no tokens to align with; give a text")
@@ -112,9 +112,7 @@ def played_back(
     assert isinstance(model, EncoderDecoder | Transformer)
     files = snapshots(folder)
     if name not in (known := origins(model)):
-        raise InputError(
-            "the model computes nothing of the name '{value}'", name, remedy=nearest(name, known)
-        )
+        raise InputError("the model computes nothing of the name '{key}'", name, remedy=nearest(name, known))
     only = Choice(names=frozenset({name}))
     now = traced(task, model, text, decoding, only)
     now[name]  # or else it is refused before the work

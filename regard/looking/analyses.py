@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from regard.errors import InputError
-from regard.errors import nearest as near
+from regard.errors import InputError, unknown
 from regard.insight.alignment import cross_attention
 from regard.insight.attribution import integrated_gradients
 from regard.insight.figures import cells, patch_grid, patches_figure
@@ -65,8 +64,7 @@ def analysis(explorer: Explorer, name: str) -> Analysis:
     """One of them. Raises: InputError for a name that this model has none of."""
     known = analyses(explorer)
     if name not in known:
-        hint = near(name, known) or f"; there are {', '.join(known)}"
-        raise InputError("there is no analysis '{key}' of this model{value}", name, hint)
+        raise unknown(InputError, "analysis", name, known)
     return known[name]
 
 

@@ -126,7 +126,7 @@ class Explorer:
             self._check(question, ())
             opening = self.task.opening(question.text)
             if opening is None:
-                raise InputError("{key} does not write token by token", self.task.name)
+                raise InputError("{where} does not write token by token", self.task.name)
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
             said = Prediction(self.task.decode_ids(question.begin, question.text)[0])
             return self._answer(question, said, opening, passes, question.begin)
@@ -137,7 +137,7 @@ class Explorer:
             self._check(question, ())
             opening = self.task.opening(question.text)
             if opening is None or "beam" not in self.task.supports:
-                raise InputError("{key} does not search with a beam", self.task.name)
+                raise InputError("{where} does not search with a {key}", self.task.name, "beam")
             return self._search(question, opening, n=question.beam)
 
     def account(self, question: Question, name: str, index: tuple[int, ...], sequence: int | None) -> Account:
@@ -236,16 +236,15 @@ class Explorer:
             if name not in self.outline:
                 raise unknown(InputError, "part", name, self.outline)
         if question.begin and "begin" not in self.task.supports:
-            raise InputError("{key} writes no tokens, and so has none to begin with", self.task.name)
+            raise InputError("{where} writes no tokens, and so has no {key}", self.task.name, "begin")
         for token in question.begin:
             if not 0 <= token < len(self.naming.outputs):
-                raise InputError(
-                    "there is no token {value}; ids are 0 to {limit}", token, len(self.naming.outputs) - 1
-                )
+                sentence = "there is no token {value}; ids are {limit}"
+                raise InputError(sentence, token, f"0 to {len(self.naming.outputs) - 1}")
         if question.beam > 1 and "beam" not in self.task.supports:
-            raise InputError("{key} does not search with a beam", self.task.name)
+            raise InputError("{where} does not search with a {key}", self.task.name, "beam")
         if question.length is not None and "max_length" not in self.task.supports:
-            raise InputError("{key} writes no tokens, and so has no length", self.task.name)
+            raise InputError("{where} writes no tokens, and so has no {key}", self.task.name, "length")
 
     def _variant(
         self, question: Question, opening: tuple[list[int], list[int]] | None, *, silent: bool = False
@@ -299,7 +298,7 @@ class Explorer:
             return None if question.length is None else max(question.length, len(question.begin) + 1)
         room = max(1, self.task.config.context - len(opening[1]))
         if len(question.begin) > room:
-            sentence = "there is room for {value} tokens after this input, not for {limit}"
+            sentence = "there is room for {limit} tokens after this input, not for {value}"
             raise InputError(sentence, room, len(question.begin))
         return min(room, max(LENGTH if question.length is None else question.length, len(question.begin)))
 

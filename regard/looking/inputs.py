@@ -66,7 +66,7 @@ Given = Text | Pair | Image | Dialogue
 def text_of(given: Given, takes: InputSpec) -> str:
     """What the task takes. Raises: InputError when it takes another kind of input, or the image is none."""
     if given.kind != takes.kind:
-        raise InputError("this model takes a {value}, not a {limit}", takes.kind, given.kind)
+        raise InputError("this model takes a {limit}, not a {value}", takes.kind, given.kind)
     if isinstance(given, Pair):
         return "\t".join(text.replace("\t", " ") for text in (given.first, given.second))
     if isinstance(given, Dialogue):

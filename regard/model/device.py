@@ -51,10 +51,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # `meta`, which holds no numbers, cannot say it
     except (RuntimeError, AssertionError, NotImplementedError) as problem:
-        there = ", ".join(device_names())
-        raise ConfigError(
-            "device '{key}' cannot be used here; this machine has {value}", name, there
-        ) from problem
+        sentence = "{key} '{value}' cannot be used here; this machine has {limit}"
+        raise ConfigError(sentence, "device", name, ", ".join(device_names())) from problem
     return device
 
 

@@ -15,7 +15,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from regard.errors import InputError
+from regard.errors import InputError, unknown
 from regard.model.device import slow_warning
 from regard.model.head import VocabularyHead
 from regard.model.quantize import quantize
@@ -32,7 +32,7 @@ def prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
     if dtype == "int8":
         return lay_out(quantize(model).to(device))
     if dtype not in _FLOATS:
-        raise InputError("dtype '{value}' is not known; use {limit} or int8", dtype, ", ".join(_FLOATS))
+        raise unknown(InputError, "dtype", dtype, [*_FLOATS, "int8"])
     if slow := slow_warning(device, getattr(torch, dtype), "--dtype float32"):
         _LOG.warning(slow)
     return lay_out(model.to(device, getattr(torch, dtype)))

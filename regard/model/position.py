@@ -180,9 +180,7 @@ class AddedTable(PositionPart):
     def add(self, x: Tensor, at: Positions) -> Tensor:
         limit, stop = self.table.num_embeddings, at.stop if isinstance(at, Contiguous) else at.bound
         if stop > limit:
-            raise InputError(
-                "an input of {value} tokens is longer than the {limit} this model was made for", stop, limit
-            )
+            raise InputError("an input of {value} tokens is longer than this model's {limit}", stop, limit)
         table = self.table.weight
         return x + tap(
             self, "added", table[None, at.start : stop] if isinstance(at, Contiguous) else table[at.position]

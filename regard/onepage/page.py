@@ -118,13 +118,9 @@ def _size(run: Run, names: dict[str, list[str]], dtype: Precision) -> int:
     size = weights + 6 * sum(len(text) for text in run.bundle.tokenizers.values()) + _BESIDE
     if size > _MOST:
         helps = dtype == "float32" and size < 2 * _MOST
-        raise InputError(
-            "the page of {where} would have {value}, where a phone can be asked for {limit}; {model}",
-            run.folder,
-            human_bytes(size),
-            human_bytes(_MOST),
-            "float16 halves it" if helps else "give a smaller model",
-        )
+        remedy = "use float16, which halves it" if helps else "give a smaller model"
+        sentence = "the page of {where} would have {value}, where a phone can be asked for {limit}; {remedy}"
+        raise InputError(sentence, run.folder, human_bytes(size), human_bytes(_MOST), remedy)
     return size
 
 
@@ -136,9 +132,8 @@ def _base64(weights: list[Tensor], dtype: Precision) -> str:
         with np.errstate(over="ignore"):
             kept = numbers.astype(kind)
         if not np.isfinite(kept).all():
-            raise InputError(
-                "a weight is no finite number in {value}; use float32, or train the model again", dtype
-            )
+            sentence = "a weight is no finite number in {value}; use float32, or train the model again"
+            raise InputError(sentence, dtype)
         parts.append(kept.tobytes())
     return base64.b64encode(b"".join(parts)).decode("ascii")
 

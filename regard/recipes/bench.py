@@ -17,7 +17,7 @@ import torch
 from regard.decode.choose import shareable, stepper_for
 from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy
-from regard.errors import ConfigError
+from regard.errors import ConfigError, unknown
 from regard.machine import keep_freed_memory
 from regard.model.describe import describe
 from regard.model.device import pick_device, slowdown, synchronize
@@ -40,9 +40,7 @@ def bench_lines(
     Raises: ConfigError for a preset that does not exist.
     """
     if preset not in ENCODER_DECODER:
-        raise ConfigError(
-            "there is no preset '{value}'; use one of {limit}", preset, ", ".join(ENCODER_DECODER)
-        )
+        raise unknown(ConfigError, "preset", preset, ENCODER_DECODER)
     use_threads(threads)
     keep_freed_memory()
     place = pick_device(device)

@@ -46,17 +46,21 @@ def explained(name: str, asked: Asked = Asked()) -> Worked:
     example = EXAMPLES[name]
     if any(asked.matrices):
         if example is not attention_by_hand.EXAMPLE:
-            raise InputError("'{key}' takes no matrices; attention-by-hand does", name)
+            raise _not_taken(name, "--input", "attention-by-hand")
         example = attention_by_hand.example(_given(asked.matrices))
     if asked.text is not None or asked.tokenizer is not None:
         if name != "text-to-input":
-            raise InputError("'{key}' takes no text; text-to-input does", name)
+            raise _not_taken(name, "--text", "text-to-input")
         example = explain_text.example(asked.text, asked.tokenizer)
     if asked.full:
         if name != "myths":
-            raise InputError("'{key}' has no longer run; myths has", name)
+            raise _not_taken(name, "--full", "myths")
         example = explain_myths.example(full=True)
     return example.worked()
+
+
+def _not_taken(name: str, option: str, other: str) -> InputError:
+    return InputError("'{where}' has no use for {key}; {limit} does", name, option, other)
 
 
 def _given(paths: Matrices) -> attention_by_hand.Given:
@@ -64,9 +68,7 @@ def _given(paths: Matrices) -> attention_by_hand.Given:
     options = ("--input", "--wq", "--wk", "--wv")
     missing = [option for option, path in zip(options, paths, strict=True) if path is None]
     if missing:
-        raise InputError(
-            "{limit} must be given too: attention needs X, W_Q, W_K and W_V", " and ".join(missing)
-        )
+        raise InputError("attention needs X, W_Q, W_K and W_V; give {key} too", " and ".join(missing))
     return attention_by_hand.Given(
         *(torch.from_numpy(read_matrix(path)) for path in paths if path is not None)
     )

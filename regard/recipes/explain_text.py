@@ -73,7 +73,7 @@ def _make(text: str, folder: Path | None) -> Computed:
     inner = tokenizer.encode(text)
     ids = [tokenizer.bos, *inner, tokenizer.eos]
     if not inner or len(ids) > _MOST:
-        raise InputError("the text has {value} pieces; give one of 1 to {limit}", len(inner), _MOST - 2)
+        raise InputError("the {key} has {value} tokens; give 1 to {limit}", "text", len(inner), _MOST - 2)
     pieces = tuple(tokenizer.pieces(ids))
     embed = model.source if isinstance(model, EncoderDecoder) else model.embed
     stack = model.encoder if isinstance(model, EncoderDecoder) else model.stack

@@ -26,7 +26,7 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
     if name is not None and name not in known and name not in CHECKPOINTS:
         every = [*known, *CHECKPOINTS]
         hint = nearest(name, every) or "`regard data` lists them"
-        raise DataError("there is no data set or checkpoint called '{value}'", name, remedy=hint)
+        raise DataError("there is no data set or checkpoint called '{key}'", name, remedy=hint)
     for entry in (entry for entry in known.values() if name in (None, entry.name)):
         if as_json:
             about = {field.name: getattr(entry, field.name) for field in fields(KnownSet)}

@@ -25,7 +25,7 @@ _BEST = 8
 _CANDIDATES = 16
 _GIVEN = ("given", "source_given", "target_given")
 _DIGITS = 6
-_HOW = {"base64": "in base64: ask for fewer parts", "lists": "as lists: ask for fewer parts, or for base64"}
+_HOW = {"base64": ("in base64", "fewer parts"), "lists": ("as lists", "fewer parts, or for base64")}
 
 
 # ---------------------------------------------------------------------- predictions
@@ -100,9 +100,7 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
         axes = [axis.name for axis in explorer.outline[name].axes]
         for axis in part.at:
             if axis not in axes:
-                raise InputError(
-                    "{where} has no axis '{value}'; its axes are {limit}", name, axis, ", ".join(axes)
-                )
+                raise InputError("{where} has no axis '{key}', only {limit}", name, axis, ", ".join(axes))
     found = explorer.answer(question, list(parts))
     memory = max((len(one.tokens) for one in found.passes if one.kind == "encoder"), default=0)
     listed, numbers = [], 0
@@ -116,9 +114,8 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
             numbers += 0 if value is None else value.numel()
             most = MOST_NUMBERS if asked.encoding == "base64" else MOST_LISTED
             if numbers > most:
-                raise InputError(
-                    "an answer has at most {limit:,} numbers {value}", most, _HOW[asked.encoding]
-                )
+                sentence = "an answer has at most {limit:,} numbers {value}; ask for {remedy}"
+                raise InputError(sentence, most, *_HOW[asked.encoding])
             about["values"] = None if value is None else _written(value, asked)
             listed.append(about)
     return {**prediction(explorer, found), "parts": listed}
@@ -154,7 +151,7 @@ def _cut(entry: Entry | None, part: Part | None) -> Tensor | None:
     for axis in reversed(range(value.dim())):
         if (at := part.at.get(entry.axes[axis].name)) is not None:
             if at >= value.shape[axis]:
-                sentence = "{key} has no {value} {limit}; there are {axis}, from 0"
+                sentence = "{where} has no {key} {value}; there are {limit}, from 0"
                 raise InputError(sentence, part.name, entry.axes[axis].name, at, value.shape[axis])
             value = value.select(axis, at)
     return value

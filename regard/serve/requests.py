@@ -80,11 +80,11 @@ class ImageInput(Asked):
     def given(self) -> Given:
         head, comma, text = self.data.partition(",")
         if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
-            raise InputError("an image is given as data:image/png;base64,…")
+            raise InputError("{key} is no image; give it as {limit}", "data", "data:image/png;base64,…")
         try:
             return Image(base64.b64decode(text, validate=True))
         except ValueError as error:
-            raise InputError("what follows 'base64,' of the image is not base64") from error
+            raise InputError("what follows 'base64,' of {key} is not base64", "data") from error
 
 
 class Turn(Asked):

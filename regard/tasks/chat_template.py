@@ -17,11 +17,12 @@ from typing import NoReturn
 
 from regard.data.readers.messages import Message
 from regard.data.tokenizer_given import GivenTokenizer
-from regard.errors import InputError, TokenizerError
+from regard.errors import InputError, TokenizerError, damaged
 from regard.tasks.template_sandbox import Sandbox, bounded
 
 _LONGEST, _MOST_MADE = 1 << 16, 1 << 20
 """Characters of a template, and of what it makes."""
+_REFUSES = "the model's chat template does not take this dialogue: {value}"
 
 
 class ChatTemplate:
@@ -30,13 +31,13 @@ class ChatTemplate:
     def __init__(self, source: str, tokenizer: GivenTokenizer) -> None:
         """Raises: TokenizerError for what is no template."""
         if len(source) > _LONGEST:
-            raise TokenizerError("the chat template has more than {limit:,} characters", _LONGEST)
+            raise TokenizerError("the {where} has more than {limit:,} characters", "chat template", _LONGEST)
         self.source, self.tokenizer = source, tokenizer
         try:
             with bounded():
                 self._template = Sandbox().from_string(source)
         except Exception as error:  # a compiler of foreign programs may fail as any program does
-            raise TokenizerError("the chat template is damaged: {value}", error) from error
+            raise damaged(TokenizerError, "the chat template", error) from error
 
     def text(self, dialogue: Sequence[Message]) -> str:
         """What the model reads before it answers. Raises: InputError when the template refuses it."""
@@ -58,16 +59,13 @@ class ChatTemplate:
                 for part in self._template.generate(what):
                     size += len(part)
                     if size > _MOST_MADE:
-                        raise InputError(
-                            "the chat template makes more than {limit:,} characters of this", _MOST_MADE
-                        )
+                        sentence = "the {where} makes more than {limit:,} characters of this"
+                        raise InputError(sentence, "chat template", _MOST_MADE)
                     made.append(part)
         except InputError:
             raise
         except Exception as error:  # a template may fail as any program does
-            raise InputError(
-                "the model's chat template does not take this dialogue: {value}", error
-            ) from error
+            raise InputError(_REFUSES, error) from error
         return "".join(made)
 
     def ids(self, dialogue: Sequence[Message]) -> list[int]:
@@ -75,9 +73,8 @@ class ChatTemplate:
         for turn in dialogue:
             found = next((name for name in self._reserved if name in turn.content), None)
             if found is not None:
-                raise InputError(
-                    "a turn holds '{value}', by which the model is told who speaks; leave it out", found
-                )
+                sentence = "a turn holds '{value}', by which the model is told who speaks; leave it out"
+                raise InputError(sentence, found)
         return self.tokenizer.encode_framed(self.text(dialogue))
 
     @cached_property
@@ -86,4 +83,4 @@ class ChatTemplate:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise InputError("the model's chat template does not take this dialogue: {value}", message)
+    raise InputError(_REFUSES, message)

@@ -55,19 +55,17 @@ class Conversation(ABC, Generic[Turn]):
         Raises: InputError for a turn that is empty or alone too long, and leaves the dialogue as it was.
         """
         if not text.strip():
-            raise InputError("a turn is empty; say something")
+            raise InputError("a {key} is empty; say something", "turn")
         if decoding.beam > 1 or decoding.n > 1:
-            raise InputError("a dialogue has one answer a turn, with no beam and no n")
+            raise InputError("a dialogue has one answer a turn, with no {key} and no n", "beam")
         room = min(decoding.max_length or self.context // 4, self.context // 2)
         turns, forgotten = [*self._turns, self._asked(text)], self._forgotten
         number = decoding.number + forgotten + len(self._turns) // 2  # of one seed, each turn draws anew
         while len(prompt := self._prompt(turns)) + room > self.context and len(turns) > 1:
             turns, forgotten = turns[2:], forgotten + 1
         if len(prompt) >= self.context:
-            size = len(prompt)
-            raise InputError(
-                "a turn of {value} tokens is too long for a context of {limit}", size, self.context
-            )
+            sentence = "a turn of {value} tokens is too long for a context of {limit}"
+            raise InputError(sentence, len(prompt), self.context)
         if forgotten > self._forgotten:
             _LOG.warning(
                 f"the dialogue is longer than the {self.context:,} tokens that the model sees at once; its"

@@ -26,9 +26,9 @@ from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
-from regard.tasks.text_task import TextTask, stacks
+from regard.tasks.parts import (side_by_side, sized, not_for, too_long)
+from regard.tasks.task import (TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig)
+from regard.tasks.text_task import (TextTask, stacks)
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
@@ -101,9 +101,8 @@ class FillMask(TextTask):
 
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
         if tokenizer.mask is None:
-            raise ConfigError(
-                "task.tokenizer: {value} has no mask to hide words; use wordpiece", tokenizer.spec.kind
-            )
+            sentence = "{key}: {value} has no mask to hide words; use wordpiece"
+            raise ConfigError(sentence, "task.tokenizer", tokenizer.spec.kind)
         super().__init__(config, tokenizer)
         self.mask = tokenizer.mask
         names = tokenizer.pieces(range(tokenizer.size))
@@ -115,7 +114,7 @@ class FillMask(TextTask):
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
         if not isinstance(model.stack.mask, Full):
-            raise ConfigError("fill-mask needs model.stack.mask=full, not '{value}'", model.stack.mask.kind)
+            raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "full")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
@@ -231,9 +230,8 @@ class FillMask(TextTask):
     def _ids(self, text: str) -> list[int]:
         """A text with masks, framed."""
         if HIDDEN not in text:
-            raise InputError(
-                "the input '{value}' hides no word; write {limit} for each to be guessed", text[:40], HIDDEN
-            )
+            sentence = "the input '{value}' hides no word; write {limit} for each to be guessed"
+            raise InputError(sentence, text[:40], HIDDEN)
         texts = text.split(HIDDEN)
         if self.tokenizer.mask_takes_space:
             texts = [*(part.rstrip(_SPACE) for part in texts[:-1]), texts[-1]]
@@ -242,11 +240,7 @@ class FillMask(TextTask):
         for part in parts[1:]:
             ids += [self.mask, *part]
         if len(ids) >= self.config.context:
-            sentence = (
-                "the input '{value}' has {limit} tokens; this model was made for at most {context}: split"
-                " it into shorter ones"
-            )
-            raise InputError(sentence, text[:40], len(ids) + 1, self.config.context)
+            raise too_long(text, len(ids) + 1, self.config.context)
         return [*ids, self.tokenizer.eos]
 
     def _filled(self, ids: list[int], places: list[int], tokens: list[int]) -> str:

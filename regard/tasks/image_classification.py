@@ -152,8 +152,6 @@ class ImageClassification(Task):
         self._length = 1
         self.greyed = 0
 
-    # ------------------------------------------------------------------ making and keeping
-
     @classmethod
     def forms(cls, config: ImageClassificationConfig) -> Forms:
         return (None, Labels(config.separator))
@@ -192,14 +190,12 @@ class ImageClassification(Task):
             or not isinstance(model.head, Classes if self.labels else Classes | Vector)
             or not isinstance(model.embed, Patches)
         ):
-            raise ConfigError(
-                "image-classification needs a model of kind 'transformer' with the embedding 'patches' and "
-                "the head 'classes'"
-            )
+            sentence = "{where} needs a {key} of kind 'transformer', with embedding 'patches', head 'classes'"
+            raise ConfigError(sentence, self.name, "model")
         embed = fitted(model.embed, self.processor)
         if model.head.pooling != "mean" and not embed.class_token:
-            sentence = "model.head.pooling: is '{value}', which needs model.embed.class_token; use 'mean'"
-            raise ConfigError(sentence, model.head.pooling)
+            sentence = "{key}: is '{value}', which needs model.embed.class_token; use '{limit}'"
+            raise ConfigError(sentence, "model.head.pooling", model.head.pooling, "mean")
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))
         head = model.head
@@ -241,10 +237,9 @@ class ImageClassification(Task):
         channels, rows, columns = self.processor.shape
         if image.shape[:2] != (rows, columns):
             sentence = (
-                "{where} has {value} × {limit} pixels, where {columns} × {rows} are wanted; set task.size"
-                " in training, and all images are brought to one size"
+                "{where} has {value} pixels, not {limit}; train with task.size to bring all to one size"
             )
-            raise DataError(sentence, name, image.shape[1], image.shape[0], columns, rows)
+            raise DataError(sentence, name, f"{image.shape[1]} × {image.shape[0]}", f"{columns} × {rows}")
         self.greyed += image.shape[2] > channels
         return np.ascontiguousarray(in_channels(image, channels).transpose(2, 0, 1))
 
@@ -328,10 +323,8 @@ class ImageClassification(Task):
     ) -> dict[str, Any]:
         super().score((), (), tokenize)
         if not self.labels:
-            raise InputError(
-                "this model has learned no labels yet; teach it some: regard train {key} DATA --init RUN",
-                self.name,
-            )
+            sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
+            raise InputError(sentence, "labels", self.name)
         if self.config.number is not None:
             return correlation_metrics(list(map(float, predictions)), [number_of(row) for row in rows])
         separator = self.config.separator
@@ -364,8 +357,6 @@ class ImageClassification(Task):
         images = (self._pixels(row.values[0], row.where).reshape(-1).astype(np.float32) for row in rows)
         return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
-    # ------------------------------------------------------------------ looking inside
-
     @property
     def input_spec(self) -> InputSpec:
         return InputSpec("image", shape=self.processor.shape)
@@ -388,9 +379,8 @@ class ImageClassification(Task):
 
     def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[Tensor]]:
         assert isinstance(model, Transformer)
-        noise = torch.randint(
-            0, WHITE + 1, (2, *self.processor.shape), generator=torch.Generator().manual_seed(1)
-        )
+        rng = torch.Generator().manual_seed(1)
+        noise = torch.randint(0, WHITE + 1, (2, *self.processor.shape), generator=rng)
         return [], list(self._centred(noise.to(model.device)))
 
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
@@ -402,11 +392,9 @@ class ImageClassification(Task):
     def render(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
         """At most a hundred; mistakes come first."""
         pairs = sorted(zip(rows, answers, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
+        images = [self._pixels(row.values[0], row.where).transpose(1, 2, 0) for row, _ in pairs]
         return drawn(
-            [
-                Tile(self._pixels(row.values[0], row.where).transpose(1, 2, 0), _label(row), answer)
-                for row, answer in pairs
-            ]
+            [Tile(image, _label(row), answer) for image, (row, answer) in zip(images, pairs, strict=True)]
         )
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch
 from regard.data.readers.images import Image, in_channels, read_image, resized
 from regard.data.rows import Rows
-from regard.errors import BundleError, ConfigError, DataError, RegardError
+from regard.errors import BundleError, ConfigError, DataError, damaged
 from regard.model.embed import Patches
 from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
 from regard.schema import parse
 from regard.strict_json import loads
-from regard.tasks.parts import kept
+from regard.tasks.parts import kept, other_size
 
 _SAMPLE = 1000
 """Images of which the mean and the deviation are taken."""
@@ -36,7 +36,7 @@ def read(name: str, where: str = "") -> Image:
     except DataError as error:
         if where in ("", name):
             raise
-        raise DataError("{where}: {value}", where, error) from error
+        raise DataError.of(error, where=where) from error
 
 
 def fit_image_processor(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> ImageProcessor:
@@ -66,29 +66,27 @@ def given_image_processor(
     """
     processor = restored_image_processor(files)
     if size is not None and (processor.rows, processor.columns) != (size, size):
-        sentence = (
-            "task.size: is {value}, but the bundle that training starts from takes images of {limit} ×"
-            " {rows} pixels; leave it out"
-        )
-        raise ConfigError(sentence, size, processor.columns, processor.rows)
+        raise _of_bundle("task.size", size, f"images of {processor.columns} × {processor.rows} pixels")
     if wanted not in (None, processor.channels):
-        raise ConfigError(
-            "task.channels: is {limit}, but the bundle that training starts from takes {value}; leave it out",
-            wanted,
-            processor.channels,
-        )
+        raise _of_bundle("task.channels", wanted, processor.channels)
     return processor if size is None else replace(processor, resize=Stretch(size, size), crop=False)
 
 
+def _of_bundle(key: str, value: int | None, limit: object) -> ConfigError:
+    sentence = "{key}: is {value}, but the bundle that training starts from takes {limit}; leave it out"
+    return ConfigError(sentence, key, value, limit)
+
+
 def restored_image_processor(files: Mapping[str, str]) -> ImageProcessor:
-    """The image processor that a bundle keeps. Raises: BundleError when it is missing or damaged."""
+    """The processor that a bundle keeps. Raises: BundleError when it is missing or damaged."""
     try:
         processor: ImageProcessor = parse(
             ImageProcessor, loads(kept(files, IMAGE_PROCESSOR)), IMAGE_PROCESSOR
         )
-    except (ValueError, RecursionError, ConfigError) as error:
-        why = str(error) if isinstance(error, RegardError) else "it is no JSON"
-        raise BundleError("{limit} is damaged: {value}", IMAGE_PROCESSOR, why) from error
+    except ConfigError as error:
+        raise BundleError.of(error) from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(BundleError, IMAGE_PROCESSOR, "it is no JSON") from error
     return processor
 
 
@@ -98,16 +96,15 @@ def fitted(embed: Patches, processor: ImageProcessor) -> Patches:
     for key, value in zip(("channels", "pixel_rows", "pixel_columns"), processor.shape, strict=True):
         said = getattr(embed, key)
         if said not in (0, value):
-            sentence = "model.embed.{key}: is {value}, but the images have {limit}; leave it at 0"
-            raise ConfigError(sentence, key, said, value)
+            raise other_size(f"model.embed.{key}", said, "the images have {limit}", value)
         sizes[key] = value
     patch = embed.patch or _patch(processor.rows, processor.columns)
     if processor.rows % patch or processor.columns % patch:
         sentence = (
-            "model.embed.patch: {value} does not divide images of {limit} × {rows} pixels; set another,"
-            " or a task.size that it divides"
+            "{key}: {value} does not divide images of {limit} pixels; set another, or a task.size that it"
+            " divides"
         )
-        raise ConfigError(sentence, patch, processor.columns, processor.rows)
+        raise ConfigError(sentence, "model.embed.patch", patch, f"{processor.columns} × {processor.rows}")
     return replace(embed, patch=patch, **sizes)
 
 
@@ -129,6 +126,5 @@ def placed(position: Position, embed: Patches) -> Position:
     for key, value in wanted.items():
         said = getattr(position, key)
         if said not in (0, value):
-            sentence = "model.stack.position.{key}: is {value}, but the images need {limit}; leave it at 0"
-            raise ConfigError(sentence, key, said, value)
+            raise other_size(f"model.stack.position.{key}", said, "the images need {limit}", value)
     return replace(position, **wanted)

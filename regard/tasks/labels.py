@@ -11,10 +11,10 @@ from typing import Literal
 from torch import Tensor
 
 from regard.data.rows import Row
-from regard.errors import BundleError, ConfigError, DataError
+from regard.errors import BundleError, ConfigError, DataError, damaged
 from regard.model.head import Classes
 from regard.strict_json import loads
-from regard.tasks.parts import kept
+from regard.tasks.parts import kept, other_size
 from regard.tasks.task import Prediction
 
 LABELS = "labels.json"
@@ -35,15 +35,15 @@ def number_of(row: Row) -> float:
     try:
         return float(row.values[-1])
     except ValueError:
-        raise DataError(
-            "{where}: '{value}' is no number, as which this model answers", row.where, row.values[-1]
-        ) from None
+        sentence = "{where}: '{value}' is no number, as which this model answers"
+        raise DataError(sentence, row.where, row.values[-1]) from None
 
 
 def check_learned(number: Number | None) -> None:
     """Raise ConfigError for what only an imported model can be."""
     if number is not None:
-        raise ConfigError("task.number: is {value}, which is for imported models; leave it out", number)
+        sentence = "{key}: is {value}, which is for imported models; leave it out"
+        raise ConfigError(sentence, "task.number", number)
 
 
 def count_labels(labels: Iterable[str], column: str) -> dict[str, int]:
@@ -72,18 +72,15 @@ def kept_labels(files: Mapping[str, str], least: int = 2) -> dict[str, int]:
     except (ValueError, RecursionError):
         sound = False
     if not sound or not least <= len(labels) <= MOST_LABELS:
-        raise BundleError(
-            "{limit} is damaged: it does not say how often each of some labels stood in the data", LABELS
-        )
+        why = "it does not say how often each of some labels stood in the data"
+        raise damaged(BundleError, LABELS, why)
     return dict(labels)
 
 
 def sized_head(head: Classes, labels: Mapping[str, int]) -> int:
     """How many classes there are. Raises: ConfigError when the head was made for others."""
     if head.count not in (0, len(labels)):
-        raise ConfigError(
-            "model.head.count: is {value}, but the data have {limit}; leave it at 0", head.count, len(labels)
-        )
+        raise other_size("model.head.count", head.count, "the data have {limit}", len(labels))
     return len(labels)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from regard.data.tokenizer import Tokenizer
-from regard.errors import BundleError, ConfigError, NonFiniteOutputError
+from regard.errors import BundleError, ConfigError, InputError, NonFiniteOutputError
 from regard.model.embed import Embed, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
 
@@ -24,13 +24,28 @@ def sized(embed: Embed, tokenizer: Tokenizer, path: str) -> Tokens:
     """A table of as many rows as the tokenizer has ids. Raises: ConfigError when it was made for others, or
     reads no ids."""
     if not isinstance(embed, Tokens):
-        raise ConfigError(
-            "{where}: is '{value}', but this task reads 'tokens'", path.rpartition(".")[0], embed.kind
-        )
+        sentence = "{key}: is '{value}', but this task reads '{limit}'"
+        raise ConfigError(sentence, path.rpartition(".")[0], embed.kind, "tokens")
     if embed.vocab not in (0, tokenizer.size):
-        sentence = "{where}: is {value}, but the tokenizer has {limit}; leave it at 0"
-        raise ConfigError(sentence, path, embed.vocab, tokenizer.size)
+        raise other_size(path, embed.vocab, "the tokenizer has {limit}", tokenizer.size)
     return replace(embed, vocab=tokenizer.size)
+
+
+def other_size(key: str, value: int, why: str, limit: int) -> ConfigError:
+    """What to raise when an option says another size than is there: `why` says whose it is, as {limit}."""
+    return ConfigError("{key}: is {value}, but " + why + "; leave it at 0", key, value, limit)
+
+
+def not_for(task: str, key: str, value: str, limit: str) -> ConfigError:
+    """What to raise when a task needs `limit` as the option `key`."""
+    return ConfigError("{where} needs {key}={limit}, not '{value}'", task, key, limit, value)
+
+
+def too_long(text: str, tokens: int, most: int) -> InputError:
+    """What to raise when an input has too many tokens."""
+    shown = text if len(text) <= 40 else text[:39] + "…"
+    why = "this model was made for at most {limit}: split it into shorter ones"
+    return InputError("the input '{where}' has {value} tokens; " + why, shown, tokens, most)
 
 
 def kept(files: Mapping[str, str], name: str) -> str:

@@ -26,7 +26,8 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
-from regard.errors import BundleError, InputError, NonFiniteOutputError, require
+from regard.errors import (BundleError, InputError, NonFiniteOutputError, require, damaged)
+from regard.model.block import (PreNorm)
 from regard.model.device import moved
 from regard.model.head import Spans
 from regard.model.mask import Full, Ragged
@@ -373,9 +374,8 @@ def _references(rows: Iterable[Row]) -> list[list[str]]:
 def _parts(text: str) -> tuple[str, str]:
     question, tab, context = text.partition(BETWEEN)
     if not tab or not context.strip():
-        raise InputError(
-            "the input '{value}' is no question with a context; give both with a tab between them", text[:40]
-        )
+        sentence = "the input '{value}' is no question with a context; give both with a tab between them"
+        raise InputError(sentence, text[:40])
     return question, context
 
 
@@ -387,5 +387,5 @@ def _read_threshold(text: str) -> tuple[int, float]:
     except (ValueError, RecursionError, LookupError, TypeError):
         sound = False
     if not sound:
-        raise BundleError("{limit} is damaged: it does not say when there is no answer", THRESHOLD)
+        raise damaged(BundleError, THRESHOLD, "it does not say when there is no answer")
     return count, threshold

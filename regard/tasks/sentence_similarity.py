@@ -136,10 +136,8 @@ class SentenceSimilarity(TextTask):
         model = self.stack_for(model, Vector)
         stack = model.stack
         if isinstance(self.config.goal, SimCSE) and not (stack.dropout or stack.attention.dropout):
-            raise ConfigError(
-                "task.objective.kind: 'simcse' tells two readings of a text apart by dropout;"
-                " set model.dropout=0.1"
-            )
+            sentence = "{key}: '{value}' tells two readings of a text apart by dropout; set model.dropout=0.1"
+            raise ConfigError(sentence, "task.objective.kind", "simcse")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     @classmethod

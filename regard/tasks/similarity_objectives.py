@@ -65,11 +65,8 @@ class Regression:
         """The score of a row, from 0 to 1. Raises: DataError."""
         score = judged(row)
         if not 0 <= score <= self.highest:
-            sentence = (
-                "{where}: the score '{value}' is no number from 0 to {limit:g}; mend it, or say"
-                " task.objective.highest"
-            )
-            raise DataError(sentence, row.where, row.values[2][:40], self.highest)
+            sentence = "{where}: the {key} '{value}' is not from 0 to {limit:g}; mend task.objective.highest"
+            raise DataError(sentence, row.where, "score", row.values[2][:40], self.highest)
         return score / self.highest
 
 
@@ -83,7 +80,8 @@ def judged(row: Row) -> float:
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise DataError("{where}: the score '{value}' is no number; mend it", row.where, row.values[2][:40])
+        sentence = "{where}: the {key} '{value}' is no number; mend it"
+        raise DataError(sentence, row.where, "score", row.values[2][:40])
     return score
 
 

@@ -270,7 +270,7 @@ class Task(ABC):
         }
         for name, wished in wishes.items():
             if wished and name not in self.supports:
-                raise InputError("{where} has no use for {value}; leave it out", self.name, _OPTIONS[name])
+                raise InputError("{where} has no use for {key}; leave it out", self.name, _OPTIONS[name])
 
     @abstractmethod
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
@@ -330,7 +330,7 @@ class Task(ABC):
         Raises: InputError for an option that the task does not have.
         """
         if tokenize is not None:
-            raise InputError("{where} has no BLEU, and so no use for --tokenize", self.name)
+            raise InputError("{where} has no BLEU, and so no use for {key}", self.name, "--tokenize")
         return {}
 
     def evaluate(
@@ -363,7 +363,7 @@ class Task(ABC):
 
         Raises: InputError when there is nothing to be seen.
         """
-        raise InputError("{where} has no images to draw, and so no use for --grid", self.name)
+        raise InputError("{where} has no images to draw, and so no use for {key}", self.name, "--grid")
 
     def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
         """(N, D), on the host: a vector for each text. Raises: InputError where the task makes none."""

@@ -292,9 +292,8 @@ class TextClassification(TextTask):
         pair = self.config.second or (self.config.either and text.count(PAIR) == 1)
         texts = text.split(PAIR) if pair else [text]
         if self.config.second and len(texts) != 2:
-            raise InputError(
-                "this model takes pairs: give two texts with a tab between them, not {value}", len(texts)
-            )
+            sentence = "this model takes pairs: give {limit} texts with a tab between them, not {value}"
+            raise InputError(sentence, 2, len(texts))
         return texts
 
     def _shares(self, model: nn.Module, inputs: Sequence[Sequence[str]], tokens: int) -> list[list[float]]:

@@ -27,7 +27,8 @@ from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.decode.constraints import Constraints, Rules
 from regard.decode.sampling import Draws
-from regard.errors import ConfigError, DataError, InputError, require
+from regard.errors import (ConfigError, DataError, InputError, require)
+from regard.model.block import (PreNorm)
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.transformer import ModelConfig, Transformer
@@ -43,8 +44,8 @@ from regard.tasks.dialogue import (
     said,
     texts_of,
 )
-from regard.tasks.parts import side_by_side, sized
-from regard.tasks.task import NO_FILES, TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
+from regard.tasks.parts import (side_by_side, sized, not_for)
+from regard.tasks.task import (NO_FILES, TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig)
 from regard.tasks.text_batch import TextBatch
 from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.writing import Output, say_unseen, write, write_all
@@ -108,9 +109,8 @@ class TextGeneration(TextTask):
     ) -> TextGeneration:
         first = next(iter(rows), None)
         if config.turns is None and first is not None and is_dialogue(first.values[0]):
-            raise DataError(
-                "{where}: is a dialogue, not a text; learn it with --set task.turns=turns", first.where
-            )
+            sentence = "{where}: is a dialogue, not a text; prepare it with --set {key}=turns"
+            raise DataError(sentence, first.where, "task.turns")
         return super().prepare(config, rows, given)
 
     @classmethod
@@ -121,7 +121,7 @@ class TextGeneration(TextTask):
         model = self.stack_for(model, Vocabulary)
         mask = model.stack.mask
         if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
-            raise ConfigError("text-generation needs model.stack.mask=causal, not '{value}'", mask.kind)
+            raise not_for(self.name, "model.stack.mask", mask.kind, "causal")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
@@ -290,9 +290,8 @@ class TextGeneration(TextTask):
         """What follows each input. Several samples of one are its alternatives, in the order in which they
         are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
-            raise InputError(
-                "there is one likeliest text, not {value}; draw several with --temperature 1", decoding.n
-            )
+            sentence = "there is one likeliest text, not {value}; draw several with --temperature 1"
+            raise InputError(sentence, decoding.n)
         outputs = [
             output
             for number, text in enumerate(inputs, decoding.number)
@@ -343,8 +342,7 @@ class TextGeneration(TextTask):
         prompt = self._prompt(text)
         if len(prompt) >= self.config.context:
             sentence = (
-                "the input '{value}' has {limit} tokens; this model sees at most {context} at once, with"
-                " what it writes: give fewer"
+                "the input '{where}' has {value} tokens; give fewer than {limit}, the context of this model"
             )
             raise InputError(sentence, text[:40], len(prompt), self.config.context)
         return [], prompt
@@ -378,7 +376,7 @@ class TextGeneration(TextTask):
             return TurnsConversation(model, self.tokenizer, context, system)
         if (template := self._template()) is not None:
             return TemplateConversation(model, template, context, system, self._rules)
-        raise InputError("this model has learned no dialogues; train it with --set task.turns=turns")
+        raise InputError("this model has learned no dialogues; train it with --set {key}=turns", "task.turns")
 
     def _template(self) -> ChatTemplate | None:
         if self.config.template is None or not isinstance(self.tokenizer, GivenTokenizer):

@@ -61,9 +61,8 @@ def _bleu(tokenize: str) -> Any:
         return BLEU(tokenize=tokenize, force=True)
     except (ImportError, RuntimeError, OSError) as problem:  # a package is missing, or a file of its own
         reason = " ".join(str(problem).split())
-        raise DependencyError(
-            "sacreBLEU's tokenizer '{value}' cannot be used here: {limit}", tokenize, reason
-        ) from problem
+        sentence = "{key} '{value}' of sacreBLEU cannot be used here: {reason}"
+        raise DependencyError(sentence, "tokenizer", tokenize, reason) from problem
 
 
 def token_error_rate(predictions: Sequence[str], references: Sequence[str], unit: str = "word") -> float:

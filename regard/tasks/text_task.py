@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from regard.data.documents import pieces
 from regard.data.rows import Row, Rows
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
-from regard.errors import ConfigError
-from regard.model.block import PreNorm
+from regard.errors import (ConfigError)
+from regard.model.block import (PreNorm)
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import Activation
 from regard.model.head import Head, Vocabulary
@@ -24,8 +24,8 @@ from regard.model.mask import MaskRule
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
-from regard.tasks.parts import TOKENIZER, kept_tokenizer
-from regard.tasks.task import NO_FILES, Decoding, Presets, Task, checked
+from regard.tasks.parts import (TOKENIZER, kept_tokenizer, not_for)
+from regard.tasks.task import (NO_FILES, Decoding, Presets, Task, checked)
 
 ENCODE_AT_ONCE = 4096
 """Rows whose texts are cut into tokens together."""
@@ -82,13 +82,9 @@ class TextTask(Task):
     def stack_for(self, model: ModelConfig, head: type[Head]) -> TransformerConfig:
         """`model`, if it is one stack with this head. Raises: ConfigError."""
         if not isinstance(model, TransformerConfig):
-            raise ConfigError(
-                "{where} needs a model of kind 'transformer', not '{value}'", self.name, model.kind
-            )
+            raise not_for(self.name, "model.kind", model.kind, "transformer")
         if not isinstance(model.head, head):
-            raise ConfigError(
-                "{where} needs the head '{value}', not '{limit}'", self.name, head.kind, model.head.kind
-            )
+            raise not_for(self.name, "model.head.kind", model.head.kind, head.kind)
         return model
 
     @property

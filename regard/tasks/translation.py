@@ -27,15 +27,15 @@ from regard.decode.constraints import Constraints, Rules
 from regard.decode.parallel import in_shares
 from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import Forced, Stepper
-from regard.errors import ConfigError, InputError, require
+from regard.errors import ConfigError, require
 from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.embed import TokenEmbedding
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
-from regard.tasks.parts import TOKENIZER, kept_tokenizer, side_by_side, sized
-from regard.tasks.task import NO_FILES, TASKS, Decoding, Prediction, Presets, Task, TaskConfig, checked
+from regard.tasks.parts import (TOKENIZER, kept_tokenizer, side_by_side, sized, not_for, too_long)
+from regard.tasks.task import (NO_FILES, TASKS, Decoding, Prediction, Presets, Task, TaskConfig, checked)
 from regard.tasks.text_metrics import pair_metrics
 
 TARGET_FILE = "tokenizer.target.json"
@@ -151,15 +151,10 @@ class Translation(Task):
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         if not isinstance(model, EncoderDecoderConfig):
-            raise ConfigError(
-                "translation needs a model of kind 'encoder-decoder', not '{value}'", model.kind
-            )
+            raise not_for(self.name, "model.kind", model.kind, "encoder-decoder")
         if model.tying in ("three-way", "embeddings") and not self._one_list():
-            raise ConfigError(
-                "model.tying: '{value}' shares one table, but source and target have vocabularies of their"
-                " own; use 'two-way'",
-                model.tying,
-            )
+            sentence = "{key}: '{value}' needs one vocabulary, not one for each side; use {limit}"
+            raise ConfigError(sentence, "model.tying", model.tying, "two-way")
         source = sized(model.source, self.source, "model.source.vocab")
         return replace(model, source=source, target=sized(model.target, self.target, "model.target.vocab"))
 
@@ -244,12 +239,7 @@ class Translation(Task):
         ids = self.source.encode_batch(["" if text.isspace() else text for text in inputs])
         for tokens, text in zip(ids, inputs, strict=True):
             if len(tokens) > self.config.max_length:
-                shown = text if len(text) <= 40 else text[:39] + "…"
-                sentence = (
-                    "the input '{where}' has {value} tokens; this model was made for at most {limit}:"
-                    " split it into shorter ones"
-                )
-                raise InputError(sentence, shown, len(tokens), self.config.max_length)
+                raise too_long(text, len(tokens), self.config.max_length)
         return ids
 
     def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:

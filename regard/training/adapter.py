@@ -91,18 +91,19 @@ def load_adapter(model: nn.Module, folder: str | Path) -> None:
 def _read_config(path: Path) -> dict[str, Any]:
     config = read_object(path, BundleError)
     if config.get("peft_type") != "LORA":
-        raise BundleError("{where} does not describe a LoRA adapter (peft_type must be 'LORA')", path)
+        sentence = "{where} does not describe a LoRA adapter: {key} is {value!r}; it must be {limit!r}"
+        raise BundleError(sentence, path, "peft_type", config.get("peft_type"), "LORA")
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or isinstance(alpha, bool):
-        sentence = "{where}: r is {value!r} and lora_alpha {limit!r}; they must be numbers above 0"
-        raise BundleError(sentence, path, rank, alpha)
+        sentence = "{where}: {key} are {value}; they must be {limit}"
+        raise BundleError(sentence, path, "r and lora_alpha", f"{rank!r} and {alpha!r}", "numbers above 0")
     for key in _UNKNOWN:
         if config.get(key):
-            raise BundleError(
-                "{where}: {key} is {value!r}, which is not supported; leave it out", path, key, config[key]
-            )
+            sentence = "{where}: {key} is {value!r}, which is not supported; leave it out"
+            raise BundleError(sentence, path, key, config[key])
     if config.get("bias", "none") != "none":
-        raise BundleError("{where}: bias is {value!r}; only 'none' is supported", path, config["bias"])
+        sentence = "{where}: {key} is {value!r}; it must be {limit!r}"
+        raise BundleError(sentence, path, "bias", config["bias"], "none")
     return config
 
 
@@ -125,9 +126,8 @@ def _check(
         for end, shape in sizes.items():
             key = _PREFIX + name + end
             if key not in tensors or tuple(tensors[key].shape) != shape:
-                raise BundleError(
-                    "{where}: '{key}' must be there, of shape {value}", place / _WEIGHTS, key, list(shape)
-                )
+                sentence = "{where}: '{key}' must be there, of shape {limit}"
+                raise BundleError(sentence, place / _WEIGHTS, key, list(shape))
             wanted.add(key)
     for key in set(tensors) - wanted:
         name = key.removeprefix(_PREFIX)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from regard.errors import BundleError
+from regard.errors import BundleError, damaged, why
 from regard.files import atomic_file, check_space
 from regard.training.plan import Plan
 from regard.weights import check_finite, read_weights
@@ -31,9 +31,8 @@ _ANEW = "give --overwrite instead of --resume to start anew"
 
 def other_run(folder: Path) -> BundleError:
     """An error to raise: what is asked for is not what the folder began with."""
-    return BundleError(
-        "{where} was trained with other options or data; repeat them, or {limit}", folder, _ANEW
-    )
+    sentence = "{where} was trained with other options or data; repeat them, or {remedy}"
+    return BundleError(sentence, folder, _ANEW)
 
 
 @dataclass
@@ -84,9 +83,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
     except BundleError as problem:
-        raise BundleError("{value}; {remedy}", problem, _ANEW) from problem
+        raise BundleError.of(problem, remedy=_ANEW) from problem
     except (SafetensorError, OSError, ValueError) as problem:
-        raise BundleError("{where} is damaged: {value}; {remedy}", path, problem, _ANEW) from problem
+        raise damaged(BundleError, path, why(problem), _ANEW) from problem
     state = metadata.get("state", "")
     if metadata.get(_SUM) != _digest(tensors, state):
         raise BundleError("{where} was changed after it was written; {remedy}", path, _ANEW)

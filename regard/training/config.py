@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from regard.errors import ConfigError, require
+from regard.errors import ConfigError, both_given, require
 from regard.model.transformer import ModelConfig
 from regard.tasks import TaskConfig
 from regard.training.average import EMA, Averaging
@@ -68,9 +68,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         given = [name for name in ENDS if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ConfigError(
-                "{limit} cannot both decide when training ends; give one of them", " and ".join(given)
-            )
+            raise both_given(ConfigError, given[0], " and ".join(given[1:]))
         for name in given:
             value = getattr(self, name)
             require(0 < value <= _LARGEST, name, value, f"more than 0 and at most {_LARGEST:,}")

@@ -28,10 +28,10 @@ def check_memory(parameters: int, copies: int) -> None:
     needed, there = 4 * parameters * copies, memory()
     if there is not None and needed > there:
         sentence = (
-            "model: has {value:,} parameters, which take {limit}, and this machine has {there} of memory;"
+            "{key}: its {parameters:,} parameters take {value}, and this machine has {limit} of memory;"
             " choose a smaller preset or smaller sizes"
         )
-        raise ConfigError(sentence, parameters, human_bytes(needed), human_bytes(there))
+        raise ConfigError(sentence, "model", parameters, human_bytes(needed), human_bytes(there))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ def _own(device: str | None, local: int) -> torch.device:
     elif device in (None, "auto"):
         device = "cpu"
     elif device not in ("cpu", "cuda"):
-        raise ConfigError("several processes cannot train together on '{value}'; use cpu or cuda", device)
+        sentence = "several processes cannot train together on '{value}'; use {limit}"
+        raise ConfigError(sentence, device, "cpu or cuda")
     return pick_device(device)
 
 

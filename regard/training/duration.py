@@ -18,10 +18,9 @@ def seconds(text: float | str) -> float:
         compact = text.strip().lower().replace(" ", "")
         parts = _PART.findall(compact)
         if not parts or "".join(number + unit for number, unit in parts) != compact:
-            raise ConfigError("'{value}' is not a duration; write 90s, 10m or 1h30m", text)
+            raise ConfigError("'{value}' is not a duration; write {limit}", text, "90s, 10m or 1h30m")
         value = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not 0 < value < float("inf"):
-        raise ConfigError(
-            "a budget of '{value}' leaves no time to train; give more than 0, such as 10m", text
-        )
+        sentence = "a budget of '{value}' leaves no time to train; give {limit}"
+        raise ConfigError(sentence, text, "more than 0, such as 10m")
     return value

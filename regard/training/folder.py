@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from regard.errors import ConfigError, RegardError, StorageError
+from regard.errors import ConfigError, RegardError, both_given, cannot_write
 from regard.locks import LOCK, exclusive
 
 __all__ = ["STATE", "claimed", "finish", "owned"]
@@ -82,15 +82,13 @@ def finish(out: Path) -> None:
 def _refuse(out: Path, *, resume: bool, overwrite: bool) -> None:
     known = (out / STATE).is_dir() or (out / "config.json").is_file()
     if resume and overwrite:
-        raise ConfigError("--resume goes on with a run and --overwrite starts it anew; give one of them")
+        raise both_given(ConfigError, "--resume", "--overwrite")
     if resume and not known:
         raise ConfigError("{where} holds no training to resume; leave out --resume to start anew", out)
     used = out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir()))
     if used and not resume and not (overwrite and known):
-        remedies = (
-            "--resume to go on, --overwrite to start anew, or another --out" if known else "another --out"
-        )
-        raise ConfigError("{where} exists already; give {value}", out, remedies)
+        ways = "--resume to go on, --overwrite to start anew, or " if known else ""
+        raise ConfigError("{where} exists already", out, remedy=f"give {ways}another --out")
 
 
 def _move_kept(out: Path) -> None:
@@ -111,6 +109,4 @@ def _storage_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise StorageError(
-            "cannot use the folder {where}: {value}; choose another --out", out, problem.strerror
-        ) from problem
+        raise cannot_write(out, problem, "choose another --out") from problem

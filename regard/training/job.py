@@ -24,7 +24,7 @@ from regard import bundle as bundles
 from regard.data.readers import columns_of, open_data
 from regard.data.rows import DataSet, Rows
 from regard.data.store import TokenStore, open_store, write_store
-from regard.errors import BundleError, ConfigError, DataError
+from regard.errors import BundleError, ConfigError, DataError, outside
 from regard.files import human_bytes, write_json
 from regard.machine import keep_freed_memory
 from regard.model.describe import describe
@@ -207,9 +207,8 @@ class _Job:
                 kept = read_object(path, BundleError, limit=VOCABULARY)
                 tokenizers = dict(kept.pop("tokenizers"))
             except (BundleError, ValueError, LookupError, TypeError) as problem:
-                raise BundleError(
-                    "{where} is damaged; give --overwrite instead of --resume to start anew", path
-                ) from problem
+                sentence = "{where} is damaged; give --overwrite instead of --resume to start anew"
+                raise BundleError(sentence, path) from problem
             if kept != run:
                 raise other_run(self.out)
             return kind.restore(config.task, tokenizers)
@@ -239,7 +238,7 @@ class _Job:
             write_store(path, examples(), task.columns, task.vocabulary)
         store = open_store(path)
         if not len(store):
-            raise DataError("{value} has no training examples that could be used", self.data)
+            raise DataError("{where} has no training examples that could be used", self.data)
         return store, left_out
 
     def _introduce(
@@ -301,7 +300,7 @@ def _check_model(config: RunConfig, place: Place) -> None:
     try:
         weights = bundles.weights_of(config.model, "model")
     except BundleError as problem:
-        raise ConfigError(str(problem)) from problem
+        raise ConfigError.of(problem) from problem
     check_memory(sum(math.prod(one.shape) for one in weights.values()), copies=3 if whole else 1)
 
 
@@ -310,9 +309,8 @@ def _complete(model: ModelConfig) -> ModelConfig:
     for name in ("stack", "encoder", "decoder"):
         stack = getattr(model, name, None)
         if isinstance(stack, StackConfig) and stack.position == Learned():
-            raise ConfigError(
-                "model.{key}.position.length: is 0; say how many tokens the longest input has", name
-            )
+            limit = "as many tokens as the longest input has"
+            raise outside(ConfigError, f"model.{name}.position.length", 0, limit)
     return model
 
 

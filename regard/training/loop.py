@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from regard.data.batches import Batches
 from regard.data.rows import Row
 from regard.data.store import TokenStore
-from regard.errors import ConfigError, NonFiniteLossError
+from regard.errors import ConfigError, NonFiniteLossError, outside
 from regard.files import atomic_files
 from regard.tasks.task import Batch, Decoding, Task
 from regard.threads import free_threads
@@ -83,11 +83,8 @@ class Trainer:
         self.store, self.valid, self.folder, self.reporter = store, valid, folder, reporter
         self.identity = identity
         if config.accumulate % place.world:
-            sentence = (
-                "train.accumulate is {value}, but {where} processes share the batches of a step; give a"
-                " multiple of {where}"
-            )
-            raise ConfigError(sentence, config.accumulate, place.world)
+            limit = f"a multiple of {place.world}, the number of processes"
+            raise outside(ConfigError, "train.accumulate", config.accumulate, limit)
         self.wrapped = place.wrap(_Step(task, model))
         self.optimizer = Optimizer(model, config.optimizer)
         self.average = Average(model, config.average)
@@ -268,11 +265,11 @@ class Trainer:
         first = self.at.step - len(losses) + 1 + torch.isfinite(torch.stack(losses)).tolist().index(False)
         epoch, index = self.batches.locate((first - 1) * self.config.accumulate)
         sentence = (
-            "the loss of step {value} (batch {limit} of epoch {epoch}) is not a finite number; lower the"
-            " learning rate (now {lr:g}), lengthen the warm-up or clip harder, and start anew with"
-            " --overwrite"
+            "the loss of {where} is not a finite number; lower the learning rate (now {lr:g}), lengthen the"
+            " warm-up or clip harder, and start anew with --overwrite"
         )
-        raise NonFiniteLossError(sentence, first, index, epoch, self.config.optimizer.lr)
+        where = f"step {first} (batch {index} of epoch {epoch})"
+        raise NonFiniteLossError(sentence, where, self.config.optimizer.lr)
 
     def _event(self) -> dict[str, Any]:
         at, metric = self.at, self.task.config.metric

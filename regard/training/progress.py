@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regard.console import note
-from regard.errors import StorageError
+from regard.errors import cannot_write
 from regard.files import human_bytes, write_text
 from regard.strict_json import dumps
 from regard.visible import visible
@@ -170,9 +170,7 @@ class Record:
         try:
             self._file.write((dumps(event) + "\n").encode())
         except OSError as problem:
-            raise StorageError(
-                "cannot write {where}: {value}; free some space", self._path, problem.strerror
-            ) from problem
+            raise cannot_write(self._path, problem, "free some space") from problem
         if self._board is not None:
             for name, value in event.items():
                 if isinstance(value, int | float) and name != "step":

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from regard.errors import ConfigError, nearest, unknown
+from regard.errors import ConfigError, both_given, nearest, unknown
 from regard.schema import describe, dump, override, parse
 from regard.strict_json import read_object
 from regard.tasks import TASKS
@@ -49,9 +49,10 @@ def started(asked: Asked) -> Start | None:
     if init is None:
         return None
     if not isinstance(init, str):
-        raise ConfigError("{where}: train.init is {value!r}; it must be the folder of a bundle", where, init)
+        sentence = "{where}: {key} is {value!r}; it must be {limit}"
+        raise ConfigError(sentence, where, "train.init", init, "the folder of a bundle")
     if asked.preset is not None:
-        raise ConfigError("--preset is a size for a new model, and --init brings one; give one of them")
+        raise both_given(ConfigError, "--preset", "--init")
     return Start.open(init)
 
 
@@ -73,12 +74,13 @@ def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
     values = _flags(values, asked)
     config: RunConfig = parse(RunConfig, values, where)
     if (config.train.init is None) != (start is None):
-        raise ConfigError("train.init: give it as --init, or in a configuration file")
+        raise ConfigError("{key} cannot be --set; give it as --init, or in a configuration", "train.init")
     if start is not None and getattr(config.task, "tokenizer", None) is not None:
-        raise ConfigError("task.tokenizer: the tokenizers come with {where}; leave it out", start.folder)
+        sentence = "{key}: the tokenizers come with {where}; leave it out"
+        raise ConfigError(sentence, "task.tokenizer", start.folder)
     if start is None and not isinstance(config.train.tune, Whole):
-        sentence = "train.tune={value} keeps what a model has learned; give --init BUNDLE too"
-        raise ConfigError(sentence, config.train.tune.kind)
+        sentence = "{key}={value} keeps what a model has learned; give --init BUNDLE too"
+        raise ConfigError(sentence, "train.tune", config.train.tune.kind)
     return config
 
 
@@ -97,11 +99,9 @@ def _refuse_short(values: dict[str, Any], given: Mapping[str, Any], where: str) 
         part, _, key = name.partition(".")
         inside = given.get(part)
         if isinstance(inside, Mapping) and key in inside:
-            place = f"{where}: {name}" if where else name
             meant = " and ".join(_meant(values, name))
-            raise ConfigError(
-                "{where}: is a short name, for --set only; in a configuration it is {value}", place, meant
-            )
+            sentence = "{where}: {key} is a short name, for --set only; in a configuration it is {limit}"
+            raise ConfigError(sentence, where or "the configuration", name, meant)
 
 
 def _keeps_body(setting: str) -> bool:
@@ -150,9 +150,8 @@ def _set(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         key = key.strip()
         for path in _meant(values, key):
             if equals and key and path not in _known_keys():
-                raise ConfigError(
-                    "{key}: is not a known key", key, remedy=nearest(key, [*SHORT, *_known_keys()])
-                )
+                hint = nearest(key, [*SHORT, *_known_keys()])
+                raise ConfigError("{key} is not a known key", key, remedy=hint)
             values = override(values, f"{path}{equals}{value}")
     return values
 
@@ -187,6 +186,6 @@ def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
         if getattr(asked, name) is not None:
             if name not in task:
                 option = "--from" if name == "source" else "--to"
-                raise ConfigError("{value} has no column for {key}", asked.task, option)
+                raise ConfigError("{where} has no column for {key}", asked.task, option)
             task[name] = getattr(asked, name)
     return {**values, "train": train, "task": task}

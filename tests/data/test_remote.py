@@ -18,6 +18,7 @@ from regard.data.named import NAMED, NamedSet
 from regard.data.readers import open_data
 from regard.data.remote import RemoteFile, cache_folder, fetch
 from regard.errors import DataError, DownloadError, InputError, StorageError
+from tests.shared import refused
 
 BODY = bytes(range(256)) * 1000
 
@@ -116,7 +117,7 @@ def test_a_transfer_that_breaks_off_goes_on_from_there(home: Home, tmp_path: Pat
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(home: Home, tmp_path: Path) -> None:
     home.cut_after = [10_000] * 4
-    with pytest.raises(DownloadError, match="go on from 40,000 bytes"):
+    with refused(DownloadError, value="the transfer broke off after 40,000 of 256,000 bytes"):
         fetch(promised(home), tmp_path / "a.bin")
     assert leftovers(tmp_path) == ["a.bin.part"]
     assert fetch(promised(home), tmp_path / "a.bin").read_bytes() == BODY
@@ -141,7 +142,7 @@ def test_a_part_that_is_whole_already_is_taken_after_all(home: Home, tmp_path: P
 def test_a_wrong_checksum_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:
     file = promised(home)
     home.files["/a.bin"] = BODY[:-1] + b"!"
-    with pytest.raises(DownloadError, match="not what was promised"):
+    with refused(DownloadError, key="SHA-256"):
         fetch(file, tmp_path / "a.bin")
     assert leftovers(tmp_path) == []
 
@@ -149,7 +150,7 @@ def test_a_wrong_checksum_leaves_nothing_behind(home: Home, tmp_path: Path) -> N
 @pytest.mark.parametrize("tells_length", [True, False])
 def test_a_file_over_its_limit_is_not_stored(home: Home, tmp_path: Path, tells_length: bool) -> None:
     home.tells_length = tells_length
-    with pytest.raises(DownloadError, match="larger than the 1,000 bytes"):
+    with refused(DownloadError, limit=1000):
         fetch(promised(home, limit=1000), tmp_path / "a.bin")
     assert leftovers(tmp_path) == []
 
@@ -179,7 +180,7 @@ def test_a_mirror_stands_before_the_whole_address(
     assert home.asked == [(f"/mirror/{address}", None)]
     for nonsense in ("file:///etc", "http://[broken", "no prefix", "http://a b"):
         monkeypatch.setenv("REGARD_MIRROR", nonsense)
-        with pytest.raises(InputError, match="REGARD_MIRROR"):
+        with refused(InputError, key="REGARD_MIRROR"):
             fetch(RemoteFile(address, ""), tmp_path / "b.bin")
 
 
@@ -187,13 +188,13 @@ def test_a_server_error_is_tried_again_and_a_missing_file_is_not(home: Home, tmp
     home.status = [503, 500]
     assert fetch(promised(home), tmp_path / "a.bin").read_bytes() == BODY
     home.asked.clear()
-    with pytest.raises(DownloadError, match="404"):
+    with refused(DownloadError, value="404 Not Found"):
         fetch(RemoteFile(f"{home.url}/missing", ""), tmp_path / "b.bin")
     assert len(home.asked) == 1
 
 
 def test_nobody_at_home_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"cannot fetch http://127\.0\.0\.1:9/x"):
+    with refused(DownloadError, value="Connection refused"):
         fetch(RemoteFile("http://127.0.0.1:9/x", ""), tmp_path / "x")
 
 
@@ -242,7 +243,7 @@ def test_the_users_own_folder_comes_before_the_network(
 
 @pytest.mark.parametrize("name", ["tatoeba-en-zh", "qamr"])
 def test_a_set_that_was_split_here_asks_for_the_folder(name: str) -> None:
-    with pytest.raises(DataError, match="REGARD_DATA"):
+    with refused(DataError, key="REGARD_DATA"):
         named.find(NAMED[name])
 
 
@@ -274,7 +275,7 @@ def test_a_labelled_text_is_converted_to_a_table(home: Home, tmp_path: Path) -> 
     home.files["/t"] = theirs
     assert fetch(promised(home, ours, name="/t", convert=convert), tmp_path / "t").read_bytes() == ours
     home.files["/u"] = b"<html>not found</html>\n"
-    with pytest.raises(DownloadError, match="not in the form that was promised"):
+    with refused(DownloadError, value="invalid literal for int() with base 10: '<html>not'"):
         fetch(promised(home, ours, name="/u", convert=convert), tmp_path / "u")
 
 

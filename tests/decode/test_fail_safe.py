@@ -14,6 +14,7 @@ from trials import Trials
 
 from regard.decode import fast, probe
 from regard.errors import ConfigError
+from tests.shared import refused
 
 posix = pytest.mark.skipif(os.name == "nt", reason="folders belong to a profile there")
 
@@ -89,7 +90,9 @@ def test_an_unknown_family_is_refused_by_name(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("REGARD_KERNELS", "quick")
     monkeypatch.setenv("REGARD_CACHE", str(tmp_path))
     monkeypatch.setattr(fast, "_decision", None)
-    with pytest.raises(ConfigError, match=r"REGARD_KERNELS.*'quick'.*auto.*plain"):
+    with refused(
+        ConfigError, key="REGARD_KERNELS", value="quick", limit="auto, plain, avx512-vnni, avx512, avx-vnni,"
+    ):
         fast.have_loops()
     assert not list(tmp_path.iterdir()), "nothing is compiled before"
 
@@ -144,7 +147,7 @@ def test_the_environment_decides(
         assert reason in fast.decision().reason
     else:
         monkeypatch.setattr(fast.importlib.util, "find_spec", lambda name: None)
-        with pytest.raises(ConfigError, match="numba"):
+        with refused(ConfigError, key="REGARD_KERNELS", value="avx2"):
             fast.have_loops()
     assert not trials.folders
 

@@ -16,6 +16,7 @@ from regard.insight.attentions import attentions, attentions_page
 from regard.insight.figures import heat, mosaic
 from regard.insight.rollout import rollout
 from regard.interop.importing import FAMILIES as IMPORTED
+from tests.shared import refused
 
 transformers = pytest.importorskip("transformers")
 
@@ -47,7 +48,7 @@ FAMILIES: dict[str, tuple[str, dict[str, int]]] = {
 def eager(kind: str, family: str, options: dict[str, Any]) -> Any:
     torch.manual_seed(1)
     config = getattr(transformers, f"{family}Config")(vocab_size=V, **options)
-    config._attn_implementation = "eager"
+    config._attn_implementation = {"key": "attentions", "remedy": "eager"}
     return getattr(transformers, kind)(config).eval()
 
 
@@ -170,38 +171,38 @@ def test_heads_and_layers_may_differ_and_one_layer_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "parts"),
     [
-        (None, "no attention weights"),
-        ("weights", "are not arrays"),
-        ({"logits": 1}, "no attention weights"),
-        (SimpleNamespace(attentions=None), "no attention weights"),
-        (SimpleNamespace(attentions=()), "no attention weights"),
-        (SimpleNamespace(attentions=(None, None)), "eager"),
-        ({"attentions": [[]]}, "attentions"),
-        (torch.tensor(0.5), "must be"),
-        (weights(T, T), "must be"),
-        (weights(1, 1, 1, HEADS, T, T), "must be"),
-        ([weights(T, T)], "heads, tokens, tokens"),
-        (torch.zeros(1, HEADS, 0, 0), "heads, tokens, tokens"),
-        ([[1.0, 2.0], [3.0]], "are not arrays"),
-        (weights(1, HEADS, T, S), "cross_attentions"),
-        ([weights(HEADS, T, T), weights(HEADS, S, S)], "layer 1"),
-        (weights(1, HEADS, T, T) - 1, "between 0 and 1"),
-        (weights(1, HEADS, T, T) * 9, "between 0 and 1"),
-        (weights(1, HEADS, T, T) * math.nan, "between 0 and 1"),
-        (weights(DEPTH, 1, HEADS, T, T), "rows"),
+        (None, {"key": "attention weights"}),
+        ("weights", {"key": "attentions", "value": None}),
+        ({"logits": 1}, {"key": "attention weights"}),
+        (SimpleNamespace(attentions=None), {"key": "attention weights"}),
+        (SimpleNamespace(attentions=()), {"key": "attention weights"}),
+        (SimpleNamespace(attentions=(None, None)), {"key": "attentions", "remedy": "eager"}),
+        ({"attentions": [[]]}, {"key": "attention weights"}),
+        (torch.tensor(0.5), {"limit": "(layers, heads, tokens, tokens)"}),
+        (weights(T, T), {"limit": "(layers, heads, tokens, tokens)"}),
+        (weights(1, 1, 1, HEADS, T, T), {"limit": "(layers, heads, tokens, tokens)"}),
+        ([weights(T, T)], {"limit": "(heads, tokens, tokens)"}),
+        (torch.zeros(1, HEADS, 0, 0), {"limit": "(heads, tokens, tokens)"}),
+        ([[1.0, 2.0], [3.0]], {"key": "attentions", "value": None}),
+        (weights(1, HEADS, T, S), {"value": S, "limit": T, "remedy": "cross_attentions"}),
+        ([weights(HEADS, T, T), weights(HEADS, S, S)], {"key": 1, "value": (S, S), "limit": (T, T)}),
+        (weights(1, HEADS, T, T) - 1, {"limit": "between 0 and 1"}),
+        (weights(1, HEADS, T, T) * 9, {"limit": "between 0 and 1"}),
+        (weights(1, HEADS, T, T) * math.nan, {"limit": "between 0 and 1"}),
+        (weights(DEPTH, 1, HEADS, T, T), {"value": 3, "limit": 1}),
     ],
 )
-def test_what_are_not_weights_is_refused(given: Any, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_what_are_not_weights_is_refused(given: Any, parts: dict[str, Any]) -> None:
+    with refused(InputError, **parts):
         attentions(given, row=3)
 
 
 def test_tokens_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InputError, match="7 tokens, and 5 were given"):
+    with refused(InputError, key="stack", value=5, limit=7):
         attentions(weights(DEPTH, HEADS, T, T), SOURCE)
-    with pytest.raises(InputError, match="5 tokens, and 7 were given"):
+    with refused(InputError, key="stack", value=7, limit=5):
         attentions({"cross_attentions": weights(DEPTH, HEADS, T, S)}, TOKENS, TOKENS)
 
 
@@ -225,7 +226,7 @@ def test_a_mosaic_holds_every_weight_of_every_head() -> None:
         float(long.value.max()), abs=1e-5
     )
     assert len(small.z) < 50
-    with pytest.raises(InputError, match="same tokens"):
+    with refused(InputError, key="mosaic", value=[]):
         mosaic([])
 
 

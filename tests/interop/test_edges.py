@@ -19,6 +19,7 @@ from regard.interop import export_checkpoint, import_checkpoint, reference
 from regard.interop.importing import read_checkpoint
 from tests.interop.families import BOS, CASES, EOS, PAD, V, checkpoint
 from tests.interop.test_families import ours, theirs
+from tests.shared import refused
 
 pytest.importorskip("transformers")
 IDS, REAL = torch.tensor([[2, 9, 11, 30, 3]]), torch.ones(1, 5).long()
@@ -127,7 +128,7 @@ def test_outputs_that_differ_from_the_librarys_fail_the_import(
     checkpoint("bert", tmp_path / "there")
     real = reference._ours
     monkeypatch.setattr(reference, "_ours", lambda *given: real(*given) * 1.01)
-    with pytest.raises(CheckpointError, match="outputs differ from those of transformers"):
+    with refused(CheckpointError, remedy="--no-compare"):
         import_checkpoint(tmp_path / "there", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False)
@@ -239,7 +240,7 @@ def test_keys_that_change_nothing_are_known(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "key"), [("llama", "rope_interleaved"), ("qwen2", "use_mrope")])
 def test_what_is_harmless_with_one_value_is_refused_with_another(name: str, key: str, tmp_path: Path) -> None:
     checkpoint(name, tmp_path)
-    with pytest.raises(CheckpointError, match=key):
+    with refused(CheckpointError, key=key):
         read_checkpoint(told(tmp_path, **{key: True}))
 
 
@@ -303,7 +304,7 @@ def lively(model: Any) -> None:
 def test_rules_for_writing_that_cannot_be_kept_are_refused_by_name(key: str, tmp_path: Path) -> None:
     checkpoint("bart", tmp_path)
     told(tmp_path, "generation_config.json", **{key: 3})
-    with pytest.raises(CheckpointError, match=key):
+    with refused(CheckpointError, where="generation_config.json", key=key):
         read_checkpoint(tmp_path)
 
 
@@ -395,5 +396,5 @@ def test_a_classifier_takes_a_text_or_a_pair(tmp_path: Path) -> None:
 def test_ids_are_those_of_a_vocabulary(tmp_path: Path) -> None:
     checkpoint("llama", tmp_path)
     told(tmp_path, "generation_config.json", suppress_tokens=[V])
-    with pytest.raises(CheckpointError, match="suppress_tokens"):
+    with refused(CheckpointError, key="suppress_tokens", value="[37]", limit=37):
         read_checkpoint(tmp_path)

@@ -42,6 +42,7 @@ from regard.model.quantize import quantize
 from regard.model.stack import StackConfig
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Transformer, TransformerConfig
+from tests.shared import refused
 
 T, S, K = 5, 7, 11
 NAMING = Naming(
@@ -248,27 +249,27 @@ def test_what_is_not_there_is_refused() -> None:
     model = transformer(BASE)
     trace = traced(model, ids(1, T))
     for output in ("w99", "word", V, -1, "9" * 5000, ""):
-        with pytest.raises(InputError, match="there is no output"):
+        with refused(InputError, key="output"):
             logit_sum(model, trace, output)
-    with pytest.raises(InputError, match="several outputs"):
+    with refused(InputError, key="outputs"):
         logit_sum(model, replace(trace, outputs=("a",) * V), "a")
     for place in (T, -T - 1):
-        with pytest.raises(InputError, match=f"no place {place}"):
+        with refused(InputError, key="place", value=place):
             logit_sum(model, trace, 1, place=place)
     for choice in (Choice(layers=frozenset({0})), Choice(heads=frozenset({0, 3}))):
-        with pytest.raises(InputError, match="--layers and --heads"):
+        with refused(InputError, remedy="--layers and --heads"):
             logit_sum(model, traced(model, ids(1, T), choice=choice), 1)
-    with pytest.raises(InputError, match="nothing of the stack"):
+    with refused(InputError, key="stack"):
         logit_sum(model, replace(trace, passes=()), 1)
     classes: Any = lively(TransformerConfig(Tokens(V), BASE, Classes(K)).build())
-    with pytest.raises(InputError, match="leave the place out"):
+    with refused(InputError, key="place"):
         logit_sum(classes, traced(classes, ids(1, T)), 1, place=0)
     vector: Any = TransformerConfig(Tokens(V), BASE, Vector()).build().eval()
     assert isinstance(vector.head, VectorHead)
-    with pytest.raises(InputError, match="VectorHead"):
+    with refused(InputError, key="head", value="VectorHead"):
         logit_sum(vector, traced(vector, ids(1, T)))
     for small in (quantize(transformer(BASE)), quantize(classes)):
-        with pytest.raises(InputError, match="float32"):
+        with refused(InputError, remedy="float32"):
             logit_sum(small, traced(small, ids(1, T)), 1)  # type: ignore[arg-type]
 
 

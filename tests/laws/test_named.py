@@ -78,5 +78,7 @@ def test_what_the_tables_say_is_said_of_some_value(entries: dict[str, Entry]) ->
     """A name that nothing has is a mistyped one."""
     places = [names.place_of(name) for name in entries]
     known = {place.point for place in places} | {f"{place.section}.{place.point}" for place in places}
-    known |= {point.replace("_pre_rotary", "_turned") for point in known}  # what the explorer calls the other
+    known |= {
+        point.replace("_pre_rotary", "_rotated") for point in known
+    }  # what the explorer calls the other
     assert set(names.POINTS) - known == set()

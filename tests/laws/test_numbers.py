@@ -26,6 +26,7 @@ from regard.model.transformer import EncoderDecoderConfig, ModelConfig, Transfor
 from regard.schema import describe, dump, parse
 from regard.training.config import TrainConfig
 from regard.training.optim import Optimizer, OptimizerConfig
+from tests.shared import refused
 
 EXTREMES = (0, -1, 1, 10**9, 2**31, 2**63, 10**30, 0.5, -0.5, 1e-300, 1e308, -1e308)
 CHECKED_BY_THEIR_PART = {"factor", "original", "low", "high", "amplitude", "short", "long", "fast", "slow"}
@@ -114,5 +115,5 @@ def test_every_number_of_training_is_bounded() -> None:
     for key in describe(TrainConfig):
         if "." not in key.path and "integer" in key.type:
             for extreme in (-1, 10**30):
-                with pytest.raises(ConfigError, match=key.path):
+                with refused(ConfigError, key=key.path):
                     parse(TrainConfig, {key.path: extreme})

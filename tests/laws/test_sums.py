@@ -46,6 +46,7 @@ from regard.model.quantize import quantize
 from regard.model.stack import StackConfig
 from regard.model.tap import open_taps
 from regard.model.transformer import Model, TransformerConfig
+from tests.shared import refused
 
 T, S = 5, 7
 NAMING = Naming(lambda some: [f"s{i}" for i in some], lambda some: [f"t{i}" for i in some])
@@ -237,7 +238,7 @@ def test_a_sum_over_heads_that_were_not_recorded_is_refused() -> None:
     model = transformer(PARTS["multi-head"])
     numbers = Numbers(model, entries(model, [ids(1, T)], choice=Choice(heads=frozenset({1, 3}))))
     assert account(numbers, "stack.blocks.1.attention.heads", (1, 2, 3)).terms
-    with pytest.raises(InputError, match="all 5 heads"):
+    with refused(InputError, limit=5):
         account(numbers, "stack.blocks.1.attention.out", (2, 3))
 
 
@@ -247,7 +248,7 @@ def test_a_number_that_is_not_there_is_refused() -> None:
     for index in ((0, 0), (0, 0, 99), (0, 0, -1)):
         with pytest.raises(InputError, match="shape"):
             account(numbers, "stack.blocks.0.attention.q", index)
-    with pytest.raises(InputError, match="recorded"):
+    with refused(InputError, key="stack.blocks.9.attention.q"):
         account(numbers, "stack.blocks.9.attention.q", (0, 0, 0))
 
 
@@ -349,7 +350,7 @@ def test_changes_of_what_there_is_not_are_refused() -> None:
     with pytest.raises(InputError):
         Edit("x", (0,), math.nan)
     vectors = lively(TransformerConfig(Tokens(V), replace(BASE, mask=Full()), Vector()).build())
-    with pytest.raises(InputError, match="temperature"):
+    with refused(InputError, key="temperature"):
         Changes(temperature=2.0).check(vectors)
     assert DEPTH == 2
     assert HEADS

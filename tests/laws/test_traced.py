@@ -22,6 +22,7 @@ from regard.insight.trace import Entry, Pass, Trace, best_path
 from regard.model.attention import Attention
 from regard.model.feedforward import GatedFeedForward
 from regard.model.stack import StackConfig
+from tests.shared import refused
 
 T, S = 5, 7
 NAMING = Naming(lambda some: [f"s{i}" for i in some], lambda some: [f"t{i}" for i in some])
@@ -102,7 +103,7 @@ def _feedforward(part: Any, point: str, sources: list[Tensor]) -> Tensor:
 def _attention(part: Attention, point: str, entry: Entry, sources: list[Tensor]) -> Tensor | None:
     H, G, C = part.heads, part.kv_heads, part.head_width
     if point in ("q", "k", "v", "q_pre_rotary", "k_pre_rotary"):
-        if "turned by" in entry.formula:
+        if "rotated by" in entry.formula:
             return None  # by its length alone: a rotation keeps it
         if part.cross:
             made = torch.cat((part.q(sources[0]), part.kv(sources[0])), -1)
@@ -230,5 +231,5 @@ def test_a_layer_or_head_that_is_not_there_is_refused() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     model, target = transformer(PARTS["multi-head"]), ids(1, T)
     _, trace = traced(model, lambda: model(target))
-    with pytest.raises(InputError, match=r"stack\.blocks\.1\.attention\.weights"):
+    with refused(InputError, remedy="stack.blocks.1.attention.weights"):
         trace["stack.blocks.1.attention.weight"]

@@ -25,6 +25,7 @@ from regard.model.position import (
     sinusoids,
 )
 from regard.model.stack import StackConfig
+from tests.shared import refused
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 16])
@@ -72,9 +73,9 @@ def test_relative_buckets_are_t5s() -> None:
 def test_a_learned_table_refuses_what_is_longer() -> None:
     part = Learned(7).build(4, 2, 2)
     x = torch.zeros(1, 8, 4)
-    with pytest.raises(InputError, match="8 tokens is longer than the 7"):
+    with refused(InputError, value=8, limit=7):
         part.add(x, Contiguous(0, 8))
-    with pytest.raises(InputError, match="longer"):
+    with refused(InputError, value=8, limit=7):
         part.add(x, Ragged.from_lengths(torch.tensor([8]), 8))
 
 

@@ -14,6 +14,7 @@ from regard.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
+PAGES = {"README.md": "docs/usage.md", "README.zh-CN.md": "docs/usage.zh.md"}
 BLOCK = re.compile(r"^ {4}(regard .*)$", re.MULTILINE)
 INLINE = re.compile(r"`(regard [a-z][^`]*)`")
 
@@ -34,11 +35,13 @@ def parsed(line: str) -> str:
             return str(name)
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_command_of_a_readme_can_be_typed_as_it_stands(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "least"), [*((name, 10) for name in PAGES), *((name, 25) for name in PAGES.values())]
+)
+def test_every_command_of_a_page_can_be_typed_as_it_stands(name: str, least: int) -> None:
     inline = [line for line in INLINE.findall(text_of(name)) if len(line.split()) > 2]
     lines = [*BLOCK.findall(text_of(name)), *inline]
-    assert len(lines) > 30
+    assert len(lines) > least
     for line in lines:
         assert not re.search(r"\s{2,}[^#\s]", line), f"what follows the command is no comment: {line}"
         if line != "regard --help":
@@ -54,12 +57,18 @@ def test_the_help_of_every_command_gives_examples_that_can_be_typed() -> None:
             assert parsed(line) in (name, "predict"), line
 
 
-def test_both_readmes_show_the_same_commands() -> None:
-    def shown(name: str) -> list[str]:
+def test_both_languages_show_the_same_commands() -> None:
+    def commands(name: str) -> list[str]:
         lines = BLOCK.findall(text_of(name))
         return [" ".join(line.split("#")[0].split()[:2]) for line in lines]
 
-    assert shown("README.md") == shown("README.zh-CN.md")
+    assert commands(READMES[0]) == commands(READMES[1])
+    assert commands(PAGES[READMES[0]]) == commands(PAGES[READMES[1]])
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_a_readme_is_read_in_one_go(name: str) -> None:
+    assert len(text_of(name).splitlines()) <= 120
 
 
 @pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])

@@ -8,6 +8,7 @@ import pytest
 
 from regard.errors import ConfigError
 from regard.recipes import bench
+from tests.shared import refused
 
 
 def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,5 +24,5 @@ def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_preset_that_does_not_exist_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'huge'.*tiny"):
+    with refused(ConfigError, key="preset", value="huge", limit="tiny"):
         list(bench.bench_lines("huge"))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from regard.errors import BundleError, StorageError
 from regard.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from tests.shared import refused
 
 STATE = {"step": 7, "best": float("-inf"), "third": 1 / 3, "plan": None, "name": "é"}
 
@@ -44,7 +45,7 @@ def test_everything_comes_back_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="holds no checkpoint to resume from; give --overwrite"):
+    with refused(BundleError, remedy="give --overwrite instead of --resume to start anew"):
         load_checkpoint(tmp_path)
 
 
@@ -61,7 +62,11 @@ def test_a_truncated_checkpoint_is_refused(good: Path, share: float) -> None:
     content = good.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / FILE).write_bytes(content[: int(share * len(content))])
-        with pytest.raises(BundleError, match=r"is damaged|was changed"):
+        with refused(
+            BundleError,
+            where="checkpoint.safetensors",
+            remedy="give --overwrite instead of --resume to start anew",
+        ):
             load_checkpoint(Path(folder))
 
 
@@ -86,7 +91,7 @@ def test_a_failed_save_keeps_the_last_good_one(tmp_path: Path, monkeypatch: pyte
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match="the disk is full"):
+    with refused(StorageError, value="the disk is full", where="checkpoint.safetensors"):
         save_checkpoint(Checkpoint({"model.weight": torch.ones(2)}, {"step": 8}), tmp_path)
     monkeypatch.undo()
     assert load_checkpoint(tmp_path).state == STATE

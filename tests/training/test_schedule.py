@@ -9,6 +9,7 @@ import pytest
 
 from regard.errors import ConfigError
 from regard.training.schedule import Constant, Cosine, InverseSqrt, Linear, Schedule
+from tests.shared import refused
 
 SCHEDULES = [kind() for kind in get_args(Schedule)]
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.kind)
@@ -94,11 +95,11 @@ def test_constant_stays() -> None:
 
 @EVERY
 def test_a_negative_warm_up_is_refused(schedule: Schedule) -> None:
-    with pytest.raises(ConfigError, match=r"warmup is -1; it must be 0 or more"):
+    with refused(ConfigError, key="warmup", value=-1, limit="0 or more steps"):
         type(schedule)(warmup=-1)
 
 
 @pytest.mark.parametrize("kind", [Cosine, Linear])
 def test_a_negative_horizon_is_refused(kind: type[Cosine | Linear]) -> None:
-    with pytest.raises(ConfigError, match=r"horizon is -1; it must be 0 or more"):
+    with refused(ConfigError, key="horizon", value=-1, limit="0 or more steps"):
         kind(horizon=-1)

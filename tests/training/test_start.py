@@ -16,6 +16,7 @@ from regard.model.lora import adapt, adapters, merge
 from regard.training.adapter import load_adapter
 from regard.training.loop import Trainer
 from regard.training.resolve import Asked, resolve, started
+from tests.shared import refused
 
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=2", "model.heads=2", "model.dropout=0")
 FURTHER: dict[str, Any] = {"settings": ("train.lr=1e-2",), "steps": 8, "quiet": True, "threads": 1}
@@ -216,36 +217,41 @@ def test_a_body_that_has_learned_helps_where_a_fresh_one_does_not(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "parts"),
     [
-        (("train.tune=frozen", "train.tune.blocks=3"), "blocks is 3"),
-        (("model.width=32",), "no weight"),
-        (("task.tokenizer=characters",), "tokenizers come with"),
+        (
+            ("train.tune=frozen", "train.tune.blocks=3"),
+            {"key": "train.tune.blocks", "value": 3, "limit": "at most 2, as in the model"},
+        ),
+        (("model.width=32",), {"key": "embed.weight", "value": (138, 32)}),
+        (("task.tokenizer=characters",), {"key": "task.tokenizer"}),
     ],
 )
 def test_what_does_not_go_with_a_body_is_refused_by_name(
-    settings: tuple[str, ...], words: str, body: Path, tmp_path: Path
+    settings: tuple[str, ...], parts: dict[str, Any], body: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with refused(ConfigError, **parts):
         further(body, tmp_path / "run", *settings)
     assert not (tmp_path / "run").exists()
 
 
 def test_what_needs_a_body_is_refused_without_one(body: Path) -> None:
     for tune in ("frozen", "lora"):
-        with pytest.raises(ConfigError, match="give --init"):
+        with refused(ConfigError, key="train.tune"):
             resolve(Asked("fill-mask", settings=(f"train.tune={tune}",)))
-    with pytest.raises(ConfigError, match="--init"):
+    with refused(ConfigError, key="train.init"):
         resolve(Asked("fill-mask", settings=(f"train.init={body}",)))
-    with pytest.raises(ConfigError, match="--preset"):
+    with refused(ConfigError, key="--preset", value="--init"):
         started(Asked("fill-mask", preset="tiny", init=str(body)))
-    with pytest.raises(BundleError, match="does not exist"):
+    with refused(
+        BundleError, where="nowhere", remedy="give the folder that `regard train` or `import` wrote"
+    ):
         started(Asked("fill-mask", init="nowhere"))
     asked = Asked("translation", init=str(body))
     start = started(asked)
-    with pytest.raises(ConfigError, match="kind 'transformer'"):
+    with refused(ConfigError, value="transformer", limit="encoder-decoder"):
         resolve(asked, start)
-    with pytest.raises(ConfigError, match="nothing is left"):
+    with refused(ConfigError, key="train.tune.blocks"):
         regard.train(
             "fill-mask",
             body.parent / "text.txt",
@@ -261,20 +267,38 @@ def test_an_adapter_that_does_not_fit_is_refused_by_name(body: Path, tmp_path: P
     path = folder / "adapter_config.json"
     good = path.read_text("utf-8")
     wrong = {
-        '"LORA"': ('"IA3"', "peft_type"),
-        '"r": 8': ('"r": 7', "of shape"),
-        '"bias": "none"': ('"bias": "all"', "bias"),
-        '"fan_in_fan_out": false': ('"fan_in_fan_out": true', "fan_in_fan_out"),
-        '"lora_alpha": 16.0': ('"lora_alpha": null', "lora_alpha"),
+        '"LORA"': (
+            '"IA3"',
+            {"key": "peft_type", "value": "IA3", "limit": "LORA", "where": "adapter_config.json"},
+        ),
+        '"r": 8': (
+            '"r": 7',
+            {
+                "key": "base_model.model.stack.blocks.0.attention.out.lora_A.weight",
+                "limit": [7, 16],
+                "where": "adapter_model.safetensors",
+            },
+        ),
+        '"bias": "none"': (
+            '"bias": "all"',
+            {"key": "bias", "value": "all", "limit": "none", "where": "adapter_config.json"},
+        ),
+        '"fan_in_fan_out": false': (
+            '"fan_in_fan_out": true',
+            {"key": "fan_in_fan_out", "value": True, "where": "adapter_config.json"},
+        ),
+        '"lora_alpha": 16.0': ('"lora_alpha": null', {"key": "r and lora_alpha", "limit": "numbers above 0"}),
     }
-    for right, (changed, words) in wrong.items():
+    for right, (changed, parts) in wrong.items():
         assert right in good, good
         path.write_text(good.replace(right, changed), "utf-8")
-        with pytest.raises(BundleError, match=words):
+        with refused(BundleError, **parts):
             load_adapter(first.bundle.build(), folder)
     path.write_text(good, "utf-8")
-    with pytest.raises(BundleError, match="no linear"):
+    with refused(BundleError, key="stack.blocks.0.attention.out", where="adapter"):
         load_adapter(nn.Sequential(nn.Linear(2, 3)), folder)
     path.write_text("{", "utf-8")
-    with pytest.raises(BundleError, match="not JSON"):
+    with refused(
+        BundleError, value="it is not JSON that can be used (Expecting", where="adapter_config.json"
+    ):
         load_adapter(first.bundle.build(), folder)

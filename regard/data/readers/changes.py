@@ -44,9 +44,8 @@ def unchanged(rows: Rows, now: Callable[[], State]) -> Rows:
             passes.append(digest)
             changed = list(before)[:1] if digest != passes[0] else []
         if changed:
-            raise DataError(
-                "{value} was changed while it was read; start anew with data that stay", min(changed)
-            )
+            sentence = "{where} was changed while it was read; start anew with data that stay"
+            raise DataError(sentence, min(changed))
 
     def opened() -> Iterator[Row]:
         check()

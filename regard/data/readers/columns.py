@@ -49,9 +49,8 @@ def pick_columns(
     """
     named = [name for name in wanted if name is not None]
     if len(set(named)) < len(named):
-        raise DataError(
-            "one column of {where} was asked for twice: {limit}; name different ones", label, ", ".join(named)
-        )
+        sentence = "one column of {where} was asked for twice: {value}; name different ones"
+        raise DataError(sentence, label, ", ".join(named))
     picked: list[int | None] = [None if name is None else _find(found, name, label) for name in wanted]
     open_slots = [slot for slot, index in enumerate(picked) if index is None]
     numbers = 1 if len(found) > len(wanted) and not found[0] else 0  # pandas' first column
@@ -62,7 +61,7 @@ def pick_columns(
     elif len(rest) == len(open_slots) and (ordered or len(rest) == 1):
         filling = rest
     else:
-        raise DataError(_unclear(found, wanted, label))
+        raise _unclear(found, wanted, label)
     for slot, index in zip(open_slots, filling, strict=True):
         picked[slot] = index
     return tuple(index for index in picked if index is not None)
@@ -70,18 +69,20 @@ def pick_columns(
 
 def _find(found: Sequence[str], name: str, label: str) -> int:
     if name not in found:
-        sentence = "{where} has no column '{key}', only {value}"
+        sentence = "{where} has no column '{key}', only {limit}"
         raise DataError(sentence, label, name, _listed(found), remedy=nearest(name, found))
     if list(found).count(name) > 1:
         raise DataError("{where} has more than one column '{key}'; give each its own name", label, name)
     return list(found).index(name)
 
 
-def _unclear(found: Sequence[str], wanted: Wanted, label: str) -> str:
+def _unclear(found: Sequence[str], wanted: Wanted, label: str) -> DataError:
     if len(found) < len(wanted):
-        return f"{label} has too few columns, {_listed(found)}, where {len(wanted)} are needed"
+        sentence = "{where} has too few columns, {value}, where {limit} are needed"
+        return DataError(sentence, label, _listed(found), len(wanted))
     remedy = "name them with --from X --to Y" if len(wanted) == 2 else "name it with --from X"
-    return f"{label} has the columns {_listed(found)}, and it is not clear which are meant; {remedy}"
+    sentence = "{where} has the columns {value}, and it is not clear which are meant; {remedy}"
+    return DataError(sentence, label, _listed(found), remedy)
 
 
 def _listed(found: Sequence[str], most: int = 12) -> str:

@@ -50,8 +50,8 @@ def look_at_file(path: Path, shown: str | None = None) -> Found:
     if form not in FORMS:
         kinds = ", ".join(f".{kind}" for kind in FORMS)
         sentence = (
-            "{where} is in no form that can be read here; give {value}, or a folder with parallel files"
-            " such as train.en and train.de"
+            "{where} is in no form that can be read here; give {limit}, or a folder with parallel files such"
+            " as train.en and train.de"
         )
         raise DataError(sentence, shown or path, kinds)
     return Found(form, (path,))
@@ -76,7 +76,7 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
         return look_at_folder(folder / INSIDE, columns)
     splits = splits or _splits(folder, paths, columns, documents=True) or _folders(folder, columns)
     if not splits:
-        raise DataError(_nothing(folder, columns))
+        raise _nothing(folder, columns)
     return splits
 
 
@@ -177,7 +177,7 @@ def _shards(paths: list[Path]) -> tuple[tuple[Path, ...], list[Path]]:
     missing = [number for number in range(first, first + count) if number not in shards][:1]
     if missing and shards:
         known = next(iter(shards.values()))
-        sentence = "{limit} is one of {value:,} files of which number {missing} is missing; fetch it, too"
+        sentence = "{where} is one of {limit:,} files of which number {value} is missing; fetch it, too"
         raise DataError(sentence, known, count, missing[0])
     return tuple(shards[number] for number in sorted(shards)), others
 
@@ -185,14 +185,15 @@ def _shards(paths: list[Path]) -> tuple[tuple[Path, ...], list[Path]]:
 def only(candidates: list[Found], folder: Path, what: str) -> Found | None:
     if len(candidates) > 1:
         names = ", ".join(sorted(path.name for found in candidates for path in found.paths))
-        sentence = "{where} holds {key} more than once: {limit}; leave one of them, or give one file"
+        sentence = "{where} holds {key} more than once: {value}; leave one of them, or give one file"
         raise DataError(sentence, folder, what, names)
     return candidates[0] if candidates else None
 
 
-def _nothing(folder: Path, columns: int) -> str:
+def _nothing(folder: Path, columns: int) -> DataError:
     kinds = ", ".join(
         f".{form}" for form in FORMS if form == "json" or _COLUMNS.get(form, columns) == columns
     )
     pairs = " or parallel files such as train.en and train.de" if columns > 1 else ""
-    return f"{folder} holds nothing that can be read; put train, valid and test into it as {kinds}{pairs}"
+    sentence = "{where} holds nothing that can be read; put train, valid and test into it as {limit}"
+    return DataError(sentence, folder, kinds + pairs)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from regard.data.readers.lines import file_errors, open_bytes
 from regard.data.readers.tables import Record
-from regard.errors import DataError
+from regard.errors import DataError, damaged, wrong_size
 
 __all__ = ["COLUMNS", "IdxImages", "image_at", "is_idx", "partner", "split_word"]
 
@@ -56,7 +56,7 @@ def partner(path: Path) -> Path:
     for name in (plain, f"{plain}.gz"):
         if path.with_name(name).exists():
             return path.with_name(name)
-    raise DataError("{where} has no labels beside it; put {value} into the same folder", path, plain)
+    raise DataError("{where} has no labels beside it; put {limit} into the same folder", path, plain)
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class _Header:
         content = file.read(self.size)
         if len(content) < self.size:
             sentence = (
-                "{where} was cut short: its header promises {value:,} items, and it ends in item"
-                " {limit:,}; fetch it again"
+                "{where} is damaged: its header promises {limit:,} items, and it ends in item {value:,};"
+                " fetch it again"
             )
             raise DataError(sentence, self.path, self.count, number)
         return content
@@ -93,22 +93,20 @@ def _header(file: BinaryIO, path: Path, labels: bool) -> _Header:
     axes = magic[3] if len(magic) == 4 else 0
     if magic[:3] != bytes((0, 0, _BYTES)) or axes not in ((1,) if labels else (3, 4)):
         what = "labels" if labels else "images"
-        sentence = "{where} is no IDX file of {key} of a byte a number; its first bytes are {value!r}"
+        sentence = "{where} is no IDX file of {limit} of a byte a number; its first bytes are {value!r}"
         raise DataError(sentence, path, what, magic)
     raw = file.read(4 * axes)
     if len(raw) < 4 * axes:
-        raise DataError("{where} was cut short: it ends in its header; fetch it again", path)
+        raise damaged(DataError, path, "it ends in its header", "fetch it again")
     count, *shape = (int.from_bytes(raw[i : i + 4], "big") for i in range(0, len(raw), 4))
     header = _Header(path, count, tuple(shape))
     if not labels and (not _fits(shape[:2]) or (axes == 4 and shape[2] not in (1, 3))):
-        raise DataError(
-            "{where} claims images of {limit} numbers, which cannot be", path, " × ".join(map(str, shape))
-        )
+        sentence = "{where} claims images of {value} numbers, which cannot be"
+        raise DataError(sentence, path, " × ".join(map(str, shape)))
     if path.suffix != ".gz":
         size, wanted = os.fstat(file.fileno()).st_size, header.start + count * header.size
         if size != wanted:
-            sentence = "{where} has {value:,} bytes where its header promises {limit:,}; fetch it again"
-            raise DataError(sentence, path, size, wanted)
+            raise wrong_size(DataError, path, size, wanted, "fetch it again")
     return header
 
 
@@ -133,9 +131,10 @@ class IdxImages:
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         """Each image's name and label. Raises DataError: what is wrong with a whole file."""
         with open_bytes(self.images) as image_file, open_bytes(self.labels) as label_file:
-            images, marks = _header(image_file, self.images, False), _header(label_file, self.labels, True)
+            images = _header(image_file, self.images, False)
+            marks = _header(label_file, self.labels, True)
             if images.count != marks.count:
-                sentence = "{value} holds {limit:,} images, {labels} {count:,} labels; fetch them again"
+                sentence = "{where} holds {value:,} images, and {key} {limit:,} labels; fetch them again"
                 raise DataError(sentence, self.images, images.count, self.labels, marks.count)
             start = f"{self.images}#"
             for number in range(images.count):
@@ -164,9 +163,8 @@ class _Reader:
     def image(self, number: int) -> NDArray[np.uint8]:
         header = self.header
         if number >= header.count:
-            raise DataError(
-                "{where} has no image {value}, only 0 to {limit}", self.path, number, header.count - 1
-            )
+            sentence = "{where} has no image {value}, only {limit}"
+            raise DataError(sentence, self.path, number, f"0 to {header.count - 1}")
         if number < self.next:
             self._open()
         with file_errors(self.path):

@@ -130,7 +130,7 @@ def split_images(
     """The rows in one or more splits, by a hash of what the images hold, so that equal ones stay together;
     or, of an IDX file, each `every`-th image as valid."""
     if picked[:1] != (0,):
-        raise DataError("of {where}, ask for the column '{limit}' first", table.label, IMAGE)
+        raise DataError("of {where}, ask for the column '{key}' first", table.label, IMAGE)
     if len(shares) == 1:
         return split_by(table, picked, dict.fromkeys(shares), reading)
     if every:

@@ -24,7 +24,7 @@ from regard.data.builtin_digits import DIGITS, digit_images
 from regard.data.readers.idx import LONGEST_SIDE, MOST_PIXELS, image_at, is_idx
 from regard.data.readers.lines import Problem, file_errors
 from regard.data.readers.shades import Shades, quiet_decoder
-from regard.errors import DataError, DependencyError
+from regard.errors import DataError, missing, too_many_bytes
 
 __all__ = [
     *("LONGEST_SIDE", "MOST_PIXELS", "IMAGE", "SUFFIXES", "Filter", "Image", "as_url", "decode"),
@@ -75,7 +75,7 @@ def read_image(name: str) -> Image:
         if is_idx(Path(home)):
             return image_at(Path(home), int(number))
     if not name or "\0" in name:
-        raise DataError("{where!r} names no image; give the path of one", name)
+        raise DataError("{value!r} names no image; give the path of one", name)
     found = decode(read_bytes(Path(name)))
     if isinstance(found, Problem):
         raise DataError("{where}: {value}; give an image as {limit}", name, found, ", ".join(_FORMATS))
@@ -87,11 +87,9 @@ def _imaged(url: str) -> Image:
     head, comma, text = url.partition(",")
     shown = head[:40]
     if not comma or not head.endswith(";base64"):
-        raise DataError("'{where}' holds no image; give one as data:image/png;base64,…", shown)
+        raise DataError("'{where}' holds no image; give one as {limit}", shown, "data:image/png;base64,…")
     if len(text) > _MOST_BYTES * 4 // 3 + 4:
-        raise DataError(
-            "'{where}' has over {limit:,} bytes, which no image for a model needs", shown, _MOST_BYTES
-        )
+        raise too_many_bytes(DataError, shown, _MOST_BYTES, "give a smaller image")
     try:
         content = b64decode(text, validate=True)
     except ValueError as error:
@@ -114,11 +112,9 @@ def read_bytes(path: Path) -> bytes:
     with file_errors(path):
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "does not exist"
-            raise DataError("{where} {key}; give the path of an image", path, what)
+            raise DataError("{where} {value}; give the path of an image", path, what)
         if path.stat().st_size > _MOST_BYTES:
-            raise DataError(
-                "{where} has over {limit:,} bytes, which no image for a model needs", path, _MOST_BYTES
-            )
+            raise too_many_bytes(DataError, path, _MOST_BYTES, "give a smaller image")
         return path.read_bytes()
 
 
@@ -251,11 +247,10 @@ def _builtin(name: str, number: int) -> Image:
         images, _ = digit_images(name)
     except ModuleNotFoundError as error:
         package = DIGITS[name].package
-        raise DependencyError(
-            "'{key}' needs the package {value}: pip install {value}", name, package
-        ) from error
+        raise missing(f"'{name}' needs the package {package}", f"pip install {package}") from error
     if number >= len(images):
-        raise DataError("{where} has no image {value}, only 0 to {limit}", name, number, len(images) - 1)
+        sentence = "{where} has no image {value}, only {limit}"
+        raise DataError(sentence, name, number, f"0 to {len(images) - 1}")
     return images[number, :, :, None]
 
 
@@ -263,5 +258,5 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
-        raise DependencyError("images need the package pillow: pip install 'regard[images]'") from error
+        raise missing("images need the package pillow", "pip install 'regard[images]'") from error
     return Image

@@ -18,7 +18,7 @@ from regard.data.readers.columns import Wanted
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_text, read_lines
 from regard.data.readers.squad import COLUMNS, SquadFile
 from regard.data.readers.tables import JsonlTable, Record, Table, parse_object, suits, values_of
-from regard.errors import DataError
+from regard.errors import DataError, damaged, not_json, not_text
 
 __all__ = ["ArrayTable", "array_begins", "open_json"]
 
@@ -86,11 +86,11 @@ def _document(path: Path, head: str, wanted: Wanted) -> Table:
     if '"paragraphs"' in head or (named and named <= set(COLUMNS)):
         return SquadFile(path)
     SquadFile(path).document()  # what is broken is told so
-    raise DataError(
-        "{where} is neither an array of objects, nor one object a line, nor SQuAD's form; write it"
-        " as one of these (pandas: to_json(orient='records'))",
-        path,
+    sentence = (
+        "{where} is neither an array of objects, nor one object a line, nor SQuAD's form; write it as one of"
+        " these (pandas: to_json(orient='records'))"
     )
+    raise DataError(sentence, path)
 
 
 def _is_lines(path: Path) -> bool:
@@ -124,9 +124,8 @@ class ArrayTable:
                 if not skip or suits(tuple(item), wanted):
                     return cls(path, tuple(item))
         if not columns:
-            raise DataError(
-                "{where} holds no JSON object in its array; give an array of objects, one an example", path
-            )
+            sentence = "{where} holds no JSON object in its array; give an array of objects, one an example"
+            raise DataError(sentence, path)
         return cls(path, columns)
 
     @property
@@ -201,7 +200,7 @@ class _Window:
         while self._place == len(self._text):
             if self._more():
                 continue
-            raise DataError("{where} ends within its array; it is not whole", self._path)
+            raise damaged(DataError, self._path, "it ends within its array")
         return self._text[self._place]
 
     def comma(self) -> None:
@@ -230,9 +229,7 @@ class _Window:
         before = self._text[:place]
         column = place - before.rfind("\n") + (0 if "\n" in before else self._column)
         where = f"{self._path}:{self._lines + before.count(chr(10)) + 1}"
-        raise DataError(
-            "{where}: is not JSON: {value} at character {key} of the line; mend it", where, why, column
-        )
+        raise not_json(f"{where}:{column}", why)
 
     def _more(self) -> bool:
         """Read on, and forget what was passed; whether there was anything."""
@@ -246,8 +243,6 @@ class _Window:
         try:
             self._text = self._text[self._place :] + self._decode(chunk, self._ended)
         except UnicodeDecodeError as error:
-            raise DataError(
-                "{where}:[{value}]: is not UTF-8 text; convert it to UTF-8", self._path, self.index
-            ) from error
+            raise not_text(DataError, f"{self._path}:[{self.index}]") from error
         self._place = 0
         return True

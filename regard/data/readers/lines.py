@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from regard.data.readers.unicode import HEAD, as_utf8
-from regard.errors import DataError
+from regard.errors import DataError, cannot_read, damaged, no_data, too_many_bytes
 
 __all__ = ["BLANK", "LINE_LIMIT", "Line", "Problem", "decode_line", "file_errors", "open_bytes", "open_text"]
 __all__ += ["read_lines", "too_long"]
@@ -95,7 +95,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     with file_errors(path):
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "does not exist"
-            raise DataError("{where} {key}; give the name of a file with data", path, what)
+            raise no_data(path, what)
         with path.open("rb", HEAD) as file:
             yield cast(BinaryIO, _unpacked(file, path)) if path.suffix == ".gz" else file
 
@@ -106,11 +106,11 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            "{where} is not a whole gzip file ({value}); fetch or pack it again", path, error
+        raise damaged(
+            DataError, path, f"it is not a whole gzip file ({error})", "fetch or pack it again"
         ) from error
     except OSError as error:
-        raise DataError("cannot read {where}: {value}", path, error.strerror or error) from error
+        raise cannot_read(DataError, path, error) from error
 
 
 def too_long(what: str = "line") -> Problem:
@@ -164,9 +164,7 @@ def _skip_line(file: BinaryIO, where: str) -> int:
     while chunk := file.readline(_CHUNK):
         passed += len(chunk)
         if passed > _MOST_PASSED:
-            raise DataError(
-                "{where}: has over {limit:,} bytes, as no line of text has; mend it", where, _MOST_PASSED
-            )
+            raise too_many_bytes(DataError, where, _MOST_PASSED, "mend it")
         if chunk.endswith(b"\n"):
             break
     return passed

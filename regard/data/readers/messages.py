@@ -60,5 +60,6 @@ def read_messages(value: str, where: str) -> tuple[Message, ...]:
     except (ValueError, RecursionError):
         found = Problem("bad dialogue", "not a JSON list of messages")
     if isinstance(found, Problem):
-        raise DataError('{where}: {value}; give [{{"role": "user", "content": "…"}}, …]', where, found)
+        sentence = "{where}: {value}; give {limit}"
+        raise DataError(sentence, where, found, '[{"role": "user", "content": "…"}, …]')
     return found

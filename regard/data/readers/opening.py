@@ -32,7 +32,7 @@ from regard.data.readers.translations import by_language
 from regard.data.remote import Progress
 from regard.data.rows import DataSet, KnownSet, Report, Rows
 from regard.data.splits import ALL, SINGLE_FILE, SPLIT_OF, TRAIN_AND_VALID
-from regard.errors import ConfigError, DataError, nearest
+from regard.errors import ConfigError, DataError, nearest, no_data, outside
 
 __all__ = ["columns_of", "open_data"]
 
@@ -76,9 +76,7 @@ def open_data(
     """
     assert columns, "no columns were asked for"
     if on_error not in get_args(OnError):
-        raise ConfigError(
-            "on_error is '{value}', but can only be {limit}", on_error, " or ".join(get_args(OnError))
-        )
+        raise outside(ConfigError, "on_error", on_error, " or ".join(get_args(OnError)))
     report = Report()
     path = _as_path(data)
     if path is None:
@@ -170,9 +168,8 @@ def _open_named(
     entry: named.NamedSet, columns: Wanted, reading: Reading, progress: Progress | None
 ) -> DataSet:
     if not entry.columns:
-        raise DataError(
-            "{key} ({value}) has no text columns; give it to a task that reads it", entry.name, entry.title
-        )
+        sentence = "{where} has no text columns; give it to a task that reads it"
+        raise DataError(sentence, f"{entry.name} ({entry.title})")
     _check_images(entry, columns)
     folder = named.find(entry, progress)
     if all(name is None for name in columns) and len(columns) <= len(entry.columns):
@@ -192,9 +189,8 @@ def _open_named(
 def _check_images(entry: KnownSet, columns: Wanted) -> None:
     """Images are for who asks for them by name: others would take their names for text."""
     if IMAGE in entry.columns and IMAGE not in columns:
-        raise DataError(
-            "{key} ({value}) holds images; give it to image-classification", entry.name, entry.title
-        )
+        sentence = "{where} holds images; give it to image-classification"
+        raise DataError(sentence, f"{entry.name} ({entry.title})")
 
 
 def _open_path(
@@ -235,9 +231,8 @@ def _look_at(path: Path, columns: Wanted) -> dict[str, Found]:
     try:
         return look_at_folder(path, len(columns))
     except DataError as error:
-        raise DataError(
-            "{where} holds no images; put a folder for each class into it, or MNIST's IDX files", path
-        ) from error
+        sentence = "{where} holds no images; put a folder for each class into it, or MNIST's IDX files"
+        raise DataError(sentence, path) from error
 
 
 def _check_agree(first: tuple[str, ...], other: tuple[str, ...], folder: Path) -> None:
@@ -339,9 +334,9 @@ def _shown(files: Found) -> str:
 
 def _check_size(path: Path) -> None:
     if not path.exists():
-        raise DataError("{where} does not exist; give the name of a file with data", path)
+        raise no_data(path, "does not exist")
     if path.is_file() and path.stat().st_size == 0:
-        raise DataError("{where} is empty; give a file with data", path)
+        raise no_data(path, "is empty")
 
 
 def _within(folder: Path) -> list[Path]:

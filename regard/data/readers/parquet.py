@@ -17,7 +17,7 @@ from regard.data.readers.forms import Cell, as_cell
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes, too_long
 from regard.data.readers.parquet_pages import Column, Page, columns_of, pages_of
 from regard.data.readers.tables import Record
-from regard.errors import DataError, needs
+from regard.errors import DataError, damaged, needs, no_data, why
 from regard.strict_json import HEADER, loads
 
 __all__ = ["ParquetTable"]
@@ -185,10 +185,10 @@ def _lists_at_once(raw: BinaryIO, path: Path, column: Column, first: int) -> int
             dictionary = max(dictionary, page.unpacked)
     if unpacked > _LIST_BYTES and unpacked > _MOST_UNPACKED * column.size:
         sentence = (
-            "{where}:{value}: '{key}' of the row group that begins here unpacks to {limit:,} bytes, over"
-            " {other} times its size; write it again in smaller row groups"
+            "{where}: '{key}' of the row group that begins here unpacks to {value:,} bytes, over {limit}"
+            " times its size; write it again in smaller row groups"
         )
-        raise DataError(sentence, path, first, column.name, unpacked, _MOST_UNPACKED)
+        raise DataError(sentence, f"{path}:{first}", column.name, unpacked, _MOST_UNPACKED)
     longest = (unpacked + values * dictionary) // max(1, column.rows)  # each value may be the longest entry
     return max(1, _BATCH_BYTES // max(1, longest))
 
@@ -196,18 +196,24 @@ def _lists_at_once(raw: BinaryIO, path: Path, column: Column, first: int) -> int
 def _check_page(page: Page, column: Column, path: Path, row: int) -> None:
     if page.unpacked > _MOST_BYTES:
         sentence = (
-            "{where}:{value}: a page of '{key}' that begins here has {limit:,} bytes, more than {other:,}"
-            " cells of {other_:,} characters; leave out what is so long"
+            "{where}: a page of '{key}' that begins here has {value:,} bytes, more than {limit}; leave out"
+            " what is so long"
         )
-        raise DataError(sentence, path, row, column.name, page.unpacked, _BATCH, LINE_LIMIT)
+        raise DataError(
+            sentence,
+            f"{path}:{row}",
+            column.name,
+            page.unpacked,
+            f"{_BATCH:,} cells of {LINE_LIMIT:,} characters",
+        )
 
 
 def _too_much(path: Path, row: int) -> DataError:
     sentence = (
-        "{where}:{value}: the cells up to here have over {limit} times the file's size, as no data do;"
-        " leave out what is repeated"
+        "{where}: the cells up to here have over {limit} times the file's size, as no data do; leave out"
+        " what is repeated"
     )
-    return DataError(sentence, path, row, _MOST_REPEATED)
+    return DataError(sentence, f"{path}:{row}", _MOST_REPEATED)
 
 
 @contextmanager
@@ -219,13 +225,11 @@ def _open(path: Path) -> Iterator[tuple[Any, BinaryIO]]:
 
     with open_bytes(path) as raw:
         if not raw.read(1):
-            raise DataError("{where} is empty; give a file with data", path)
+            raise no_data(path, "is empty")
         raw.seek(0)
         try:
             with parquet.ParquetFile(raw, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
                 yield file, raw
         except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
-            reason = str(error).split("\n")[0]
-            raise DataError(
-                "{where} is not a whole Parquet file ({value}); write it again", path, reason
-            ) from error
+            value = f"it is not a whole Parquet file ({why(error)})"
+            raise damaged(DataError, path, value, "write it again") from error

@@ -19,7 +19,7 @@ from regard.data.readers.answers import answers_as_text, answers_in
 from regard.data.readers.forms import as_text
 from regard.data.readers.lines import Problem, open_text
 from regard.data.readers.tables import Record
-from regard.errors import DataError
+from regard.errors import DataError, not_json, too_many_bytes
 
 __all__ = ["COLUMNS", "SquadFile"]
 
@@ -68,7 +68,7 @@ class SquadFile:
         document = self.document()
         articles = document.get("data") if isinstance(document, dict) else None
         if not isinstance(articles, list):
-            raise DataError("{where} has no list 'data'; {remedy}", self.path, _FORM)
+            raise DataError("{where} has no list '{key}'; {remedy}", self.path, "data", _FORM)
         return articles
 
     def document(self) -> Any:
@@ -76,28 +76,23 @@ class SquadFile:
         with open_text(self.path) as file:
             raw = file.read(_LIMIT + 1)
         if len(raw) > _LIMIT:
-            raise DataError(
-                "{where} has over {limit:,} bytes, too many for one JSON text; split it", self.path, _LIMIT
-            )
+            raise too_many_bytes(DataError, self.path, _LIMIT, "split it")
         if raw.count(b",") + raw.count(b"[") + 2 * raw.count(b"{") > _MOST_MARKS:
             raise DataError("{where} holds too many values for one JSON text; split it", self.path)
         try:
             return json.loads(raw.decode("utf-8-sig"))
         except UnicodeDecodeError as problem:
-            raise DataError(
-                "{where} is not UTF-8 text (byte {value}); convert it to UTF-8", self.path, problem.start + 1
-            ) from problem
+            sentence = "{where} is not UTF-8 text (byte {value}); convert it to UTF-8"
+            raise DataError(sentence, self.path, problem.start + 1) from problem
         except RecursionError as problem:
             raise DataError("{where} is nested too deeply; {remedy}", self.path, _FORM) from problem
         except json.JSONDecodeError as problem:
-            where, several = f"{self.path}:{problem.lineno}", problem.msg == "Extra data"
+            where, several = f"{self.path}:{problem.lineno}:{problem.colno}", problem.msg == "Extra data"
             remedy = "write several values as an array, or one a line" if several else "mend it"
-            sentence = "{where}: is not JSON: {value} at character {limit} of the line; {remedy_}"
-            raise DataError(sentence, where, problem.msg, problem.colno, remedy) from problem
+            raise not_json(where, problem.msg, remedy) from problem
         except ValueError as problem:
-            raise DataError(
-                "{where} holds a number with thousands of digits; mend it", self.path
-            ) from problem
+            sentence = "{where} holds a number with thousands of digits; mend it"
+            raise DataError(sentence, self.path) from problem
 
 
 def _inside(parents: list[Any], path: str, key: str) -> Iterator[tuple[str, dict[str, Any] | Problem]]:

@@ -15,7 +15,7 @@ from regard.data.readers.plain import TextFile
 from regard.data.readers.tables import Record, Table
 from regard.data.rows import Report, Row, Rows
 from regard.data.splits import Chooser, choose_by_hash, contiguous_bounds
-from regard.errors import DataError
+from regard.errors import DataError, no_data
 
 __all__ = ["Forms", "OnError", "Reading", "split_by", "split_table", "split_text"]
 
@@ -63,7 +63,7 @@ def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) ->
     """The lines of a running text in one or more splits that follow one another. Raises: DataError when all
     are blank."""
     if text.is_blank():
-        raise DataError("{where} holds no text, only blank lines; give a file with text", text.path)
+        raise no_data(text.path, "holds no text, only blank lines")
 
     def rows(split: str) -> Iterator[Row]:
         begin, end = contiguous_bounds(shares, text.size())[split]
@@ -135,12 +135,9 @@ def _sound(
         elif values.harmless or reading.on_error == "skip":
             tally.skip(values.reason, where)
         else:
-            raise DataError(
-                "{where}: {value}; mend it, or leave out such rows with --on-error skip", where, values
-            )
+            sentence = "{where}: {value}; mend it, or leave out such rows with --on-error skip"
+            raise DataError(sentence, where, values)
     reading.report.finish(label, tally)
     if tally.kept == 0 and (tally.read > 0 or not part):
         why = "; ".join(f"{reason}: {count}" for reason, count in tally.skipped.items())
-        raise DataError(
-            f"{label} holds no usable row" + (f" ({why})" if why else "") + "; give a file with data"
-        )
+        raise no_data(label, "holds no usable row" + (f" ({why})" if why else ""))

@@ -21,7 +21,7 @@ from typing import Protocol
 from regard.data.readers.columns import Wanted, default_names, looks_like_header, pick_columns
 from regard.data.readers.forms import Cell, as_cell
 from regard.data.readers.lines import BLANK, Problem, read_lines
-from regard.errors import DataError
+from regard.errors import DataError, no_data
 
 __all__ = ["First", "JsonlTable", "Record", "Table", "TsvTable", "cells_of", "first_row", "parse_object"]
 __all__ += ["suits", "values_of"]
@@ -71,10 +71,10 @@ def first_row(
         if isinstance(cells, Problem):
             if not (cells.harmless or skip):
                 sentence = (
-                    "{where}:{value}: {limit}; mend this line, from which the columns follow, or leave it"
-                    " out with --on-error skip"
+                    "{where}: {value}; mend this line, from which the columns follow, or leave it out with"
+                    " --on-error skip"
                 )
-                raise DataError(sentence, path, line, cells)
+                raise DataError(sentence, f"{path}:{line}", cells)
             problem = problem or f"; its first problem: {cells}"
             continue
         header = looks_like_header(cells, wanted)
@@ -85,7 +85,7 @@ def first_row(
             return first
         found = found or first
     if found is None:
-        raise DataError("{where} holds no usable row{value}; give a file with data", path, problem)
+        raise no_data(path, f"holds no usable row{problem}")
     return found
 
 
@@ -168,8 +168,8 @@ class JsonlTable:
         if columns:
             return cls(path, columns)
         if problem is None:
-            raise DataError("{where} is empty; give a file with data", path)
-        raise DataError("{where} holds no JSON object, one a line; its first problem: {value}", path, problem)
+            raise no_data(path, "is empty")
+        raise no_data(path, "is empty")
 
     @property
     def label(self) -> str:

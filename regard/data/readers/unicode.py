@@ -94,7 +94,6 @@ class _Decoded(_Changed):
         try:
             text = self._decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            raise DataError(
-                "{where} is not whole {value} text; save it as UTF-8", self._path, self._encoding.upper()
-            ) from error
+            sentence = "{where} is not whole {limit} text; save it as UTF-8"
+            raise DataError(sentence, self._path, self._encoding.upper()) from error
         return text.encode("utf-8", "surrogatepass")

@@ -80,8 +80,10 @@ def chosen() -> Family:
         return usable[0]
     if FAMILIES[name] not in usable:
         missing = ", ".join(sorted(FAMILIES[name].needs - features()))
-        sentence = "REGARD_KERNELS is '{key}', but this processor does not report {value}; it can use {limit}"
-        raise ConfigError(sentence, name, missing, ", ".join(family.name for family in usable))
+        sentence = "{key} is '{value}', but this processor does not report {features}; it can use {limit}"
+        raise ConfigError(
+            sentence, "REGARD_KERNELS", name, missing, ", ".join(family.name for family in usable)
+        )
     return FAMILIES[name]
 
 

@@ -27,8 +27,8 @@ export const formula = (text) => fill(store.words.formulas[text] ?? [text, text]
 export function pointName(part, others = []) {
   const { section, point } = part;
   const { points } = store.words;
-  const turned = others.includes(`${point}_pre_rotary`) ? points[`${point}_turned`] : null;
-  return fill(turned ?? points[`${section}.${point}`] ?? points[point] ?? [point, point]);
+  const rotated = others.includes(`${point}_pre_rotary`) ? points[`${point}_rotated`] : null;
+  return fill(rotated ?? points[`${section}.${point}`] ?? points[point] ?? [point, point]);
 }
 
 // Of Add & Norm, what this model does of it at this place.
