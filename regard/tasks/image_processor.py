@@ -126,5 +126,5 @@ def placed(position: Position, embed: Patches) -> Position:
     for key, value in wanted.items():
         said = getattr(position, key)
         if said not in (0, value):
-            raise other_size(f"model.embed.{key}", said, "the images have", value)
+            raise other_size(f"model.stack.position.{key}", said, "the images need", value)
     return replace(position, **wanted)
