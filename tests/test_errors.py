@@ -23,7 +23,7 @@ KINDS = {name for name in errors.__all__ if name.endswith("Error")} - {"NonFinit
 USUAL = {"where", "key", "value", "limit", "remedy"}
 SHARED = {"kind", "error"}
 """What shared constructors call the kind of error that they are given."""
-COMPUTED = {"schema.py", "interop/keys.py", "tasks/parts.py"}
+COMPUTED = {"schema.py", "interop/keys.py"}
 """Where a sentence is made from that of another error, or ends in a clause that is given."""
 
 

@@ -25,4 +25,4 @@ def resumable(out: Path) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         if not (out / STATE).is_dir():
             raise
-        raise StoppedError("stopped (state is in {where}); go on by the same with --resume", out) from stop
+        raise StoppedError("stopped; go on with the same command and --resume (see {where})", out) from stop

@@ -22,8 +22,6 @@ from regard.model.mask import Causal
 _LARGEST = 64
 """Rows and columns that can still be read."""
 _HIGHEST = 100
-_FORM = "{key} must be rows of numbers from -{limit} to {limit}; write them as {example}"
-_AS = "1 0 1 0; 0 2 0 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,15 +293,20 @@ def example(given: Given = CLASSIC) -> Example:
     return Example("attention-by-hand", TITLE, text, lambda: worked_by_hand(given))
 
 
+def _no_rows() -> InputError:
+    sentence = "{key} must be rows of numbers from -{limit} to {limit}; write them as {example}"
+    return InputError(sentence, "inputs", _HIGHEST, "1 0 1 0; 0 2 0 2")
+
+
 def _rows(text: str) -> Tensor:
     """`1 0 1 0; 0 2 0 2` as a matrix. Raises: InputError."""
     try:
         rows = [[float(cell) for cell in row.replace(",", " ").split()] for row in text.split(";")]
         made = torch.tensor(rows, dtype=REAL)
     except ValueError as error:
-        raise InputError(_FORM, "inputs", _HIGHEST, _AS) from error
+        raise _no_rows() from error
     if made.dim() != 2 or not made.numel() or not made.isfinite().all() or float(made.abs().max()) > _HIGHEST:
-        raise InputError(_FORM, "inputs", _HIGHEST, _AS)
+        raise _no_rows()
     return made
 
 

@@ -22,7 +22,6 @@ from regard.tasks.template_sandbox import Sandbox, bounded
 
 _LONGEST, _MOST_MADE = 1 << 16, 1 << 20
 """Characters of a template, and of what it makes."""
-_REFUSES = "the model's chat template does not take this dialogue: {value}"
 
 
 class ChatTemplate:
@@ -65,7 +64,7 @@ class ChatTemplate:
         except InputError:
             raise
         except Exception as error:  # a template may fail as any program does
-            raise InputError(_REFUSES, error) from error
+            raise _not_taken(error) from error
         return "".join(made)
 
     def ids(self, dialogue: Sequence[Message]) -> list[int]:
@@ -82,5 +81,9 @@ class ChatTemplate:
         return self.tokenizer.added
 
 
+def _not_taken(why: object) -> InputError:
+    return InputError("the model's chat template does not take this dialogue: {value}", why)
+
+
 def _refuse(message: str) -> NoReturn:
-    raise InputError(_REFUSES, message)
+    raise _not_taken(message)

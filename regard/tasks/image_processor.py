@@ -96,7 +96,7 @@ def fitted(embed: Patches, processor: ImageProcessor) -> Patches:
     for key, value in zip(("channels", "pixel_rows", "pixel_columns"), processor.shape, strict=True):
         said = getattr(embed, key)
         if said not in (0, value):
-            raise other_size(f"model.embed.{key}", said, "the images have {limit}", value)
+            raise other_size(f"model.embed.{key}", said, "the images have", value)
         sizes[key] = value
     patch = embed.patch or _patch(processor.rows, processor.columns)
     if processor.rows % patch or processor.columns % patch:
@@ -126,5 +126,5 @@ def placed(position: Position, embed: Patches) -> Position:
     for key, value in wanted.items():
         said = getattr(position, key)
         if said not in (0, value):
-            raise other_size(f"model.stack.position.{key}", said, "the images need {limit}", value)
+            raise other_size(f"model.stack.position.{key}", said, "the images need", value)
     return replace(position, **wanted)

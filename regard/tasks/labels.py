@@ -80,7 +80,7 @@ def kept_labels(files: Mapping[str, str], least: int = 2) -> dict[str, int]:
 def sized_head(head: Classes, labels: Mapping[str, int]) -> int:
     """How many classes there are. Raises: ConfigError when the head was made for others."""
     if head.count not in (0, len(labels)):
-        raise other_size("model.head.count", head.count, "the data have {limit}", len(labels))
+        raise other_size("model.head.count", head.count, "the data have", len(labels))
     return len(labels)
 
 

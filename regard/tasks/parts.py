@@ -27,13 +27,13 @@ def sized(embed: Embed, tokenizer: Tokenizer, path: str) -> Tokens:
         sentence = "{key}: is '{value}', but this task reads '{limit}'"
         raise ConfigError(sentence, path.rpartition(".")[0], embed.kind, "tokens")
     if embed.vocab not in (0, tokenizer.size):
-        raise other_size(path, embed.vocab, "the tokenizer has {limit}", tokenizer.size)
+        raise other_size(path, embed.vocab, "the tokenizer has", tokenizer.size)
     return replace(embed, vocab=tokenizer.size)
 
 
-def other_size(key: str, value: int, why: str, limit: int) -> ConfigError:
-    """What to raise when an option says another size than is there: `why` says whose it is, as {limit}."""
-    return ConfigError("{key}: is {value}, but " + why + "; leave it at 0", key, value, limit)
+def other_size(key: str, value: int, found: str, limit: int) -> ConfigError:
+    """What to raise when an option says another size than is there; `found`: where it is `limit`."""
+    return ConfigError("{key}: is {value}, but {found} {limit}; leave it at 0", key, value, found, limit)
 
 
 def not_for(task: str, key: str, value: str, limit: str) -> ConfigError:
@@ -44,8 +44,8 @@ def not_for(task: str, key: str, value: str, limit: str) -> ConfigError:
 def too_long(text: str, tokens: int, most: int) -> InputError:
     """What to raise when an input has too many tokens."""
     shown = text if len(text) <= 40 else text[:39] + "…"
-    why = "this model was made for at most {limit}: split it into shorter ones"
-    return InputError("the input '{where}' has {value} tokens; " + why, shown, tokens, most)
+    sentence = "the input '{where}' has {value} tokens, this model takes {limit}; split it into shorter ones"
+    return InputError(sentence, shown, tokens, most)
 
 
 def kept(files: Mapping[str, str], name: str) -> str:
