@@ -26,9 +26,9 @@ from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.parts import (side_by_side, sized, not_for, too_long)
-from regard.tasks.task import (TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig)
-from regard.tasks.text_task import (TextTask, stacks)
+from regard.tasks.parts import not_for, side_by_side, sized, too_long
+from regard.tasks.task import TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
+from regard.tasks.text_task import TextTask, stacks
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""

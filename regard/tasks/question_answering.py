@@ -26,8 +26,7 @@ from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
-from regard.errors import (BundleError, InputError, NonFiniteOutputError, require, damaged)
-from regard.model.block import (PreNorm)
+from regard.errors import BundleError, InputError, NonFiniteOutputError, damaged, require
 from regard.model.device import moved
 from regard.model.head import Spans
 from regard.model.mask import Full, Ragged

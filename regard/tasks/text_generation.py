@@ -27,8 +27,7 @@ from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.decode.constraints import Constraints, Rules
 from regard.decode.sampling import Draws
-from regard.errors import (ConfigError, DataError, InputError, require)
-from regard.model.block import (PreNorm)
+from regard.errors import DataError, InputError, require
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
 from regard.model.transformer import ModelConfig, Transformer
@@ -44,8 +43,8 @@ from regard.tasks.dialogue import (
     said,
     texts_of,
 )
-from regard.tasks.parts import (side_by_side, sized, not_for)
-from regard.tasks.task import (NO_FILES, TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig)
+from regard.tasks.parts import not_for, side_by_side, sized
+from regard.tasks.task import NO_FILES, TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
 from regard.tasks.text_batch import TextBatch
 from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.writing import Output, say_unseen, write, write_all

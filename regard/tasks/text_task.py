@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from regard.data.documents import pieces
 from regard.data.rows import Row, Rows
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
-from regard.errors import (ConfigError)
-from regard.model.block import (PreNorm)
+from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import Activation
 from regard.model.head import Head, Vocabulary
@@ -24,8 +23,8 @@ from regard.model.mask import MaskRule
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
-from regard.tasks.parts import (TOKENIZER, kept_tokenizer, not_for)
-from regard.tasks.task import (NO_FILES, Decoding, Presets, Task, checked)
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for
+from regard.tasks.task import NO_FILES, Decoding, Presets, Task, checked
 
 ENCODE_AT_ONCE = 4096
 """Rows whose texts are cut into tokens together."""

@@ -34,8 +34,8 @@ from regard.model.embed import TokenEmbedding
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
-from regard.tasks.parts import (TOKENIZER, kept_tokenizer, side_by_side, sized, not_for, too_long)
-from regard.tasks.task import (NO_FILES, TASKS, Decoding, Prediction, Presets, Task, TaskConfig, checked)
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for, side_by_side, sized, too_long
+from regard.tasks.task import NO_FILES, TASKS, Decoding, Prediction, Presets, Task, TaskConfig, checked
 from regard.tasks.text_metrics import pair_metrics
 
 TARGET_FILE = "tokenizer.target.json"
