@@ -42,15 +42,18 @@ MAY_IMPORT = {
     "tasks": COMMON | {"model", "data", "decode", "values"},
     # decode: what compiling took is not taken from a budget.
     "training": COMMON | {"model", "data", "tasks", "decode", "bundle"},
-    "looking": COMMON | {"model", "data", "tasks", "decode", "insight"},
-    "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight", "looking"},
+    "looking": COMMON | {"model", "data", "tasks", "decode", "insight", "values"},
+    "verify": COMMON | {"model", "tasks", "bundle", "insight"},
+    "evaluation": COMMON | {"model", "data", "tasks", "values"},
+    "run": COMMON
+    | {"model", "data", "tasks", "decode", "bundle", "insight", "looking", "values", "verify", "evaluation"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
     "recipes": COMMON
     | {"values"}
     | {"course"}
-    | {"run", "training", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
+    | {"run", "evaluation", "training", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
     # A run as one page: its task's tokenizers and configuration, the shell of insight's pages.
     "onepage": COMMON | {"run", "tasks", "data", "model", "insight"},
     # looking: what a run's explorer is asked, and answers.

@@ -222,7 +222,7 @@ def _patches(scene: Scene, lang: Lang) -> Any:
 
 
 def _of_images(explorer: Explorer) -> bool:
-    return explorer.task.input_spec.kind == "image"
+    return explorer.task.input.kind == "image"
 
 
 def _of_words(explorer: Explorer) -> bool:
@@ -312,7 +312,7 @@ ALL: tuple[Analysis, ...] = (
             "（Meng 等，2022，2.1 节）。",
         ),
         _patching,
-        lambda explorer: _has_logits(explorer) and explorer.task.input_spec.kind == "text",
+        lambda explorer: _has_logits(explorer) and explorer.task.input.kind == "text",
         asks_other=True,
         asks_number=True,
     ),

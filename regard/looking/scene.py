@@ -89,7 +89,7 @@ class Scene:
     @cached_property
     def following(self) -> list[str]:
         """What comes after each token of `writing`, of a task that writes."""
-        opening = self.explorer.task.opening(self.question.text)
+        opening = self.explorer.opening(self.question.text)
         assert opening is not None
         written, names = self.explorer.answer(self.question).written, self.explorer.naming.outputs
         return [*self.writing.tokens[1 : len(opening[1])], *(names[token] for token in written)]
@@ -101,7 +101,7 @@ class Scene:
         Of what writes, before the token that is at stake; of what fills masks, at the first."""
         if isinstance(self.model.head, ClassHead):
             return None
-        opening = self.explorer.task.opening(self.question.text)
+        opening = self.explorer.opening(self.question.text)
         tokens = self.writing.tokens
         if opening is not None:
             last = len(tokens) - len(opening[1])

@@ -26,11 +26,8 @@ from regard.model.position_2d import Rotary2D, Sinusoidal2D
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 from regard.run import Run
-from regard.tasks import Task
-from regard.tasks.image_classification import ImageClassification, ImageClassificationConfig
-from regard.tasks.text_classification import TextClassification
-from regard.tasks.text_generation import TextGeneration
-from regard.tasks.translation import Translation
+from regard.tasks import TASKS
+from regard.tasks.protocols import FitsOnePage
 
 PARTS: dict[type, str] = {
     TransformerConfig: "embed stack head init",
@@ -77,9 +74,8 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 """Fields that are chosen among words, and the words that it knows."""
 
-TASKS: tuple[type[Task], ...] = (Translation, TextGeneration, TextClassification, ImageClassification)
 TOKENIZERS: tuple[type, ...] = (Characters, Words, ByteBPE, BPE)
-"""Those of `assets/tasks.js` and `assets/tokenizer.js`."""
+"""Those of `assets/tokenizer.js`."""
 
 
 def check(run: Run) -> None:
@@ -91,17 +87,12 @@ def check(run: Run) -> None:
 
 def _problems(run: Run) -> Iterator[str]:
     task = run.task
-    if type(task) not in TASKS:
-        yield f"its task is {task.name}, where a page can do {', '.join(one.name for one in TASKS)}"
+    if isinstance(task, FitsOnePage):
+        yield from task.page_problems()
+    else:
+        known = ", ".join(name for name, one in TASKS.items() if issubclass(one, FitsOnePage))
+        yield f"its task is {task.name}, where a page can do {known}"
     yield from strange(run.bundle.model, "model")
-    if task.input_spec.kind not in ("text", "image"):
-        yield f"its input is a {task.input_spec.kind}, where a page takes a text or a drawing"
-    if isinstance(task.config, ImageClassificationConfig) and task.input_spec.shape[0] != 1:
-        yield "its images are in colour, where those drawn on a page are grey"
-    if isinstance(task, ImageClassification) and not task.labels:
-        yield "it has learned no labels"
-    if isinstance(task, ImageClassification) and task.independent:
-        yield "its images may have several labels, or a number, where a page gives one label to each"
     for name, text in run.bundle.tokenizers.items():
         if name.startswith("tokenizer"):
             yield from _tokenizer(name, Tokenizer.from_json(text))

@@ -14,7 +14,7 @@ from regard.interop.public import CHECKPOINTS, imported
 from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
 from regard.run import load
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding, supported
 from regard.training import train
 from regard.training.progress import clock, fetching, terminal_reporter
 
@@ -79,7 +79,7 @@ def run_recipe(
             device=device,
         )
     run = load(folder, device)
-    searches = "beam" in run.task.supports
+    searches = "beam" in supported(run.task)
     decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if searches else Decoding()
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
     ours = result.metrics[recipe.figure]

@@ -46,7 +46,9 @@ _EXAMPLES: tuple[Value, ...] = (
     Score(4.25),
     Items(("12", "7"), (1_700_000_000.0, 1_700_000_360.0), "u1"),
     VALUES["vector"].parse([0.5, -0.25]),
-    VALUES["boxes"].from_json({"kind": "boxes", "boxes": [{"xyxy": [2, 3, 30, 40], "label": "cat", "score": 0.9}]}),
+    VALUES["boxes"].from_json(
+        {"kind": "boxes", "boxes": [{"xyxy": [2, 3, 30, 40], "label": "cat", "score": 0.9}]}
+    ),
 )
 _RLE = {"kind": "mask", "data": {"size": [2, 3], "counts": [2, 3, 1]}, "labels": ["background", "cat"]}
 

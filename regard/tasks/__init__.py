@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from regard.decode.sampling import Sampling
-from regard.tasks.task import TASKS, Batch, Decoding, Evaluation, InputSpec, Prediction, Task, TaskConfig
+from regard.tasks.decoding import Decoding
+from regard.tasks.metric import Evaluation, Metric, evaluate
+from regard.tasks.task import TASKS, Batch, InputSpec, Task, TaskConfig
+from regard.values import Prediction
 
 __all__ = [
     "TASKS",
@@ -11,8 +14,10 @@ __all__ = [
     "Decoding",
     "Evaluation",
     "InputSpec",
+    "Metric",
     "Prediction",
     "Sampling",
     "Task",
     "TaskConfig",
+    "evaluate",
 ]

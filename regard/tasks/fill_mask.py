@@ -8,7 +8,7 @@ With whole words, the pieces of a word are chosen together (Cui et al. 2019, arX
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar, Literal
@@ -26,9 +26,13 @@ from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
 from regard.model.transformer import ModelConfig, Transformer
+from regard.tasks.decoding import Decoding
 from regard.tasks.parts import not_for, side_by_side, sized, too_long
-from regard.tasks.task import TASKS, Decoding, Evaluation, InputSpec, Prediction, TaskConfig
+from regard.tasks.perplexity import MaskedTokens
+from regard.tasks.prediction import best_of
+from regard.tasks.task import TASKS, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import TextTask, stacks
+from regard.values import Text
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
@@ -98,6 +102,7 @@ class FillMask(TextTask):
     presets = stacks(Full())
     Config = FillMaskConfig
     config: FillMaskConfig
+    output = Text
 
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
         if tokenizer.mask is None:
@@ -156,10 +161,10 @@ class FillMask(TextTask):
         least = draw.min(axis=1, keepdims=True)
         return text & ((draw < self.config.rate) | (draw == least))
 
-    def loss(self, model: nn.Module, batch: MaskedBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: MaskedBatch) -> Losses:
         assert isinstance(model, Transformer)
         assert isinstance(model.head, VocabularyHead)
-        return model.head.loss(self._vectors(model, batch), batch.wanted)
+        return {"loss": model.head.loss(self._vectors(model, batch), batch.wanted)}
 
     def _vectors(self, model: Transformer, batch: MaskedBatch) -> Tensor:
         """(tokens, D): what the head sees at the places to be predicted."""
@@ -168,31 +173,23 @@ class FillMask(TextTask):
 
     # ------------------------------------------------------------------ judging
 
+    def metric(self) -> MaskedTokens:
+        return MaskedTokens(self.config.metric)
+
     @torch.inference_mode()
-    def evaluate(
-        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Evaluation:
-        """How many of the chosen tokens are guessed, and nats each; the choice is always the same."""
-        self.score((), (), tokenize)
+    def masked_sums(self, model: nn.Module, rows: Sequence[Row]) -> tuple[float, int, int]:
+        """Nats of the masked tokens, how many of them are guessed, and how many they are; which are masked is
+        always the same."""
         assert isinstance(model, Transformer)
-        device = model.device
         total, right, tokens = 0.0, 0, 0
         for batch in self._judged(rows):
-            here = batch.to(device)
+            here = batch.to(model.device)
             logits = model.head(self._vectors(model, here)).float()
             said = logits.log_softmax(-1).gather(1, here.wanted[:, None])
             total -= float(said.cpu().double().sum())  # doubles cannot be had on every device
             right += int((logits.argmax(-1) == here.wanted).sum())
             tokens += here.tokens
-        nats = total / max(tokens, 1)
-        figures = {
-            "count": len(rows),
-            "tokens": tokens,
-            "accuracy": 100 * right / max(tokens, 1),
-            "nats": nats,
-            "perplexity": math.exp(min(nats, 700.0)),
-        }
-        return Evaluation(figures, [])
+        return total, right, tokens
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[MaskedBatch]:
         examples = (example[0] for example in self.encode(rows) if example)
@@ -204,27 +201,25 @@ class FillMask(TextTask):
             )
             number += 1
 
-    def selection_score(self, figures: Mapping[str, Any]) -> float:
-        return -float(figures["nats"]) if self.config.metric == "nats" else float(figures["accuracy"])
-
     # ------------------------------------------------------------------ predicting
 
     @torch.inference_mode()
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         """Each input with its `[MASK]`s filled by the likeliest tokens; of a single one, the n likeliest are
-        alternatives. Scores are probabilities: of several masks, their product."""
+        candidates. Scores are probabilities: of several masks, their product."""
         assert isinstance(model, Transformer)
         answers = []
-        for text in inputs:
-            ids = self._ids(text)
+        for given in inputs:
+            ids = self._ids(self.input.parse(given).plain())
             places = [place for place, token in enumerate(ids) if token == self.mask]
             logits = model(torch.tensor([ids], device=model.device))[0, places].float()
             logits[:, self.tokenizer.special_ids] = float("-inf")
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
             ranks = zip(tokens.T.tolist(), shares.T.tolist(), strict=True)
-            found = [(self._filled(ids, places, said), math.prod(each)) for said, each in ranks]
-            answers.append(Prediction(*found[0], tuple(found) if len(found) > 1 else ()))
+            answers.append(
+                best_of([(Text(self._filled(ids, places, said)), math.prod(each)) for said, each in ranks])
+            )
         return answers
 
     def _ids(self, text: str) -> list[int]:
@@ -252,15 +247,13 @@ class FillMask(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def input_spec(self) -> InputSpec:
+    def input(self) -> InputSpec:
         return InputSpec(hole=HIDDEN)
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))
 
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
+    def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
         frame = self.config.context - 2
-        rows = self.tokenizer.encode_batch([text.replace(HIDDEN, " ") for text in inputs])
-        return [], [[self.tokenizer.bos, *ids[:frame], self.tokenizer.eos] for ids in rows]
+        rows = self.tokenizer.encode_batch([given.plain().replace(HIDDEN, " ") for given in inputs])
+        return [[self.tokenizer.bos, *ids[:frame], self.tokenizer.eos] for ids in rows]

@@ -36,6 +36,7 @@ from regard.model.transformer import ModelConfig
 from regard.schema import dump
 from regard.strict_json import VOCABULARY, read_object
 from regard.tasks import TASKS
+from regard.tasks.protocols import AdaptsToColumns, Calibrates, Initialises
 from regard.tasks.task import NO_FILES, Task
 from regard.threads import use_threads
 from regard.training.adapter import ADAPTER, save_adapter
@@ -136,15 +137,17 @@ class _Job:
             self.start = None  # its weights have served
         outcome = trainer.run(resume=resume and (self.state / FILE).exists())
         if is_main:
-            prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
+            if isinstance(prepared.task, Calibrates):
+                prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
         return Trained(self.out, outcome, config)
 
     def _decided(self, config: RunConfig) -> RunConfig:
         """With what the configuration leaves to the data."""
-        return replace(
-            config, task=TASKS[self.asked.task].decided(config.task, lambda: columns_of(self.data))
-        )
+        kind = TASKS[self.asked.task]
+        if not issubclass(kind, AdaptsToColumns):
+            return config
+        return replace(config, task=kind.adapted(config.task, lambda: columns_of(self.data)))
 
     def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""
@@ -165,9 +168,9 @@ class _Job:
         _check_model(prepared.config, self.place)
         torch.manual_seed(config.train.seed)
         model = prepared.config.model.build().to(self.place.device)
-        said = task.start(model)
+        said = task.initialise(model) if isinstance(task, Initialises) else []
         if self.start is not None:
-            said += self.start.put(model, task.tokenizers())
+            said += self.start.put(model, task.files())
             said += tuned(model, config.train.tune)
         for line in said:
             self.reporter.say(f"start   {line}")
@@ -211,12 +214,12 @@ class _Job:
                 raise BundleError(sentence, path) from problem
             if kept != run:
                 raise other_run(self.out)
-            return kind.restore(config.task, tokenizers)
+            return kind.prepare(config.task, None, tokenizers)
         self.reporter.busy("learning the tokenizers")
         given = NO_FILES if self.start is None else self.start.tokenizers
         task = kind.prepare(config.task, dataset.split("train"), given)
         if self.place.is_main:
-            write_json(path, {**run, "tokenizers": task.tokenizers()})
+            write_json(path, {**run, "tokenizers": task.files()})
         return task
 
     def _store(self, task: Task, dataset: DataSet, resume: bool) -> tuple[TokenStore, int]:
@@ -250,7 +253,9 @@ class _Job:
         for line in str(dataset.report).splitlines():
             say(f"        {line}")
         if left_out:
-            say(f"        {left_out:,} left out: over task.max_length = {task.config.max_length} tokens")
+            most = getattr(task.config, "max_length", None)
+            why = "the task cannot use them" if most is None else f"over task.max_length = {most} tokens"
+            say(f"        {left_out:,} left out: {why}")
         for line in task.notes():
             say(f"        {line}")
         say(f"ids     {task.vocabulary:,} in the vocabulary; {human_bytes(store.nbytes)} in {store.path}")
@@ -269,7 +274,7 @@ class _Job:
             task=task.name,
             model=prepared.config.model,
             weights=model.state_dict(),
-            tokenizers=task.tokenizers(),
+            tokenizers=task.files(),
             training=dump(config),
             data={
                 "name": dataset.name,
@@ -324,7 +329,7 @@ def _is_store(path: Path) -> bool:
 
 def _identity(config: RunConfig, dataset: DataSet, task: Task, start: Start | None) -> str:
     """What makes two runs the same run."""
-    content: list[Any] = [dump(config), dataset.fingerprint, dataset.name, task.tokenizers()]
+    content: list[Any] = [dump(config), dataset.fingerprint, dataset.name, task.files()]
     content += [] if start is None else [start.identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

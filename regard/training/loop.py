@@ -22,7 +22,9 @@ from regard.data.rows import Row
 from regard.data.store import TokenStore
 from regard.errors import ConfigError, NonFiniteLossError, outside
 from regard.files import atomic_files
-from regard.tasks.task import Batch, Decoding, Task
+from regard.tasks.decoding import Decoding
+from regard.tasks.metric import evaluate
+from regard.tasks.task import Batch, Task
 from regard.threads import free_threads
 from regard.training.average import Average
 from regard.training.checkpoint import Checkpoint, Progress, load_checkpoint, other_run, save_checkpoint
@@ -46,8 +48,8 @@ class _Step(nn.Module):
         super().__init__()
         self.task, self.model = task, model
 
-    def forward(self, batch: Batch) -> Tensor:
-        return self.task.loss(self.model, batch)
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return dict(self.task.loss(self.model, batch))
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Trainer:
     ) -> None:
         """`identity`: what run this is; a checkpoint of another is not resumed."""
         self.task, self.model, self.config, self.place = task, model, config, place
+        self.metric = task.metric()
         self.store, self.valid, self.folder, self.reporter = store, valid, folder, reporter
         self.identity = identity
         if config.accumulate % place.world:
@@ -109,7 +112,9 @@ class Trainer:
         if at.plan is None:
             at.plan = fixed_plan(self.config, lambda: self.batches.count(0) // self.config.accumulate)
         self.record = Record(self.folder, at.step if resume else None) if self.place.is_main else None
-        self.meter = Meter([torch.tensor(loss, device=self.place.device) for loss in at.unlogged])
+        unlogged = {"loss": at.unlogged, **at.unlogged_parts}
+        device = self.place.device
+        self.meter = Meter({k: [torch.tensor(x, device=device) for x in v] for k, v in unlogged.items()})
         try:
             with StopRequest() as stop:
                 reason = self._steps(stop)
@@ -131,10 +136,10 @@ class Trainer:
         while at.plan is None or at.step < at.plan.steps:
             if self.config.budget is not None and self.place.world == 1:  # what depends on a clock anyway
                 torch.set_num_threads(free_threads(self.threads))
-            loss, tokens = self._step([next(micro) for _ in range(each)])
+            losses, tokens = self._step([next(micro) for _ in range(each)])
             at.step += 1
             at.tokens += tokens
-            self.meter.add(loss / tokens, tokens)
+            self.meter.add({name: loss / tokens for name, loss in losses.items()}, tokens)
             look = at.step % _CHECK_EVERY == 0 or self._planned(at.step) or self._due_to_look()
             if look:
                 self._log()
@@ -222,22 +227,23 @@ class Trainer:
 
     # ------------------------------------------------------------------ one step
 
-    def _step(self, batches: list[Batch]) -> tuple[Tensor, int]:
-        """One update; returns the summed loss and the predictions it is summed over, of all processes."""
+    def _step(self, batches: list[Batch]) -> tuple[dict[str, Tensor], int]:
+        """One update; returns the summed losses and what they are summed over, of all processes."""
         at, world = self.at, self.place.world
         self.model.train()
         mine = sum(batch.tokens for batch in batches)
         tokens = mine if world == 1 else int(self.place.sum(torch.tensor(mine)))
-        total = torch.zeros((), device=self.place.device)
+        totals: dict[str, Tensor] = {}
         for index, batch in enumerate(batches):
             number = at.step * self.config.accumulate + index * world + self.place.rank
             torch.manual_seed(random_seed(self.config.seed, number))
             with self.place.gathering(self.wrapped, last=index == len(batches) - 1):
                 with autocast(self.place.device, self.config.precision):
-                    loss = self.wrapped(batch.to(self.place.device))
+                    losses = self.wrapped(batch.to(self.place.device))
                 # The gradients of several processes are averaged; what is wanted is their sum.
-                self.scaler.scale(loss * (world / tokens)).backward()
-            total += loss.detach()
+                self.scaler.scale(losses["loss"] * (world / tokens)).backward()
+            for name, loss in losses.items():
+                totals[name] = totals[name] + loss.detach() if name in totals else loss.detach()
         for part in self.optimizer.parts:
             self.scaler.unscale_(part)
         if self.config.clip:
@@ -246,7 +252,7 @@ class Trainer:
         self.optimizer.step(self.config.schedule.factor(step, steps), self.scaler)
         self.optimizer.clear()
         self.average.update(step, steps)
-        return self.place.sum(total), tokens
+        return {name: self.place.sum(total) for name, total in totals.items()}, tokens
 
     def _micro_batches(self, used: int) -> Iterator[Batch]:
         """This process's batches from the run's `used`-th on, epoch after epoch."""
@@ -272,11 +278,13 @@ class Trainer:
         raise NonFiniteLossError(sentence, where, self.config.optimizer.lr)
 
     def _event(self) -> dict[str, Any]:
-        at, metric = self.at, self.task.config.metric
+        at, metric = self.at, self.metric.key
+        means = {name: float(torch.stack(some).mean()) for name, some in self.meter.parts.items()}
         return {
             "step": at.step,
             "steps": None if at.plan is None else at.plan.steps,
-            "loss": float(torch.stack(self.meter.losses).mean()),
+            "loss": means.pop("loss"),
+            **({"losses": means} if means else {}),
             "tokens_per_second": self.meter.speed,
             "seconds": at.seconds,
             "seconds_left": None if at.plan is None else self.pace.left(at.plan, at.step),
@@ -301,19 +309,19 @@ class Trainer:
         try:
             longest = max(self.store.lengths[:1000].max(axis=1).mean(), 1) if typical else None
             decoding = Decoding(max_length=None if longest is None else int(longest))
-            return self.task.evaluate(self.model, rows, decoding).figures
+            return evaluate(self.task, self.model, rows, decoding).figures
         finally:
             self.average.swap()
 
     def _evaluate(self) -> None:
         """Judge, and keep the weights if they are the best so far."""
         self._check()
-        at, record, name = self.at, self.record, self.task.config.metric
+        at, record, name = self.at, self.record, self.metric.key
         started = now()
         figures = self._judge(self.valid)
         self.pace.note_evaluation(now() - started)
         # With nothing to judge by, the last is the best.
-        figure = self.place.same(self.task.selection_score(figures) if figures else float(at.step))
+        figure = self.place.same(self.metric.selection_score(figures) if figures else float(at.step))
         if record is not None and figures:
             record.write(
                 {"step": at.step, "seconds": at.seconds, **{f"valid_{k}": v for k, v in figures.items()}}
@@ -347,7 +355,8 @@ class Trainer:
         self._check()
         if not self.place.is_main:
             return
-        self.at.unlogged = [loss.item() for loss in self.meter.losses]
+        unlogged = {name: [loss.item() for loss in some] for name, some in self.meter.parts.items()}
+        self.at.unlogged, self.at.unlogged_parts = unlogged.pop("loss", []), unlogged
         groups: dict[str, Mapping[str, Tensor]] = {
             "model": self.average.live,
             "average": self.average.weights,

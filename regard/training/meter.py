@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -17,13 +18,20 @@ def now() -> float:
 class Meter:
     """Losses and speed since the last log."""
 
-    def __init__(self, losses: list[Tensor] | None = None) -> None:
-        self.losses = losses or []
+    def __init__(self, losses: Mapping[str, list[Tensor]] | None = None) -> None:
+        """`losses`: of steps that were not logged before a run was stopped."""
+        self.parts: dict[str, list[Tensor]] = dict(losses or {})
         self.restart()
 
-    def add(self, loss: Tensor, tokens: int) -> None:
-        """A step's mean loss, in nats, over so many tokens."""
-        self.losses.append(loss)
+    @property
+    def losses(self) -> list[Tensor]:
+        """What was trained on, step by step."""
+        return self.parts.get("loss", [])
+
+    def add(self, losses: Mapping[str, Tensor], tokens: int) -> None:
+        """A step's mean losses, in nats, over so many tokens."""
+        for name, loss in losses.items():
+            self.parts.setdefault(name, []).append(loss)
         self.steps += 1
         self._tokens += tokens
 

@@ -55,7 +55,7 @@ def test_a_bundle_that_came_in_is_used_like_any_other(name: str, tmp_path: Path)
     (tmp_path / "rows.txt").write_text("w5 w9 w11\nw8 w6 w30 w7\n", "utf-8")
     data = tmp_path / ("rows.tsv" if labelled or len(column) == 2 else "rows.txt")
     figures = run.evaluate(data, "train", baselines=False).metrics
-    assert math.isfinite(run.task.selection_score(figures))
+    assert math.isfinite(run.task.metric().selection_score(figures))
 
 
 @pytest.mark.parametrize(("name", "between"), [("bert", 1), ("roberta", 2), ("distilbert", 1)])

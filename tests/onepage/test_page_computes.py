@@ -25,7 +25,7 @@ from regard.onepage import export_page
 from regard.onepage.known import PARTS, TASKS, TOKENIZERS, WORDS
 from regard.onepage.script import asset
 from regard.run import Run
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding
 from regard.tasks.translation import Translation, TranslationConfig
 from tests.onepage.made import WORDS as TEXTS
 from tests.onepage.made import run_of, task_of

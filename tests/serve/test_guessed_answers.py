@@ -9,7 +9,7 @@ from regard.insight.changes import Changes, Edit
 from regard.looking.explorer import Answer, Question
 from regard.run import Run
 from regard.tasks import text_generation
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding
 
 HEAD = Changes(heads_off=frozenset({Head("stack.blocks.1.attention", 0)}))
 EDITED = Changes(edits=(Edit("stack.blocks.0.attention.out.weight", (0, 0), 40.0),))

@@ -23,6 +23,7 @@ from regard.errors import DataError, InputError, RegardError
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, Sampling
 from regard.tasks.dialogue import turn_ids
+from regard.tasks.metric import evaluate
 from regard.tasks.text_generation import TextGeneration
 from regard.training.resolve import Asked, resolve
 from tests.shared import refused
@@ -155,12 +156,12 @@ def test_the_loss_is_on_the_turns_that_are_learned(
     want = [token for text in said for token in [*task.tokenizer.encode(text), eos]]
     assert batch.wanted.tolist() == want
     assert int(batch.given.max()) < task.tokenizer.size
-    assert torch.isfinite(task.loss(model, batch))
+    assert torch.isfinite(task.loss(model, batch)["loss"])
 
 
 def test_each_learned_token_is_judged_once_and_bytes_are_those_of_the_turns() -> None:
     task, model = made()
-    figures = task.evaluate(model, ROWS, Decoding()).figures
+    figures = evaluate(task, model, ROWS, Decoding()).figures
     said = ["hello", "bye", "oh", "hello"]
     assert figures["tokens"] == sum(len(text) + 1 for text in said)
     bits = figures["nats"] * figures["tokens"] / np.log(2) / sum(map(len, said))

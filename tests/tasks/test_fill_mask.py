@@ -18,6 +18,7 @@ from regard.errors import BundleError, ConfigError, InputError
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding
 from regard.tasks.fill_mask import FillMask
+from regard.tasks.metric import evaluate
 from regard.training.resolve import Asked, resolve
 from tests.shared import refused
 
@@ -132,17 +133,17 @@ def test_the_loss_is_that_of_the_hidden_tokens_alone(tmp_path: Path) -> None:
         logits = model(batch.given[row : row + 1, :length])[0].log_softmax(-1)
         for place in batch.real[batch.real // width == row] % width:
             total -= float(logits[place, next(wanted)])
-    assert float(task.loss(model, batch)) == pytest.approx(total, rel=1e-5)
+    assert float(task.loss(model, batch)["loss"]) == pytest.approx(total, rel=1e-5)
 
 
 def test_judging_chooses_the_same_tokens_each_time() -> None:
     rows = documents(40)
     task, model = made(rows)
-    figures = task.evaluate(model, rows, Decoding()).figures
-    assert figures == task.evaluate(model, rows, Decoding()).figures
+    figures = evaluate(task, model, rows, Decoding()).figures
+    assert figures == evaluate(task, model, rows, Decoding()).figures
     assert figures["perplexity"] == pytest.approx(math.exp(figures["nats"]))
     assert 0 <= figures["accuracy"] <= 100
-    assert task.selection_score(figures) == figures["accuracy"]
+    assert task.metric().selection_score(figures) == figures["accuracy"]
 
 
 def test_masks_are_filled_with_what_is_likeliest() -> None:
@@ -164,7 +165,7 @@ def test_masks_are_filled_with_what_is_likeliest() -> None:
         prediction.text == prediction.ranked[0][0] == task.tokenizer.decode([int(token) for token in whole])
     )
     (two,) = task.predict(model, ["[MASK] ab [MASK]"], Decoding(beam=5, n=5))
-    assert two.alternatives == ()
+    assert two.candidates == ()
     assert "[MASK]" not in two.text
 
 
@@ -222,7 +223,7 @@ def test_it_learns_a_word_from_what_follows_it(tmp_path: Path) -> None:
 
 def test_it_is_restored_from_what_a_bundle_holds() -> None:
     task, model = made(documents(30))
-    again = FillMask.restore(task.config, task.tokenizers())
+    again = FillMask.prepare(task.config, None, task.files())
     assert again.predict(model, ["a [MASK]"], Decoding()) == task.predict(model, ["a [MASK]"], Decoding())
     with refused(BundleError, where="tokenizer.json"):
-        FillMask.restore(task.config, {})
+        FillMask.prepare(task.config, None, {})

@@ -119,12 +119,19 @@ def test_a_image_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> Non
     paths = [row.values[0] for row in rows]
     shares = model(task._given(model, paths)).sigmoid()
     right = torch.where(batch.wanted == 1, shares[[3, 2, 6]], 1 - shares[[3, 2, 6]])
-    torch.testing.assert_close(task.loss(model, batch), -right.log().mean(1).sum())
+    torch.testing.assert_close(task.loss(model, batch)["loss"], -right.log().mean(1).sum())
     said = [prediction.text for prediction in task.predict(model, paths, Decoding())]
     assert said == ["|".join(name for name, x in zip("xyz", row, strict=True) if x >= 0.5) for row in shares]
     assert len(set(said)) > 1
-    assert task.score([row.values[1].replace(" ", "") for row in rows], rows)["accuracy"] == 100
-    assert task.score(["x"] * len(rows), rows)["accuracy"] == pytest.approx(100 / len(rows))
+    assert (
+        scored(task.metric(), [several(labels_of(row, task.config.separator), None) for row in rows], rows)[
+            "accuracy"
+        ]
+        == 100
+    )
+    assert scored(task.metric(), [several(["x"], None)] * len(rows), rows)["accuracy"] == pytest.approx(
+        100 / len(rows)
+    )
     with refused(ConfigError, key="number"):
         made(rows, "task.number=plain")
 
@@ -139,11 +146,11 @@ def test_blank_images_are_no_trouble(tmp_path: Path) -> None:
 
 def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
     task, model = made(images(tmp_path))
-    again = ImageClassification.restore(task.config, task.tokenizers())
+    again = ImageClassification.prepare(task.config, None, task.files())
     assert (again.processor, again.labels) == (task.processor, task.labels)
     assert task.labels == {"x": 3, "y": 2, "z": 2}
     assert again.configure_model(model.config) == model.config
-    given = ImageClassification.prepare(task.config, Rows.of(images(tmp_path, 3, 3)), task.tokenizers())
+    given = ImageClassification.prepare(task.config, Rows.of(images(tmp_path, 3, 3)), task.files())
     assert given.processor == task.processor  # of the bundle that it starts from
 
 
@@ -151,13 +158,13 @@ def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
 def test_a_damaged_look_is_refused(tmp_path: Path, text: str) -> None:
     task, _ = made(images(tmp_path))
     with refused(BundleError, where="image_processor.json"):
-        ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": text})
+        ImageClassification.prepare(task.config, None, task.files() | {"image_processor.json": text})
     for wrong in WRONG_LOOKS:
-        damaged = json.dumps(json.loads(task.tokenizers()["image_processor.json"]) | wrong)
+        damaged = json.dumps(json.loads(task.files()["image_processor.json"]) | wrong)
         with refused(BundleError, where="image_processor.json"):
-            ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": damaged})
+            ImageClassification.prepare(task.config, None, task.files() | {"image_processor.json": damaged})
     with refused(BundleError, where="image_processor.json"):
-        ImageClassification.restore(task.config, {"labels.json": task.tokenizers()["labels.json"]})
+        ImageClassification.prepare(task.config, None, {"labels.json": task.files()["labels.json"]})
 
 
 # --------------------------------------------------------------------------------------------------- sizes
@@ -246,8 +253,10 @@ def test_the_loss_is_torchs(tmp_path: Path) -> None:
     logits = model(task._given(model, [rows[row].values[0] for row in (3, 0, 1, 4)]))
     target = torch.tensor([0, 0, 1, 1])
     want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
-    torch.testing.assert_close(task.loss(model, batch), want)
-    torch.testing.assert_close(task.nats(model, batch), F.cross_entropy(logits, target, reduction="sum"))
+    torch.testing.assert_close(task.loss(model, batch)["loss"], want)
+    torch.testing.assert_close(
+        task.loss(model.eval(), batch)["loss"], F.cross_entropy(logits, target, reduction="sum")
+    )
 
 
 def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
@@ -264,8 +273,10 @@ def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
     assert not torch.equal(moved(1, 3, 4), moved(2, 3, 4))
     assert not torch.equal(moved(1, 3, 4)[0], moved(1, 3, 5)[0])
     batch = task.batch(store, np.arange(4), 3)
-    assert not torch.equal(task.loss(model, batch), task.loss(model, replace(batch, moves=None)))
-    assert torch.equal(task.nats(model, batch), task.nats(model, replace(batch, moves=None)))
+    assert not torch.equal(task.loss(model, batch)["loss"], task.loss(model, replace(batch, moves=None)))
+    assert torch.equal(
+        task.loss(model.eval(), batch)["loss"], task.loss(model, replace(batch, moves=None))["loss"]
+    )
 
 
 @pytest.mark.parametrize("shape", [(64, 2, 15, 9), (64, 1, 8, 8)])
@@ -329,9 +340,9 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
     for name, prediction in zip(names, together, strict=True):
         (alone,) = task.predict(model, [name], Decoding(beam=3, n=3))
         assert alone.text == prediction.text == prediction.ranked[0][0]
-        assert sum(score for _, score in prediction.alternatives) == pytest.approx(1)
-        scores = [score for _, score in prediction.alternatives]
-        assert [score for _, score in alone.alternatives] == pytest.approx(scores, abs=1e-5)
+        assert sum(score for _, score in prediction.candidates) == pytest.approx(1)
+        scores = [score for _, score in prediction.candidates]
+        assert [score for _, score in alone.candidates] == pytest.approx(scores, abs=1e-5)
 
 
 def test_images_need_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +378,7 @@ def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(t
     task, _ = made(rows)
     foreign = [*rows, Row((rows[0].values[0], "other"), "there")]
     answers = ["x"] * len(foreign)
-    assert task.score(answers, foreign)["accuracy"] == pytest.approx(100 * 3 / 8)
+    assert scored(task.metric(), answers, foreign)["accuracy"] == pytest.approx(100 * 3 / 8)
     with Image.open(io.BytesIO(task.render(foreign, answers))) as sheet:
         assert sheet.getpixel((5, 5)) == (196, 40, 27)
     with refused(InputError, key="--tokenize"):

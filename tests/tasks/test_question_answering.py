@@ -39,6 +39,7 @@ from regard.model.mask import Ragged
 from regard.model.transformer import Transformer
 from regard.recipes.report import prediction_line
 from regard.tasks import Decoding
+from regard.tasks.metric import evaluate
 from regard.tasks.question_answering import QuestionAnswering
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, exact, overlap, span_metrics, words_of
@@ -143,7 +144,7 @@ def test_several_references_share_the_loss_which_is_torchs(tmp_path: Path) -> No
             shares = logits[number, legal, side].log_softmax(-1)
             targets = places[side::2]
             want -= sum(shares[legal.index(place)] for place in targets) / len(targets)  # type: ignore[misc]
-    torch.testing.assert_close(task.loss(model, batch), want)
+    torch.testing.assert_close(task.loss(model, batch)["loss"], want)
     assert batch.tokens == 10
 
 
@@ -194,11 +195,11 @@ def test_answers_stand_where_they_say_and_do_not_depend_on_their_neighbours() ->
         assert len(prediction.ranked) == len(prediction.spans) == 5
         for (answer, _), span in zip(prediction.ranked, prediction.spans, strict=True):
             assert answer == ("" if span is None else context[span[0] : span[1]])
-        scores = [score for _, score in prediction.alternatives]
+        scores = [score for _, score in prediction.candidates]
         assert scores == sorted(scores, reverse=True)
         assert 0 < sum(scores) <= 1 + 1e-5
         (alone,) = task.predict(model, [text], Decoding(beam=5, n=5))
-        assert [score for _, score in alone.alternatives] == pytest.approx(scores, abs=1e-5)
+        assert [score for _, score in alone.candidates] == pytest.approx(scores, abs=1e-5)
         assert alone.text == prediction.text == prediction.ranked[0][0]
 
 
@@ -230,7 +231,7 @@ def test_no_answer_is_said_when_it_wins_by_more_than_the_threshold() -> None:
         (prediction,) = task.predict(model, [f"who?\t{CONTEXT}"], Decoding())
         assert (prediction.text == "") == silent
         assert (prediction.spans[0] is None) == silent
-        again = QuestionAnswering.restore(task.config, task.tokenizers())
+        again = QuestionAnswering.prepare(task.config, None, task.files())
         assert again.threshold == threshold
     always, model = made(ROWS[:4])
     always.threshold = -1e9
@@ -256,10 +257,10 @@ def test_the_threshold_is_the_best_of_all() -> None:
 def test_settling_chooses_the_threshold_on_the_rows_it_is_given() -> None:
     task, model = made(ROWS)
     task.calibrate(model, ROWS)
-    best = task.evaluate(model, ROWS, Decoding()).figures["token_f1"]
+    best = evaluate(task, model, ROWS, Decoding()).figures["token_f1"]
     for threshold in np.linspace(-20, 20, 41):
         task.threshold = float(threshold)
-        assert task.evaluate(model, ROWS, Decoding()).figures["token_f1"] <= best + 1e-6
+        assert evaluate(task, model, ROWS, Decoding()).figures["token_f1"] <= best + 1e-6
 
 
 @pytest.mark.parametrize("text", ["who?", "who?\t", "who?\t  ", ""])
@@ -273,7 +274,7 @@ def test_a_question_needs_a_context(text: str) -> None:
 def test_a_damaged_threshold_is_refused(text: str) -> None:
     task, _ = made(ROWS)
     with refused(BundleError, where="threshold.json"):
-        QuestionAnswering.restore(task.config, task.tokenizers() | {"threshold.json": text})
+        QuestionAnswering.prepare(task.config, None, task.files() | {"threshold.json": text})
 
 
 @pytest.mark.parametrize(

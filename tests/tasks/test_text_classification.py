@@ -66,7 +66,7 @@ def stored(task: TextClassification, rows: list[Row], folder: Path) -> TokenStor
 def test_labels_are_counted_and_kept() -> None:
     task, _ = made(ROWS)
     assert task.labels == {"x": 3, "y": 1, "z": 1}
-    again = TextClassification.restore(task.config, task.tokenizers())
+    again = TextClassification.prepare(task.config, None, task.files())
     assert (again.labels, again.tokenizer) == (task.labels, task.tokenizer)
     several, _ = made(SEVERAL, "task.separator=;")
     assert several.labels == {"x": 2, "y": 2, "z": 1}
@@ -76,9 +76,9 @@ def test_labels_are_counted_and_kept() -> None:
 def test_a_damaged_file_of_labels_is_refused(text: str) -> None:
     task, _ = made(ROWS)
     with refused(BundleError, where="labels.json"):
-        TextClassification.restore(task.config, task.tokenizers() | {"labels.json": text})
+        TextClassification.prepare(task.config, None, task.files() | {"labels.json": text})
     with refused(BundleError, where="labels.json"):
-        TextClassification.restore(task.config, {"tokenizer.json": task.tokenizers()["tokenizer.json"]})
+        TextClassification.prepare(task.config, None, {"tokenizer.json": task.files()["tokenizer.json"]})
 
 
 def test_one_label_is_no_choice() -> None:
@@ -138,8 +138,10 @@ def test_the_loss_of_one_label_is_torchs(weights: str, tmp_path: Path) -> None:
     shares = torch.tensor([5 / 9, 5 / 3, 5 / 3]) if weights == "balanced" else torch.ones(3)
     target = torch.tensor([2, 0, 1, 0])
     want = F.cross_entropy(logits, target, weight=shares, reduction="sum")
-    torch.testing.assert_close(task.loss(model, batch), want)
-    torch.testing.assert_close(task.nats(model, batch), F.cross_entropy(logits, target, reduction="sum"))
+    torch.testing.assert_close(task.loss(model, batch)["loss"], want)
+    torch.testing.assert_close(
+        task.loss(model.eval(), batch)["loss"], F.cross_entropy(logits, target, reduction="sum")
+    )
     smooth, _ = made(ROWS, "task.smoothing=0.2")
     want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
     torch.testing.assert_close(smooth.loss(model, batch), want)
@@ -151,7 +153,7 @@ def test_the_loss_of_several_labels_is_torchs(tmp_path: Path) -> None:
     assert batch.wanted.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]]
     logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
     want = F.binary_cross_entropy_with_logits(logits, batch.wanted, reduction="sum") / 3
-    torch.testing.assert_close(task.loss(model, batch), want)
+    torch.testing.assert_close(task.loss(model, batch)["loss"], want)
 
 
 @pytest.mark.parametrize("separator", [None, ";"])
@@ -162,10 +164,12 @@ def test_two_passes_are_told_to_agree(separator: str | None, tmp_path: Path) -> 
     task, model = made(rows, "task.rdrop=3", *several)
     plain, _ = made(rows, *several)
     batch = task.batch(stored(task, rows, tmp_path), np.arange(len(rows)))
-    torch.testing.assert_close(task.loss(model, batch), plain.loss(model, batch))  # without dropout they do
+    torch.testing.assert_close(
+        task.loss(model, batch)["loss"], plain.loss(model, batch)
+    )  # without dropout they do
     dropping = made(rows, "model.dropout=0.5", *several)[1].train()
     torch.manual_seed(2)
-    loss = task.loss(dropping, batch)
+    loss = task.loss(dropping, batch)["loss"]
     torch.manual_seed(2)
     twice = batch.repeated(2)
     logits = dropping(twice.ids, Ragged.from_lengths(twice.lengths, twice.ids.shape[1]))
@@ -206,9 +210,9 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
     for text, prediction in zip(texts, together, strict=True):
         (alone,) = task.predict(model, [text], Decoding(beam=3, n=3))
         assert alone.text == prediction.text == prediction.ranked[0][0]
-        assert sum(score for _, score in prediction.alternatives) == pytest.approx(1)
-        scores = [score for _, score in prediction.alternatives]
-        assert [score for _, score in alone.alternatives] == pytest.approx(scores, abs=1e-5)
+        assert sum(score for _, score in prediction.candidates) == pytest.approx(1)
+        scores = [score for _, score in prediction.candidates]
+        assert [score for _, score in alone.candidates] == pytest.approx(scores, abs=1e-5)
 
 
 def test_of_several_labels_those_are_said_that_are_likelier_than_not() -> None:

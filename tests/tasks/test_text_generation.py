@@ -21,6 +21,7 @@ from regard.errors import BundleError, ConfigError, InputError
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, Sampling, writing
+from regard.tasks.metric import evaluate
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.writing import Output, write
 from regard.training.resolve import Asked, resolve
@@ -155,13 +156,13 @@ def test_every_token_is_judged_once_with_what_the_stride_leaves_before_it(stride
         if ids[place] != bos:
             total -= float(model(torch.tensor([before]))[0, -1].log_softmax(-1)[ids[place]])
             count += 1
-    figures = task.evaluate(model, rows, Decoding()).figures
+    figures = evaluate(task, model, rows, Decoding()).figures
     assert figures["tokens"] == count
     assert figures["nats"] == pytest.approx(total / count, rel=1e-5)
     size = sum(len(row.values[0].encode()) + row.running for row in rows)
     assert figures["bits_per_byte"] == pytest.approx(total / math.log(2) / size, rel=1e-5)
     assert figures["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
-    assert task.selection_score(figures) == -figures["nats"]
+    assert task.metric().selection_score(figures) == -figures["nats"]
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -352,10 +353,10 @@ def test_it_learns_a_text_with_a_period_and_goes_on_with_it(tmp_path: Path) -> N
 
 def test_it_is_restored_from_what_a_bundle_holds() -> None:
     task, model = made(documents(30))
-    again = TextGeneration.restore(task.config, task.tokenizers())
+    again = TextGeneration.prepare(task.config, None, task.files())
     assert again.predict(model, ["ab"], Decoding()) == task.predict(model, ["ab"], Decoding())
     with refused(BundleError, where="tokenizer.json"):
-        TextGeneration.restore(task.config, {})
+        TextGeneration.prepare(task.config, None, {})
 
 
 @pytest.mark.parametrize(

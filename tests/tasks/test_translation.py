@@ -197,7 +197,7 @@ def test_writing_token_by_token_ends_with_the_greedy_answer(made: Made) -> None:
 
 def test_it_is_restored_from_what_a_bundle_holds(made: Made) -> None:
     task, model, _ = made
-    again = Translation.restore(task.config, task.tokenizers())
+    again = Translation.prepare(task.config, None, task.files())
     inputs = words(5)
     assert again.predict(model, inputs, Decoding()) == task.predict(model, inputs, Decoding())
     assert again.configure_model(
@@ -207,7 +207,7 @@ def test_it_is_restored_from_what_a_bundle_holds(made: Made) -> None:
 
 def test_a_bundle_without_a_tokenizer_is_refused(made: Made) -> None:
     with refused(BundleError, where="tokenizer.json"):
-        Translation.restore(made[0].config, {})
+        Translation.prepare(made[0].config, None, {})
 
 
 def test_one_table_for_two_vocabularies_is_refused(pairs: Path) -> None:
@@ -219,7 +219,7 @@ def test_one_table_for_two_vocabularies_is_refused(pairs: Path) -> None:
     fitted = dump(task.configure_model(two.model))
     assert fitted["source"]["vocab"] == task.source.size
     assert fitted["target"]["vocab"] == task.target.size
-    assert set(task.tokenizers()) == {"tokenizer.json", "tokenizer.target.json"}
+    assert set(task.files()) == {"tokenizer.json", "tokenizer.target.json"}
 
 
 def test_an_alignment_is_of_what_was_written_and_agrees_with_the_explorer(
