@@ -104,6 +104,7 @@ class Explorer:
     def __init__(self, task: Task, model: Model, tied: Tied, naming: Naming, parameters: int) -> None:
         """`parameters`: how many the model has, for people; what it shares may be copied in `model`."""
         self.task, self.model, self.naming, self.tied = task, model, naming, tied
+        self.supports = supported(task)
         self.parameters = parameters
         self._lock = RLock()
         self._searched: OrderedDict[Hashable, Searched] = OrderedDict()
@@ -196,11 +197,6 @@ class Explorer:
         if not isinstance(self.task, Generates):
             return "", False
         return self.task.decode_ids(ids, None if text is None else self.task.input.parse(text))
-
-    @cached_property
-    def supports(self) -> frozenset[str]:
-        """The options of a search that change something."""
-        return supported(self.task)
 
     def stack_of(self, name: str) -> str:
         """Which kind of pass has an entry."""

@@ -38,6 +38,7 @@ from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
 from regard.tasks.decoding import Decoding
 from regard.tasks.image_processor import (
+    ImageSpec,
     fit_image_processor,
     fitted,
     given_image_processor,
@@ -388,14 +389,6 @@ class ImageClassification(Task):
             yield "it has learned no labels"
         if self.independent:
             yield "its images may have several labels, or a number, where a page gives one label to each"
-
-
-class ImageSpec(InputSpec):
-    """An image; a text names one in a file, too, as rows do: `NAME#17`."""
-
-    def parse(self, given: object) -> Value:
-        named = isinstance(given, str) and not given.startswith("data:")
-        return Image(Path(str(given))) if named else super().parse(given)
 
 
 def _label(row: Row) -> str:

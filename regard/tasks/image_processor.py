@@ -9,12 +9,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch
-from regard.data.readers.images import Image, in_channels, read_image, resized
+from regard.data.readers.images import Image as Pixels
+from regard.data.readers.images import in_channels, read_image, resized
 from regard.data.rows import Rows
 from regard.errors import BundleError, ConfigError, DataError, damaged
 from regard.model.embed import Patches
@@ -22,6 +24,8 @@ from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
 from regard.schema import parse
 from regard.strict_json import loads
 from regard.tasks.parts import kept, other_size
+from regard.tasks.task import InputSpec
+from regard.values import Image, Value
 
 _SAMPLE = 1000
 """Images of which the mean and the deviation are taken."""
@@ -29,7 +33,7 @@ _LEAST_DEVIATION = 0.01
 """Of images that are all blank, too."""
 
 
-def read(name: str, where: str = "") -> Image:
+def read(name: str, where: str = "") -> Pixels:
     """The image of that name, which stood at `where`. Raises: DataError."""
     try:
         return read_image(name)
@@ -128,3 +132,11 @@ def placed(position: Position, embed: Patches) -> Position:
         if said not in (0, value):
             raise other_size(f"model.stack.position.{key}", said, "the images need", value)
     return replace(position, **wanted)
+
+
+class ImageSpec(InputSpec):
+    """An image; a text names one in a file, too, as rows do: `NAME#17`."""
+
+    def parse(self, given: object) -> Value:
+        named = isinstance(given, str) and not given.startswith("data:")
+        return Image(Path(str(given))) if named else super().parse(given)

@@ -123,7 +123,8 @@ def answer(
     best, labels = ranked(names, shares, n), chosen(names, shares, separator)
     score = finite(best[0][1] if labels else 1 - best[0][1])
     candidates = tuple((Labels((name,), (share,)), share) for name, share in best) if len(best) > 1 else ()
-    return Prediction(several(labels, separator), score, candidates, unseen)
+    value = several(labels, separator) if separator is not None else Labels(tuple(labels), (score,))
+    return Prediction(value, score, candidates, unseen)
 
 
 def several(labels: Sequence[str], separator: str | None) -> Labels:

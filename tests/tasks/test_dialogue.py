@@ -26,6 +26,7 @@ from regard.tasks.dialogue import turn_ids
 from regard.tasks.metric import evaluate
 from regard.tasks.text_generation import TextGeneration
 from regard.training.resolve import Asked, resolve
+from regard.values import Text
 from tests.shared import refused
 
 CONTEXT = 40
@@ -197,7 +198,7 @@ def test_it_learns_to_answer_and_remembers_the_turn_before(tmp_path: Path) -> No
     result = run.evaluate()
     assert result.metrics["nats"] < 0.2
     assert all(figures["nats"] > 0.6 for figures in result.baselines.values())
-    assert run.predict(["fad"]) == ["fad"]
+    assert run.predict(["fad"]) == [Text("fad")]
     chat = run.chat()
     assert list(chat.say("bed"))[-1] == "bed"
     assert list(chat.say("cab"))[-1] == "bedcab"
@@ -313,8 +314,8 @@ def test_dialogues_are_not_taken_for_text() -> None:
 def test_an_input_is_a_turn_or_a_dialogue() -> None:
     task, model = made()
     said = task.predict(model, ["hi", '[{"role": "user", "content": "hi"}]'], Decoding(max_length=5))
-    assert said[0].text == said[1].text
+    assert said[0] == said[1]
     (asked,) = task.inputs(ROWS[:1])
-    assert read_messages(asked, "") == HELLO[:2]
-    with refused(DataError, where="the input", value="bad dialogue"):
+    assert asked.messages == HELLO[:2]
+    with refused(InputError):
         task.predict(model, ['[{"role": "robot"}]'], Decoding())

@@ -19,11 +19,14 @@ import regard
 from regard.data.rows import Row, Rows
 from regard.data.store import TokenStore, write_store
 from regard.errors import BundleError, ConfigError, DataError, InputError
+from regard.evaluation import metric_of
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 from regard.tasks import TASKS, Decoding
 from regard.tasks.augment import NoAugmentation, Warp
 from regard.tasks.image_classification import ImageClassification
+from regard.tasks.labels import labels_of, several
+from regard.tasks.metric import scored
 from regard.training.resolve import Asked, resolve
 from tests.shared import refused
 
@@ -49,6 +52,12 @@ def images(folder: Path, *shape: int, count: int = COUNT, classes: str = "xyz") 
         Image.fromarray(chance.integers(0, 256, shape or (ROWS, COLUMNS), dtype=np.uint8)).save(path)
         found.append(Row((str(path), classes[number % len(classes)]), str(path)))
     return found
+
+
+def in_training(model: Any) -> Any:
+    """The model, whose loss is that of training, with dropout still off."""
+    model.training = True
+    return model
 
 
 def made(rows: list[Row], *settings: str) -> tuple[ImageClassification, Transformer]:
@@ -120,7 +129,7 @@ def test_a_image_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> Non
     shares = model(task._given(model, paths)).sigmoid()
     right = torch.where(batch.wanted == 1, shares[[3, 2, 6]], 1 - shares[[3, 2, 6]])
     torch.testing.assert_close(task.loss(model, batch)["loss"], -right.log().mean(1).sum())
-    said = [prediction.text for prediction in task.predict(model, paths, Decoding())]
+    said = [prediction.value.plain() for prediction in task.predict(model, paths, Decoding())]
     assert said == ["|".join(name for name, x in zip("xyz", row, strict=True) if x >= 0.5) for row in shares]
     assert len(set(said)) > 1
     assert (
@@ -179,7 +188,7 @@ def test_images_of_another_size_are_refused_or_brought_to_one(tmp_path: Path) ->
         task.predict(model, [str(other)], Decoding())
     task, model = made(rows, "task.size=8")
     assert task.processor.shape == (1, 8, 8)
-    assert task.predict(model, [str(other)], Decoding())[0].text in "xyz"
+    assert task.predict(model, [str(other)], Decoding())[0].value.plain() in "xyz"
 
 
 def test_grey_and_colour_may_be_mixed(tmp_path: Path) -> None:
@@ -253,7 +262,7 @@ def test_the_loss_is_torchs(tmp_path: Path) -> None:
     logits = model(task._given(model, [rows[row].values[0] for row in (3, 0, 1, 4)]))
     target = torch.tensor([0, 0, 1, 1])
     want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
-    torch.testing.assert_close(task.loss(model, batch)["loss"], want)
+    torch.testing.assert_close(task.loss(in_training(model), batch)["loss"], want)
     torch.testing.assert_close(
         task.loss(model.eval(), batch)["loss"], F.cross_entropy(logits, target, reduction="sum")
     )
@@ -273,7 +282,10 @@ def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
     assert not torch.equal(moved(1, 3, 4), moved(2, 3, 4))
     assert not torch.equal(moved(1, 3, 4)[0], moved(1, 3, 5)[0])
     batch = task.batch(store, np.arange(4), 3)
-    assert not torch.equal(task.loss(model, batch)["loss"], task.loss(model, replace(batch, moves=None)))
+    model = in_training(model)
+    assert not torch.equal(
+        task.loss(model, batch)["loss"], task.loss(model, replace(batch, moves=None))["loss"]
+    )
     assert torch.equal(
         task.loss(model.eval(), batch)["loss"], task.loss(model, replace(batch, moves=None))["loss"]
     )
@@ -339,7 +351,7 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
     assert len(together) == COUNT
     for name, prediction in zip(names, together, strict=True):
         (alone,) = task.predict(model, [name], Decoding(beam=3, n=3))
-        assert alone.text == prediction.text == prediction.ranked[0][0]
+        assert alone.value.plain() == prediction.value.plain() == prediction.ranked[0][0].plain()
         assert sum(score for _, score in prediction.candidates) == pytest.approx(1)
         scores = [score for _, score in prediction.candidates]
         assert [score for _, score in alone.candidates] == pytest.approx(scores, abs=1e-5)
@@ -377,12 +389,12 @@ def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(t
     rows = images(tmp_path)
     task, _ = made(rows)
     foreign = [*rows, Row((rows[0].values[0], "other"), "there")]
-    answers = ["x"] * len(foreign)
+    answers = [several(["x"], None)] * len(foreign)
     assert scored(task.metric(), answers, foreign)["accuracy"] == pytest.approx(100 * 3 / 8)
     with Image.open(io.BytesIO(task.render(foreign, answers))) as sheet:
         assert sheet.getpixel((5, 5)) == (196, 40, 27)
     with refused(InputError, key="--tokenize"):
-        task.score([], [], "13a")
+        metric_of(task, "13a")
 
 
 def test_baselines_know_the_means_of_classes(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, exact, overlap, span_metrics, words_of
 from regard.tasks.span_windows import Window, covering, inside, windows
 from regard.training.resolve import Asked, resolve
+from regard.values import Pair
 from tests.shared import refused
 
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
@@ -192,15 +193,16 @@ def test_answers_stand_where_they_say_and_do_not_depend_on_their_neighbours() ->
     together = task.predict(model, asked, Decoding(beam=5, n=5))
     for text, prediction in zip(asked, together, strict=True):
         context = text.partition("\t")[2]
-        assert len(prediction.ranked) == len(prediction.spans) == 5
-        for (answer, _), span in zip(prediction.ranked, prediction.spans, strict=True):
-            assert answer == ("" if span is None else context[span[0] : span[1]])
+        assert len(prediction.ranked) == 5
+        for answer, _ in prediction.ranked:
+            assert answer.text == context
+            assert len(answer.spans) <= 1
         scores = [score for _, score in prediction.candidates]
         assert scores == sorted(scores, reverse=True)
         assert 0 < sum(scores) <= 1 + 1e-5
         (alone,) = task.predict(model, [text], Decoding(beam=5, n=5))
         assert [score for _, score in alone.candidates] == pytest.approx(scores, abs=1e-5)
-        assert alone.text == prediction.text == prediction.ranked[0][0]
+        assert alone.value == prediction.value == prediction.ranked[0][0]
 
 
 def test_json_says_where_an_answer_stands() -> None:
@@ -219,23 +221,23 @@ def test_a_window_more_or_less_does_not_change_what_one_window_says() -> None:
     (whole,) = task.predict(model, [f"q\t{context}"], Decoding())
     task.config = type(task.config)(max_length=5 + 64, max_question=64, stride=1)
     (again,) = task.predict(model, [f"q\t{context}"], Decoding())
-    assert (again.text, again.score) == (whole.text, pytest.approx(whole.score))
+    assert (again.value, again.score) == (whole.value, pytest.approx(whole.score))
 
 
 def test_no_answer_is_said_when_it_wins_by_more_than_the_threshold() -> None:
     task, model = made(ROWS)
-    asked = [("who?", CONTEXT)]
+    asked = [Pair("who?", CONTEXT)]
     (found,) = task._found(model, asked, Decoding())
     for threshold, silent in ((found.margin - 0.1, True), (found.margin + 0.1, False)):
         task.threshold = threshold
         (prediction,) = task.predict(model, [f"who?\t{CONTEXT}"], Decoding())
-        assert (prediction.text == "") == silent
-        assert (prediction.spans[0] is None) == silent
+        assert (prediction.value.plain() == "") == silent
+        assert (prediction.value.spans == ()) == silent
         again = QuestionAnswering.prepare(task.config, None, task.files())
         assert again.threshold == threshold
     always, model = made(ROWS[:4])
     always.threshold = -1e9
-    assert always.predict(model, [f"who?\t{CONTEXT}"], Decoding())[0].text != ""
+    assert always.predict(model, [f"who?\t{CONTEXT}"], Decoding())[0].value.plain() != ""
 
 
 def test_the_threshold_is_the_best_of_all() -> None:
@@ -266,7 +268,7 @@ def test_settling_chooses_the_threshold_on_the_rows_it_is_given() -> None:
 @pytest.mark.parametrize("text", ["who?", "who?\t", "who?\t  ", ""])
 def test_a_question_needs_a_context(text: str) -> None:
     task, model = made(ROWS)
-    with refused(InputError, value=text):
+    with refused(InputError):
         task.predict(model, [text], Decoding())
 
 
@@ -391,8 +393,9 @@ def test_it_learns_to_find_what_is_asked_for(impossible: bool, tmp_path: Path) -
     assert result.metrics["token_f1"] > 90
     assert max(figures["token_f1"] for figures in result.baselines.values()) < 60
     assert ("unanswerable_f1" in result.metrics) == impossible
-    assert run.predict(["when ?\tx lima y 1800 t ben z w u"]) == ["1800"]
-    assert run.predict(["when ?\tx lima y t ben z w v u"] * impossible) == [""] * impossible
+    assert [str(x) for x in run.predict(["when ?\tx lima y 1800 t ben z w u"])] == ["1800"]
+    silent = run.predict(["when ?\tx lima y t ben z w v u"] * impossible)
+    assert [str(x) for x in silent] == [""] * impossible
 
 
 def test_questions_may_come_in_a_table(tmp_path: Path) -> None:

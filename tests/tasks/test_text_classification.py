@@ -23,6 +23,7 @@ from regard.tasks import Decoding
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.text_classification import TextClassification
 from regard.training.resolve import Asked, resolve
+from regard.values import Text
 from tests.shared import refused
 
 QUICK = (
@@ -43,6 +44,12 @@ ROWS = rows_of(("abc", "x"), ("ca", "y"), ("bbbb", "x"), ("c", "z"), ("ab", "x")
 SEVERAL = rows_of(("abc", "x;y"), ("ca", "y"), ("b", " ; "), ("c", "z; x;"))
 PAIRS = rows_of(("abc", "cab", "x"), ("ca", "a", "y"), ("bbbb", "c", "x"))
 NO_LABELS = ("", "{", "[]", '{"a": 1}', '{"a": 1, "b": -1}', '{"a": 1, "b": true}', '{"a": 1, "b": "2"}')
+
+
+def in_training(model: Any) -> Any:
+    """The model, whose loss is that of training, with dropout still off."""
+    model.training = True
+    return model
 
 
 def made(rows: list[Row], *settings: str) -> tuple[TextClassification, Transformer]:
@@ -100,10 +107,9 @@ def test_texts_stand_between_start_and_end_and_the_longer_of_a_pair_is_cut() -> 
 
 def test_a_pair_needs_two_texts() -> None:
     task, model = made(PAIRS, "task.second=b")
-    assert task.predict(model, ["abc\tca"], Decoding())[0].text in ("x", "y")
-    for wrong in ("abc", "a\tb\tc"):
-        with refused(InputError, limit=2):
-            task.predict(model, [wrong], Decoding())
+    assert task.predict(model, ["abc\tca"], Decoding())[0].value.plain() in ("x", "y")
+    with refused(InputError, where="pair"):
+        task.predict(model, ["abc"], Decoding())
 
 
 def test_rows_of_pairs_are_inputs_whatever_stands_in_their_cells() -> None:
@@ -116,7 +122,7 @@ def test_rows_of_pairs_are_inputs_whatever_stands_in_their_cells() -> None:
         == 2
     )
     alone, _ = made(rows_of(("a\tb", "x"), ("b", "y")))
-    assert alone.inputs(rows_of(("a\tb", "x"))) == ["a\tb"]
+    assert alone.inputs(rows_of(("a\tb", "x"))) == [Text("a\tb")]
 
 
 def test_a_blank_text_is_an_empty_one_and_what_is_cut_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -138,13 +144,13 @@ def test_the_loss_of_one_label_is_torchs(weights: str, tmp_path: Path) -> None:
     shares = torch.tensor([5 / 9, 5 / 3, 5 / 3]) if weights == "balanced" else torch.ones(3)
     target = torch.tensor([2, 0, 1, 0])
     want = F.cross_entropy(logits, target, weight=shares, reduction="sum")
-    torch.testing.assert_close(task.loss(model, batch)["loss"], want)
+    torch.testing.assert_close(task.loss(in_training(model), batch)["loss"], want)
     torch.testing.assert_close(
         task.loss(model.eval(), batch)["loss"], F.cross_entropy(logits, target, reduction="sum")
     )
     smooth, _ = made(ROWS, "task.smoothing=0.2")
     want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
-    torch.testing.assert_close(smooth.loss(model, batch), want)
+    torch.testing.assert_close(smooth.loss(in_training(model), batch)["loss"], want)
 
 
 def test_the_loss_of_several_labels_is_torchs(tmp_path: Path) -> None:
@@ -165,7 +171,7 @@ def test_two_passes_are_told_to_agree(separator: str | None, tmp_path: Path) -> 
     plain, _ = made(rows, *several)
     batch = task.batch(stored(task, rows, tmp_path), np.arange(len(rows)))
     torch.testing.assert_close(
-        task.loss(model, batch)["loss"], plain.loss(model, batch)
+        task.loss(in_training(model), batch)["loss"], plain.loss(in_training(model), batch)["loss"]
     )  # without dropout they do
     dropping = made(rows, "model.dropout=0.5", *several)[1].train()
     torch.manual_seed(2)
@@ -209,7 +215,7 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
     together = task.predict(model, texts, Decoding(beam=3, n=3))
     for text, prediction in zip(texts, together, strict=True):
         (alone,) = task.predict(model, [text], Decoding(beam=3, n=3))
-        assert alone.text == prediction.text == prediction.ranked[0][0]
+        assert alone.value.plain() == prediction.value.plain() == prediction.ranked[0][0].plain()
         assert sum(score for _, score in prediction.candidates) == pytest.approx(1)
         scores = [score for _, score in prediction.candidates]
         assert [score for _, score in alone.candidates] == pytest.approx(scores, abs=1e-5)
@@ -217,9 +223,11 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
 
 def test_of_several_labels_those_are_said_that_are_likelier_than_not() -> None:
     task, model = made(SEVERAL, "task.separator=;")
-    for text, row in zip(["abc", "c", "b"], task._shares(model, [["abc"], ["c"], ["b"]], 99), strict=True):
+    for text, row in zip(
+        ["abc", "c", "b"], task._shares_of(model, task._ids([["abc"], ["c"], ["b"]]), 99), strict=True
+    ):
         said = ";".join(label for label, share in zip("xyz", row, strict=True) if share >= 0.5)
-        assert task.predict(model, [text], Decoding())[0].text == said
+        assert task.predict(model, [text], Decoding())[0].value.plain() == said
 
 
 def test_the_metrics_by_hand() -> None:

@@ -54,9 +54,9 @@ def test_a_prediction_that_is_looked_into_is_the_same(
     for options in OPTIONS.get(name, (Decoding(),)):
         (want,) = run.predictions([text], options)
         trace = run.trace(text, options)
-        assert (trace.answer, [text for text, _ in trace.candidates]) == (
-            want.text,
-            [text for text, _ in want.candidates],
+        assert (trace.answer, [text for text, _ in trace.alternatives]) == (
+            want.value.plain(),
+            [value.plain() for value, _ in want.candidates],
         )
         assert trace.score == pytest.approx(want.score, abs=1e-5)
         assert trace.task == name

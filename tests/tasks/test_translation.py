@@ -84,8 +84,8 @@ def test_the_loss_of_a_batch_is_the_sum_over_its_rows(made: Made) -> None:
     """Padding and neighbours add nothing."""
     task, model, store = made
     with torch.no_grad():
-        whole = task.loss(model, task.batch(store, np.arange(13))).item()
-        alone = sum(task.loss(model, task.batch(store, np.array([row]))).item() for row in range(13))
+        whole = task.loss(model, task.batch(store, np.arange(13)))["loss"].item()
+        alone = sum(task.loss(model, task.batch(store, np.array([row])))["loss"].item() for row in range(13))
     assert whole == pytest.approx(alone, rel=1e-5)
 
 
@@ -111,8 +111,8 @@ def test_an_answer_does_not_depend_on_its_neighbours(made: Made, decoding: Decod
     inputs = [*words(20), "", "a"]
     together = task.predict(model, inputs, decoding)
     alone = [task.predict(model, [text], decoding)[0] for text in inputs]
-    assert [p.text for p in together] == [p.text for p in alone]
-    assert len({p.text for p in together}) > 10, "or it would prove nothing"
+    assert [p.value.plain() for p in together] == [p.value.plain() for p in alone]
+    assert len({p.value.plain() for p in together}) > 10, "or it would prove nothing"
     for one, other in zip(together, alone, strict=True):
         assert [text for text, _ in one.ranked] == [text for text, _ in other.ranked]
         scores = [score for _, score in one.ranked]
@@ -123,11 +123,11 @@ def test_an_answer_does_not_depend_on_its_neighbours(made: Made, decoding: Decod
 def test_answers_come_in_the_order_of_their_inputs(made: Made, batch_tokens: int) -> None:
     task, model, _ = made
     inputs = words(17, seed=2)
-    expected = {text: task.predict(model, [text], Decoding())[0].text for text in inputs}
+    expected = {text: task.predict(model, [text], Decoding())[0].value.plain() for text in inputs}
     answers = task.predict(model, inputs, Decoding(batch_tokens=batch_tokens))
-    assert [answer.text for answer in answers] == [expected[text] for text in inputs]
+    assert [answer.value.plain() for answer in answers] == [expected[text] for text in inputs]
     shuffled = random.Random(1).sample(inputs, len(inputs))
-    assert [p.text for p in task.predict(model, shuffled, Decoding())] == [
+    assert [p.value.plain() for p in task.predict(model, shuffled, Decoding())] == [
         expected[text] for text in shuffled
     ]
 
@@ -137,7 +137,7 @@ def test_nothing_is_answered_by_nothing(made: Made) -> None:
     assert task.predict(model, [], Decoding()) == []
     for decoding in (Decoding(), Decoding(beam=2, n=2)):
         answers = task.predict(model, ["", "", ""], decoding)
-        assert [(p.text, p.ranked) for p in answers] == [("", (("", None),))] * 3
+        assert [(p.value.plain(), p.score, len(p.ranked)) for p in answers] == [("", None, 1)] * 3
     assert list(task.write(model, "", Decoding())) == []
 
 
@@ -146,7 +146,7 @@ def test_a_blank_input_is_answered_as_an_empty_one(blank: str, made: Made) -> No
     task, model, _ = made
     for decoding in (Decoding(), Decoding(beam=2, n=2)):
         answers = task.predict(model, ["ab", blank, "", " ab"], decoding)
-        assert [answer.text for answer in answers[1:3]] == ["", ""]
+        assert [answer.value.plain() for answer in answers[1:3]] == ["", ""]
         assert answers[1] == answers[2]
         assert answers[3] == task.predict(model, [" ab"], decoding)[0]
     assert list(task.write(model, blank, Decoding())) == []
@@ -180,14 +180,14 @@ def test_answers_end_at_the_length_asked_for(made: Made) -> None:
     task, model, _ = made
     for beam in (1, 3):
         answers = task.predict(model, words(9), Decoding(beam=beam, max_length=2))
-        assert max(len(answer.text) for answer in answers) <= 2
+        assert max(len(answer.value.plain()) for answer in answers) <= 2
 
 
 def test_writing_token_by_token_ends_with_the_greedy_answer(made: Made) -> None:
     task, model, _ = made
     for text in words(5):
         shown = list(task.write(model, text, Decoding()))
-        answer = task.predict(model, [text], Decoding())[0].text
+        answer = task.predict(model, [text], Decoding())[0].value.plain()
         assert (shown[-1] if shown else "") == answer
         assert all(later.startswith(earlier) for earlier, later in pairwise(shown))
 

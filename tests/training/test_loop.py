@@ -17,6 +17,7 @@ import regard
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.errors import NonFiniteLossError
+from regard.tasks.metric import scored
 from regard.tasks.translation import Translation
 from regard.training.device import Place
 from regard.training.job import Trained
@@ -120,8 +121,10 @@ def test_the_loss_is_in_nats_a_token_with_label_smoothing_as_published(pairs: Pa
     spread = -logs.mean(1).sum().item()
     smooth = Translation(replace(made.task.config, smoothing=0.1), made.task.source, made.task.target)
     assert made.task.loss(made.model.eval(), batch)["loss"].item() == pytest.approx(picked, rel=1e-5)
-    assert made.task.loss(made.model, batch).item() == pytest.approx(picked, rel=1e-5)
-    assert smooth.loss(made.model, batch).item() == pytest.approx(0.9 * picked + 0.1 * spread, rel=1e-5)
+    assert made.task.loss(made.model, batch)["loss"].item() == pytest.approx(picked, rel=1e-5)
+    assert smooth.loss(made.model, batch)["loss"].item() == pytest.approx(
+        0.9 * picked + 0.1 * spread, rel=1e-5
+    )
     assert smooth.loss(made.model.eval(), batch)["loss"].item() == pytest.approx(picked, rel=1e-5)
 
 
