@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from regard.decode.fast import compiled_seconds
@@ -19,13 +21,25 @@ class Meter:
 
     def __init__(self, losses: list[Tensor] | None = None) -> None:
         self.losses = losses or []
+        self._components: dict[str, list[Tensor]] = {}
         self.restart()
 
-    def add(self, loss: Tensor, tokens: int) -> None:
-        """A step's mean loss, in nats, over so many tokens."""
-        self.losses.append(loss)
+    def add(self, losses: Mapping[str, Tensor], tokens: int) -> None:
+        """A step's losses, summed over so many tokens, in nats."""
+        self.losses.append(losses["loss"] / tokens)
+        self._components = {
+            name: [*self._components.get(name, ()), value / tokens]
+            for name, value in losses.items()
+            if name != "loss"
+        }
         self.steps += 1
         self._tokens += tokens
+
+    def components(self) -> dict[str, float]:
+        """The mean of each named component of the loss since the last log."""
+        return {
+            f"loss_{name}": float(torch.stack(values).mean()) for name, values in self._components.items()
+        }
 
     def restart(self) -> None:
         """Measure the speed anew: what came between was not training."""

@@ -93,6 +93,7 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
         self.parts = config.build(model)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
 
     def step(self, factor: float, scaler: torch.amp.GradScaler) -> None:
