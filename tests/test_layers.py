@@ -48,6 +48,7 @@ MAY_IMPORT = {
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
     "recipes": COMMON
+    | {"values"}
     | {"course"}
     | {"run", "training", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
     # A run as one page: its task's tokenizers and configuration, the shell of insight's pages.

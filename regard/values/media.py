@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import DataError
+from regard.errors import DataError, cannot_read
 from regard.values.display import line
 from regard.values.files import check_file, read_file, url_content
 from regard.values.value import JSON, Value, array_of
@@ -62,16 +62,11 @@ class Media(Value):
     def opened(self) -> Iterator[BinaryIO]:
         """The file, to be read from. Raises: DataError, also for what goes wrong in the block."""
         try:
-            with (
-                self.source.open("rb")
-                if isinstance(self.source, Path)
-                else io.BytesIO(self.content()) as file
-            ):
+            source = self.source if isinstance(self.source, Path) else None
+            with source.open("rb") if source else io.BytesIO(self.content()) as file:
                 yield file
         except (OSError, EOFError, ValueError) as error:
-            raise DataError(
-                "cannot read {where}: {value}", self.name, getattr(error, "strerror", error)
-            ) from error
+            raise cannot_read(DataError, self.name, error) from error
 
     @classmethod
     def from_word(cls, word: str) -> Self:

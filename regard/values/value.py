@@ -154,7 +154,8 @@ def check_value(kind: type[Value]) -> None:
     if parameters is None or not parameters.frozen or "__dataclass_params__" not in vars(kind):
         raise ConfigError("the value {where} is no {limit}", name, "frozen dataclass")
     for key in ("accepts", "properties", "__doc__"):
-        if not getattr(kind, key, None):
+        found = getattr(kind, key, None)
+        if not found or (key == "__doc__" and found.startswith(f"{name}(")):  # which dataclasses make up
             raise ConfigError("the value {where} has no {key}", name, key)
     if kind.__str__ is object.__str__:
         raise ConfigError("the value {where} has no {key}, which a terminal shows", name, "__str__")

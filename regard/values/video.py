@@ -143,7 +143,7 @@ class Video(Media):
             import av
         options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "pipe"}
         with self.opened() as file, av.open(file, options=options) as container:
-            if not container.streams.video:
+            if not container.streams.video or container.streams.video[0].codec_context is None:
                 raise DataError("{where} holds no {key}; give a whole file", self.name, "video")
             stream = container.streams.video[0]
             if found := too_large(stream.codec_context.width, stream.codec_context.height):

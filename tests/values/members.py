@@ -28,7 +28,7 @@ from regard.values import (
 SIDES = st.integers(1, 5)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=7)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-SINGLES = st.floats(-1e30, 1e30, width=32)
+SINGLES = st.floats(-(2.0**99), 2.0**99, width=32)
 PROBABILITIES = st.floats(0, 1)
 
 

@@ -73,13 +73,14 @@ def test_our_check_takes_what_the_oracle_takes(kind: str, data: st.DataObject) -
             break
         place = place[key]
     schema = VALUES[kind].schema()
+    refusal = None
     try:
         check(told, schema, kind)
     except InputError as error:
-        strict = ("finite", "half a character", "whole number")  # where ours is stricter
-        assert any(word in str(error) for word in strict) or not Draft202012Validator(schema).is_valid(told)
-    else:
-        Draft202012Validator(schema).validate(told)
+        refusal = str(error)
+    stricter = ("finite", "half a character", "whole number")
+    ours_alone = refusal is not None and any(word in refusal for word in stricter)
+    assert ours_alone or Draft202012Validator(schema).is_valid(told) == (refusal is None)
 
 
 @each_kind
@@ -117,7 +118,23 @@ class Seen(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
 
 
-TAGS = {"p", "b", "span", "mark", "sub", "table", "tr", "td", "th", "meter", "img", "audio", "svg", "rect", "text"}
+TAGS = {
+    "p",
+    "b",
+    "span",
+    "mark",
+    "sub",
+    "table",
+    "tr",
+    "td",
+    "th",
+    "meter",
+    "img",
+    "audio",
+    "svg",
+    "rect",
+    "text",
+}
 
 
 @each_kind
