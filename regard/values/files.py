@@ -53,4 +53,3 @@ def url_content(url: str, kind: str, most: int) -> bytes:
         return b64decode(text, validate=True)
     except ValueError as error:
         raise DataError("what follows '{where}' is not {limit}", shown, "base64") from error
-

@@ -15,7 +15,7 @@ from pathlib import Path
 from regard.data.builtin_digits import DIGITS, digit_images
 from regard.data.readers.idx import image_at, is_idx
 from regard.data.readers.lines import Problem
-from regard.errors import DataError
+from regard.errors import DataError, missing
 from regard.values import pixels
 from regard.values.files import data_url, read_file, url_content
 from regard.values.pixels import LONGEST_SIDE, MOST_PIXELS, Filter, in_channels, scaled
