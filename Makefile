@@ -44,8 +44,9 @@ docs: setup ## run the tour and build the documentation, in both languages, into
 notebooks: setup ## write the notebooks of the tour from its pages
 	@$(BIN)/python docs/make.py notebooks
 
-reference: setup ## write docs/configuration.md, the page of all keys
+reference: setup ## write docs/configuration.md and docs/values.md from the code
 	@$(BIN)/python -m regard.recipes.reference
+	@$(BIN)/python -m regard.recipes.values_page
 
 reproduce: $(VENV)/.run-time ## published figures beside ours: make reproduce NAME=multi30k-en-de
 	@$(BIN)/regard reproduce $(NAME)

@@ -31,14 +31,15 @@ MAY_IMPORT = {
     "schema": FOUNDATION | {"registry"},
     "strict_json": FOUNDATION,
     "weights": FOUNDATION | {"files", "strict_json"},
+    "values": FOUNDATION | {"registry", "strict_json"},
     "model": FOUNDATION | {"registry"},
-    "data": COMMON,
+    "data": COMMON | {"values"},
     "decode": COMMON | {"model"},
     "insight": COMMON | {"model"},
     "course": COMMON | {"model", "insight"},
     "bundle": COMMON | {"model", "data"},
-    "interop": COMMON | {"model", "data", "bundle"},
-    "tasks": COMMON | {"model", "data", "decode"},
+    "interop": COMMON | {"model", "data", "bundle", "values"},
+    "tasks": COMMON | {"model", "data", "decode", "values"},
     # decode: what compiling took is not taken from a budget.
     "training": COMMON | {"model", "data", "tasks", "decode", "bundle"},
     "looking": COMMON | {"model", "data", "tasks", "decode", "insight"},
@@ -47,6 +48,7 @@ MAY_IMPORT = {
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
     "recipes": COMMON
+    | {"values"}
     | {"course"}
     | {"run", "training", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
     # A run as one page: its task's tokenizers and configuration, the shell of insight's pages.

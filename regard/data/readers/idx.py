@@ -28,14 +28,12 @@ from numpy.typing import NDArray
 from regard.data.readers.lines import file_errors, open_bytes
 from regard.data.readers.tables import Record
 from regard.errors import DataError, damaged, wrong_size
+from regard.values.pixels import LONGEST_SIDE, MOST_PIXELS
 
 __all__ = ["COLUMNS", "IdxImages", "image_at", "is_idx", "partner", "split_word"]
 
 COLUMNS = ("image", "label")
 _NAME = re.compile(r"(?:.*[-_.])?([a-z0-9]+)[-_]images[-.]idx[34][-.]ubyte(?:\.gz)?", re.ASCII)
-LONGEST_SIDE = 16_384
-MOST_PIXELS = 2**24
-"""Of one image, here and in every other format."""
 _BYTES = 8
 """The code of the type that is read."""
 
