@@ -9,9 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from regard.values import VALUES, Boxes, Chat, Items, Labels, Pair, Score, Span, Spans, Text, Value, Vector
+from regard.values import VALUES, Chat, Items, Labels, Pair, Score, Span, Spans, Text, Value, Vector
 from regard.values.json_schema import Schema
 from regard.values.prediction import prediction_schema
 

@@ -217,7 +217,9 @@ def wav(samples: np.ndarray, code: int = 1, **claims: Any) -> bytes:
     bits, channels = samples.dtype.itemsize * 8, samples.shape[1]
     raw = samples.tobytes()
     block = channels * bits // 8
-    channels, rate, bits = (claims.get(*one) for one in (("channels", channels), ("rate", 8000), ("bits", bits)))
+    channels, rate, bits = (
+        claims.get(*one) for one in (("channels", channels), ("rate", 8000), ("bits", bits))
+    )
     form = struct.pack("<HHIIHH", code, channels, rate, 8000 * block, block, bits)
     form += claims.get("more", b"")
     chunks = struct.pack("<4sI", b"fmt ", len(form)) + form + claims.get("between", b"")
