@@ -31,7 +31,7 @@ class Factor:
     part: str | None = None
     weight: str | None = None
     rounded: bool = False
-    """Whether `value` is not the number at that place but the whole number, from -127 to 127, that stands for
+    """Whether `value` is not the number at that place but the integer, from -127 to 127, that stands for
     it in an int8 product."""
 
 

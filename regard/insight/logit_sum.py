@@ -83,7 +83,7 @@ def logit_sum(
     """What the logit of `output` is the sum of, in a computation that was traced.
 
     `output`, `against`: a number or a name of what the head chooses among, by default what it finds
-    likeliest; with `against`, the difference of the two. `place`: after which token, by default the last;
+    most likely; with `against`, the difference of the two. `place`: after which token, by default the last;
     negative numbers count from the end.
 
     Raises: InputError for an output or a place that there is not, a layer or a head that was not recorded, or

@@ -101,13 +101,13 @@ _SPELLED = {
 
 AXES = {
     "query": Words("token", "词元"),
-    "key": Words("looks at", "看向"),
-    "memory": Words("looks at", "看向"),
+    "key": Words("attends to", "关注"),
+    "memory": Words("attends to", "关注"),
     "head": Words("head", "头"),
     "group": Words("group", "组"),
-    "channel": Words("number in the head", "头内维度"),
-    "width": Words("number in the vector", "向量维度"),
-    "hidden": Words("hidden number", "隐藏维度"),
+    "channel": Words("dimension of the head", "头内维度"),
+    "width": Words("dimension of the vector", "向量维度"),
+    "hidden": Words("hidden dimension", "隐藏维度"),
     "output": Words("output", "输出"),
     "colour": Words("colour", "颜色"),
     "row": Words("row", "行"),

@@ -53,7 +53,7 @@ class Choice:
     def of(
         cls, layers: Collection[int] | None, heads: Collection[int] | None, steps: Collection[int] | None
     ) -> Choice:
-        """Raises: InputError for what is no whole number."""
+        """Raises: InputError for what is no integer."""
         return cls(layers=_whole("layer", layers), heads=_whole("head", heads), steps=_whole("step", steps))
 
     def check(self, model: Model) -> None:
@@ -71,7 +71,7 @@ class Choice:
 def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
     for number in numbers or ():
         if not isinstance(number, int) or isinstance(number, bool):
-            raise InputError("{key} {value!r} is no whole number; give numbers such as [0, 2]", word, number)
+            raise InputError("{key} {value!r} is no integer; give numbers such as [0, 2]", word, number)
     return None if numbers is None else frozenset(numbers)
 
 

@@ -1,4 +1,4 @@
-"""The sums of matrix products: of a row of weights and a vector, in floats, or in whole numbers of 8 bits as
+"""The sums of matrix products: of a row of weights and a vector, in floats, or in integers of 8 bits as
 `model/quantize.py` has them (LLM.int8, arXiv 2208.07339, section 2)."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def linear(
     """What row `row` of the weights of `layer`, (N, D), makes of the vector `x`, (D,): Σ x·W, and + b where
     there is one. `labels`: of the terms, their places by default.
 
-    Of an int8 layer the terms are products of the whole numbers that stand for x and for W. Their sum, which
+    Of an int8 layer the terms are products of the integers that stand for x and for W. Their sum, which
     is exact, is multiplied by the row's scale and by the largest number of x, as when it was computed.
     """
     part, name = numbers.module(layer), f"{layer}.weight"
@@ -48,7 +48,7 @@ def linear(
 
 
 def _rounded(x: Sequence[Factor]) -> tuple[list[Factor], float]:
-    """The whole numbers that stand for a vector in an int8 product, and its largest size."""
+    """The integers that stand for a vector in an int8 product, and its largest size."""
     whole, largest = to_int8(torch.tensor([[factor.value for factor in x]], dtype=torch.float32))
     stand = zip(x, whole[0].tolist(), strict=True)
     return [replace(factor, value=float(value), rounded=True) for factor, value in stand], float(largest)

@@ -127,7 +127,7 @@ class Scene:
 
     @cached_property
     def target(self) -> int:
-        """Which logit is at stake: of the likeliest output there."""
+        """Which logit is at stake: of the most likely output there."""
         if isinstance(self.model.head, SpanHead):
             return 0  # a start
         return int((self.logits if self.place is None else self.logits[self.place]).argmax())

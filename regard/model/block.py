@@ -165,7 +165,7 @@ class Block(nn.Module):
         cache: LayerCache | None = None,
         memory: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """`memory`: the keys and values that `project_memory` made, if the block looks at another stack."""
+        """`memory`: the keys and values that `project_memory` made, if the block attends to another stack."""
         attention, cross = self.attention, self.cross
         turns: dict[str, Any] = {} if around.late is None else {"late": around.late}
         x = self.attention_residual(

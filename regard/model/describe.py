@@ -57,7 +57,7 @@ class Description:
 
     rows: tuple[Row, ...]
     source: int | None
-    """Tokens that are looked at; None if the model has one sequence only."""
+    """Tokens that are attended to; None if the model has one sequence only."""
     target: int
     """Tokens that go through the model, or through its decoder."""
 
@@ -107,7 +107,7 @@ def describe(model: nn.Module, source: int = _TOKENS, target: int | None = None)
     """Count the parameters and forward FLOPs of each part of `model`, for a batch of one.
 
     `target`: tokens that go through the model, or through its decoder: by default 20, or as many as an image
-    has patches; `source`: tokens that go through the encoder, or that are looked at. Raises ValueError: a
+    has patches; `source`: tokens that go through the encoder, or that are attended to. Raises ValueError: a
     length below 1.
     """
     if target is None:
@@ -136,7 +136,7 @@ def describe(model: nn.Module, source: int = _TOKENS, target: int | None = None)
 def _parts(
     module: nn.Module, name: str, source: int, target: int
 ) -> Iterator[tuple[str, nn.Module, int, int]]:
-    """Every part that holds weights, with its name, the tokens it handles and those it looks at."""
+    """Every part that holds weights, with its name, the tokens it handles and those it attends to."""
     if isinstance(module, _PRODUCTLESS + _COUNTED):
         if any(True for _ in module.parameters()):
             yield name or type(module).__name__, module, target, source

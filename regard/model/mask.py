@@ -48,7 +48,7 @@ class Contiguous:
 class Ragged:
     """Places that differ from row to row.
 
-    `position`: (B | 1, T) whole numbers from 0. `segment`: (B | 1, T | 1), -1 for padding. `bound`: a
+    `position`: (B | 1, T) integers from 0. `segment`: (B | 1, T | 1), -1 for padding. `bound`: a
     number above every position, so that nobody needs to look at the tensor (and wait for a device).
     """
 

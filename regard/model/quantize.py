@@ -1,8 +1,8 @@
-"""Linears of 8-bit whole numbers, applied to a loaded model; bundles stay float.
+"""Linears of 8-bit integers, applied to a loaded model; bundles stay float.
 
 Weights: symmetric, one scale an output row, rounded to -127 … 127. Activations: the same, one scale a
 row, taken from that very row when it comes (LLM.int8's vector-wise quantisation without its outliers,
-arXiv 2208.07339, section 2). Products are summed in 32-bit whole numbers, so that they are exact: what
+arXiv 2208.07339, section 2). Products are summed in 32-bit integers, so that they are exact: what
 is made of a row does not depend, to the bit, on which rows stand beside it.
 
 All linears and vocabulary heads are replaced, of whatever size; tables, norms and attention itself stay
@@ -42,7 +42,7 @@ def quantize(model: nn.Module) -> nn.Module:
 
 
 def is_int8(model: nn.Module) -> bool:
-    """Whether any of its products is of 8-bit whole numbers, through which there is no gradient."""
+    """Whether any of its products is of 8-bit integers, through which there is no gradient."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
@@ -99,7 +99,7 @@ class Int8VocabularyHead(Int8Linear):
 def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
     """(rows, D) numbers → (rows, D) int8, and (rows, 1) of each row's largest size: x ≈ int8 · largest / 127.
 
-    Of a row of zeros the whole numbers may be anything; its largest is 0, and so is what they stand for.
+    Of a row of zeros the integers may be anything; its largest is 0, and so is what they stand for.
     """
     if x.numel() < 2**17:
         largest = x.abs().amax(-1, keepdim=True)
@@ -131,7 +131,7 @@ def _by_floats(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _int_mm_is_exact() -> bool:
-    """Whether torch multiplies whole numbers exactly. Where no instruction does, sums of two products of
+    """Whether torch multiplies integers exactly. Where no instruction does, sums of two products of
     bytes may saturate."""
     x, weight = (torch.full((rows, 256), _LEVELS, dtype=torch.int8) for rows in (16, 256))
     return bool((torch._int_mm(x, weight.t()) == 256 * _LEVELS**2).all())

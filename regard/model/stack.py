@@ -1,7 +1,7 @@
 """N blocks over a sequence of vectors: the one part that every member of the family shares.
 
 A stack is an encoder when its mask is `Full`, a GPT when it is `Causal`, and a decoder of an
-encoder-decoder when it also looks at a memory. It turns places into masks, rotations and biases once
+encoder-decoder when it also attends to a memory. It turns places into masks, rotations and biases once
 a forward. It does not know what its vectors stand for, nor what is made of them.
 """
 
@@ -164,7 +164,7 @@ class Stack(nn.Module):
         if self.config.cross is None:
             return None
         if memory is None:
-            raise ValueError("this stack looks at a memory: pass one")
+            raise ValueError("this stack attends to a memory: pass one")
         block = self.blocks[index]
         assert isinstance(block, Block)
         made = block.project_memory(memory, self.memory_rotation(positions, memory.device))

@@ -1,7 +1,7 @@
 """The two builders of the family.
 
 `Transformer` is embed + stack + head: a GPT when its mask is causal, a BERT or a ViT when it is full.
-`EncoderDecoder` is two stacks, the second of which also looks at the first ('Attention Is All You
+`EncoderDecoder` is two stacks, the second of which also attends to the first ('Attention Is All You
 Need', arXiv 1706.03762). Neither knows what it is given stands for, how it is trained, or how it is decoded.
 """
 
@@ -90,7 +90,7 @@ class Transformer(nn.Module):
 
 @dataclass(frozen=True)
 class EncoderDecoderConfig:
-    """Two stacks of one width; the decoder looks at the encoder's output."""
+    """Two stacks of one width; the decoder attends to the encoder's output."""
 
     source: Embed
     """How the encoder's ids, or an image, become vectors."""
@@ -113,7 +113,7 @@ class EncoderDecoderConfig:
 
 
 class EncoderDecoder(nn.Module):
-    """Two stacks, the second of which also looks at the first (arXiv 1706.03762, section 3.1).
+    """Two stacks, the second of which also attends to the first (arXiv 1706.03762, section 3.1).
 
     (B, S) source ids and (B, T) target ids → (B, T, V) logits.
 

@@ -273,7 +273,7 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The likeliest label of each image, named by its path, or all with a probability of a half and
+        """The most likely label of each image, named by its path, or all with a probability of a half and
         more; the scores are probabilities. Of a model of numbers, its number. Without labels, the vector of
         each as JSON."""
         assert isinstance(model, Transformer)

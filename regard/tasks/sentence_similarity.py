@@ -52,7 +52,7 @@ from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
 
 PAIR = "\t"
 """Stands between the two texts of an input whose cosine is asked for."""
-_STEPS = 10_000  # a score is kept as a whole number of so many parts
+_STEPS = 10_000  # a score is kept as an integer of so many parts
 _BASELINE_ROWS = 50_000
 
 

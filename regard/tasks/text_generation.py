@@ -294,7 +294,7 @@ class TextGeneration(TextTask):
         """What follows each input. Several samples of one are its alternatives, in the order in which they
         are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
-            sentence = "there is one likeliest text, not {value}; draw several with --temperature 1"
+            sentence = "there is one most likely text, not {value}; draw several with --temperature 1"
             raise InputError(sentence, decoding.n)
         outputs = [
             output

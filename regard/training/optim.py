@@ -64,7 +64,7 @@ class Muon:
     """How much of the gradients' mean a step keeps."""
     weight_decay: float = 0.1
     """Decay of the matrices a step, times the rate: keeps them from growing out of reach of the rate
-    (arXiv 2502.16982, section 2.2), and a long run from learning its examples by heart."""
+    (arXiv 2502.16982, section 2.2), and a long run from memorising its examples."""
     adam: AdamW = AdamW(lr=3e-3)
     """For everything that is not a matrix inside a block."""
     kind: Literal["muon"] = "muon"

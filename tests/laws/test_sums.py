@@ -143,7 +143,7 @@ def test_it_is_so_with_heads_off_a_temperature_and_other_positions(stack: StackC
 
 @parts
 def test_every_number_of_an_int8_model_is_its_sum_of_whole_numbers(stack: StackConfig) -> None:
-    """Exact in the whole numbers, and so as near the recorded one as two roundings of a float32."""
+    """Exact in the integers, and so as near the recorded one as two roundings of a float32."""
     alone, pair = quantize(transformer(stack)), quantize(encoder_decoder(stack))
     for model, given in ((alone, [ids(1, T)]), (pair, [ids(1, S), ids(1, T)])):
         numbers = Numbers(model, entries(model, given))

@@ -34,9 +34,9 @@ def _repeatable() -> None:
     torch.manual_seed(1)
 
 
-@pytest.fixture(params=[True, False], ids=["whole numbers", "floats"])
+@pytest.fixture(params=[True, False], ids=["integers", "floats"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By torch's own product of whole numbers, unless it is never taken here, and by floats."""
+    """By torch's own product of integers, unless it is never taken here, and by floats."""
     by_torch = request.param and quantize_module._int_mm_is_exact()
     monkeypatch.setattr(quantize_module, "_int_mm_is_fast", lambda: by_torch)
 

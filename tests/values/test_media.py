@@ -213,7 +213,7 @@ def test_run_lengths_that_are_not_the_masks_are_refused(size: list[int], counts:
 
 
 def wav(samples: np.ndarray, code: int = 1, **claims: Any) -> bytes:
-    """A WAV of whole numbers, whose header may claim something else."""
+    """A WAV of integers, whose header may claim something else."""
     bits, channels = samples.dtype.itemsize * 8, samples.shape[1]
     raw = samples.tobytes()
     block = channels * bits // 8
