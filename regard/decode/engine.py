@@ -22,10 +22,10 @@ from regard.model.attention import Attention
 from regard.model.block import Block, PostResidual, PreResidual
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import FeedForward
-from regard.model.head import VocabularyHead
+from regard.model.head import Int8VocabularyHead, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Full
 from regard.model.position import PositionPart
-from regard.model.quantize import Int8Linear, Int8VocabularyHead
+from regard.model.quantize import Int8Linear
 from regard.model.stack import Stack
 from regard.model.transformer import EncoderDecoder, Transformer
 
@@ -56,7 +56,7 @@ def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
         isinstance(embed, TokenEmbedding)
         and embed.types is None
         and isinstance(stack.config.mask, mask)
-        and not stack.config.masks
+        and not stack.config.pattern
         and stack.config.entry_width is None
         and not stack.position.biases
         and not stack.position.stretches
@@ -118,21 +118,17 @@ class Layer:
         attention, cross, feedforward = block.attention, block.cross, block.feedforward
         assert isinstance(attention, Attention)
         assert isinstance(feedforward, FeedForward)
-        self.heads, self.scale = attention.heads, _scale(attention)
+        self.heads, self.scale = attention.heads, attention.scale
         self.inner = attention.heads * attention.head_width
         self.qkv, self.out = product(attention.qkv, copied=copied), product(attention.out, copied=copied)
         if isinstance(cross, Attention):
-            self.cross_heads, self.cross_scale = cross.heads, _scale(cross)
+            self.cross_heads, self.cross_scale = cross.heads, cross.scale
             self.cross_inner = cross.heads * cross.head_width
             self.cross_q, self.cross_out = product(cross.q, copied=copied), product(cross.out, copied=copied)
             self.cross_kv = product(cross.kv, copied=copied)
         self.hidden = feedforward.up.weight.shape[0]
         self.up = product(feedforward.up, feedforward.activation, copied=copied)
         self.down = product(feedforward.down, copied=copied)
-
-
-def _scale(part: Attention) -> float:
-    return part.head_width**-0.5 if part.scale is None else part.scale
 
 
 _NO_ANGLES = np.empty((1, 0), np.float32)

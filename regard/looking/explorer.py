@@ -21,7 +21,6 @@ from torch import Tensor
 
 from regard.decode.events import Step, hear
 from regard.errors import InputError, unknown
-from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
 from regard.insight.progress import progressed
@@ -29,6 +28,7 @@ from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
+from regard.model.account import Account, Numbers
 from regard.model.embed import PatchEmbedding
 from regard.model.quantize import is_int8
 from regard.model.tap import open_taps

@@ -106,7 +106,7 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
     )
     q, k, v, heads = (seen[f"blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     plain = type(stack.position).__name__ != "RotaryPart" and not stack.position.biases
-    rule = (stack.config.masks or (stack.config.mask,))[0]
+    rule = stack.config.rules[0]
     if plain and rule.kind == "full" and q.shape == k.shape:
         block = stack.blocks[0]
         assert isinstance(block, Block)

@@ -16,13 +16,14 @@ from regard.decode.lean import LeanStepper, suits
 from regard.decode.native import NativeStepper
 from regard.decode.search import Hypothesis, Limits, beam_search, greedy
 from regard.decode.stepper import EncoderDecoderStepper, Stepper
-from regard.model.attention import Additive, AttentionConfig
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm, SandwichNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP, GatedMLP
 from regard.model.mask import Causal, Full, Positions, Ragged, Window
 from regard.model.norm import RMSNorm
 from regard.model.position import ALiBi, Learned, NoPosition, RelativeBias, Rotary, Sinusoidal
+from regard.model.score import Additive
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig
 

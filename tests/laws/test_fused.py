@@ -16,6 +16,7 @@ from regard.model.attention import (
     weigh,
 )
 from regard.model.mask import Lowered, MaskRule
+from regard.model.score import Additive
 
 B, T, S, C, CV = 2, 5, 11, 7, 3
 
@@ -119,7 +120,7 @@ def test_additive_scores_are_bahdanaus(scale: float | None) -> None:
     """v · tanh(q + k), written out (arXiv 1409.0473, appendix A.1.2; the projections stand before)."""
     q, k, v = inputs(6, 2)
     learned = torch.randn(6, C)
-    scores = attention_scores(q, k, additive=learned, scale=scale)
+    scores = attention_scores(q, k, score=Additive(), learned=learned, scale=scale)
     for row, head, t, s in itertools.product(range(B), range(6), range(T), range(S)):
         want = learned[head] @ torch.tanh(q[row, head, t] + k[row, head // 3, s])
         close(scores[row, head, t, s], want * (scale or 1.0))
