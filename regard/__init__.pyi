@@ -14,6 +14,15 @@ from regard.model.transformer import EncoderDecoderConfig as EncoderDecoderConfi
 from regard.model.transformer import Transformer as Transformer
 from regard.model.transformer import TransformerConfig as TransformerConfig
 from regard.onepage.page import export_page as export_page
+from regard.model.block import Placement as Placement
+from regard.model.embed import Embed as Embed
+from regard.model.feedforward import FeedForwardPart as FeedForwardPart
+from regard.model.head import Head as Head
+from regard.model.mask import MaskRule as MaskRule
+from regard.model.norm import Norm as Norm
+from regard.model.position_part import Position as Position
+from regard.model.score import Score as Score
+from regard.registry import register as register
 from regard.run import Run as Run
 from regard.run import load as load
 from regard.run import trace as trace

@@ -51,6 +51,15 @@ class EmbedPart(Part):
         return None
 
     @property
+    def leading(self) -> int:
+        """How many of them come before those of the input's own parts."""
+        return 0
+
+    @abstractmethod
+    def example(self, device: torch.device) -> Tensor:
+        """An input of one row, a short or an empty one."""
+
+    @property
     def names(self) -> tuple[str, ...] | None:
         """How people call these, where it makes as many of any input."""
         return None
@@ -124,6 +133,9 @@ class TokenEmbedding(EmbedPart):
     def flops(self, T: int, S: int) -> int:
         return 0
 
+    def example(self, device: torch.device) -> Tensor:
+        return torch.arange(3, device=device)[None]
+
     @property
     def tables(self) -> tuple[Tensor, ...]:
         return (self.weight,) if self.types is None else (self.weight, self.types)
@@ -182,6 +194,14 @@ class PatchEmbedding(EmbedPart):
     @property
     def length(self) -> int:
         return self.config.length
+
+    @property
+    def leading(self) -> int:
+        return self.config.leading
+
+    def example(self, device: torch.device) -> Tensor:
+        c = self.config
+        return torch.zeros((1, c.channels, c.pixel_rows, c.pixel_columns), device=device)
 
     @property
     def names(self) -> tuple[str, ...]:
