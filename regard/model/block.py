@@ -109,6 +109,10 @@ class PreResidual(Residual):
 
 
 class SandwichResidual(PreResidual):
+    points: ClassVar = {
+        "normed_out": ("norm of the part", "该部分归一化"),
+    }
+
     def __init__(self, width: int, norm: Norm, dropout: float) -> None:
         super().__init__(width, norm, dropout)
         self.norm_out = norm.build(width)
@@ -127,6 +131,10 @@ class SandwichResidual(PreResidual):
 
 
 class ScaledResidual(PreResidual):
+    points: ClassVar = {
+        "scaled": ("gain · part", "增益 · 该部分"),
+    }
+
     def __init__(self, width: int, norm: Norm, dropout: float, start: float) -> None:
         super().__init__(width, norm, dropout)
         self.gain = nn.Parameter(torch.full((width,), start))

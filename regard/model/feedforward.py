@@ -113,6 +113,11 @@ FEED_FORWARDS: Registry[type[FeedForwardPart]] = Registry(
 class FeedForward(FeedForwardLayer):
     """See `MLP`. (B, T, D) → (B, T, D)."""
 
+    points: ClassVar = {
+        "up": ("x · W_up", "x · W_up"),
+        "hidden": ("activated", "激活后"),
+    }
+
     def __init__(self, width: int, config: MLP) -> None:
         super().__init__()
         hidden = config.hidden or 4 * width
@@ -166,6 +171,12 @@ class FeedForward(FeedForwardLayer):
 
 class GatedFeedForward(FeedForwardLayer):
     """See `GatedMLP`. (B, T, D) → (B, T, D). Gate and up are one matrix product."""
+
+    points: ClassVar = {
+        "up": ("x · W_up", "x · W_up"),
+        "gate": ("gate", "门"),
+        "hidden": ("activated", "激活后"),
+    }
 
     def __init__(self, width: int, config: GatedMLP) -> None:
         super().__init__()

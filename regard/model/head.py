@@ -173,6 +173,9 @@ class ClassHead(_Product):
     """See `Classes`. (B, T, D) → (B, K) logits."""
 
     pools = True
+    points: ClassVar = {
+        "gathered": ("pooled", "汇聚"),
+    }
 
     def __init__(self, width: int, config: Classes) -> None:
         super().__init__()
@@ -247,6 +250,9 @@ class VectorHead(Weightless, HeadPart):
     """See `Vector`. (B, T, D) → (B, D), or (B, 2D) of two side by side; no weights of its own."""
 
     pools, logits = True, False
+    points: ClassVar = {
+        "vector": ("vector", "向量"),
+    }
 
     def __init__(self, config: Vector) -> None:
         super().__init__()

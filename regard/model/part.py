@@ -9,6 +9,7 @@ is refused when it is registered. This file does not know any part.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,7 +34,16 @@ Origins = dict[str, Origin]
 """By the full names of observation points."""
 
 
-class Part(nn.Module, ABC):
+class Named:
+    """What people call the values of a part."""
+
+    points: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Its own observation points, by the last word of their names: in English and in Chinese."""
+    chinese: ClassVar[Mapping[str, str]] = {}
+    """Those of its formulas that have words, in Chinese."""
+
+
+class Part(nn.Module, Named, ABC):
     """A module that says of itself what others would have to ask of its type."""
 
     divided: ClassVar[bool] = False
@@ -76,7 +86,7 @@ class Weightless(Part):
         return 0
 
 
-class Alternative(ABC):
+class Alternative(Named, ABC):
     """The base of the bases of registries."""
 
     kind: str

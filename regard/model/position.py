@@ -25,8 +25,8 @@ from regard.model.position_part import (
     AddedRows,
     Position,
     PositionPart,
-    Rotation,
     RotatedRows,
+    Rotation,
     cos_and_sin,
     sinusoids,
 )

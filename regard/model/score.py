@@ -231,6 +231,11 @@ class Sigmoid(Products):
     """What q · k is multiplied by; None is 1/√C."""
     kind: Literal["sigmoid"] = "sigmoid"
 
+    chinese: ClassVar = {
+        "σ(scores - ln n) where the mask allows": "σ(分数 - ln n)，只在掩码允许处",
+        "σ(masked - ln n)": "σ(加掩码的分数 - ln n)",
+    }
+
     def normalise(self, scores: Tensor, forbidden: Tensor | None, learned: Tensor | None) -> Tensor:
         if forbidden is None:
             return torch.sigmoid(scores - math.log(scores.shape[-1]))
@@ -240,7 +245,7 @@ class Sigmoid(Products):
         return weights.masked_fill(forbidden, 0.0)
 
     def formulas(self, scale: float) -> tuple[str, str]:
-        return f"q kᵀ · {scale:.4g}", "σ(scores - ln n) where the mask allows n"
+        return f"q kᵀ · {scale:.4g}", "σ(scores - ln n) where the mask allows"
 
     def account_weight(
         self, scores: Sequence[Factor], own: int, labels: Sequence[str], learned: Sequence[Factor]
@@ -262,6 +267,11 @@ class Sinks(Products):
     kind: Literal["sinks"] = "sinks"
 
     learned, symbol = "sinks", "sink"
+
+    chinese: ClassVar = {
+        "softmax(scores, sink) where the mask allows": "softmax(分数, 汇点)，只在掩码允许处",
+        "softmax(masked, sink)": "softmax(加掩码的分数, 汇点)",
+    }
 
     def shape(self, heads: int, head_width: int) -> tuple[int, ...]:
         return (heads,)
