@@ -26,7 +26,7 @@ from regard.model.feedforward import FeedForwardLayer, FeedForwardPart
 from regard.model.init import Init
 from regard.model.mask import Lowered
 from regard.model.norm import Norm
-from regard.model.part import Alternative, Origin, Origins, Part, complete, precise
+from regard.model.part import Alternative, Origin, Origins, Productless, complete, precise
 from regard.model.position import Rotation
 from regard.model.tap import tap
 from regard.registry import Registry, register
@@ -34,7 +34,7 @@ from regard.registry import Registry, register
 Branch = Callable[[Tensor], Tensor]
 
 
-class Residual(Part):
+class Residual(Productless):
     """x and what a part makes of it, added up: `forward(x, branch)`, (B, T, D) → (B, T, D)."""
 
     divided = alike = True  # all of a block are one row of a description
@@ -74,9 +74,6 @@ class Residual(Part):
 
     def initialise(self, init: Init, branches: int | None = None) -> None:
         """Norms fill their own."""
-
-    def flops(self, T: int, S: int) -> int:
-        return 0
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         return drop_add(x, y, self.dropout, self.training)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from regard.model.account import Entry, Factor, Index, Made, Numbers, made_of, one, product
 from regard.model.init import Init
-from regard.model.part import Alternative, Part, complete
+from regard.model.part import Alternative, Part, Productless, complete
 from regard.model.tap import tap
 from regard.registry import Registry, register
 
@@ -93,7 +93,7 @@ class Embed(Alternative):
 EMBEDDINGS: Registry[type[Embed]] = Registry("embeddings", __name__, base=Embed, check=complete)
 
 
-class TokenEmbedding(EmbedPart):
+class TokenEmbedding(Productless, EmbedPart):
     """See `Tokens`. (B, T) ids → (B, T, D)."""
 
     def __init__(self, width: int, config: Tokens) -> None:
@@ -129,9 +129,6 @@ class TokenEmbedding(EmbedPart):
     def initialise(self, init: Init, branches: int | None = None) -> None:
         for table in self.tables:
             init.table(table)
-
-    def flops(self, T: int, S: int) -> int:
-        return 0
 
     def example(self, device: torch.device) -> Tensor:
         return torch.arange(3, device=device)[None]

@@ -13,13 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regard.model.account import Entry, Factor, Index, Made, Numbers, Reading, made_of, normed, one, vector
-from regard.model.account_linear import applied, linear
-from regard.model.feedforward import ACTIVATIONS, Activation, activated
+from regard.model.account import Entry, Factor, Index, Made, Numbers, Reading, made_of, one, vector
+from regard.model.account_linear import linear
 from regard.model.init import Init
 from regard.model.loss import vocabulary_loss
 from regard.model.mask import Positions
-from regard.model.norm import Norm
 from regard.model.part import (
     Alternative,
     Origin,
@@ -29,14 +27,12 @@ from regard.model.part import (
     by_input,
     complete,
     linear_flops,
-    precise,
 )
 from regard.model.pooling import POOLED, Pooling, pooled, pooled_account
 from regard.model.quantize import Int8Linear
 from regard.model.tap import tap
+from regard.model.transform import Transform, TransformLayer, transform_layer
 from regard.registry import Registry, register
-
-_LEAST = 1e-30  # by what an activation multiplies zero, it is asked here
 
 
 class HeadPart(Part):
@@ -85,61 +81,6 @@ class Head(Alternative):
 HEADS: Registry[type[Head]] = Registry("heads", __name__, base=Head, check=complete)
 
 
-@dataclass(frozen=True)
-class Transform:
-    """One more layer before the predictions: norm(activation(W x + b)), as in BERT."""
-
-    activation: Activation = "tanh"
-    """What makes it more than a matrix product."""
-    norm: Norm | None = None
-    """Which norm comes last; None for none."""
-
-    def build(self, width: int, made: int | None = None) -> TransformLayer:
-        """`made`: the width of its vectors, if it is another than theirs."""
-        return TransformLayer(width, self, made)
-
-
-class TransformLayer(Part):
-    """See `Transform`. (…, D) → (…, D), or (…, E) of another width."""
-
-    def __init__(self, width: int, config: Transform, made: int | None = None) -> None:
-        super().__init__()
-        self.dense = nn.Linear(width, made or width)
-        self.activation = ACTIVATIONS[config.activation]
-        self.norm = nn.Identity() if config.norm is None else config.norm.build(made or width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "out", self.norm(self.activation(self.dense(x))))
-
-    def initialise(self, init: Init, branches: int | None = None) -> None:
-        init.matrix(self.dense.weight)
-
-    def flops(self, T: int, S: int) -> int:
-        return linear_flops(self, T)
-
-    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made:
-        (source,), place = entry.sources, entry.name.rpartition(".")[0]
-        x = vector(numbers, "x", source, *index[:-1])
-        made = activated(linear(numbers, x, f"{place}.dense", "W", index[-1]), self.activation)
-        before = self.activation(applied(self.dense, numbers.row(source, *index[:-1])))
-        return normed(numbers, made, before, index[-1], f"{place}.norm")
-
-    def pull(self, read: Reading, x: Tensor, g: Tensor) -> Tensor:
-        """What it multiplies each number by is held at what it was for `x`."""
-        weight, bias = precise(self.dense.weight), precise(self.dense.bias)
-        inner = x @ weight.T + bias
-        made = self.activation(inner)
-        g = read.norm("head.transform.norm", self.norm, lambda: made, g)
-        some = torch.where(inner == 0, _LEAST, inner)
-        g = g * self.activation(some) / some
-        read.add("head.transform.dense.bias", float((g * bias).sum()))
-        return g @ weight
-
-
-def _transform(width: int, config: Transform | None, made: int | None = None) -> nn.Module:
-    return nn.Identity() if config is None else config.build(width, made)
-
-
 class _Product(HeadPart):
     """A head that ends with one product of a `weight`, (K, D), after a `transform`, if there is one."""
 
@@ -181,7 +122,7 @@ class ClassHead(_Product):
         super().__init__()
         self.config = config
         width *= len(POOLED[config.pooling])
-        self.transform = _transform(width, config.transform)
+        self.transform = transform_layer(width, config.transform)
         self.weight = nn.Parameter(torch.empty(config.count, width))
         self.bias = nn.Parameter(torch.zeros(config.count))
 
@@ -296,7 +237,7 @@ class VocabularyHead(_Product):
     ) -> None:
         """`made`: how many numbers `transform` makes of D, if it is another number."""
         super().__init__()
-        self.transform = _transform(width, transform, made)
+        self.transform = transform_layer(width, transform, made)
         inner = width if transform is None or made is None else made
         self.weight = nn.Parameter(torch.empty(vocab, inner)) if tied is None else tied
         self.bias = nn.Parameter(torch.zeros(vocab)) if bias else None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from regard.model.account import Factor, Made, Numbers
 from regard.model.init import Init
-from regard.model.part import Alternative, Part, complete, precise
+from regard.model.part import Alternative, Part, Productless, complete, precise
 from regard.registry import Registry, register
 
 
@@ -35,7 +35,7 @@ class NormPart(Part):
         (n, D), in float64 and on the host."""
 
 
-class _RootNorm(NormPart):
+class _RootNorm(Productless, NormPart):
     """Divided by the root of a mean square, then a gain for each number."""
 
     weight: Any
@@ -44,9 +44,6 @@ class _RootNorm(NormPart):
 
     def initialise(self, init: Init, branches: int | None = None) -> None:
         """Gains are 1 and shifts 0 already."""
-
-    def flops(self, T: int, S: int) -> int:
-        return 0
 
     def account(self, numbers: Numbers, made: Made, before: Tensor, place: int, name: str) -> Made:
         eps = torch.finfo(torch.float32).eps if self.eps is None else self.eps

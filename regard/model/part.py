@@ -73,7 +73,14 @@ class Part(nn.Module, Named, ABC):
         return None
 
 
-class Weightless(Part):
+class Productless(Part):
+    """A part without matrix products of its own."""
+
+    def flops(self, T: int, S: int) -> int:
+        return 0
+
+
+class Weightless(Productless):
     """A part without parameters of its own and without products."""
 
     def initialise(self, init: Init, branches: int | None = None) -> None:
@@ -81,9 +88,6 @@ class Weightless(Part):
         if names:
             kind = type(self).__name__
             raise ValueError(f"{kind} is called weightless and has {', '.join(names)}; write its initialise")
-
-    def flops(self, T: int, S: int) -> int:
-        return 0
 
 
 class Alternative(Named, ABC):

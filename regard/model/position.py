@@ -19,7 +19,7 @@ from regard.errors import InputError
 from regard.model.account import Entry, Index, Made, Numbers, made_of, one
 from regard.model.init import Init
 from regard.model.mask import PADDING, Contiguous, Positions
-from regard.model.part import Weightless
+from regard.model.part import Productless, Weightless
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
 from regard.model.position_part import (
     AddedRows,
@@ -73,16 +73,13 @@ class AddedSinusoids(AddedRows):
         )
 
 
-class Tables(PositionPart):
+class Tables(Productless, PositionPart):
     """A position that has tables."""
 
     def initialise(self, init: Init, branches: int | None = None) -> None:
         for child in self.children():
             assert isinstance(child, nn.Embedding)
             init.table(child.weight)
-
-    def flops(self, T: int, S: int) -> int:
-        return 0
 
 
 class AddedTable(Tables):

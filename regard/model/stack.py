@@ -23,7 +23,7 @@ from regard.model.feedforward import MLP, FeedForwardPart
 from regard.model.init import Init
 from regard.model.mask import Contiguous, Full, MaskRule, Positions, Ragged, lower
 from regard.model.norm import LayerNorm, Norm
-from regard.model.part import Origin, Origins, Part
+from regard.model.part import Origin, Origins, Productless
 from regard.model.position import Position, PositionPart, Rotation, Sinusoidal
 from regard.model.sizes import check_numbers
 from regard.model.tap import tap
@@ -98,7 +98,7 @@ class StackConfig:
         return Stack(self)
 
 
-class Stack(Part):
+class Stack(Productless):
     """See the module's docstring. (B, T, D) → (B, T, D)."""
 
     divided = True
@@ -200,9 +200,6 @@ class Stack(Part):
     def initialise(self, init: Init, branches: int | None = None) -> None:
         if isinstance(self.entry_projection, nn.Linear):
             init.matrix(self.entry_projection.weight)
-
-    def flops(self, T: int, S: int) -> int:
-        return 0
 
     def origins(self, name: str, given: str, memory: str | None = None) -> Origins:
         """Of all observation points inside. `given`, `memory`: what enters is called."""

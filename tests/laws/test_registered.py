@@ -41,6 +41,7 @@ from tests.shared import refused
 T = 7
 
 
+@dataclass(frozen=True)
 class Dilated(regard.MaskRule):
     """Every `step`-th token before, and itself."""
 
@@ -56,6 +57,7 @@ class Ramp(Weightless, PositionPart):
         return x + at.on(x.device).position[..., None] * 0.1
 
 
+@dataclass(frozen=True)
 class Ramped(regard.Position):
     """Order as one number."""
 
@@ -66,6 +68,7 @@ class Ramped(regard.Position):
         return Ramp()
 
 
+@dataclass(frozen=True)
 class Halved(Products, Softmax):
     """Half the dot product."""
 
@@ -89,6 +92,7 @@ class Centred(Weightless, NormPart):
         return g - g.mean(-1, keepdim=True)
 
 
+@dataclass(frozen=True)
 class Centring(regard.Norm):
     """The mean taken off."""
 
@@ -118,6 +122,7 @@ class OneProduct(FeedForwardLayer):
         return linear(numbers, x, f"{entry.name.rpartition('.')[0]}.product", "W", index[1])
 
 
+@dataclass(frozen=True)
 class Straight(regard.FeedForwardPart):
     """One product."""
 
@@ -147,6 +152,7 @@ class Scalar(HeadPart):
         return {"head.logits": Origin("x Wᵀ", (x,))}
 
 
+@dataclass(frozen=True)
 class Rating(regard.Head):
     """A number for each vector."""
 
@@ -171,7 +177,7 @@ FOREIGN = {
 def joined() -> Iterator[dict[str, type]]:
     """All of them, registered for one test."""
     kept = {name: dict(registry) for name, registry in REGISTRIES.items()}
-    yield {field: regard.register(dataclass(frozen=True)(part)) for field, part in FOREIGN.items()}
+    yield {field: regard.register(part) for field, part in FOREIGN.items()}
     for name, members in kept.items():
         REGISTRIES[name]._members = members
 
