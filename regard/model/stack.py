@@ -78,8 +78,8 @@ class StackConfig:
     """The masks of a pattern in which nothing else differs: what older configurations say instead of
     `pattern`."""
     pattern: tuple[LayerPattern, ...] = ()
-    """In what blocks differ, one after the other and again from the first (arXiv 2004.05150, section 3.1);
-    empty where all are alike."""
+    """In what blocks differ, a `mask` and a `position` each, one after the other and again from the first
+    (arXiv 2004.05150, section 3.1); empty where all are alike."""
 
     def __post_init__(self) -> None:
         if self.masks and self.pattern:
