@@ -48,14 +48,14 @@ def _readers(model: Model) -> list[tuple[Stack, nn.Module, type]]:
 
 def _bare(head: nn.Module) -> bool:
     """Whether it is one product."""
-    return isinstance(head, VocabularyHead | Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
+    return type(head) in (VocabularyHead, Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
 
 
 def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
     return (
-        isinstance(embed, TokenEmbedding)
+        type(embed) is TokenEmbedding
         and embed.types is None
-        and isinstance(stack.config.mask, mask)
+        and type(stack.config.mask) is mask
         and not stack.config.pattern
         and stack.config.entry_width is None
         and not stack.position.biases
@@ -66,7 +66,7 @@ def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
 
 
 def _ordinary_block(block: nn.Module) -> bool:
-    if not isinstance(block, Block) or not isinstance(block.feedforward, FeedForward):
+    if type(block) is not Block or type(block.feedforward) is not FeedForward:
         return False
     attentions = [block.attention, *([] if block.cross is None else [block.cross])]
     residuals = [block.attention_residual, block.feedforward_residual, block.cross_residual]
@@ -79,7 +79,8 @@ def _ordinary_block(block: nn.Module) -> bool:
 
 
 def _is_norm(part: nn.Module) -> bool:
-    return isinstance(part, nn.LayerNorm | nn.RMSNorm) and part.weight is not None
+    torchs = type(part).forward in (nn.LayerNorm.forward, nn.RMSNorm.forward)  # and nobody's own
+    return torchs and part.weight is not None
 
 
 class Room:

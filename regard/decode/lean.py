@@ -42,7 +42,7 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
         for part in (block.attention, block.cross)
     )
     biased = model.decoder.position.biases or model.decoder.position.stretches
-    plain = isinstance(config.mask, Causal) and not (config.pattern or biased or model.training or watching())
+    plain = type(config.mask) is Causal and not (config.pattern or biased or model.training or watching())
     return ordinary and plain and not _hollow(positions)
 
 
@@ -246,14 +246,14 @@ def _product(linear: nn.Module) -> Function:
 
 
 def _feedforward(part: nn.Module) -> Function:
-    if not isinstance(part, FeedForward):
+    if type(part) is not FeedForward:
         return part.forward
     up, activation, down = _product(part.up), part.activation, _product(part.down)
     return lambda x: down(activation(up(x)))
 
 
 def _residual(residual: Residual, part: Function) -> Function:
-    if not isinstance(residual, PostResidual):
+    if type(residual) is not PostResidual:
         return lambda x: residual.forward(x, part)
     norm = residual.norm.forward
     return lambda x: norm(x + part(x))
