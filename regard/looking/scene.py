@@ -126,7 +126,7 @@ class Scene:
 
     @cached_property
     def target(self) -> int:
-        """Which logit is at stake: of the likeliest output there."""
+        """Which logit is at stake: of the most likely output there."""
         if self.model.head.outputs:
             return 0  # a start
         return int((self.logits if self.place is None else self.logits[self.place]).argmax())
