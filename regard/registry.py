@@ -6,11 +6,14 @@ registry is first looked into; packages that are installed beside this one join 
     [project.entry-points."regard.masks"]
     dilated = "my_package:Dilated"
 
-or, in a program, by `register`. A registry does not know what its members do.
+or, in a program, by the decorator `register`, which finds the registry by the base class. A configuration
+names the base class as a field's type, and means whatever is registered. A registry does not know what its
+members do.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -29,18 +32,19 @@ class Registry(Mapping[str, _Member]):
     """Members by their names, in the order in which they joined.
 
     name: what the members are, in the plural; the group of the entry points is `regard.{name}`. modules:
-    where the built-in members are. attribute: what of a member is its name. check: raises ConfigError for a
-    member that lacks something, so that nothing incomplete joins.
+    where the built-in members are. base: the class of which they are subclasses. attribute: what of a member
+    is its name. check: raises ConfigError for a member that lacks something: nothing incomplete joins.
     """
 
     def __init__(
         self,
         name: str,
         *modules: str,
+        base: type | None = None,
         attribute: str = "kind",
         check: Callable[[_Member], None] = lambda member: None,
     ) -> None:
-        self.name = name
+        self.name, self.base = name, base
         self._modules, self._attribute, self._check = modules, attribute, check
         self._members: dict[str, _Member] = {}
         self._complete = False
@@ -68,7 +72,7 @@ class Registry(Mapping[str, _Member]):
             self._complete = True  # first, since the modules may look in here
             for module in self._modules:
                 import_module(module)
-            for point in entry_points(group=f"regard.{self.name}"):
+            for point in _installed().select(group=f"regard.{self.name}"):
                 try:
                     self.register(point.load())
                 except Exception as error:  # a package of somebody else's must not take ours down
@@ -85,6 +89,29 @@ class Registry(Mapping[str, _Member]):
 
     def __len__(self) -> int:
         return len(self._load())
+
+
+def register(member: _Member) -> _Member:
+    """Add a class to the registry of its base class, and return it: a decorator.
+
+    Raises: ConfigError for one of no registry's base, and whatever that registry refuses.
+    """
+    for registry in REGISTRIES.values():
+        if registry.base is not None and isinstance(member, type) and issubclass(member, registry.base):
+            return registry.register(member)
+    bases = ", ".join(registry.base.__name__ for registry in REGISTRIES.values() if registry.base)
+    raise ConfigError(
+        "{where} joins no registry; it must be a subclass of one of {limit}", _origin(member), bases
+    )
+
+
+def members_of(base: object) -> tuple[Any, ...] | None:
+    """All that is registered under a base class; None for whatever is no registry's base."""
+    registry = next((one for one in REGISTRIES.values() if one.base is not None and one.base is base), None)
+    return None if registry is None else tuple(registry.values())
+
+
+_installed = functools.cache(entry_points)  # a walk over all packages that are installed
 
 
 def _origin(member: object) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from regard.insight.recorder import STACKS
 from regard.looking.analyses import Analysis, analyses
 from regard.looking.explorer import Explorer
-from regard.model.head import ClassHead, SpanHead, VectorHead
 from regard.model.stack import Stack
 
 
@@ -22,7 +21,7 @@ def about(explorer: Explorer) -> dict[str, Any]:
         "gives": _gives(explorer),
         "writes": "begin" in task.supports,
         "searches": "beam" in task.supports,
-        "probabilities": not isinstance(model.head, VectorHead),
+        "probabilities": model.head.logits,
         "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
         "analyses": [_analysis(one) for one in analyses(explorer).values()],
         "stacks": [_stack(name, part) for name, part in stacks.items() if part is not None],
@@ -55,11 +54,11 @@ def _takes(explorer: Explorer) -> dict[str, Any]:
 def _gives(explorer: Explorer) -> str:
     """What an answer is."""
     head = explorer.model.head
-    if isinstance(head, ClassHead):
-        return "labels" if explorer.naming.independent else "label"
-    if isinstance(head, VectorHead):
+    if not head.logits:
         return "vector"
-    return "span" if isinstance(head, SpanHead) else "text"
+    if head.pools:
+        return "labels" if explorer.naming.independent else "label"
+    return "span" if head.outputs else "text"
 
 
 def _stack(name: str, stack: Stack) -> dict[str, Any]:
