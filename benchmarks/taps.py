@@ -1,4 +1,4 @@
-"""What closed taps cost: the same work with them, and with `tap`, `wanted` and `watching` replaced by
+"""What inactive hooks cost: the same work with them, and with `tap`, `wanted` and `watching` replaced by
 functions that do nothing, at every place that calls them.
 
 Rounds alternate within one process, the order within a pair too, so that a drifting machine treats both
@@ -236,7 +236,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     print(
-        f"{len(places())} modules call taps; {options.pairs} pairs each; time with closed taps over without"
+        f"{len(places())} modules call taps; {options.pairs} pairs each; time with inactive hooks / without"
     )
     for name, make in WORK.items():
         if options.only in (None, name):

@@ -21,7 +21,7 @@ from regard.errors import RegardError, cannot_read, damaged, too_many_bytes
 __all__ = ["CONFIGURATION", "HEADER", "VOCABULARY", "Limit", "check_limit", "dumps", "loads", "plain"]
 __all__ += ["read_object", "read_text"]
 
-_MOST_DIGITS = 100  # of a whole number; some configurations hold int(1e30)
+_MOST_DIGITS = 100  # of an integer; some configurations hold int(1e30)
 _DEEPEST = 100
 _LONGEST_PATH = 200  # characters of it that a message shows
 
@@ -168,7 +168,7 @@ def _refused_in(value: Any) -> str:
         path, here = open_.pop()
         if isinstance(here, _Refused):
             if here.text.lstrip("-").isdecimal():
-                what = f"a whole number of {len(here.text):,} digits"
+                what = f"an integer of {len(here.text):,} digits"
             else:
                 what = f"{here.text[:40]}, which is no finite number"
             return f"{path[:_LONGEST_PATH] or 'it'} is {what}"

@@ -6,7 +6,6 @@ figures are Plotly's, whose script is in the site once; nothing is fetched from 
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
@@ -59,8 +58,6 @@ def stage(lang: str, folder: Path) -> None:
     for name in ("configuration.md", "explorer-api.md", "values.md"):
         write(folder / name, (DOCS / name).read_text("utf-8"))
     examples(lang, folder)
-    reference = folder / "reference.md"
-    write(reference, reference.read_text("utf-8").replace("<!-- train -->", called()))
     shutil.copytree(DOCS / "images", folder / "images")
     shutil.copytree(DOCS / "assets", folder / "assets")
     from plotly.offline import get_plotlyjs
@@ -134,22 +131,6 @@ def examples(lang: str, folder: Path) -> None:
         lines.append(f"- [{title}](examples/{name}.html): {text}\n  `regard explain {name}`")
     page = folder / "examples.md"
     write(page, page.read_text("utf-8").replace("<!-- examples -->", "\n".join(lines)))
-
-
-def called() -> str:
-    """What `regard.training` takes and says of itself. It is a package that can be called, which readers of
-    source code do not see."""
-    import regard
-
-    call = type(regard.training).__call__
-    lines = ["regard.train("]
-    for name, one in inspect.signature(call).parameters.items():
-        if one.kind is one.KEYWORD_ONLY and "    *," not in lines:
-            lines.append("    *,")
-        value = "" if one.default is one.empty else f" = {one.default!r}"
-        lines += [] if name == "self" else [f"    {name}: {one.annotation}{value},"]
-    lines.append(f") -> {call.__annotations__['return']}")
-    return "\n".join(("```python", *lines, "```", "", inspect.cleandoc(call.__doc__ or "")))
 
 
 def _newest() -> float:

@@ -25,4 +25,5 @@ def resumable(out: Path) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         if not (out / STATE).is_dir():
             raise
-        raise StoppedError("stopped; go on with the same command and --resume (see {where})", out) from stop
+        sentence = "stopped; go on with the same command and --resume (state is in {where})"
+        raise StoppedError(sentence, out) from stop

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from regard.insight.worked import Proof, Words
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 from regard.model.mask import Contiguous, MaskRule, dense, lower
+from regard.model.score import Additive, DotProduct
 from regard.model.tap import open_taps
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -54,7 +55,8 @@ def steps_of(
 ) -> Steps:
     """Attention of (T, C) or (H, T, C), one step after the other; arguments as in `attend`."""
     q4, k4, v4 = map(lifted, (q, k, v))
-    scores = attention_scores(q4, k4, scale=scale, additive=additive)
+    score = DotProduct() if additive is None else Additive()
+    scores = attention_scores(q4, k4, score=score, scale=scale, learned=additive)
     weights = attention_weights(scores, sees(rule, q4.shape[2], k4.shape[2]))
     out = weigh(weights, v4)
     return Steps(*(x[0, 0] if q.dim() == 2 else x[0] for x in (scores, weights, out)))

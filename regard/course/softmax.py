@@ -13,7 +13,7 @@ from regard.insight.worked import Cell, Computed, Example, Proof, Step, Table, V
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 
 _LARGEST = 89
-"""The first whole number whose power of e is none in float32."""
+"""The first integer whose power of e is none in float32."""
 
 
 def _angles(length: float) -> Computed:

@@ -76,7 +76,7 @@ def most_frequent_reading(rows: Iterable[Row]) -> Predict:
 
 
 def neighbour_table(rows: Iterable[Row]) -> Predict:
-    """Each character's likeliest reading beside its left and its right neighbour, by counts of each pair.
+    """Each character's most likely reading beside its left and its right neighbour, by counts of each pair.
 
     The two neighbours count as independent (naive Bayes); a pair that was never seen says nothing, so that
     what remains is the most frequent reading, then the default one.

@@ -29,7 +29,7 @@ class Charsmap:
             raise ValueError("a table of normalisation is cut short")
         self._units = array.array("I", table[4 : 4 + size])
         if self._units.itemsize != 4:  # as on every system that Python runs on
-            raise ValueError("whole numbers here do not have 32 bits")
+            raise ValueError("integers here do not have 32 bits")
         if sys.byteorder == "big":
             self._units.byteswap()
         self._texts = table[4 + size :]

@@ -15,7 +15,7 @@ from regard.errors import needs
 __all__ = ["Tile", "drawn"]
 
 _SIDE = 96
-"""Pixels of an image's longer side on the sheet; small ones are enlarged by whole numbers."""
+"""Pixels of an image's longer side on the sheet; small ones are enlarged by integers."""
 _TEXT = 20
 _LETTERS = 14
 _GAP = 6

@@ -28,7 +28,7 @@ from regard.files import atomic_file
 __all__ = ["Progress", "RemoteFile", "cache_folder", "fetch"]
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that have arrived, and the whole number if the server tells."""
+"""Called with the bytes that have arrived, and the integer if the server tells."""
 
 MIRROR = "REGARD_MIRROR"
 CACHE = "REGARD_CACHE"

@@ -1,6 +1,6 @@
 """Pretrained word vectors in the text format of word2vec and GloVe: a word and its numbers on each line.
 
-A first line of two whole numbers (how many words, how wide) is word2vec's header; GloVe has none. Only the
+A first line of two integers (how many words, how wide) is word2vec's header; GloVe has none. Only the
 words that are asked for are kept, so a file of gigabytes costs little memory. What the vectors are for is
 the caller's business.
 """

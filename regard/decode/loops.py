@@ -2,7 +2,7 @@
 
 Few rows of a small model make a step of some sixty small operations, each of which costs more to call than
 to do. Here everything between two matrix products is one loop nest: attention over a cache with its
-softmax, a residual sum with its norm, the likeliest tokens of a row of logits. Numba compiles them at first
+softmax, a residual sum with its norm, the most likely tokens of a row of logits. Numba compiles them at first
 use and keeps the result on disk; the extra `fast` brings it.
 
 All arrays are C-contiguous float32 unless said otherwise; `R` rows are beams of inputs. What is written is
@@ -33,14 +33,14 @@ _POWER = tuple(
 
 @numba.njit(error_model="numpy", inline="always")
 def _ordered(bits):  # type: ignore[no-untyped-def]
-    """The bits of a number as a whole number that is in the same order, and the other way round."""
+    """The bits of a number as an integer that is in the same order, and the other way round."""
     return bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
 
 
 @compiled("void(f4[::1], f4[::1])")
 def _group(x, tops):  # type: ignore[no-untyped-def]
     """The largest of each of G groups; every G-th number of x is of the same group, so that a processor
-    compares many at once: whole numbers, for which AVX2 takes a seventh of the time that floats do."""
+    compares many at once: integers, for which AVX2 takes a seventh of the time that floats do."""
     G, bits, best = len(tops), x.view(np.int32), tops.view(np.int32)
     for g in range(G):
         best[g] = _ordered(bits[g])
@@ -229,7 +229,7 @@ def look(q, owner, starts, heads, scale, memory, out):  # type: ignore[no-untype
 
 
 @compiled("void(f4[:, ::1], i8[::1])")
-def likeliest(logits, tokens):  # type: ignore[no-untyped-def]
+def most_likely(logits, tokens):  # type: ignore[no-untyped-def]
     """(R, V) → (R,): the largest of each row, one of them if there are several."""
     tops = np.empty(min(_GROUPS, logits.shape[1]), np.float32)
     for r in range(len(logits)):
@@ -262,7 +262,7 @@ def likely(logits, values, tokens):  # type: ignore[no-untyped-def]
 
 @compiled("void(f4[:, ::1], f4[:, ::1], f4[:, ::1], i8[:, ::1], i8[:, ::1])")
 def continuations(logits, totals, best, parents, tokens):  # type: ignore[no-untyped-def]
-    """The (inputs, k) likeliest ways to go on from the places of each input, best first.
+    """The (inputs, k) most likely ways to go on from the places of each input, best first.
 
     logits: (inputs · places, V). totals: (inputs, places), log-probabilities so far. best, parents, tokens:
     log-probabilities, the places they come from, and what is written. k is at most V.

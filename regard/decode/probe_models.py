@@ -128,8 +128,8 @@ def _choices() -> Iterator[Difference]:
     """How tokens are chosen from logits: exactly as torch does."""
     logits = torch.randn(2 * _PLACES, _VOCAB) * 3
     tokens = torch.empty(len(logits), dtype=torch.long)
-    loops.likeliest(logits.numpy(), tokens.numpy())
-    yield "the likeliest token", float((tokens != logits.argmax(-1)).sum()), 0.0
+    loops.most_likely(logits.numpy(), tokens.numpy())
+    yield "the most likely token", float((tokens != logits.argmax(-1)).sum()), 0.0
     totals = torch.randn(2, _PLACES)
     want = best_continuations(logits, totals, 4)
     best, (parents, tokens) = torch.empty((2, 4)), torch.empty((2, 2, 4), dtype=torch.long)

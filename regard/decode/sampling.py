@@ -1,10 +1,10 @@
 """Drawing tokens: from logits to a distribution, and from that to a token.
 
 In order: tokens that were written already are made less likely (Keskar et al. 2019, arXiv 1909.05858,
-section 4.1), logits are divided by the temperature, and the unlikely are cut off: all but the k likeliest
+section 4.1), logits are divided by the temperature, and the unlikely are cut off: all but the k most likely
 (Fan et al. 2018, arXiv 1805.04833), all beyond a total probability of p (nucleus: Holtzman et al. 2019, arXiv
-1904.09751), all below a part of the likeliest's probability (min-p: arXiv 2407.01082). Each cut sees what the
-one before left, scaled back to a total of 1. The likeliest token always stays.
+1904.09751), all below a part of the largest probability (min-p: arXiv 2407.01082). Each cut sees what the
+one before left, scaled back to a total of 1. The most likely token always stays.
 
 What is drawn follows from the seed, the number of the input, the number of the sample and that of the token,
 and from nothing else: not from what is drawn beside it. The numbers are SplitMix64's (Steele et al. 2014,
@@ -33,13 +33,13 @@ class Sampling:
     """How tokens are drawn. As it stands, from the model's own distribution."""
 
     temperature: float = 1.0
-    """What logits are divided by: below 1 the likely become likelier; 0 takes the likeliest."""
+    """What logits are divided by: below 1 the likely become likelier; 0 takes the most likely."""
     top_k: int = 0
-    """Only so many of the likeliest; 0 for all."""
+    """Only so many of the most likely; 0 for all."""
     top_p: float = 1.0
-    """Only the likeliest that together reach this probability."""
+    """Only the most likely that together reach this probability."""
     min_p: float = 0.0
-    """Only those with at least this part of the likeliest's probability."""
+    """Only those with at least this part of the most likely's probability."""
     repetition_penalty: float = 1.0
     """By how much the logit of a token that was written already is divided, or multiplied if negative."""
     seed: int | None = None
@@ -77,8 +77,8 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
         logits = logits.masked_fill(logits < least, float("-inf"))
     shares = logits.softmax(-1)
     if sampling.top_p < 1:
-        likeliest, order = shares.sort(descending=True, stable=True)
-        before = likeliest.cumsum(-1) - likeliest  # a token stays if those before it do not suffice
+        most_likely, order = shares.sort(descending=True, stable=True)
+        before = most_likely.cumsum(-1) - most_likely  # a token stays if those before it do not suffice
         beyond = (before >= sampling.top_p) & (before > 0)
         shares = shares.masked_fill(beyond.gather(1, order.argsort(1)), 0.0)
         shares = shares / shares.sum(-1, keepdim=True)

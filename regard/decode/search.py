@@ -80,7 +80,7 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
         step += 1
         logits = stepper.step(tokens)
         check_logits(logits)
-        tokens = marked(_likeliest(logits), logits)
+        tokens = marked(_most_likely(logits), logits)
         if listening():
             told = _tell(logits, tokens, rows, told, limits, step)
         written = [limits.eos] * len(limits.limit)
@@ -113,13 +113,13 @@ def _keep(stepper: Stepper, inputs: list[int], device: torch.device) -> Tensor:
     return kept
 
 
-def _likeliest(logits: Tensor) -> Tensor:
+def _most_likely(logits: Tensor) -> Tensor:
     """(rows, V) → (rows,); torch's argmax takes as long over a large matrix as the product that made it."""
     if _loops_take(logits):
         from regard.decode import loops
 
         tokens = torch.empty(len(logits), dtype=torch.long)
-        loops.likeliest(logits.numpy(), tokens.numpy())
+        loops.most_likely(logits.numpy(), tokens.numpy())
         return tokens
     return logits.argmax(-1) if logits.numel() < _WORTH else top(logits, 1)[1][:, 0]
 
@@ -130,7 +130,7 @@ def _loops_take(logits: Tensor) -> bool:
 
 
 def greedy(stepper: Stepper, limits: Limits, device: torch.device) -> list[list[int]]:
-    """The likeliest token at each step, for each input, without start and end."""
+    """The most likely token at each step, for each input, without start and end."""
     written: list[list[int]] = [[] for _ in limits.limit]
     ended = [False] * len(written)
     for tokens in stream(stepper, limits, device):
@@ -273,7 +273,7 @@ class _Beam:
 
 
 def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `width` likeliest ways to go on from the places of each input.
+    """The `width` most likely ways to go on from the places of each input.
 
     `logits`: (inputs · places, V); `totals`: (inputs, places). Returns (inputs, width) each, best first:
     log-probabilities, the places they come from, and their tokens. Where there are fewer ways, the rest
@@ -301,7 +301,7 @@ def best_continuations(logits: Tensor, totals: Tensor, width: int) -> tuple[Tens
 
 
 def _likely(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Log-probabilities and ids of the `k` likeliest of each row; without all the other log-probabilities,
+    """Log-probabilities and ids of the `k` most likely of each row; without all the other log-probabilities,
     and some rows at a time, so that they stay in a processor's cache."""
     found = []
     at_once = max(1, _AT_ONCE // logits.shape[-1]) if logits.device.type == "cpu" else len(logits)

@@ -1,4 +1,4 @@
-"""Logits of starts and ends → the likeliest spans (arXiv 1810.04805, section 4.2).
+"""Logits of starts and ends → the most likely spans (arXiv 1810.04805, section 4.2).
 
 A span's score is the logit of its start plus that of its end. This file does not know what the tokens are.
 """

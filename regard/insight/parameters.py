@@ -17,7 +17,7 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number."""
+    """An integer."""
 
     name: str
     label: Words
@@ -28,7 +28,7 @@ class Whole:
 
     def checked(self, value: object) -> Value:
         if not isinstance(value, int) or isinstance(value, bool) or not self.least <= value <= self.most:
-            limit = f"a whole number from {self.least} to {self.most}"
+            limit = f"an integer from {self.least} to {self.most}"
             raise outside(InputError, self.name, value, limit)
         return value
 

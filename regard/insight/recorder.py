@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.trace import check_number
@@ -53,7 +53,7 @@ class Choice:
     def of(
         cls, layers: Collection[int] | None, heads: Collection[int] | None, steps: Collection[int] | None
     ) -> Choice:
-        """Raises: InputError for what is no whole number."""
+        """Raises: InputError for what is no integer."""
         return cls(layers=_whole("layer", layers), heads=_whole("head", heads), steps=_whole("step", steps))
 
     def check(self, model: Model) -> None:
@@ -71,7 +71,7 @@ class Choice:
 def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
     for number in numbers or ():
         if not isinstance(number, int) or isinstance(number, bool):
-            raise InputError("{key} {value!r} is no whole number; give numbers such as [0, 2]", word, number)
+            raise InputError("{key} {value!r} is no integer; give numbers such as [0, 2]", word, number)
     return None if numbers is None else frozenset(numbers)
 
 
@@ -216,7 +216,8 @@ class Recorder:
         place, _, point = name.rpartition(".")
         if self.choice.heads is None or point not in BY_HEAD | BY_GROUP:
             return None
-        heads, groups = _counts(self.model.get_submodule(place))
+        part: Any = self.model.get_submodule(place)  # an attention, or a stack, which has biases
+        heads, groups = part.heads, part.kv_heads
         kept = [head for head in sorted(self.choice.heads) if head < heads]
         return kept if point in BY_HEAD else sorted({head * groups // heads for head in kept})
 
@@ -234,11 +235,3 @@ def _copied(value: Tensor) -> Tensor:
     """On the host, with memory of its own, and as usable later as any tensor."""
     with torch.inference_mode(False), torch.no_grad():
         return torch.empty(value.shape, dtype=value.dtype).copy_(value)
-
-
-def _counts(part: nn.Module) -> tuple[int, int]:
-    """Of query heads and of key/value heads."""
-    if isinstance(part, Stack):
-        return part.config.attention.heads, part.config.attention.heads
-    assert isinstance(part, Attention)
-    return part.heads, part.kv_heads

@@ -1,7 +1,7 @@
 """A trace as one self-contained page, in the shell of `page.py`.
 
 Numbers are stored as base64 of float16, or of float32 where there are few, and decoded by the page: heat maps
-and tables are drawn when they are opened, by `assets/trace.js`. Of a vocabulary only the likeliest are kept;
+and tables are drawn when they are opened, by `assets/trace.js`. Of a vocabulary only the likely part is kept;
 all of it is in the JSON.
 """
 
@@ -28,7 +28,7 @@ _WHOLE = 2**19
 _MOST = 2**26
 """Numbers that a page can hold."""
 _NAMED = 64
-"""Outputs that are shown whole; of more, the likeliest."""
+"""Outputs that are shown whole; of more, the most likely."""
 _BEST = 8
 
 _KINDS = {
@@ -45,7 +45,7 @@ _W = {
     "model": Words("parameters", "参数量"),
     "likely": Words("What it thought likely", "模型认为可能的结果"),
     "after": Words("after", "在此之后"),
-    "rank": Words("likeliest first, with probabilities", "按概率从高到低"),
+    "rank": Words("most likely first, with probabilities", "按概率从高到低"),
     "search": Words("The search", "搜索过程"),
     "tree": Words(
         "Each dot is a token that the beam kept; ringed ones ended there. Point at one for its scores.",
@@ -62,7 +62,7 @@ _W = {
     ),
     "point": Words("Point at a cell for its two tokens and its value.", "指向一个格子可看到两个词元和数值。"),
     "left_out": Words(
-        "Of the {0} logits of each token the likeliest are shown above; all are in the JSON.",
+        "Of the {0} logits of each token the most likely are shown above; all are in the JSON.",
         "每个词元有 {0} 个 logit，上面只列出最可能的几个；完整数值在 JSON 里。",
     ),
     "half": Words(
@@ -166,7 +166,7 @@ def _header(trace: Trace) -> str:
 
 
 def _likely(trace: Trace) -> Iterator[str]:
-    """The likeliest outputs at each place."""
+    """The most likely outputs at each place."""
     for index, one in enumerate(trace.sequences):
         entry = one.entries.get("head.probabilities")
         if entry is None:

@@ -39,10 +39,10 @@ def trace_lines(trace: Trace, lang: Lang = "en") -> Iterator[str]:
             called = "" if lang == "en" else f"{title_of(entry.name).of(lang)} = "
             room = " " * max(0, 36 - cell_len(shape))  # Chinese characters are two cells wide
             yield f"  {entry.name:46} {shape}{room} {called}{formula}"
-        yield from _likeliest(one, lang)
+        yield from _most_likely(one, lang)
 
 
-def _likeliest(one: Pass, lang: Lang) -> Iterator[str]:
+def _most_likely(one: Pass, lang: Lang) -> Iterator[str]:
     entry = one.entries.get("head.probabilities")
     if entry is None or not entry.axes[-1].labels:
         return
@@ -55,7 +55,7 @@ def _likeliest(one: Pass, lang: Lang) -> Iterator[str]:
 
 
 def best(entry: Entry, shares: Tensor, count: int = _BEST) -> str:
-    """The likeliest of a head's outputs."""
+    """The most likely of a head's outputs."""
     labels = entry.axes[-1].labels
     value, place = shares.topk(min(count, len(labels)))
     return "  ".join(

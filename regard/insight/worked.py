@@ -192,7 +192,7 @@ def plain(array: Tensor) -> Tensor:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """As people write it: whole numbers without a point, tiny and huge ones with a power of ten."""
+    """As people write it: integers without a point, tiny and huge ones with a power of ten."""
     if value != value or value in (float("inf"), float("-inf")):
         return "NaN" if value != value else ("∞" if value > 0 else "-∞")
     if value == int(value) and abs(value) < 1e6:

@@ -115,7 +115,7 @@ def _words(said: Mapping[str, Any], where: str, vocab: int) -> list[list[int]]:
 def _count(said: Mapping[str, Any], key: str, where: str) -> int:
     value = said.get(key)
     if value is not None and (type(value) is not int or not 0 <= value < 1 << 31):
-        raise refusal(where, key, value, "it must be a whole number, {limit} or more", 0)
+        raise refusal(where, key, value, "it must be an integer, {limit} or more", 0)
     return value or 0
 
 

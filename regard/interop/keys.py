@@ -150,7 +150,7 @@ class Keys:
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
         value = self._present(name, default)
         if type(value) is not int or not least <= value < 1 << 31:
-            raise self.refuse(name, "it must be a whole number, {limit} or more", least)
+            raise self.refuse(name, "it must be an integer, {limit} or more", least)
         return value
 
     def number(
@@ -234,7 +234,7 @@ class Keys:
         value = self._present(name, default)
         if type(value) is not int or not 1 <= value <= most:
             raise self.refuse(
-                name, "it must be a whole number from 1 to {limit}, or the weights are others", most
+                name, "it must be an integer from 1 to {limit}, or the weights are others", most
             )
         return value
 

@@ -259,7 +259,7 @@ def _picked(data: bytes, *numbers: int) -> dict[int, Any]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a message: whole numbers, or bytes."""
+    """The fields of a message: integers, or bytes."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)

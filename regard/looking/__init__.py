@@ -18,7 +18,6 @@ from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.playback import Playback, losses, played, snapshots
-from regard.insight.points import origins
 from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Trace
@@ -118,7 +117,7 @@ def played_back(
     """
     assert isinstance(model, EncoderDecoder | Transformer)
     files = snapshots(folder)
-    if name not in (known := origins(model)):
+    if name not in (known := model.origins()):
         raise InputError("the model computes nothing of the name '{key}'", name, remedy=nearest(name, known))
     only = Choice(names=frozenset({name}))
     now = traced(task, model, text, decoding, only)

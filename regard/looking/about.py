@@ -8,7 +8,6 @@ from regard.insight.recorder import STACKS
 from regard.looking.analyses import Analysis, analyses
 from regard.looking.explorer import Explorer
 from regard.model.stack import Stack
-from regard.values import Vector
 
 
 def about(explorer: Explorer) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def about(explorer: Explorer) -> dict[str, Any]:
         "gives": _gives(explorer),
         "writes": "begin" in explorer.supports,
         "searches": "beam" in explorer.supports,
-        "probabilities": task.output is not Vector,
+        "probabilities": model.head.logits,
         "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
         "analyses": [_analysis(one) for one in analyses(explorer).values()],
         "stacks": [_stack(name, part) for name, part in stacks.items() if part is not None],

@@ -26,7 +26,6 @@ from regard.insight.rollout import rolled_out
 from regard.insight.words import Lang, Words
 from regard.looking.explorer import Explorer, Question
 from regard.looking.scene import Scene, UnansweredError
-from regard.model.head import VectorHead
 from regard.model.quantize import is_int8
 from regard.model.transformer import EncoderDecoder
 
@@ -234,7 +233,7 @@ def _two_sided(explorer: Explorer) -> bool:
 
 
 def _has_logits(explorer: Explorer) -> bool:
-    return not isinstance(explorer.model.head, VectorHead)
+    return explorer.model.head.logits
 
 
 def _in_floats(explorer: Explorer) -> bool:

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from regard.decode.events import Step, hear
 from regard.errors import InputError, unknown
-from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
 from regard.insight.progress import progressed
@@ -29,7 +28,7 @@ from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
-from regard.model.embed import PatchEmbedding
+from regard.model.account import Account, Numbers
 from regard.model.quantize import is_int8
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
@@ -215,7 +214,7 @@ class Explorer:
     def leading(self) -> int:
         """Tokens before the first patch of an image."""
         embed = self.model.source if isinstance(self.model, EncoderDecoder) else self.model.embed
-        return embed.config.leading if isinstance(embed, PatchEmbedding) else 0
+        return embed.leading
 
     @cached_property
     def outline(self) -> Mapping[str, Entry]:
@@ -223,10 +222,7 @@ class Explorer:
         image make them."""
         model, device = self.model, next(self.model.parameters()).device
         embed = model.source if isinstance(model, EncoderDecoder) else model.embed
-        given = torch.arange(3, device=device)[None]
-        if isinstance(embed, PatchEmbedding):
-            c = embed.config
-            given = torch.zeros((1, c.channels, c.pixel_rows, c.pixel_columns), device=device)
+        given = embed.example(device)
         target = [torch.arange(3, device=device)[None]] if isinstance(model, EncoderDecoder) else []
         recorder = Recorder(model)
         with torch.inference_mode(), recorder.watching():

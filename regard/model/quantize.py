@@ -1,12 +1,12 @@
-"""Linears of 8-bit whole numbers, applied to a loaded model; bundles stay float.
+"""Linears of 8-bit integers, applied to a loaded model; bundles stay float.
 
 Weights: symmetric, one scale an output row, rounded to -127 … 127. Activations: the same, one scale a
 row, taken from that very row when it comes (LLM.int8's vector-wise quantisation without its outliers,
-arXiv 2208.07339, section 2). Products are summed in 32-bit whole numbers, so that they are exact: what
+arXiv 2208.07339, section 2). Products are summed in 32-bit integers, so that they are exact: what
 is made of a row does not depend, to the bit, on which rows stand beside it.
 
-All linears and vocabulary heads are replaced, of whatever size; tables, norms and attention itself stay
-float.
+All linears are replaced, of whatever size, and the parts that have an 8-bit form, such as vocabulary heads;
+tables, norms and attention itself stay float.
 
 This file does not know what is decoded.
 """
@@ -14,13 +14,13 @@ This file does not know what is decoded.
 from __future__ import annotations
 
 import functools
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from regard.model.device import best_seconds
-from regard.model.head import VocabularyHead
-from regard.model.tap import tap
+from regard.model.part import Part
 
 _LEVELS = 127
 _CUDA_ROWS = 32
@@ -42,14 +42,23 @@ def quantize(model: nn.Module) -> nn.Module:
 
 
 def is_int8(model: nn.Module) -> bool:
-    """Whether any of its products is of 8-bit whole numbers, through which there is no gradient."""
+    """Whether any of its products is of 8-bit integers, through which there is no gradient."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
 def _int8(module: nn.Module) -> nn.Module | None:
-    if not isinstance(module, nn.Linear | VocabularyHead):
-        return None
-    return Int8Linear(module) if isinstance(module, nn.Linear) else Int8VocabularyHead(module)
+    if isinstance(module, nn.Linear):
+        return Int8Linear(module)
+    return module.int8() if isinstance(module, Part) else None
+
+
+class Product(Protocol):
+    """What has the weights of one matrix product: (N, D), and (N,) or None."""
+
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def bias(self) -> Tensor | None: ...
 
 
 class Int8Linear(nn.Module):
@@ -60,7 +69,7 @@ class Int8Linear(nn.Module):
     bias: Tensor | None
 
     @torch.no_grad()
-    def __init__(self, linear: nn.Linear | VocabularyHead) -> None:
+    def __init__(self, linear: Product) -> None:
         super().__init__()
         weight, largest = to_int8(linear.weight.detach().to(torch.float32).contiguous())
         bias = None if linear.bias is None else linear.bias.detach().clone()
@@ -85,21 +94,10 @@ class Int8Linear(nn.Module):
         return y.to(x.dtype).view(*x.shape[:-1], -1)
 
 
-class Int8VocabularyHead(Int8Linear):
-    """A `VocabularyHead` with 8-bit weights of its own: (B, T, D) → (B, T, V) logits."""
-
-    def __init__(self, head: VocabularyHead) -> None:
-        super().__init__(head)
-        self.transform = head.transform
-
-    def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", super().forward(self.transform(x)))
-
-
 def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
     """(rows, D) numbers → (rows, D) int8, and (rows, 1) of each row's largest size: x ≈ int8 · largest / 127.
 
-    Of a row of zeros the whole numbers may be anything; its largest is 0, and so is what they stand for.
+    Of a row of zeros the integers may be anything; its largest is 0, and so is what they stand for.
     """
     if x.numel() < 2**17:
         largest = x.abs().amax(-1, keepdim=True)
@@ -131,7 +129,7 @@ def _by_floats(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _int_mm_is_exact() -> bool:
-    """Whether torch multiplies whole numbers exactly. Where no instruction does, sums of two products of
+    """Whether torch multiplies integers exactly. Where no instruction does, sums of two products of
     bytes may saturate."""
     x, weight = (torch.full((rows, 256), _LEVELS, dtype=torch.int8) for rows in (16, 256))
     return bool((torch._int_mm(x, weight.t()) == 256 * _LEVELS**2).all())

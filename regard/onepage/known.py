@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any, get_args
+from typing import Any
 
 from regard.data.tokenizer import BPE, ByteBPE, Characters, Tokenizer, Words
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import InputError
-from regard.model.attention import Additive, AttentionConfig, DotProduct
+from regard.model.attention import AttentionConfig
 from regard.model.block import LayerScale, PostNorm, PreNorm, SandwichNorm
 from regard.model.embed import Patches, Tokens
 from regard.model.feedforward import MLP, GatedMLP
@@ -23,7 +23,8 @@ from regard.model.mask import Causal, Full, Prefix, Window
 from regard.model.norm import LayerNorm, RMSNorm
 from regard.model.position import ALiBi, Learned, NoPosition, RelativeBias, Rotary, Sinusoidal
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
-from regard.model.stack import StackConfig
+from regard.model.score import Additive, DotProduct
+from regard.model.stack import LayerPattern, StackConfig
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 from regard.run import Run
 from regard.tasks import TASKS
@@ -33,9 +34,10 @@ PARTS: dict[type, str] = {
     TransformerConfig: "embed stack head init",
     EncoderDecoderConfig: "source target encoder decoder tying init head_bias",
     StackConfig: (
-        "width depth attention feedforward mask masks position norm placement cross cross_position dropout"
-        " entry_norm entry_width"
+        "width depth attention feedforward mask masks pattern position norm placement cross cross_position"
+        " dropout entry_norm entry_width"
     ),
+    LayerPattern: "mask position",
     AttentionConfig: "heads kv_heads head_width score bias out_bias norm dropout",
     DotProduct: "scale",
     Additive: "",
@@ -111,7 +113,7 @@ def _kinds(parts: tuple[Any, ...]) -> str:
 
 def strange(part: Any, path: str) -> Iterator[str]:
     """What of a configuration is not in the table, in words."""
-    if isinstance(part, get_args(Init)):  # where training began: no part of what is computed
+    if isinstance(part, Init):  # where training began: no part of what is computed
         return
     if isinstance(part, tuple):
         for index, one in enumerate(part):

@@ -54,7 +54,7 @@ def explained(name: str, asked: Asked = Asked()) -> Worked:
         example = explain_text.example(asked.text, asked.tokenizer)
     if asked.full:
         if name != "myths":
-            raise _not_taken(name, "--full", "myths")
+            raise _not_taken(name, "--run", "myths")
         example = explain_myths.example(full=True)
     return example.worked()
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from regard.values import VALUES, Chat, Items, Labels, Pair, Score, Span, Spans, Text, Value
+from regard.values import VALUES, Chat, Items, Labels, Pair, Score, Span, Spans, Text, Value, Vector
 from regard.values.json_schema import Schema
 from regard.values.prediction import prediction_schema
 
@@ -26,10 +26,10 @@ each, with four ways in and out:
     Kind.schema()          JSON Schema (draft 2020-12) of that object
 
 `str(value)` is a line for a terminal, and notebooks show the value as HTML; both escape what others wrote.
-`regard.values.from_json(data)` reads any kind by its key `kind`. Unknown keys, numbers that are not finite and
-halves of surrogate pairs are refused with the place: `boxes.boxes[3].score is 2; it must be at most 1`. What may
-be left out has a default. Files are decoded when a value is first looked into; what decodes them are the extras
-`images` (pillow), `audio` (soundfile, soxr) and `video` (av).
+`regard.values.from_json(data)` reads any kind by its key `kind`. Unknown keys, numbers that are not finite
+and halves of surrogate pairs are refused with the place: `boxes.boxes[3].score is 2; it must be at most 1`.
+What may be left out has a default. Files are decoded when a value is first looked into; what decodes them are
+the extras `images` (pillow), `audio` (soundfile, soxr) and `video` (av).
 
 A kind of your own is one class: a frozen dataclass derived from `regard.values.Value` with `kind`, `accepts`,
 `properties` and `__str__`, registered by `regard.values.VALUES.register` or by the entry-point group
@@ -45,7 +45,7 @@ _EXAMPLES: tuple[Value, ...] = (
     Spans("Ada lived in London.", (Span(0, 3, "person", 0.98), Span(13, 19, "place", 0.95))),
     Score(4.25),
     Items(("12", "7"), (1_700_000_000.0, 1_700_000_360.0), "u1"),
-    VALUES["vector"].parse([0.5, -0.25]),
+    Vector.parse([0.5, -0.25]),
     VALUES["boxes"].from_json(
         {"kind": "boxes", "boxes": [{"xyxy": [2, 3, 30, 40], "label": "cat", "score": 0.9}]}
     ),
@@ -84,9 +84,9 @@ def _rows(schema: Schema, prefix: str) -> Iterator[str]:
                 continue  # a value, which has a section of its own
             if part.get("type") == "object":
                 yield from _rows(part, f"{prefix}{key}.")
-            elif part.get("type") == "array" and "properties" in part["items"]:
-                if "value" not in part["items"]["properties"]:
-                    yield from _rows(part["items"], f"{prefix}{key}[].")
+            inside = part.get("items", {}).get("properties", {"value": {}})
+            if "value" not in inside:
+                yield from _rows(part["items"], f"{prefix}{key}[].")
 
 
 def _type(schema: Schema) -> str:
@@ -104,7 +104,7 @@ def _type(schema: Schema) -> str:
     limits = [schema[key] for key in ("minimum", "maximum") if key in schema]
     words = {"string": "text", "array": f"list of {_type(schema['items'])}" if "items" in schema else ""}
     between = f" from {limits[0]:,} to {limits[1]:,}" if len(limits) == 2 else ""
-    return words.get(schema["type"], schema["type"]) + between
+    return f"{words.get(schema['type'], schema['type'])}{between}"
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from regard.errors import InputError
-from regard.insight.account import Account, Factor
 from regard.insight.names import place_of, title_of
+from regard.insight.sums import Account, Factor
 from regard.insight.trace import Entry, Grown, Pass
 from regard.looking.about import about
 from regard.looking.analyses import analysis

@@ -30,7 +30,7 @@ class Decoding:
     max_length: int | None = None
     """Longest output in tokens; None is twice the input and 20 more, or the context where text goes on."""
     sampling: Sampling | None = None
-    """How tokens are drawn by tasks that draw them; None takes the likeliest."""
+    """How tokens are drawn by tasks that draw them; None takes the most likely."""
     stop: tuple[str, ...] = ()
     """An output ends before the first of these."""
     begin: tuple[int, ...] = ()

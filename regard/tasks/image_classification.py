@@ -270,7 +270,7 @@ class ImageClassification(Task):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
-        """The likeliest label of each image, or all with a probability of a half and more; the scores are
+        """The most likely label of each image, or all with a probability of a half and more; the scores are
         probabilities. Of a model of numbers, its number. Without labels, the vector of each."""
         assert isinstance(model, Transformer)
         if not self.labels:

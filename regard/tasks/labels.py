@@ -89,7 +89,7 @@ def sized_head(head: Classes, labels: Mapping[str, int]) -> int:
 
 
 def ranked(names: Sequence[str], shares: Sequence[float], n: int) -> tuple[tuple[str, float], ...]:
-    """The n likeliest labels with their probabilities, best first; of equals the first."""
+    """The n most likely labels with their probabilities, best first; of equals the first."""
     order = sorted(range(len(names)), key=lambda i: -shares[i])
     return tuple((names[i], shares[i]) for i in order[:n])
 
@@ -102,7 +102,7 @@ def probabilities(logits: Tensor, separator: str | None, number: Number | None) 
 
 
 def chosen(names: Sequence[str], shares: Sequence[float], separator: str | None) -> list[str]:
-    """The likeliest label, or all with a probability of a half and more."""
+    """The most likely label, or all with a probability of a half and more."""
     if separator is None:
         return [names[max(range(len(names)), key=lambda i: shares[i])]]
     return [name for name, share in zip(names, shares, strict=True) if share >= 0.5]

@@ -38,7 +38,7 @@ from regard.values import Pair, Prediction, Text, Value, Vector
 
 PAIR = "\t"
 """Stands between the two texts of an input whose cosine is asked for."""
-_STEPS = 10_000  # a score is kept as a whole number of so many parts
+_STEPS = 10_000  # a score is kept as an integer of so many parts
 _BASELINE_ROWS = 50_000
 
 

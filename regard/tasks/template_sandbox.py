@@ -33,7 +33,7 @@ _SECONDS = 5.0
 _ROOM = 10_000_000
 _LOOK_EVERY = 1000  # lines
 _MOST_BITS = 10_000
-"""Of a whole number that is multiplied."""
+"""Of an integer that is multiplied."""
 _WIDE = re.compile(r"%[-+ #0]*\d{5}|%[-+ #\d]*\.\d{5}|\{[^}]*:[^}]*\d{5}")
 _WIDTH_GIVEN = re.compile(r"%[-+ #\d.]*\*|\{[^}]*\{")
 """Of formats: what is written at least so wide, and what takes its width from an argument."""
@@ -185,7 +185,7 @@ def _is_text(value: object) -> bool:
 
 
 def _weight(value: object, depth: int = 0) -> int:
-    """How many characters and elements it has, or, of a whole number, how many it may ask for."""
+    """How many characters and elements it has, or, of an integer, how many it may ask for."""
     if isinstance(value, int):
         return min(abs(value), _ROOM + 1)
     if isinstance(value, str | bytes):

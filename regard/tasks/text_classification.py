@@ -268,7 +268,7 @@ class TextClassification(TextTask):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
-        """The likeliest label of each input, or all with a probability of a half and more; the scores are
+        """The most likely label of each input, or all with a probability of a half and more; the scores are
         probabilities. The two texts of a pair have a tab between them. Of a model of numbers, its number."""
         framed = self._framed([self._texts(given) for given in inputs])
         shares = self._shares_of(model, [ids for ids, _ in framed], decoding.batch_tokens)

@@ -273,7 +273,7 @@ class TextGeneration(TextTask):
         are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
             raise InputError(
-                "there is one likeliest text, not {value}; draw several with --temperature 1", decoding.n
+                "there is one most likely text, not {value}; draw several with --temperature 1", decoding.n
             )
         outputs = [
             output

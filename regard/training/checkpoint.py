@@ -49,8 +49,6 @@ class Progress:
     metrics: dict[str, Any] = field(default_factory=dict)
     unlogged: list[float] = field(default_factory=list)
     """Losses of the last steps that no event has told of yet."""
-    unlogged_parts: dict[str, list[float]] = field(default_factory=dict)
-    """The same of their named components."""
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,9 @@ class Place:
         ids = [self.device.index or 0] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids)
 
-    def gathering(self, model: nn.Module, *, last: bool) -> AbstractContextManager[object]:
+    def gathering(self, model: object, *, last: bool) -> AbstractContextManager[object]:
         """Around a batch of a step: gradients travel between processes with the last, not with each."""
-        return nullcontext() if last or self.world == 1 else model.no_sync()  # type: ignore[operator]
+        return nullcontext() if last or self.world == 1 else model.no_sync()  # type: ignore[attr-defined]
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of `value` over all processes, in every one of them; what is on the host is summed there,

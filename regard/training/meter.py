@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from regard.decode.fast import compiled_seconds
@@ -18,22 +19,27 @@ def now() -> float:
 class Meter:
     """Losses and speed since the last log."""
 
-    def __init__(self, losses: Mapping[str, list[Tensor]] | None = None) -> None:
-        """`losses`: of steps that were not logged before a run was stopped."""
-        self.parts: dict[str, list[Tensor]] = dict(losses or {})
+    def __init__(self, losses: list[Tensor] | None = None) -> None:
+        self.losses = losses or []
+        self._components: dict[str, list[Tensor]] = {}
         self.restart()
 
-    @property
-    def losses(self) -> list[Tensor]:
-        """What was trained on, step by step."""
-        return self.parts.get("loss", [])
-
     def add(self, losses: Mapping[str, Tensor], tokens: int) -> None:
-        """A step's mean losses, in nats, over so many tokens."""
-        for name, loss in losses.items():
-            self.parts.setdefault(name, []).append(loss)
+        """A step's losses, summed over so many tokens, in nats."""
+        self.losses.append(losses["loss"] / tokens)
+        self._components = {
+            name: [*self._components.get(name, ()), value / tokens]
+            for name, value in losses.items()
+            if name != "loss"
+        }
         self.steps += 1
         self._tokens += tokens
+
+    def components(self) -> dict[str, float]:
+        """The mean of each named component of the loss since the last log."""
+        return {
+            f"loss_{name}": float(torch.stack(values).mean()) for name, values in self._components.items()
+        }
 
     def restart(self) -> None:
         """Measure the speed anew: what came between was not training."""

@@ -27,7 +27,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "null": type(None),
 }
-_WORDS = {"object": "an object", "array": "an array", "string": "a text", "integer": "a whole number"}
+_WORDS = {"object": "an object", "array": "an array", "string": "a text", "integer": "an integer"}
 _WORDS |= {"number": "a number", "boolean": "true or false", "null": "null"}
 _LIMITS = {"minLength": "maxLength", "minItems": "maxItems", "minimum": "maximum"}
 _KEYWORDS = {"$schema", "title", "description", "default", "contentEncoding", "contentMediaType"}
@@ -47,7 +47,7 @@ def number(description: str = "", **more: Any) -> Schema:
 
 
 def integer(description: str = "", **more: Any) -> Schema:
-    """A whole number."""
+    """An integer."""
     return {"type": "integer", "description": description, **more}
 
 

@@ -30,7 +30,7 @@ class Labels(Value):
     accepts: ClassVar[str] = "a label, or a list of those that hold"
     properties: ClassVar[dict[str, Schema]] = {
         "labels": js.array(
-            js.string(), "The labels: those that hold, then others, likeliest first.", maxItems=100_000
+            js.string(), "The labels: those that hold, then others, most likely first.", maxItems=100_000
         ),
         "probabilities": js.array(
             js.number(minimum=0, maximum=1),

@@ -98,7 +98,7 @@ def check_sizes(where: str, rate: int, channels: int, frames: int) -> None:
 
 
 def normalised(numbers: Any) -> NDArray[np.float32]:
-    """Samples from -1 to 1 of whole numbers of 8 (without sign), 16 or 32 bits; others as they are."""
+    """Samples from -1 to 1 of integers of 8 (without sign), 16 or 32 bits; others as they are."""
     kind, size = numbers.dtype.kind, numbers.dtype.itemsize
     if kind == "f":
         return numbers.astype(np.float32)

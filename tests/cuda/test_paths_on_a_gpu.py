@@ -17,7 +17,7 @@ from tiny import SETTINGS
 import regard
 from regard.run import Run
 from regard.tasks import TASKS, Decoding, Sampling
-from regard.training.loop import Trainer
+from regard.training.callbacks import Saving
 from regard.weights import read_weights
 
 every = pytest.mark.parametrize("name", TASKS)
@@ -47,13 +47,13 @@ def train(name: str, data: Path, out: Path, *more: str, **options: Any) -> None:
 
 def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
     """Training is told to stop when it has taken so many steps."""
-    save = Trainer._save_when_due
+    save = Saving.step
 
-    def stop(self: Any, request: Any) -> None:
-        request.asked = self.at.step == step
-        save(self, request)
+    def stop(self: Saving, trainer: Any) -> str | None:
+        self.stop.asked = trainer.at.step == step
+        return save(self, trainer)
 
-    patch.setattr(Trainer, "_save_when_due", stop)
+    patch.setattr(Saving, "step", stop)
 
 
 def losses(out: Path) -> list[float]:

@@ -68,7 +68,7 @@ SEARCHES: dict[str, Callable[[Told], object]] = {
     "beam wider than the vocabulary": lambda stepper: beam_search(stepper, LIMITS, DEVICE, width=V + 2),
     "drawn": lambda stepper: sampled(stepper, Sampling()),
     "drawn from few": lambda stepper: sampled(stepper, Sampling(0.7, top_k=3, top_p=0.9, min_p=0.1)),
-    "the likeliest": lambda stepper: sampled(stepper, Sampling(0.0, repetition_penalty=1.2)),
+    "the most likely": lambda stepper: sampled(stepper, Sampling(0.0, repetition_penalty=1.2)),
 }
 
 

@@ -108,7 +108,7 @@ def test_likeliest_tokens_are_torchs(vocab: int) -> None:
     logits[2, -1] = -1e30
     before, k = logits.clone(), min(5, vocab - vocab // 2)
     tokens = torch.empty(6, dtype=torch.long)
-    loops.likeliest(logits.numpy(), tokens.numpy())
+    loops.most_likely(logits.numpy(), tokens.numpy())
     assert torch.equal(tokens, logits.argmax(-1))
     rows = torch.tensor([0, 1, 3, 4, 5])
     values, found = torch.empty(5, k), torch.empty((5, k), dtype=torch.long)
@@ -128,7 +128,7 @@ def test_what_is_not_a_number_breaks_nothing_else() -> None:
     assert ((tokens >= 0) & (tokens < 300)).all()
     assert torch.equal(tokens[[0, 2]], logits[[0, 2]].topk(4).indices)
     one = torch.empty(3, dtype=torch.long)
-    loops.likeliest(logits.numpy(), one.numpy())
+    loops.most_likely(logits.numpy(), one.numpy())
     assert ((one >= 0) & (one < 300)).all()
 
 

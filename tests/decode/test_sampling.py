@@ -54,7 +54,7 @@ def test_the_distribution_is_the_stated_one(
     sampling = Sampling(temperature, top_k, top_p, min_p)
     got = distribution(torch.tensor([logits]), sampling)[0].tolist()
     assert got == pytest.approx(plainly(logits, sampling), abs=1e-5)
-    assert got[logits.index(max(logits))] > 0  # the likeliest always stays
+    assert got[logits.index(max(logits))] > 0  # the most likely always stays
 
 
 @pytest.mark.parametrize(

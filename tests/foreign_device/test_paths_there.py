@@ -81,22 +81,22 @@ def test_training_is_the_same_there_and_a_step_waits_for_nothing(name: str, made
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_training_is_resumed_there(optimizer: str, made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from regard.training.loop import Trainer
+    from regard.training.callbacks import Saving
 
     data, _, folder = made("translation")
     whole, parts = folder / f"whole {optimizer}", folder / f"parts {optimizer}"
     kind = ("train.optimizer=muon",) if optimizer == "muon" else ()
     saved = ("train.save_steps=3", *kind)
-    save = Trainer._save_when_due
+    save = Saving.step
 
-    def stop(self: Any, request: Any) -> None:
-        request.asked = self.at.step == 4
-        save(self, request)
+    def stop(self: Saving, trainer: Any) -> str | None:
+        self.stop.asked = trainer.at.step == 4
+        return save(self, trainer)
 
     with foreign_device():
         train("translation", data, whole, *saved, device="foreign", steps=7)
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "_save_when_due", stop)
+            patch.setattr(Saving, "step", stop)
             with pytest.raises(KeyboardInterrupt):
                 train("translation", data, parts, *saved, device="foreign", steps=7)
         train("translation", data, parts, *saved, device="foreign", steps=7, resume=True)

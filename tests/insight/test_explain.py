@@ -334,7 +334,7 @@ def test_what_an_example_does_not_take_is_refused(tmp_path):
         explained("attention-by-hand", Asked((path, None, None, None)))
     with refused(InputError, where="masks", key="--text"):
         explained("masks", Asked(text="a"))
-    with refused(InputError, where="masks", key="--full"):
+    with refused(InputError, where="masks", key="--run"):
         explained("masks", Asked(full=True))
 
 

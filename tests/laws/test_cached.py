@@ -242,5 +242,5 @@ def test_finished_sentences_leave_with_their_memory() -> None:
 
 def test_a_decoder_without_its_memory_is_refused() -> None:
     model = encoder_decoder(BASE)
-    with pytest.raises(ValueError, match="looks at a memory"):
+    with pytest.raises(ValueError, match="attends to a memory"):
         model.decode(ids(2, 3), cache=model.cache())

@@ -28,15 +28,15 @@ from members import name as named
 from torch import Tensor
 
 from regard.errors import InputError
-from regard.insight import account as accounts
 from regard.insight.ablation import Head
-from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Edit, Shuffle, Tied, variant
 from regard.insight.derived import NEEDS, recorded_for, with_derived
 from regard.insight.recorded import Naming, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry
+from regard.model import account as accounts
+from regard.model.account import Account, Numbers
 from regard.model.embed import Patches, Tokens, TokenTypes
 from regard.model.head import Transform, Vector, Vocabulary
 from regard.model.mask import Full
@@ -143,7 +143,7 @@ def test_it_is_so_with_heads_off_a_temperature_and_other_positions(stack: StackC
 
 @parts
 def test_every_number_of_an_int8_model_is_its_sum_of_whole_numbers(stack: StackConfig) -> None:
-    """Exact in the whole numbers, and so as near the recorded one as two roundings of a float32."""
+    """Exact in the integers, and so as near the recorded one as two roundings of a float32."""
     alone, pair = quantize(transformer(stack)), quantize(encoder_decoder(stack))
     for model, given in ((alone, [ids(1, T)]), (pair, [ids(1, S), ids(1, T)])):
         numbers = Numbers(model, entries(model, given))

@@ -10,11 +10,10 @@ from regard.model import quantize as quantize_module
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
-from regard.model.head import VocabularyHead
+from regard.model.head import Int8VocabularyHead, VocabularyHead
 from regard.model.mask import Causal
 from regard.model.quantize import (
     Int8Linear,
-    Int8VocabularyHead,
     int8_product,
     quantize,
     to_int8,
@@ -34,9 +33,9 @@ def _repeatable() -> None:
     torch.manual_seed(1)
 
 
-@pytest.fixture(params=[True, False], ids=["whole numbers", "floats"])
+@pytest.fixture(params=[True, False], ids=["integers", "floats"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By torch's own product of whole numbers, unless it is never taken here, and by floats."""
+    """By torch's own product of integers, unless it is never taken here, and by floats."""
     by_torch = request.param and quantize_module._int_mm_is_exact()
     monkeypatch.setattr(quantize_module, "_int_mm_is_fast", lambda: by_torch)
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from regard.model.position import Position
 from regard.onepage import export_page
 from regard.onepage.known import PARTS, TASKS, TOKENIZERS, WORDS
 from regard.onepage.script import asset
+from regard.registry import members_of
 from regard.run import Run
 from regard.tasks.decoding import Decoding
 from regard.tasks.translation import Translation, TranslationConfig
@@ -299,7 +300,7 @@ def test_the_table_of_parts_says_which_fields_are_computed():
 def test_every_word_kind_and_task_of_the_table_is_written_in_javascript(laboratory):
     assert set(WORDS["activation"]) == set(laboratory.evaluate("Object.keys(modules.arrays.ACTIVATIONS)"))
     positions = set(laboratory.evaluate("Object.keys(modules.position.POSITIONS)"))
-    assert positions == {one.kind for one in PARTS if one in get_args(Position)}
+    assert positions == {one.kind for one in PARTS if one in members_of(Position)}
     known = {"dot-product", "additive"} | positions
     for table in ("MASKS", "NORMS", "FEEDFORWARDS", "PLACEMENTS", "EMBEDDINGS", "HEADS", "MODELS"):
         known |= set(laboratory.evaluate(f"Object.keys(modules.model.{table})"))

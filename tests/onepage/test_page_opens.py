@@ -62,7 +62,7 @@ def test_every_task_opens_in_both_languages_and_nothing_sticks_out(opened, runs,
     for name, run in runs.items():
         page = opened(run, size, color_scheme="dark" if size == "phone" else "light")
         assert page.inner_text("h1") == HOSTILE
-        for word in ("Where it looks", "它在看哪里"):
+        for word in ("What it attends to", "注意力在哪里"):
             assert word in page.inner_text("main")
             assert page.evaluate("document.documentElement.scrollWidth") == SIZES[size][0], name
             assert page.locator("canvas.heat").count() == 3
@@ -106,7 +106,7 @@ def test_a_cell_tells_its_weight_and_a_token_what_it_looks_at(opened, runs):
     page.keyboard.press("ArrowRight")
     weight = run.trace("a dog")["decoder.blocks.0.cross.weights"].value[0, 0, 1]
     said = page.inner_text(".readout-line")
-    assert said.startswith("head 1: ‘<s>’ gives ‘·’ a weight of")
+    assert said.startswith("head 1: ‘<s>’ attends to ‘·’ with weight")
     assert abs(float(said.split()[-1]) - float(weight)) < 0.006
     page.locator(".tokens-box button").first.click()
     assert page.locator(".tokens-box button[aria-pressed=true]").count() == 1

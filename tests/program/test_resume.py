@@ -179,14 +179,14 @@ def test_another_run_is_not_resumed(
     out = whole
     if not ended:
         out = tmp_path / "run"
-        shell.run(*command(pairs, out, *STEPS), die_in="regard.training.loop.Trainer._evaluate")
+        shell.run(*command(pairs, out, *STEPS), die_in="regard.training.callbacks.Evaluation._evaluate")
     assert shell.run(*command(pairs, out, *STEPS, *change, "--resume")) == 2
     assert "was trained with other options or data; repeat them, or give --overwrite" in shell.said()
 
 
 def test_a_configuration_of_any_size_is_refused_unread(shell: Shell, pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    shell.run(*command(pairs, out, *STEPS), die_in="regard.training.loop.Trainer._evaluate")
+    shell.run(*command(pairs, out, *STEPS), die_in="regard.training.callbacks.Evaluation._evaluate")
     os.truncate(out / "training" / "run.json", 1 << 40)  # takes no place on the disk
     assert shell.run(*command(pairs, out, *STEPS, "--resume")) == 2
     assert "run.json is damaged; give --overwrite instead of --resume to start anew" in shell.said()
@@ -197,7 +197,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(
     shell: Shell, pairs: Path, tmp_path: Path, damage: str
 ) -> None:
     out = tmp_path / "run"
-    shell.run(*command(pairs, out, *STEPS), die_in="regard.training.loop.Trainer._evaluate")
+    shell.run(*command(pairs, out, *STEPS), die_in="regard.training.callbacks.Evaluation._evaluate")
     file = out / "training" / FILE
     content = file.read_bytes()
     if damage == "swapped":

@@ -124,8 +124,8 @@ def test_an_alignment_is_the_mean_of_all_heads_and_names_what_was_forced(runs: d
     mean = torch.stack([trace[name].value for name in names]).mean((0, 1))
     assert torch.allclose(sheet(found), mean, atol=1e-6)
     assert list(found.layout.yaxis.ticktext) == shown([trace.outputs[token] for token in written])
-    likeliest = run.explorer().next(Question(text)).passes[-1]["head.probabilities"].value[-1]
-    unlikely = int(likeliest.argsort()[-3])
+    most_likely = run.explorer().next(Question(text)).passes[-1]["head.probabilities"].value[-1]
+    unlikely = int(most_likely.argsort()[-3])
     explorer, question = run.explorer(), Question(text, length=1, begin=(unlikely,))
     drawn = analyses(explorer)["alignment"].draw(Scene(explorer, question), "en")
     first, *_ = drawn.layout.yaxis.ticktext

@@ -379,7 +379,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     task, model = made(images(tmp_path))
     (tmp_path / "broken.png").write_bytes(b"x")
     for name in ("nothing.png", str(tmp_path / "broken.png"), ""):
-        with refused(InputError, where=name):
+        with refused(InputError, **{"where" if name else "value": name}):
             task.predict(model, [name], Decoding())
     with refused(DataError, where="nothing.png", outer_where="table.csv:2"):
         next(task.encode([Row(("nothing.png", "x"), "table.csv:2")]))

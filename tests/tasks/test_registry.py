@@ -189,14 +189,14 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
         "threads": 1,
     }
     whole = regard.load(regard.train(name, data, tmp_path / "whole", **asked).folder)
-    save = Trainer._save
+    save = Trainer.save
 
     def save_and_stop(trainer: Trainer) -> None:
         save(trainer)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_save", save_and_stop)
+        patch.setattr(Trainer, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             regard.train(name, data, tmp_path / "stopped", **asked)
     resumed = regard.load(regard.train(name, data, tmp_path / "stopped", resume=True, **asked).folder)

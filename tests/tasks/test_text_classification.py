@@ -294,7 +294,7 @@ def test_a_length_that_no_data_decide_must_be_said(tmp_path: Path) -> None:
         "text\tlabel\n" + "".join(f"{n} a\tx\n{n} b\ty\n" for n in range(50)), "utf-8"
     )
     settings = (*QUICK, "model.stack.position=learned")
-    with refused(ConfigError, remedy="say how many tokens"):
+    with refused(ConfigError, key="model.stack.position.length"):
         regard.train(
             "text-classification", tmp_path / "t.tsv", tmp_path / "run", settings=settings, quiet=True
         )

@@ -177,7 +177,7 @@ def outputs(task: TextGeneration, model: Transformer, texts: list[str], decoding
 
 @torch.inference_mode()
 def plainly(task: TextGeneration, model: Transformer, text: str, count: int) -> list[int]:
-    """The likeliest token after all before it, read anew each time; beyond the context, as documented."""
+    """The most likely token after all before it, read anew each time; beyond the context, as documented."""
     ids = task._prompt(text)
     begin, start = len(ids), max(0, len(ids) - CONTEXT)
     while len(ids) - begin < count:

@@ -68,28 +68,28 @@ class Simulated(Trainer):
         for _ in range(round(seconds / TICK)):
             self.clock.seconds += TICK * self.slowdown(self._share())
 
-    def _step(self, batches: list[Any]) -> tuple[Tensor, int]:
+    def _step(self, batches: list[Any]) -> tuple[dict[str, Tensor], int]:
         self._spend(STEP)
         plan = self.at.plan
         if plan is not None:
             if plan.steps not in self.plans[-1:]:
                 self.plans.append(plan.steps)
             self.rates.append((self._share(), self.config.schedule.factor(*plan.scaled(self.at.step + 1))))
-        return torch.tensor(10.0), 10
+        return {"loss": torch.tensor(10.0)}, 10
 
     def _share(self) -> float:
         return (self.clock.seconds - self.begun) / self.budget
 
-    def _judge(self, rows: list[Any], *, typical: bool = False) -> dict[str, Any]:
+    def evaluate(self, rows: list[Any], *, typical: bool = False) -> dict[str, Any]:
         self._spend(EVALUATION if rows else 0.0)
         if not typical and len(rows) > 1:
             self.judged.append(self._share())
         return {}
 
-    def _keep_snapshot(self) -> None:
+    def keep_snapshot(self) -> None:
         self.kept.append(self._share())
 
-    def _save(self) -> None:
+    def save(self) -> None:
         self.meter.losses.clear()
 
 
@@ -111,6 +111,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("regard.training.meter.now", clock)
     monkeypatch.setattr("regard.training.loop.now", clock)
+    monkeypatch.setattr("regard.training.callbacks.now", clock)
     return clock
 
 
@@ -200,7 +201,7 @@ class Timed(Trainer):
     clock: Clock
     dies_at = -1
 
-    def _step(self, batches: list[Any]) -> tuple[Tensor, int]:
+    def _step(self, batches: list[Any]) -> tuple[dict[str, Tensor], int]:
         if self.at.step == self.dies_at:
             raise KeyboardInterrupt
         self.clock.seconds += STEP

@@ -101,7 +101,7 @@ def test_two_halves_accumulated_make_the_step_of_the_whole(pairs: Path, tmp_path
         one = whole._step([whole.task.batch(whole.store, rows)])
         two = halves._step([halves.task.batch(halves.store, part) for part in (rows[:9], rows[9:])])
         assert one[1] == two[1]
-        assert float(one[0]) == pytest.approx(float(two[0]), rel=1e-5)
+        assert float(one[0]["loss"]) == pytest.approx(float(two[0]["loss"]), rel=1e-5)
         whole.at.step += 1
         halves.at.step += 1
     for name, value in weights(whole).items():
@@ -187,7 +187,8 @@ def test_a_budget_ends_then_and_says_its_plan(
 
     monkeypatch.setattr(Trainer, "_step", timed)
     monkeypatch.setattr("regard.training.meter.now", lambda: seconds[0])
-    monkeypatch.setattr("regard.training.loop.now", lambda: seconds[0])
+    for module in ("loop", "callbacks"):
+        monkeypatch.setattr(f"regard.training.{module}.now", lambda: seconds[0])
     trained = regard.train(
         "translation", pairs, tmp_path / "run", settings=asked(pairs).settings, budget="3s", threads=1
     )

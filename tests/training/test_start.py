@@ -157,14 +157,14 @@ def test_a_tuned_run_that_was_stopped_ends_as_if_it_never_was(
     settings = (f"train.tune={tune}", "train.save_steps=3")
     (tmp_path / "a").mkdir()
     whole = further(body, tmp_path / "a" / "run", *settings)
-    save = Trainer._save
+    save = Trainer.save
 
     def save_and_stop(trainer: Trainer) -> None:
         save(trainer)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_save", save_and_stop)
+        patch.setattr(Trainer, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             further(body, tmp_path / "a" / "stopped", *settings)
     resumed = further(body, tmp_path / "a" / "stopped", *settings, resume=True)

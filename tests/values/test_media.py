@@ -213,11 +213,14 @@ def test_run_lengths_that_are_not_the_masks_are_refused(size: list[int], counts:
 
 
 def wav(samples: np.ndarray, code: int = 1, **claims: Any) -> bytes:
-    """A WAV of whole numbers, whose header may claim something else."""
+    """A WAV of integers, whose header may claim something else."""
     bits, channels = samples.dtype.itemsize * 8, samples.shape[1]
     raw = samples.tobytes()
-    form = struct.pack("<HHIIHH", code, claims.get("channels", channels), claims.get("rate", 8000),
-                       8000 * channels * bits // 8, channels * bits // 8, claims.get("bits", bits))  # fmt: skip
+    block = channels * bits // 8
+    channels, rate, bits = (
+        claims.get(*one) for one in (("channels", channels), ("rate", 8000), ("bits", bits))
+    )
+    form = struct.pack("<HHIIHH", code, channels, rate, 8000 * block, block, bits)
     form += claims.get("more", b"")
     chunks = struct.pack("<4sI", b"fmt ", len(form)) + form + claims.get("between", b"")
     chunks += struct.pack("<4sI", b"data", claims.get("length", len(raw))) + raw

@@ -81,7 +81,7 @@ def _answer(item: object, context: str) -> Answer | Problem:
         return Problem("bad answers", f"a {type(item).__name__} where an object was expected")
     text, start = item.get("text"), item.get("answer_start")
     if not isinstance(text, str) or type(start) is not int:
-        return Problem("bad answers", "an answer needs a text and a whole number as answer_start")
+        return Problem("bad answers", "an answer needs a text and an integer as answer_start")
     if not text.strip():
         return Problem("empty answer")
     if start < 0 or context[start : start + len(text)] != text:

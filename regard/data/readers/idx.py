@@ -1,6 +1,6 @@
 """MNIST's own files: images and labels in the IDX format, plain or gzipped.
 
-    two bytes 0, one byte 8 (whole numbers of a byte), one byte: how many axes
+    two bytes 0, one byte 8 (integers of a byte), one byte: how many axes
     the length of each axis, 4 bytes each, the largest first
     the numbers
 

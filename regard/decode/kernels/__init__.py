@@ -2,7 +2,7 @@
 
 A `Family` says which features a processor must report and how products are made there; `tile.py` writes the
 loops around that, `products.py` compiles them for the family that is `chosen`. All families give the same
-whole numbers for 8 bits, to the bit, and the same floats within rounding. The best comes first below; the
+integers for 8 bits, to the bit, and the same floats within rounding. The best comes first below; the
 last needs nothing.
 
 Nothing is compiled for an instruction that the processor does not report. What it reports is asked of LLVM,

@@ -72,7 +72,7 @@ class Family:
     floats: Multiply
     """Products of float32."""
     bytes: Multiply
-    """Exact products of whole numbers from -127 to 127."""
+    """Exact products of integers from -127 to 127."""
 
 
 def fused(tiles: Mapping[int, int]) -> Multiply:

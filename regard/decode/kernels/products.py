@@ -56,7 +56,7 @@ def linear(x, packed, bias, clipped, y):  # type: ignore[no-untyped-def]
 
 @numba.njit(error_model="numpy")
 def to_levels(x, largest, whole):  # type: ignore[no-untyped-def]
-    """(R, D) numbers → whole numbers from -127 to 127 in (R, D or more), the rest 0, and (R,) what 127 stands
+    """(R, D) numbers → integers from -127 to 127 in (R, D or more), the rest 0, and (R,) what 127 stands
     for; as in `quantize.py`."""
     bits, sizes = x.view(np.int32), largest.view(np.int32)
     for r in range(len(x)):

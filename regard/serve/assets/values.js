@@ -35,10 +35,10 @@ export function sheets(decoded) {
   return Array.from({ length: count }, (_, s) => ({ rows, columns, numbers: decoded.numbers.subarray(s * rows * columns, (s + 1) * rows * columns) }));
 }
 
-const CHOSEN = 4, FEW = 64; // of many outputs, those that are likeliest in some row
+const CHOSEN = 4, FEW = 64; // of many outputs, those that are most likely in some row
 
 // Of a long last axis the columns that matter: {sheets, columns}, `columns` their places; null for all.
-export function likeliest(all, axis) {
+export function most likely(all, axis) {
   const { rows, columns, numbers } = all[0];
   if (axis !== "output" || columns <= FEW) return { sheets: all, columns: null };
   const kept = new Set(), most = Math.max(1, Math.min(CHOSEN, Math.ceil(FEW / rows)));

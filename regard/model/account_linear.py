@@ -1,4 +1,4 @@
-"""The sums of matrix products: of a row of weights and a vector, in floats, or in whole numbers of 8 bits as
+"""The sums of matrix products: of a row of weights and a vector, in floats, or in integers of 8 bits as
 `model/quantize.py` has them (LLM.int8, arXiv 2208.07339, section 2)."""
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from regard.insight.account import Factor, Made, Numbers, product, summed
+from regard.model.account import Factor, Made, Numbers, product, summed
+from regard.model.part import precise
 from regard.model.quantize import Int8Linear, to_int8
 
 
@@ -24,7 +25,7 @@ def linear(
     """What row `row` of the weights of `layer`, (N, D), makes of the vector `x`, (D,): Σ x·W, and + b where
     there is one. `labels`: of the terms, their places by default.
 
-    Of an int8 layer the terms are products of the whole numbers that stand for x and for W. Their sum, which
+    Of an int8 layer the terms are products of the integers that stand for x and for W. Their sum, which
     is exact, is multiplied by the row's scale and by the largest number of x, as when it was computed.
     """
     part, name = numbers.module(layer), f"{layer}.weight"
@@ -48,7 +49,7 @@ def linear(
 
 
 def _rounded(x: Sequence[Factor]) -> tuple[list[Factor], float]:
-    """The whole numbers that stand for a vector in an int8 product, and its largest size."""
+    """The integers that stand for a vector in an int8 product, and its largest size."""
     whole, largest = to_int8(torch.tensor([[factor.value for factor in x]], dtype=torch.float32))
     stand = zip(x, whole[0].tolist(), strict=True)
     return [replace(factor, value=float(value), rounded=True) for factor, value in stand], float(largest)
@@ -57,14 +58,10 @@ def _rounded(x: Sequence[Factor]) -> tuple[list[Factor], float]:
 def applied(layer: nn.Module, x: Tensor, rows: slice = slice(None)) -> Tensor:
     """What those rows of a linear make of the vector `x`, (D,), in float64: (N,)."""
     assert isinstance(layer, nn.Linear | Int8Linear)
-    x, weight = x.double(), _precise(layer.weight[rows])
+    x, weight = x.double(), precise(layer.weight[rows])
     if isinstance(layer, Int8Linear):
         whole, largest = to_int8(x.float()[None])
-        made = weight @ whole[0].double() * _precise(layer.scale[rows]) * largest.double()[0]
+        made = weight @ whole[0].double() * precise(layer.scale[rows]) * largest.double()[0]
     else:
         made = weight @ x
-    return made if layer.bias is None else made + _precise(layer.bias[rows])
-
-
-def _precise(x: Tensor) -> Tensor:
-    return x.detach().cpu().double()
+    return made if layer.bias is None else made + precise(layer.bias[rows])
