@@ -205,7 +205,7 @@ class FillMask(TextTask):
 
     @torch.inference_mode()
     def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
-        """Each input with its `[MASK]`s filled by the most likely tokens; of a single one, the n most likely are
+        """Each input with its `[MASK]`s filled by the most likely tokens; of one, the n most likely are
         candidates. Scores are probabilities: of several masks, their product."""
         assert isinstance(model, Transformer)
         answers = []

@@ -196,7 +196,7 @@ def test_what_ends_by_itself_ends_on_a_page_too(laboratory, tmp_path):
         run = run_of(task_of("translation"), tmp_path, seed=seed)
         for text in ("the cat", "猫", "", "a dog ran"):
             found = asked(laboratory, run, text, tmp_path)
-            assert found["text"] == run.predict([text])[0]
+            assert found["text"] == run.predict([text])[0].plain()
 
 
 def test_a_target_with_a_vocabulary_of_its_own_is_written_in_it(laboratory, tmp_path):
@@ -230,7 +230,7 @@ def test_forced_tokens_are_taken_and_gone_on_from(laboratory, tmp_path):
 def test_a_text_with_several_labels_gets_those_that_are_likelier_than_not(laboratory, tmp_path):
     run = run_of(task_of("text-classification", separator="|"), tmp_path)
     for text in ("the cat", "a dog", "猫"):
-        assert asked(laboratory, run, text, tmp_path)["text"] == run.predict([text])[0]
+        assert asked(laboratory, run, text, tmp_path)["text"] == run.predict([text])[0].plain()
 
 
 def test_an_input_that_is_too_long_is_refused_on_a_page_as_by_the_library(laboratory, tmp_path):
@@ -244,7 +244,7 @@ def test_an_input_that_is_too_long_is_refused_on_a_page_as_by_the_library(labora
     run = run_of(
         task_of("text-classification"), tmp_path, "stack.position=learned", "stack.position.length=6"
     )
-    assert asked(laboratory, run, "the ", tmp_path)["text"] == run.predict(["the "])[0]
+    assert asked(laboratory, run, "the ", tmp_path)["text"] == run.predict(["the "])[0].plain()
     with pytest.raises(InputError):
         run.predict(["the c"])
     assert asked(laboratory, run, "the c", tmp_path) == {"tokens": 7, "most": 6}

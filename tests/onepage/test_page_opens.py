@@ -80,7 +80,7 @@ def test_what_is_typed_changes_the_answer_to_that_of_the_library(opened, runs):
     for text in ("a dog", "猫", HOSTILE, ""):
         page.fill("textarea", text)
         settle(page)
-        assert page.inner_text(".answer strong") == (run.predict([text])[0] or "(nothing)")
+        assert page.inner_text(".answer strong") == (run.predict([text])[0].plain() or "(nothing)")
     page.click(".example >> nth=1")
     settle(page)
     assert page.input_value("textarea") == HOSTILE

@@ -164,7 +164,7 @@ def test_nothing_else_has_to_be_edited(
     options = ("--steps", "20", "--set", "train.lr=1e-2", "--set", "train.evaluations=1")
     _regard(capsys, "train", "parity", str(data), "--out", str(run), *options)
     events = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
-    assert "right" in next(event for event in events if "loss" in event)["losses"]
+    assert "loss_right" in next(event for event in events if "loss" in event)
     figures = json.loads(_regard(capsys, "evaluate", str(run), str(data), "--split", "all", "--json"))
     assert figures["metrics"]["count"] == 200
     said = json.loads(_regard(capsys, "predict", str(run), "abba", "--json"))
