@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from torch import Tensor, device, nn
 
+from regard.data.field import Encoded, Field
 from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.decode.sampling import Sampling
 from regard.errors import InputError, NonFiniteOutputError, require
 from regard.model.presets import ENCODER_DECODER
@@ -210,26 +211,21 @@ class Task(ABC):
         """What was decided while the training part was read, for people."""
         return []
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        """(examples, n): the lengths that `batch` will make of each example, where it makes n sequences."""
-        return store.lengths
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        """What an example costs in a batch: its length (examples,) in each sequence that `batch` makes."""
+        return [store.lengths(field.name) for field in self.fields if field.shape == (None,)]
 
     @property
     @abstractmethod
-    def columns(self) -> int:
-        """Columns of ids an example has."""
-
-    @property
-    @abstractmethod
-    def vocabulary(self) -> int:
-        """One more than the largest id."""
+    def fields(self) -> tuple[Field, ...]:
+        """The arrays that an example consists of, once the task is prepared."""
 
     @abstractmethod
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
-        """Each row's ids, or None for one that is too long for this task."""
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
+        """Each example's arrays in the order of `fields`, or None for one that is too long for this task."""
 
     @abstractmethod
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> Batch:
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> Batch:
         """The chosen examples of `store` side by side; any chance in it follows from `rows` and `epoch`."""
 
     @abstractmethod

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from regard.data.documents import pieces
+from regard.data.field import Field
 from regard.data.rows import Row, Rows
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
 from regard.model.embed import TokenEmbedding
@@ -72,12 +73,8 @@ class TextTask(Task):
         return model
 
     @property
-    def columns(self) -> int:
-        return 1
-
-    @property
-    def vocabulary(self) -> int:
-        return self.tokenizer.size
+    def fields(self) -> tuple[Field, ...]:
+        return (Field.indices("tokens", self.tokenizer.size),)
 
     def words(self, model: nn.Module) -> tuple[Tokenizer, Tensor]:
         assert isinstance(model, Transformer)
