@@ -14,14 +14,13 @@ import torch
 from torch import nn
 
 from regard.data.builtin import BUILTIN
-from regard.data.readers import open_data
 from regard.data.rows import DataSet, Row, Rows
 from regard.errors import DataError, InputError, require
 from regard.files import atomic_file
 from regard.tasks.decoding import Decoding
 from regard.tasks.metric import Metric, Tokenizes, evaluate, scored
 from regard.tasks.protocols import HasBaselines, Renders
-from regard.tasks.task import Task
+from regard.tasks.task import Task, open_columns
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,7 @@ def evaluated(
 
 
 def opened(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -> DataSet:
-    forms = task.forms(task.config)
-    return open_data(data, task.config.wanted, on_error=on_error, whole=whole, forms=forms)  # type: ignore[arg-type]
+    return open_columns(type(task), task.config, data, on_error=on_error, whole=whole)
 
 
 def rows_of(

@@ -134,6 +134,10 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing run in OUT.")] = False,
     on_error: Broken = OnError.refuse,
     threads: Threads = None,
+    workers: Annotated[
+        int,
+        typer.Option(help="Processes that decode images as needed; with 0 their pixels are kept on disk."),
+    ] = 0,
     device: Device = None,
 ) -> None:
     """Train a model on your own data, including its tokenizer."""
@@ -160,6 +164,7 @@ def train(
             on_error=on_error.value,
             device=device,
             threads=threads,
+            workers=workers,
         )
     run = quote(str(trained.folder))
     chat = " --chat" if getattr(trained.config.task, "turns", None) is not None else ""

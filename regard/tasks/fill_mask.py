@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.documents import cut
+from regard.data.field import Encoded
 from regard.data.rows import Row
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.errors import ConfigError, InputError, require
 from regard.model.device import moved
@@ -124,18 +125,21 @@ class FillMask(TextTask):
 
     # ------------------------------------------------------------------ training
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
+        return ((ids,) for ids in self._stretches(rows))
+
+    def _stretches(self, rows: Iterable[Row]) -> Iterator[list[int]]:
         """Each document in stretches of a context, start and end included."""
         room = self.config.context - 2
         kept: list[int] = []
         for ids, ends in cut(rows, self.tokenizer):
             kept += ids
             while len(kept) > room or (ends and kept):
-                yield ([self.tokenizer.bos, *kept[:room], self.tokenizer.eos],)
+                yield [self.tokenizer.bos, *kept[:room], self.tokenizer.eos]
                 del kept[:room]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> MaskedBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> MaskedBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
         return self._hidden(ids, lengths, np.random.default_rng([epoch, *rows.tolist()]))
 
     def _hidden(self, ids: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> MaskedBatch:
@@ -192,7 +196,7 @@ class FillMask(TextTask):
         return total, right, tokens
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[MaskedBatch]:
-        examples = (example[0] for example in self.encode(rows) if example)
+        examples = self._stretches(rows)
         together = max(1, _JUDGED_TOGETHER // self.config.context)
         number = 0
         while some := list(islice(examples, together)):

@@ -1,9 +1,7 @@
 """Image classification: an image gets one of some labels, or several, as a Vision Transformer (arXiv
 2010.11929) does it.
 
-The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. In a
-store the pixels of an image are ids from 0 to 255, channel by channel and row by row, and its labels are
-those of a second column: the loop, the store and the batches need not know that these are images. All
+The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. All
 images of a model have one size, so that nothing is padded."""
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.data.field import Encoded, Field
 from regard.data.image_grid import Tile, drawn
-from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor
+from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageDecoder, ImageProcessor, reference
 from regard.data.readers.forms import Labels as LabelForm
-from regard.data.readers.images import IMAGE, in_channels
-from regard.data.readers.streams import Forms
+from regard.data.readers.images import IMAGE
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
-from regard.errors import ConfigError, DataError, InputError, require
+from regard.data.store import ExampleStore
+from regard.errors import ConfigError, InputError, require
 from regard.model.device import moved
 from regard.model.embed import Patches
 from regard.model.head import Classes, pooled
@@ -43,7 +41,6 @@ from regard.tasks.image_processor import (
     fitted,
     given_image_processor,
     placed,
-    read,
     restored_image_processor,
 )
 from regard.tasks.labels import (
@@ -64,7 +61,17 @@ from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import kept
 from regard.tasks.prediction import vector_of
 from regard.tasks.protocols import Sequences
-from regard.tasks.task import NO_FILES, TASKS, InputSpec, Losses, Predictions, Presets, Task, TaskConfig
+from regard.tasks.task import (
+    NO_FILES,
+    TASKS,
+    Column,
+    InputSpec,
+    Losses,
+    Predictions,
+    Presets,
+    Task,
+    TaskConfig,
+)
 from regard.values import Image, Labels, Prediction, Score, Value, Vector
 
 _DRAWN = 100
@@ -145,13 +152,13 @@ class ImageClassification(Task):
         """`labels`: how often each stood in the training part, in the order of the classes; none of a body
         that others have trained without any, which answers with vectors."""
         self.config, self.processor, self.labels = config, processor, labels
+        self.decoder = ImageDecoder(processor)
         self._place = {label: index for index, label in enumerate(labels)}
         self._length = 1
-        self.greyed = 0
 
     @classmethod
-    def forms(cls, config: ImageClassificationConfig) -> Forms:
-        return (None, LabelForm(config.separator))
+    def columns(cls, config: ImageClassificationConfig) -> tuple[Column, ...]:
+        return Column(config.source, Image), Column(config.target, Labels, LabelForm(config.separator))
 
     @classmethod
     def prepare(
@@ -195,56 +202,46 @@ class ImageClassification(Task):
     def notes(self) -> list[str]:
         channels, rows, columns = self.processor.shape
         said = [f"images of {columns} × {rows} pixels, {'grey' if channels == 1 else 'in colour'}"]
-        if self.greyed:
-            said.append(f"{self.greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
+        if greyed := self.decoder.greyed:
+            said.append(f"{greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
         return said
 
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 2
+    def fields(self) -> tuple[Field, ...]:
+        labels = Field.indices("labels", len(self.labels), () if self.config.separator is None else (None,))
+        return Field("pixels", "uint8", self.processor.shape, decode=self.decoder), labels
 
-    @property
-    def vocabulary(self) -> int:
-        return max(WHITE + 1, len(self.labels))
-
-    def lengths(self, store: TokenStore) -> np.ndarray:
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
         """What an image costs is what the model makes of it: its patches, as `fit` has learned."""
-        return np.full((len(store), 1), self._length, dtype=np.int32)
+        return [np.full(len(store), self._length, dtype=np.int32)]
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
+        single = self.config.separator is None
         for row in rows:
-            pixels = self._pixels(row.values[0], row.where)
-            yield pixels.tobytes(), [self._place[label] for label in labels_of(row, self.config.separator)]
+            labels = [self._place[label] for label in labels_of(row, self.config.separator)]
+            yield reference(row.values[0], row.where), labels[0] if single else labels
 
-    def _pixels(self, given: str | Image, where: str = "") -> np.ndarray:
+    def _image(self, row: Row) -> np.ndarray:
         """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
-        if isinstance(given, Image) and not isinstance(given.source, Path):
-            name, image = given.name, given.pixels
-        else:  # the name of a file, or of an image in one
-            name = given if isinstance(given, str) else str(given.source)
-            image = read(name, where)
-        image = self.processor.brought(image)
-        channels, rows, columns = self.processor.shape
-        if image.shape[:2] != (rows, columns):
-            sentence = (
-                "{where} has {value} pixels, not {limit}; train with task.size to bring all to one size"
-            )
-            raise DataError(sentence, name, f"{image.shape[1]} × {image.shape[0]}", f"{columns} × {rows}")
-        self.greyed += image.shape[2] > channels
-        return np.ascontiguousarray(in_channels(image, channels).transpose(2, 0, 1))
+        return self.decoder(reference(row.values[0], row.where))
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> ImageBatch:
-        ids, _ = store.batch(rows, 0)
-        places = store.column(1, rows)
+    def _pixels(self, given: Any) -> np.ndarray:
+        """The same of an input."""
+        image = Image.parse(self.input.parse(given))
+        if isinstance(image.source, Path):  # of a file, or of an image in one
+            return self.decoder(str(image.source))
+        return self.processor.pixels(image.pixels, image.name)
+
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> ImageBatch:
+        pixels = torch.from_numpy(store.take(rows, "pixels", epoch))
         if self.config.separator is None:
-            wanted = torch.tensor([int(one[0]) for one in places])
+            wanted = torch.from_numpy(store.take(rows, "labels"))
         else:
             wanted = torch.zeros((len(rows), len(self.labels)))
-            for row, some in enumerate(places):
+            for row, some in enumerate(store.ragged(rows, "labels")):
                 wanted[row, some] = 1.0
-        pixels = torch.from_numpy(ids.astype(np.uint8)).view(len(rows), *self.processor.shape)
         rng = np.random.default_rng([epoch, *rows.tolist()])
         moves = self.config.augmentation.draw(tuple(pixels.shape), rng)
         return ImageBatch(pixels, wanted, moves)
@@ -301,7 +298,7 @@ class ImageClassification(Task):
 
     def _given(self, model: Transformer, inputs: Sequence[Any]) -> Tensor:
         """(n, C, H, W): what the model sees of these images."""
-        pixels = np.stack([self._pixels(Image.parse(self.input.parse(given))) for given in inputs])
+        pixels = np.stack([self._pixels(given) for given in inputs])
         return self._centred(torch.from_numpy(pixels).to(model.device))
 
     # ------------------------------------------------------------------ evaluating
@@ -312,10 +309,8 @@ class ImageClassification(Task):
 
     def metric(self) -> Metric:
         if not self.labels:
-            raise InputError(
-                "this model has learned no labels yet; teach it some: regard train {key} DATA --init RUN",
-                self.name,
-            )
+            sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
+            raise InputError(sentence, "labels", self.name)
         return metric_for(self.config.metric, list(self.labels), self.config.separator, self.config.number)
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
@@ -336,12 +331,12 @@ class ImageClassification(Task):
         counts = np.zeros((len(self.labels), 1), dtype=np.float32)
         for row in train:
             if (place := self._place.get(_label(row))) is not None:
-                sums[place] += self._pixels(row.values[0], row.where).reshape(-1)
+                sums[place] += self._image(row).reshape(-1)
                 counts[place] += 1
         means = sums / np.maximum(counts, 1)
         lengths = np.where(counts[:, 0] > 0, (means**2).sum(1), np.inf)
         names = list(self.labels)
-        images = (self._pixels(row.values[0], row.where).reshape(-1).astype(np.float32) for row in rows)
+        images = (self._image(row).reshape(-1).astype(np.float32) for row in rows)
         return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
     @property
@@ -372,11 +367,9 @@ class ImageClassification(Task):
         """At most a hundred; mistakes come first."""
         texts = [answer.plain() for answer in answers]
         pairs = sorted(zip(rows, texts, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
+        images = [self._image(row).transpose(1, 2, 0) for row, _ in pairs]
         return drawn(
-            [
-                Tile(self._pixels(row.values[0], row.where).transpose(1, 2, 0), _label(row), answer)
-                for row, answer in pairs
-            ]
+            [Tile(image, _label(row), answer) for image, (row, answer) in zip(images, pairs, strict=True)]
         )
 
     def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:

@@ -14,11 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch
-from regard.data.readers.images import Image as Pixels
-from regard.data.readers.images import in_channels, read_image, resized
+from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch, read
+from regard.data.readers.images import in_channels, resized
 from regard.data.rows import Rows
-from regard.errors import BundleError, ConfigError, DataError, damaged
+from regard.errors import BundleError, ConfigError, damaged
 from regard.model.embed import Patches
 from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
 from regard.schema import parse
@@ -31,16 +30,6 @@ _SAMPLE = 1000
 """Images of which the mean and the deviation are taken."""
 _LEAST_DEVIATION = 0.01
 """Of images that are all blank, too."""
-
-
-def read(name: str, where: str = "") -> Pixels:
-    """The image of that name, which stood at `where`. Raises: DataError."""
-    try:
-        return read_image(name)
-    except DataError as error:
-        if where in ("", name):
-            raise
-        raise DataError.of(error, where=where) from error
 
 
 def fit_image_processor(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> ImageProcessor:

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regard.data.field import Encoded, Field
 from regard.data.readers.answers import Answer, read_answers
 from regard.data.readers.forms import Answers
-from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.sample import valid_text
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
 from regard.errors import BundleError, InputError, NonFiniteOutputError, damaged, require
@@ -49,7 +49,7 @@ from regard.tasks.span_windows import (
     log_sum,
     windows,
 )
-from regard.tasks.task import NO_FILES, TASKS, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
 from regard.values import Pair, Prediction, Span, Spans, Value
 
@@ -143,8 +143,8 @@ class QuestionAnswering(TextTask):
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    def forms(cls, config: QuestionAnsweringConfig) -> Forms:
-        return (None, None, Answers())
+    def columns(cls, config: QuestionAnsweringConfig) -> tuple[Column, ...]:
+        return Column(config.context), Column(config.source), Column(config.target, Spans, Answers())
 
     @classmethod
     def texts(cls, config: QuestionAnsweringConfig, rows: Rows) -> Iterator[str]:
@@ -176,14 +176,11 @@ class QuestionAnswering(TextTask):
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 3
+    def fields(self) -> tuple[Field, ...]:
+        spans = Field.indices("spans", self.config.max_length, (None, 2))
+        return (*super().fields, spans, Field.indices("first", self.config.max_length, ()))
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.tokenizer.size, self.config.max_length)
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """Each window's ids; first and last tokens of the answers in it, or the first token twice; where its
         context begins."""
         stream = iter(rows)
@@ -197,7 +194,7 @@ class QuestionAnswering(TextTask):
                     continue
                 for window in self._windows(question, read.ids):
                     held = inside(window, spans)
-                    yield window.ids, [place for span in held for place in span] or [0, 0], [window.first]
+                    yield window.ids, held or [(0, 0)], window.first
 
     def notes(self) -> list[str]:
         return [f"{self.lost:,} left out: the tokenizer sees nothing of the answer"] if self.lost else []
@@ -214,19 +211,19 @@ class QuestionAnswering(TextTask):
         asked = [self.tokenizer.bos, *question, *between]
         return windows(asked, context, self.tokenizer.eos, self.config.max_length, self.config.stride)
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return store.lengths[:, :1]
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [store.lengths("tokens")]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> SpanBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
-        first, _ = store.batch(rows, 2)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> SpanBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
+        first = store.take(rows, "first")[:, None]
         column = np.arange(ids.shape[1])
         allowed = (column == 0) | ((column >= first) & (column < lengths[:, None] - 1))
         wanted = torch.zeros((len(rows), 2, ids.shape[1]))
-        for row, places in enumerate(store.column(1, rows)):
+        for row, spans in enumerate(store.ragged(rows, "spans")):
             for side in (0, 1):
-                shares = torch.full((len(places) // 2,), 2 / len(places))
-                wanted[row, side].index_add_(0, torch.from_numpy(places[side::2]), shares)
+                shares = torch.full((len(spans),), 1 / len(spans))
+                wanted[row, side].index_add_(0, torch.from_numpy(spans[:, side]), shares)
         given, sizes, legal = (torch.from_numpy(x) for x in (ids, lengths, allowed))
         return SpanBatch(given, sizes, legal, wanted)
 

@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.data.field import Encoded, Field
 from regard.data.rows import Row, Rows
 from regard.data.sample import valid_text
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.errors import ConfigError, require
 from regard.model.device import moved
@@ -38,7 +39,8 @@ from regard.values import Pair, Prediction, Text, Value, Vector
 
 PAIR = "\t"
 """Stands between the two texts of an input whose cosine is asked for."""
-_STEPS = 10_000  # a score is kept as an integer of so many parts
+_STEPS = 10_000
+"""A score is learned to so many parts: runs that were begun when it was kept so must go on alike."""
 _BASELINE_ROWS = 50_000
 
 
@@ -134,14 +136,11 @@ class SentenceSimilarity(TextTask):
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 3
+    def fields(self) -> tuple[Field, ...]:
+        sides = tuple(Field.indices(side, self.tokenizer.size) for side in ("left", "right"))
+        return (*sides, Field("score", "float32")) if self.config.goal.scored else sides
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.tokenizer.size, _STEPS + 1)
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """The ids of both texts, or of the one twice, and the score if there is one. A blank line is none."""
         goal = self.config.goal
         stream = (row for row in rows if row.values[0].strip())
@@ -150,7 +149,7 @@ class SentenceSimilarity(TextTask):
             right = left if goal.alone else self._ids([row.values[1] for row in some])
             for row, a, b in zip(some, left, right, strict=True):
                 score = goal.learned(row)
-                yield a, b, [] if score is None else [round(_STEPS * score)]
+                yield (a, b) if score is None else (a, b, round(_STEPS * score) / _STEPS)
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return self._framed(texts)[0]
@@ -167,14 +166,12 @@ class SentenceSimilarity(TextTask):
     def notes(self) -> list[str]:
         return [f"{self.cut:,} texts were cut at {self.config.max_length} tokens"] if self.cut else []
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return store.lengths[:, :2]
-
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
-        left, right = (store.batch(rows, side, pad=self.tokenizer.pad) for side in (0, 1))
-        scores = [places[0] / _STEPS for places in store.column(2, rows) if len(places)]
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
+        left, right = (store.padded(rows, side, self.tokenizer.pad) for side in ("left", "right"))
+        scored = self.config.goal.scored
+        scores = torch.from_numpy(store.take(rows, "score")) if scored else torch.empty(0)
         a, a_lengths, b, b_lengths = (torch.from_numpy(x) for x in (*left, *right))
-        return PairBatch(a, a_lengths, b, b_lengths, torch.tensor(scores, dtype=torch.float32))
+        return PairBatch(a, a_lengths, b, b_lengths, scores)
 
     def loss(self, model: nn.Module, batch: PairBatch) -> Losses:
         left = _pointing(model, batch.left, batch.left_lengths)

@@ -42,6 +42,8 @@ class Objective(ABC):
     lower: ClassVar[bool] = False
     alone: ClassVar[bool] = False
     """Whether a text is its own partner, told apart by dropout."""
+    scored: ClassVar[bool] = False
+    """Whether a pair has a score."""
 
     def wanted(self, source: str | None, target: str | None) -> tuple[str | None, ...]:
         """The columns that it reads."""
@@ -146,6 +148,7 @@ class Regression(Objective):
     metric: Literal["spearman"] = "spearman"
     """The figure that chooses between checkpoints."""
     kind: Literal["regression"] = "regression"
+    scored: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(_positive(self.highest), "highest", self.highest, "more than 0")

@@ -19,10 +19,12 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from torch import Tensor, device, nn
 
-from regard.data.readers.streams import Forms
-from regard.data.rows import Row, Rows
+from regard.data.field import Encoded, Field
+from regard.data.readers import open_data
+from regard.data.readers.forms import Form
+from regard.data.rows import DataSet, Row, Rows
 from regard.data.sample import valid_text
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.errors import ConfigError
 from regard.model.transformer import ModelConfig
 from regard.registry import Registry
@@ -31,7 +33,7 @@ from regard.tasks.metric import Evaluation, Metric
 from regard.tasks.protocols import PROTOCOLS, members_of
 from regard.values import Prediction, Text, Value
 
-__all__ = ["NO_FILES", "SENTENCES", "TASKS", "Batch", "Evaluation", "InputSpec", "Presets", "Task"]
+__all__ = ["NO_FILES", "SENTENCES", "TASKS", "Batch", "Column", "Evaluation", "InputSpec", "Presets", "Task"]
 __all__ += ["TaskConfig"]
 
 SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
@@ -90,13 +92,20 @@ class InputSpec:
         return kind.parse(valid_text(given))
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of data."""
+
+    name: str | None
+    """None for one to be found."""
+    value: type[Value] = Text
+    """What it holds."""
+    form: Form | None = None
+    """How that is read, where it is more than text."""
+
+
 class TaskConfig:
     """The options of a task: a frozen dataclass whose `kind` is the task's name."""
-
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        """The columns that are read, in order; None for one to be found."""
-        raise NotImplementedError
 
 
 class Task(ABC):
@@ -124,9 +133,9 @@ class Task(ABC):
         """The kind of value that it predicts."""
 
     @classmethod
-    def forms(cls, config: Any) -> Forms:
-        """What the columns that it reads hold, in the same order; None, and what is beyond, is text."""
-        return ()
+    @abstractmethod
+    def columns(cls, config: Any) -> tuple[Column, ...]:
+        """The columns of data that it reads, in the order in which rows have them."""
 
     @classmethod
     @abstractmethod
@@ -155,26 +164,21 @@ class Task(ABC):
 
     # ------------------------------------------------------------------ training
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        """(examples, n): the lengths that `batch` will make of each example, where it makes n sequences."""
-        return store.lengths
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        """What an example costs in a batch: its length (examples,) in each sequence that `batch` makes."""
+        return [store.lengths(field.name) for field in self.fields if field.shape == (None,)]
 
     @property
     @abstractmethod
-    def columns(self) -> int:
-        """Columns of ids an example has."""
-
-    @property
-    @abstractmethod
-    def vocabulary(self) -> int:
-        """One more than the largest id."""
+    def fields(self) -> tuple[Field, ...]:
+        """The arrays that an example consists of, once the task is prepared."""
 
     @abstractmethod
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
-        """Each row's ids, or None for one that is too long for this task."""
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
+        """Each example's arrays in the order of `fields`, or None for one that is too long for this task."""
 
     @abstractmethod
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> Batch:
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> Batch:
         """The chosen examples of `store` side by side; any chance in it follows from `rows` and `epoch`."""
 
     @abstractmethod
@@ -236,3 +240,10 @@ TASKS: Registry[type[Task]] = Registry(
     check=_check_task,
 )
 """The tasks by name: those in the files of this folder, and those that installed packages add."""
+
+
+def open_columns(task: type[Task], config: Any, data: str | Path, **options: Any) -> DataSet:
+    """`data` with the columns that a task reads. `options`: those of `open_data`. Raises: DataError."""
+    columns = task.columns(config)
+    names = tuple(column.name for column in columns)
+    return open_data(data, names, forms=tuple(column.form for column in columns), **options)

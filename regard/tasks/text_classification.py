@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.data.bag_of_words import MOST, guesses_from_words
+from regard.data.field import Encoded, Field
 from regard.data.readers.forms import Labels as LabelForm
-from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.sample import valid_text
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import require
 from regard.model.device import moved
@@ -44,7 +44,7 @@ from regard.tasks.labels import (
 )
 from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import by_length, on_the_right, sized
-from regard.tasks.task import NO_FILES, TASKS, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
 from regard.values import Labels, Pair, Score, Text, Value
 
@@ -141,8 +141,9 @@ class TextClassification(TextTask):
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    def forms(cls, config: TextClassificationConfig) -> Forms:
-        return (*[None] * (len(config.wanted) - 1), LabelForm(config.separator))
+    def columns(cls, config: TextClassificationConfig) -> tuple[Column, ...]:
+        texts = map(Column, config.wanted[:-1])
+        return (*texts, Column(config.target, Labels, LabelForm(config.separator)))
 
     @classmethod
     def texts(cls, config: TextClassificationConfig, rows: Rows) -> Iterable[str]:
@@ -173,14 +174,10 @@ class TextClassification(TextTask):
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 2
+    def fields(self) -> tuple[Field, ...]:
+        return (*super().fields, Field.indices("labels", len(self.labels)))
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.tokenizer.size, len(self.labels))
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         stream = iter(rows)
         while some := list(islice(stream, ENCODE_AT_ONCE)):
             for row, ids in zip(some, self._ids([row.values[:-1] for row in some]), strict=True):
@@ -219,13 +216,13 @@ class TextClassification(TextTask):
             return []
         return [f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"]
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return store.lengths[:, :1]
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [store.lengths("tokens")]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> ClassBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> ClassBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
         wanted = torch.zeros((len(rows), len(self.labels)))
-        for row, places in enumerate(store.column(1, rows)):
+        for row, places in enumerate(store.ragged(rows, "labels")):
             wanted[row, places] = 1.0
         return ClassBatch(torch.from_numpy(ids), torch.from_numpy(lengths), wanted)
 

@@ -17,11 +17,11 @@ from torch import nn
 
 from regard.data.continuation import Continuation
 from regard.data.documents import cut, pieces
+from regard.data.field import Encoded, Field
 from regard.data.ngrams import MOST, NGrams
 from regard.data.readers.forms import Dialogue
-from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.decode.constraints import Constraints, Rules
@@ -45,7 +45,7 @@ from regard.tasks.dialogue import (
 from regard.tasks.parts import not_for, side_by_side, sized
 from regard.tasks.perplexity import Perplexity
 from regard.tasks.prediction import best_of
-from regard.tasks.task import NO_FILES, TASKS, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_batch import TextBatch
 from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.writing import Output, say_unseen, write, write_all
@@ -102,8 +102,8 @@ class TextGeneration(TextTask):
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    def forms(cls, config: TextGenerationConfig) -> Forms:
-        return (Dialogue(always=config.turns is not None),)
+    def columns(cls, config: TextGenerationConfig) -> tuple[Column, ...]:
+        return (Column(config.wanted[0], Text, Dialogue(always=config.turns is not None)),)
 
     @classmethod
     def prepare(
@@ -129,10 +129,11 @@ class TextGeneration(TextTask):
     # ------------------------------------------------------------------ training
 
     @property
-    def vocabulary(self) -> int:
-        return self.tokenizer.size * (1 if self.config.turns is None else 2)  # with marks
+    def fields(self) -> tuple[Field, ...]:
+        marked = 1 if self.config.turns is None else 2
+        return (Field.indices("tokens", marked * self.tokenizer.size),)
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """Stretches of two contexts, each beginning a context after the one before: `batch` cuts a window
         from each."""
         context = self.config.context
@@ -161,11 +162,11 @@ class TextGeneration(TextTask):
             yield [*start, *ids, *end]
             begins = ends
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return np.minimum(store.lengths, self.config.context)
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [np.minimum(store.lengths("tokens"), self.config.context)]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> TextBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> TextBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
         room = np.maximum(lengths - self.config.context, 1)  # places where a window may begin
         starts = np.random.default_rng([epoch, *rows.tolist()]).integers(room)
         width = min(self.config.context, int(lengths.max()) - 1) + 1

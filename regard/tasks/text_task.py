@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from regard.data.documents import pieces
+from regard.data.field import Field
 from regard.data.rows import Rows
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
 from regard.model.block import PreNorm
@@ -28,7 +29,7 @@ from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.decoding import Decoding
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for
 from regard.tasks.protocols import Sequences
-from regard.tasks.task import NO_FILES, SENTENCES, InputSpec, Presets, Task
+from regard.tasks.task import NO_FILES, SENTENCES, Column, InputSpec, Presets, Task
 from regard.values import Pair
 
 _LOG = logging.getLogger(__name__)
@@ -55,6 +56,10 @@ class TextTask(Task):
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
         self._told: set[str] = set()
+
+    @classmethod
+    def columns(cls, config: Any) -> tuple[Column, ...]:
+        return tuple(map(Column, config.wanted))
 
     @classmethod
     def texts(cls, config: Any, rows: Rows) -> Iterable[str]:
@@ -90,12 +95,8 @@ class TextTask(Task):
         return model
 
     @property
-    def columns(self) -> int:
-        return 1
-
-    @property
-    def vocabulary(self) -> int:
-        return self.tokenizer.size
+    def fields(self) -> tuple[Field, ...]:
+        return (Field.indices("tokens", self.tokenizer.size),)
 
     @property
     def input(self) -> InputSpec:

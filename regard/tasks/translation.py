@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.continuation import Continuation
+from regard.data.field import Encoded, Field
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.data.vectors import read_vectors
@@ -42,6 +43,7 @@ from regard.tasks.task import (
     NO_FILES,
     SENTENCES,
     TASKS,
+    Column,
     InputSpec,
     Losses,
     Predictions,
@@ -148,6 +150,10 @@ class Translation(Task):
         return InputSpec()
 
     @classmethod
+    def columns(cls, config: TranslationConfig) -> tuple[Column, ...]:
+        return Column(config.source), Column(config.target)
+
+    @classmethod
     def prepare(
         cls, config: TranslationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
     ) -> Translation:
@@ -190,14 +196,10 @@ class Translation(Task):
         return [_take_vectors(path, tokenizer, embed) for path, tokenizer, embed in sides if path]
 
     @property
-    def columns(self) -> int:
-        return 2
+    def fields(self) -> tuple[Field, ...]:
+        return Field.indices("source", self.source.size), Field.indices("target", self.target.size)
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.source.size, self.target.size)
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         stream = iter(rows)
         while some := list(islice(stream, _ENCODE_AT_ONCE)):
             sources = self.source.encode_batch([row.values[0] for row in some])
@@ -214,9 +216,9 @@ class Translation(Task):
         start = [] if self.source.start is None else [self.source.start]
         return [*start, *source, self.source.eos]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
-        source, source_lengths = store.batch(rows, 0, pad=self.source.pad)
-        target, target_lengths = store.batch(rows, 1, pad=self.target.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
+        source, source_lengths = store.padded(rows, "source", self.source.pad)
+        target, target_lengths = store.padded(rows, "target", self.target.pad)
         given, wanted = target[:, :-1], target[:, 1:]
         real = np.flatnonzero(np.arange(wanted.shape[1]) < (target_lengths - 1)[:, None])
         return PairBatch(

@@ -17,15 +17,16 @@ from torch import Tensor, nn
 
 import regard
 from regard.cli.main import app
+from regard.data.field import Encoded, Field
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.model.head import Classes
 from regard.model.mask import Full
 from regard.model.presets import Size, one_stack
 from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.recipes.reference import configuration_page
 from regard.tasks import TASKS, Decoding, InputSpec, Metric, Prediction, Task, TaskConfig
-from regard.tasks.task import NO_FILES
+from regard.tasks.task import NO_FILES, Column
 from regard.values import Labels
 
 NAMES = ("even", "odd")
@@ -42,10 +43,6 @@ class ParityConfig(TaskConfig):
     letters: str = "ab"
     """The letters that there are."""
     kind: Literal["parity"] = "parity"
-
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return self.source, self.target
 
 
 @dataclass(frozen=True)
@@ -86,10 +83,14 @@ class Parity(Task):
     input = InputSpec()  # type: ignore[assignment]
     output = Labels  # type: ignore[assignment]
     independent = False
-    columns, vocabulary = 2, 8  # type: ignore[assignment]
+    fields = Field.indices("letters", 2), Field.indices("parity", 2, ())  # type: ignore[assignment]
 
     def __init__(self, config: ParityConfig) -> None:
         self.config = config
+
+    @classmethod
+    def columns(cls, config: Any) -> tuple[Column, ...]:
+        return Column(config.source), Column(config.target, Labels)
 
     @classmethod
     def prepare(cls, config: Any, rows: Rows | None, files: Mapping[str, str] = NO_FILES) -> Parity:
@@ -103,16 +104,15 @@ class Parity(Task):
         embed = replace(model.embed, vocab=len(self.config.letters))  # type: ignore[call-arg]
         return replace(model, embed=embed, head=replace(model.head, count=2))  # type: ignore[call-arg]
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
-        return ((self._ids(row.values[0]), [NAMES.index(row.values[1])]) for row in rows)
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
+        return ((self._ids(row.values[0]), NAMES.index(row.values[1])) for row in rows)
 
     def _ids(self, word: str) -> list[int]:
         return [self.config.letters.index(letter) for letter in word]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> Words:
-        ids, _ = store.batch(rows, 0)
-        wanted, _ = store.batch(rows, 1)
-        return Words(torch.from_numpy(ids), torch.from_numpy(wanted[:, 0]))
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> Words:
+        ids, _ = store.padded(rows, "letters", 0)
+        return Words(torch.from_numpy(ids), torch.from_numpy(store.take(rows, "parity")))
 
     def loss(self, model: nn.Module, batch: Words) -> dict[str, Tensor]:
         logits = model(batch.ids)

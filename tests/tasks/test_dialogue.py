@@ -152,7 +152,7 @@ def test_the_loss_is_on_the_turns_that_are_learned(
     task, model = made(f"task.turns.learn={learn}", "task.context=200")
     eos = task.tokenizer.eos
     said = turns or ["be kind", "hi", "hello", "go", "bye", "no", "oh"]
-    store = write_store(tmp_path / "ids", (x for x in task.encode(ROWS[:2]) if x), 1, task.vocabulary)
+    store = write_store(tmp_path / "ids", (x for x in task.encode(ROWS[:2]) if x), task.fields)
     batch = task.batch(store, np.arange(len(store)))
     want = [token for text in said for token in [*task.tokenizer.encode(text), eos]]
     assert batch.wanted.tolist() == want

@@ -13,7 +13,7 @@ import torch
 
 import regard
 from regard.data.rows import Row
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding
@@ -51,8 +51,8 @@ def made(rows: list[Row], *settings: str) -> tuple[FillMask, Transformer]:
     return task, model
 
 
-def stored(task: FillMask, rows: list[Row], folder: Path) -> TokenStore:
-    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 1, task.vocabulary)
+def stored(task: FillMask, rows: list[Row], folder: Path) -> ExampleStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
 
 
 def test_examples_are_the_documents_in_stretches(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_fifteen_in_a_hundred_are_chosen_and_most_of_them_hidden(whole: str, tmp
     chosen = hidden = kept = texts = 0
     for epoch in range(20):
         batch: Any = task.batch(store, np.arange(len(store)), epoch)
-        ids, lengths = store.batch(np.arange(len(store)), 0, pad=task.tokenizer.pad)
+        ids, lengths = store.padded(np.arange(len(store)), "tokens", task.tokenizer.pad)
         places = batch.real.numpy()
         assert (ids.reshape(-1)[places] == batch.wanted.numpy()).all()
         same = np.ones(ids.size, bool)
@@ -100,7 +100,7 @@ def test_pieces_of_a_word_are_chosen_together(tmp_path: Path) -> None:
     task, _ = made(rows, "task.whole_words=true")
     store = stored(task, rows, tmp_path)
     batch: Any = task.batch(store, np.arange(len(store)), 3)
-    ids, _ = store.batch(np.arange(len(store)), 0, pad=task.tokenizer.pad)
+    ids, _ = store.padded(np.arange(len(store)), "tokens", task.tokenizer.pad)
     chosen = np.zeros(ids.size, bool)
     chosen[batch.real.numpy()] = True
     chosen = chosen.reshape(ids.shape)

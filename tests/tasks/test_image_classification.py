@@ -17,7 +17,7 @@ from PIL import Image
 
 import regard
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.evaluation import metric_of
 from regard.model.mask import Contiguous
@@ -71,8 +71,8 @@ def made(rows: list[Row], *settings: str) -> tuple[ImageClassification, Transfor
     return task, model
 
 
-def stored(task: ImageClassification, rows: list[Row], folder: Path) -> TokenStore:
-    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 2, task.vocabulary)
+def stored(task: ImageClassification, rows: list[Row], folder: Path) -> ExampleStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
 
 
 def as_array(row: Row) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_a_image_costs_what_the_model_makes_of_it(tmp_path: Path) -> None:
     rows = images(tmp_path)
     for settings, length in (((), 16), (("model.embed.patch=1",), 136)):
         task, model = made(rows, *settings)
-        assert (task.lengths(stored(task, rows, tmp_path)) == [length]).all()
+        assert (task.costs(stored(task, rows, tmp_path))[0] == length).all()
         assert model.config.embed.length == length
 
 
@@ -195,14 +195,14 @@ def test_grey_and_colour_may_be_mixed(tmp_path: Path) -> None:
     rows = images(tmp_path)
     Image.new("RGB", (COLUMNS, ROWS), "red").save(rows[1].values[0])
     task, _ = made(rows)
-    list(task.encode(rows))
+    stored(task, rows, tmp_path)
     assert task.processor.channels == 1
     assert task.notes() == [
         "images of 15 × 9 pixels, grey",
         "1 were in colour and made grey; task.channels = 3 keeps colour",
     ]
     task, model = made(rows, "task.channels=3")
-    assert task._pixels(rows[1].values[0])[:, 0, 0].tolist() == [255, 0, 0]
+    assert task.decoder(rows[1].values[0])[:, 0, 0].tolist() == [255, 0, 0]
     assert model.config.embed.channels == 3
     assert task.notes() == ["images of 15 × 9 pixels, in colour"]
 
@@ -382,7 +382,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         with refused(InputError, **{"where" if name else "value": name}):
             task.predict(model, [name], Decoding())
     with refused(DataError, where="nothing.png", outer_where="table.csv:2"):
-        next(task.encode([Row(("nothing.png", "x"), "table.csv:2")]))
+        stored(task, [Row(("nothing.png", "x"), "table.csv:2")], tmp_path)
 
 
 def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(tmp_path: Path) -> None:

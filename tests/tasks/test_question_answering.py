@@ -104,8 +104,8 @@ def test_an_example_is_question_and_context_and_no_answer_is_the_first_token() -
     ids, places, first = next(iter(task.encode([row("ab?", "xaz", "az")])))  # type: ignore[misc]
     t = task.tokenizer
     assert ids == [t.bos, *t.encode("ab?"), t.eos, *t.encode("xaz"), t.eos]
-    assert (places, first) == ([6, 7], [5])
-    assert next(iter(task.encode([row("ab?", "xaz")])))[1] == [0, 0]  # type: ignore[index]
+    assert (places, first) == ([(6, 7)], 5)
+    assert next(iter(task.encode([row("ab?", "xaz")])))[1] == [(0, 0)]  # type: ignore[index]
 
 
 @given(length=st.integers(0, 60), room=st.integers(1, 20), stride=st.integers(0, 25), asked=st.integers(1, 5))
@@ -134,16 +134,16 @@ def test_an_answer_counts_in_the_windows_that_hold_it_whole() -> None:
 
 def test_several_references_share_the_loss_which_is_torchs(tmp_path: Path) -> None:
     task, model = made(ROWS)
-    store = write_store(tmp_path / "ids", (x for x in task.encode(ROWS) if x), 3, task.vocabulary)
+    store = write_store(tmp_path / "ids", (x for x in task.encode(ROWS) if x), task.fields)
     batch: Any = task.batch(store, np.arange(len(ROWS)))
     logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
     want = torch.zeros(())
     for number in range(len(ROWS)):
-        ids, places, (first,) = store[number]
-        legal = [0, *range(first, len(ids) - 1)]
+        example = store[number]
+        legal = [0, *range(int(example["first"]), len(example["tokens"]) - 1)]
         for side in (0, 1):
             shares = logits[number, legal, side].log_softmax(-1)
-            targets = places[side::2]
+            targets = example["spans"][:, side].tolist()
             want -= sum(shares[legal.index(place)] for place in targets) / len(targets)  # type: ignore[misc]
     torch.testing.assert_close(task.loss(model, batch)["loss"], want)
     assert batch.tokens == 10

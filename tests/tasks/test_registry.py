@@ -215,8 +215,8 @@ def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, *plain)))
     rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
     task: Any = TASKS[name].prepare(config.task, rows)
-    store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.columns, task.vocabulary)
-    assert len(task.lengths(store)) == len(store)
+    store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.fields)
+    assert all(len(some) == len(store) for some in task.costs(store))
     torch.manual_seed(1)
     return task, store, task.configure_model(config.model).build()
 

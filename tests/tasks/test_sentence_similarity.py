@@ -66,7 +66,7 @@ def made(rows: list[Row], *settings: str) -> tuple[SentenceSimilarity, Transform
 
 
 def batch_of(task: SentenceSimilarity, rows: list[Row], folder: Path) -> Any:
-    store = write_store(folder / "ids", (x for x in task.encode(rows) if x), 3, task.vocabulary)
+    store = write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
     return task.batch(store, np.arange(len(rows)))
 
 

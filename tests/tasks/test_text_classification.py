@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import regard
 from regard.data.readers import open_data
 from regard.data.rows import Row
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.model.head import Classes, ClassHead
 from regard.model.mask import Contiguous, Ragged
@@ -63,8 +63,8 @@ def made(rows: list[Row], *settings: str) -> tuple[TextClassification, Transform
     return task, model
 
 
-def stored(task: TextClassification, rows: list[Row], folder: Path) -> TokenStore:
-    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 2, task.vocabulary)
+def stored(task: TextClassification, rows: list[Row], folder: Path) -> ExampleStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
 
 
 # -------------------------------------------------------------------------------------------- labels, ids

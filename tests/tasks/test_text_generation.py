@@ -14,7 +14,7 @@ import torch
 
 import regard
 from regard.data.rows import Row
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.data.tokenizer import train_tokenizer
 from regard.data.tokenizer_kinds import SPECS
 from regard.errors import BundleError, ConfigError, InputError
@@ -61,8 +61,8 @@ def made(rows: list[Row], *settings: str) -> tuple[TextGeneration, Transformer]:
     return task, model
 
 
-def stored(task: TextGeneration, rows: list[Row], folder: Path) -> TokenStore:
-    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 1, task.vocabulary)
+def stored(task: TextGeneration, rows: list[Row], folder: Path) -> ExampleStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
 
 
 def stream(task: TextGeneration, rows: list[Row]) -> list[int]:
@@ -118,7 +118,7 @@ def test_batches_are_those_of_their_rows_alone(tmp_path: Path) -> None:
     one, other, again = (task.batch(store, chosen, epoch) for epoch in (0, 1, 0))
     assert torch.equal(one.given, again.given)
     assert not torch.equal(one.given, other.given)  # windows begin elsewhere
-    assert task.lengths(store).max() == CONTEXT
+    assert task.costs(store)[0].max() == CONTEXT
 
 
 @torch.inference_mode()

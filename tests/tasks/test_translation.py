@@ -17,7 +17,7 @@ from torch import nn
 import regard
 from regard.data.readers import open_data
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
 from regard.looking.explorer import Question
 from regard.schema import dump
@@ -26,7 +26,7 @@ from regard.tasks.translation import Translation, TranslationConfig
 from regard.training.resolve import resolve
 from tests.shared import refused
 
-Made = tuple[Translation, nn.Module, TokenStore]
+Made = tuple[Translation, nn.Module, ExampleStore]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def made(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         parameter.data.mul_(1.7)  # sharper, so that answers depend on inputs
     examples = (example for example in task.encode(rows) if example)
     path = tmp_path_factory.mktemp("ids") / "tokens"
-    return task, model, write_store(path, examples, task.columns, task.vocabulary)
+    return task, model, write_store(path, examples, task.fields)
 
 
 def words(count: int, seed: int = 1) -> list[str]:
@@ -58,7 +58,7 @@ def test_the_decoder_is_given_the_target_shifted_by_one(made: Made) -> None:
     batch: Any = task.batch(store, rows)
     wanted: Iterator[int] = iter(batch.wanted.tolist())
     for place, row in enumerate(rows.tolist()):
-        source, target = store[row]
+        source, target = (ids.tolist() for ids in store[row].values())
         assert batch.source[place, : len(source)].tolist() == list(source)
         assert int(batch.source_lengths[place]) == len(source)
         assert source[-1] == task.source.eos
@@ -68,7 +68,7 @@ def test_the_decoder_is_given_the_target_shifted_by_one(made: Made) -> None:
         assert given == list(target[:-1]), "from the start token on"
         assert [next(wanted) for _ in given] == list(target[1:]), "up to the end token"
     assert next(wanted, None) is None
-    assert batch.tokens == sum(len(store[row][1]) - 1 for row in rows)
+    assert batch.tokens == sum(len(store[row]["target"]) - 1 for row in rows)
 
 
 def test_only_real_positions_are_predicted(made: Made) -> None:
@@ -76,7 +76,9 @@ def test_only_real_positions_are_predicted(made: Made) -> None:
     rows = np.arange(9)
     batch: Any = task.batch(store, rows)
     T = batch.given.shape[1]
-    expected = [place * T + t for place, row in enumerate(rows) for t in range(len(store[int(row)][1]) - 1)]
+    expected = [
+        place * T + t for place, row in enumerate(rows) for t in range(len(store[int(row)]["target"]) - 1)
+    ]
     assert batch.real.tolist() == expected
 
 

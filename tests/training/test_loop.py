@@ -43,7 +43,7 @@ def trainer(pairs: Path, folder: Path, *settings: str) -> Trainer:
     dataset = open_data(pairs, (None, None))
     task = Translation.prepare(config.task, dataset.split("train"))
     examples = (example for example in task.encode(dataset.split("train")) if example)
-    store = write_store(folder / "tokens", examples, task.columns, task.vocabulary)
+    store = write_store(folder / "tokens", examples, task.fields)
     torch.manual_seed(1)
     model = task.configure_model(config.model).build()
     place = Place(torch.device("cpu"))
