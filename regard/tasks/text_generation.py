@@ -31,7 +31,7 @@ from regard.decode.sampling import Draws
 from regard.errors import DataError, InputError, require
 from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
-from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
+from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
@@ -124,9 +124,8 @@ class TextGeneration(TextTask):
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
-        mask = model.stack.mask
-        if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
-            raise not_for(self.name, "model.stack.mask", mask.kind, "causal")
+        if not model.stack.mask.causal:
+            raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "causal")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
