@@ -46,15 +46,15 @@ def explain_command(
     full: Annotated[bool, typer.Option("--run", help="For myths: train on all of MNIST (minutes).")] = False,
 ) -> None:
     """Show a worked computation step by step: formulas, shapes, every number, and the proof."""
-    from regard.recipes.explain import Asked, example_lines, explained
+    from regard.recipes.explain import Inputs, example_lines, explained
 
-    asked = Asked((matrix, wq, wk, wv), text, tokenizer, full)
-    if name is None and (html is not None or asked != Asked()):
+    inputs = Inputs((matrix, wq, wk, wv), text, tokenizer, full)
+    if name is None and (html is not None or inputs != Inputs()):
         raise InputError("{key} is missing; say which, such as: regard explain attention-by-hand", "EXAMPLE")
     if name is None:
         say(*example_lines(lang.value, as_json=as_json))
         return
-    worked = explained(name, asked)
+    worked = explained(name, inputs)
     if html is not None:
         from regard.files import write_text
         from regard.insight.markup import worked_page
