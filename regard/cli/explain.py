@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from regard.cli.options import AsJson, Html, Language
-from regard.console import named, say, say_json
+from regard.console import say, say_files, say_json
 from regard.errors import InputError
 
 EXPLAIN_EXAMPLES = (
@@ -62,7 +62,7 @@ def explain_command(
         from regard.insight.markup import worked_page
 
         write_text(html, worked_page(worked, lang.value))
-        named(html)
+        say_files(html)
     if as_json:
         from regard.insight.objects import as_object
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from regard.cli.options import Inference, Language
-from regard.console import named, say
+from regard.console import say, say_files
 
 if TYPE_CHECKING:
     from regard.insight.words import Lang
@@ -79,7 +79,7 @@ def figure_command(
     figures, title, about = _drawn(loaded, text, options)
     path = options.out or Path(f"{options.of}.html")
     _write(path, figures, f"{title}: {text}", about, options.lang.value)
-    named(path)
+    say_files(path)
 
 
 def _drawn(loaded: Any, text: str, options: Drawing) -> tuple[dict[Lang, Any], str, str]:

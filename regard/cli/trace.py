@@ -20,7 +20,7 @@ from regard.cli.options import (
     Search,
     Split,
 )
-from regard.console import named, say, say_json
+from regard.console import say, say_files, say_json
 
 TRACE_EXAMPLES = (
     "Examples:\n\n  regard trace runs/spelling thorough --html thorough.html\n\n"
@@ -95,7 +95,7 @@ def trace_command(
         from regard.insight.trace_page import trace_page
 
         write_text(html, trace_page(traced, lang.value, further=[] if sums is None else [logit_step(sums)]))
-    named(json, html)
+    say_files(json, html)
     if json is None and html is None:
         say(*(trace_lines(traced, lang.value) if sums is None else logit_lines(sums)))
 

@@ -79,15 +79,14 @@ def run_recipe(
             device=device,
         )
     run = load(folder, device)
-    searches = "beam" in run.task.supports
-    decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if searches else Decoding()
+    decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if "beam" in run.task.supports else Decoding()
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
-    ours = result.metrics[recipe.figure]
     seconds = run.bundle.metrics.get("seconds")
     if as_json:
         about = {"name": name, "seed": seed, "published": recipe.published, "seconds": seconds}
         say_json({**about, "metrics": result.metrics})
         return
+    ours = result.metrics[recipe.figure]
     say(*evaluation_lines(result, recipe.show), *_verdict(recipe, ours, seconds))
 
 
