@@ -34,7 +34,7 @@ from regard.data.named import NAMED, find
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.recipes.reproduce import RECIPES
-from regard.tasks import TextGeneration
+from regard.tasks.text_generation import TextGeneration
 from regard.training.optim import Optimizer
 from regard.training.resolve import Asked, resolve
 
@@ -95,7 +95,7 @@ class Ours:
         rows = open_data(RECIPE.data, config.task.wanted).split("train")
         self.task: Any = TextGeneration.learn(config.task, rows)  # type: ignore[arg-type]
         examples = (example for example in self.task.encode(rows) if example)
-        self.store = write_store(folder / "ids", examples, self.task.columns, self.task.vocabulary)
+        self.store = write_store(folder / "ids", examples, self.task.fields)
         torch.manual_seed(seed)
         self.model = self.task.fit(config.model).build().train()
         self.optimizer, self.schedule = Optimizer(self.model, config.train.optimizer), config.train.schedule

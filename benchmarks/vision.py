@@ -176,7 +176,7 @@ def data(steps: int) -> tuple[ImageClassification, list[ImageBatch]]:
     task = ImageClassification.learn(_config(0.0).task, Rows.of(rows))
     with tempfile.TemporaryDirectory() as folder:
         encoded = (example for example in task.encode(rows) if example is not None)
-        store = write_store(Path(folder) / "ids", encoded, task.columns, task.vocabulary)
+        store = write_store(Path(folder) / "ids", encoded, task.fields)
         return task, [task.batch(store, np.arange(step * ROWS, (step + 1) * ROWS)) for step in range(steps)]
 
 

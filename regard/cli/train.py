@@ -51,6 +51,8 @@ class Training(Machine):
     overwrite: bool = False
     """Overwrite an existing run in OUT."""
     on_error: Broken = OnError.refuse
+    workers: int = 0
+    """Processes that decode images as needed; with 0 their pixels are kept on disk."""
 
 
 def train_command(

@@ -28,6 +28,7 @@ from regard.insight.worked import (
 )
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 from regard.model.mask import Contiguous, MaskRule, dense, lower
+from regard.model.score import Additive, DotProduct
 from regard.model.tap import open_taps
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -59,7 +60,9 @@ class Attention:
     @cached_property
     def scores(self) -> Tensor:
         q, k = _batched(self.q), _batched(self.k)
-        return attention_scores(q, k, scale=self.scale, additive=self.additive).reshape(self._shape)
+        score = DotProduct() if self.additive is None else Additive()
+        scores = attention_scores(q, k, score=score, scale=self.scale, learned=self.additive)
+        return scores.reshape(self._shape)
 
     @cached_property
     def weights(self) -> Tensor:

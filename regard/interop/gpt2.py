@@ -10,7 +10,7 @@ from regard.bundle import Bundle
 from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
 from regard.interop.keys import activation_name
 from regard.interop.mapping import LeadingTimes, Rule, Table, Transposed, both
-from regard.model.attention import AttentionConfig, DotProduct
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
@@ -19,6 +19,7 @@ from regard.model.init import Scaled
 from regard.model.mask import Causal
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned
+from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
 

@@ -14,13 +14,14 @@ from regard.interop.family import Family, Plan, Source, Unfit
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Rule, Table, Times, both, stacked
-from regard.model.attention import AttentionConfig, DotProduct
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
 from regard.model.mask import Causal
 from regard.model.norm import RMSNorm
 from regard.model.position import RelativeBias
+from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig
 

@@ -106,10 +106,9 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
     )
     q, k, v, heads = (seen[f"blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     plain = type(stack.position).__name__ != "RotaryPart" and not stack.position.biases
-    rule = (stack.config.masks or (stack.config.mask,))[0]
-    if plain and rule.kind == "full" and q.shape == k.shape:
-        block = stack.blocks[0]
-        assert isinstance(block, Block)
+    rule, block = stack.config.rules[0], stack.blocks[0]
+    assert isinstance(block, Block)
+    if plain and rule.kind == "full" and q.shape == k.shape and block.attention.score.standard:
         steps = Attention(q, k, v, scale=block.attention.scale)
         yield Proof.of(
             Words("first attention in steps = fused", "第一层注意力逐步计算 = 融合算子"), steps.out, heads

@@ -1,35 +1,55 @@
-"""The sums of attention: projections, products, shares, weighted means, and the heads joined."""
+"""What can be observed of an attention, and the sums behind it: projections, scores, weights, weighted means,
+and the heads joined."""
 
 from __future__ import annotations
 
 import math
-
-import torch
+from typing import TYPE_CHECKING
 
 from regard.errors import InputError
-from regard.insight.account import (
+from regard.model.account import (
+    Entry,
     Factor,
+    Index,
     Made,
     Numbers,
-    Term,
     made_of,
     normed,
     one,
     product,
-    softmax,
     vector,
 )
-from regard.insight.sums_linear import applied, linear
-from regard.insight.trace import Entry
-from regard.model.attention import Attention
-from regard.model.mask import Contiguous
-from regard.model.position import Rotation
-from regard.model.stack import Stack
+from regard.model.account_linear import applied, linear
+from regard.model.part import Origin, Origins
 
-Index = tuple[int, ...]
+if TYPE_CHECKING:
+    from regard.model.attention import Attention
 
 
-def attention_sum(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made | None:
+def attention_origins(part: Attention, name: str, x: str, seen: str, bias: str | None) -> Origins:
+    """Of every observation point. `x`: what queries are made of, `seen`: keys and values; `bias`: what is
+    added to scores."""
+    q, k, v, scores, mask, weights, heads = (
+        f"{name}.{point}" for point in ("q", "k", "v", "scores", "mask", "weights", "heads")
+    )
+    compared, weighed = part.score.formulas(part.scale)
+    biased = (part.q if part.cross else part.qkv).bias is not None
+    found: Origins = {}
+    for point, source, matrix in (("q", x, "W_Q"), ("k", seen, "W_K"), ("v", seen, "W_V")):
+        made = f"x {matrix} + b" if biased else f"x {matrix}"
+        made = f"norm({made})" if part.normed and point != "v" else made
+        found[f"{name}.{point}"] = found[f"{name}.{point}_pre_rotary"] = Origin(made, (source,))
+    out = "[heads] W_O" + ("" if part.out.bias is None else " + b")
+    return found | {
+        scores: Origin(compared + (" + bias" if bias else ""), (q, k, *([bias] if bias else []))),
+        mask: Origin("who may see whom"),
+        weights: Origin(weighed, (scores, mask)),
+        heads: Origin("weights v", (weights, v)),
+        f"{name}.out": Origin(out, (heads,)),
+    }
+
+
+def attention_account(part: Attention, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
     """How a number of an attention came to be; None for what is looked up.
 
     Raises: InputError where what it is made of was not recorded.
@@ -84,7 +104,8 @@ def _rotated(numbers: Numbers, entry: Entry, index: Index) -> Made:
     """One of a pair of numbers, rotated by the angle of its position."""
     head, token, channel = index
     before = f"{entry.name}_pre_rotary"
-    rotation = _rotation(numbers, entry)
+    stack, _, index_of = entry.name.split(".")[:3]
+    rotation = numbers.module(stack).position_of(int(index_of)).whole(entry.value.shape[1], numbers.device)
     cos, sin = (x[0, 0, token].cpu().double() for x in (rotation.cos, rotation.sin))
     pairs = len(cos)
     if channel >= 2 * pairs:
@@ -103,46 +124,31 @@ def _rotated(numbers: Numbers, entry: Entry, index: Index) -> Made:
     )
 
 
-def _rotation(numbers: Numbers, entry: Entry) -> Rotation:
-    """How the stack turns what stands at the places of an entry: from 0, since all of a sequence is there."""
-    stack = numbers.module(entry.name.partition(".")[0])
-    assert isinstance(stack, Stack)
-    rotation = stack.position.rotation(Contiguous(0, entry.value.shape[1]), numbers.device)
-    assert rotation is not None
-    here = Contiguous(0, entry.value.shape[1])
-    late = stack.position.late(here, here, numbers.device)
-    if late is None:
-        return rotation
-    (cos, sin, interleaved), (more_cos, more_sin, _) = rotation, late[1]
-    return Rotation(cos * more_cos - sin * more_sin, sin * more_cos + cos * more_sin, interleaved)
-
-
-def _compared(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
+def _product(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
     head, query, key = index
     place = entry.name.rpartition(".")[0]
     group = _group(numbers, part, entry, head, f"{place}.k")
     q = vector(numbers, "q", f"{place}.q", head, query)
     k = vector(numbers, "k", f"{place}.k", group, key)
-    if part.additive is None:
-        return made_of(product(str(at), a, b) for at, (a, b) in enumerate(zip(q, k, strict=True)))
-    number = _number(entry, head)
-    terms = []
-    for at, (a, b) in enumerate(zip(q, k, strict=True)):
-        gain = numbers.weight("v", f"{place}.additive", number, at)
-        terms.append(Term(str(at), gain.value * math.tanh(a.value + b.value), (gain, a, b)))
-    return made_of(terms)
+    return part.score.account_score(q, k, _learned(numbers, part, entry, head))
 
 
-def _product(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
-    return _compared(numbers, part, entry, index)
+def _learned(numbers: Numbers, part: Attention, entry: Entry, head: int) -> list[Factor]:
+    """The row of a head of what a score learns."""
+    if part.learned is None:
+        return []
+    name, number = f"{entry.name.rpartition('.')[0]}.{part.score.learned}", _number(entry, head)
+    row = numbers.tensor(name)[number]
+    if not row.dim():
+        return [numbers.weight(part.score.symbol, name, number)]
+    return [numbers.weight(part.score.symbol, name, number, at) for at in range(len(row))]
 
 
 def _score(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
-    made = _compared(numbers, part, entry, index)
-    if part.additive is None:
-        named = "1/√C" if part.scale is None else "scale"
-        scale = part.head_width**-0.5 if part.scale is None else part.scale
-        made = made.times(f"× {named}", Factor(named, scale))
+    made = _product(numbers, part, entry, index)
+    if part.score.multiplies:
+        named = "1/√C" if part.score.scale is None else "scale"
+        made = made.times(f"× {named}", Factor(named, part.scale))
     biases = [name for name in entry.sources if name.endswith("bias") and name in numbers.entries]
     if biases:
         bias = numbers.entry(biases[0])
@@ -164,18 +170,11 @@ def _masked(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Ma
 
 
 def _share(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
-    place = entry.name.rpartition(".")[0]
-    scores = numbers.entry(f"{place}.masked")
-    row = scores.value[index[:2]].double()
-    highest = float(row.max())
-    powers = ((row - highest).exp() if math.isfinite(highest) else torch.zeros_like(row)).tolist()
-    labels, values = entry.axes[2].labels, row.tolist()
-
-    def term(key: int) -> Term:
-        score = Factor("score", values[key], (*index[:2], key), part=scores.name)
-        return Term(labels[key] if labels else str(key), powers[key], (score,))
-
-    return softmax(powers, index[2], term)
+    scores = numbers.entry(f"{entry.name.rpartition('.')[0]}.masked")
+    labels, values = entry.axes[2].labels, scores.value[index[:2]].double().tolist()
+    row = [Factor("score", value, (*index[:2], key), part=scores.name) for key, value in enumerate(values)]
+    learned = _learned(numbers, part, entry, index[0])
+    return part.score.account_weight(row, index[2], labels or tuple(map(str, range(len(row)))), learned)
 
 
 def _weighed(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:

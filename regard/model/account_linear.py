@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from regard.insight.account import Factor, Made, Numbers, product, summed
+from regard.model.account import Factor, Made, Numbers, product, summed
+from regard.model.part import precise
 from regard.model.quantize import Int8Linear, to_int8
 
 
@@ -57,14 +58,10 @@ def _rounded(x: Sequence[Factor]) -> tuple[list[Factor], float]:
 def applied(layer: nn.Module, x: Tensor, rows: slice = slice(None)) -> Tensor:
     """What those rows of a linear make of the vector `x`, (D,), in float64: (N,)."""
     assert isinstance(layer, nn.Linear | Int8Linear)
-    x, weight = x.double(), _precise(layer.weight[rows])
+    x, weight = x.double(), precise(layer.weight[rows])
     if isinstance(layer, Int8Linear):
         whole, largest = to_int8(x.float()[None])
-        made = weight @ whole[0].double() * _precise(layer.scale[rows]) * largest.double()[0]
+        made = weight @ whole[0].double() * precise(layer.scale[rows]) * largest.double()[0]
     else:
         made = weight @ x
-    return made if layer.bias is None else made + _precise(layer.bias[rows])
-
-
-def _precise(x: Tensor) -> Tensor:
-    return x.detach().cpu().double()
+    return made if layer.bias is None else made + precise(layer.bias[rows])

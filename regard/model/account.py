@@ -1,8 +1,8 @@
 """An account of one number: the terms of the sum behind it, and what was done to that sum.
 
 Terms are products of recorded numbers and of the model's own weights, so that a total that differs from the
-recorded value by more than rounding shows a mistake in one of the two. How each part of a model adds up is in
-`sums.py`, and how a matrix product does in `sums_linear.py`.
+recorded value by more than rounding shows a mistake in one of the two. How a part adds up it says itself
+(`account`); how a matrix product does is in `account_linear.py`. Who recorded the numbers is not known here.
 """
 
 from __future__ import annotations
@@ -10,15 +10,37 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from regard.insight.trace import Entry, not_recorded
-from regard.model.transformer import Model
+from regard.errors import InputError, nearest
 
 MOST_TERMS = 1024
 """Terms that are listed; of more, the largest, and the others as one."""
+Index = tuple[int, ...]
+
+
+class Axis(Protocol):
+    """One axis of a recorded value."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+
+class Entry(Protocol):
+    """A recorded value, as a trace has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> Tensor: ...
+    @property
+    def axes(self) -> Sequence[Axis]: ...
+    @property
+    def formula(self) -> str: ...
+    @property
+    def sources(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +98,7 @@ class Numbers:
 
     def __init__(
         self,
-        model: Model,
+        model: nn.Module,
         entries: Mapping[str, Entry],
         temperature: float = 1.0,
         heads_off: Collection[tuple[str, int]] = (),
@@ -89,7 +111,8 @@ class Numbers:
     def entry(self, name: str) -> Entry:
         """Raises: InputError when it was not recorded."""
         if name not in self.entries:
-            raise not_recorded(name, self.entries)
+            hint = nearest(name, self.entries)
+            raise InputError("nothing of the name '{key}' was recorded", name, remedy=hint)
         return self.entries[name]
 
     def row(self, name: str, *index: int) -> Tensor:
@@ -109,7 +132,7 @@ class Numbers:
         assert isinstance(value, Tensor), name
         return value.detach()
 
-    def module(self, name: str) -> nn.Module:
+    def module(self, name: str) -> Any:
         return self.model.get_submodule(name)
 
 
@@ -179,21 +202,32 @@ def softmax(
 
 
 def normed(numbers: Numbers, made: Made, before: Tensor, place: int, name: str) -> Made:
-    """`made` is number `place` of `before`, (D,), which goes through the norm of that name."""
-    norm, before = numbers.module(name), before.double()
-    if isinstance(norm, nn.Identity):
-        return made
-    assert isinstance(norm, nn.LayerNorm | nn.RMSNorm)
-    eps = torch.finfo(torch.float32).eps if norm.eps is None else norm.eps
-    if isinstance(norm, nn.LayerNorm):
-        mean = float(before.mean())
-        made = made.then("- mean", made.last - mean, Factor("mean", mean))
-        root, how = math.sqrt(float(before.var(correction=0)) + eps), "÷ √(variance + ε)"
-    else:
-        root, how = math.sqrt(float(before.pow(2).mean()) + eps), "÷ √(mean of squares + ε)"
-    made = made.then(how, made.last / root, Factor(how[2:], root))
-    if norm.weight is not None:
-        made = made.times("× gain", numbers.weight("gain", f"{name}.weight", place))
-    if getattr(norm, "bias", None) is not None:
-        made = made.plus("+ shift", numbers.weight("shift", f"{name}.bias", place))
-    return made
+    """`made` is number `place` of `before`, (D,), which goes through the norm of that name, if any."""
+    norm = numbers.module(name)
+    return (
+        made if isinstance(norm, nn.Identity) else norm.account(numbers, made, before.double(), place, name)
+    )
+
+
+class Reading(Protocol):
+    """Who goes back through a computation along directions, from a logit to what it is the sum of;
+    `insight/logit_sum.py` has it in full. A direction is (n, D), in float64 and on the host."""
+
+    def value(self, name: str) -> Tensor:
+        """What was recorded at the vectors that the logit is read from."""
+
+    def add(self, name: str, value: float) -> None:
+        """Note what one thing adds to the logit."""
+
+    def norm(self, name: str, norm: nn.Module, seen: Callable[[], Tensor], g: Tensor) -> Tensor:
+        """From the direction after a norm to that before it, into which `seen` went."""
+
+
+def added(numbers: Numbers, entry: Entry, index: Index, label: str) -> Made:
+    """x and what is added to it, so far as both were recorded; either may be one row for all tokens."""
+    names = [name for name in entry.sources if name in numbers.entries]
+    places = ((0, *index[1:]) if len(numbers.entry(name).value) == 1 else index for name in names)
+    return made_of(
+        one(numbers.part(symbol, name, *place))
+        for symbol, name, place in zip(("x", label), names, places, strict=False)
+    )
