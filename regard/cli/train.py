@@ -72,11 +72,11 @@ def train_command(
     options: Training,
 ) -> None:
     """Train a model on your own data, including its tokenizer."""
-    from regard.training import train
+    from regard.api import train
 
     keywords = vars(options) | {"settings": options.settings or (), "on_error": options.on_error.value}
     with resumable(out):
         trained = train(task, data, out, **keywords)
     run = quote(str(trained.folder))
-    chat = " --chat" if getattr(trained.config.task, "turns", None) is not None else ""
+    chat = " --chat" if getattr(trained.task.config, "turns", None) is not None else ""
     say(f"next: regard predict {run}{chat}, or: regard evaluate {run} {quote(data)}")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regard import __version__
+from regard.api import train
 from regard.data.remote import cache_folder
 from regard.errors import BundleError, ConfigError, DependencyError
 from regard.files import held
-from regard.training import train
 from regard.training.folder import STATE
 
 

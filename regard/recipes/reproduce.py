@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regard.api import train
 from regard.bundle import is_bundle
 from regard.console import note, say, say_json
 from regard.errors import InputError, unknown
@@ -15,7 +16,6 @@ from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
 from regard.run import Run, load
 from regard.tasks.decoding import Decoding, supported
-from regard.training import train
 from regard.training.progress import clock, fetching, terminal_reporter
 
 
