@@ -179,8 +179,9 @@ def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
     """Escapes for what the encoding of standard output lacks; said once, unless no encoding has it."""
     assert isinstance(problem, UnicodeEncodeError)
     lacking = problem.object[problem.start : problem.end]
-    if not all("\ud800" <= character <= "\udfff" for character in lacking) and problem.encoding not in _told:
-        _told.add(problem.encoding)
+    surrogates = all("\ud800" <= character <= "\udfff" for character in lacking)
+    if not surrogates and problem.encoding not in _warned:
+        _warned.add(problem.encoding)
         note(
             f"regard: standard output is in {problem.encoding}, which lacks characters of this text; they are"
             " written as escapes; set PYTHONIOENCODING=utf-8 to have them all"
@@ -188,7 +189,7 @@ def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
     return json.dumps(lacking)[1:-1], problem.end
 
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def _is_output(path: Path) -> bool:

@@ -62,29 +62,29 @@ def import_command(
     from regard.training.progress import fetching, terminal_reporter
 
     reporter = terminal_reporter()
-    told = fetching(reporter, str(folder))
+    on_progress = fetching(reporter, str(folder))
     try:
-        place = located(folder, told)
-        made = import_checkpoint(place, run, overwrite=overwrite, compare=compare, progress=told)
+        place = located(folder, on_progress)
+        report = import_checkpoint(place, run, overwrite=overwrite, compare=compare, progress=on_progress)
     finally:
         reporter.close()
     if as_json:
-        say_json({**asdict(made), "folder": str(made.folder)})
+        say_json({**asdict(report), "folder": str(report.folder)})
         return
-    say(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
-    if made.source is not None:
-        say(f"  from {made.source}")
-    for note in made.notes:
+    say(f"{report.folder}: {report.architecture} for {report.task}, {report.parameters:,} parameters")
+    if report.source is not None:
+        say(f"  from {report.source}")
+    for note in report.notes:
         say(f"  {note}")
     if not compare:
         say("  not compared with transformers")
-    elif made.difference is not None:
+    elif report.difference is not None:
         say(
-            f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
-            f" {made.largest:.1f}"
+            f"  largest difference from transformers {report.difference:.1e}, where the largest output is"
+            f" {report.largest:.1f}"
         )
-    typed = quote(str(run))
-    say(f"next: regard predict {typed}, or: regard train TASK DATA --init {typed} --out runs/mine")
+    name = quote(str(run))
+    say(f"next: regard predict {name}, or: regard train TASK DATA --init {name} --out runs/mine")
 
 
 @dataclass(frozen=True)

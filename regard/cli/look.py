@@ -84,7 +84,7 @@ def _folders(runs: list[Path], options: Explorer) -> dict[str, Path]:
     if not runs:
         from regard.recipes.ready import ready_models
 
-        return ready_models(options.budget, device=options.device, threads=options.threads, told=say)
+        return ready_models(options.budget, device=options.device, threads=options.threads, report=say)
     found: dict[str, Path] = {}
     for run in runs:
         if not (run / "config.json").is_file():

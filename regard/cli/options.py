@@ -124,7 +124,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 def _options(kind: Any) -> Iterator[tuple[str, object, object]]:
     """Name, default and annotation of each; its help is what documents the field, if that has no own."""
     hints, docs = get_type_hints(kind, include_extras=True), field_docs(kind)
-    for field in fields(kind):
+    for field in sorted(fields(kind), key=lambda field: field.name not in kind.__annotations__):  # own first
         annotated = hints[field.name]
         hint, *extras = get_args(annotated) if get_origin(annotated) is Annotated else (annotated,)
         flag = (f"--{field.name.replace('_', '-')}",) if field.default is False else ()

@@ -22,7 +22,7 @@ TRAIN_EXAMPLES = (
 
 @dataclass(frozen=True)
 class Training(Machine):
-    """What `regard.training` is told, by its own names."""
+    """The keywords of the function `train`."""
 
     preset: str | None = None
     """Model size: micro, mini, tiny, small, base or big; for images also vit-b16 and others."""

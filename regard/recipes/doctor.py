@@ -52,21 +52,21 @@ def doctor_lines(*, as_json: bool = False, retry: bool = False) -> Iterator[str]
     }
     found: dict[str, Section] = {}
     for title, look in sections.items():
-        section = found[title] = _examined(look)
+        section = found[title] = _section(look)
         if not as_json:
             yield from _text(title, section)
     if as_json:
         yield json.dumps(found, ensure_ascii=False)
 
 
-def _examined(look: Look) -> Section:
+def _section(look: Look) -> Section:
     """A part; what ends it early is its last entry."""
     section: Section = {}
     try:
         for name, value in look():
             section[name] = _without_home(_value(value) if callable(value) else value)
     except Exception as error:  # of whatever is broken here, which is what this page is for
-        section["broken"] = _without_home(_said(error))
+        section["broken"] = _without_home(_sentence(error))
     return section
 
 
@@ -74,10 +74,10 @@ def _value(find: Callable[[], Value]) -> Value:
     try:
         return find()
     except Exception as error:  # as above, and the next one may be well
-        return f"broken: {_said(error)}"
+        return f"broken: {_sentence(error)}"
 
 
-def _said(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 

@@ -72,7 +72,7 @@ def run_recipe(
             steps=None if budget else recipe.steps,
             epochs=None if budget else recipe.epochs,
             seed=seed,
-            init=None if recipe.init is None else _body(recipe.init),
+            init=None if recipe.init is None else _checkpoint(recipe.init),
             resume=resume,
             overwrite=overwrite,
             threads=threads,
@@ -95,7 +95,7 @@ def _report(run: Run, recipe: Recipe, name: str, seed: int, as_json: bool) -> No
     say(*evaluation_lines(result, recipe.show), *_verdict(recipe, ours, seconds))
 
 
-def _body(name: str) -> Path:
+def _checkpoint(name: str) -> Path:
     """The bundle of a public checkpoint, which is fetched and imported the first time."""
     reporter = terminal_reporter()
     try:
