@@ -21,7 +21,7 @@ from regard.bundle import Bundle, weights_of
 from regard.errors import CheckpointError
 from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
-from regard.interop.family import Family, Unfit
+from regard.interop.family import Family, Unfit, Weights, task_options
 from regard.interop.generation import written_generation
 from regard.interop.image_processors import PREPROCESSOR
 from regard.interop.importing import FAMILIES, read_checkpoint
@@ -113,8 +113,7 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
     config |= ids | family.config(bundle, architecture) | written_labels(bundle, origin.names)
     weights = _weights(bundle, family, architecture, config)
     texts |= dict(family.files(bundle))
-    task = bundle.training.get("task")
-    texts |= written_generation(task if isinstance(task, Mapping) else {}, config)
+    texts |= written_generation(task_options(bundle), config)
     if _came_as(bundle) == (family.name, architecture):
         config = dict(origin.config) | config
         for name, weight in origin.weights.items():
@@ -139,10 +138,13 @@ def _weights(
     bundle: Bundle, family: Family, architecture: str, config: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """Theirs. Raises: Unfit when the family's models have others."""
-    ours, table = _once(bundle), family.table(bundle.model, architecture, config)
+    shapes = weights_of(bundle.model, "the bundle")
+    prefix = "" if architecture == family.body else family.prefix
+    table = family.table(Weights(bundle.model, shapes, architecture, config, prefix))
+    ours = {name: bundle.weights[name] for name in shapes}
     for name in sorted({rule.ours for rule in table.rules} ^ set(ours)):
         raise Unfit(f"it has {'no' if name not in ours else 'the'} weight '{name}'")
-    return table.give(family.weights(bundle.model, ours))
+    return table.to_theirs(family.weights(bundle.model, ours))
 
 
 @contextmanager
@@ -181,9 +183,3 @@ def _first_difference(there: Any, here: Any, path: str) -> str | None:
                     return found
         return None
     return None if there == here else f"{path} = {json.dumps(here)}"
-
-
-def _once(bundle: Bundle) -> dict[str, Any]:
-    """Its weights under the names that a table knows."""
-    names = weights_of(bundle.model, "the bundle")
-    return {name: bundle.weights[name] for name in names}

@@ -9,11 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from regard.bundle import Bundle
+from regard.bundle import Bundle, weights_of
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.generation import generation_options
@@ -22,6 +22,9 @@ from regard.interop.mapping import Table
 from regard.interop.vocabulary import Found
 from regard.model.embed import Tokens
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
+from regard.weights import Entry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """The weights that a family's table is to name."""
+
+    model: ModelConfig
+    """Whose they are."""
+    shapes: Mapping[str, Entry]
+    """By our names."""
+    architecture: str
+    config: Mapping[str, Any]
+    """The configuration beside them."""
+    prefix: str
+    """What the names of the body's begin with."""
+
+
+@dataclass(frozen=True)
 class Source:
     """What a family is given to read."""
 
@@ -67,6 +85,12 @@ class Source:
 
             self._found.append(find_tokenizer(self.checkpoint))
         return self._found[0]
+
+    def table(self, family: Family, model: ModelConfig) -> Table:
+        """Which of the weights is which of the model's."""
+        prefix = family.prefix if self.has(family.prefix) else ""
+        shapes = weights_of(model, str(self.keys.where))
+        return family.table(Weights(model, shapes, self.architecture, self.checkpoint.config, prefix))
 
     def writes(self, context: int, vocab: int) -> dict[str, Any]:
         """What a task that continues texts is to know, of a model with so many ids."""
@@ -123,16 +147,8 @@ class Family(ABC):
         """Read a checkpoint's configuration. Raises: CheckpointError for what cannot be imported."""
 
     @abstractmethod
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
-        """Which weight is which. `config`: the configuration beside them; `prefixed`: whether the names of
-        the body's begin with its name; None for what the library does."""
+    def table(self, weights: Weights) -> Table:
+        """Which weight is which."""
 
     @abstractmethod
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
@@ -145,6 +161,19 @@ class Family(ABC):
     def files(self, bundle: Bundle) -> Mapping[str, str]:
         """Further texts that belong to it, by their files. Raises: Unfit."""
         return {}
+
+
+def fitting(part: Any, kind: type[T] | tuple[type[T], ...], why: str) -> T:
+    """A part of a model, which must be of that kind. Raises: Unfit, which says why."""
+    if not isinstance(part, kind):
+        raise Unfit(why)
+    return part
+
+
+def task_options(bundle: Bundle) -> Mapping[str, Any]:
+    """The options of the task that the bundle was made for."""
+    options = bundle.training.get("task")
+    return options if isinstance(options, Mapping) else {}
 
 
 def tokens_of(model: TransformerConfig | EncoderDecoderConfig) -> Tokens:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regard import bundle as bundles
-from regard.bundle import JSON, Bundle, software_versions, weights_of
+from regard.bundle import JSON, Bundle, software_versions
 from regard.data.remote import Progress
 from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
@@ -144,10 +144,9 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
     try:
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()
-        ours = weights_of(plan.model, str(where))
     except (BundleError, TokenizerError, ValueError) as error:
         raise CheckpointError.of(error, where=where) from error
-    notes = plan.table.check(ours, checkpoint.entries, str(checkpoint.folder))
+    notes = plan.table.check(checkpoint.entries, str(checkpoint.folder))
     return plan, [*plan.notes, *notes]
 
 
@@ -164,7 +163,7 @@ def _bundle(
     return Bundle(
         task=plan.task,
         model=plan.model,
-        weights=plan.table.take(weights, str(checkpoint.folder)),
+        weights=plan.table.to_ours(weights, str(checkpoint.folder)),
         tokenizers=texts | kept.file(),
         training={"task": dict(plan.options)},
         data={"imported": origin},

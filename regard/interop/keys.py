@@ -147,6 +147,13 @@ class Keys:
         """How many blocks a stack has, each of which takes time to be made, whatever its size."""
         return self._up_to(self._blocks, name, default)
 
+    def heads(self, width: str, heads: str) -> tuple[int, int]:
+        """The width of a model and how many heads share it."""
+        found = self.size(width), self.size(heads)
+        if found[0] % found[1]:
+            raise self.refuse(width, "it must be a multiple of the {limit} heads", found[1])
+        return found
+
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
         value = self._present(name, default)
         if type(value) is not int or not least <= value < 1 << 31:

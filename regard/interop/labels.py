@@ -5,13 +5,13 @@ written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
-from regard.interop.family import Source
+from regard.interop.family import Source, task_options
 from regard.interop.keys import refusal
 from regard.strict_json import loads
 
@@ -56,8 +56,7 @@ def written_labels(bundle: Bundle, came: Sequence[str]) -> dict[str, Any]:
         return {}
     names = list(loads(bundle.tokenizers[LABELS]))
     names = list(came) if len(came) == len(names) else names
-    task = bundle.training.get("task")
-    task = task if isinstance(task, Mapping) else {}
+    task = task_options(bundle)
     kind = _ONE if task.get("separator") is None else _SEVERAL
     kinds: dict[Any, dict[str, str]] = {"plain": {"problem_type": _NUMBER}, "sigmoid": {}}
     return {

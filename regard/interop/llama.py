@@ -6,13 +6,12 @@ differ in biases, in the window of what is seen, and in Qwen3's norms of queries
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
+from regard.interop.family import Family, Plan, Source, Unfit, Weights, task_options, tokens_of
 from regard.interop.keys import Keys, activation_name
-from regard.interop.mapping import Rule, Table, both, stacked
+from regard.interop.mapping import Table, in_blocks, rules_of
 from regard.interop.rotary import read_rotary, written_rotary
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
@@ -24,7 +23,19 @@ from regard.model.mask import Causal, MaskRule, Window
 from regard.model.norm import RMSNorm
 from regard.model.position import Rotary
 from regard.model.stack import StackConfig
-from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.model.transformer import TransformerConfig
+
+_BLOCK = {
+    "attention.qkv": "self_attn.{q,k,v}_proj",
+    "attention.out": "self_attn.o_proj",
+    "attention.q_norm": "self_attn.q_norm",
+    "attention.k_norm": "self_attn.k_norm",
+    "attention_residual.norm": "input_layernorm",
+    "feedforward.gate_up": "mlp.{gate,up}_proj",
+    "feedforward.down": "mlp.down_proj",
+    "feedforward_residual.norm": "post_attention_layernorm",
+}
+_RATES = "rates of rotation, which follow from the configuration"
 
 
 class Llama(Family):
@@ -32,6 +43,7 @@ class Llama(Family):
 
     name: ClassVar[str] = "llama"
     architectures: ClassVar[dict[str, str]] = {"LlamaForCausalLM": "text-generation"}
+    prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
     head_width: ClassVar[int | None] = None
     """Of a head where the configuration does not say; None for width / heads."""
@@ -84,9 +96,7 @@ class Llama(Family):
             task="text-generation",
             options=source.writes(context, vocab),
             model=model,
-            table=self.table(
-                model, source.architecture, source.checkpoint.config, prefixed=source.has("model.")
-            ),
+            table=source.table(self, model),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
         )
 
@@ -104,47 +114,24 @@ class Llama(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
+    def table(self, weights: Weights) -> Table:
+        model, start = weights.model, weights.prefix
         assert isinstance(model, TransformerConfig)
-        start = "" if prefixed is False else "model."
         stack, part = model.stack, model.stack.attention
-        embedding = f"{start}embed_tokens.weight"
-        rules = [
-            Rule("embed.weight", (embedding,)),
-            Rule("stack.final_norm.weight", (f"{start}norm.weight",)),
-        ]
-        spare = [(f"{start}rotary_emb.inv_freq", "rates of rotation, which follow from the configuration")]
+        embedding, rates = f"{start}embed_tokens", "rotary_emb.inv_freq"
+        names = {
+            "embed": embedding,
+            "stack.final_norm": f"{start}norm",
+            "head": "lm_head",
+            **in_blocks("stack.blocks", f"{start}layers", _BLOCK),
+        }
         width = part.head_width or stack.width // part.heads
         shared = (part.kv_heads or part.heads) * width
-        out_bias = part.bias if part.out_bias is None else part.out_bias
-        gated = stack.feedforward
-        assert isinstance(gated, GatedMLP)
-        hidden = gated.hidden or 8 * stack.width // 3
-        for index in range(stack.depth):
-            ours, theirs = f"stack.blocks.{index}.", f"{start}layers.{index}."
-            attention, mlp = f"{theirs}self_attn.", f"{theirs}mlp."
-            qkv = [f"{attention}{name}_proj" for name in "qkv"]
-            rules += stacked(f"{ours}attention.qkv", qkv, (part.heads * width, shared, shared), part.bias)
-            rules += both(f"{ours}attention.out", f"{attention}o_proj", out_bias)
-            if part.norm is not None:
-                rules += both(f"{ours}attention.q_norm", f"{attention}q_norm", False)
-                rules += both(f"{ours}attention.k_norm", f"{attention}k_norm", False)
-            rules += both(f"{ours}attention_residual.norm", f"{theirs}input_layernorm", False)
-            gate_up = [f"{mlp}gate_proj", f"{mlp}up_proj"]
-            rules += stacked(f"{ours}feedforward.gate_up", gate_up, [hidden] * 2, gated.bias)
-            rules += both(f"{ours}feedforward.down", f"{mlp}down_proj", gated.bias)
-            rules += both(f"{ours}feedforward_residual.norm", f"{theirs}post_attention_layernorm", False)
-            spare.append((f"{attention}rotary_emb.inv_freq", spare[0][1]))
-        if isinstance(model.head, Vocabulary) and model.head.tied:
-            return Table(tuple(rules), {"lm_head.weight": embedding}, tuple(spare))
-        return Table((*rules, Rule("head.weight", ("lm_head.weight",))), {}, tuple(spare))
+        rows = {"stack.blocks.#.attention.qkv": (part.heads * width, shared, shared)}
+        rules = rules_of(weights.shapes, names, rows=rows)
+        tied = {} if "head.weight" in weights.shapes else {"lm_head.weight": f"{embedding}.weight"}
+        places = (start, *(f"{start}layers.{index}.self_attn." for index in range(stack.depth)))
+        return Table(weights.shapes, tuple(rules), tied, tuple((place + rates, _RATES) for place in places))
 
     # ------------------------------------------------------------------ writing
 
@@ -157,8 +144,6 @@ class Llama(Family):
             raise Unfit(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
         if not isinstance(stack.norm, RMSNorm):
             raise Unfit(f"its norm is {stack.norm.kind}, not rms")
-        task = bundle.training.get("task")
-        context = task.get("context") if isinstance(task, dict) else None
         return {
             "vocab_size": tokens_of(model).vocab,
             "hidden_size": stack.width,
@@ -168,7 +153,7 @@ class Llama(Family):
             "num_key_value_heads": part.kv_heads or part.heads,
             "head_dim": part.head_width or stack.width // part.heads,
             "hidden_act": activation_name(gated.activation),
-            "max_position_embeddings": context or self.longest,
+            "max_position_embeddings": task_options(bundle).get("context") or self.longest,
             "rms_norm_eps": stack.norm.eps,
             "attention_dropout": part.dropout,
             "tie_word_embeddings": model.head.tied,

@@ -13,7 +13,7 @@ from typing import Any
 from regard.bundle import Bundle
 from regard.errors import CheckpointError, damaged
 from regard.interop.checkpoint import Checkpoint
-from regard.interop.family import Unfit
+from regard.interop.family import Unfit, task_options
 from regard.interop.keys import refusal
 from regard.interop.origin import PROMPTS, kept_origin
 from regard.interop.tokenizer_keys import SENTENCES
@@ -130,10 +130,9 @@ def sentence_files(bundle: Bundle) -> dict[str, str]:
     ]
     pooling: dict[str, Any] = {"word_embedding_dimension": model.stack.width}
     pooling |= {f"pooling_mode_{name}": mode == head.pooling for name, mode in _MODES.items()}
-    task = bundle.training.get("task")
-    longest = task.get("max_length") if isinstance(task, Mapping) else None
+    options = task_options(bundle)
+    longest, prompt = options.get("max_length"), options.get("prompt")
     files: dict[str, Any] = {MODULES: steps, POOLING: pooling}
-    prompt = task.get("prompt") if isinstance(task, Mapping) else None
     if said := _prompts(dict(kept_origin(bundle).prompts), prompt if isinstance(prompt, str) else ""):
         files[PROMPTS] = said
     if type(longest) is int:
