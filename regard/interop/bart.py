@@ -149,11 +149,8 @@ class Bart(Family):
         if model.tying == "three-way":
             copies = {f"{name}.weight": f"{shared}.weight" for name in (*tables.values(), "lm_head")}
         else:
-            names = {
-                "source": tables["encoder"],
-                "target": tables["decoder"],
-                "head.weight": "lm_head.weight",
-            }
+            names = {"source": tables["encoder"], "target": tables["decoder"]}
+            names["head.weight"] = "lm_head.weight"
             copies = {"lm_head.weight": f"{tables['decoder']}.weight"} if model.tying == "two-way" else {}
             spare.append((f"{shared}.weight", "a table that neither stack reads where tables are not tied"))
         for side, stack in zip(_SIDES, (model.encoder, model.decoder), strict=True):

@@ -91,10 +91,9 @@ class Gpt2(Family):
         transposed = {f"stack.blocks.#.{name}.weight": TRANSPOSED for name in _BLOCK if "norm" not in name}
         rules = rules_of(weights.shapes, names, transposed)
         tied = {} if "head.weight" in weights.shapes else {"lm_head.weight": f"{start}wte.weight"}
-        masks = (
-            f"{start}h.{i}.attn.{name}" for i in range(model.stack.depth) for name in ("bias", "masked_bias")
-        )
-        return Table(weights.shapes, tuple(rules), tied, tuple((name, _MASK) for name in masks))
+        blocks = (f"{start}h.{index}.attn." for index in range(model.stack.depth))
+        masks = ((block + name, _MASK) for block in blocks for name in ("bias", "masked_bias"))
+        return Table(weights.shapes, tuple(rules), tied, tuple(masks))
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = bundle.model

@@ -203,10 +203,8 @@ class Table:
             if name in theirs and not torch.equal(theirs[name], theirs[first]):
                 sentence = "{where}: '{key}' differs from '{other}', to which it is tied"
                 raise CheckpointError(sentence, where, name, first)
-        return {
-            rule.ours: rule.to_ours([theirs[name] for name in rule.theirs]).contiguous()
-            for rule in self.rules
-        }
+        ours = ((rule.ours, rule.to_ours([theirs[name] for name in rule.theirs])) for rule in self.rules)
+        return {name: tensor.contiguous() for name, tensor in ours}
 
     def to_theirs(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Theirs of ours."""

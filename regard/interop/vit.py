@@ -186,13 +186,13 @@ class ViT(Family):
         assert isinstance(embed, Patches)
         embeddings, products = f"{start}embeddings", self._products(weights.architecture)
         leading = ",".join(name for name in ("cls_token", self.further) if name)
-        block = self.block | (self.gated_block if isinstance(model.stack.feedforward, GatedMLP) else {})
+        gated = self.gated_block if isinstance(model.stack.feedforward, GatedMLP) else {}
         names = {
             "embed": f"{embeddings}.patch_embeddings.projection",
             "embed.first": f"{embeddings}.{{{leading}}}",
             "stack.position.table.weight": f"{embeddings}.position_embeddings",
             "stack.final_norm": f"{start}layernorm",
-            **in_blocks("stack.blocks", f"{start}encoder.layer", block),
+            **in_blocks("stack.blocks", f"{start}encoder.layer", {**self.block, **gated}),
         }
         names |= {"head": products[0]} if len(products) == 1 else {}
         conversions = {"embed.first": ROW, "stack.position.table.weight": self._resized(embed, embed)}
