@@ -12,7 +12,17 @@ from typing import Any, ClassVar
 import torch
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, both_sides, task_options, tokens_of
+from regard.interop.family import (
+    Family,
+    Plan,
+    Source,
+    Unfit,
+    Weights,
+    both_sides,
+    fitting,
+    task_options,
+    tokens_of,
+)
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import ROW, Rule, Table, in_blocks, rules_of, skipped
@@ -168,9 +178,7 @@ class Bart(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, EncoderDecoderConfig):
-            raise Unfit("it has one stack")
+        model = fitting(bundle.model, EncoderDecoderConfig, "it has one stack")
         shares = model.tying != "two-way" and model.source == model.target
         if self.learned and not shares:
             raise Unfit("its sides share no table")
@@ -189,9 +197,7 @@ class Bart(Family):
             "tie_word_embeddings": model.tying != "none",
         }
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-            part = stack.feedforward
-            if not isinstance(part, MLP):
-                raise Unfit("its feed-forward parts are gated")
+            part = fitting(stack.feedforward, MLP, "its feed-forward parts are gated")
             config |= {
                 f"{side}_layers": stack.depth,
                 f"{side}_attention_heads": stack.attention.heads,

@@ -155,9 +155,7 @@ class Electra(Encoder):
     sizes = Sizes(entry="embedding_size")
     class_activation = mask_activation = "gelu"
 
-    def _check(self, keys: Keys) -> None:
-        for name in ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout"):
-            keys.any(name)  # of heads that are not imported
+    ignored = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
 
 
 class MPNet(Encoder):

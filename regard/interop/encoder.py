@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, tokens_of
+from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting, tokens_of
 from regard.interop.keys import Keys, activation_name
 from regard.interop.labels import classes_of, label_options
 from regard.interop.mapping import Table, in_blocks, rules_of, skipped
@@ -243,15 +243,12 @@ class Encoder(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig):
-            raise Unfit("it has two stacks")
+        model = fitting(bundle.model, TransformerConfig, "it has two stacks")
         stack, embed, sizes = model.stack, tokens_of(model), self.sizes
-        part, position, norm = stack.feedforward, stack.position, stack.norm
+        part, position = stack.feedforward, stack.position
         if not isinstance(part, MLP) or not isinstance(position, type(self._position(1))):
             raise Unfit(f"its positions are {position.kind}, and its feed-forward parts {part.kind}")
-        if not isinstance(norm, LayerNorm):
-            raise Unfit("its norm is not LayerNorm")
+        norm = fitting(stack.norm, LayerNorm, "its norm is not LayerNorm")
         stated = self._stated(bundle)
         said = {
             sizes.width: stack.width,

@@ -134,6 +134,8 @@ class Family(ABC):
     they have besides is left out."""
     body: ClassVar[str | None] = None
     """The class of it that has no head."""
+    ignored: ClassVar[tuple[str, ...]] = ()
+    """Keys of a configuration that change nothing here: of training, or of heads that are not imported."""
     kept_keys: ClassVar[tuple[str, ...]] = ()
     """Keys of a configuration that nothing here reads, and an export gives back."""
     prefix: ClassVar[str] = ""

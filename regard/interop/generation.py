@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regard.interop.checkpoint import CONFIG, Checkpoint
-from regard.interop.keys import refusal
+from regard.interop.keys import as_ids, refusal
 
 GENERATION = "generation_config.json"
 _REFUSED: dict[str, tuple[Any, ...]] = {
@@ -96,20 +96,19 @@ def written_generation(options: Mapping[str, Any], ids: Mapping[str, Any]) -> di
 
 
 def _ids(said: Mapping[str, Any], key: str, where: str, vocab: int) -> list[int]:
-    value = said.get(key)
-    found = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(type(index) is int and 0 <= index < vocab for index in found):
-        raise refusal(where, key, value, "it must be ids below {limit:,}, or null", vocab)
-    return list(found)
+    found = as_ids(said.get(key), vocab)
+    if found is None:
+        raise refusal(where, key, said[key], "it must be ids below {limit:,}, or null", vocab)
+    return found
 
 
 def _words(said: Mapping[str, Any], where: str, vocab: int) -> list[list[int]]:
     value = said.get("bad_words_ids")
-    found = [] if value is None else value
-    good = isinstance(found, list) and all(isinstance(word, list) and word for word in found)
-    if not good or not all(type(i) is int and 0 <= i < vocab for word in found for i in word):
+    words = [] if value is None else value
+    good = isinstance(words, list) and all(isinstance(word, list) and word for word in words)
+    if not good or not all(as_ids(word, vocab) for word in words):
         raise refusal(where, "bad_words_ids", value, "it must be lists of ids below {limit:,}", vocab)
-    return [list(word) for word in found]
+    return [list(word) for word in words]
 
 
 def _count(said: Mapping[str, Any], key: str, where: str) -> int:

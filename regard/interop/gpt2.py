@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, tokens_of
+from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting, tokens_of
 from regard.interop.keys import activation_name
 from regard.interop.mapping import TRANSPOSED, Table, in_blocks, rules_of, scaled_queries
 from regard.model.attention import AttentionConfig, DotProduct
@@ -28,8 +28,8 @@ _BLOCK = {
     "feedforward.down": "mlp.c_proj",
     "feedforward_residual.norm": "ln_2",
 }
+_NOT_ONE = "it is not one stack with a vocabulary"
 _MASK = "the causal mask, which is no weight"
-_SUMMARY = ("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels")
 
 
 class Gpt2(Family):
@@ -38,6 +38,10 @@ class Gpt2(Family):
     name: ClassVar[str] = "gpt2"
     architectures: ClassVar[dict[str, str]] = {"GPT2LMHeadModel": "text-generation"}
     aliases: ClassVar[dict[str, str]] = {"GPT2Model": "GPT2LMHeadModel"}
+    ignored: ClassVar[tuple[str, ...]] = (
+        *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels"),
+        *("summary_first_dropout", "embd_pdrop", "reorder_and_upcast_attn"),
+    )
     prefix: ClassVar[str] = "transformer."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
@@ -45,8 +49,6 @@ class Gpt2(Family):
         keys = source.keys
         scaled = keys.flag("scale_attn_weights", True)
         divided = keys.flag("scale_attn_by_inverse_layer_idx", False)
-        for name in (*_SUMMARY, "summary_first_dropout", "embd_pdrop", "reorder_and_upcast_attn"):
-            keys.any(name)  # of heads that are not imported, of training, of halves
         width, heads = keys.heads("n_embd", "n_head")
         positions = keys.size("n_positions", keys.any("n_ctx"))  # where both stand, only the first is read
         stack = StackConfig(
@@ -96,9 +98,8 @@ class Gpt2(Family):
         return Table(weights.shapes, tuple(rules), tied, tuple(masks))
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vocabulary):
-            raise Unfit("it is not one stack with a vocabulary")
+        model = fitting(bundle.model, TransformerConfig, _NOT_ONE)
+        head = fitting(model.head, Vocabulary, _NOT_ONE)
         stack, part = model.stack, model.stack.feedforward
         position, norm = stack.position, stack.norm
         if not isinstance(part, MLP) or not isinstance(position, Learned) or not isinstance(norm, LayerNorm):
@@ -117,7 +118,7 @@ class Gpt2(Family):
             "attn_pdrop": stack.attention.dropout,
             "layer_norm_epsilon": norm.eps,
             "scale_attn_weights": getattr(stack.attention.score, "scale", None) is None,
-            "tie_word_embeddings": model.head.tied,
+            "tie_word_embeddings": head.tied,
         }
 
 

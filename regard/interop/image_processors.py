@@ -78,8 +78,7 @@ def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Ima
     if said is None:
         raise CheckpointError("{where} is missing, which says how images are sized and centred", where)
     keys = Keys(_completed(said, checkpoint), where, _SIDE)
-    for name in _NOTED.split():
-        keys.any(name)
+    keys.ignore(*_NOTED.split())
     keys.only("do_pad", None, "images are not padded") if keys.any("do_pad") else None
     keys.only("pad_size", None, "images are not padded")
     resize, crop = _resize(keys), keys.flag("do_center_crop", "crop_size" in keys)
@@ -166,8 +165,7 @@ def _centre(keys: Keys, channels: int) -> tuple[tuple[float, ...], tuple[float, 
     times = WHITE * scale
     times = 1.0 if abs(times - 1) < 1e-6 else times  # a factor that was written with few digits
     if not keys.flag("do_normalize", True):
-        for name in ("image_mean", "image_std"):
-            keys.any(name)
+        keys.ignore("image_mean", "image_std")
         return (0.0,) * channels, (1 / times,) * channels
     mean, deviation = (_numbers(keys, name, channels) for name in ("image_mean", "image_std"))
     return tuple(x / times for x in mean), tuple(x / times for x in deviation)

@@ -26,8 +26,7 @@ from regard.interop.llama import Llama, Ministral, Mistral, Qwen2, Qwen3
 from regard.interop.origin import origin_of
 from regard.interop.sentences import MODULES
 from regard.interop.t5 import MT5, T5
-from regard.interop.vit import DeiT, Dinov2, ViT
-from regard.interop.vit_registers import Dinov2WithRegisters
+from regard.interop.vit import DeiT, Dinov2, Dinov2WithRegisters, ViT
 from regard.locks import check_unlocked
 from regard.weights import most_blocks
 
@@ -141,6 +140,7 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
     limit = max([len(checkpoint.entries), *sizes])
     usual = DEFAULTS.get(family.name)
     keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries), usual)
+    keys.ignore(*family.ignored, *family.kept_keys)
     try:
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()

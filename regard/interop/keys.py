@@ -139,6 +139,10 @@ class Keys:
         self._taken.add(name)
         return self._config.get(name)
 
+    def ignore(self, *names: str) -> None:
+        """Take keys that change nothing."""
+        self._taken.update(names)
+
     def size(self, name: str, default: int | None = None) -> int:
         """How many there are of something; the weights must have room for that many."""
         return self._up_to(self._limit, name, default)
@@ -197,10 +201,9 @@ class Keys:
 
     def ids(self, name: str) -> tuple[int, ...]:
         """A token id, or several, or none."""
-        value = self._config.get(name)
-        found = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(type(x) is int and 0 <= x < 1 << 31 for x in found):
-            raise self.refuse(name, "it must be {limit}", "a token id, a list of them, or null")
+        found = as_ids(self._config.get(name))
+        if found is None:
+            raise self.refuse(name, "it must be {limit}", IDS)
         return tuple(found)
 
     def labels(self, count: int) -> list[str]:
@@ -252,6 +255,15 @@ class Keys:
         if value is None and default is None:
             raise CheckpointError("{where}: '{key}' is missing", self.where, name)
         return default if value is None else value
+
+
+IDS = "a token id, a list of them, or null"
+
+
+def as_ids(value: Any, count: int = 1 << 31) -> list[int] | None:
+    """A token id, several, or none (null), all below `count`; None for anything else."""
+    found = value if isinstance(value, list) else [] if value is None else [value]
+    return list(found) if all(type(index) is int and 0 <= index < count for index in found) else None
 
 
 def activation_name(activation: Activation) -> str:

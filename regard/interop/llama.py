@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, task_options, tokens_of
+from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting, task_options, tokens_of
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import Table, in_blocks, rules_of
 from regard.interop.rotary import read_rotary, written_rotary
@@ -35,6 +35,7 @@ _BLOCK = {
     "feedforward.down": "mlp.down_proj",
     "feedforward_residual.norm": "post_attention_layernorm",
 }
+_NOT_ONE = "it is not one stack with a vocabulary"
 _RATES = "rates of rotation, which follow from the configuration"
 
 
@@ -136,14 +137,12 @@ class Llama(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vocabulary):
-            raise Unfit("it is not one stack with a vocabulary")
+        model = fitting(bundle.model, TransformerConfig, _NOT_ONE)
+        head = fitting(model.head, Vocabulary, _NOT_ONE)
         stack, part, gated = model.stack, model.stack.attention, model.stack.feedforward
         if not isinstance(gated, GatedMLP) or not isinstance(stack.position, Rotary):
             raise Unfit(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
-        if not isinstance(stack.norm, RMSNorm):
-            raise Unfit(f"its norm is {stack.norm.kind}, not rms")
+        norm = fitting(stack.norm, RMSNorm, f"its norm is {stack.norm.kind}, not rms")
         return {
             "vocab_size": tokens_of(model).vocab,
             "hidden_size": stack.width,
@@ -154,9 +153,9 @@ class Llama(Family):
             "head_dim": part.head_width or stack.width // part.heads,
             "hidden_act": activation_name(gated.activation),
             "max_position_embeddings": task_options(bundle).get("context") or self.longest,
-            "rms_norm_eps": stack.norm.eps,
+            "rms_norm_eps": norm.eps,
             "attention_dropout": part.dropout,
-            "tie_word_embeddings": model.head.tied,
+            "tie_word_embeddings": head.tied,
             **written_rotary(stack.position),
             **self._written(stack),
         }

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, Weights
+from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Conversion, Table, in_blocks, rules_of, scaled
@@ -52,6 +52,7 @@ class T5(Family):
     """The feed-forward parts, where the configuration does not say it."""
     scales: ClassVar[bool] = True
     """Whether a head that is the embedding's table has its input divided by √D."""
+    ignored: ClassVar[tuple[str, ...]] = ("n_positions", "decoder_layers")
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
     # ------------------------------------------------------------------ reading
@@ -93,8 +94,6 @@ class T5(Family):
         own = not (said_tied and self.scales) and source.has("lm_head.weight")
         embed = Tokens(vocab, scale=False)
         model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
-        for name in ("n_positions", "decoder_layers"):
-            keys.any(name)
         start = stated(source.checkpoint, "decoder_start_token_id")
         start = (*keys.ids("pad_token_id"), 0)[0] if start is None else start
         if type(start) is not int or not 0 <= start < vocab:
@@ -130,9 +129,7 @@ class T5(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, EncoderDecoderConfig):
-            raise Unfit("it has one stack")
+        model = fitting(bundle.model, EncoderDecoderConfig, "it has one stack")
         stack, part = model.encoder, model.encoder.feedforward
         if not isinstance(stack.position, RelativeBias) or not isinstance(stack.norm, RMSNorm):
             raise Unfit(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")

@@ -102,9 +102,8 @@ class TokenizerKeys:
 
     def name(self, role: str, usual: str) -> str:
         """The token with that role."""
-        token = self.said.get(f"{role}_token")
-        name = token.get("content") if isinstance(token, dict) else token
-        return name if isinstance(name, str) else usual
+        name = token_name(self.said.get(f"{role}_token"))
+        return usual if name is None else name
 
     def token(self, name: str, takes_space: bool = False) -> AddedToken:
         """A special token as the files describe it; where they do not, it may take white space before it."""
@@ -233,7 +232,8 @@ def _declared(keys: TokenizerKeys) -> tuple[dict[int, AddedToken], str]:
     try:
         if tokens is not None:
             return {_index(index): _token(token) for index, token in tokens.items()}, CONFIG
-        special = set(_further(keys)) | {keys.name(role, "") for role in _roles(keys)}
+        named = (token_name(token) for key, token in keys.said.items() if key.endswith("_token"))
+        special = {*_further(keys), *named}
         names = keys.checkpoint.json(ADDED, VOCABULARY) or {}
         return {
             _index(index): AddedToken(name, special=name in special, normalized=name not in special)
@@ -257,17 +257,17 @@ def _token(said: dict[str, Any]) -> AddedToken:
     return AddedToken(said["content"], normalized=said.get("normalized") is not False, **flags)
 
 
-def _roles(keys: TokenizerKeys) -> list[str]:
-    """The roles that the files name a token for."""
-    return [key.removesuffix("_token") for key in keys.said if key.endswith("_token")]
-
-
 def _further(keys: TokenizerKeys) -> list[str]:
     """The names of special tokens that have no role."""
     found = []
     for key in ("additional_special_tokens", "extra_special_tokens"):
         some = keys.said.get(key)
         for token in some if isinstance(some, list) else []:
-            name = token.get("content") if isinstance(token, dict) else token
-            found += [name] if isinstance(name, str) and name else []
+            found += [name] if (name := token_name(token)) else []
     return list(dict.fromkeys(found))
+
+
+def token_name(token: Any) -> str | None:
+    """What a file calls a token: a string, or an object that describes it."""
+    name = token.get("content") if isinstance(token, dict) else token
+    return name if isinstance(name, str) else None

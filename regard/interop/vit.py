@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from regard.bundle import Bundle
 from regard.data.image_processor import ImageProcessor
-from regard.interop.family import Family, Plan, Source, Unfit, Weights
+from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting
 from regard.interop.image_processors import image_processor_of, read_image_processor, written_image_processor
 from regard.interop.keys import Keys, activation_name
 from regard.interop.labels import classes_of, label_options
@@ -37,10 +39,13 @@ from regard.model.mask import Full
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.stack import StackConfig
-from regard.model.transformer import TransformerConfig
+from regard.model.transformer import ModelConfig, TransformerConfig
 
 CLASSES = "image-classification"
 _SIDE = 1 << 14  # pixels
+_TABLE, _FIRST = "stack.position.table.weight", "embed.first"
+_REGISTERS, _MOST_REGISTERS = 4, 64
+_NO_IMAGES = "it does not read images"
 _NO_LABELS = "it knows no labels yet: it gives vectors, and `regard train image-classification` with --init"
 _NO_LABELS += " begins with its body"
 _BLOCK = {
@@ -62,10 +67,7 @@ class ViT(Family):
     """ViT itself."""
 
     name: ClassVar[str] = "vit"
-    architectures: ClassVar[dict[str, str]] = {
-        "ViTForImageClassification": CLASSES,
-        "ViTModel": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = {"ViTForImageClassification": CLASSES, "ViTModel": CLASSES}
     body: ClassVar[str] = "ViTModel"
     prefix: ClassVar[str] = "vit."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
@@ -118,7 +120,7 @@ class ViT(Family):
         notes = [] if count else [_NO_LABELS]
         if embed != made:
             conversion = self._resized(made, embed)
-            table = table.with_conversions({"stack.position.table.weight": conversion})
+            table = table.with_conversions({_TABLE: conversion})
             notes.append(f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}")
         labels = keys.labels(count) if count else []
         options = {"kind": CLASSES, "channels": processor.channels}
@@ -154,8 +156,6 @@ class ViT(Family):
         return embed
 
     def _feedforward(self, keys: Keys) -> FeedForwardPart:
-        for name in _OF_OTHER_HEADS:
-            keys.any(name)
         return MLP(keys.size("intermediate_size"), keys.activation("hidden_act", "gelu"))
 
     def _placement(self, keys: Keys) -> Placement:
@@ -189,14 +189,14 @@ class ViT(Family):
         gated = self.gated_block if isinstance(model.stack.feedforward, GatedMLP) else {}
         names = {
             "embed": f"{embeddings}.patch_embeddings.projection",
-            "embed.first": f"{embeddings}.{{{leading}}}",
-            "stack.position.table.weight": f"{embeddings}.position_embeddings",
+            _FIRST: f"{embeddings}.{{{leading}}}",
+            _TABLE: f"{embeddings}.position_embeddings",
             "stack.final_norm": f"{start}layernorm",
             **in_blocks("stack.blocks", f"{start}encoder.layer", {**self.block, **gated}),
         }
         names |= {"head": products[0]} if len(products) == 1 else {}
-        conversions = {"embed.first": ROW, "stack.position.table.weight": self._resized(embed, embed)}
-        rules = rules_of(weights.shapes, names, conversions, {"embed.first": (1, embed.registers)})
+        conversions = {_FIRST: ROW, _TABLE: self._resized(embed, embed)}
+        rules = rules_of(weights.shapes, names, conversions, {_FIRST: (1, embed.registers)})
         if len(products) == 2:  # the mean of two heads is one that reads both vectors with half the weights
             both, biases = (tuple(f"{name}.{kind}" for name in products) for kind in ("weight", "bias"))
             rules.append(Rule("head.weight", both, (model.stack.width,) * 2, scaled(0.5), axis=1))
@@ -214,10 +214,8 @@ class ViT(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig) or not isinstance(model.embed, Patches):
-            raise Unfit("it does not read images")
-        stack, embed = model.stack, model.embed
+        model = fitting(bundle.model, TransformerConfig, _NO_IMAGES)
+        stack, embed = model.stack, fitting(model.embed, Patches, _NO_IMAGES)
         if not isinstance(stack.norm, LayerNorm) or stack.placement.kind != self.placement.kind:
             raise Unfit(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
         return {
@@ -235,9 +233,7 @@ class ViT(Family):
         }
 
     def _part_written(self, stack: StackConfig) -> dict[str, Any]:
-        part = stack.feedforward
-        if not isinstance(part, MLP):
-            raise Unfit("its feed-forward parts are not plain")
+        part = fitting(stack.feedforward, MLP, "its feed-forward parts are not plain")
         return {
             "intermediate_size": part.hidden or 4 * stack.width,
             "hidden_act": activation_name(part.activation),
@@ -308,8 +304,6 @@ class Dinov2(ViT):
         return super()._fitted(keys, embed, processor)
 
     def _feedforward(self, keys: Keys) -> FeedForwardPart:
-        for name in _OF_BACKBONES:
-            keys.any(name)
         keys.rate("drop_path_rate", 0.0)  # of training only
         hidden = int(keys.size("hidden_size") * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
         activation = keys.activation("hidden_act", "gelu")
@@ -338,6 +332,46 @@ class Dinov2(ViT):
         }
 
 
+class Dinov2WithRegisters(Dinov2):
+    """arXiv 2309.16588: learned vectors without a position stand between the class token and the patches, and
+    classes are read from the class token and the patches alone."""
+
+    name: ClassVar[str] = "dinov2_with_registers"
+    architectures: ClassVar[dict[str, str]] = {
+        "Dinov2WithRegistersForImageClassification": CLASSES,
+        "Dinov2WithRegistersModel": CLASSES,
+    }
+    body: ClassVar[str] = "Dinov2WithRegistersModel"
+    prefix: ClassVar[str] = "dinov2_with_registers."
+    patch: ClassVar[int] = 16
+    further: ClassVar[str] = "register_tokens"
+    placed: ClassVar[bool] = False
+    antialias: ClassVar[bool] = True
+
+    def _patches(self, keys: Keys) -> Patches:
+        count = keys.whole("num_register_tokens", _REGISTERS)
+        if count > _MOST_REGISTERS:
+            raise keys.refuse("num_register_tokens", "it must be at most {limit}", _MOST_REGISTERS)
+        return replace(super()._patches(keys), registers=count)
+
+    def weights(self, model: ModelConfig, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Where registers have places after all, since they were trained here, these become part of them:
+        both are only ever added."""
+        assert isinstance(model, TransformerConfig)
+        assert isinstance(model.embed, Patches)
+        here = slice(1, 1 + model.embed.registers)
+        first, table = ours[_FIRST].clone(), ours[_TABLE].clone()
+        first[here] += table[here]
+        table[here] = 0
+        return {**ours, _FIRST: first, _TABLE: table}
+
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        config = super().config(bundle, architecture)
+        assert isinstance(bundle.model, TransformerConfig)
+        assert isinstance(bundle.model.embed, Patches)
+        return config | {"num_register_tokens": bundle.model.embed.registers}
+
+
 def _gated(hidden: int) -> int:
     """How many hidden values are left where each has a gate: two thirds, filled up to eights."""
     return (int(hidden * 2 / 3) + 7) // 8 * 8
@@ -362,6 +396,3 @@ def _written_sides(embed: Patches) -> int | list[int]:
 
 def _shown(embed: Patches) -> str:
     return f"{embed.pixel_columns} × {embed.pixel_rows}"
-
-
-__all__ = ["DeiT", "Dinov2", "ViT"]

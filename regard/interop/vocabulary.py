@@ -19,14 +19,21 @@ from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.converted import converted, one_side
 from regard.interop.generation import GENERATION, stated
-from regard.interop.keys import refusal
-from regard.interop.tokenizer_keys import CONFIG, TokenizerKeys, add_tokens, lowers, obeyed, read_keys
+from regard.interop.keys import IDS, as_ids, refusal
+from regard.interop.tokenizer_keys import (
+    CONFIG,
+    TokenizerKeys,
+    add_tokens,
+    lowers,
+    obeyed,
+    read_keys,
+    token_name,
+)
 from regard.strict_json import HEADER, VOCABULARY, check_limit
 
 CHAT_TEMPLATE = "chat_template.jinja"
 TARGET = "target/tokenizer.json"
 """The target's, where an export of ours has one for each side: no form of the library's keeps two."""
-_ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
     "unk": ("[UNK]", "<unk>"),
@@ -163,8 +170,7 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
     tokens = backend.get_added_tokens_decoder()
     special = tuple(sorted(index for index, token in tokens.items() if token.special))
     named = {token.content: index for index, token in tokens.items()}
-    frame = _first(backend), _between(backend)
-    return Found(text, ids, special, *frame, _ends(checkpoint), sentencepiece, named)
+    return Found(text, ids, special, *_framing(backend), _ends(checkpoint), sentencepiece, named)
 
 
 def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
@@ -182,36 +188,26 @@ def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
     return (backend.to_str() if add_tokens(keys, backend) else text), False
 
 
-def _first(backend: Backend) -> int | None:
-    """What stands before a text that has been framed."""
+def _framing(backend: Backend) -> tuple[int | None, tuple[int, ...]]:
+    """What stands before a text that has been framed, and between the texts of a pair."""
     try:
-        framed, bare = (backend.encode("a", add_special_tokens=framed).ids for framed in (True, False))
+        framed, bare = (backend.encode("a", add_special_tokens=added).ids for added in (True, False))
+        pair = backend.encode("a", "b", add_special_tokens=True)
     except Exception as error:  # the library has no narrower class for it
         raise CheckpointError("{where} cannot cut a text: {value}", "tokenizer.json", error) from error
-    return framed[0] if framed and framed[:1] != bare[:1] else None
-
-
-def _between(backend: Backend) -> tuple[int, ...]:
-    """What stands between the texts of a pair that has been framed."""
-    try:
-        framed = backend.encode("a", "b", add_special_tokens=True)
-    except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError("{where} cannot cut a pair: {value}", "tokenizer.json", error) from error
-    sides = [{i for i, side in enumerate(framed.sequence_ids) if side == which} for which in (0, 1)]
-    if not all(sides):
-        return ()
-    return tuple(framed.ids[max(sides[0]) + 1 : min(sides[1])])
+    first = framed[0] if framed and framed[:1] != bare[:1] else None
+    sides = [[i for i, side in enumerate(pair.sequence_ids) if side == which] for which in (0, 1)]
+    return first, tuple(pair.ids[sides[0][-1] + 1 : sides[1][0]]) if all(sides) else ()
 
 
 def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
     """The ids that end what is written: one or several, in the configuration of generation or else in that of
     the model."""
     value = stated(checkpoint, "eos_token_id")
-    some = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
-        why, limit = "in config.json and {file} it must be {limit}", "a token id, a list of them, or null"
-        raise refusal(checkpoint.folder, "eos_token_id", value, why, GENERATION, limit)
-    return tuple(dict.fromkeys(some))
+    if (ids := as_ids(value)) is None:
+        why = "in config.json and {file} it must be {limit}"
+        raise refusal(checkpoint.folder, "eos_token_id", value, why, GENERATION, IDS)
+    return tuple(dict.fromkeys(ids))
 
 
 def _roles(
@@ -219,14 +215,12 @@ def _roles(
 ) -> dict[str, int]:
     """The id of each role: what the tokenizer's files say, else the configuration, else the usual name."""
     ids = {}
-    for role in _ROLES:
-        token = said.get(f"{role}_token")
-        name = token.get("content") if isinstance(token, dict) else token
-        told = config.get(f"{role}_token_id")
-        if isinstance(name, str) and index(name) is not None:
+    for role in _USUAL:
+        name, id_ = token_name(said.get(f"{role}_token")), config.get(f"{role}_token_id")
+        if name is not None and index(name) is not None:
             ids[role] = index(name)
-        elif type(told) is int and told >= 0:
-            ids[role] = told
+        elif type(id_) is int and id_ >= 0:
+            ids[role] = id_
         elif f"{role}_token" not in said:
             usual = (index(name) for name in _USUAL[role])
             ids[role] = next((found for found in usual if found is not None), None)
