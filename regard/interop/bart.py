@@ -16,10 +16,10 @@ from regard.interop.family import (
     Family,
     Plan,
     Source,
-    Unfit,
+    Unsupported,
     Weights,
     both_sides,
-    fitting,
+    expect,
     task_options,
     tokens_of,
 )
@@ -178,12 +178,12 @@ class Bart(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = fitting(bundle.model, EncoderDecoderConfig, "it has one stack")
+        model = expect(bundle.model, EncoderDecoderConfig, "it has one stack")
         shares = model.tying != "two-way" and model.source == model.target
         if self.learned and not shares:
-            raise Unfit("its sides share no table")
+            raise Unsupported("its sides share no table")
         if not isinstance(model.encoder.position, Learned if self.learned else (Learned, Sinusoidal)):
-            raise Unfit(f"its positions are {model.encoder.position.kind}")
+            raise Unsupported(f"its positions are {model.encoder.position.kind}")
         longest = getattr(model.encoder.position, "length", task_options(bundle).get("max_length", 512))
         config = {
             "vocab_size": tokens_of(model).vocab,
@@ -197,7 +197,7 @@ class Bart(Family):
             "tie_word_embeddings": model.tying != "none",
         }
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-            part = fitting(stack.feedforward, MLP, "its feed-forward parts are gated")
+            part = expect(stack.feedforward, MLP, "its feed-forward parts are gated")
             config |= {
                 f"{side}_layers": stack.depth,
                 f"{side}_attention_heads": stack.attention.heads,

@@ -10,7 +10,7 @@ from regard.bundle import Bundle
 from regard.data.tokenizer import Tokenizer
 from regard.interop.encoder import FILL, Encoder, Names, Sizes, classes
 from regard.interop.keys import Keys
-from regard.interop.origin import kept_origin
+from regard.interop.origin import load_origin
 from regard.model.feedforward import Activation
 from regard.model.position import Learned, LearnedAndRelative
 
@@ -74,7 +74,7 @@ class Roberta(Encoder):
 
     def _stated(self, bundle: Bundle) -> dict[str, Any]:
         own = Tokenizer.from_json(bundle.tokenizers["tokenizer.json"]).pad
-        return {"pad_token_id": kept_origin(bundle).config.get("pad_token_id", own)}
+        return {"pad_token_id": load_origin(bundle).config.get("pad_token_id", own)}
 
 
 class XlmRoberta(Roberta):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting, tokens_of
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect, tokens_of
 from regard.interop.keys import Keys, activation_name
 from regard.interop.labels import classes_of, label_options
 from regard.interop.mapping import Table, in_blocks, rules_of, skipped
@@ -184,8 +184,8 @@ class Encoder(Family):
         if task == FILL:
             return {"kind": task, "context": context}
         if task == BODY:
-            said = source.checkpoint.json(LENGTH) or {}
-            longest = said.get("max_seq_length")
+            settings = source.checkpoint.json(LENGTH) or {}
+            longest = settings.get("max_seq_length")
             length = longest if type(longest) is int and longest >= 3 else context
             return {"kind": task, "max_length": length, "prompt": prompt_of(source.checkpoint)}
         if task == SPANS:
@@ -243,14 +243,14 @@ class Encoder(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = fitting(bundle.model, TransformerConfig, "it has two stacks")
+        model = expect(bundle.model, TransformerConfig, "it has two stacks")
         stack, embed, sizes = model.stack, tokens_of(model), self.sizes
         part, position = stack.feedforward, stack.position
         if not isinstance(part, MLP) or not isinstance(position, type(self._position(1))):
-            raise Unfit(f"its positions are {position.kind}, and its feed-forward parts {part.kind}")
-        norm = fitting(stack.norm, LayerNorm, "its norm is not LayerNorm")
+            raise Unsupported(f"its positions are {position.kind}, and its feed-forward parts {part.kind}")
+        norm = expect(stack.norm, LayerNorm, "its norm is not LayerNorm")
         stated = self._stated(bundle)
-        said = {
+        settings = {
             sizes.width: stack.width,
             sizes.depth: stack.depth,
             sizes.heads: stack.attention.heads,
@@ -265,7 +265,7 @@ class Encoder(Family):
             "max_position_embeddings": position.length + self._first(stated),
             "tie_word_embeddings": getattr(model.head, "tied", True),
         }
-        return {key: value for key, value in said.items() if key is not None} | stated
+        return {key: value for key, value in settings.items() if key is not None} | stated
 
     def files(self, bundle: Bundle) -> dict[str, str]:
         return sentence_files(bundle)

@@ -19,8 +19,11 @@ from regard.interop.checkpoint import Checkpoint
 from regard.interop.generation import generation_options
 from regard.interop.keys import Keys
 from regard.interop.mapping import Table
-from regard.interop.vocabulary import Found
+from regard.interop.vocabulary import FoundTokenizer
 from regard.model.embed import Tokens
+from regard.model.head import Vocabulary
+from regard.model.init import Scaled
+from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
 from regard.weights import Entry
 
@@ -71,14 +74,14 @@ class Source:
     architecture: str
     """The class that the configuration names, such as BertForMaskedLM."""
     keys: Keys
-    _found: list[Found] = field(default_factory=list)
+    _found: list[FoundTokenizer] = field(default_factory=list)
 
     def has(self, start: str) -> bool:
         """Whether the name of some weight begins like that."""
         return any(name.startswith(start) for name in self.checkpoint.entries)
 
     @property
-    def tokenizer(self) -> Found:
+    def tokenizer(self) -> FoundTokenizer:
         """The tokenizer of the folder, looked for when it is asked for."""
         if not self._found:
             from regard.interop.vocabulary import find_tokenizer
@@ -92,12 +95,22 @@ class Source:
         shapes = weights_of(model, str(self.keys.where))
         return family.table(Weights(model, shapes, self.architecture, self.checkpoint.config, prefix))
 
-    def writes(self, context: int, vocab: int) -> dict[str, Any]:
-        """What a task that continues texts is to know, of a model with so many ids."""
+    def text_generation(self, family: Family, stack: StackConfig, context: int, *, tied: bool) -> Plan:
+        """What a checkpoint of one causal stack becomes. `tied`: whether the head is the embedding's table
+        where the configuration does not say it."""
         from regard.interop.vocabulary import chat_template
 
+        vocab = self.keys.size("vocab_size")
+        head = Vocabulary(self.keys.flag("tie_word_embeddings", tied))
+        model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
         options = {"kind": "text-generation", "context": context, "template": chat_template(self.checkpoint)}
-        return options | generation_options(self.checkpoint, vocab, two_stacks=False)
+        return Plan(
+            task="text-generation",
+            options=options | generation_options(self.checkpoint, vocab, two_stacks=False),
+            model=model,
+            table=self.table(family, model),
+            tokenizers={"tokenizer.json": self.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
+        )
 
 
 def both_sides(
@@ -117,7 +130,7 @@ def both_sides(
     return found
 
 
-class Unfit(Exception):  # noqa: N818  (no error that a user meets by itself)
+class Unsupported(Exception):  # noqa: N818  (no error that a user meets by itself)
     """Why a model cannot be written as a family's."""
 
 
@@ -154,21 +167,21 @@ class Family(ABC):
 
     @abstractmethod
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        """The configuration that says what the bundle's model is. Raises: Unfit when none can."""
+        """The configuration that says what the bundle's model is. Raises: Unsupported when none can."""
 
     def weights(self, model: ModelConfig, ours: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The same weights, as the family's table can give them."""
         return ours
 
     def files(self, bundle: Bundle) -> Mapping[str, str]:
-        """Further texts that belong to it, by their files. Raises: Unfit."""
+        """Further texts that belong to it, by their files. Raises: Unsupported."""
         return {}
 
 
-def fitting(part: Any, kind: type[T] | tuple[type[T], ...], why: str) -> T:
-    """A part of a model, which must be of that kind. Raises: Unfit, which says why."""
+def expect(part: Any, kind: type[T] | tuple[type[T], ...], why: str) -> T:
+    """A part of a model, which must be of that kind. Raises: Unsupported, which says why."""
     if not isinstance(part, kind):
-        raise Unfit(why)
+        raise Unsupported(why)
     return part
 
 
@@ -178,9 +191,16 @@ def task_options(bundle: Bundle) -> Mapping[str, Any]:
     return options if isinstance(options, Mapping) else {}
 
 
+def one_stack(bundle: Bundle) -> tuple[TransformerConfig, Vocabulary]:
+    """A model that writes, and its head. Raises: Unsupported for another."""
+    why = "it is not one stack with a vocabulary"
+    model = expect(bundle.model, TransformerConfig, why)
+    return model, expect(model.head, Vocabulary, why)
+
+
 def tokens_of(model: TransformerConfig | EncoderDecoderConfig) -> Tokens:
-    """The embedding of what a model reads. Raises: Unfit when it reads no tokens."""
+    """The embedding of what a model reads. Raises: Unsupported when it reads no tokens."""
     embed = model.embed if isinstance(model, TransformerConfig) else model.source
     if not isinstance(embed, Tokens):
-        raise Unfit(f"it reads {embed.kind}, not tokens")
+        raise Unsupported(f"it reads {embed.kind}, not tokens")
     return embed

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting, tokens_of
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, one_stack, tokens_of
 from regard.interop.keys import activation_name
 from regard.interop.mapping import TRANSPOSED, Table, in_blocks, rules_of, scaled_queries
 from regard.model.attention import AttentionConfig, DotProduct
 from regard.model.block import PreNorm
-from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
-from regard.model.head import Vocabulary
-from regard.model.init import Scaled
 from regard.model.mask import Causal
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned
@@ -28,7 +26,6 @@ _BLOCK = {
     "feedforward.down": "mlp.c_proj",
     "feedforward_residual.norm": "ln_2",
 }
-_NOT_ONE = "it is not one stack with a vocabulary"
 _MASK = "the causal mask, which is no weight"
 
 
@@ -68,17 +65,8 @@ class Gpt2(Family):
             placement=PreNorm(),
             dropout=keys.rate("resid_pdrop", 0.1),
         )
-        vocab = keys.size("vocab_size")
-        head = Vocabulary(keys.flag("tie_word_embeddings", True))
-        model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
-        table = source.table(self, model)
-        return Plan(
-            task="text-generation",
-            options=source.writes(positions, vocab),
-            model=model,
-            table=_divided(table, width) if divided else table,
-            tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
-        )
+        plan = source.text_generation(self, stack, positions, tied=True)
+        return replace(plan, table=_divided(plan.table, width)) if divided else plan
 
     def table(self, weights: Weights) -> Table:
         model, start = weights.model, weights.prefix
@@ -98,13 +86,12 @@ class Gpt2(Family):
         return Table(weights.shapes, tuple(rules), tied, tuple(masks))
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = fitting(bundle.model, TransformerConfig, _NOT_ONE)
-        head = fitting(model.head, Vocabulary, _NOT_ONE)
+        model, head = one_stack(bundle)
         stack, part = model.stack, model.stack.feedforward
         position, norm = stack.position, stack.norm
         if not isinstance(part, MLP) or not isinstance(position, Learned) or not isinstance(norm, LayerNorm):
             kinds = f"{part.kind}, {position.kind} and {norm.kind}"
-            raise Unfit(f"its parts are {kinds}, not mlp, learned and layer")
+            raise Unsupported(f"its parts are {kinds}, not mlp, learned and layer")
         return {
             "vocab_size": tokens_of(model).vocab,
             "n_embd": stack.width,

@@ -54,7 +54,7 @@ these families reads."""
 IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION + _OF_PUBLISHERS).split())
 """Keys that change nothing of what a model makes of its input, or are read where they matter."""
 
-_PLAIN: dict[str, Any] = {
+_ONLY_VALUES: dict[str, Any] = {
     "cross_attention_hidden_size": None,
     "is_encoder_decoder": False,
     "tie_encoder_decoder": False,
@@ -72,7 +72,7 @@ _PLAIN: dict[str, Any] = {
 }
 """Keys with which only one value is what it would be without them."""
 
-_OF_DECODERS: dict[str, str] = {
+_DECODER_KEYS: dict[str, str] = {
     "is_decoder": "it is an encoder that sees no more than what stands before, for which there is no task",
     "add_cross_attention": "it is half of a model, which reads vectors that another half makes",
 }
@@ -227,10 +227,10 @@ class Keys:
         kinds = self._config.get("layer_types")
         if isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds):
             self._taken.add("layer_types")  # as it is without them
-        for name, why in _OF_DECODERS.items():
+        for name, why in _DECODER_KEYS.items():
             if self.any(name):
                 raise self.refuse(name, why)
-        for name, wanted in _PLAIN.items():
+        for name, wanted in _ONLY_VALUES.items():
             if name not in self._taken:
                 self.only(name, wanted, "the rest is not known here") if self._config.get(name) else None
                 self._taken.add(name)

@@ -50,7 +50,7 @@ def label_file(labels: Sequence[str]) -> dict[str, str]:
     return {LABELS: json.dumps(dict.fromkeys(labels, 1), ensure_ascii=False)} if labels else {}
 
 
-def written_labels(bundle: Bundle, came: Sequence[str]) -> dict[str, Any]:
+def label_keys(bundle: Bundle, came: Sequence[str]) -> dict[str, Any]:
     """The keys of a configuration for a bundle's labels. `came`: their names as they were once imported."""
     if LABELS not in bundle.tokenizers:
         return {}
@@ -74,10 +74,10 @@ def _separators() -> Iterator[str]:
 def _is_plain(source: Source) -> bool:
     """Whether the one number that a model gives is its output as it is; else it is a probability, as whoever
     ranks by such models takes it."""
-    said = source.checkpoint.config
-    own = said.get("sentence_transformers")
+    settings = source.checkpoint.config
+    own = settings.get("sentence_transformers")
     stated = own.get("activation_fn") if isinstance(own, dict) else None
-    stated = stated or said.get("sbert_ce_default_activation_function")
+    stated = stated or settings.get("sbert_ce_default_activation_function")
     if isinstance(stated, str):
         if stated.endswith((".Identity", ".Sigmoid")):
             return stated.endswith(".Identity")
@@ -87,4 +87,4 @@ def _is_plain(source: Source) -> bool:
             stated,
             "as the activation of its output, that is not supported",
         )
-    return said.get("problem_type") == _NUMBER
+    return settings.get("problem_type") == _NUMBER

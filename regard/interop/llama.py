@@ -9,16 +9,23 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting, task_options, tokens_of
+from regard.interop.family import (
+    Family,
+    Plan,
+    Source,
+    Unsupported,
+    Weights,
+    expect,
+    one_stack,
+    task_options,
+    tokens_of,
+)
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import Table, in_blocks, rules_of
-from regard.interop.rotary import read_rotary, written_rotary
+from regard.interop.rotary import read_rotary, rotary_keys
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
-from regard.model.embed import Tokens
 from regard.model.feedforward import GatedMLP
-from regard.model.head import Vocabulary
-from regard.model.init import Scaled
 from regard.model.mask import Causal, MaskRule, Window
 from regard.model.norm import RMSNorm
 from regard.model.position import Rotary
@@ -35,7 +42,6 @@ _BLOCK = {
     "feedforward.down": "mlp.down_proj",
     "feedforward_residual.norm": "post_attention_layernorm",
 }
-_NOT_ONE = "it is not one stack with a vocabulary"
 _RATES = "rates of rotation, which follow from the configuration"
 
 
@@ -50,6 +56,10 @@ class Llama(Family):
     """Of a head where the configuration does not say; None for width / heads."""
     longest: ClassVar[int] = 2048
     kv_heads: ClassVar[int | None] = None
+    biases: ClassVar[tuple[bool, bool] | None] = None
+    """Of what makes queries, keys and values, and of what joins the heads; None for what is configured."""
+    mlp_biased: ClassVar[bool] = True
+    """Whether feed-forward parts have biases where they are configured."""
     normed: ClassVar[bool] = False
     """Whether queries and keys are normalised."""
 
@@ -65,7 +75,7 @@ class Llama(Family):
             raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
         head_width = keys.size("head_dim", self.head_width or width // heads)
         depth, eps = keys.depth("num_hidden_layers"), keys.number("rms_norm_eps", 1e-6, 1e-30, 1.0)
-        bias, out_bias = self._biases(keys)
+        biases = self.biases or (keys.flag("attention_bias", False),) * 2
         context = keys.whole("max_position_embeddings", self.longest, least=1)
         stack = StackConfig(
             width=width,
@@ -74,15 +84,15 @@ class Llama(Family):
                 heads,
                 kv_heads,
                 head_width,
-                bias=bias,
-                out_bias=out_bias,
+                bias=biases[0],
+                out_bias=biases[1],
                 norm=RMSNorm(eps) if self.normed else None,
                 dropout=keys.rate("attention_dropout"),
             ),
             feedforward=GatedMLP(
                 keys.size("intermediate_size"),
                 keys.activation("hidden_act", "silu"),
-                bias=self._mlp_bias(keys),
+                bias=self.mlp_biased and keys.flag("mlp_bias", False),
             ),
             **_sight(self._rules(keys, depth)),
             position=read_rotary(keys, head_width, context),
@@ -90,24 +100,7 @@ class Llama(Family):
             placement=PreNorm(),
             dropout=0.0,
         )
-        vocab = keys.size("vocab_size")
-        head = Vocabulary(keys.flag("tie_word_embeddings", False))
-        model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
-        return Plan(
-            task="text-generation",
-            options=source.writes(context, vocab),
-            model=model,
-            table=source.table(self, model),
-            tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
-        )
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        """Of what makes queries, keys and values, and of what joins the heads."""
-        both_ = keys.flag("attention_bias", False)
-        return both_, both_
-
-    def _mlp_bias(self, keys: Keys) -> bool:
-        return keys.flag("mlp_bias", False)
+        return source.text_generation(self, stack, context, tied=False)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         """Who may see whom, block by block."""
@@ -137,12 +130,11 @@ class Llama(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = fitting(bundle.model, TransformerConfig, _NOT_ONE)
-        head = fitting(model.head, Vocabulary, _NOT_ONE)
+        model, head = one_stack(bundle)
         stack, part, gated = model.stack, model.stack.attention, model.stack.feedforward
         if not isinstance(gated, GatedMLP) or not isinstance(stack.position, Rotary):
-            raise Unfit(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
-        norm = fitting(stack.norm, RMSNorm, f"its norm is {stack.norm.kind}, not rms")
+            raise Unsupported(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
+        norm = expect(stack.norm, RMSNorm, f"its norm is {stack.norm.kind}, not rms")
         return {
             "vocab_size": tokens_of(model).vocab,
             "hidden_size": stack.width,
@@ -156,7 +148,7 @@ class Llama(Family):
             "rms_norm_eps": norm.eps,
             "attention_dropout": part.dropout,
             "tie_word_embeddings": head.tied,
-            **written_rotary(stack.position),
+            **rotary_keys(stack.position),
             **self._written(stack),
         }
 
@@ -171,12 +163,8 @@ class Mistral(Llama):
     architectures: ClassVar[dict[str, str]] = {"MistralForCausalLM": "text-generation"}
     longest = 131072
     kv_heads = 8
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        return False, False
-
-    def _mlp_bias(self, keys: Keys) -> bool:
-        return False
+    biases = (False, False)
+    mlp_biased = False
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         window = _stated_window(keys)
@@ -185,7 +173,7 @@ class Mistral(Llama):
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         windows, _ = _windows(stack)
         if not all(windows) and any(windows):
-            raise Unfit("its blocks differ in what they see")
+            raise Unsupported("its blocks differ in what they see")
         return {"sliding_window": windows[0]}
 
 
@@ -211,12 +199,8 @@ class Qwen2(Llama):
     name: ClassVar[str] = "qwen2"
     architectures: ClassVar[dict[str, str]] = {"Qwen2ForCausalLM": "text-generation"}
     longest = 32768
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        return True, False
-
-    def _mlp_bias(self, keys: Keys) -> bool:
-        return False
+    biases: ClassVar[tuple[bool, bool] | None] = (True, False)
+    mlp_biased = False
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         used = keys.flag("use_sliding_window", False)
@@ -231,10 +215,13 @@ class Qwen2(Llama):
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
-        said: dict[str, Any] = {"use_sliding_window": any(windows), "layer_types": kinds}
+        config: dict[str, Any] = {"use_sliding_window": any(windows), "layer_types": kinds}
         if any(windows):
-            said |= {"sliding_window": max(filter(None, windows)), "max_window_layers": kinds.index(_SOME)}
-        return said
+            config |= {
+                "sliding_window": max(filter(None, windows)),
+                "max_window_layers": kinds.index(_SOME),
+            }
+        return config
 
 
 class Qwen3(Qwen2):
@@ -243,11 +230,8 @@ class Qwen3(Qwen2):
     name: ClassVar[str] = "qwen3"
     architectures: ClassVar[dict[str, str]] = {"Qwen3ForCausalLM": "text-generation"}
     head_width = 128
+    biases = None
     normed = True
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        both_ = keys.flag("attention_bias", False)
-        return both_, both_
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         return {**super()._written(stack), "attention_bias": stack.attention.bias}
@@ -286,10 +270,10 @@ def _sight(rules: list[MaskRule]) -> dict[str, Any]:
 
 
 def _windows(stack: StackConfig) -> tuple[list[int | None], list[str]]:
-    """How many tokens each block sees, None for all, and what the library calls that. Raises: Unfit."""
+    """How many tokens each block sees, None for all, and what the library calls that. Raises: Unsupported."""
     pattern = stack.masks or (stack.mask,)
     rules = [pattern[index % len(pattern)] for index in range(stack.depth)]
     windows = [rule.before + 1 if isinstance(rule, Window) else None for rule in rules]
     if len({window for window in windows if window}) > 1:
-        raise Unfit("its blocks have windows of several sizes")
+        raise Unsupported("its blocks have windows of several sizes")
     return windows, [_SOME if window else _ALL for window in windows]

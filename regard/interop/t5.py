@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Conversion, Table, in_blocks, rules_of, scaled
@@ -89,9 +89,9 @@ class T5(Family):
             cross=attention,
         )
         vocab = keys.size("vocab_size")
-        said_tied = keys.flag("tie_word_embeddings", True)
-        divided = keys.flag("scale_decoder_outputs", said_tied) and self.scales
-        own = not (said_tied and self.scales) and source.has("lm_head.weight")
+        tied = keys.flag("tie_word_embeddings", True)
+        divided = keys.flag("scale_decoder_outputs", tied) and self.scales
+        own = not (tied and self.scales) and source.has("lm_head.weight")
         embed = Tokens(vocab, scale=False)
         model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
         start = stated(source.checkpoint, "decoder_start_token_id")
@@ -129,12 +129,12 @@ class T5(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = fitting(bundle.model, EncoderDecoderConfig, "it has one stack")
+        model = expect(bundle.model, EncoderDecoderConfig, "it has one stack")
         stack, part = model.encoder, model.encoder.feedforward
         if not isinstance(stack.position, RelativeBias) or not isinstance(stack.norm, RMSNorm):
-            raise Unfit(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")
+            raise Unsupported(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")
         if part.hidden is None:
-            raise Unfit("its hidden width is not stated")
+            raise Unsupported("its hidden width is not stated")
         name = activation_name(part.activation)
         if isinstance(part, GatedMLP):
             name = "gated-gelu" if name == "gelu_new" else f"gated-{name}"
@@ -177,12 +177,12 @@ def _buckets(keys: Keys) -> int:
 def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:
     """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant. The two keys that
     follow from it count before it where they are written, too."""
-    said = keys.any("feed_forward_proj") or usual
-    kinds = said.split("-") if isinstance(said, str) else []
+    settings = keys.any("feed_forward_proj") or usual
+    kinds = settings.split("-") if isinstance(settings, str) else []
     if not 1 <= len(kinds) <= 2 or (len(kinds) == 2 and kinds[0] != "gated"):
         raise keys.refuse("feed_forward_proj", "it must be an activation, or 'gated-' and one")
     named = "dense_act_fn" if "dense_act_fn" in keys else "feed_forward_proj"
-    name = keys.any("dense_act_fn") or ("gelu_new" if said == "gated-gelu" else kinds[-1])
+    name = keys.any("dense_act_fn") or ("gelu_new" if settings == "gated-gelu" else kinds[-1])
     activation = Keys({named: name}, keys.where, 1).activation(named, usual)
     hidden, rate = keys.size("d_ff"), keys.rate("dropout_rate", 0.1)
     if keys.flag("is_gated_act", kinds[0] == "gated"):

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from regard.bundle import Bundle
 from regard.data.image_processor import ImageProcessor
-from regard.interop.family import Family, Plan, Source, Unfit, Weights, fitting
-from regard.interop.image_processors import image_processor_of, read_image_processor, written_image_processor
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
+from regard.interop.image_processors import image_processor_file, preprocessor_file, read_image_processor
 from regard.interop.keys import Keys, activation_name
 from regard.interop.labels import classes_of, label_options
 from regard.interop.mapping import (
@@ -130,7 +130,7 @@ class ViT(Family):
             model=model,
             table=table,
             tokenizers={},
-            files=written_image_processor(processor),
+            files=image_processor_file(processor),
             labels=tuple(labels),
             notes=tuple(notes),
         )
@@ -214,10 +214,10 @@ class ViT(Family):
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = fitting(bundle.model, TransformerConfig, _NO_IMAGES)
-        stack, embed = model.stack, fitting(model.embed, Patches, _NO_IMAGES)
+        model = expect(bundle.model, TransformerConfig, _NO_IMAGES)
+        stack, embed = model.stack, expect(model.embed, Patches, _NO_IMAGES)
         if not isinstance(stack.norm, LayerNorm) or stack.placement.kind != self.placement.kind:
-            raise Unfit(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
+            raise Unsupported(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
         return {
             "hidden_size": stack.width,
             "num_hidden_layers": stack.depth,
@@ -233,14 +233,14 @@ class ViT(Family):
         }
 
     def _part_written(self, stack: StackConfig) -> dict[str, Any]:
-        part = fitting(stack.feedforward, MLP, "its feed-forward parts are not plain")
+        part = expect(stack.feedforward, MLP, "its feed-forward parts are not plain")
         return {
             "intermediate_size": part.hidden or 4 * stack.width,
             "hidden_act": activation_name(part.activation),
         }
 
     def files(self, bundle: Bundle) -> dict[str, str]:
-        return image_processor_of(bundle)
+        return preprocessor_file(bundle)
 
 
 class DeiT(ViT):
@@ -322,7 +322,7 @@ class Dinov2(ViT):
         sizes = ((ratio, _gated(ratio * width) if gated else ratio * width) for ratio in range(1, 65))
         ratio = next((ratio for ratio, size in sizes if size == hidden), None)
         if ratio is None:
-            raise Unfit(f"its {hidden} hidden values are no whole multiple of its width")
+            raise Unsupported(f"its {hidden} hidden values are no whole multiple of its width")
         activation = "gelu" if gated else activation_name(part.activation)
         return {
             "mlp_ratio": ratio,

@@ -24,10 +24,10 @@ from regard.interop.tokenizer_keys import (
     CONFIG,
     TokenizerKeys,
     add_tokens,
-    lowers,
-    obeyed,
+    lowercases,
     read_keys,
     token_name,
+    with_overrides,
 )
 from regard.strict_json import HEADER, VOCABULARY, check_limit
 
@@ -46,7 +46,7 @@ _USUAL = {
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundTokenizer:
     """The tokenizer of a folder."""
 
     text: str
@@ -123,15 +123,15 @@ class Found:
 def chat_template(checkpoint: Checkpoint) -> str | None:
     """How a dialogue is written for the model, if the folder says it: a file, or a key of the tokenizer's
     configuration, which may hold several by name. Raises: CheckpointError when that is no text."""
-    said: Any = checkpoint.text(CHAT_TEMPLATE)
-    if said is None:
-        said = (checkpoint.json(CONFIG, HEADER) or {}).get("chat_template")
-    if isinstance(said, list):
-        named = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
-        said = named.get("default")
-    if said is not None and not isinstance(said, str):
+    settings: Any = checkpoint.text(CHAT_TEMPLATE)
+    if settings is None:
+        settings = (checkpoint.json(CONFIG, HEADER) or {}).get("chat_template")
+    if isinstance(settings, list):
+        named = {entry.get("name"): entry.get("template") for entry in settings if isinstance(entry, dict)}
+        settings = named.get("default")
+    if settings is not None and not isinstance(settings, str):
         raise CheckpointError("{where}: the {key} is not a text", checkpoint.folder, "chat template")
-    return said
+    return settings
 
 
 def has_sides(checkpoint: Checkpoint) -> bool:
@@ -145,7 +145,7 @@ def has_sides(checkpoint: Checkpoint) -> bool:
     return there("source.spm", "target.spm")
 
 
-def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
+def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> FoundTokenizer:
     """The tokenizer in the folder. Raises: CheckpointError when there is none that can be read."""
     keys = read_keys(checkpoint)
     try:
@@ -160,17 +160,17 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
         raise
     except RegardError as error:
         raise CheckpointError.of(error, where=checkpoint.folder) from error
-    if lowers(checkpoint):
+    if lowercases(checkpoint):
         steps = [backend.normalizer] if backend.normalizer is not None else []
         backend.normalizer = Sequence([Lowercase(), *steps])
         text = backend.to_str()
     # Where each side has ids of its own, the configuration speaks of the target's.
     config = {} if keys.flag("separate_vocabs", False) else checkpoint.config
-    ids = _roles(config, keys.said, backend.token_to_id)
+    ids = _roles(config, keys.settings, backend.token_to_id)
     tokens = backend.get_added_tokens_decoder()
     special = tuple(sorted(index for index, token in tokens.items() if token.special))
     named = {token.content: index for index, token in tokens.items()}
-    return Found(text, ids, special, *_framing(backend), _ends(checkpoint), sentencepiece, named)
+    return FoundTokenizer(text, ids, special, *_framing(backend), _ends(checkpoint), sentencepiece, named)
 
 
 def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
@@ -182,7 +182,7 @@ def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
     if side == "target":
         return text, False
     check_limit(text, VOCABULARY)
-    text = obeyed(keys, text)
+    text = with_overrides(keys, text)
     tried(text)
     backend = open_backend(text)
     return (backend.to_str() if add_tokens(keys, backend) else text), False
@@ -211,17 +211,17 @@ def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
 
 
 def _roles(
-    config: Mapping[str, Any], said: Mapping[str, Any], index: Callable[[str], int | None]
+    config: Mapping[str, Any], settings: Mapping[str, Any], index: Callable[[str], int | None]
 ) -> dict[str, int]:
     """The id of each role: what the tokenizer's files say, else the configuration, else the usual name."""
     ids = {}
     for role in _USUAL:
-        name, id_ = token_name(said.get(f"{role}_token")), config.get(f"{role}_token_id")
+        name, id_ = token_name(settings.get(f"{role}_token")), config.get(f"{role}_token_id")
         if name is not None and index(name) is not None:
             ids[role] = index(name)
         elif type(id_) is int and id_ >= 0:
             ids[role] = id_
-        elif f"{role}_token" not in said:
+        elif f"{role}_token" not in settings:
             usual = (index(name) for name in _USUAL[role])
             ids[role] = next((found for found in usual if found is not None), None)
     return {role: found for role, found in ids.items() if found is not None}

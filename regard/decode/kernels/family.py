@@ -97,7 +97,7 @@ def parts(builder: Any, vector: Any, count: int) -> list[Any]:
     size = vector.type.count // count
     undefined = ir.Constant(vector.type, ir.Undefined)
     return [
-        builder.shuffle_vector(vector, undefined, lanes(range(i * size, (i + 1) * size)))
+        builder.shuffle_vector(vector, undefined, places(range(i * size, (i + 1) * size)))
         for i in range(count)
     ]
 
@@ -105,29 +105,13 @@ def parts(builder: Any, vector: Any, count: int) -> list[Any]:
 def joined(builder: Any, vectors: list[Any]) -> Any:
     """The opposite of `parts`, for a power of two of them."""
     while len(vectors) > 1:
-        both = lanes(range(2 * vectors[0].type.count))
+        both = places(range(2 * vectors[0].type.count))
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
         vectors = [builder.shuffle_vector(a, b, both) for a, b in pairs]
     return vectors[0]
 
 
-PAIRS, WIDE_PAIRS = ir.VectorType(INT8, 2 * LANES), ir.VectorType(INT16, 2 * LANES)
-"""Two inputs of each output: as they are packed, and as they are multiplied."""
-
-
-def widened(builder: Any, weights: Any) -> Any:
-    """`PAIRS` as `WIDE_PAIRS`."""
-    return builder.sext(weights, WIDE_PAIRS)
-
-
-def sums_of_two(builder: Any, vector: Any) -> Any:
-    """A vector half as long: each number plus its neighbour."""
-    undefined, count = ir.Constant(vector.type, ir.Undefined), vector.type.count
-    even, odd = (builder.shuffle_vector(vector, undefined, lanes(range(i, count, 2))) for i in (0, 1))
-    return builder.add(even, odd)
-
-
-def lanes(which: Any) -> ir.Constant:
+def places(which: Any) -> ir.Constant:
     """What a shuffle takes."""
     which = list(which)
     return ir.Constant(ir.VectorType(INT32, len(which)), which)

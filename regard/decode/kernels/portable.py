@@ -10,34 +10,32 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from regard.decode.kernels.family import (
-    INT32,
-    LANES,
-    PAIRS,
-    SUMS,
-    WIDE_PAIRS,
-    Family,
-    Multiply,
-    fused,
-    sums_of_two,
-    widened,
-)
+from regard.decode.kernels.family import INT8, INT16, INT32, LANES, SUMS, Family, Multiply, fused, places
 
 _TILES = {1: 1, 2: 1}
 """Of 16 registers, each of which holds a quarter of a block's sums."""
+_PAIRS, _WIDE = ir.VectorType(INT8, 2 * LANES), ir.VectorType(INT16, 2 * LANES)
 _PRODUCTS = ir.VectorType(INT32, 2 * LANES)
 
 
 def _add(builder: Any, total: Any, weights: Any, row: Any) -> Any:
     products = builder.mul(
-        builder.sext(weights, _PRODUCTS), builder.sext(builder.bitcast(row, WIDE_PAIRS), _PRODUCTS)
+        builder.sext(weights, _PRODUCTS), builder.sext(builder.bitcast(row, _WIDE), _PRODUCTS)
     )
-    return builder.add(total, sums_of_two(builder, products))
+    undefined = ir.Constant(_PRODUCTS, ir.Undefined)
+    even, odd = (
+        builder.shuffle_vector(products, undefined, places(range(start, 2 * LANES, 2))) for start in (0, 1)
+    )
+    return builder.add(total, builder.add(even, odd))
+
+
+def _widen(builder: Any, weights: Any) -> Any:
+    return builder.sext(weights, _WIDE)
 
 
 PORTABLE = Family(
     "portable",
     frozenset(),
     fused(_TILES),
-    Multiply(PAIRS, SUMS, _add, _TILES, inputs=2, levels=np.int16, widen=widened),
+    Multiply(_PAIRS, SUMS, _add, _TILES, inputs=2, levels=np.int16, widen=_widen),
 )
