@@ -90,58 +90,58 @@ def test_a_bare_kind_is_that_kind_with_its_defaults():
 @pytest.mark.parametrize(
     ("data", "parts"),
     [
-        ({}, {"key": "picture.title", "limit": "text"}),
-        ([], {"key": "picture", "value": "[]", "limit": "a dictionary of Drawing"}),
-        ({"titel": 1}, {"key": "picture.titel", "remedy": "did you mean 'title'?"}),
-        ({"title": 1}, {"key": "picture.title", "value": "1", "limit": "text"}),
-        ({"title": "x", "filled": 1}, {"key": "picture.filled", "value": "1", "limit": "true or false"}),
+        ({}, {"key": "image.title", "limit": "text"}),
+        ([], {"key": "image", "value": "[]", "limit": "a dictionary of Drawing"}),
+        ({"titel": 1}, {"key": "image.titel", "remedy": "did you mean 'title'?"}),
+        ({"title": 1}, {"key": "image.title", "value": "1", "limit": "text"}),
+        ({"title": "x", "filled": 1}, {"key": "image.filled", "value": "1", "limit": "true or false"}),
         (
             {"title": "x", "sizes": [1, "2"]},
-            {"key": "picture.sizes", "value": '[1, "2"]', "limit": "a list of integer values"},
+            {"key": "image.sizes", "value": '[1, "2"]', "limit": "a list of integer values"},
         ),
         (
             {"title": "x", "sizes": [True]},
-            {"key": "picture.sizes", "value": "[true]", "limit": "a list of integer values"},
+            {"key": "image.sizes", "value": "[true]", "limit": "a list of integer values"},
         ),
         (
             {"title": "x", "colour": "rad"},
-            {"key": "picture.colour", "value": '"rad"', "limit": '"red" or "blue"'},
+            {"key": "image.colour", "value": '"rad"', "limit": '"red" or "blue"'},
         ),
         (
             {"title": "x", "shape": "squair"},
-            {"key": "picture.shape.kind", "value": '"squair"', "limit": "one of 'round', 'square'"},
+            {"key": "image.shape.kind", "value": '"squair"', "limit": "one of 'round', 'square'"},
         ),
         (
             {"title": "x", "shape": "squair"},
             {
-                "key": "picture.shape.kind",
+                "key": "image.shape.kind",
                 "value": '"squair"',
                 "limit": "one of 'round', 'square'",
                 "remedy": "did you mean 'square'?",
             },
         ),
-        ({"title": "x", "shape": None}, {"key": "picture.shape", "limit": "'round', 'square'"}),
-        ({"title": "x", "shape": {"radius": 1}}, {"key": "picture.shape", "limit": "'round', 'square'"}),
-        ({"title": "x", "shape": "square"}, {"key": "picture.shape.side", "limit": "a finite number"}),
+        ({"title": "x", "shape": None}, {"key": "image.shape", "limit": "'round', 'square'"}),
+        ({"title": "x", "shape": {"radius": 1}}, {"key": "image.shape", "limit": "'round', 'square'"}),
+        ({"title": "x", "shape": "square"}, {"key": "image.shape.side", "limit": "a finite number"}),
         (
             {"title": "x", "shape": {"kind": "square", "side": -1}},
-            {"key": "picture.shape", "value": "a side must be longer than 0, not -1.0"},
+            {"key": "image.shape", "value": "a side must be longer than 0, not -1.0"},
         ),
-        ({"title": "x", "shape": {"kind": "round", "radios": 1}}, {"key": "picture.shape.radios"}),
+        ({"title": "x", "shape": {"kind": "round", "radios": 1}}, {"key": "image.shape.radios"}),
         (
             {"title": "x", "shape": {"kind": "round", "radius": float("nan")}},
-            {"key": "picture.shape.radius", "value": "nan", "limit": "a finite number"},
+            {"key": "image.shape.radius", "value": "nan", "limit": "a finite number"},
         ),
-        ({"title": "x", "more": "round"}, {"key": "picture.more", "value": '"round"', "limit": "a list"}),
+        ({"title": "x", "more": "round"}, {"key": "image.more", "value": '"round"', "limit": "a list"}),
         (
             {"title": "x", "more": [3]},
-            {"key": "picture.more[0].kind", "value": "3", "limit": "one of 'round', 'square'"},
+            {"key": "image.more[0].kind", "value": "3", "limit": "one of 'round', 'square'"},
         ),
         (
             {"title": "x", "named": {"a": {"kind": []}}},
-            {"key": "picture.named.a.kind", "value": "[]", "limit": "one of 'round', 'square'"},
+            {"key": "image.named.a.kind", "value": "[]", "limit": "one of 'round', 'square'"},
         ),
-        ({"title": "x", "named": []}, {"key": "picture.named", "value": "[]", "limit": "a dictionary"}),
+        ({"title": "x", "named": []}, {"key": "image.named", "value": "[]", "limit": "a dictionary"}),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_its_dotted_path(data, parts):
