@@ -73,8 +73,8 @@ def measure(folder: Path, size: int, steps: int) -> Peak:
     with subprocess.Popen(command, env=environment) as process:
         while process.poll() is None:
             peak = max(peak, anonymous_memory(process.pid))
-            tokens = out / "training" / "train.tokens"
-            ids = tokens.stat().st_size if tokens.exists() else ids
+            files = (out / "training" / "examples").glob("*.npy")
+            ids = sum(file.stat().st_size for file in files) or ids
             time.sleep(0.05)
     if process.returncode:
         raise SystemExit(f"training ended with {process.returncode}")

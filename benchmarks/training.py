@@ -20,6 +20,7 @@ import math
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 
 from regard.data.batches import Batches
 from regard.data.readers import open_data
+from regard.data.store import write_store
 from regard.data.tokenizer import BPE
 from regard.machine import keep_freed_memory, processor_name
 from regard.model.describe import describe
@@ -50,10 +52,10 @@ class Regard(nn.Module):
     def __init__(self, task: Translation, dropout: float) -> None:
         super().__init__()
         self.task = task
-        self.model = task.fit(encoder_decoder(replace(SIZE, dropout=dropout))).build()
+        self.model = task.configure_model(encoder_decoder(replace(SIZE, dropout=dropout))).build()
 
     def forward(self, batch: PairBatch) -> Tensor:
-        return self.task.loss(self.model, batch) / batch.tokens
+        return self.task.loss(self.model, batch)["loss"] / batch.tokens
 
 
 class Peer(nn.Module):
@@ -74,7 +76,7 @@ class TorchTransformer(Peer):
 
     def __init__(self, task: Translation, dropout: float) -> None:
         super().__init__()
-        self.table = nn.Embedding(task.vocabulary, SIZE.width)
+        self.table = nn.Embedding(task.source.size, SIZE.width)
         nn.init.normal_(self.table.weight, std=SIZE.width**-0.5)
         self.drop = nn.Dropout(dropout)
         self.body = nn.Transformer(
@@ -119,7 +121,7 @@ class Marian(Peer):
         from transformers import MarianConfig, MarianMTModel
 
         config = MarianConfig(
-            vocab_size=task.vocabulary,
+            vocab_size=task.source.size,
             d_model=SIZE.width,
             encoder_layers=SIZE.encoder_depth,
             decoder_layers=SIZE.decoder_depth,
@@ -157,7 +159,7 @@ class XTransformers(Peer):
         ratio = SIZE.hidden / SIZE.width
         self.body = XTransformer(
             dim=SIZE.width,
-            enc_num_tokens=task.vocabulary,
+            enc_num_tokens=task.source.size,
             enc_depth=SIZE.encoder_depth,
             enc_heads=SIZE.heads,
             enc_max_seq_len=512,
@@ -166,7 +168,7 @@ class XTransformers(Peer):
             enc_emb_dropout=dropout,
             enc_ff_dropout=dropout,
             enc_attn_flash=True,
-            dec_num_tokens=task.vocabulary,
+            dec_num_tokens=task.source.size,
             dec_depth=SIZE.decoder_depth,
             dec_heads=SIZE.heads,
             dec_max_seq_len=512,
@@ -200,28 +202,11 @@ def _positions(length: int, width: int) -> Tensor:
 def data(count: int) -> tuple[Translation, list[PairBatch]]:
     """The task and the first batches of a shuffled epoch."""
     rows = open_data("multi30k-tok", (None, None)).split("train")
-    task = Translation.learn(TranslationConfig(tokenizer=BPE(vocab=8000)), rows)
-    examples = [example for example in task.encode(rows) if example is not None]
-    store = _Store(examples)
-    plan = Batches([[len(s), len(t)] for s, t in examples], 10**9, 1, max_rows=ROWS)
-    return task, [task.batch(store, chosen) for chosen, _ in zip(plan.epoch(0), range(count), strict=False)]
-
-
-class _Store:
-    """Examples in memory, with the store's one method that batches need."""
-
-    def __init__(self, examples: list) -> None:
-        self.examples = examples
-
-    def batch(self, rows, column: int, *, pad: int):
-        import numpy as np
-
-        chosen = [self.examples[row][column] for row in rows]
-        lengths = np.array([len(ids) for ids in chosen])
-        ids = np.full((len(chosen), lengths.max()), pad)
-        for row, tokens in enumerate(chosen):
-            ids[row, : len(tokens)] = tokens
-        return ids, lengths
+    task = Translation.prepare(TranslationConfig(tokenizer=BPE(vocab=8000)), rows)
+    with tempfile.TemporaryDirectory() as folder:
+        store = write_store(folder, (example for example in task.encode(rows) if example), task.fields)
+        plan = Batches(task.costs(store), 10**9, 1, max_rows=ROWS).epoch(0)
+        return task, [task.batch(store, chosen) for chosen, _ in zip(plan, range(count), strict=False)]
 
 
 class Training:
@@ -270,7 +255,7 @@ def matrix_ceiling() -> float:
 
 def flops(task: Translation, batches: list[PairBatch]) -> float:
     """Matrix-product operations of a training step a target token: forward, and twice that backward."""
-    model = task.fit(encoder_decoder(SIZE)).build()
+    model = task.configure_model(encoder_decoder(SIZE)).build()
     total = 0
     for batch in batches:
         rows, length = batch.source.shape
@@ -333,7 +318,7 @@ def main() -> None:
         return
     task, batches = data(options.steps)
     ceiling, work = matrix_ceiling(), flops(task, batches)
-    print(f"{processor_name()}, {options.threads} threads, tiny model, {task.vocabulary:,} pieces")
+    print(f"{processor_name()}, {options.threads} threads, tiny model, {task.source.size:,} pieces")
     engines = [Engine(serve, name, options.threads) for name in CONTENDERS]
     for dropout in (0.3, 0.0):
         print(f"\ndropout {dropout}: target tokens/s, median of {options.rounds} rounds (min–max)")

@@ -11,6 +11,15 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _NAMES = {
+    "Embed": "regard.model.embed",
+    "FeedForwardPart": "regard.model.feedforward",
+    "Head": "regard.model.head",
+    "MaskRule": "regard.model.mask",
+    "Norm": "regard.model.norm",
+    "Placement": "regard.model.block",
+    "Position": "regard.model.position_part",
+    "Score": "regard.model.score",
+    "register": "regard.registry",
     "Causal": "regard.model.mask",
     "Contiguous": "regard.model.mask",
     "Full": "regard.model.mask",

@@ -29,8 +29,8 @@ from regard.errors import cannot_write
 from regard.strict_json import dumps
 from regard.visible import visible
 
-__all__ = ["READER_GONE", "beside", "is_typed", "mend_streams", "named", "note", "say", "say_json", "write"]
-__all__ += ["write_growing"]
+__all__ = ["READER_GONE", "beside", "is_typed", "mend_streams", "note", "say", "say_files", "say_json"]
+__all__ += ["write", "write_growing"]
 
 READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
 _UNFINISHED = "\ufffd\u200c\u200d"
@@ -78,7 +78,7 @@ def beside(*paths: Path | None) -> Callable[..., None]:
     return note if any(path is not None and _is_output(path) for path in paths) else say
 
 
-def named(*paths: Path | None) -> None:
+def say_files(*paths: Path | None) -> None:
     """Say which files were written, those but standard output."""
     for path in paths:
         if path is not None and not _is_output(path):

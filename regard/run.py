@@ -6,12 +6,9 @@ leaves to its task whatever differs between tasks.
 
 from __future__ import annotations
 
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,14 +20,13 @@ from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.builtin import BUILTIN
 from regard.data.named import is_running
-from regard.data.readers import columns_of, open_data
-from regard.data.rows import DataSet, Row, Rows
-from regard.errors import BundleError, DataError, InputError, RegardError, outside, require
-from regard.files import atomic_file
+from regard.data.readers import columns_of
+from regard.data.rows import DataSet
+from regard.errors import BundleError, InputError, RegardError, outside
+from regard.evaluation import Evaluation, evaluated, metric_of, opened, rows_of
 from regard.insight.ablation import Ablation
 from regard.insight.alignment import Alignment
 from regard.insight.changes import Tied
-from regard.insight.laws import Finding, laws
 from regard.insight.neighbours import nearest
 from regard.insight.playback import Playback
 from regard.insight.recorder import Choice
@@ -44,31 +40,26 @@ from regard.model.device import pick_device
 from regard.model.layout import prepared
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.schema import parse
-from regard.tasks import TASKS, TaskConfig
+from regard.tasks import TASKS
 from regard.tasks.conversation import Conversation
-from regard.tasks.task import Decoding, Prediction, Task, checked
+from regard.tasks.decoding import Decoding, check_decoding
+from regard.tasks.prediction import checked
+from regard.tasks.protocols import (
+    AdaptsToColumns,
+    Chats,
+    Embeds,
+    EmbedsTokens,
+    Generates,
+    Renders,
+)
+from regard.tasks.task import Task
 from regard.tasks.text_task import TextTask
 from regard.threads import use_threads
+from regard.values import Prediction, Text, Value
+from regard.verify import Finding, verified
 from regard.weights import check_fits
 
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a run did on some data."""
-
-    data: str
-    split: str
-    metrics: dict[str, Any]
-    """The task's figures by name."""
-    baselines: dict[str, dict[str, Any]]
-    """The same figures of predictors without a model, where the data set has any."""
-    seconds: float
-    examples: list[tuple[str, str, str]]
-    """Source, reference and prediction of the first few."""
-    notes: list[str]
-    """What the reader of the data left out or decided."""
 
 
 def load(folder: str | Path, device: str | torch.device | None = None, dtype: str = "float32") -> Run:
@@ -114,8 +105,9 @@ class Run:
             raise BundleError(sentence, folder, bundle.task)
         self.bundle, self.folder, self.device = bundle, folder, device
         try:
-            config = parse(TaskConfig, bundle.training.get("task", {}), "config.json", "training.task")
-            self.task: Task = TASKS[bundle.task].restore(config, bundle.tokenizers)
+            kind = TASKS[bundle.task]
+            config = parse(kind.Config, bundle.training.get("task", {}), "config.json", "training.task")
+            self.task: Task = kind.prepare(config, None, bundle.tokenizers)
             self.task.configure_model(bundle.model)
         except RegardError as problem:
             raise BundleError.of(problem, where=folder) from problem
@@ -133,44 +125,50 @@ class Run:
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, inputs: Sequence[str], **options: Any) -> list[str]:
-        """The best answer to each input, in order; `options` are those of `tasks.Decoding`.
+    def predict(self, inputs: Sequence[Any], **options: Any) -> list[Value]:
+        """The best answer to each input, in order; `options` are those of `tasks.Decoding` and, where tokens
+        are drawn, of `Sampling`: `beam=4`, `temperature=0.7`.
 
-        Raises: InputError for an input that the model cannot take.
+        Raises: InputError for an input that the model cannot take, or an option that there is not.
         """
-        return [prediction.text for prediction in self.predictions(inputs, Decoding(**options))]
+        return [prediction.value for prediction in self.predictions(inputs, Decoding.of(**options))]
 
-    def predictions(self, inputs: Sequence[str], decoding: Decoding = Decoding()) -> list[Prediction]:
-        """The answers with their scores and alternatives, in order.
+    def predictions(self, inputs: Sequence[Any], decoding: Decoding = Decoding()) -> list[Prediction[Any]]:
+        """The answers with their scores and candidates, in order. An input is a value, or what means one: a
+        text, a path, an array.
 
         Raises: InputError for a text instead of a list, or for what the task cannot take or do.
         """
         if isinstance(inputs, str):
             raise InputError("predict takes a list of {key}; put the one you have in brackets", "inputs")
-        self.task.check(decoding)
+        check_decoding(self.task, decoding)
+        values = [self.task.input.parse(given) for given in inputs]
         with torch.inference_mode():
-            return checked(self.task.predict(self.model, inputs, decoding))
+            return checked(self.task.predict(self.model, values, decoding))
 
     def stream(
-        self, inputs: Iterable[str], decoding: Decoding = Decoding()
-    ) -> Iterator[tuple[str, Prediction]]:
+        self, inputs: Iterable[Any], decoding: Decoding = Decoding()
+    ) -> Iterator[tuple[Any, Prediction[Any]]]:
         """Each input of a stream of any length with its answer, in order; read a few hundred at a time."""
         inputs = iter(inputs)
         while some := list(islice(inputs, _AT_ONCE)):
             yield from zip(some, self.predictions(some, decoding), strict=True)
             decoding = replace(decoding, number=decoding.number + len(some))
 
-    def write(self, text: str, decoding: Decoding = Decoding()) -> Iterator[str]:
+    def write(self, given: Any, decoding: Decoding = Decoding()) -> Iterator[str]:
         """The greedy answer as it grows, token by token; all at once where a task does not write.
 
         Raises: InputError for an input that the model cannot take.
         """
-        self.task.check(decoding)
-        return self.task.write(self.model, text, decoding)
+        check_decoding(self.task, decoding)
+        value = self.task.input.parse(given)
+        if isinstance(self.task, Generates):
+            return self.task.write(self.model, value, decoding)
+        return (prediction.value.plain() for prediction in self.predictions([value], decoding))
 
     def neighbours(
         self, queries: Sequence[str], among: Sequence[str] | None = None, n: int = 10
-    ) -> list[Prediction]:
+    ) -> list[Prediction[Text]]:
         """For each query the n nearest of the texts `among`, with their cosines; without those, the nearest
         pieces of the vocabulary, by the model's table.
 
@@ -182,22 +180,30 @@ class Run:
         if not queries:
             return []
         if among is None:
-            return nearest_words(*task.words(model), queries, n)
+            if not isinstance(task, EmbedsTokens):
+                raise InputError("{where} has no one table of words; give texts to look among", task.name)
+            return nearest_words(*task.token_embeddings(model), queries, n)
         if not among:
             raise InputError("{key} is empty; give at least one text to look among", "among")
+        if not isinstance(task, Embeds):
+            raise InputError(
+                "{where} makes no vectors of texts; train sentence-similarity for that", task.name
+            )
         found = nearest(task.vectors(model, queries), task.vectors(model, among), n)
         rows = zip(*(side.tolist() for side in found), strict=True)
         return [ranked([(among[place], cosine) for cosine, place in zip(*row, strict=True)]) for row in rows]
 
-    def chat(self, system: str | None = None) -> Conversation:
+    def chat(self, system: str | None = None) -> Conversation[Any]:
         """A dialogue: `say` what you like, turn by turn. Raises: InputError when it has learned none."""
+        if not isinstance(self.task, Chats):
+            raise InputError("{where} answers inputs one by one; it holds no dialogue", self.task.name)
         return self.task.conversation(self.model, system)
 
     # ------------------------------------------------------------------ evaluating
 
     def open(self, data: str | Path, on_error: str = "refuse") -> DataSet:
         """`data` with this run's columns."""
-        return _open(self.task, data, on_error)
+        return opened(self.task, data, on_error)
 
     def evaluate(
         self,
@@ -221,32 +227,20 @@ class Run:
         task's.
         """
         name = self._own_data() if data is None else str(data)
-        self.task.score((), (), tokenize)  # a wrong option is refused before the work
-        self.task.check(decoding)
-        if grid is not None:
-            self.task.render((), ())
-        own = name == self.bundle.data.get("name")
-        task = self.task if own else self.task.evaluated_on(lambda: columns_of(name))
-        split = split or self._judged_split(name)
-        dataset, rows = _rows_of(task, name, split, limit, on_error)
-        started = time.perf_counter()
-        with torch.inference_mode():
-            judged = task.evaluate(self.model, rows, decoding, tokenize)
-        seconds = time.perf_counter() - started
-        if grid is not None:
-            with atomic_file(grid) as file:
-                file.write(self.task.render(rows, judged.answers))
-        return Evaluation(
-            data=name,
-            split=split,
-            metrics=judged.figures,
-            baselines=_baselines(task, name, rows, dataset.splits.get("train")) if baselines else {},
-            seconds=seconds,
-            examples=[(*task.format_row(r), a) for r, a in zip(rows, judged.answers[:10], strict=False)],
-            notes=str(dataset.report).splitlines(),
-        )
+        check_decoding(self.task, decoding)
+        if grid is not None and not isinstance(self.task, Renders):
+            raise InputError(
+                "{where} has no images to draw, and so no use for {key}", self.task.name, "--grid"
+            )
+        task = self.task
+        if name != self.bundle.data.get("name") and isinstance(task, AdaptsToColumns):
+            task = task.evaluated_on(lambda: columns_of(name))
+        metric = metric_of(task, tokenize)  # a wrong option is refused before the work
+        split = split or self._evaluated_split(name)
+        found = rows_of(task, name, split, limit, on_error)
+        return evaluated(task, self.model, found, metric, decoding, split, baselines=baselines, grid=grid)
 
-    def _judged_split(self, name: str) -> str:
+    def _evaluated_split(self, name: str) -> str:
         """All of a single file that is not, by its name, what the run was trained on; else the test part."""
         own = self.bundle.data.get("name")
         known = isinstance(own, str) and Path(own).name == Path(name).name
@@ -265,25 +259,10 @@ class Run:
 
         Raises: BundleError or DataError when its own data are not at hand.
         """
-        if inputs or "imported" not in self.bundle.data:
-            source, target = self.task.model_inputs(self.model, inputs or self._some_inputs(), Decoding())
-        else:
-            source, target = self.task.dummy_inputs(self.model)
-        assert isinstance(self.model, EncoderDecoder | Transformer)
-        findings = laws(self.model, source, target)
-        return [*findings, Finding("reload changes nothing", self._reload(), 0.0)]
-
-    def _some_inputs(self) -> list[str]:
-        """Inputs of its own data."""
-        return self.task.inputs(islice(self.open(self._own_data()).split("train"), 8))
-
-    def _reload(self) -> float:
-        """Save, load, and compare every weight."""
-        with tempfile.TemporaryDirectory() as folder:
-            bundles.save(self.bundle, folder)
-            again = bundles.load(folder).build().state_dict()
-        before = self.bundle.build().state_dict()
-        return max(float((before[name] - again[name]).abs().max()) for name in before)
+        given: Sequence[Any] | None = inputs or None
+        if given is None and "imported" not in self.bundle.data:
+            given = self.task.inputs(islice(self.open(self._own_data()).split("train"), 8))
+        return verified(self.task, self.model, self.bundle, given)
 
     # ------------------------------------------------------------------ looking
 
@@ -320,7 +299,7 @@ class Run:
         Raises: DataError when there is no such data.
         """
         name = self._own_data() if data is None else str(data)
-        _, rows = _rows_of(self.task, name, split or self._judged_split(name), limit)
+        _, rows = rows_of(self.task, name, split or self._evaluated_split(name), limit)
         return ablated(self.task, self.model, rows, decoding, told)
 
     def playback(self, text: str, name: str, decoding: Decoding = Decoding()) -> Playback:
@@ -345,7 +324,7 @@ class Run:
 
     def examples(self, n: int = 6) -> list[dict[str, object]]:
         """Some inputs to begin with, as `looking.inputs` has them: of its own data, if those are at hand."""
-        name, inputs = self.bundle.data.get("name"), list[str]()
+        name, inputs = self.bundle.data.get("name"), list[Value]()
         if isinstance(name, str) and (name in BUILTIN or Path(name).exists()):
             with suppress(RegardError):  # data that have changed since are no reason not to look
                 splits = self.open(name).splits
@@ -361,39 +340,6 @@ class Run:
         """
         assert isinstance(self.model, EncoderDecoder | Transformer)
         return aligned(self.task, self.model, text, decoding)
-
-
-def _open(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -> DataSet:
-    forms = task.forms(task.config)
-    return open_data(data, task.config.wanted, on_error=on_error, whole=whole, forms=forms)  # type: ignore[arg-type]
-
-
-def _rows_of(
-    task: Task, name: str, split: str, limit: int | None, on_error: str = "refuse"
-) -> tuple[DataSet, list[Row]]:
-    """The data, and what of a split is to be judged. Raises: DataError when there is none, ConfigError for a
-    limit below 1."""
-    require(
-        limit is None or 0 < limit <= sys.maxsize, "limit", limit, "1 or more, and no more than memory has"
-    )
-    dataset = _open(task, name, on_error, whole=split == "all" and Path(name).is_file())
-    rows = list(islice(dataset.split(split), limit))
-    if not rows:
-        others = " or ".join(part for part in dataset.splits if part != split)
-        hint = f"give more rows, or --split {others}"
-        raise DataError("the split '{key}' of {where} is empty; {remedy}", split, dataset.name, hint)
-    return dataset, rows
-
-
-def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-    from regard.data.baselines import trivial_baselines
-
-    if name not in BUILTIN:
-        return task.baselines(rows, train)
-    return task.baselines(rows, train) | {
-        title: task.score([guess(text) for text in task.inputs(rows)], rows)
-        for title, guess in trivial_baselines(name).items()
-    }
 
 
 __all__ = ["Alignment", "Evaluation", "Run", "Trace", "load", "trace"]

@@ -4,6 +4,7 @@ The dataclasses stay plain (no base class, nothing of pydantic). What they and t
 
 - A union of dataclasses is told apart by a field `kind` with a literal type. Where a dictionary with that
   `kind` is asked for, the bare string does too: `"rotary"` means `{"kind": "rotary"}`.
+- The base class of a registry stands for the union of its members.
 - Every key must be known and every key without a default must be there. Values are strict: `"3"` and
   `true` are not integers; an integer is a float.
 - A field is documented by the string literal under it or else by those sentences of the class's docstring
@@ -43,11 +44,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, overload
 
 from regard.errors import ConfigError, RegardError, nearest, outside
+from regard.registry import members_of
 
 if typing.TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["Key", "describe", "dump", "override", "parse"]
+__all__ = ["Key", "describe", "dump", "field_docs", "override", "parse"]
 
 T = TypeVar("T")
 
@@ -141,7 +143,7 @@ def describe(kind: object, prefix: str = "", when: str = "") -> list[Key]:
         choice = when
         if len(_dataclasses_of(kind)) > 1:
             choice = ", ".join(part for part in (when, f"{_join(prefix, 'kind')}={_kind(owner)}") if part)
-        hints, docs = _hints(owner), _docs(owner)
+        hints, docs = _hints(owner), field_docs(owner)
         for field in dataclasses.fields(owner):
             if field.init and field.name != "kind":
                 path, hint = _join(prefix, field.name), hints[field.name]
@@ -160,7 +162,7 @@ def _parse(kind: Any, data: object, path: str) -> Any:
         rest = tuple(member for member in _members(kind) if member not in choices)
         by_kind = isinstance(data, str) and (str not in rest or data in map(_kind, choices))
         if isinstance(data, Mapping) or by_kind or not rest:
-            return _instance(_choose(choices, data, path), data, path)
+            return _instance(_choose(kind, choices, data, path), data, path)
         return _leaf(Union[rest], data, path, _words(kind))  # noqa: UP007  (made at run time)
     item = _item(kind)
     if item is not None:
@@ -168,7 +170,7 @@ def _parse(kind: Any, data: object, path: str) -> Any:
     return _leaf(kind, data, path, _words(kind))
 
 
-def _choose(choices: Sequence[type], data: object, path: str) -> type:
+def _choose(kind: Any, choices: Sequence[type], data: object, path: str) -> type:
     """The dataclass that `data` asks for by its `kind`."""
     if len(choices) == 1 and not (isinstance(data, str) and _kind(choices[0])):
         return choices[0]
@@ -181,6 +183,8 @@ def _choose(choices: Sequence[type], data: object, path: str) -> type:
         if asked == name:
             return choice
     hint = nearest(asked, known) if isinstance(asked, str) else None
+    if hint is None and any(members_of(member) for member in _members(kind, registered=False)):
+        hint = "install the package that brings it"
     raise _must_be(_join(path, "kind"), f"one of {listed}", asked, hint)
 
 
@@ -198,8 +202,7 @@ def _instance(owner: type, data: object, path: str) -> Any:
         data = {"kind": data}
     if not isinstance(data, Mapping):
         raise _must_be(path, f"a dictionary of {owner.__name__}", data)
-    hints = _hints(owner)
-    fields = {field.name: field for field in dataclasses.fields(owner) if field.init}
+    hints, fields = _hints(owner), {field.name: field for field in dataclasses.fields(owner) if field.init}
     for key in data:
         if key not in fields:
             hint = nearest(key, fields) if isinstance(key, str) else None
@@ -264,9 +267,10 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 # ------------------------------------------------------------------------------- what a type says
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
-    """The members of a union; of any other type, itself."""
-    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+def _members(kind: Any, registered: bool = True) -> tuple[Any, ...]:
+    """The members of a union; of any other type, itself. `registered`: those of a registry for its base."""
+    union = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return tuple(one for member in union for one in members_of(member) or (member,)) if registered else union
 
 
 def _dataclasses_of(kind: Any) -> tuple[type, ...]:
@@ -294,9 +298,8 @@ def _hints(owner: type) -> dict[str, Any]:
 
 
 def _kind(owner: type) -> str:
-    """The literal of its field `kind`; empty if it has none."""
-    literal = get_args(_hints(owner).get("kind"))
-    return str(literal[0]) if literal else ""
+    """Its `kind`; empty if it has none."""
+    return str(getattr(owner, "kind", ""))
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:
@@ -352,7 +355,7 @@ def _each_in_words(kind: Any) -> Iterator[str]:
             yield _WORDS.get(member, "any value")
 
 
-def _docs(owner: type) -> dict[str, str]:
+def field_docs(owner: type) -> dict[str, str]:
     """What is said about each field, by its class or one it inherits from; see the top of this file."""
     docs: dict[str, str] = {}
     for base in reversed(owner.__mro__):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,15 +43,29 @@ MAY_IMPORT = {
     "tasks": COMMON | {"model", "data", "decode", "values"},
     # decode: what compiling took is not taken from a budget.
     "training": COMMON | {"model", "data", "tasks", "decode", "bundle"},
-    "looking": COMMON | {"model", "data", "tasks", "decode", "insight"},
-    "run": COMMON | {"model", "data", "tasks", "decode", "bundle", "insight", "looking"},
+    "looking": COMMON | {"model", "data", "tasks", "decode", "insight", "values"},
+    "verify": COMMON | {"model", "tasks", "bundle", "insight"},
+    "evaluation": COMMON | {"model", "data", "tasks", "values"},
+    "run": COMMON
+    | {"model", "data", "tasks", "decode", "bundle", "insight", "looking", "values", "verify", "evaluation"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
     "recipes": COMMON
-    | {"values"}
-    | {"course"}
-    | {"run", "training", "tasks", "data", "bundle", "model", "decode", "interop", "insight"},
+    | {
+        "evaluation",
+        "run",
+        "training",
+        "tasks",
+        "data",
+        "bundle",
+        "model",
+        "decode",
+        "interop",
+        "insight",
+        "course",
+        "values",
+    },
     # A run as one page: its task's tokenizers and configuration, the shell of insight's pages.
     "onepage": COMMON | {"run", "tasks", "data", "model", "insight"},
     # looking: what a run's explorer is asked, and answers.
@@ -138,6 +153,19 @@ def test_a_part_imports_only_whom_it_may(path):
         target = rest[0] if rest else ""
         if root == "regard" and target != "__version__":
             assert target in MAY_IMPORT[part] | {part}, f"{path}:{line}: {part} must not import {target}"
+
+
+def test_the_page_and_the_picture_of_the_architecture_say_the_same():
+    docs = PACKAGE.parent / "docs"
+    rows = re.findall(
+        r"^\| `(\w+)` \| .* \| ([^|]*) \|$", (docs / "architecture.md").read_text("utf-8"), re.M
+    )
+    told = {name: set(re.findall(r"`(\w+)`", may)) for name, may in rows if name != "cli"}
+    assert told == {part: MAY_IMPORT[part] & set(told) for part in MAY_IMPORT if part in told}
+    small = COMMON | {"interrupts", "__main__", "cli"}
+    assert set(told) == set(MAY_IMPORT) - small
+    drawn = (docs / "images" / "architecture.svg").read_text("utf-8")
+    assert set(re.findall(r">(\w+)</text>", drawn)) == {*told, "cli"}
 
 
 @each_file

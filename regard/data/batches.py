@@ -12,15 +12,16 @@ lengths and row numbers; it never sees an id.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from regard.errors import ConfigError, outside
 
-__all__ = ["Batches", "padding_report"]
+__all__ = ["Batches"]
 
 _STRETCH = 4096  # neighbours in a file that stay in one window
 _WINDOW = 1 << 20  # examples sorted together, at most
@@ -29,9 +30,10 @@ Rows = NDArray[np.int64]
 
 
 class Batches:
-    """A plan of batches over examples of the given lengths.
+    """A plan of batches over examples of the given costs.
 
-    lengths: integers (examples,) or (examples, columns); may be mapped from a file, it is read in parts.
+    costs: an array (examples,) for each sequence that a batch consists of, of its lengths; may be mapped from
+        a file, it is read in parts.
     tokens: the most that a batch may cost; one longer example gets a batch of its own.
     max_rows: the most examples in a batch.
     multiple: the number of batches in an epoch is a multiple of this. Give the batches that make one step
@@ -43,29 +45,28 @@ class Batches:
 
     def __init__(
         self,
-        lengths: ArrayLike,
+        costs: Sequence[NDArray[np.integer[Any]]],
         tokens: int,
         seed: int,
         *,
         max_rows: int | None = None,
         multiple: int = 1,
     ) -> None:
-        table = np.asanyarray(lengths)
-        self._lengths = table[:, None] if table.ndim == 1 else table
+        self._costs, self._count = tuple(costs), len(costs[0])
         for name, value in (("tokens", tokens), ("max_rows", max_rows), ("multiple", multiple)):
             if value is not None and value < 1:
                 raise outside(ConfigError, f"{name} of a batch", value, "1 or more")
-        if not len(table):
+        if not self._count:
             raise ConfigError("there are no examples to make batches of; give at least one")
-        if len(table) < multiple:
+        if self._count < multiple:
             sentence = (
                 "{value} examples cannot fill the {limit} batches of one step; use fewer processes or"
                 " accumulate fewer batches"
             )
-            raise ConfigError(sentence, len(table), multiple)
+            raise ConfigError(sentence, self._count, multiple)
         self._tokens = tokens
         self._seed = seed
-        self._max_rows = len(table) if max_rows is None else max_rows
+        self._max_rows = self._count if max_rows is None else max_rows
         self._multiple = multiple
         self._ends: list[int] = []  # batches up to the end of each epoch counted so far
 
@@ -114,14 +115,14 @@ class Batches:
     def _plan(self, number: int) -> Iterator[Rows]:
         """The batches of an epoch, window by window."""
         rng = np.random.default_rng([self._seed, number])
-        stretches = rng.permutation(-(-len(self._lengths) // _STRETCH))
-        windows = -(-len(self._lengths) // _WINDOW)
+        stretches = rng.permutation(-(-self._count // _STRETCH))
+        windows = -(-self._count // _WINDOW)
         for part in np.array_split(stretches, windows):
             rows = (np.sort(part)[:, None] * _STRETCH + np.arange(_STRETCH)).reshape(-1)
-            yield from self._window(rows[rows < len(self._lengths)], rng)
+            yield from self._window(rows[rows < self._count], rng)
 
     def _window(self, rows: Rows, rng: np.random.Generator) -> Iterator[Rows]:
-        lengths = np.asarray(self._lengths[rows]).astype(np.int64)
+        lengths = np.stack([some[rows] for some in self._costs], axis=1).astype(np.int64)
         longest = np.maximum(lengths.max(axis=1), 1)
         order = _by_length(lengths, longest, rng)
         batches = self._cut(rows[order], longest[order])
@@ -170,15 +171,3 @@ def _by_length(
     excess = lengths[:, -1] - lengths[:, 0]
     to_and_fro = np.where(longest % 2 == 0, excess, -excess)
     return np.lexsort((rng.random(len(lengths)), to_and_fro, longest))
-
-
-def padding_report(lengths: ArrayLike, batches: Iterable[Rows]) -> float:
-    """The fraction of padding in the batches, each column padded to the longest of its own batch."""
-    table = np.asanyarray(lengths)
-    table = table[:, None] if table.ndim == 1 else table
-    real = padded = 0
-    for rows in batches:
-        batch = np.asarray(table[rows]).astype(np.int64)
-        real += int(batch.sum())
-        padded += int(batch.max(axis=0).sum()) * len(rows)
-    return 1 - real / padded if padded else 0.0

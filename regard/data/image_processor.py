@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from regard.data.readers.images import Filter, Image, scaled
-from regard.errors import require
+import numpy as np
+
+from regard.data.readers.images import Filter, Image, in_channels, read_image, scaled
+from regard.errors import DataError, require
 
 IMAGE_PROCESSOR = "image_processor.json"
 WHITE = 255
@@ -83,6 +85,18 @@ class ImageProcessor:
     def shape(self) -> tuple[int, int, int]:
         return (self.channels, self.rows, self.columns)
 
+    def pixels(self, image: Image, name: str) -> Image:
+        """(C, H, W): the image of that name as the model takes it. Raises: DataError when it is of another
+        size and nothing brings it to this one."""
+        image = self.brought(image)
+        channels, rows, columns = self.shape
+        if image.shape[:2] != (rows, columns):
+            sentence = (
+                "{where} has {value} pixels, not {limit}; train with task.size to bring all to one size"
+            )
+            raise DataError(sentence, name, f"{image.shape[1]} × {image.shape[0]}", f"{columns} × {rows}")
+        return np.ascontiguousarray(in_channels(image, channels).transpose(2, 0, 1))
+
     def brought(self, image: Image) -> Image:
         """The image in the size that the model takes, as far as `resize` and `crop` see to that."""
         if self.resize is not None:
@@ -94,3 +108,35 @@ class ImageProcessor:
         if self.crop and top >= 0 and left >= 0:
             image = image[top // 2 :, left // 2 :][: self.rows, : self.columns]
         return image
+
+
+@dataclass
+class ImageDecoder:
+    """From the names that rows have of images to what a model with this processor takes."""
+
+    processor: ImageProcessor
+    greyed: int = 0
+    """How many were in colour and made grey."""
+
+    def __call__(self, reference: str, rng: np.random.Generator | None = None) -> Image:
+        """Raises: DataError naming the image, and the place that names it where that is another."""
+        where, _, name = reference.rpartition("\0")
+        image = read(name, where)
+        found = self.processor.pixels(image, name)
+        self.greyed += image.shape[2] > self.processor.channels
+        return found
+
+
+def reference(name: str, where: str) -> str:
+    """To the image of that name, which stood at `where`: no name holds a NUL."""
+    return name if where == name else f"{where}\0{name}"
+
+
+def read(name: str, where: str = "") -> Image:
+    """The image of that name, which stood at `where`. Raises: DataError."""
+    try:
+        return read_image(name)
+    except DataError as error:
+        if where in ("", name):
+            raise
+        raise DataError.of(error, where=where) from error

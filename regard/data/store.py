@@ -1,277 +1,294 @@
-"""Examples as token ids on disk, read through memory mapping: sets larger than memory, opened at once.
+"""Examples as arrays on disk, read through memory mapping: sets larger than memory, opened at once.
 
-One file, all of it little-endian:
+A store is a folder of NumPy's own .npy files, which any program can read. A field of one size has one,
 
-    8 bytes    magic
-    4088 bytes a JSON header (counts, type of ids, sizes, its own checksum), filled up with spaces
-    ids        of example 0 column 0, example 0 column 1, ..., example 1 column 0, ...
-    lengths    int32 (examples, columns)
-    starts     int64 (examples), where each example begins among the ids
+    NAME.npy          (examples, *shape)
 
-The tables begin at multiples of 64 bytes. The file is written in one pass in bounded memory and appears
-under its name only when it is whole. This file does not know what the ids mean, nor the special tokens
-but the one that pads.
+a ragged one, with axes whose size differs from example to example, three:
+
+    NAME.npy          the numbers of all examples, one after another
+    NAME.starts.npy   int64 (examples + 1,): where each example begins, and where the last one ends
+    NAME.sizes.npy    int32 (examples, n): the sizes of those n axes
+
+They are written in one pass in bounded memory and appear under their names only when they are whole. This
+file does not know what the numbers mean; what is kept as a reference is decoded by the field's own `decode`.
 """
 
 from __future__ import annotations
 
-import json
-import mmap
+import math
 import os
-import tempfile
-import zlib
-from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from regard.errors import DataError, cannot_read, damaged, wrong_size
-from regard.files import atomic_file
+from regard.data.field import Array, Encoded, Field, Reference
+from regard.data.npy import GrowingFile, MappedFile
+from regard.errors import DataError, damaged
+from regard.files import atomic_files, resolve
 
-__all__ = ["TokenStore", "open_store", "write_store"]
+__all__ = ["ExampleStore", "decode_all", "open_store", "write_store"]
 
-_MAGIC = b"RGRDIDS1"
-_HEADER = 4096  # magic included; one page
-_ALIGNED = 64
-_BUFFER = 4 << 20  # bytes of ids gathered before they are written
+_BUFFER = 4 << 20  # bytes of a field gathered before they are written
+_REMEDY = "delete it, so that it is made again"
 _CHUNK = 1 << 18  # examples looked at together when a table is checked
-_MOST_COLUMNS = 64
-_KINDS: tuple[tuple[int, str, Literal["uint8", "uint16", "uint32"]], ...] = (
-    (1 << 8, "B", "uint8"),
-    (1 << 16, "H", "uint16"),
-    (1 << 32, "I", "uint32"),
-)
-"""Of ids below the first number: the type in memory, and on disk."""
 
 
-@dataclass(frozen=True)
-class _Header:
-    examples: int
-    columns: int
-    vocab: int
-    ids: int
-    dtype: Literal["uint8", "uint16", "uint32"]
-
-    @property
-    def lengths_at(self) -> int:
-        return _aligned(_HEADER + self.ids * np.dtype(self.dtype).itemsize)
-
-    @property
-    def starts_at(self) -> int:
-        return _aligned(self.lengths_at + 4 * self.examples * self.columns)
-
-    @property
-    def size(self) -> int:
-        return self.starts_at + 8 * self.examples
+def _kept(fields: tuple[Field, ...], references: bool) -> tuple[Field, ...]:
+    """What of the fields is on disk."""
+    return tuple(Reference.of(field) if references and field.decode else field for field in fields)
 
 
-class TokenStore:
-    """`len(store)` examples of `columns` sequences of ids each, in a file that `open_store` has checked.
+class ExampleStore:
+    """`len(store)` examples, of each the arrays of `fields`, in files that `open_store` has checked."""
 
-    lengths: int32 (examples, columns), mapped. vocab: every id is less.
-    """
-
-    def __init__(self, path: Path, header: _Header, mapped: mmap.mmap) -> None:
-        self.path = path
-        self._mapped, self._written = mapped, path.stat().st_mtime_ns
-        raw: NDArray[np.uint8] = np.frombuffer(mapped, dtype=np.uint8)
-        self.columns = header.columns
-        self.vocab = header.vocab
-        self.nbytes = header.size
-        self._ids = _table(raw, _HEADER, header.ids, header.dtype)
-        lengths = _table(raw, header.lengths_at, header.examples * header.columns, "int32")
-        self.lengths: NDArray[np.int32] = lengths.reshape(header.examples, header.columns)
-        self._starts: NDArray[np.int64] = _table(raw, header.starts_at, header.examples, "int64")
+    def __init__(
+        self,
+        path: Path,
+        fields: tuple[Field, ...],
+        kept: tuple[Field, ...],
+        mapped: dict[str, MappedFile],
+        count: int,
+        seed: int,
+    ) -> None:
+        self.path, self.fields, self.seed = path, fields, seed
+        self._kept = {field.name: field for field in kept}
+        self._mapped, self._count = mapped, count
+        self.nbytes = sum(each.size for each in mapped.values())
+        self.ready: dict[tuple[str, int, bytes], Future[Array]] = {}
+        """What is being decoded ahead of its use, by field, epoch and rows."""
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return self._count
 
-    def __getitem__(self, row: int) -> tuple[list[int], ...]:
-        """The columns of one example."""
+    def __getitem__(self, row: int) -> dict[str, Array]:
+        """The arrays of one example by the names of their fields."""
         if not 0 <= row < len(self):
             raise IndexError(f"example {row} of {len(self)}")
-        return tuple(self.column(column, [row])[0].tolist() for column in range(self.columns))
+        return {field.name: self._one(field, row) for field in self.fields}
 
-    def column(self, column: int, rows: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """The ids of one column of some examples, each in an array of its own length."""
-        ids, lengths = self.batch(rows, column)
-        return [row[:length] for row, length in zip(ids, lengths, strict=True)]
+    @property
+    def referring(self) -> list[Field]:
+        """The fields that are kept as references."""
+        return [field for field in self.fields if isinstance(self._kept[field.name], Reference)]
 
-    def batch(
-        self, rows: Sequence[int] | NDArray[np.int64], column: int, *, pad: int = 0
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """One column of some examples: ids (rows, longest) filled up with `pad` on the right, lengths (rows).
+    def _one(self, field: Field, row: int) -> Array:
+        found: Array = (self.ragged if field.open_axes else self.take)([row], field.name)[0]
+        return found
+
+    def lengths(self, name: str) -> NDArray[np.int32]:
+        """(examples,): the sizes of a field's first axis that differs; mapped."""
+        sizes: NDArray[np.int32] = self._mapped[f"{name}.sizes.npy"].array
+        return sizes[:, 0]
+
+    def take(self, rows: ArrayLike, name: str, epoch: int = 0) -> Array:
+        """(rows, *shape): a field of one size of some examples. What is kept as a reference is decoded, with
+        random choices that follow from seed, epoch and example.
 
         Raises:
-            DataError: the file was changed after it was opened, or an id is beyond the vocabulary.
+            DataError: the files were changed after they were opened, or hold what cannot be; or what a
+                reference names cannot be decoded.
         """
         self._check_unchanged()
-        if not 0 <= column < self.columns:
-            raise IndexError(f"column {column} of {self.columns}")
-        rows = np.asarray(rows, dtype=np.int64)
-        lengths = self.lengths[rows].astype(np.int64)
-        starts = self._starts[rows] + lengths[:, :column].sum(axis=1)
-        sizes = lengths[:, column]
+        field, at = self._kept[name], np.asarray(rows, dtype=np.int64)
+        if not isinstance(field, Reference):
+            found: Array = self._mapped[f"{name}.npy"].array[at].astype(field.native, copy=False)
+            self._check(field, found)
+            return found
+        if (waiting := self.ready.pop((name, epoch, at.tobytes()), None)) is not None:
+            return waiting.result()
+        decode = next(each for each in self.referring if each.name == name)
+        return decode_all(decode, self.references(at, name), self.seed, epoch, at)
+
+    def references(self, rows: ArrayLike, name: str) -> list[str]:
+        """What a field of some examples is kept as."""
+        kept = self.ragged(rows, name)
+        return [one.tobytes().decode("utf-8", "surrogateescape") for one in kept]
+
+    def ragged(self, rows: ArrayLike, name: str) -> list[Array]:
+        """A ragged field of some examples, each in its own shape.
+
+        Raises: DataError as `take`.
+        """
+        self._check_unchanged()
+        field = self._kept[name]
+        values, starts, sizes = (self._mapped[file].array for file in field.arrays())
+        some: list[Array] = []
+        for row in np.asarray(rows, dtype=np.int64).tolist():
+            here = iter(sizes[row].tolist())
+            shape = [next(here) if size is None else size for size in field.shape]
+            some.append(values[starts[row] : starts[row + 1]].astype(field.native).reshape(shape))
+            self._check(field, some[-1])
+        return some
+
+    def padded(self, rows: ArrayLike, name: str, pad: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sequences of indices side by side: (rows, longest), filled up with `pad` on the right, and their
+        lengths (rows,).
+
+        Raises: DataError as `take`.
+        """
+        self._check_unchanged()
+        at = np.asarray(rows, dtype=np.int64)
+        sizes = self.lengths(name)[at].astype(np.int64)
         place = np.arange(sizes.max(initial=0))
         real = place < sizes[:, None]
-        found = self._ids[(starts[:, None] + place)[real]]
-        if found.size and int(found.max()) >= self.vocab:
-            raise damaged(DataError, self.path, f"it holds an id beyond its {self.vocab}", "delete it")
-        ids = np.full(real.shape, pad, dtype=np.int64)
-        ids[real] = found
-        return ids, sizes
+        starts = self._mapped[f"{name}.starts.npy"].array[at]
+        found = self._mapped[f"{name}.npy"].array[(starts[:, None] + place)[real]]
+        self._check(self._kept[name], found)
+        padded = np.full(real.shape, pad, dtype=np.int64)
+        padded[real] = found
+        return padded, sizes
+
+    def _check(self, field: Field, found: Array) -> None:
+        if field.below is not None and found.size and not 0 <= int(found.max()) < field.below:
+            where = self._mapped[f"{field.name}.npy"].path
+            what = f"it holds {int(found.max())}, not below {field.below}"
+            raise damaged(DataError, where, what, _REMEDY)
 
     def _check_unchanged(self) -> None:
-        """Raise DataError where the file is another now: what is mapped and has been cut off would end the
+        """Raise DataError where a file is another now: what is mapped and has been cut off would end the
         process."""
-        try:
-            now = self.path.stat().st_mtime_ns
-        except FileNotFoundError:
-            now = self._written  # only its name has gone
-        if self._mapped.size() != self.nbytes or now != self._written:
-            raise DataError("{where} was changed while it was in use; start anew with --overwrite", self.path)
+        for each in self._mapped.values():
+            if each.is_changed():
+                raise DataError(
+                    "{where} was changed while it was in use; start anew with --overwrite", each.path
+                )
+
+
+def decode_all(
+    field: Field, references: Sequence[str], seed: int, epoch: int, rows: NDArray[np.int64]
+) -> Array:
+    """(references, *shape): what they name, decoded, whichever process does it."""
+    assert field.decode is not None
+    found = np.empty((len(references), *[size or 0 for size in field.shape]), dtype=field.dtype)
+    for place, (reference, row) in enumerate(zip(references, rows.tolist(), strict=True)):
+        found[place] = field.decode(reference, np.random.default_rng([seed, epoch, row]))
+    return found
 
 
 def write_store(
     path: str | os.PathLike[str],
-    examples: Iterable[tuple[Sequence[int], ...]],
-    columns: int,
-    vocab_size: int,
-) -> TokenStore:
-    """Write examples of `columns` sequences of ids below `vocab_size` in one pass; then open the file.
+    examples: Iterable[Encoded],
+    fields: tuple[Field, ...],
+    seed: int = 0,
+    *,
+    references: bool = False,
+) -> ExampleStore:
+    """Write examples, tuples of what goes into `fields`, in one pass; then open the folder.
+
+    references: whether those are kept, instead of what they are decoded to.
 
     Raises:
         StorageError: it cannot be written; what was there before is untouched.
     """
-    assert 0 < columns <= _MOST_COLUMNS, columns
-    assert 0 < vocab_size <= 1 << 31, vocab_size
-    path = Path(path)
-    with atomic_file(path) as file, tempfile.TemporaryFile(dir=path.resolve().parent) as spool:
-        file.write(bytes(_HEADER))
-        header = _write_ids(file, spool, examples, columns, vocab_size)
-        _write_tables(file, spool, header)
-        file.seek(0)
-        file.write(_encode(header))
-    return open_store(path)
+    assert len({field.name for field in fields}) == len(fields) > 0, fields
+    assert all(field.name.replace("_", "a").isalnum() for field in fields), fields
+    assert all(field.decode is None or not field.open_axes for field in fields), fields
+    kept = _kept(fields, references)
+    names = [name for field in kept for name in field.arrays()]
+    with atomic_files(path, names) as writing, ExitStack() as files:
+        writers = [files.enter_context(_Writer(writing, field)) for field in kept]
+        for example in examples:
+            for writer, value in zip(writers, example, strict=True):
+                writer.add(value)
+    for file in _others(path, names):  # of the store that was here
+        file.unlink(missing_ok=True)
+    return open_store(path, fields, seed, references=references)
 
 
-def open_store(path: str | os.PathLike[str]) -> TokenStore:
-    """Map a file that `write_store` wrote, after its sizes and tables have been checked.
+def open_store(
+    path: str | os.PathLike[str], fields: tuple[Field, ...], seed: int = 0, *, references: bool = False
+) -> ExampleStore:
+    """Map the files that `write_store` wrote for these fields, after they have been checked.
+
+    seed: of the random choices that decoding may make.
 
     Raises:
-        DataError: there is no such file, or it is no store, too new, cut short or damaged.
+        DataError: there are no such files, or they are of other fields, cut short or damaged.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            header = _decode(path, file.read(_HEADER))
-            if size != header.size:
-                raise wrong_size(DataError, path, size, header.size, "delete it, so that it is made again")
-            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-        store = TokenStore(path, header, mapped)
-    except OSError as error:
-        raise cannot_read(DataError, path, error) from error
-    _check_tables(store, header)
-    return store
+    folder = Path(path)
+    mapped: dict[str, MappedFile] = {}
+    kept = _kept(fields, references)
+    for field in kept:
+        for name, (kind, tail) in field.arrays().items():
+            mapped[name] = MappedFile(resolve(folder, name), kind, tail)
+    counts = {_check_starts(field, mapped) for field in kept}
+    for other in _others(folder, mapped):
+        raise damaged(DataError, other, "it is not of the examples beside it", _REMEDY)
+    if len(counts) > 1:
+        raise damaged(DataError, folder, "its files hold different numbers of examples", _REMEDY)
+    return ExampleStore(folder, fields, kept, mapped, counts.pop(), seed)
 
 
-def _write_ids(
-    file: BinaryIO, spool: IO[bytes], examples: Iterable[tuple[Sequence[int], ...]], columns: int, vocab: int
-) -> _Header:
-    """The ids to `file` and the lengths to `spool`; the counts come back."""
-    code, dtype = next(kind for kind in _KINDS if vocab <= kind[0])[1:]
-    ids, lengths = array(code), array("i")
-    assert array("I").itemsize == array("i").itemsize == 4
-    count = total = 0
-    for example in examples:
-        assert len(example) == columns, f"example {count} has {len(example)} columns, not {columns}"
-        for sequence in example:
-            ids.extend(sequence)
-            lengths.append(len(sequence))
-        count += 1
-        if len(ids) * ids.itemsize >= _BUFFER or len(lengths) * 4 >= _BUFFER:
-            total += _flush(file, spool, ids, lengths, vocab)
-    total += _flush(file, spool, ids, lengths, vocab)
-    return _Header(count, columns, vocab, total, dtype)
+def _others(folder: str | os.PathLike[str], names: Collection[str]) -> list[Path]:
+    """The files of a store but those of `names`."""
+    return sorted(path for path in Path(folder).glob("*.npy") if path.name not in names)
 
 
-def _flush(file: BinaryIO, spool: IO[bytes], ids: array[int], lengths: array[int], vocab: int) -> int:
-    assert not ids or max(ids) < vocab, f"an id is beyond the vocabulary of {vocab}"
-    for place, values in ((file, ids), (spool, lengths)):
-        if np.little_endian:
-            place.write(memoryview(values))
+class _Writer:
+    """The files of one field, filled example by example."""
+
+    def __init__(self, folder: Path, field: Field) -> None:
+        self._field, self._total = field, 0
+        self._files = [GrowingFile(folder / name, *form) for name, form in field.arrays().items()]
+        self._waiting: list[Array] = []
+        self._bytes = 0
+        if field.open_axes:
+            self._files[1].add(np.zeros(1, dtype=np.int64))
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._flush()
+        for file in self._files:
+            file.close()
+
+    def add(self, value: ArrayLike) -> None:
+        found = self._field.array(value)
+        self._waiting.append(found)
+        self._bytes += found.nbytes + 200  # what an array takes besides
+        if self._bytes >= _BUFFER:
+            self._flush()
+
+    def _flush(self) -> None:
+        some, field = self._waiting, self._field
+        if not some:
+            return
+        flat = np.concatenate([one.reshape(-1) for one in some])
+        assert field.below is None or not flat.size or int(flat.max()) < field.below, f"{field}: {flat.max()}"
+        if field.open_axes:
+            open_axes = [axis for axis, size in enumerate(field.shape) if size is None]
+            ends = self._total + np.cumsum([one.size for one in some])
+            self._files[0].add(flat)
+            self._files[1].add(ends)
+            self._files[2].add(np.array([[one.shape[axis] for axis in open_axes] for one in some]))
+            self._total = int(ends[-1])
         else:
-            place.write(np.frombuffer(values, dtype=values.typecode).byteswap().tobytes())
-    written = len(ids)
-    del ids[:], lengths[:]
-    return written
+            self._files[0].add(flat.reshape(len(some), *field.shape))
+        self._waiting, self._bytes = [], 0
 
 
-def _write_tables(file: BinaryIO, spool: IO[bytes], header: _Header) -> None:
-    """The lengths, as they were gathered, and the starts, which follow from them; twice over the spool."""
-    file.write(bytes(header.lengths_at - file.tell()))
-    row = 4 * header.columns
-    spool.seek(0)
-    while part := spool.read(row * _CHUNK):
-        file.write(part)
-    file.write(bytes(header.starts_at - file.tell()))
-    start = 0
-    spool.seek(0)
-    while part := spool.read(row * _CHUNK):
-        sizes = np.frombuffer(part, dtype="<i4").reshape(-1, header.columns).sum(axis=1, dtype=np.int64)
-        ends = start + np.cumsum(sizes)
-        file.write((ends - sizes).astype("<i8").tobytes())
-        start = int(ends[-1])
-
-
-def _check_tables(store: TokenStore, header: _Header) -> None:
-    """Every example begins where the one before it ends, and the last ends with the ids."""
-    start = 0
-    good = True
-    for begin in range(0, len(store), _CHUNK):
-        lengths = store.lengths[begin : begin + _CHUNK]
-        ends = start + np.cumsum(lengths.sum(axis=1, dtype=np.int64))
-        expected = np.concatenate(([start], ends[:-1]))
-        good &= bool((lengths >= 0).all() and (store._starts[begin : begin + _CHUNK] == expected).all())
-        start = int(ends[-1])
-    if not good or start != header.ids:
-        raise damaged(DataError, store.path, "its table of lengths contradicts itself", "delete it")
-
-
-def _aligned(position: int) -> int:
-    return -(-position // _ALIGNED) * _ALIGNED
-
-
-def _table(raw: NDArray[np.uint8], start: int, count: int, dtype: str) -> NDArray[Any]:
-    kind = np.dtype(dtype).newbyteorder("<")
-    return np.asarray(raw[start : start + count * kind.itemsize]).view(kind)
-
-
-def _encode(header: _Header) -> bytes:
-    content = asdict(header)
-    text = json.dumps({**content, "crc32": _checksum(content)}).encode()
-    return _MAGIC + text.ljust(_HEADER - len(_MAGIC))
-
-
-def _checksum(content: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
-
-
-def _decode(path: Path, head: bytes) -> _Header:
-    if not head.startswith(_MAGIC):
-        sentence = "{where} holds no tokens written by this version of regard; delete it or give another"
-        raise DataError(sentence, path)
-    try:
-        content = json.loads(head[len(_MAGIC) :])
-        checksum = content.pop("crc32")
-        sound = content.keys() == {field.name for field in fields(_Header)} and checksum == _checksum(content)
-    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise damaged(DataError, path, "its header cannot be read", "delete it, so that it is made again")
-    return _Header(**content)
+def _check_starts(field: Field, mapped: dict[str, MappedFile]) -> int:
+    """Every example begins where the one before it ends, and the last ends with the numbers; how many there
+    are. Raises: DataError."""
+    values = mapped[f"{field.name}.npy"].array
+    if not field.open_axes:
+        return len(values)
+    starts, sizes = (mapped[f"{field.name}.{part}.npy"] for part in ("starts", "sizes"))
+    fixed = math.prod(size for size in field.shape if size is not None)
+    good = len(starts.array) == len(sizes.array) + 1
+    good = good and starts.array[0] == 0 and starts.array[-1] == len(values)
+    for begin in range(0, len(sizes.array) if good else 0, _CHUNK):
+        some = sizes.array[begin : begin + _CHUNK].astype(np.float64)  # whose product cannot overflow
+        ends = starts.array[begin : begin + _CHUNK + 1]
+        good = good and bool((ends >= 0).all() and (ends <= len(values)).all() and (some >= 0).all())
+        good = good and bool((some.prod(axis=1) * fixed == np.diff(ends)).all())
+    if not good:
+        raise damaged(DataError, starts.path, "it contradicts the files beside it", _REMEDY)
+    return len(sizes.array)

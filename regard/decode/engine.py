@@ -22,10 +22,10 @@ from regard.model.attention import Attention
 from regard.model.block import Block, PostResidual, PreResidual
 from regard.model.embed import TokenEmbedding
 from regard.model.feedforward import FeedForward
-from regard.model.head import VocabularyHead
+from regard.model.head import Int8VocabularyHead, VocabularyHead
 from regard.model.mask import Causal, Contiguous, Full
 from regard.model.position import PositionPart
-from regard.model.quantize import Int8Linear, Int8VocabularyHead
+from regard.model.quantize import Int8Linear
 from regard.model.stack import Stack
 from regard.model.transformer import EncoderDecoder, Transformer
 
@@ -49,15 +49,15 @@ def _readers(model: Model) -> list[tuple[Stack, nn.Module, type]]:
 
 def _is_one_product(head: nn.Module) -> bool:
     """Whether it is one product."""
-    return isinstance(head, VocabularyHead | Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
+    return type(head) in (VocabularyHead, Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
 
 
 def _is_standard(stack: Stack, embed: nn.Module, mask: type) -> bool:
     return (
-        isinstance(embed, TokenEmbedding)
+        type(embed) is TokenEmbedding
         and embed.types is None
-        and isinstance(stack.config.mask, mask)
-        and not stack.config.masks
+        and type(stack.config.mask) is mask
+        and not stack.config.pattern
         and stack.config.entry_width is None
         and not stack.position.biases
         and not stack.position.stretches
@@ -67,7 +67,7 @@ def _is_standard(stack: Stack, embed: nn.Module, mask: type) -> bool:
 
 
 def _is_standard_block(block: nn.Module) -> bool:
-    if not isinstance(block, Block) or not isinstance(block.feedforward, FeedForward):
+    if type(block) is not Block or type(block.feedforward) is not FeedForward:
         return False
     attentions = [block.attention, *([] if block.cross is None else [block.cross])]
     residuals = [block.attention_residual, block.feedforward_residual, block.cross_residual]
@@ -80,7 +80,8 @@ def _is_standard_block(block: nn.Module) -> bool:
 
 
 def _is_norm(part: nn.Module) -> bool:
-    return isinstance(part, nn.LayerNorm | nn.RMSNorm) and part.weight is not None
+    torchs = type(part).forward in (nn.LayerNorm.forward, nn.RMSNorm.forward)  # and nobody's own
+    return torchs and part.weight is not None
 
 
 class Workspace:
@@ -119,21 +120,17 @@ class Layer:
         attention, cross, feedforward = block.attention, block.cross, block.feedforward
         assert isinstance(attention, Attention)
         assert isinstance(feedforward, FeedForward)
-        self.heads, self.scale = attention.heads, _scale(attention)
+        self.heads, self.scale = attention.heads, attention.scale
         self.inner = attention.heads * attention.head_width
         self.qkv, self.out = product(attention.qkv, copied=copied), product(attention.out, copied=copied)
         if isinstance(cross, Attention):
-            self.cross_heads, self.cross_scale = cross.heads, _scale(cross)
+            self.cross_heads, self.cross_scale = cross.heads, cross.scale
             self.cross_inner = cross.heads * cross.head_width
             self.cross_q, self.cross_out = product(cross.q, copied=copied), product(cross.out, copied=copied)
             self.cross_kv = product(cross.kv, copied=copied)
         self.hidden = feedforward.up.weight.shape[0]
         self.up = product(feedforward.up, feedforward.activation, copied=copied)
         self.down = product(feedforward.down, copied=copied)
-
-
-def _scale(part: Attention) -> float:
-    return part.head_width**-0.5 if part.scale is None else part.scale
 
 
 _NO_ANGLES = np.empty((1, 0), np.float32)

@@ -42,7 +42,7 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
         for part in (block.attention, block.cross)
     )
     biased = model.decoder.position.biases or model.decoder.position.stretches
-    plain = isinstance(config.mask, Causal) and not (config.masks or biased or model.training or watching())
+    plain = type(config.mask) is Causal and not (config.pattern or biased or model.training or watching())
     return ordinary and plain and not _has_empty_row(positions)
 
 
@@ -213,15 +213,11 @@ class _Layer:
         rows, heads, C = len(q), part.heads, part.head_width
         places, pairs = rows // self.inputs, self.inputs * heads
         q = q.reshape(places, pairs, C).transpose(0, 1)
-        scores = torch.baddbmm(_unused(q), q, k, beta=0.0, alpha=_scale(part))  # (B · H, places, S)
+        scores = torch.baddbmm(_unused(q), q, k, beta=0.0, alpha=part.scale)  # (B · H, places, S)
         if mask is not None:
             scores.view(self.inputs, heads, places, -1).add_(mask)
         z = torch.bmm(scores.softmax(-1), v)  # (B · H, places, C)
         return z.transpose(0, 1).reshape(rows, heads * C)
-
-
-def _scale(part: Attention) -> float:
-    return part.head_width**-0.5 if part.scale is None else part.scale
 
 
 def _unused(like: Tensor) -> Tensor:
@@ -252,14 +248,14 @@ def _linear(linear: nn.Module) -> Function:
 
 
 def _feedforward(part: nn.Module) -> Function:
-    if not isinstance(part, FeedForward):
+    if type(part) is not FeedForward:
         return part.forward
     up, activation, down = _linear(part.up), part.activation, _linear(part.down)
     return lambda x: down(activation(up(x)))
 
 
 def _residual(residual: Residual, part: Function) -> Function:
-    if not isinstance(residual, PostResidual):
+    if type(residual) is not PostResidual:
         return lambda x: residual.forward(x, part)
     norm = residual.norm.forward
     return lambda x: norm(x + part(x))

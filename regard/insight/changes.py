@@ -19,12 +19,10 @@ from regard.errors import InputError, nearest, require, unknown
 from regard.insight.ablation import Head, heads_of, silencing
 from regard.insight.trace import check_index
 from regard.model.attention import Attention
-from regard.model.head import VectorHead
 from regard.model.mask import Positions, Ragged
 from regard.model.position import PositionPart
-from regard.model.stack import Stack
 from regard.model.tap import See
-from regard.model.transformer import EncoderDecoder, Model
+from regard.model.transformer import Model
 
 LOGITS = "head.logits"
 _LARGEST = 1e6
@@ -79,7 +77,7 @@ class Changes:
         for head in self.heads_off:
             if head not in known:
                 raise unknown(InputError, "head", str(head), map(str, known))
-        if self.temperature != 1 and isinstance(model.head, VectorHead):
+        if self.temperature != 1 and not model.head.logits:
             raise InputError("this model makes vectors, not probabilities: it has no {key}", "temperature")
         weights = dict(model.named_parameters(remove_duplicate=False))
         small = {name for name, x in model.named_buffers() if x.dtype == torch.int8}
@@ -153,8 +151,7 @@ def variant(
             kept[id(joins)][:, head.head * width : (head.head + 1) * width] = 0.0
     other: Model = copy.deepcopy(model, kept)
     if changes.shuffle is not None:
-        reads: Stack = other.encoder if isinstance(other, EncoderDecoder) else other.stack
-        _shuffle(reads.position, changes.shuffle, length)
+        _shuffle(other.reader.position, changes.shuffle, length)
     return other
 
 

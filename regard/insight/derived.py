@@ -39,17 +39,18 @@ def _all(model: Model, one: Pass) -> Iterator[Entry]:
         place, _, point = name.rpartition(".")
         part = model.get_submodule(place) if point in ("scores", "mask") else None
         if point == "weights" and {f"{place}.scores", f"{place}.mask"} <= one.entries.keys():
-            yield replace(entry, formula="softmax(masked)", sources=(f"{place}.masked",))
+            formula = entry.formula.replace("scores", "masked").replace(" where the mask allows", "")
+            yield replace(entry, formula=formula, sources=(f"{place}.masked",))
             continue
         if not isinstance(part, Attention):
             yield entry
             continue
-        if point == "scores" and part.additive is None and {f"{place}.q", f"{place}.k"} <= one.entries.keys():
+        made = part.score.multiplies and {f"{place}.q", f"{place}.k"} <= one.entries.keys()
+        if point == "scores" and made:
             yield _products(part, entry, one.entries[f"{place}.q"], one.entries[f"{place}.k"])
-            scale = part.head_width**-0.5 if part.scale is None else part.scale
             biased = " + bias" if len(entry.sources) > 2 else ""
             sources = (f"{place}.products", *entry.sources[2:])
-            yield replace(entry, formula=f"products · {scale:.4g}{biased}", sources=sources)
+            yield replace(entry, formula=f"products · {part.scale:.4g}{biased}", sources=sources)
             continue
         yield entry
         if point == "mask" and f"{place}.scores" in one.entries:

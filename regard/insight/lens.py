@@ -12,22 +12,21 @@ from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.trace import Axis, Entry, Pass, Trace
-from regard.model.stack import Stack
-from regard.model.transformer import EncoderDecoder, Model
+from regard.model.transformer import Model
 
 
 @torch.no_grad()
 def lens(model: Model, residuals: Tensor) -> Tensor:
     """(L, T, D) residual streams of the stack that writes → (L, T, V) logits, or (L, K) of a head that
     speaks of the whole sequence."""
-    stack: Stack = model.decoder if isinstance(model, EncoderDecoder) else model.stack
+    _, stack = model.writer
     weight = next(model.parameters())
     return model.head(stack.final_norm(residuals.to(weight))).float().cpu()
 
 
 def logit_lens(model: Model, trace: Trace | Pass) -> Entry:
     """`lens` of what was traced: logits by layer. Raises: InputError where no layer was recorded."""
-    stack = "decoder" if isinstance(model, EncoderDecoder) else "stack"
+    stack, _ = model.writer
     sequences = trace.sequences if isinstance(trace, Trace) else (trace,)
     one = next((one for one in sequences if one.kind == stack), None)
     names = [] if one is None else [name for name in one.entries if name.endswith(".residual")]

@@ -25,20 +25,10 @@ from regard.errors import InputError, nearest
 from regard.insight.ablation import Head
 from regard.insight.trace import Pass, Trace, check_number
 from regard.model.attention import Attention
-from regard.model.block import (
-    Block,
-    PostResidual,
-    PreResidual,
-    Residual,
-    SandwichResidual,
-    ScaledResidual,
-)
-from regard.model.head import ClassHead, SpanHead, TransformLayer, VocabularyHead, pooled
-from regard.model.stack import Stack
-from regard.model.transformer import EncoderDecoder, Model
-
-Choosing = VocabularyHead | ClassHead | SpanHead
-_LEAST = 1e-30  # by what an activation multiplies zero, it is asked here
+from regard.model.block import Block
+from regard.model.norm import NormPart
+from regard.model.part import precise
+from regard.model.transformer import Model
 
 
 @dataclass(frozen=True)
@@ -89,26 +79,23 @@ def logit_sum(
     Raises: InputError for an output or a place that there is not, a layer or a head that was not recorded, or
     a model whose head has no logits or is of 8 bits.
     """
-    name = "decoder" if isinstance(model, EncoderDecoder) else "stack"
-    stack: Stack = model.decoder if isinstance(model, EncoderDecoder) else model.stack
+    name, _ = model.writer
     head = model.head
-    if not isinstance(head, Choosing):
-        sentence = "the {key} {value} has no float logits; take a model that chooses, in float32"
-        raise InputError(sentence, "head", type(head).__name__)
     sequences = trace.sequences if isinstance(trace, Trace) else (trace,)
     one = next((one for one in sequences if one.kind == name), None)
     if one is None:
         raise InputError("nothing of the {key} was recorded, and so there is no logit", name)
-    whole = isinstance(head, ClassHead)
-    at = _place(one, place, whole=whole)
+    at = _place(one, place, whole=head.pools)
     rows = slice(None) if at is None else slice(at, at + 1)
     vectors = _recorded(one, f"{name}.output")[..., rows, :]
     logits = head(vectors[None].to(next(model.parameters()))).float().cpu().flatten()
-    names = ("start", "end") if isinstance(head, SpanHead) else _outputs(trace)
+    names = head.outputs or _outputs(trace)
     chosen = int(logits.argmax()) if output is None else _number(output, names, len(logits))
     other = None if against is None else _number(against, names, len(logits))
     reading = _Reading(one, rows)
-    reading.read(head, name, stack, vectors.double(), chosen, other)
+    if not head.logits or not reading.read(model, vectors.double(), chosen, other):
+        sentence = "the {key} {value} has no float logits; take a model that chooses, in float32"
+        raise InputError(sentence, "head", type(head).__name__)
     return LogitSum(
         output=_called(chosen, names),
         against=None if other is None else _called(other, names),
@@ -132,119 +119,70 @@ class _Reading:
     def value(self, name: str) -> Tensor:
         return _recorded(self.one, name)[..., self.rows, :].double()
 
-    def read(
-        self, head: Choosing, name: str, stack: Stack, vectors: Tensor, chosen: int, other: int | None
-    ) -> None:
-        """`vectors`: (n, D), what the head was given."""
-        weight, bias = head.weight, head.bias
-        g = _plain(weight[chosen]) - (0 if other is None else _plain(weight[other]))
+    def read(self, model: Model, vectors: Tensor, chosen: int, other: int | None) -> bool:
+        """`vectors`: (n, D), what the head was given. Returns whether its logits are such a sum."""
+        (name, stack), weight, bias = model.writer, model.head.weight, model.head.bias
+        g = precise(weight[chosen]) - (0 if other is None else precise(weight[other]))
         if bias is not None:
-            self.rest["head.bias"] = float(bias[chosen]) - (0.0 if other is None else float(bias[other]))
+            self.add("head.bias", float(bias[chosen]) - (0.0 if other is None else float(bias[other])))
+        found = model.head.pull(self, vectors, g[None])
+        if found is None:
+            return False
         last = f"{name}.blocks.{len(stack.blocks) - 1}.residual"
-        g = self._head(head, vectors, g[None])
-        g = self._norm(f"{name}.final_norm", stack.final_norm, lambda: self.value(last), g)
+        g = self.norm(f"{name}.final_norm", stack.final_norm, lambda: self.value(last), found)
         for index in reversed(range(len(stack.blocks))):
             block = stack.blocks[index]
             assert isinstance(block, Block)
             g = self._block(f"{name}.blocks.{index}", block, g)
         if isinstance(stack.entry_projection, nn.Linear):
-            shift = _plain(stack.entry_projection.bias)
-            self.rest[f"{name}.entry_projection.bias"] = float((g * shift).sum())
-            g = g @ _plain(stack.entry_projection.weight)
-        g = self._norm(f"{name}.entry_norm", stack.entry_norm, lambda: self.value(f"{name}.placed"), g)
+            shift = precise(stack.entry_projection.bias)
+            self.add(f"{name}.entry_projection.bias", float((g * shift).sum()))
+            g = g @ precise(stack.entry_projection.weight)
+        g = self.norm(f"{name}.entry_norm", stack.entry_norm, lambda: self.value(f"{name}.placed"), g)
         added = f"{name}.position.added"
         if added in self.one.entries:
-            self._add(added, g)
-        self._add("target.out" if name == "decoder" else "embed.out", g)
+            self._read(added, g)
+        self._read("target.out" if name == "decoder" else "embed.out", g)
+        return True
 
-    def _add(self, name: str, g: Tensor) -> None:
-        self.rest[name] = float((g * self.value(name)).sum())
+    def add(self, name: str, value: float) -> None:
+        self.rest[name] = value
 
-    def _head(self, head: Choosing, vectors: Tensor, g: Tensor) -> Tensor:
-        """From (1, K) at the last product of a head to (n, D) of the vectors that it was given."""
-        if isinstance(head, SpanHead):
-            return g
-        pooling = head.config.pooling if isinstance(head, ClassHead) else None
-        skipped = head.config.skipped if isinstance(head, ClassHead) else 0
-        x = vectors if pooling is None else pooled(vectors[None], None, pooling, skipped)
-        if isinstance(head.transform, TransformLayer):
-            g = self._transform(head.transform, x, g)
-        if pooling is None:
-            return g
-        with torch.enable_grad():  # a mean is linear: its gradient is what each vector counts for
-            x = vectors.clone().requires_grad_()
-            (found,) = torch.autograd.grad(pooled(x[None], None, pooling, skipped), x, g)
-        return found
-
-    def _transform(self, layer: TransformLayer, x: Tensor, g: Tensor) -> Tensor:
-        weight, bias = _plain(layer.dense.weight), _plain(layer.dense.bias)
-        inner = x @ weight.T + bias
-        made = layer.activation(inner)
-        g = self._norm("head.transform.norm", layer.norm, lambda: made, g)
-        some = torch.where(inner == 0, _LEAST, inner)
-        g = g * layer.activation(some) / some
-        self.rest["head.transform.dense.bias"] = float((g * bias).sum())
-        return g @ weight
+    def _read(self, name: str, g: Tensor) -> None:
+        self.add(name, float((g * self.value(name)).sum()))
 
     def _block(self, name: str, block: Block, g: Tensor) -> Tensor:
-        for part in ("feedforward", "cross", "attention"):
-            module, residual = getattr(block, part), getattr(block, f"{part}_residual")
-            if module is None:
-                continue
-            own, g = self._residual(f"{name}.{part}", residual, g)
+        for part, module, residual in reversed([*block.parts]):
+            own, g = residual.pull(self, f"{name}.{part}", g)
             if isinstance(module, Attention):
                 self._attention(f"{name}.{part}", module, own)
             else:
-                self._add(f"{name}.{part}.out", own)
+                self._read(f"{name}.{part}.out", own)
         return g
-
-    def _residual(self, part: str, residual: Residual, g: Tensor) -> tuple[Tensor, Tensor]:
-        """The directions for what the part made and for what went past it."""
-        name = f"{part}_residual"
-        if isinstance(residual, PostResidual):
-            g = self._norm(f"{name}.norm", residual.norm, lambda: self.value(f"{name}.sum"), g)
-            return g, g
-        if isinstance(residual, SandwichResidual):
-            made = self._norm(f"{name}.norm_out", residual.norm_out, lambda: self.value(f"{part}.out"), g)
-            return made, g
-        if isinstance(residual, ScaledResidual):
-            return g * _plain(residual.gain), g
-        assert isinstance(residual, PreResidual), type(residual)
-        return g, g
 
     def _attention(self, name: str, part: Attention, g: Tensor) -> None:
         if part.out.bias is not None:
-            self.rest[f"{name}.out.bias"] = float((g * _plain(part.out.bias)).sum())
+            self.add(f"{name}.out.bias", float((g * precise(part.out.bias)).sum()))
         z = self.value(f"{name}.heads")  # (H, n, C)
         if len(z) != part.heads:
             sentence = "only {value} of the {limit} heads of '{key}' were recorded; {remedy}"
             raise InputError(sentence, len(z), part.heads, name, _ALL)
         if not part.out.weight.is_floating_point():
             raise InputError("the sum of a logit needs float weights; load the model in float32")
-        along = (g @ _plain(part.out.weight)).unflatten(-1, (part.heads, -1))  # (n, H, C)
+        along = (g @ precise(part.out.weight)).unflatten(-1, (part.heads, -1))  # (n, H, C)
         for head, value in reversed(list(enumerate(torch.einsum("nhc,hnc->h", along, z).tolist()))):
             self.heads[Head(name, head)] = value
 
-    def _norm(self, name: str, norm: nn.Module, seen: Callable[[], Tensor], g: Tensor) -> Tensor:
+    def norm(self, name: str, norm: nn.Module, seen: Callable[[], Tensor], g: Tensor) -> Tensor:
         """From the direction after a norm to that before it; its scale is held at what it was for `seen`."""
-        if isinstance(norm, nn.Identity):
+        if not isinstance(norm, NormPart):
             return g
-        assert isinstance(norm, nn.LayerNorm | nn.RMSNorm), type(norm)
-        x, shift = seen(), getattr(norm, "bias", None)
-        if shift is not None:
-            self.rest[f"{name}.bias"] = float((g * _plain(shift)).sum())
-        centred = x - x.mean(-1, keepdim=True) if isinstance(norm, nn.LayerNorm) else x
-        assert norm.eps is not None
-        g = g * _plain(norm.weight) * (centred.square().mean(-1, keepdim=True) + norm.eps).rsqrt()
-        return g - g.mean(-1, keepdim=True) if isinstance(norm, nn.LayerNorm) else g
+        if norm.bias is not None:
+            self.add(f"{name}.bias", float((g * precise(norm.bias)).sum()))
+        return norm.pull(seen(), g)
 
 
 _ALL = "trace it without --layers and --heads"
-
-
-def _plain(weight: Tensor) -> Tensor:
-    """On the host, where every device's numbers can be doubles."""
-    return weight.detach().cpu().double()
 
 
 def _recorded(one: Pass, name: str) -> Tensor:

@@ -3,9 +3,12 @@ trace's page and the explorer alike. Identifiers stay as they are; these stand b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from regard.insight.words import Words
+from regard.model.part import Named
+from regard.registry import REGISTRIES
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,7 @@ POINTS = {
     "weights": Words("softmax", "softmax"),
     "heads": Words("softmax · V", "softmax · V"),
     "out": Words("out", "输出"),
-    "up": Words("x · W_up", "x · W_up"),
-    "gate": Words("gate", "门"),
-    "hidden": Words("activated", "激活后"),
     "normed": Words("norm", "归一化"),
-    "normed_out": Words("norm of the part", "该部分归一化"),
-    "scaled": Words("gain · part", "增益 · 该部分"),
     "sum": Words("x + part", "x + 该部分"),
     "residual": Words("to the next layer", "传给下一层"),
     "given": Words("given", "输入"),
@@ -68,10 +66,8 @@ POINTS = {
     "entered": Words("before it is widened", "加宽之前"),
     "input": Words("into layer 0", "进入第 0 层"),
     "output": Words("output", "输出"),
-    "gathered": Words("pooled", "汇聚"),
     "transform": Words("transformed", "变换后"),
     "pooled": Words("pooled", "汇聚"),
-    "vector": Words("vector", "向量"),
     "logits": Words("logits", "logit"),
     "probabilities": Words("softmax", "softmax"),
     "attention.out": Words("· W_O", "· W_O"),
@@ -158,6 +154,23 @@ _FORMULAS = {
 """Chinese of the formulas that have words; all others are the same in both languages."""
 
 
+def _points() -> dict[str, Words]:
+    """The table of points, with what registered parts call theirs."""
+    own = {point: Words(*words) for owner in _parts() for point, words in owner.points.items()}
+    return own | POINTS
+
+
+def _formulas() -> dict[str, str]:
+    return {key: words for owner in _parts() for key, words in owner.chinese.items()} | _FORMULAS
+
+
+def _parts() -> Iterator[type[Named]]:
+    for registry in REGISTRIES.values():
+        if registry.base is not None and issubclass(registry.base, Named):
+            for member in registry.values():
+                yield from (owner for owner in (member, getattr(member, "module", None)) if owner)
+
+
 def place_of(name: str) -> Place:
     """Of a value by its name, as `decoder.blocks.0.cross.scores`."""
     words = name.split(".")
@@ -188,7 +201,7 @@ def title_of(name: str) -> Words:
     if place.section not in ("block", "output"):
         where.append(SECTIONS[place.section])
     own = f"{place.section}.{place.point}"
-    known = (table.get(key) for key in (own, place.point) for table in (_SPELLED, POINTS))
+    known = (table.get(key) for key in (own, place.point) for table in (_SPELLED, _points()))
     what = next((found for found in known if found), Words(place.point, place.point))
     return Words(
         f"{', '.join(words.en for words in where)}: {what.en}",
@@ -197,7 +210,7 @@ def title_of(name: str) -> Words:
 
 
 def formula_words(formula: str) -> Words:
-    return Words(formula, _FORMULAS.get(formula, formula))
+    return Words(formula, _FORMULAS.get(formula) or _formulas().get(formula, formula))
 
 
 def axis_words(axis: str) -> Words:
@@ -210,5 +223,5 @@ def names_object() -> dict[str, dict[str, list[str]]]:
     def pairs(table: dict[str, Words]) -> dict[str, list[str]]:
         return {key: [words.en, words.zh] for key, words in table.items()}
 
-    formulas = {formula: formula_words(formula) for formula in _FORMULAS}
-    return {"points": pairs(POINTS), "axes": pairs(AXES), "formulas": pairs(formulas)}
+    formulas = {formula: formula_words(formula) for formula in _formulas()}
+    return {"points": pairs(_points()), "axes": pairs(AXES), "formulas": pairs(formulas)}

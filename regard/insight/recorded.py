@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from regard.insight.points import Origin, axes_of, origins, rotated
+from regard.insight.points import axes_of
 from regard.insight.recorder import BY_GROUP, Forward, Recorder, Told
 from regard.insight.trace import Axis, Entry, Grown, Pass, best_path
-from regard.model.embed import PatchEmbedding
-from regard.model.head import ClassHead, SpanHead, VectorHead
-from regard.model.transformer import EncoderDecoder
+from regard.model.part import Origin
 
 _GIVEN = {"stack": "given", "encoder": "source_given", "decoder": "target_given"}
 _IMAGE = ("colour", "row", "column")
@@ -62,9 +60,8 @@ class _Labels:
 
     def __init__(self, recorder: Recorder, naming: Naming, search: Sequence[Grown]) -> None:
         self.recorder, self.model, self.naming, self.search = recorder, recorder.model, naming, search
-        self.origins, self.path = origins(recorder.model), best_path(search)
-        head = recorder.model.head
-        self.pooled, self.spans = isinstance(head, ClassHead | VectorHead), isinstance(head, SpanHead)
+        self.origins, self.path = recorder.model.origins(), best_path(search)
+        self.pooled, self.chosen = recorder.model.head.pools, recorder.model.head.outputs
         self.memory: tuple[str, ...] = ()
 
     def passes(self) -> Iterator[Pass]:
@@ -110,15 +107,14 @@ class _Labels:
     def _tokens(self, forward: Forward, row: int) -> tuple[str, ...]:
         given = forward.given[row]
         if given.is_floating_point():
-            embed = self.model.source if isinstance(self.model, EncoderDecoder) else self.model.embed
-            return patch_names(embed)
+            return getattr(self.model, "source" if forward.kind == "encoder" else "embed").names
         name = self.naming.source if forward.kind == "encoder" else self.naming.target
         return tuple(name(given.tolist()))
 
     def _entries(
         self, forward: Forward, row: int, tokens: tuple[str, ...], keys: tuple[str, ...]
     ) -> Iterator[tuple[str, Entry]]:
-        outputs = ("start", "end") if self.spans else self.naming.outputs
+        outputs = self.chosen or self.naming.outputs
         names = {"query": tokens, "key": keys, "memory": self.memory, "output": outputs}
         name = _GIVEN[forward.kind]
         yield name, self._given(name, forward.given[row], names)
@@ -135,7 +131,7 @@ class _Labels:
             own = names | {"key": tokens} if point in BY_GROUP else names
             entry = self._entry(name, one, axes, own)
             if f"{name}_pre_rotary" in forward.values:
-                entry = replace(entry, formula=rotated(name).formula, sources=rotated(name).sources)
+                entry = replace(entry, formula="rotated by their positions", sources=(f"{name}_pre_rotary",))
             yield name, entry
             if name == "head.logits":
                 yield "head.probabilities", self._probabilities(one, names)
@@ -147,7 +143,7 @@ class _Labels:
         logits = logits.float()
         if self.naming.independent:
             shares, formula = logits.sigmoid(), "σ(logits)"
-        elif self.spans:
+        elif self.chosen:
             shares, formula = logits.softmax(0), "softmax(logits) over all tokens"
         else:
             shares, formula = logits.softmax(-1), "softmax(logits)"
@@ -167,12 +163,3 @@ class _Labels:
     def _numbers(self, name: str, size: int) -> tuple[str, ...]:
         kept = self.recorder.heads(name)
         return tuple(map(str, range(size) if kept is None else kept))
-
-
-def patch_names(embed: nn.Module) -> tuple[str, ...]:
-    """`[class]`, registers, then row and column of each patch."""
-    assert isinstance(embed, PatchEmbedding)
-    c = embed.config
-    leading = ["[class]"] * c.class_token + [f"[register {number}]" for number in range(c.registers)]
-    places = ((row, column) for row in range(c.pixel_rows // c.patch) for column in range(c.columns))
-    return (*leading, *(f"{row},{column}" for row, column in places))

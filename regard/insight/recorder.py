@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.errors import InputError
 from regard.insight.trace import check_number
@@ -216,7 +216,8 @@ class Recorder:
         place, _, point = name.rpartition(".")
         if self.choice.heads is None or point not in BY_HEAD | BY_GROUP:
             return None
-        heads, groups = _counts(self.model.get_submodule(place))
+        part: Any = self.model.get_submodule(place)  # an attention, or a stack, which has biases
+        heads, groups = part.heads, part.kv_heads
         kept = [head for head in sorted(self.choice.heads) if head < heads]
         return kept if point in BY_HEAD else sorted({head * groups // heads for head in kept})
 
@@ -234,11 +235,3 @@ def _copied(value: Tensor) -> Tensor:
     """On the host, with memory of its own, and as usable later as any tensor."""
     with torch.inference_mode(False), torch.no_grad():
         return torch.empty(value.shape, dtype=value.dtype).copy_(value)
-
-
-def _counts(part: nn.Module) -> tuple[int, int]:
-    """Of query heads and of key/value heads."""
-    if isinstance(part, Stack):
-        return part.config.attention.heads, part.config.attention.heads
-    assert isinstance(part, Attention)
-    return part.heads, part.kv_heads

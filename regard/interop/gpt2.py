@@ -9,12 +9,13 @@ from regard.bundle import Bundle
 from regard.interop.family import Family, Plan, Source, Unsupported, Weights, one_stack, tokens_of
 from regard.interop.keys import activation_name
 from regard.interop.mapping import TRANSPOSED, Table, in_blocks, rules_of, scaled_queries
-from regard.model.attention import AttentionConfig, DotProduct
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.feedforward import MLP
 from regard.model.mask import Causal
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned
+from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
 

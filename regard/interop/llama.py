@@ -29,7 +29,7 @@ from regard.model.feedforward import GatedMLP
 from regard.model.mask import Causal, MaskRule, Window
 from regard.model.norm import RMSNorm
 from regard.model.position import Rotary
-from regard.model.stack import StackConfig
+from regard.model.stack import LayerPattern, StackConfig
 from regard.model.transformer import TransformerConfig
 
 _BLOCK = {
@@ -266,14 +266,14 @@ def _sight(rules: list[MaskRule]) -> dict[str, Any]:
         return {"mask": rules[0]}
     depth = len(rules)
     length = next(n for n in range(2, depth + 1) if all(rules[i] == rules[i % n] for i in range(depth)))
-    return {"mask": Causal(), "masks": tuple(rules[:length])}
+    return {"mask": Causal(), "pattern": tuple(map(LayerPattern, rules[:length]))}
 
 
 def _windows(stack: StackConfig) -> tuple[list[int | None], list[str]]:
     """How many tokens each block sees, None for all, and what the library calls that. Raises: Unsupported."""
-    pattern = stack.masks or (stack.mask,)
-    rules = [pattern[index % len(pattern)] for index in range(stack.depth)]
-    windows = [rule.before + 1 if isinstance(rule, Window) else None for rule in rules]
+    if any(layer.position is not None for layer in stack.pattern):
+        raise Unsupported("its blocks differ in how they are rotated")
+    windows = [rule.before + 1 if isinstance(rule, Window) else None for rule in stack.rules]
     if len({window for window in windows if window}) > 1:
         raise Unsupported("its blocks have windows of several sizes")
     return windows, [_SOME if window else _ALL for window in windows]

@@ -13,13 +13,14 @@ from regard.interop.family import Family, Plan, Source, Unsupported, Weights, ex
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Conversion, Table, in_blocks, rules_of, scaled
-from regard.model.attention import AttentionConfig, DotProduct
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
 from regard.model.mask import Causal
 from regard.model.norm import RMSNorm
 from regard.model.position import RelativeBias
+from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,19 +18,24 @@ from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
 from regard.insight.alignment import Alignment, cross_attention
 from regard.insight.playback import Playback, losses, played, snapshots
-from regard.insight.points import origins
 from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Trace
-from regard.looking.explorer import Searched
+from regard.looking.explorer import Searched, answer_of
 from regard.model.transformer import EncoderDecoder, Transformer
-from regard.tasks.task import Decoding, Task, checked
+from regard.tasks.decoding import Decoding, check_decoding, supported
+from regard.tasks.metric import evaluate
+from regard.tasks.prediction import checked
+from regard.tasks.protocols import Generates, Inspects
+from regard.tasks.task import Task
 
 _SAMPLES = 1 << 30  # tokens
 
 
 def naming(task: Task) -> Naming:
-    """How people call what a task's model reads and what it chooses among."""
+    """How people call what a task's model reads and what it chooses among; numbers, where it does not say."""
+    if not isinstance(task, Inspects):
+        return Naming(source=_numbers, target=_numbers, outputs=(), independent=False)
     return Naming(
         source=lambda ids: task.tokens(ids, [])[0],
         target=lambda ids: task.tokens([], ids)[1],
@@ -40,23 +44,26 @@ def naming(task: Task) -> Naming:
     )
 
 
+def _numbers(ids: Sequence[int]) -> list[str]:
+    return [str(token) for token in ids]
+
+
 def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: Choice) -> Trace:
     """The prediction for one input, with what was chosen of its numbers. Raises: InputError for steps that
     there are not."""
     assert isinstance(model, EncoderDecoder | Transformer)
-    task.check(decoding)
+    check_decoding(task, decoding)
     recorder = Recorder(model, choice)
     # Windows and texts go one after the other, so that nothing is padded; samples of one text side by side.
-    tokens = _SAMPLES if decoding.n > 1 and "sampling" in task.supports else 1
+    tokens = _SAMPLES if decoding.n > 1 and "sampling" in supported(task) else 1
     with torch.inference_mode(), listen(recorder.hear), recorder.watching():
-        (said,) = task.predict(model, [text], replace(decoding, batch_tokens=tokens))
+        (said,) = task.predict(model, [task.input.parse(text)], replace(decoding, batch_tokens=tokens))
     passes, search = recorded(recorder, names := naming(task))
     if choice.steps and (first := min(choice.steps)) > len(search):
         there = f"{len(search)} were taken" if search else f"{task.name} writes nothing step by step"
         raise InputError("there is no step {value}; {limit}", first, there)
     about = {"kind": model.config.kind}
-    answer = (said.text, said.score, said.alternatives)
-    return Trace(task.name, text, *answer, passes, search, names.outputs, about)
+    return Trace(task.name, text, *answer_of(said), passes, search, names.outputs, about)
 
 
 def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alignment:
@@ -65,19 +72,20 @@ def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alig
 
     Raises: InputError for a model without cross-attention, or an input without tokens.
     """
-    opening = task.opening(text) if isinstance(model, EncoderDecoder) else None
-    if opening is None or not isinstance(model, EncoderDecoder):
+    if not isinstance(model, EncoderDecoder) or not isinstance(task, Generates):
         raise InputError("{where} has no second sequence to align with the first", task.name)
-    source, start = opening
+    given = task.input.parse(text)
+    source, start = task.opening(given)
     if not source:
         raise InputError("the input has no tokens to align with; give a text")
     told: list[Step] = []
     with torch.inference_mode(), listen(told.append):
-        (said,) = checked(task.predict(model, [text], decoding))
+        (said,) = checked(task.predict(model, [given], decoding))
     written = Searched(said, tuple(grown(told, naming(task)))).written
     # What is given at a step is the token before; what is looked at serves the token after.
     weights = cross_attention(model, source, [*start, *written[:-1]])
-    return Alignment(*task.tokens(source, written), weights)
+    called = naming(task)
+    return Alignment(list(called.source(source)), list(called.target(written)), weights)
 
 
 def ablated(
@@ -88,16 +96,14 @@ def ablated(
     told: Callable[[int, int], None],
 ) -> Ablation:
     """The task's metric on these rows with all heads and without each."""
-    metric = task.config.metric
-    figures: dict[str, Any] = {}
+    chosen = task.metric()
 
     def measure() -> float:
-        figures.update(task.evaluate(model, rows, decoding).figures)
-        return float(figures[metric])
+        return float(evaluate(task, model, rows, decoding).figures[chosen.key])
 
     with torch.inference_mode():
-        found = ablate(model, measure, metric, told=told)
-    return replace(found, lower=task.selection_score(figures) == -figures[metric] != 0)
+        found = ablate(model, measure, chosen.key, told=told)
+    return replace(found, lower=chosen.lower)
 
 
 def played_back(
@@ -111,7 +117,7 @@ def played_back(
     """
     assert isinstance(model, EncoderDecoder | Transformer)
     files = snapshots(folder)
-    if name not in (known := origins(model)):
+    if name not in (known := model.origins()):
         raise InputError("the model computes nothing of the name '{key}'", name, remedy=nearest(name, known))
     only = Choice(names=frozenset({name}))
     now = traced(task, model, text, decoding, only)

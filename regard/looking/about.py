@@ -7,7 +7,6 @@ from typing import Any
 from regard.insight.recorder import STACKS
 from regard.looking.analyses import Analysis, analyses
 from regard.looking.explorer import Explorer
-from regard.model.head import ClassHead, SpanHead, VectorHead
 from regard.model.stack import Stack
 
 
@@ -20,9 +19,9 @@ def about(explorer: Explorer) -> dict[str, Any]:
         "parameters": explorer.parameters,
         "takes": _takes(explorer),
         "gives": _gives(explorer),
-        "writes": "begin" in task.supports,
-        "searches": "beam" in task.supports,
-        "probabilities": not isinstance(model.head, VectorHead),
+        "writes": "begin" in explorer.supports,
+        "searches": "beam" in explorer.supports,
+        "probabilities": model.head.logits,
         "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
         "analyses": [_analysis(one) for one in analyses(explorer).values()],
         "stacks": [_stack(name, part) for name, part in stacks.items() if part is not None],
@@ -41,7 +40,7 @@ def _analysis(one: Analysis) -> dict[str, Any]:
 
 
 def _takes(explorer: Explorer) -> dict[str, Any]:
-    takes = explorer.task.input_spec
+    takes = explorer.task.input
     asked: dict[str, Any] = {"kind": takes.kind}
     if takes.names:
         asked["names"] = list(takes.names)
@@ -53,13 +52,11 @@ def _takes(explorer: Explorer) -> dict[str, Any]:
 
 
 def _gives(explorer: Explorer) -> str:
-    """What an answer is."""
-    head = explorer.model.head
-    if isinstance(head, ClassHead):
+    """What an answer is, as pages name it."""
+    kind = explorer.task.output.kind
+    if kind in ("labels", "score"):
         return "labels" if explorer.naming.independent else "label"
-    if isinstance(head, VectorHead):
-        return "vector"
-    return "span" if isinstance(head, SpanHead) else "text"
+    return "span" if kind == "spans" else kind
 
 
 def _stack(name: str, stack: Stack) -> dict[str, Any]:

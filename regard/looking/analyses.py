@@ -26,7 +26,6 @@ from regard.insight.rollout import rolled_out
 from regard.insight.words import Lang, Words
 from regard.looking.explorer import Explorer, Question
 from regard.looking.scene import Scene, UnansweredError
-from regard.model.head import VectorHead
 from regard.model.quantize import is_int8
 from regard.model.transformer import EncoderDecoder
 
@@ -222,7 +221,7 @@ def _patches(scene: Scene, lang: Lang) -> Any:
 
 
 def _of_images(explorer: Explorer) -> bool:
-    return explorer.task.input_spec.kind == "image"
+    return explorer.task.input.kind == "image"
 
 
 def _of_words(explorer: Explorer) -> bool:
@@ -234,7 +233,7 @@ def _two_sided(explorer: Explorer) -> bool:
 
 
 def _has_logits(explorer: Explorer) -> bool:
-    return not isinstance(explorer.model.head, VectorHead)
+    return explorer.model.head.logits
 
 
 def _in_floats(explorer: Explorer) -> bool:
@@ -312,7 +311,7 @@ ALL: tuple[Analysis, ...] = (
             "（Meng 等，2022，2.1 节）。",
         ),
         _patching,
-        lambda explorer: _has_logits(explorer) and explorer.task.input_spec.kind == "text",
+        lambda explorer: _has_logits(explorer) and explorer.task.input.kind == "text",
         asks_other=True,
         asks_number=True,
     ),

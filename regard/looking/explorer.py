@@ -14,14 +14,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import RLock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from regard.decode.events import Step, listen
 from regard.errors import InputError, unknown
-from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
 from regard.insight.progress import progressed
@@ -29,11 +28,14 @@ from regard.insight.recorded import Naming, grown, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
-from regard.model.embed import PatchEmbedding
+from regard.model.account import Account, Numbers
 from regard.model.quantize import is_int8
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
-from regard.tasks.task import Decoding, Prediction, Task
+from regard.tasks.decoding import Decoding, supported
+from regard.tasks.protocols import Generates
+from regard.tasks.task import Task
+from regard.values import Prediction, Text
 
 _KEPT = 16
 _MOST = 2**26
@@ -66,7 +68,7 @@ class Question:
 class Answer:
     """What was found."""
 
-    said: Prediction
+    said: Prediction[Any]
     passes: tuple[Pass, ...]
     """Of a task that writes, those of the encoder and the decoder, or of the one stack, over all of it."""
     begin: int | None = None
@@ -81,7 +83,7 @@ class Answer:
 class Searched:
     """A search and what came of it."""
 
-    said: Prediction
+    said: Prediction[Any]
     steps: tuple[Grown, ...]
     start: tuple[int, ...] = ()
     """The ids that were given before what was written."""
@@ -101,6 +103,7 @@ class Explorer:
     def __init__(self, task: Task, model: Model, tied: Tied, naming: Naming, parameters: int) -> None:
         """`parameters`: how many the model has, for people; what it shares may be copied in `model`."""
         self.task, self.model, self.naming, self.tied = task, model, naming, tied
+        self.supports = supported(task)
         self.parameters = parameters
         self._lock = RLock()
         self._searched: OrderedDict[Hashable, Searched] = OrderedDict()
@@ -113,7 +116,7 @@ class Explorer:
         with self._lock:
             self._check(question, names)
             choice = Choice(names=None if names is None else frozenset(self._needed(names)), most=_MOST)
-            opening = self.task.opening(question.text)
+            opening = self.opening(question.text)
             if opening is None:
                 return self._traced(question, choice)
             searched = self._search(question, opening)
@@ -124,19 +127,19 @@ class Explorer:
         """What may come after the tokens that are given, with nothing written."""
         with self._lock:
             self._check(question, ())
-            opening = self.task.opening(question.text)
+            opening = self.opening(question.text)
             if opening is None:
                 raise InputError("{where} does not write token by token", self.task.name)
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
-            said = Prediction(self.task.decode_ids(question.begin, question.text)[0])
+            said = Prediction(Text(self.decoded(question.begin, question.text)[0]))
             return self._answer(question, said, opening, passes, question.begin)
 
     def search(self, question: Question) -> Searched:
         """The search, step by step."""
         with self._lock:
             self._check(question, ())
-            opening = self.task.opening(question.text)
-            if opening is None or "beam" not in self.task.supports:
+            opening = self.opening(question.text)
+            if opening is None or "beam" not in self.supports:
                 raise InputError("{where} does not search with a {key}", self.task.name, "beam")
             return self._search(question, opening, n=question.beam)
 
@@ -151,7 +154,7 @@ class Explorer:
             place = name.rpartition(".")[0]
             wanted |= {f"{place}.{letter}_pre_rotary" for letter in "qk"} & outline.keys()
             found = self.answer(question, [one for one in wanted if one in outline])
-            model = self._variant(question, self.task.opening(question.text))
+            model = self._variant(question, self.opening(question.text))
             holders = [at for at, one in enumerate(found.passes) if name in one.entries]
             if not holders or (sequence is not None and sequence not in holders):
                 raise InputError("nothing of the name '{key}' is computed there for this input", name)
@@ -174,15 +177,25 @@ class Explorer:
                 names = list(self.outline) if layers is None else self._of_layers(frozenset(layers))
             found = self.answer(question, names)
             about = {"kind": self.model.config.kind, "parameters": self.parameters}
-            said = found.said
-            fields = (said.text, said.score, said.alternatives, found.passes)
+            fields = (*answer_of(found.said), found.passes)
             return Trace(self.task.name, question.text, *fields, (), self.naming.outputs, about)
 
     def changed(self, question: Question) -> Model:
         """The model with all that is changed in its weights, heads that are off too; it is not to be kept."""
         with self._lock:
             self._check(question, ())
-            return self._variant(question, self.task.opening(question.text), silent=True)
+            return self._variant(question, self.opening(question.text), silent=True)
+
+    def opening(self, text: str) -> tuple[list[int], list[int]] | None:
+        """What the model is given for an input, and what its writing goes on from; None where nothing is
+        written."""
+        return self.task.opening(self.task.input.parse(text)) if isinstance(self.task, Generates) else None
+
+    def decoded(self, ids: Sequence[int], text: str | None = None) -> tuple[str, bool]:
+        """What ids that were written for an input say, and whether the last ends it."""
+        if not isinstance(self.task, Generates):
+            return "", False
+        return self.task.decode_ids(ids, None if text is None else self.task.input.parse(text))
 
     def stack_of(self, name: str) -> str:
         """Which kind of pass has an entry."""
@@ -201,7 +214,7 @@ class Explorer:
     def leading(self) -> int:
         """Tokens before the first patch of an image."""
         embed = self.model.source if isinstance(self.model, EncoderDecoder) else self.model.embed
-        return embed.config.leading if isinstance(embed, PatchEmbedding) else 0
+        return embed.leading
 
     @cached_property
     def outline(self) -> Mapping[str, Entry]:
@@ -209,10 +222,7 @@ class Explorer:
         image make them."""
         model, device = self.model, next(self.model.parameters()).device
         embed = model.source if isinstance(model, EncoderDecoder) else model.embed
-        given = torch.arange(3, device=device)[None]
-        if isinstance(embed, PatchEmbedding):
-            c = embed.config
-            given = torch.zeros((1, c.channels, c.pixel_rows, c.pixel_columns), device=device)
+        given = embed.example(device)
         target = [torch.arange(3, device=device)[None]] if isinstance(model, EncoderDecoder) else []
         recorder = Recorder(model)
         with torch.inference_mode(), recorder.watching():
@@ -235,15 +245,15 @@ class Explorer:
         for name in names or ():
             if name not in self.outline:
                 raise unknown(InputError, "part", name, self.outline)
-        if question.begin and "begin" not in self.task.supports:
+        if question.begin and "begin" not in self.supports:
             raise InputError("{where} writes no tokens, and so has no {key}", self.task.name, "begin")
         for token in question.begin:
             if not 0 <= token < len(self.naming.outputs):
                 sentence = "there is no token {value}; ids are {limit}"
                 raise InputError(sentence, token, f"0 to {len(self.naming.outputs) - 1}")
-        if question.beam > 1 and "beam" not in self.task.supports:
+        if question.beam > 1 and "beam" not in self.supports:
             raise InputError("{where} does not search with a {key}", self.task.name, "beam")
-        if question.length is not None and "max_length" not in self.task.supports:
+        if question.length is not None and "max_length" not in self.supports:
             raise InputError("{where} writes no tokens, and so has no {key}", self.task.name, "length")
 
     def _variant(
@@ -279,7 +289,7 @@ class Explorer:
         with torch.inference_mode(), listen(heard), ExitStack() as stack:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
-            (said,) = self.task.predict(model, [question.text], decoding)
+            (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
         return Searched(said, tuple(grown(told, self.naming)), tuple(opening[1]))
 
     def _guess(self, opening: tuple[list[int], list[int]]) -> tuple[int, ...]:
@@ -330,7 +340,7 @@ class Explorer:
         recorder = Recorder(model, choice)
         decoding = Decoding(batch_tokens=1)  # so that nothing is padded
         with torch.inference_mode(), recorder.watching(question.changes.taps()):
-            (said,) = self.task.predict(model, [question.text], decoding)
+            (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
         passes, _ = recorded(recorder, self.naming)
         made = tuple(with_derived(model, one) for one in passes)
         return Answer(said, made, order=self._order(question, made, None))
@@ -338,7 +348,7 @@ class Explorer:
     def _answer(
         self,
         question: Question,
-        said: Prediction,
+        said: Prediction[Any],
         opening: tuple[list[int], list[int]],
         passes: tuple[Pass, ...],
         written: tuple[int, ...],
@@ -355,6 +365,12 @@ class Explorer:
         length = len(passes[0].tokens)
         told = shuffle.order(length if read is None else read)
         return (*told, *range(len(told), length))
+
+
+def answer_of(said: Prediction[Any]) -> tuple[str, float | None, tuple[tuple[str, float], ...]]:
+    """A prediction as traces keep it: text, score, and other answers with theirs."""
+    others = tuple((value.plain(), score) for value, score in said.candidates if score is not None)
+    return said.value.plain(), said.score, others
 
 
 def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:

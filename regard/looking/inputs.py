@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Literal
 
 import numpy as np
 
+from regard import values
 from regard.data.readers.images import as_url, decode, in_channels, read_image, scaled
 from regard.data.readers.lines import Problem
-from regard.data.readers.messages import Message, messages_as_text, read_messages
+from regard.data.readers.messages import Message, messages_as_text
 from regard.errors import InputError
 from regard.tasks.task import SENTENCES, InputSpec, Task
+from regard.values import Value
 
 _LONGEST = 120
 """Characters of an example."""
@@ -87,50 +90,49 @@ def _fitted(content: bytes, shape: Sequence[int]) -> str:
     return as_url(np.ascontiguousarray(in_channels(found, channels)))
 
 
-def examples(task: Task, inputs: Iterable[str], n: int) -> list[dict[str, object]]:
+def examples(task: Task, inputs: Iterable[Value], n: int) -> list[dict[str, object]]:
     """Something to begin with: of what the task was given in its own data, or else of our own."""
-    takes, found = task.input_spec, list[dict[str, object]]()
-    for text in inputs:
+    takes, found = task.input, list[dict[str, object]]()
+    for value in inputs:
         if len(found) == n:
             break
-        if (one := _example(takes, text)) is not None and one not in found:
+        if (one := _example(takes, value)) is not None and one not in found:
             found.append(one)
-    if found or takes.kind == "image":
+    if found:
         return found
-    own = [_example(takes, text) for text in _own(takes)]
+    own = [_example(takes, value) for value in _own(takes)]
     return [one for one in own if one is not None]
 
 
-def _own(takes: InputSpec) -> list[str]:
-    if takes.kind == "pair":
-        return [f"{a}\t{b}" for a, b in zip(SENTENCES[1:], SENTENCES, strict=False)]
-    return list(SENTENCES)
+def _own(takes: InputSpec) -> list[Value]:
+    pairs = [values.Pair(a, b) for a, b in zip(SENTENCES[1:], SENTENCES, strict=False)]
+    own = {"pair": pairs, "text": map(values.Text, SENTENCES), "dialogue": map(values.Chat.parse, SENTENCES)}
+    return list(own.get(takes.kind, ()))
 
 
-def _example(takes: InputSpec, text: str) -> dict[str, object] | None:
-    """None for what is too long to be shown."""
-    if takes.kind == "image":
-        return {"kind": "image", "data": as_url(read_image(text))}
-    if takes.kind == "dialogue":
-        return _dialogue(text)
-    if takes.kind == "pair":
-        first, tab, second = text.partition("\t")
-        return (
-            {"kind": "pair", "first": first, "second": second} if tab and len(text) < 8 * _LONGEST else None
-        )
-    text = text.strip()
+def _example(takes: InputSpec, value: Value) -> dict[str, object] | None:
+    """None for what is too long to be shown, and for kinds that pages do not ask for."""
+    match value:
+        case values.Image():
+            path = value.source if isinstance(value.source, Path) else None
+            return {"kind": "image", "data": as_url(value.pixels if path is None else read_image(str(path)))}
+        case values.Chat(messages):
+            turns = [turn._asdict() for turn in messages]
+            short = sum(len(turn.content) for turn in messages) <= 8 * _LONGEST
+            return {"kind": "dialogue", "turns": turns} if short else None
+        case values.Pair(first, second):
+            short = len(first) + len(second) + 1 < 8 * _LONGEST
+            return {"kind": "pair", "first": first, "second": second} if short else None
+        case values.Text(text) if takes.kind == "text":
+            return _text_example(text.strip(), takes.hole)
+    return None
+
+
+def _text_example(text: str, hole: str) -> dict[str, object] | None:
     if not text or len(text) > _LONGEST:
         return None
-    if takes.hole:
+    if hole:
         words = text.split(" ")
-        words[len(words) // 2] = takes.hole
+        words[len(words) // 2] = hole
         text = " ".join(words)
     return {"kind": "text", "text": text}
-
-
-def _dialogue(text: str) -> dict[str, object] | None:
-    """Of turns as JSON those turns; of other text a user's only one."""
-    turns = read_messages(text, "an example") if text.lstrip().startswith('[{"') else [Message("user", text)]
-    if sum(len(turn.content) for turn in turns) > 8 * _LONGEST:
-        return None
-    return {"kind": "dialogue", "turns": [{"role": turn.role, "content": turn.content} for turn in turns]}

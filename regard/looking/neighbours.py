@@ -9,10 +9,13 @@ from torch import Tensor
 from regard.data.tokenizer import Tokenizer
 from regard.errors import InputError
 from regard.insight.neighbours import nearest
-from regard.tasks.task import Prediction
+from regard.tasks.prediction import best_of
+from regard.values import Prediction, Text
 
 
-def nearest_words(tokenizer: Tokenizer, table: Tensor, queries: Sequence[str], n: int) -> list[Prediction]:
+def nearest_words(
+    tokenizer: Tokenizer, table: Tensor, queries: Sequence[str], n: int
+) -> list[Prediction[Text]]:
     """`table`: (V, D). Of a query of several pieces the mean is taken; its own pieces are no answers."""
     special = len(tokenizer.special)
     names = tokenizer.pieces(range(tokenizer.size))
@@ -27,8 +30,8 @@ def nearest_words(tokenizer: Tokenizer, table: Tensor, queries: Sequence[str], n
     return answers
 
 
-def ranked(best: list[tuple[str, float]]) -> Prediction:
-    """The best and, as its alternatives, all of them with their cosines. Raises: InputError for none."""
+def ranked(best: list[tuple[str, float]]) -> Prediction[Text]:
+    """The best and, as its candidates, all of them with their cosines. Raises: InputError for none."""
     if not best:
         raise InputError("there is nothing to compare with but the input itself")
-    return Prediction(*best[0], tuple(best) if len(best) > 1 else ())
+    return best_of([(Text(text), cosine) for text, cosine in best])

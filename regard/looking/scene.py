@@ -13,7 +13,6 @@ from regard.errors import InputError
 from regard.insight.trace import Pass, Trace
 from regard.insight.words import Words
 from regard.looking.explorer import Explorer, Question
-from regard.model.head import ClassHead, SpanHead, VectorHead
 from regard.model.stack import Stack
 from regard.model.transformer import EncoderDecoder, Model
 
@@ -89,7 +88,7 @@ class Scene:
     @cached_property
     def following(self) -> list[str]:
         """What comes after each token of `writing`, of a task that writes."""
-        opening = self.explorer.task.opening(self.question.text)
+        opening = self.explorer.opening(self.question.text)
         assert opening is not None
         written, names = self.explorer.answer(self.question).written, self.explorer.naming.outputs
         return [*self.writing.tokens[1 : len(opening[1])], *(names[token] for token in written)]
@@ -99,9 +98,9 @@ class Scene:
         """After which token of `writing` the logits are taken; None where they are of the whole sequence.
 
         Of what writes, before the token that is at stake; of what fills masks, at the first."""
-        if isinstance(self.model.head, ClassHead):
+        if self.model.head.pools:
             return None
-        opening = self.explorer.task.opening(self.question.text)
+        opening = self.explorer.opening(self.question.text)
         tokens = self.writing.tokens
         if opening is not None:
             last = len(tokens) - len(opening[1])
@@ -113,14 +112,14 @@ class Scene:
                     )
                 )
             return len(opening[1]) - 1 + self.number
-        if isinstance(self.model.head, SpanHead):
+        if self.model.head.outputs:
             return int(self.logits[:, 0].argmax())
         return next(at for at, token in enumerate(tokens) if token in _HOLES)
 
     @cached_property
     def logits(self) -> Tensor:
         """As the head makes them, of this one input."""
-        if isinstance(self.model.head, VectorHead):
+        if not self.model.head.logits:
             raise InputError("this model makes vectors, not logits")
         with torch.inference_mode():
             return self.model(*self.inputs)[0].float().cpu()
@@ -128,7 +127,7 @@ class Scene:
     @cached_property
     def target(self) -> int:
         """Which logit is at stake: of the most likely output there."""
-        if isinstance(self.model.head, SpanHead):
+        if self.model.head.outputs:
             return 0  # a start
         return int((self.logits if self.place is None else self.logits[self.place]).argmax())
 
@@ -140,6 +139,6 @@ class Scene:
     def named(self) -> str:
         """How people call the target."""
         names = self.explorer.naming.outputs
-        if isinstance(self.model.head, SpanHead):
+        if self.model.head.outputs:
             return self.writing.tokens[self.place or 0]
         return names[self.target] if self.target < len(names) else str(self.target)

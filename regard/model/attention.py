@@ -1,8 +1,7 @@
 """Attention: a weighted mean of values, weighted by how well keys answer a query.
 
-Scaled dot products: 'Attention Is All You Need', arXiv 1706.03762, section 3.2. Additive scores:
-Bahdanau et al., arXiv 1409.0473, appendix A.1.2. Grouped and single key/value heads: arXiv 2305.13245
-and 1911.02150.
+'Attention Is All You Need', arXiv 1706.03762, section 3.2. Grouped and single key/value heads: arXiv
+2305.13245 and 1911.02150. How queries and keys are compared, and what makes weights of that, is `score.py`.
 
 `attend` is the whole arithmetic. It has a fused path, which never forms the weights, and an explicit
 one; they agree within rounding for every mask. `Attention` adds the projections. Neither knows how
@@ -15,20 +14,26 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.model.account import Entry, Index, Made, Numbers
+from regard.model.account_attention import attention_account, attention_origins
 from regard.model.cache import LayerCache
 from regard.model.dropout import dropout as drop
+from regard.model.init import Init
 from regard.model.mask import Contiguous, Lowered, Rule, dense, lower
 from regard.model.norm import Norm
+from regard.model.part import Origins, Part, product_flops
 from regard.model.position import Rotation, rotate
+from regard.model.score import Additive, DotProduct, Score
 from regard.model.short import short_attention, suits_short
 from regard.model.sizes import check_numbers
 from regard.model.tap import tap, wanted, watching
+
+_STANDARD = DotProduct()
 
 
 def attend(
@@ -37,35 +42,41 @@ def attend(
     v: Tensor,
     mask: Rule | Lowered = None,
     *,
+    score: Score = _STANDARD,
     scale: float | None = None,
     bias: Tensor | None = None,
+    learned: Tensor | None = None,
     additive: Tensor | None = None,
     dropout: float = 0.0,
     explicit: bool = False,
 ) -> Tensor:
-    """softmax(scale · q kᵀ + bias) v, over the keys that `mask` allows.
+    """softmax(scale · q kᵀ + bias) v, over the keys that `mask` allows; or with weights by another `score`.
 
     `q`: (B, H, T, C); `k`: (B, G, S, C); `v`: (B, G, S, C'); all of one dtype and device. Without
     anything to learn it is `attend(x, x, x)`. Returns (B, H, T, C').
 
     `mask`: a rule such as `Causal()`, or any object with its method `sees`, for which the queries are the
     last T of the S places; booleans that broadcast to (B, H, T, S), True where a key may be seen; or None,
-    all. A query that may see nothing gets zeros. `scale`: 1/√C by default. `bias`: added to the scores,
-    broadcasts to (B, H, T, S). `additive`: (H, C); the scores are then additive · tanh(q + k), scaled by 1
-    unless said otherwise. `dropout`: the probability of dropping a weight, always applied when not 0.
-    `explicit` asks for the path that forms the weights. Raises ValueError: shapes that do not fit
-    together, a mask of numbers or of what is no rule.
+    all. A query that may see nothing gets zeros. `scale`: what is usual for the score by default, 1/√C of dot
+    products. `bias`: added to the scores, broadcasts to (B, H, T, S). `learned`: the tensor of a score that
+    learns one; `additive`: that of `Additive()`, which need not be named then. `dropout`: the probability of
+    dropping a weight, always applied when not 0. `explicit` asks for the path that forms the weights.
+    Raises ValueError: shapes that do not fit together, a mask of numbers or of what is no rule.
     """
     _check(q, k, v)
     T, S = q.shape[2], k.shape[2]
     lowered = _lowered(mask, T, S, q.device)
-    plain = bias is None and additive is None and dropout < 1.0
-    if plain and not explicit and suits_short(q, k, v):
-        return short_attention(q, k, v, dense(lowered, T, S, q.device), scale, dropout)
-    if explicit or additive is not None or dropout > 0.0:
-        scores = attention_scores(q, k, scale=scale, bias=bias, additive=additive)
-        weights = drop(attention_weights(scores, lowered, finite=bias is None), dropout, training=True)
-        return weigh(weights, v)
+    if additive is not None:
+        score, learned = Additive(), additive
+    scale = score.scale if scale is None else scale
+    same = None if explicit else score.fused(q, k, scale, learned)
+    if same is not None and bias is None and dropout < 1.0 and suits_short(same[0], same[1], v):
+        return short_attention(same[0], same[1], v, dense(lowered, T, S, q.device), same[2], dropout)
+    if same is None or dropout > 0.0:
+        scores = attention_scores(q, k, score=score, scale=scale, bias=bias, learned=learned)
+        weights = attention_weights(scores, lowered, score=score, learned=learned, finite=bias is None)
+        return weigh(drop(weights, dropout, training=True), v)
+    q, k, scale = same
     grouped = q.shape[1] != k.shape[1]
     if bias is not None:
         lowered = _biased(bias, dense(lowered, T, S, q.device)).to(q.dtype)
@@ -78,37 +89,34 @@ def attention_scores(
     q: Tensor,
     k: Tensor,
     *,
+    score: Score = _STANDARD,
     scale: float | None = None,
     bias: Tensor | None = None,
-    additive: Tensor | None = None,
+    learned: Tensor | None = None,
 ) -> Tensor:
-    """What `attend` puts into the softmax, before the mask: (B, H, T, S)."""
+    """What `attend` makes weights of, before the mask: (B, H, T, S)."""
     groups = q.shape[1] // k.shape[1]
     k = k.repeat_interleave(groups, dim=1) if groups > 1 else k
-    if additive is None:
-        scores = (q @ k.transpose(-2, -1)) * (q.shape[-1] ** -0.5 if scale is None else scale)
-    else:
-        mixed = torch.tanh(q[:, :, :, None] + k[:, :, None])  # (B, H, T, S, C)
-        scores = torch.einsum("bhtsc,hc->bhts", mixed, additive) * (1.0 if scale is None else scale)
+    scores = score.compare(q, k, score.scale if scale is None else scale, learned)
     return scores if bias is None else scores + bias.to(scores.dtype)
 
 
-def attention_weights(scores: Tensor, mask: Lowered = None, *, finite: bool = False) -> Tensor:
-    """Softmax of (B, H, T, S) scores over the keys allowed; a row that may see nothing is all zeros.
+def attention_weights(
+    scores: Tensor,
+    mask: Lowered = None,
+    *,
+    score: Score = _STANDARD,
+    learned: Tensor | None = None,
+    finite: bool = False,
+) -> Tensor:
+    """Weights of (B, H, T, S) scores over the keys allowed; a row that may see nothing is all zeros.
 
-    What is forbidden gets the lowest finite number rather than -inf, so that such a row has a
-    gradient of zero instead of NaN. A score of -inf (from a bias) is forbidden too; `finite` says that there
-    is none.
+    A score of -inf (from a bias) is forbidden too; `finite` says that there is none.
     """
     allowed = dense(mask, scores.shape[-2], scores.shape[-1], scores.device)
     hidden = [] if allowed is None else [~allowed]
     hidden += [] if finite else [torch.isneginf(scores)]
-    if not hidden:
-        return torch.softmax(scores, dim=-1)
-    forbidden = functools.reduce(torch.logical_or, hidden)
-    lowest = torch.finfo(scores.dtype).min
-    weights = torch.softmax(scores.masked_fill(forbidden, lowest), dim=-1)
-    return weights.masked_fill(forbidden, 0.0)
+    return score.normalise(scores, functools.reduce(torch.logical_or, hidden) if hidden else None, learned)
 
 
 def weigh(weights: Tensor, v: Tensor) -> Tensor:
@@ -162,24 +170,6 @@ def _biased(bias: Tensor, allowed: Tensor | None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DotProduct:
-    """q · k times `scale`; None means 1/√C, T5 uses 1."""
-
-    scale: float | None = None
-    kind: Literal["dot-product"] = "dot-product"
-
-
-@dataclass(frozen=True)
-class Additive:
-    """v · tanh(q + k) with a learned v a head (Bahdanau)."""
-
-    kind: Literal["additive"] = "additive"
-
-
-Score = DotProduct | Additive
-
-
-@dataclass(frozen=True)
 class AttentionConfig:
     """What an attention layer is made of; the width comes from the stack."""
 
@@ -190,7 +180,7 @@ class AttentionConfig:
     head_width: int | None = None
     """C; None means width / heads."""
     score: Score = DotProduct()
-    """How a query is compared with a key."""
+    """How a query is compared with a key, and what makes weights of that."""
     bias: bool = True
     """Whether the projections add a bias."""
     out_bias: bool | None = None
@@ -204,7 +194,7 @@ class AttentionConfig:
         return Attention(width, self, cross=cross)
 
 
-class Attention(nn.Module):
+class Attention(Part):
     """Project to queries, keys and values, `attend`, join the heads, project back.
 
     Self-attention makes all three in one matrix product; cross-attention makes its keys and values
@@ -223,7 +213,7 @@ class Attention(nn.Module):
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} key/value heads evenly")
         self.cross = cross
         self.dropout = config.dropout
-        self.scale = config.score.scale if isinstance(config.score, DotProduct) else None
+        self.score = config.score
         inner, shared = self.heads * self.head_width, 2 * self.kv_heads * self.head_width
         if cross:
             self.q = nn.Linear(width, inner, bias=config.bias)
@@ -236,8 +226,9 @@ class Attention(nn.Module):
         self.q_norm, self.k_norm = (
             nn.Identity() if config.norm is None else config.norm.build(self.head_width) for _ in range(2)
         )
-        additive = isinstance(config.score, Additive)
-        self.additive = nn.Parameter(torch.empty(self.heads, self.head_width)) if additive else None
+        if self.score.learned is not None:
+            shape = self.score.shape(self.heads, self.head_width)
+            self.register_parameter(self.score.learned, nn.Parameter(torch.empty(shape)))
 
     def forward(
         self,
@@ -304,8 +295,47 @@ class Attention(nn.Module):
     @property
     def plain(self) -> bool:
         """Whether it is softmax(scale · q kᵀ) v of its projections, and nothing more."""
-        same = self.additive is None and self.heads == self.kv_heads
-        return same and not self.normed
+        return self.score.standard and self.heads == self.kv_heads and not self.normed
+
+    @property
+    def learned(self) -> nn.Parameter | None:
+        """What its score learns."""
+        return None if self.score.learned is None else getattr(self, self.score.learned)
+
+    @property
+    def scale(self) -> float:
+        """What q · k is multiplied by, where that is what a score is."""
+        return self.head_width**-0.5 if self.score.scale is None else self.score.scale
+
+    def initialise(self, init: Init, branches: int | None = None) -> None:
+        """Queries, keys and values are one matrix but three projections, each filled by itself."""
+        inner, shared = self.heads * self.head_width, self.kv_heads * self.head_width
+        if self.cross:
+            parts = [self.q.weight, *self.kv.weight.split([shared, shared])]
+        else:
+            parts = list(self.qkv.weight.split([inner, shared, shared]))
+        for part in parts:
+            init.matrix(part)
+        init.matrix(self.out.weight, branches)
+        if self.learned is not None:
+            self.score.initialise(self.learned, init)
+
+    def flops(self, T: int, S: int) -> int:
+        S = S if self.cross else T
+        made = (
+            (product_flops(self.q, T) + product_flops(self.kv, S))
+            if self.cross
+            else product_flops(self.qkv, T)
+        )
+        mean = 2 * T * S * self.heads * self.head_width
+        return made + self.score.flops(T, S, self.heads, self.head_width) + mean + product_flops(self.out, T)
+
+    def origins(self, name: str, x: str, seen: str, bias: str | None) -> Origins:
+        """`x`: what it is called that queries are made of, `seen`: keys and values, `bias`: what is added."""
+        return attention_origins(self, name, x, seen, bias)
+
+    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
+        return attention_account(self, numbers, entry, index)
 
     def _keys_and_values(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, G · C) each → (B, G, S, C); keys are normalised."""
@@ -325,7 +355,7 @@ class Attention(nn.Module):
         if watched:
             q, k, v = tap(self, "q", q), tap(self, "k", k), tap(self, "v", v)
         p = self.dropout if self.training else 0.0
-        z = attend(q, k, v, mask, scale=self.scale, bias=bias, additive=self.additive, dropout=p)
+        z = attend(q, k, v, mask, score=self.score, bias=bias, learned=self.learned, dropout=p)
         if watched:
             if wanted(self, "scores", "mask", "weights"):
                 z = self._observed(z, q, k, v, mask, bias)
@@ -337,13 +367,13 @@ class Attention(nn.Module):
         self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Lowered, bias: Tensor | None
     ) -> Tensor:
         """Form scores and weights beside the fused answer, which stands unless one was replaced."""
-        scores = attention_scores(q, k, scale=self.scale, bias=bias, additive=self.additive)
+        scores = attention_scores(q, k, score=self.score, bias=bias, learned=self.learned)
         seen = tap(self, "scores", scores)
         allowed = dense(mask, q.shape[2], k.shape[2], q.device)
         if allowed is None:
             allowed = torch.ones((1, 1, q.shape[2], k.shape[2]), dtype=torch.bool, device=q.device)
         applied = tap(self, "mask", allowed)
-        weights = attention_weights(seen, applied)
+        weights = attention_weights(seen, applied, score=self.score, learned=self.learned)
         used = tap(self, "weights", weights)
         same = seen is scores and applied is allowed and used is weights
         return z if same else weigh(used, v)

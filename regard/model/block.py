@@ -10,97 +10,106 @@ A block is told everything through its arguments; it holds no mask, no position 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from regard.model.attention import AttentionConfig
+from regard.model.account import Entry, Index, Made, Numbers, Reading, added, made_of, normed, one
+from regard.model.attention import Attention, AttentionConfig
 from regard.model.cache import LayerCache
 from regard.model.dropout import drop_add
-from regard.model.feedforward import FeedForwardPart
+from regard.model.feedforward import FeedForwardLayer, FeedForwardPart
+from regard.model.init import Init
 from regard.model.mask import Lowered
 from regard.model.norm import Norm
+from regard.model.part import Alternative, Origin, Origins, Productless, complete, precise
 from regard.model.position import Rotation
 from regard.model.tap import tap
+from regard.registry import Registry, register
 
 Branch = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class PostNorm:
-    """norm(x + part(x)), as in the paper."""
-
-    kind: Literal["post"] = "post"
-
-    def build(self, width: int, norm: Norm, dropout: float) -> Residual:
-        return PostResidual(width, norm, dropout)
-
-
-@dataclass(frozen=True)
-class PreNorm:
-    """x + part(norm(x)): trains without warm-up and at any depth; the stack ends with a norm."""
-
-    kind: Literal["pre"] = "pre"
-
-    def build(self, width: int, norm: Norm, dropout: float) -> Residual:
-        return PreResidual(width, norm, dropout)
-
-
-@dataclass(frozen=True)
-class SandwichNorm:
-    """x + norm(part(norm(x))): also bounds what each part adds."""
-
-    kind: Literal["sandwich"] = "sandwich"
-
-    def build(self, width: int, norm: Norm, dropout: float) -> Residual:
-        return SandwichResidual(width, norm, dropout)
-
-
-@dataclass(frozen=True)
-class LayerScale:
-    """x + gains · part(norm(x)), with a learned gain for each number of a vector (arXiv 2103.17239, section
-    2.1): what each part adds begins small. The stack ends with a norm."""
-
-    start: float = 1e-4
-    """The gains to begin with."""
-    kind: Literal["layer-scale"] = "layer-scale"
-
-    def build(self, width: int, norm: Norm, dropout: float) -> Residual:
-        return ScaledResidual(width, norm, dropout, self.start)
-
-
-Placement = PostNorm | PreNorm | SandwichNorm | LayerScale
-
-
-class Residual(nn.Module):
+class Residual(Productless):
     """x and what a part makes of it, added up: `forward(x, branch)`, (B, T, D) → (B, T, D)."""
+
+    divided = alike = True  # all of a block are one row of a description
+    normed_first: ClassVar[bool] = True
+    """Whether the part is given what is tapped as `normed`, and not x itself."""
+    answer: ClassVar[str] = "sum"
+    """The observation point of what it gives."""
 
     def __init__(self, width: int, norm: Norm, dropout: float) -> None:
         super().__init__()
         self.norm = norm.build(width)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, branch: Branch) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def forward(self, x: Tensor, branch: Branch) -> Tensor: ...
+
+    @abstractmethod
+    def origins(self, name: str, x: str, made: str) -> Origins:
+        """Of its observation points; `made` is what the part makes."""
+
+    @abstractmethod
+    def pull(self, read: Reading, part: str, g: Tensor) -> tuple[Tensor, Tensor]:
+        """From a direction for its answer to those for what the part made and for what went past it. `part`:
+        the part's name."""
+
+    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
+        """The sum behind a number of one of its points."""
+        place, _, point = entry.name.rpartition(".")
+        if point == "sum":
+            return added(numbers, entry, index, "part")
+        made = made_of([one(numbers.part("x", entry.sources[0], *index))])
+        norms = {"normed": "norm", "normed_out": "norm_out"}
+        if point not in norms:
+            return made
+        before = numbers.row(entry.sources[0], index[0])
+        return normed(numbers, made, before, index[1], f"{place}.{norms[point]}")
+
+    def initialise(self, init: Init, branches: int | None = None) -> None:
+        """Norms fill their own."""
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         return drop_add(x, y, self.dropout, self.training)
 
 
 class PostResidual(Residual):
+    normed_first, answer = False, "normed"
+
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
         return tap(self, "normed", self.norm(tap(self, "sum", self.add(x, branch(x)))))
+
+    def origins(self, name: str, x: str, made: str) -> Origins:
+        total = f"{name}.sum"
+        return {total: Origin("x + part", (x, made)), f"{name}.normed": Origin("norm(x + part)", (total,))}
+
+    def pull(self, read: Reading, part: str, g: Tensor) -> tuple[Tensor, Tensor]:
+        g = read.norm(f"{part}_residual.norm", self.norm, lambda: read.value(f"{part}_residual.sum"), g)
+        return g, g
 
 
 class PreResidual(Residual):
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
         return tap(self, "sum", self.add(x, branch(tap(self, "normed", self.norm(x)))))
 
+    def origins(self, name: str, x: str, made: str) -> Origins:
+        return {f"{name}.normed": Origin("norm(x)", (x,)), f"{name}.sum": Origin("x + part", (x, made))}
 
-class SandwichResidual(Residual):
+    def pull(self, read: Reading, part: str, g: Tensor) -> tuple[Tensor, Tensor]:
+        return g, g
+
+
+class SandwichResidual(PreResidual):
+    points: ClassVar = {
+        "normed_out": ("norm of the part", "该部分归一化"),
+    }
+
     def __init__(self, width: int, norm: Norm, dropout: float) -> None:
         super().__init__(width, norm, dropout)
         self.norm_out = norm.build(width)
@@ -109,8 +118,20 @@ class SandwichResidual(Residual):
         made = self.norm_out(branch(tap(self, "normed", self.norm(x))))
         return tap(self, "sum", self.add(x, tap(self, "normed_out", made)))
 
+    def origins(self, name: str, x: str, made: str) -> Origins:
+        after = f"{name}.normed_out"
+        return super().origins(name, x, after) | {after: Origin("norm(part)", (made,))}
 
-class ScaledResidual(Residual):
+    def pull(self, read: Reading, part: str, g: Tensor) -> tuple[Tensor, Tensor]:
+        seen = lambda: read.value(f"{part}.out")  # noqa: E731
+        return read.norm(f"{part}_residual.norm_out", self.norm_out, seen, g), g
+
+
+class ScaledResidual(PreResidual):
+    points: ClassVar = {
+        "scaled": ("gain · part", "增益 · 该部分"),
+    }
+
     def __init__(self, width: int, norm: Norm, dropout: float, start: float) -> None:
         super().__init__(width, norm, dropout)
         self.gain = nn.Parameter(torch.full((width,), start))
@@ -118,6 +139,82 @@ class ScaledResidual(Residual):
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
         made = self.gain * branch(tap(self, "normed", self.norm(x)))
         return tap(self, "sum", self.add(x, tap(self, "scaled", made)))
+
+    def origins(self, name: str, x: str, made: str) -> Origins:
+        after = f"{name}.scaled"
+        return super().origins(name, x, after) | {after: Origin("gain · part", (made,))}
+
+    def pull(self, read: Reading, part: str, g: Tensor) -> tuple[Tensor, Tensor]:
+        return g * precise(self.gain), g
+
+    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
+        made, (place, _, point) = super().account(numbers, entry, index), entry.name.rpartition(".")
+        if made is None or point != "scaled":
+            return made
+        return made.times("× gain", numbers.weight("gain", f"{place}.gain", index[1]))
+
+
+class Placement(Alternative):
+    """Where norms stand, as a part of a configuration."""
+
+    built = Residual
+    module: ClassVar[type[Residual]]
+    closes: ClassVar[bool] = False
+    """Whether a block's answer is normed, so that a stack needs no norm after its last."""
+
+    def build(self, width: int, norm: Norm, dropout: float) -> Residual:
+        """What stands around a part."""
+        return self.module(width, norm, dropout)
+
+
+PLACEMENTS: Registry[type[Placement]] = Registry("placements", __name__, base=Placement, check=complete)
+
+
+@register
+@dataclass(frozen=True)
+class PostNorm(Placement):
+    """norm(x + part(x)), as in the paper."""
+
+    kind: Literal["post"] = "post"
+
+    module = PostResidual
+    closes = True
+
+
+@register
+@dataclass(frozen=True)
+class PreNorm(Placement):
+    """x + part(norm(x)): trains without warm-up and at any depth; the stack ends with a norm."""
+
+    kind: Literal["pre"] = "pre"
+
+    module = PreResidual
+
+
+@register
+@dataclass(frozen=True)
+class SandwichNorm(Placement):
+    """x + norm(part(norm(x))): also bounds what each part adds."""
+
+    kind: Literal["sandwich"] = "sandwich"
+
+    module = SandwichResidual
+
+
+@register
+@dataclass(frozen=True)
+class LayerScale(Placement):
+    """x + gains · part(norm(x)), with a learned gain for each number of a vector (arXiv 2103.17239, section
+    2.1): what each part adds begins small. The stack ends with a norm."""
+
+    start: float = 1e-4
+    """The gains to begin with."""
+    kind: Literal["layer-scale"] = "layer-scale"
+
+    module = ScaledResidual
+
+    def build(self, width: int, norm: Norm, dropout: float) -> Residual:
+        return ScaledResidual(width, norm, dropout, self.start)
 
 
 @dataclass
@@ -182,7 +279,31 @@ class Block(nn.Module):
         x = self.feedforward_residual(x, self.feedforward)
         return tap(self, "residual", x)
 
+    @property
+    def parts(self) -> Iterator[tuple[str, Attention | FeedForwardLayer, Residual]]:
+        """What it is made of, in the order of the computation, with what stands around each."""
+        for name in ("attention", "cross", "feedforward"):
+            if getattr(self, name) is not None:
+                yield name, getattr(self, name), getattr(self, f"{name}_residual")
+
+    def origins(
+        self, name: str, x: str, memory: str | None, bias: str | None, memory_bias: str | None
+    ) -> Origins:
+        """Of all points inside. `x`, `memory`: what it is given; biases: what is added to scores."""
+        found: Origins = {}
+        for part, module, residual in self.parts:
+            inside, around = f"{name}.{part}", f"{name}.{part}_residual"
+            given = f"{around}.normed" if residual.normed_first else x
+            if isinstance(module, Attention):
+                seen, added = (memory or given, memory_bias) if module.cross else (given, bias)
+                found |= module.origins(inside, given, seen, added)
+            else:
+                found |= module.origins(inside, given)
+            found |= residual.origins(around, x, f"{inside}.out")
+            x = f"{around}.{residual.answer}"
+        return found | {f"{name}.residual": Origin("what goes on to the next block", (x,))}
+
     def project_memory(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
-        """Cross-attention's keys and values of (B, S, D) memory, the keys rotated."""
+        """Cross-attention's keys and values of (B, S, D) memory, the keys turned."""
         assert self.cross is not None
         return self.cross.project_memory(memory, rotation)

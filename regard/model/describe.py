@@ -6,7 +6,7 @@ forbids the pair. Not counted: norms, activations, softmax, look-ups and biases,
 comparison. A backward pass takes two products for each of these, so that a training step costs about
 three times as much.
 
-Counting follows the types of the modules, not a run: it costs no time and no memory, and works on a
+Parts are asked, and nothing is run: it costs no time and no memory, and works on a
 model without weights. What it cannot count is named, never left out in silence. This file does not
 know what a model is for.
 """
@@ -18,21 +18,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from regard.model.attention import Attention
-from regard.model.block import Residual
-from regard.model.embed import PatchEmbedding, TokenEmbedding
-from regard.model.feedforward import FeedForward, GatedFeedForward
-from regard.model.head import ClassHead, SpanHead, VocabularyHead
-from regard.model.multihead import MultiheadAttention
-from regard.model.position import PositionPart
-from regard.model.transformer import EncoderDecoder, Transformer
+from regard.model.part import Part, linear_flops
 
-_PRODUCTLESS = (TokenEmbedding, PositionPart, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
-_HEADS = (VocabularyHead, ClassHead, SpanHead)
-_COUNTED = (
-    *(Attention, MultiheadAttention, FeedForward, GatedFeedForward),
-    *(*_HEADS, PatchEmbedding, nn.Linear),
-)
 _TOKENS = 20  # a sentence
 
 
@@ -111,18 +98,15 @@ def describe(model: nn.Module, source: int = _TOKENS, target: int | None = None)
     length below 1.
     """
     if target is None:
-        target = _TOKENS
-        if isinstance(model, Transformer) and isinstance(model.embed, PatchEmbedding):
-            target = model.embed.config.length
+        target = getattr(getattr(model, "embed", None), "length", None) or _TOKENS
     if source < 1 or target < 1:
         raise ValueError(f"lengths must be at least 1 token, not {source} and {target}")
     rows: dict[str, Row] = {}
     seen: set[int] = set()
     looks = False
     for name, part, T, S in _parts(model, "", source, target):
-        looks |= isinstance(part, MultiheadAttention) or (isinstance(part, Attention) and part.cross)
-        whole = isinstance(part, _PRODUCTLESS + _COUNTED)
-        weights = {id(weight): weight for weight in part.parameters(recurse=whole)}
+        looks |= getattr(part, "cross", False) is True
+        weights = {id(weight): weight for weight in part.parameters(recurse=_whole(part))}
         new = sum(weight.numel() for key, weight in weights.items() if key not in seen)
         known = not seen.isdisjoint(weights)
         seen |= weights.keys()
@@ -137,7 +121,7 @@ def _parts(
     module: nn.Module, name: str, source: int, target: int
 ) -> Iterator[tuple[str, nn.Module, int, int]]:
     """Every part that holds weights, with its name, the tokens it handles and those it attends to."""
-    if isinstance(module, _PRODUCTLESS + _COUNTED):
+    if _whole(module):
         if any(True for _ in module.parameters()):
             yield name or type(module).__name__, module, target, source
         return
@@ -145,50 +129,29 @@ def _parts(
         yield name or type(module).__name__, module, target, source
     # Not `named_children`, which leaves out a part that stands in two places.
     for key, child in module._modules.items():
-        if child is None:
-            continue
-        reads = isinstance(module, EncoderDecoder) and key in ("source", "encoder")
-        yield from _parts(child, _join(name, key, child, module), source, source if reads else target)
+        if child is not None:
+            tokens = source if key in getattr(module, "reads", ()) else target
+            yield from _parts(child, _join(name, key, child, module), source, tokens)
+
+
+def _whole(module: nn.Module) -> bool:
+    """Whether it is one row, whatever is inside."""
+    return isinstance(module, nn.Linear | nn.Embedding) or (isinstance(module, Part) and not module.divided)
 
 
 def _join(name: str, key: str, child: nn.Module, parent: nn.Module) -> str:
-    if isinstance(parent, Residual):  # all norms of a block are one row
+    if getattr(parent, "alike", False):  # all norms of a block are one row
         return name
     key = "*" if isinstance(parent, nn.ModuleList) else key
-    key = "*_residual" if isinstance(child, Residual) else key
+    key = "*_residual" if getattr(child, "alike", False) else key
     return f"{name}.{key}" if name else key
 
 
 def _flops(part: nn.Module, T: int, S: int) -> int | None:
     """Multiplications and additions of the matrix products of `part`, for T tokens that look at S."""
-    if isinstance(part, _PRODUCTLESS):
-        return 0
-    if isinstance(part, Attention):
-        S = S if part.cross else T
-        pairs = 2 * T * S * part.heads * part.head_width  # scores, and as much for the weighted mean
-        made = _product(part.q, T) + _product(part.kv, S) if part.cross else _product(part.qkv, T)
-        return made + 2 * pairs + _product(part.out, T)
-    if isinstance(part, MultiheadAttention):
-        D, extra = part.embed_dim, int(part.bias_k is not None) + int(part.add_zero_attn)
-        projections = 2 * D * (T * D + S * part.kdim + S * part.vdim)
-        return projections + 4 * T * (S + extra) * D + _product(part.out_proj, T)
-    if isinstance(part, ClassHead):
-        return 2 * part.weight.numel() + _products(part.transform, 1)
-    if isinstance(part, PatchEmbedding):
-        return 2 * (part.config.length - part.config.leading) * part.weight.numel()
-    if isinstance(part, SpanHead):
-        return 2 * T * part.weight.numel()
-    if isinstance(part, VocabularyHead):
-        return 2 * T * part.weight.numel() + _products(part.transform, T)
-    if isinstance(part, FeedForward | GatedFeedForward | nn.Linear):
-        return _products(part, T)
-    vectors = all(weight.dim() < 2 for weight in part.parameters(recurse=False))
+    if isinstance(part, Part):
+        return part.flops(T, S)
+    if isinstance(part, nn.Linear):
+        return linear_flops(part, T)
+    vectors = isinstance(part, nn.Embedding) or all(x.dim() < 2 for x in part.parameters(recurse=False))
     return 0 if vectors else None
-
-
-def _products(part: nn.Module, tokens: int) -> int:
-    return sum(_product(linear, tokens) for linear in part.modules() if isinstance(linear, nn.Linear))
-
-
-def _product(linear: nn.Linear, tokens: int) -> int:
-    return 2 * tokens * linear.in_features * linear.out_features

@@ -13,11 +13,11 @@ from __future__ import annotations
 import logging
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from regard.errors import InputError, unknown
 from regard.model.device import slow_warning
-from regard.model.head import VocabularyHead
+from regard.model.part import Part, by_input
 from regard.model.quantize import quantize
 
 _LOG = logging.getLogger(__name__)
@@ -40,16 +40,11 @@ def prepared(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
 
 @torch.no_grad()
 def lay_out(model: nn.Module) -> nn.Module:
-    """`model`, in place, laid out for use on a processor; what is elsewhere stays as it is. A vocabulary head
-    that is tied to a table gets weights of its own (a table is read by rows), which do not follow the table
-    any more."""
+    """`model`, in place, laid out for use on a processor; what is elsewhere stays as it is. A head that is
+    tied to a table gets weights of its own, which do not follow the table any more."""
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.weight.device.type == "cpu":
-            module.weight.data = _by_input(module.weight.data)
-        elif isinstance(module, VocabularyHead) and module.weight.device.type == "cpu":
-            module.weight = nn.Parameter(_by_input(module.weight.data), requires_grad=False)
+            module.weight.data = by_input(module.weight.data)
+        elif isinstance(module, Part):
+            module.lay_out()
     return model
-
-
-def _by_input(weight: Tensor) -> Tensor:
-    return weight.t().contiguous().t()

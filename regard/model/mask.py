@@ -15,13 +15,16 @@ This file does not know what attention does with a mask, nor how order enters th
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from regard.model.device import moved
+from regard.model.part import Alternative, complete
+from regard.registry import Registry, register
 
 PADDING = -1
 """The segment of a token that stands nowhere: it sees nothing and nothing sees it."""
@@ -111,15 +114,53 @@ Lowered = Literal["causal"] | Tensor | None
 """A rule applied to places: None when every key may be seen, "causal" when query i sees keys 0 … i
 (as many keys as queries), else booleans (B | 1, 1, T | 1, S), True where the key may be seen."""
 
+_TRIED = 512  # places
 _UNDECIDED: Literal["undecided"] = "undecided"
 _Static = Literal["causal", "undecided"] | None
 
 
+class Rule(Protocol):
+    """What a mask must say; one that can tell without looking at positions has a `static`, too."""
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
+        """Which of the positions `query` see which of `key`, broadcast against each other; None for all."""
+
+
+class MaskRule(Alternative):
+    """Who may see whom, as a part of a configuration: the base of all rules that have a name."""
+
+    sees_all: ClassVar[bool] = False
+    """Whether every token sees every other."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether no token sees a later one: tried on the first places."""
+        at = torch.arange(_TRIED)
+        seen = self.sees(at[:, None], at)
+        return seen is not None and not bool(seen.triu(1).any())
+
+    def static(self, query: Contiguous, key: Contiguous) -> _Static:
+        """What is known of contiguous places without looking at them: None for everything seen, "causal" for
+        query i seeing keys 0 … i of as many, else "undecided"."""
+        return _UNDECIDED
+
+    @abstractmethod
+    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
+        """Which of the positions `query` see which of `key`, broadcast against each other; None for all.
+        Plain numbers do, too."""
+
+
+MASKS: Registry[type[MaskRule]] = Registry("masks", __name__, base=MaskRule, check=complete)
+
+
+@register
 @dataclass(frozen=True)
-class Full:
+class Full(MaskRule):
     """Every token of the segment."""
 
     kind: Literal["full"] = "full"
+
+    sees_all = True
 
     def static(self, query: Contiguous, key: Contiguous) -> _Static:
         return None
@@ -128,8 +169,9 @@ class Full:
         return None
 
 
+@register
 @dataclass(frozen=True)
-class Causal:
+class Causal(MaskRule):
     """The token itself and all before it."""
 
     kind: Literal["causal"] = "causal"
@@ -143,8 +185,9 @@ class Causal:
         return key <= query
 
 
+@register
 @dataclass(frozen=True)
-class Window:
+class Window(MaskRule):
     """The token itself, `before` tokens on its left and `after` on its right.
 
     `after=0` is the causal sliding window of Mistral (arXiv 2310.06825, section 2), whose window of
@@ -166,8 +209,9 @@ class Window:
         return (key >= query - self.before) & (key <= query + self.after)
 
 
+@register
 @dataclass(frozen=True)
-class Prefix:
+class Prefix(MaskRule):
     """The first `length` tokens by all, the rest causally (prefix language model, arXiv 1910.10683,
     section 3.2.1)."""
 
@@ -183,19 +227,7 @@ class Prefix:
         return (key <= query) | (key < self.length)
 
 
-MaskRule = Full | Causal | Window | Prefix
-
-
-class Rule(Protocol):
-    """What a mask must say; one that can tell without looking at positions has a `static`, too."""
-
-    def sees(self, query: Tensor, key: Tensor) -> Tensor | None:
-        """Which of the positions `query` see which of `key`, broadcast against each other; None for all."""
-
-
-def lower(
-    rule: MaskRule | Rule, query: Positions, key: Positions, device: torch.device | None = None
-) -> Lowered:
+def lower(rule: Rule, query: Positions, key: Positions, device: torch.device | None = None) -> Lowered:
     """Apply `rule` to the places of queries and keys; nothing is computed where it can be avoided.
 
     A token sees only keys of its own segment, and padding neither sees nor is seen.

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 from regard.model.dropout import dropout as drop
+from regard.model.init import Init
+from regard.model.part import Part, product_flops
 
 
-class MultiheadAttention(nn.Module):
+class MultiheadAttention(Part):
     """Multi-head attention that returns (output, weights), as torch's does.
 
     `embed_dim` is D, of which each of `num_heads` gets an equal part; `kdim` and `vdim` are the widths
@@ -31,6 +33,7 @@ class MultiheadAttention(nn.Module):
     Raises: ValueError when D is no multiple of the heads.
     """
 
+    cross = True
     in_proj_weight: Tensor | None
     in_proj_bias: Tensor | None
     q_proj_weight: Tensor | None
@@ -75,6 +78,14 @@ class MultiheadAttention(nn.Module):
         self.register_parameter("bias_k", made(add_bias_kv, 1, 1, embed_dim))
         self.register_parameter("bias_v", made(add_bias_kv, 1, 1, embed_dim))
         self._initialise()
+
+    def flops(self, T: int, S: int) -> int:
+        D, extra = self.embed_dim, int(self.bias_k is not None) + int(self.add_zero_attn)
+        projections = 2 * D * (T * D + S * self.kdim + S * self.vdim)
+        return projections + 4 * T * (S + extra) * D + product_flops(self.out_proj, T)
+
+    def initialise(self, init: Init, branches: int | None = None) -> None:
+        """It is filled when it is made, as torch does."""
 
     def _initialise(self) -> None:
         """Torch's numbers, drawn in torch's order: the same seed gives the same module."""

@@ -16,11 +16,23 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import InputError
+from regard.model.account import Entry, Index, Made, Numbers, made_of, one
+from regard.model.init import Init
 from regard.model.mask import PADDING, Contiguous, Positions
+from regard.model.part import Productless, Weightless
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
-from regard.model.position_part import AddedRows, PositionPart, RotatedRows, Rotation, cos_and_sin, sinusoids
-from regard.model.rotary_scaling import Dynamic, LongRope, Scaling
+from regard.model.position_part import (
+    AddedRows,
+    Position,
+    PositionPart,
+    RotatedRows,
+    Rotation,
+    cos_and_sin,
+    sinusoids,
+)
+from regard.model.rotary_scaling import Scaling
 from regard.model.tap import tap
+from regard.registry import register
 
 __all__ = [
     "ALiBi",
@@ -44,117 +56,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class NoPosition:
-    """No order: the sentence is a bag of tokens, unless the mask tells."""
-
-    kind: Literal["none"] = "none"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return PositionPart()
-
-
-@dataclass(frozen=True)
-class Sinusoidal:
-    """Sines and cosines of the position, wavelengths from 2π to `base` · 2π; any length.
-
-    `interleaved` alternates sine and cosine as in the paper; otherwise the sines come first, as in
-    tensor2tensor, fairseq and Marian.
-    """
-
-    base: float = 10000.0
-    interleaved: bool = True
-    kind: Literal["sinusoidal"] = "sinusoidal"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedSinusoids(width, self)
-
-
-@dataclass(frozen=True)
-class Learned:
-    """One learned vector a position, for inputs of at most `length` tokens."""
-
-    length: int = 0
-    """The longest input, in tokens; 0 in a plan that leaves it to the data."""
-    kind: Literal["learned"] = "learned"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedTable(width, self)
-
-
-@dataclass(frozen=True)
-class Rotary:
-    """Queries and keys rotated by an angle that grows with the position: scores then depend on
-    distance alone.
-
-    `fraction` is how much of each head is rotated. `interleaved` pairs neighbouring numbers, as in the
-    paper; otherwise the first half is paired with the second, as in GPT-NeoX and Llama's checkpoints.
-    """
-
-    base: float = 10000.0
-    """The longest wavelength, in positions, over two pi."""
-    fraction: float = 1.0
-    interleaved: bool = False
-    scaling: Scaling | None = None
-    """How a model that was trained on shorter inputs was made to take longer ones; None for not at all."""
-    kind: Literal["rotary"] = "rotary"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return RotaryPart(head_width, self)
-
-
-@dataclass(frozen=True)
-class ALiBi:
-    """Scores lowered in proportion to distance, with a slope of its own for each head."""
-
-    kind: Literal["alibi"] = "alibi"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return LinearBias(heads)
-
-
-@dataclass(frozen=True)
-class RelativeBias:
-    """A learned number a head and distance, in `buckets` that widen up to `max_distance` (T5).
-
-    `bidirectional` tells left from right; a causal stack needs only the left.
-    """
-
-    buckets: int = 32
-    max_distance: int = 128
-    bidirectional: bool = True
-    kind: Literal["relative"] = "relative"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return BucketedBias(heads, self)
-
-
-@dataclass(frozen=True)
-class LearnedAndRelative:
-    """One learned vector a position, and a learned number a head and distance besides (MPNet, arXiv
-    2004.09297): see `Learned` and `RelativeBias`, which tells left from right here."""
-
-    length: int = 0
-    """The longest input, in tokens; 0 in a plan that leaves it to the data."""
-    buckets: int = 32
-    max_distance: int = 128
-    kind: Literal["learned-relative"] = "learned-relative"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return BiasedTable(width, heads, self)
-
-
-Position = (
-    NoPosition
-    | Sinusoidal
-    | Learned
-    | Rotary
-    | ALiBi
-    | RelativeBias
-    | LearnedAndRelative
-    | Sinusoidal2D
-    | Rotary2D
-)
+class Orderless(Weightless, PositionPart):
+    """See `NoPosition`."""
 
 
 class AddedSinusoids(AddedRows):
@@ -170,7 +73,16 @@ class AddedSinusoids(AddedRows):
         )
 
 
-class AddedTable(PositionPart):
+class Tables(Productless, PositionPart):
+    """A position that has tables."""
+
+    def initialise(self, init: Init, branches: int | None = None) -> None:
+        for child in self.children():
+            assert isinstance(child, nn.Embedding)
+            init.table(child.weight)
+
+
+class AddedTable(Tables):
     """See `Learned`."""
 
     def __init__(self, width: int, config: Learned) -> None:
@@ -185,6 +97,14 @@ class AddedTable(PositionPart):
         return x + tap(
             self, "added", table[None, at.start : stop] if isinstance(at, Contiguous) else table[at.position]
         )
+
+    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
+        """A row of the table; positions may have been exchanged, so it is the one whose numbers these are."""
+        name = f"{entry.name.rpartition('.')[0]}.table.weight"
+        table = self.table.weight.detach().float().cpu()
+        same = (table == entry.value[index[0]]).all(-1).nonzero()
+        row = int(same[0]) if len(same) else None
+        return None if row is None else made_of([one(numbers.weight("table", name, row, index[1]))])
 
 
 class BiasedTable(AddedTable):
@@ -213,7 +133,7 @@ class RotaryPart(RotatedRows):
             raise ValueError(f"rotary positions need an even head width, not {rotated}")
         self.pairs, self.base, self.interleaved = rotated // 2, config.base, config.interleaved
         self.scaling = config.scaling
-        self.stretches = isinstance(config.scaling, LongRope | Dynamic)
+        self.stretches = config.scaling is not None and config.scaling.stretches
         super().__init__()
 
     def _rows(self, count: int) -> Tensor:
@@ -225,12 +145,12 @@ class RotaryPart(RotatedRows):
         return cos_and_sin(positions[:, None] * rates) * length
 
     def anew(self, tokens: int) -> bool:
-        return isinstance(self.scaling, LongRope | Dynamic) and self.scaling.anew(tokens)
+        return self.scaling is not None and self.scaling.anew(tokens)
 
     def late(
         self, query: Positions, key: Positions, device: torch.device
     ) -> tuple[Rotation, Rotation] | None:
-        if not isinstance(self.scaling, LongRope | Dynamic):
+        if self.scaling is None or not self.scaling.stretches:
             return None
         seen = key.stop if isinstance(key, Contiguous) else key.bound
         if seen <= self.scaling.original:  # without a look at the tensors
@@ -259,7 +179,7 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return torch.cat((both, rest), dim=-1) if rest.shape[-1] else both
 
 
-class LinearBias(PositionPart):
+class LinearBias(Weightless, PositionPart):
     """See `ALiBi`. Slopes for any number of heads follow the authors' code."""
 
     biases = True
@@ -282,7 +202,7 @@ def alibi_slopes(heads: int) -> Tensor:
     return torch.tensor(slopes, device="cpu")
 
 
-class BucketedBias(PositionPart):
+class BucketedBias(Tables):
     """See `RelativeBias`."""
 
     biases = True
@@ -328,3 +248,124 @@ def relative_bucket(distance: Tensor, config: RelativeBias) -> Tensor:
     ratio = torch.log(away.clamp_min(1).float() / exact) / math.log(config.max_distance / exact)
     far = (exact + (ratio * (buckets - exact)).long()).clamp_max(buckets - 1)
     return offset + torch.where(away < exact, away, far)
+
+
+@register
+@dataclass(frozen=True)
+class NoPosition(Position):
+    """No order: the sentence is a bag of tokens, unless the mask tells."""
+
+    kind: Literal["none"] = "none"
+
+    module = Orderless
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return Orderless()
+
+
+@register
+@dataclass(frozen=True)
+class Sinusoidal(Position):
+    """Sines and cosines of the position, wavelengths from 2π to `base` · 2π; any length.
+
+    `interleaved` alternates sine and cosine as in the paper; otherwise the sines come first, as in
+    tensor2tensor, fairseq and Marian.
+    """
+
+    base: float = 10000.0
+    interleaved: bool = True
+    kind: Literal["sinusoidal"] = "sinusoidal"
+
+    module = AddedSinusoids
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return AddedSinusoids(width, self)
+
+
+@register
+@dataclass(frozen=True)
+class Learned(Position):
+    """One learned vector a position, for inputs of at most `length` tokens."""
+
+    length: int = 0
+    """The longest input, in tokens; 0 in a plan that leaves it to the data."""
+    kind: Literal["learned"] = "learned"
+
+    module = AddedTable
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return AddedTable(width, self)
+
+
+@register
+@dataclass(frozen=True)
+class Rotary(Position):
+    """Queries and keys rotated by an angle that grows with the position: scores then depend on
+    distance alone.
+
+    `fraction` is how much of each head is rotated. `interleaved` pairs neighbouring numbers, as in the
+    paper; otherwise the first half is paired with the second, as in GPT-NeoX and Llama's checkpoints.
+    """
+
+    base: float = 10000.0
+    """The longest wavelength, in positions, over two pi."""
+    fraction: float = 1.0
+    interleaved: bool = False
+    scaling: Scaling | None = None
+    """How a model that was trained on shorter inputs was made to take longer ones; None for not at all."""
+    kind: Literal["rotary"] = "rotary"
+
+    module = RotaryPart
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return RotaryPart(head_width, self)
+
+
+@register
+@dataclass(frozen=True)
+class ALiBi(Position):
+    """Scores lowered in proportion to distance, with a slope of its own for each head."""
+
+    kind: Literal["alibi"] = "alibi"
+
+    module = LinearBias
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return LinearBias(heads)
+
+
+@register
+@dataclass(frozen=True)
+class RelativeBias(Position):
+    """A learned number a head and distance, in `buckets` that widen up to `max_distance` (T5).
+
+    `bidirectional` tells left from right; a causal stack needs only the left.
+    """
+
+    buckets: int = 32
+    max_distance: int = 128
+    bidirectional: bool = True
+    kind: Literal["relative"] = "relative"
+
+    module = BucketedBias
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return BucketedBias(heads, self)
+
+
+@register
+@dataclass(frozen=True)
+class LearnedAndRelative(Position):
+    """One learned vector a position, and a learned number a head and distance besides (MPNet, arXiv
+    2004.09297): see `Learned` and `RelativeBias`, which tells left from right here."""
+
+    length: int = 0
+    """The longest input, in tokens; 0 in a plan that leaves it to the data."""
+    buckets: int = 32
+    max_distance: int = 128
+    kind: Literal["learned-relative"] = "learned-relative"
+
+    module = BiasedTable
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return BiasedTable(width, heads, self)

@@ -15,44 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from regard.model.position_part import AddedRows, PositionPart, RotatedRows, cos_and_sin, sinusoids
-
-
-@dataclass(frozen=True)
-class Sinusoidal2D:
-    """Sines, then cosines, of the column in the first half of a vector and of the row in the second; nothing
-    is added to leading tokens."""
-
-    columns: int = 0
-    """Patches in a row of the grid; 0 in a plan that leaves it to the data."""
-    leading: int = 0
-    """Tokens before the first patch, which stand nowhere."""
-    base: float = 10000.0
-    """The longest wavelength, in patches, over two pi."""
-    kind: Literal["sinusoidal-2d"] = "sinusoidal-2d"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedGrid(width, self)
-
-
-@dataclass(frozen=True)
-class Rotary2D:
-    """Half of each head's pairs rotated by the row, half by the column: scores then depend on how far
-    patches are apart in both directions. Leading tokens are not rotated.
-
-    Differs: a pair is one number of each half of a head, as in `Rotary`, not two neighbours.
-    """
-
-    columns: int = 0
-    """Patches in a row of the grid; 0 in a plan that leaves it to the data."""
-    leading: int = 0
-    """Tokens before the first patch, which stand nowhere."""
-    base: float = 100.0
-    """The longest wavelength, in patches, over two pi."""
-    kind: Literal["rotary-2d"] = "rotary-2d"
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return RotatedGrid(head_width, self)
+from regard.model.position_part import AddedRows, Position, PositionPart, RotatedRows, cos_and_sin, sinusoids
+from regard.registry import register
 
 
 def grid(count: int, columns: int, leading: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,3 +57,46 @@ class RotatedGrid(RotatedRows):
         pairs = torch.arange(self.pairs, dtype=torch.float64, device="cpu")
         rates = self.config.base ** (-pairs / self.pairs)
         return cos_and_sin(torch.cat([places[:, None] * rates for places in (rows, columns)], 1))
+
+
+@register
+@dataclass(frozen=True)
+class Sinusoidal2D(Position):
+    """Sines, then cosines, of the column in the first half of a vector and of the row in the second; nothing
+    is added to leading tokens."""
+
+    columns: int = 0
+    """Patches in a row of the grid; 0 in a plan that leaves it to the data."""
+    leading: int = 0
+    """Tokens before the first patch, which stand nowhere."""
+    base: float = 10000.0
+    """The longest wavelength, in patches, over two pi."""
+    kind: Literal["sinusoidal-2d"] = "sinusoidal-2d"
+
+    module = AddedGrid
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return AddedGrid(width, self)
+
+
+@register
+@dataclass(frozen=True)
+class Rotary2D(Position):
+    """Half of each head's pairs rotated by the row, half by the column: scores then depend on how far
+    patches are apart in both directions. Leading tokens are not rotated.
+
+    Differs: a pair is one number of each half of a head, as in `Rotary`, not two neighbours.
+    """
+
+    columns: int = 0
+    """Patches in a row of the grid; 0 in a plan that leaves it to the data."""
+    leading: int = 0
+    """Tokens before the first patch, which stand nowhere."""
+    base: float = 100.0
+    """The longest wavelength, in patches, over two pi."""
+    kind: Literal["rotary-2d"] = "rotary-2d"
+
+    module = RotatedGrid
+
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        return RotatedGrid(head_width, self)

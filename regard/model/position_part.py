@@ -8,13 +8,17 @@ calls each once a forward, and all of its layers share the result. The parts the
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from regard.model.account import Entry, Index, Made, Numbers
 from regard.model.mask import Contiguous, Positions
+from regard.model.part import Alternative, Part, Weightless, complete
 from regard.model.tap import tap
+from regard.registry import Registry
 
 
 class Rotation(NamedTuple):
@@ -26,12 +30,12 @@ class Rotation(NamedTuple):
     """Whether a pair is two neighbours, or one number of each half."""
 
 
-class PositionPart(nn.Module):
-    """Order that does not enter at all: the base of every other way."""
+class PositionPart(Part):
+    """The base of every way: order that does not enter at all."""
 
-    biases = False
+    biases: ClassVar[bool] = False
     """Whether `bias` adds anything to the scores."""
-    stretches = False
+    stretches: bool = False
     """Whether `late` turns anything."""
 
     def add(self, x: Tensor, at: Positions) -> Tensor:
@@ -58,6 +62,20 @@ class PositionPart(nn.Module):
         """(B | 1, H, T, S) to add to the scores."""
         return None
 
+    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
+        """The sum behind a number of what `add` adds; None where it is looked up in no parameter."""
+        return None
+
+    def whole(self, length: int, device: torch.device) -> Rotation:
+        """How what stands at the places of a sequence that is all there is rotated in the end."""
+        here = Contiguous(0, length)
+        rotation, late = self.rotation(here, device), self.late(here, here, device)
+        assert rotation is not None
+        if late is None:
+            return rotation
+        (cos, sin, interleaved), (more_cos, more_sin, _) = rotation, late[1]
+        return Rotation(cos * more_cos - sin * more_sin, sin * more_cos + cos * more_sin, interleaved)
+
 
 def sinusoids(positions: Tensor, width: int, base: float = 10000.0, interleaved: bool = True) -> Tensor:
     """PE(p, 2i) = sin(p / base^(2i/D)), PE(p, 2i+1) = cos of the same; (...,) → (..., width).
@@ -73,7 +91,25 @@ def sinusoids(positions: Tensor, width: int, base: float = 10000.0, interleaved:
     return table[..., :width].to(positions.device, torch.float32)
 
 
-class Tabled(PositionPart):
+class Position(Alternative):
+    """How order enters, as a part of a configuration."""
+
+    built = PositionPart
+    module: ClassVar[type[PositionPart]]
+    length: int
+    """The longest input, in tokens, of those that have a limit."""
+
+    @abstractmethod
+    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
+        """The part for vectors of `width`, and for so many heads of so many numbers."""
+
+
+POSITIONS: Registry[type[Position]] = Registry(
+    "positions", "regard.model.position", "regard.model.position_2d", base=Position, check=complete
+)
+
+
+class Tabled(Weightless, PositionPart):
     """Rows of a fixed table, grown when a later position is asked for.
 
     It is made on the CPU even where weights are made without memory (`torch.device("meta")`), since

@@ -5,8 +5,8 @@ row, taken from that very row when it comes (LLM.int8's vector-wise quantisation
 arXiv 2208.07339, section 2). Products are summed in 32-bit integers, so that they are exact: what
 is made of a row does not depend, to the bit, on which rows stand beside it.
 
-All linears and vocabulary heads are replaced, of whatever size; tables, norms and attention itself stay
-float.
+All linears are replaced, of whatever size, and the parts that have an 8-bit form, such as vocabulary heads;
+tables, norms and attention itself stay float.
 
 This file does not know what is decoded.
 """
@@ -14,13 +14,13 @@ This file does not know what is decoded.
 from __future__ import annotations
 
 import functools
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from regard.model.device import best_seconds
-from regard.model.head import VocabularyHead
-from regard.model.tap import tap
+from regard.model.part import Part
 
 _LEVELS = 127
 _CUDA_ROWS = 32
@@ -47,9 +47,18 @@ def is_int8(model: nn.Module) -> bool:
 
 
 def _int8(module: nn.Module) -> nn.Module | None:
-    if not isinstance(module, nn.Linear | VocabularyHead):
-        return None
-    return Int8Linear(module) if isinstance(module, nn.Linear) else Int8VocabularyHead(module)
+    if isinstance(module, nn.Linear):
+        return Int8Linear(module)
+    return module.int8() if isinstance(module, Part) else None
+
+
+class Product(Protocol):
+    """What has the weights of one matrix product: (N, D), and (N,) or None."""
+
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def bias(self) -> Tensor | None: ...
 
 
 class Int8Linear(nn.Module):
@@ -60,7 +69,7 @@ class Int8Linear(nn.Module):
     bias: Tensor | None
 
     @torch.no_grad()
-    def __init__(self, linear: nn.Linear | VocabularyHead) -> None:
+    def __init__(self, linear: Product) -> None:
         super().__init__()
         weight, largest = to_int8(linear.weight.detach().to(torch.float32).contiguous())
         bias = None if linear.bias is None else linear.bias.detach().clone()
@@ -83,17 +92,6 @@ class Int8Linear(nn.Module):
         if self.bias is not None:
             y += self.bias
         return y.to(x.dtype).view(*x.shape[:-1], -1)
-
-
-class Int8VocabularyHead(Int8Linear):
-    """A `VocabularyHead` with 8-bit weights of its own: (B, T, D) → (B, T, V) logits."""
-
-    def __init__(self, head: VocabularyHead) -> None:
-        super().__init__(head)
-        self.transform = head.transform
-
-    def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", super().forward(self.transform(x)))
 
 
 def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:

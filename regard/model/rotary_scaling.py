@@ -9,29 +9,61 @@ queries or keys (`position.py`).
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from regard.model.part import Alternative, complete
+from regard.registry import Registry, register
 
+
+class Scaling(Alternative):
+    """A way to stretch rotary positions."""
+
+    stretches: ClassVar[bool] = False
+    """Whether it depends on how long an input of more than `original` tokens is: then it has `longer`."""
+    original: int
+
+    @property
+    def length(self) -> float:
+        """What rotated queries and keys are multiplied by."""
+        return 1.0
+
+    @abstractmethod
+    def rates(self, rates: Tensor, base: float) -> Tensor:
+        """The rates of (pairs,) pairs, of what they would be."""
+
+    def anew(self, tokens: int) -> bool:
+        """Whether an input that has just become so long must be read anew."""
+        return False
+
+    def longer(self, rates: Tensor, base: float, tokens: Tensor) -> Tensor:
+        """(rows, pairs) further rates for rows of (rows, 1) tokens."""
+        raise NotImplementedError
+
+
+SCALINGS: Registry[type[Scaling]] = Registry("scalings", __name__, base=Scaling, check=complete)
+
+
+@register
 @dataclass(frozen=True)
-class Interpolated:
+class Interpolated(Scaling):
     """Positions divided by `factor` (arXiv 2306.15595)."""
 
     factor: float
     """How much longer inputs may be."""
     kind: Literal["interpolated"] = "interpolated"
 
-    length = 1.0
-
     def rates(self, rates: Tensor, base: float) -> Tensor:
         return rates / self.factor
 
 
+@register
 @dataclass(frozen=True)
-class Llama3:
+class Llama3(Scaling):
     """Slow pairs interpolated, fast ones left alone, a mixture between them (arXiv 2407.21783 and its code).
 
     A pair is slow if it turns fewer than `low` times within `original` positions, fast if more than `high`.
@@ -44,8 +76,6 @@ class Llama3:
     high: float = 4.0
     kind: Literal["llama3"] = "llama3"
 
-    length = 1.0
-
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"low must be less than high, not {self.low} and {self.high}")
@@ -56,8 +86,9 @@ class Llama3:
         return rates * share + rates / self.factor * (1 - share)
 
 
+@register
 @dataclass(frozen=True)
-class Yarn:
+class Yarn(Scaling):
     """A mixture as Llama 3's, linear in the number of the pair, and queries and keys lengthened (arXiv
     2309.00071, section 3)."""
 
@@ -94,8 +125,9 @@ class Yarn:
         return pairs * math.log(self.original / (turns * 2 * math.pi)) / math.log(base)
 
 
+@register
 @dataclass(frozen=True)
-class LongRope:
+class LongRope(Scaling):
     """Each pair interpolated by a factor of its own, and by others in inputs of more than `original` tokens
     (arXiv 2402.13753)."""
 
@@ -108,6 +140,8 @@ class LongRope:
     amplitude: float = 1.0
     """What rotated queries and keys are multiplied by."""
     kind: Literal["longrope"] = "longrope"
+
+    stretches = True
 
     def __post_init__(self) -> None:
         if len(self.short) != len(self.long) or not all(x > 0 for x in (*self.short, *self.long)):
@@ -133,8 +167,9 @@ class LongRope:
         return torch.tensor(factors, dtype=rates.dtype, device=rates.device)
 
 
+@register
 @dataclass(frozen=True)
-class Dynamic:
+class Dynamic(Scaling):
     """Nothing changed in inputs of up to `original` tokens; in longer ones the base grows with their length,
     so that slow pairs are interpolated and fast ones are not (arXiv 2309.00071, section 3.3)."""
 
@@ -142,7 +177,7 @@ class Dynamic:
     original: int
     kind: Literal["dynamic"] = "dynamic"
 
-    length = 1.0
+    stretches = True
 
     def rates(self, rates: Tensor, base: float) -> Tensor:
         return rates
@@ -156,6 +191,3 @@ class Dynamic:
             raise ValueError("a base that grows needs two pairs or more")
         grown = (self.factor * tokens / self.original - (self.factor - 1)).clamp_min(1.0)
         return rates * (grown ** (-torch.arange(pairs, device=rates.device) / (pairs - 1)) - 1.0)
-
-
-Scaling = Interpolated | Llama3 | Yarn | LongRope | Dynamic

@@ -7,20 +7,24 @@ a forward. It does not know what its vectors stand for, nor what is made of them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from regard.model.account import Entry, Index, Made, Numbers, added, made_of, normed, one, vector
+from regard.model.account_linear import linear
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block, BlockContext, Placement, PostNorm
 from regard.model.cache import Cache
 from regard.model.dropout import dropout as drop
 from regard.model.feedforward import MLP, FeedForwardPart
+from regard.model.init import Init
 from regard.model.mask import Contiguous, Full, MaskRule, Positions, Ragged, lower
 from regard.model.norm import LayerNorm, Norm
-from regard.model.position import Position, Rotation, Sinusoidal
+from regard.model.part import Origin, Origins, Productless
+from regard.model.position import Position, PositionPart, Rotation, Sinusoidal
 from regard.model.sizes import check_numbers
 from regard.model.tap import tap
 
@@ -29,8 +33,18 @@ _PLACES = 32
 
 
 @dataclass(frozen=True)
+class LayerPattern:
+    """In what one block of a pattern differs from what its stack says of all."""
+
+    mask: MaskRule | None = None
+    """Who may see whom, no more than the stack's own mask says; null for that."""
+    position: Position | None = None
+    """How queries and keys are rotated, such as with another base; null for the stack's own position."""
+
+
+@dataclass(frozen=True)
 class StackConfig:
-    """A stack of `depth` blocks, which differ at most in whom they let see whom."""
+    """A stack of `depth` blocks, which are alike but for a `pattern` that repeats."""
 
     width: int
     """D, the length of each vector."""
@@ -61,15 +75,33 @@ class StackConfig:
     """E, the width of what enters, if it is another than D: one product makes D numbers of it (arXiv
     1909.11942, section 3.1), after positions were added and the entry norm; None for D."""
     masks: tuple[MaskRule, ...] = ()
-    """Who may see whom block by block, a pattern that repeats, where blocks differ (arXiv 2004.05150, section
-    3.1); no more than `mask` says, which is that of every block where there is no pattern."""
+    """The masks of a pattern in which nothing else differs: what older configurations say instead of
+    `pattern`."""
+    pattern: tuple[LayerPattern, ...] = ()
+    """In what blocks differ, a `mask` and a `position` each, one after the other and again from the first
+    (arXiv 2004.05150, section 3.1); empty where all are alike."""
+
+    def __post_init__(self) -> None:
+        if self.masks and self.pattern:
+            raise ValueError("masks and pattern say the same twice; give the pattern alone")
+        if self.masks:
+            object.__setattr__(self, "pattern", tuple(LayerPattern(mask) for mask in self.masks))
+            object.__setattr__(self, "masks", ())
+
+    @property
+    def rules(self) -> list[MaskRule]:
+        """The mask of each block."""
+        own = [layer.mask or self.mask for layer in self.pattern] or [self.mask]
+        return [own[index % len(own)] for index in range(self.depth)]
 
     def build(self) -> Stack:
         return Stack(self)
 
 
-class Stack(nn.Module):
+class Stack(Productless):
     """See the module's docstring. (B, T, D) → (B, T, D)."""
+
+    divided = True
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
@@ -77,13 +109,22 @@ class Stack(nn.Module):
         _check(config)
         self.config = config
         heads, width = config.attention.heads, config.width
+        self.heads = self.kv_heads = heads  # of the biases that are added to scores
         entry, head_width = config.entry_width or width, config.attention.head_width or width // heads
         self.position = config.position.build(entry, heads, head_width)
+        self.layer_positions = nn.ModuleList(
+            nn.Identity() if layer.position is None else layer.position.build(entry, heads, head_width)
+            for layer in config.pattern
+        )
+        for part in self.layer_positions:
+            if isinstance(part, PositionPart) and (part.biases or type(part).add is not PositionPart.add):
+                raise ValueError(
+                    f"a pattern's positions can only rotate, and {type(part).__name__} does more"
+                )
         self.entry_norm = config.norm.build(entry) if config.entry_norm else nn.Identity()
         self.entry_projection = nn.Linear(entry, width) if config.entry_width else nn.Identity()
         self.blocks = nn.ModuleList(self._block() for _ in range(config.depth))
-        closed = isinstance(config.placement, PostNorm)  # the last block already ends with a norm
-        self.final_norm = nn.Identity() if closed else config.norm.build(width)
+        self.final_norm = nn.Identity() if config.placement.closes else config.norm.build(width)
 
     def _block(self) -> Block:
         c = self.config
@@ -125,14 +166,78 @@ class Stack(nn.Module):
             memory_positions = cache.memory_positions
         around = self._surroundings(positions, keys, memory_positions, x.device)
         around.condition = condition
-        rules = self.config.masks
-        masks = {rule: lower(rule, positions, keys, x.device) for rule in dict.fromkeys(rules)}
+        differing = self._differing(around, positions, keys, x.device)
         for index, block in enumerate(self.blocks):
-            if rules:
-                around.mask = masks[rules[index % len(rules)]]
+            if differing:
+                around = differing[index % len(differing)]
             kv = self._memory(index, memory, memory_positions, cache)
             x = block(x, around, cache and cache.layers[index], kv)
         return tap(self, "output", self.final_norm(x))
+
+    def _differing(
+        self, around: BlockContext, query: Positions, key: Positions, device: torch.device
+    ) -> list[BlockContext]:
+        """What the blocks of a pattern are told."""
+        rules = [layer.mask or self.config.mask for layer in self.config.pattern]
+        masks = {rule: lower(rule, query, key, device) for rule in dict.fromkeys(rules)}
+        found = [replace(around, mask=masks[rule]) for rule in rules]
+        for inside, part in zip(found, self.layer_positions, strict=True):
+            if isinstance(part, PositionPart):
+                inside.rotation = part.rotation(query, device)
+                inside.late = part.late(query, key, device) if part.stretches else None
+        return found
+
+    def position_of(self, index: int) -> PositionPart:
+        """What rotates the queries and keys of a block."""
+        own = self.layer_positions[index % len(self.layer_positions)] if self.config.pattern else None
+        return own if isinstance(own, PositionPart) else self.position
+
+    @property
+    def branches(self) -> int:
+        """How many residual branches it adds up."""
+        return len(self.blocks) * (2 if self.config.cross is None else 3)
+
+    def initialise(self, init: Init, branches: int | None = None) -> None:
+        if isinstance(self.entry_projection, nn.Linear):
+            init.matrix(self.entry_projection.weight)
+
+    def origins(self, name: str, given: str, memory: str | None = None) -> Origins:
+        """Of all observation points inside. `given`, `memory`: what enters is called."""
+        addend, placed, entry = f"{name}.position.added", f"{name}.placed", f"{name}.input"
+        entered, projects = f"{name}.entered", self.config.entry_width is not None
+        whole = Origin("placed" if isinstance(self.entry_norm, nn.Identity) else "norm(placed)", (placed,))
+        found = {
+            addend: Origin("a vector for each position"),
+            placed: Origin("embedding + position", (given, addend)),
+            **({entered: whole} if projects else {}),
+            entry: Origin("x W + b", (entered,)) if projects else whole,
+            f"{name}.bias": Origin("a number for each distance"),
+            f"{name}.memory_bias": Origin("a number for each distance"),
+        }
+        bias = f"{name}.bias" if self.position.biases else None
+        memory_bias = f"{name}.memory_bias" if bias and self.config.cross_position else None
+        x = entry
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            found |= block.origins(f"{name}.blocks.{index}", x, memory, bias, memory_bias)
+            x = f"{name}.blocks.{index}.residual"
+        closed = isinstance(self.final_norm, nn.Identity)
+        return found | {f"{name}.output": Origin("residual" if closed else "norm(residual)", (x,))}
+
+    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
+        """The sum behind a number of what is tapped here."""
+        place, _, point = entry.name.rpartition(".")
+        if point in ("bias", "memory_bias"):
+            return None
+        if point == "placed":
+            return added(numbers, entry, index, "position")
+        (source,) = entry.sources
+        if self.config.entry_width and point == "input":
+            x = vector(numbers, "x", source, index[0])
+            return linear(numbers, x, f"{place}.entry_projection", "W", index[1])
+        made = made_of([one(numbers.part("x", source, *index))])
+        norm = "final_norm" if point == "output" else "entry_norm"
+        return normed(numbers, made, numbers.row(source, index[0]), index[1], f"{place}.{norm}")
 
     def _surroundings(
         self, query: Positions, key: Positions, memory: Positions | None, device: torch.device
@@ -184,11 +289,11 @@ def _check(config: StackConfig) -> None:
     what a stack lets be seen is told the truth of every block."""
     if config.entry_width is not None and config.entry_width < 1:
         raise ValueError(f"entry_width must be at least 1, not {config.entry_width}")
-    if len(config.masks) > config.depth:
-        raise ValueError(f"masks: a pattern of {len(config.masks)} is longer than {config.depth} blocks")
-    for rule in dict.fromkeys(config.masks):
-        if not _sight(rule) <= _sight(config.mask):
-            raise ValueError(f"masks: {rule} lets more be seen than the stack's {config.mask}")
+    if len(config.pattern) > config.depth:
+        raise ValueError(f"pattern: one of {len(config.pattern)} is longer than {config.depth} blocks")
+    for rule in dict.fromkeys(layer.mask for layer in config.pattern):
+        if rule is not None and not _sight(rule) <= _sight(config.mask):
+            raise ValueError(f"pattern: {rule} lets more be seen than the stack's {config.mask}")
     own, cross = config.attention, config.cross
     same = cross is None or (own.heads, own.head_width) == (cross.heads, cross.head_width)
     if config.cross_position and not same:

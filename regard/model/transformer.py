@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from regard.model.cache import Cache
 from regard.model.embed import Embed, TokenEmbedding, Tokens
-from regard.model.head import ClassHead, Head, VectorHead, Vocabulary, VocabularyHead
+from regard.model.head import Head, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
-from regard.model.mask import Full, Positions
+from regard.model.mask import Positions
+from regard.model.part import Origin, Origins
 from regard.model.sizes import check_numbers
 from regard.model.stack import Stack, StackConfig
 from regard.model.tap import tap
@@ -54,7 +55,7 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         check_numbers(config)
-        if _typed(config.embed) and not isinstance(config.stack.mask, Full):
+        if config.embed.needs_all and not getattr(config.stack.mask, "sees_all", False):
             raise ValueError("token types need the whole input at once: give the stack a full mask")
         self.config = config
         width = config.stack.width
@@ -73,7 +74,7 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """(B, T) ids → (B, T, V) logits, or whatever else the embedding reads and the head makes."""
         hidden = self.hidden(given, positions, cache)
-        pools = isinstance(self.head, ClassHead | VectorHead)
+        pools = getattr(self.head, "pools", False)
         return self.head(hidden, positions) if pools else self.head(hidden)
 
     def hidden(self, given: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
@@ -82,6 +83,21 @@ class Transformer(nn.Module):
         `positions`: where the vectors that the embedding makes stand.
         """
         return self.stack(self.embed(tap(self, "given", given)), positions, cache=cache)
+
+    @property
+    def writer(self) -> tuple[str, Stack]:
+        """The name of the stack whose vectors the head is given, and the stack."""
+        return "stack", self.stack
+
+    @property
+    def reader(self) -> Stack:
+        """The stack that is given the input."""
+        return self.stack
+
+    def origins(self) -> Origins:
+        """How every observed value is made, and of what."""
+        found = {"given": Origin("what is given"), "embed.out": Origin(self.embed.formula, ("given",))}
+        return found | self.stack.origins("stack", "embed.out") | self.head.origins("stack.output")
 
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache with room for `capacity` tokens (it grows when needed)."""
@@ -119,6 +135,9 @@ class EncoderDecoder(nn.Module):
 
     Raises: ValueError for stacks that do not fit together.
     """
+
+    reads = ("source", "encoder")
+    """Which of its parts handle the source."""
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
@@ -178,6 +197,26 @@ class EncoderDecoder(nn.Module):
             cache=cache,
         )
 
+    @property
+    def writer(self) -> tuple[str, Stack]:
+        """The name of the stack whose vectors the head is given, and the stack."""
+        return "decoder", self.decoder
+
+    @property
+    def reader(self) -> Stack:
+        """The stack that is given the source."""
+        return self.encoder
+
+    def origins(self) -> Origins:
+        """How every observed value is made, and of what."""
+        found: Origins = {}
+        for name, embed in (("source", self.source), ("target", self.target)):
+            given = f"{name}_given"
+            found |= {given: Origin("what is given"), f"{name}.out": Origin(embed.formula, (given,))}
+        found |= self.encoder.origins("encoder", "source.out")
+        found |= self.decoder.origins("decoder", "target.out", memory="encoder.output")
+        return found | self.head.origins("decoder.output")
+
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache for the decoder, with room for `capacity` tokens (it grows when needed)."""
         return self.decoder.cache(capacity)
@@ -187,17 +226,12 @@ Model = Transformer | EncoderDecoder
 ModelConfig = TransformerConfig | EncoderDecoderConfig
 
 
-def _typed(embed: Embed) -> bool:
-    """Whether what a token is depends on all before it."""
-    return isinstance(embed, Tokens) and embed.types is not None
-
-
 def _check(config: EncoderDecoderConfig) -> None:
     if config.encoder.width != config.decoder.width:
         raise ValueError(
             f"encoder and decoder differ in width: {config.encoder.width}, {config.decoder.width}"
         )
-    if _typed(config.source) or _typed(config.target):
+    if config.source.needs_all or config.target.needs_all:
         raise ValueError("token types are for a single stack")
     if config.decoder.cross is None:
         raise ValueError("the decoder must look at the encoder: set decoder.cross")

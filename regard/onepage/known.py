@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any, get_args
+from typing import Any
 
 from regard.data.tokenizer import BPE, ByteBPE, Characters, Tokenizer, Words
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.errors import InputError
-from regard.model.attention import Additive, AttentionConfig, DotProduct
+from regard.model.attention import AttentionConfig
 from regard.model.block import LayerScale, PostNorm, PreNorm, SandwichNorm
 from regard.model.embed import Patches, Tokens
 from regard.model.feedforward import MLP, GatedMLP
@@ -23,19 +23,21 @@ from regard.model.mask import Causal, Full, Prefix, Window
 from regard.model.norm import LayerNorm, RMSNorm
 from regard.model.position import ALiBi, Learned, NoPosition, RelativeBias, Rotary, Sinusoidal
 from regard.model.position_2d import Rotary2D, Sinusoidal2D
-from regard.model.stack import StackConfig
+from regard.model.score import Additive, DotProduct
+from regard.model.stack import LayerPattern, StackConfig
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 from regard.run import Run
-from regard.tasks import ImageClassification, Task, TextClassification, TextGeneration, Translation
-from regard.tasks.image_classification import ImageClassificationConfig
+from regard.tasks import TASKS
+from regard.tasks.protocols import FitsOnePage
 
 PARTS: dict[type, str] = {
     TransformerConfig: "embed stack head init",
     EncoderDecoderConfig: "source target encoder decoder tying init head_bias",
     StackConfig: (
-        "width depth attention feedforward mask masks position norm placement cross cross_position dropout"
-        " entry_norm entry_width"
+        "width depth attention feedforward mask masks pattern position norm placement cross cross_position"
+        " dropout entry_norm entry_width"
     ),
+    LayerPattern: "mask position",
     AttentionConfig: "heads kv_heads head_width score bias out_bias norm dropout",
     DotProduct: "scale",
     Additive: "",
@@ -74,9 +76,8 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 """Fields that are chosen among words, and the words that it knows."""
 
-TASKS: tuple[type[Task], ...] = (Translation, TextGeneration, TextClassification, ImageClassification)
 TOKENIZERS: tuple[type, ...] = (Characters, Words, ByteBPE, BPE)
-"""Those of `assets/tasks.js` and `assets/tokenizer.js`."""
+"""Those of `assets/tokenizer.js`."""
 
 
 def check(run: Run) -> None:
@@ -88,17 +89,12 @@ def check(run: Run) -> None:
 
 def _problems(run: Run) -> Iterator[str]:
     task = run.task
-    if type(task) not in TASKS:
-        yield f"its task is {task.name}, where a page can do {', '.join(one.name for one in TASKS)}"
+    if isinstance(task, FitsOnePage):
+        yield from task.page_problems()
+    else:
+        known = ", ".join(name for name, one in TASKS.items() if issubclass(one, FitsOnePage))
+        yield f"its task is {task.name}, where a page can do {known}"
     yield from strange(run.bundle.model, "model")
-    if task.input_spec.kind not in ("text", "image"):
-        yield f"its input is a {task.input_spec.kind}, where a page takes a text or a drawing"
-    if isinstance(task.config, ImageClassificationConfig) and task.input_spec.shape[0] != 1:
-        yield "its images are in colour, where those drawn on a page are grey"
-    if isinstance(task, ImageClassification) and not task.labels:
-        yield "it has learned no labels"
-    if isinstance(task, ImageClassification) and task.independent:
-        yield "its images may have several labels, or a number, where a page gives one label to each"
     for name, text in run.bundle.tokenizers.items():
         if name.startswith("tokenizer"):
             yield from _tokenizer(name, Tokenizer.from_json(text))
@@ -117,7 +113,7 @@ def _kinds(parts: tuple[Any, ...]) -> str:
 
 def strange(part: Any, path: str) -> Iterator[str]:
     """What of a configuration is not in the table, in words."""
-    if isinstance(part, get_args(Init)):  # where training began: no part of what is computed
+    if isinstance(part, Init):  # where training began: no part of what is computed
         return
     if isinstance(part, tuple):
         for index, one in enumerate(part):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from pathlib import Path
@@ -32,7 +32,7 @@ from regard.onepage import known
 from regard.onepage.script import asset, scripts
 from regard.run import Run, load
 from regard.schema import dump
-from regard.tasks import ImageClassification, Task, TextClassification, TextGeneration, Translation
+from regard.tasks.protocols import FitsOnePage
 
 Precision = Literal["float32", "float16"]
 
@@ -145,7 +145,8 @@ def _about(run: Run) -> dict[str, Any]:
         ],
         "never": [],
     }
-    return about | _task(task, [_room(stack) for stack in _stacks(model)])
+    assert isinstance(task, FitsOnePage), "checked"
+    return {**about, **task.page_facts([_room(stack) for stack in _stacks(model)])}
 
 
 def _stacks(model: Any) -> list[Any]:
@@ -155,31 +156,6 @@ def _stacks(model: Any) -> list[Any]:
 def _room(stack: Any) -> int:
     """Tokens that a stack has positions for."""
     return stack.position.length if isinstance(stack.position, Learned) else _ENDLESS
-
-
-def _task(task: Task, rooms: list[int]) -> dict[str, Any]:
-    match task:
-        case Translation():
-            return {
-                "never": list(task.config.never),
-                "max_length": min(task.config.max_length, rooms[0] - 1),
-                "room": rooms[1],
-            }
-        case TextGeneration():
-            return {
-                "max_length": min(task.config.context, rooms[0]),
-                "lines": bool(task.tokenizer.lines),
-            }
-        case TextClassification():
-            return {
-                "max_length": task.config.max_length,
-                "room": rooms[0],
-                "labels": task.outputs(),
-                "separator": task.config.separator,
-            }
-        case ImageClassification():
-            return {"look": asdict(task.processor), "labels": task.outputs(), "separator": None}
-    raise AssertionError(task)
 
 
 def _tokenizer(text: str) -> dict[str, Any]:
@@ -195,7 +171,7 @@ def _data(run: Run) -> str:
 
 def _examples(run: Run, given: Sequence[str]) -> list[str]:
     """Rows of the user's own data are theirs to show: only those of built-in sets are taken unasked."""
-    if given or run.task.input_spec.kind != "text" or run.bundle.data.get("name") not in BUILTIN:
+    if given or run.task.input.kind != "text" or run.bundle.data.get("name") not in BUILTIN:
         return list(given)
     return [str(one["text"]) for one in run.examples(5) if len(str(one["text"])) <= _LONGEST]
 

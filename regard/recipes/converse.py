@@ -9,7 +9,7 @@ from regard.console import write_growing as show
 from regard.errors import RegardError
 from regard.recipes.report import one_line
 from regard.run import Run
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding
 
 
 def converse(run: Run, decoding: Decoding) -> None:
@@ -20,8 +20,8 @@ def converse(run: Run, decoding: Decoding) -> None:
             if decoding.beam == decoding.n == 1:
                 show(run.write(text, decoding))
             else:
-                for answer, score in run.predictions([text], decoding)[0].ranked:
-                    write(f"{score:8.3f}  {one_line(answer)}\n")
+                for value, score in run.predictions([text], decoding)[0].ranked:
+                    write(f"{score:8.3f}  {one_line(value.plain())}\n")
         except RegardError as problem:
             note(f"regard: {problem}")
         decoding = replace(decoding, number=decoding.number + 1)

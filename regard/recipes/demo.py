@@ -17,7 +17,7 @@ from regard.files import write_text
 from regard.insight.plotting import graph_objects
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding
 from regard.training import train
 
 DATA = "spelling"

@@ -20,6 +20,7 @@ from typing import Any
 
 from regard import __version__
 from regard.decode import fast, kernel_cache
+from regard.machine import usable_processors
 
 _WIDTH, _NAME = 80, 27
 _SPEED_SECONDS = 0.25
@@ -108,7 +109,7 @@ def _machine() -> Iterator[tuple[str, Value]]:
     yield "processor", facts.get("model name") or facts.get("cpu part") or platform.processor() or "unknown"
     yield "architecture", platform.machine()
     yield "features", _reported(facts)
-    yield "cores usable", _usable()
+    yield "cores usable", usable_processors()
     yield "system", platform.platform(terse=True)
     yield "python", f"{platform.python_implementation()} {platform.python_version()}"
 
@@ -119,12 +120,6 @@ def _reported(facts: dict[str, str]) -> list[str]:
     flags = facts.get("flags") or facts.get("features") or ""
     reported = {flag.replace("avx512_", "avx512") for flag in flags.split()}
     return [name for name in _FEATURES if system.get(name, name.replace(".", "_")) in reported]
-
-
-def _usable() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _versions() -> Iterator[tuple[str, Value]]:

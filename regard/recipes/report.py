@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from regard.run import Evaluation
+from regard.evaluation import Evaluation
 from regard.strict_json import dumps
-from regard.tasks.task import Prediction
+from regard.values import Labels, Prediction, Score, Spans, Text, Value, Vector
 
 _WIDEST = 12  # labels of a table that is shown
 _FIGURES = (
@@ -67,23 +67,25 @@ def _confusion(labels: list[str], counts: list[list[int]]) -> list[str]:
     return lines
 
 
-def prediction_line(text: str, prediction: Prediction, *, as_json: bool) -> str:
+def prediction_line(given: object, prediction: Prediction[Any], *, as_json: bool) -> str:
     """One input's answer; of several best, one a line with its score."""
     if as_json:
-        best = [_as_object(prediction, place) for place in range(len(prediction.ranked))]
+        best = [_as_object(value, score) for value, score in prediction.ranked]
         unseen = {"unseen": prediction.unseen} if prediction.unseen else {}
-        return dumps({"input": text, "predictions": best, **unseen})
-    if prediction.alternatives:
-        return "\n".join(f"{score:.3f}\t{one_line(answer)}" for answer, score in prediction.alternatives)
-    return one_line(prediction.text)
+        return dumps({"input": str(given), "predictions": best, **unseen})
+    if prediction.candidates:
+        return "\n".join(f"{score:.3f}\t{one_line(value.plain())}" for value, score in prediction.candidates)
+    return one_line(prediction.value.plain())
 
 
-def _as_object(prediction: Prediction, place: int) -> dict[str, Any]:
-    """The answer in this place, with where it stands if it is a span."""
-    text, score = prediction.ranked[place]
-    found: dict[str, Any] = {"text": text, "score": score}
-    if prediction.spans:
-        found["start"], found["end"] = prediction.spans[place] or (None, None)
+def _as_object(value: Value, score: float | None) -> dict[str, Any]:
+    """A value of a kind whose text says it all as that; where a single span of the input stands; any other as
+    its kind's own JSON too."""
+    found: dict[str, Any] = {"text": value.plain(), "score": score}
+    if isinstance(value, Spans) and len(value.spans) < 2 and not any(span.label for span in value.spans):
+        found["start"], found["end"] = value.spans[0][:2] if value.spans else (None, None)
+    elif not isinstance(value, Text | Labels | Score | Vector):
+        found["value"] = value.to_json()
     return found
 
 

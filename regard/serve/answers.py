@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from regard.errors import InputError
-from regard.insight.account import Account, Factor
 from regard.insight.names import place_of, title_of
+from regard.insight.sums import Account, Factor
 from regard.insight.trace import Entry, Grown, Pass
 from regard.looking.about import about
 from regard.looking.analyses import analysis
-from regard.looking.explorer import Answer, Explorer, Question, Searched, shape_of
+from regard.looking.explorer import Answer, Explorer, Question, Searched, answer_of, shape_of
 from regard.looking.scene import Scene, UnansweredError
 from regard.serve.numbers import encoded, rounded
 from regard.serve.requests import MOST_LISTED, MOST_NUMBERS, AnalysisAsked, Part, TraceAsked
@@ -33,10 +33,11 @@ _HOW = {"base64": ("in base64", "fewer parts"), "lists": ("as lists", "fewer par
 
 def prediction(explorer: Explorer, found: Answer) -> dict[str, Any]:
     """P of the documentation."""
+    answer, score, alternatives = answer_of(found.said)
     return {
-        "answer": found.said.text,
-        "score": plain(found.said.score),
-        "alternatives": [[text, plain(score)] for text, score in found.said.alternatives],
+        "answer": answer,
+        "score": plain(score),
+        "alternatives": [[text, plain(score)] for text, score in alternatives],
         "sequences": [_sequence(one) for one in found.passes],
         "begin": found.begin,
         "choices": [
@@ -223,7 +224,7 @@ def analysed(explorer: Explorer, question: Question, asked: AnalysisAsked) -> di
 def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
     """What may be written next; `## Step` of the documentation."""
     found = explorer.next(question)
-    text, done = explorer.task.decode_ids(question.begin, question.text)
+    text, done = explorer.decoded(question.begin, question.text)
     shares = found.passes[-1]["head.probabilities"].value if found.passes else torch.zeros(0, 0)
     outputs, begin = explorer.naming.outputs, found.begin or 0
     written = []
@@ -239,7 +240,7 @@ def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
 def tree(explorer: Explorer, found: Searched) -> dict[str, Any]:
     """What a beam search kept, step by step; `## Beam` of the documentation."""
     return {
-        "answer": found.said.text,
+        "answer": found.said.value.plain(),
         "path": list(found.path),
         "hypotheses": _hypotheses(explorer, found.steps),
         "steps": [
@@ -280,7 +281,7 @@ def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, An
             ids.append(steps[back].ids[place])
             place = steps[back].parents[place]
         ids.reverse()
-        text = explorer.task.decode_ids(ids)[0]
+        text = explorer.decoded(ids)[0]
         made.setdefault(text, {"text": text, "score": _score(score), "ids": ids})
     return list(made.values())
 

@@ -68,7 +68,7 @@ class Models:
     def asked(self, state: State) -> tuple[Explorer, Question]:
         """Raises: InputError for an input that the model does not take."""
         explorer = self.explorer(state.model)
-        text = text_of(state.input.given(), explorer.task.input_spec)
+        text = text_of(state.input.given(), explorer.task.input)
         return explorer, state.question(text, explorer.leading)
 
     def both(self, state: State, answer: Callable[[Explorer, Question], Object]) -> Object:

@@ -20,8 +20,8 @@ from regard.decode.sampling import Draws
 from regard.decode.stepper import KeptPrompt
 from regard.errors import InputError
 from regard.tasks.chat_template import ChatTemplate
+from regard.tasks.decoding import Decoding
 from regard.tasks.dialogue import heading, turn_ids
-from regard.tasks.task import Decoding
 from regard.tasks.writing import Output, say_unseen, write
 
 _LOG = logging.getLogger(__name__)

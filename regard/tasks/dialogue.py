@@ -96,13 +96,6 @@ def asked_of(row: Row) -> str:
     return messages_as_text(dialogue)
 
 
-def read_asked(text: str) -> tuple[Message, ...]:
-    """What an input says: turns as JSON, or else one turn of the user."""
-    if text.lstrip().startswith('[{"'):
-        return read_messages(text, "the input")
-    return (Message("user", text),)
-
-
 def prompt_ids(dialogue: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
     """The ids after which the assistant's turn comes."""
     return [tokenizer.bos, *turn_ids(dialogue, tokenizer), *tokenizer.encode(heading("assistant"))]

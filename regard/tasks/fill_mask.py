@@ -8,7 +8,7 @@ With whole words, the pieces of a word are chosen together (Cui et al. 2019, arX
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar, Literal
@@ -18,20 +18,22 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.documents import cut
+from regard.data.field import Encoded
 from regard.data.rows import Row
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.errors import ConfigError, InputError, require
-from regard.model.block import PreNorm
 from regard.model.device import moved
 from regard.model.head import Vocabulary, VocabularyHead
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
+from regard.tasks.decoding import Decoding
 from regard.tasks.parts import not_for, side_by_side, sized, too_long
-from regard.tasks.task import Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import TextTask
+from regard.tasks.perplexity import MaskedTokens
+from regard.tasks.prediction import best_of
+from regard.tasks.task import TASKS, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.text_task import TextTask, stacks
+from regard.values import Text
 
 HIDDEN = "[MASK]"
 """What stands in an input for a word to be guessed."""
@@ -43,7 +45,7 @@ _VALID = 1  # the seed of what is hidden when the model is judged
 
 
 @dataclass(frozen=True)
-class FillMaskConfig:
+class FillMaskConfig(TaskConfig):
     """How text is read, hidden and judged."""
 
     source: str | None = None
@@ -92,12 +94,16 @@ class MaskedBatch:
         return MaskedBatch(*(moved(x, device) for x in fields))
 
 
+@TASKS.register
 class FillMask(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "fill-mask"
     usual: ClassVar[TokenizerSpec] = WordPiece(lowercase=True)
+    presets = stacks(Full())
+    Config = FillMaskConfig
     config: FillMaskConfig
+    output = Text
 
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
         if tokenizer.mask is None:
@@ -111,31 +117,29 @@ class FillMask(TextTask):
 
     # ------------------------------------------------------------------ making and keeping
 
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(size, mask=Full(), placement=PreNorm(), position=Rotary(), activation="gelu")
-
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
-        if not isinstance(model.stack.mask, Full):
+        if not model.stack.mask.sees_all:
             raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "full")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
+        return ((ids,) for ids in self._stretches(rows))
+
+    def _stretches(self, rows: Iterable[Row]) -> Iterator[list[int]]:
         """Each document in stretches of a context, start and end included."""
         room = self.config.context - 2
         kept: list[int] = []
         for ids, ends in cut(rows, self.tokenizer):
             kept += ids
             while len(kept) > room or (ends and kept):
-                yield ([self.tokenizer.bos, *kept[:room], self.tokenizer.eos],)
+                yield [self.tokenizer.bos, *kept[:room], self.tokenizer.eos]
                 del kept[:room]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> MaskedBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> MaskedBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
         return self._hidden(ids, lengths, np.random.default_rng([epoch, *rows.tolist()]))
 
     def _hidden(self, ids: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> MaskedBatch:
@@ -161,10 +165,10 @@ class FillMask(TextTask):
         least = draw.min(axis=1, keepdims=True)
         return text & ((draw < self.config.rate) | (draw == least))
 
-    def loss(self, model: nn.Module, batch: MaskedBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: MaskedBatch) -> Losses:
         assert isinstance(model, Transformer)
         assert isinstance(model.head, VocabularyHead)
-        return model.head.loss(self._vectors(model, batch), batch.wanted)
+        return {"loss": model.head.loss(self._vectors(model, batch), batch.wanted)}
 
     def _vectors(self, model: Transformer, batch: MaskedBatch) -> Tensor:
         """(tokens, D): what the head sees at the places to be predicted."""
@@ -173,34 +177,26 @@ class FillMask(TextTask):
 
     # ------------------------------------------------------------------ judging
 
+    def metric(self) -> MaskedTokens:
+        return MaskedTokens(self.config.metric)
+
     @torch.inference_mode()
-    def evaluate(
-        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Evaluation:
-        """How many of the chosen tokens are guessed, and nats each; the choice is always the same."""
-        self.score((), (), tokenize)
+    def masked_sums(self, model: nn.Module, rows: Sequence[Row]) -> tuple[float, int, int]:
+        """Nats of the masked tokens, how many of them are guessed, and how many they are; which are masked is
+        always the same."""
         assert isinstance(model, Transformer)
-        device = model.device
         total, right, tokens = 0.0, 0, 0
         for batch in self._judged(rows):
-            here = batch.to(device)
+            here = batch.to(model.device)
             logits = model.head(self._vectors(model, here)).float()
             said = logits.log_softmax(-1).gather(1, here.wanted[:, None])
             total -= float(said.cpu().double().sum())  # doubles cannot be had on every device
             right += int((logits.argmax(-1) == here.wanted).sum())
             tokens += here.tokens
-        nats = total / max(tokens, 1)
-        figures = {
-            "count": len(rows),
-            "tokens": tokens,
-            "accuracy": 100 * right / max(tokens, 1),
-            "nats": nats,
-            "perplexity": math.exp(min(nats, 700.0)),
-        }
-        return Evaluation(figures, [])
+        return total, right, tokens
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[MaskedBatch]:
-        examples = (example[0] for example in self.encode(rows) if example)
+        examples = self._stretches(rows)
         together = max(1, _JUDGED_TOGETHER // self.config.context)
         number = 0
         while some := list(islice(examples, together)):
@@ -209,27 +205,25 @@ class FillMask(TextTask):
             )
             number += 1
 
-    def selection_score(self, figures: Mapping[str, Any]) -> float:
-        return -float(figures["nats"]) if self.config.metric == "nats" else float(figures["accuracy"])
-
     # ------------------------------------------------------------------ predicting
 
     @torch.inference_mode()
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         """Each input with its `[MASK]`s filled by the most likely tokens; of one, the n most likely are
-        alternatives. Scores are probabilities: of several masks, their product."""
+        candidates. Scores are probabilities: of several masks, their product."""
         assert isinstance(model, Transformer)
         answers = []
-        for text in inputs:
-            ids = self._ids(text)
+        for given in inputs:
+            ids = self._ids(self.input.parse(given).plain())
             places = [place for place, token in enumerate(ids) if token == self.mask]
             logits = model(torch.tensor([ids], device=model.device))[0, places].float()
             logits[:, self.tokenizer.special_ids] = float("-inf")
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
             ranks = zip(tokens.T.tolist(), shares.T.tolist(), strict=True)
-            found = [(self._filled(ids, places, said), math.prod(each)) for said, each in ranks]
-            answers.append(Prediction(*found[0], tuple(found) if len(found) > 1 else ()))
+            answers.append(
+                best_of([(Text(self._filled(ids, places, said)), math.prod(each)) for said, each in ranks])
+            )
         return answers
 
     def _ids(self, text: str) -> list[int]:
@@ -257,15 +251,13 @@ class FillMask(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def input_spec(self) -> InputSpec:
+    def input(self) -> InputSpec:
         return InputSpec(hole=HIDDEN)
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))
 
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
+    def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
         frame = self.config.context - 2
-        rows = self.tokenizer.encode_batch([text.replace(HIDDEN, " ") for text in inputs])
-        return [], [[self.tokenizer.bos, *ids[:frame], self.tokenizer.eos] for ids in rows]
+        rows = self.tokenizer.encode_batch([given.plain().replace(HIDDEN, " ") for given in inputs])
+        return [[self.tokenizer.bos, *ids[:frame], self.tokenizer.eos] for ids in rows]

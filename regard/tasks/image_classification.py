@@ -1,9 +1,7 @@
 """Image classification: an image gets one of some labels, or several, as a Vision Transformer (arXiv
 2010.11929) does it.
 
-The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. In a
-store the pixels of an image are ids from 0 to 255, channel by channel and row by row, and its labels are
-those of a second column: the loop, the store and the batches need not know that these are images. All
+The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. All
 images of a model have one size, so that nothing is padded."""
 
 from __future__ import annotations
@@ -11,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,28 +18,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.data.field import Encoded, Field
 from regard.data.image_grid import Tile, drawn
-from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor
-from regard.data.readers.forms import Labels
-from regard.data.readers.images import IMAGE, in_channels
-from regard.data.readers.streams import Forms
+from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageDecoder, ImageProcessor, reference
+from regard.data.readers.forms import Labels as LabelForm
+from regard.data.readers.images import IMAGE
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
-from regard.errors import ConfigError, DataError, InputError, require
+from regard.data.store import ExampleStore
+from regard.errors import ConfigError, InputError, require
 from regard.model.device import moved
 from regard.model.embed import Patches
-from regard.model.head import Classes, Vector, pooled
+from regard.model.head import Classes, pooled
+from regard.model.head import Vector as VectorHead
 from regard.model.presets import VIT, vit
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
-from regard.tasks.class_metrics import class_metrics
+from regard.tasks.decoding import Decoding
 from regard.tasks.image_processor import (
+    ImageSpec,
     fit_image_processor,
     fitted,
     given_image_processor,
     placed,
-    read,
     restored_image_processor,
 )
 from regard.tasks.labels import (
@@ -51,14 +51,28 @@ from regard.tasks.labels import (
     count_labels,
     kept_labels,
     labels_of,
-    number_of,
+    metric_for,
     probabilities,
+    several,
     sized_head,
     written,
 )
-from regard.tasks.parts import as_text, kept
-from regard.tasks.similarity_metrics import correlation_metrics
-from regard.tasks.task import NO_FILES, Decoding, InputSpec, Prediction, Task, checked
+from regard.tasks.metric import Metric, scored
+from regard.tasks.parts import kept
+from regard.tasks.prediction import vector_of
+from regard.tasks.protocols import Sequences
+from regard.tasks.task import (
+    NO_FILES,
+    TASKS,
+    Column,
+    InputSpec,
+    Losses,
+    Predictions,
+    Presets,
+    Task,
+    TaskConfig,
+)
+from regard.values import Image, Labels, Prediction, Score, Value, Vector
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -66,7 +80,7 @@ _MOST_MEANS = 1 << 26
 
 
 @dataclass(frozen=True)
-class ImageClassificationConfig:
+class ImageClassificationConfig(TaskConfig):
     """How images and labels are read and judged."""
 
     source: str = IMAGE
@@ -123,11 +137,13 @@ class ImageBatch:
         return ImageBatch(pixels, wanted, moves)
 
 
+@TASKS.register
 class ImageClassification(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "image-classification"
-    presets: ClassVar[Mapping[str, object]] = VIT
+    presets: ClassVar[Presets] = {name: vit(size) for name, size in VIT.items()}
+    Config = ImageClassificationConfig
     config: ImageClassificationConfig
 
     def __init__(
@@ -136,50 +152,37 @@ class ImageClassification(Task):
         """`labels`: how often each stood in the training part, in the order of the classes; none of a body
         that others have trained without any, which answers with vectors."""
         self.config, self.processor, self.labels = config, processor, labels
+        self.decoder = ImageDecoder(processor)
         self._place = {label: index for index, label in enumerate(labels)}
         self._length = 1
-        self.greyed = 0
 
     @classmethod
-    def forms(cls, config: ImageClassificationConfig) -> Forms:
-        return (None, Labels(config.separator))
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        return vit(VIT[preset])
+    def columns(cls, config: ImageClassificationConfig) -> tuple[Column, ...]:
+        return Column(config.source, Image), Column(config.target, Labels, LabelForm(config.separator))
 
     @classmethod
     def prepare(
-        cls, config: ImageClassificationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
+        cls, config: ImageClassificationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
     ) -> ImageClassification:
+        if rows is None:
+            least = 2 if config.number is None else 1
+            labels = kept_labels(files, least) if LABELS in files else {}
+            return cls(config, restored_image_processor(files), labels)
         check_learned(config.number)
-        labels = count_labels(
-            (label for row in rows for label in labels_of(row, config.separator)), config.target
-        )
-        wishes = (config.size, config.channels)
-        processor = (
-            given_image_processor(given, *wishes)
-            if IMAGE_PROCESSOR in given
-            else fit_image_processor(rows, *wishes)
-        )
-        return cls(config, processor, labels)
+        found = (label for row in rows for label in labels_of(row, config.separator))
+        labels = count_labels(found, config.target)
+        if IMAGE_PROCESSOR in files:
+            return cls(config, given_image_processor(files, config.size, config.channels), labels)
+        return cls(config, fit_image_processor(rows, config.size, config.channels), labels)
 
-    @classmethod
-    def restore(cls, config: ImageClassificationConfig, tokenizers: Mapping[str, str]) -> ImageClassification:
-        least = 2 if config.number is None else 1
-        labels = kept_labels(tokenizers, least) if LABELS in tokenizers else {}
-        return cls(config, restored_image_processor(tokenizers), labels)
-
-    def tokenizers(self) -> dict[str, str]:
-        return {
-            IMAGE_PROCESSOR: json.dumps(dump(self.processor)),
-            **(written(self.labels) if self.labels else {}),
-        }
+    def files(self) -> dict[str, str]:
+        processor = {IMAGE_PROCESSOR: json.dumps(dump(self.processor))}
+        return processor | (written(self.labels) if self.labels else {})
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         if (
             not isinstance(model, TransformerConfig)
-            or not isinstance(model.head, Classes if self.labels else Classes | Vector)
+            or not isinstance(model.head, Classes if self.labels else Classes | VectorHead)
             or not isinstance(model.embed, Patches)
         ):
             sentence = "{where} needs a {key} of kind 'transformer', with embedding 'patches', head 'classes'"
@@ -192,76 +195,67 @@ class ImageClassification(Task):
         stack = replace(model.stack, position=placed(model.stack.position, embed))
         head = model.head
         if isinstance(head, Classes):
-            kept(self.tokenizers(), LABELS)  # which only a body can do without
+            kept(self.files(), LABELS)  # which only a body can do without
             head = replace(head, count=sized_head(head, self.labels))
         return replace(model, embed=embed, stack=stack, head=head)
 
     def notes(self) -> list[str]:
         channels, rows, columns = self.processor.shape
         said = [f"images of {columns} × {rows} pixels, {'grey' if channels == 1 else 'in colour'}"]
-        if self.greyed:
-            said.append(f"{self.greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
+        if greyed := self.decoder.greyed:
+            said.append(f"{greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
         return said
 
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 2
+    def fields(self) -> tuple[Field, ...]:
+        labels = Field.indices("labels", len(self.labels), () if self.config.separator is None else (None,))
+        return Field("pixels", "uint8", self.processor.shape, decode=self.decoder), labels
 
-    @property
-    def vocabulary(self) -> int:
-        return max(WHITE + 1, len(self.labels))
-
-    def lengths(self, store: TokenStore) -> np.ndarray:
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
         """What an image costs is what the model makes of it: its patches, as `fit` has learned."""
-        return np.full((len(store), 1), self._length, dtype=np.int32)
+        return [np.full(len(store), self._length, dtype=np.int32)]
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
+        single = self.config.separator is None
         for row in rows:
-            pixels = self._pixels(row.values[0], row.where)
-            yield pixels.tobytes(), [self._place[label] for label in labels_of(row, self.config.separator)]
+            labels = [self._place[label] for label in labels_of(row, self.config.separator)]
+            yield reference(row.values[0], row.where), labels[0] if single else labels
 
-    def _pixels(self, name: str, where: str = "") -> np.ndarray:
+    def _image(self, row: Row) -> np.ndarray:
         """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
-        image = read(name, where)
-        image = self.processor.brought(image)
-        channels, rows, columns = self.processor.shape
-        if image.shape[:2] != (rows, columns):
-            sentence = (
-                "{where} has {value} pixels, not {limit}; train with task.size to bring all to one size"
-            )
-            raise DataError(sentence, name, f"{image.shape[1]} × {image.shape[0]}", f"{columns} × {rows}")
-        self.greyed += image.shape[2] > channels
-        return np.ascontiguousarray(in_channels(image, channels).transpose(2, 0, 1))
+        return self.decoder(reference(row.values[0], row.where))
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> ImageBatch:
-        ids, _ = store.batch(rows, 0)
-        places = store.column(1, rows)
+    def _pixels(self, given: Any) -> np.ndarray:
+        """The same of an input."""
+        image = Image.parse(self.input.parse(given))
+        if isinstance(image.source, Path):  # of a file, or of an image in one
+            return self.decoder(str(image.source))
+        return self.processor.pixels(image.pixels, image.name)
+
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> ImageBatch:
+        pixels = torch.from_numpy(store.take(rows, "pixels", epoch))
         if self.config.separator is None:
-            wanted = torch.tensor([int(one[0]) for one in places])
+            wanted = torch.from_numpy(store.take(rows, "labels"))
         else:
             wanted = torch.zeros((len(rows), len(self.labels)))
-            for row, some in enumerate(places):
+            for row, some in enumerate(store.ragged(rows, "labels")):
                 wanted[row, some] = 1.0
-        pixels = torch.from_numpy(ids.astype(np.uint8)).view(len(rows), *self.processor.shape)
         rng = np.random.default_rng([epoch, *rows.tolist()])
         moves = self.config.augmentation.draw(tuple(pixels.shape), rng)
         return ImageBatch(pixels, wanted, moves)
 
-    def loss(self, model: nn.Module, batch: ImageBatch) -> Tensor:
-        return self._summed(model, batch, self.config.smoothing, batch.moves)
-
-    def nats(self, model: nn.Module, batch: ImageBatch) -> Tensor:
-        return self._summed(model, batch, 0.0, None)
-
-    def _summed(self, model: nn.Module, batch: ImageBatch, smoothing: float, moves: Moves | None) -> Tensor:
+    def loss(self, model: nn.Module, batch: ImageBatch) -> Losses:
         images = self._centred(batch.pixels)
+        moves = batch.moves if model.training else None
         logits = model(images if moves is None else moves.applied(images))
         if self.config.separator is not None:  # the mean over labels of a yes or no to each
             each = F.binary_cross_entropy_with_logits(logits, batch.wanted, reduction="none")
-            return each.mean(1).sum()
-        return F.cross_entropy(logits, batch.wanted, label_smoothing=smoothing, reduction="sum")
+            return {"loss": each.mean(1).sum()}
+        smoothing = self.config.smoothing if model.training else 0.0
+        wanted = batch.wanted
+        return {"loss": F.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")}
 
     def _centred(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) bytes as numbers of mean 0 and variance 1."""
@@ -272,13 +266,12 @@ class ImageClassification(Task):
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The most likely label of each image, named by its path, or all with a probability of a half and
-        more; the scores are probabilities. Of a model of numbers, its number. Without labels, the vector of
-        each as JSON."""
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
+        """The most likely label of each image, or all with a probability of a half and more; the scores are
+        probabilities. Of a model of numbers, its number. Without labels, the vector of each."""
         assert isinstance(model, Transformer)
         if not self.labels:
-            return [Prediction(as_text(vector)) for vector in self.vectors(model, inputs)]
+            return [Prediction(vector_of(vector)) for vector in self.vectors(model, inputs)]
         names, parts = list(self.labels), self._in_parts(model, inputs, decoding.batch_tokens)
         separator, number = self.config.separator, self.config.number
         shares = (probabilities(model(images).float(), separator, number).tolist() for images in parts)
@@ -286,53 +279,50 @@ class ImageClassification(Task):
             return [answer(names, row, decoding.n, separator, number) for rows in shares for row in rows]
 
     @torch.inference_mode()
-    def vectors(self, model: nn.Module, texts: Sequence[str]) -> Tensor:
-        """Of images, named by their paths: what their labels are read from."""
+    def vectors(self, model: nn.Module, inputs: Sequence[Any]) -> Tensor:
+        """Of images: what their labels are read from."""
         assert isinstance(model, Transformer)
         head = model.config.head
-        assert isinstance(head, Classes | Vector)
-        parts = self._in_parts(model, texts, Decoding().batch_tokens)
+        assert isinstance(head, Classes | VectorHead)
+        parts = self._in_parts(model, inputs, Decoding().batch_tokens)
         skipped = head.skipped if isinstance(head, Classes) else 0
         return torch.cat(
             [pooled(model.hidden(some), None, head.pooling, skipped).float().cpu() for some in parts]
         )
 
-    def _in_parts(self, model: Transformer, inputs: Sequence[str], tokens: int) -> Iterator[Tensor]:
+    def _in_parts(self, model: Transformer, inputs: Sequence[Any], tokens: int) -> Iterator[Tensor]:
         """These images, few of them in memory at a time."""
         at_once = max(1, tokens // self._length)
         for start in range(0, len(inputs), at_once):
             yield self._given(model, inputs[start : start + at_once])
 
-    def _given(self, model: Transformer, inputs: Sequence[str]) -> Tensor:
+    def _given(self, model: Transformer, inputs: Sequence[Any]) -> Tensor:
         """(n, C, H, W): what the model sees of these images."""
-        pixels = np.stack([self._pixels(name) for name in inputs])
+        pixels = np.stack([self._pixels(given) for given in inputs])
         return self._centred(torch.from_numpy(pixels).to(model.device))
 
-    # ------------------------------------------------------------------ judging
+    # ------------------------------------------------------------------ evaluating
 
-    def score(
-        self, predictions: Sequence[str], rows: Sequence[Row], tokenize: str | None = None
-    ) -> dict[str, Any]:
-        super().score((), (), tokenize)
+    @property
+    def output(self) -> type[Value]:
+        return (Labels if self.config.number is None else Score) if self.labels else Vector
+
+    def metric(self) -> Metric:
         if not self.labels:
             sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
             raise InputError(sentence, "labels", self.name)
-        if self.config.number is not None:
-            return correlation_metrics(list(map(float, predictions)), [number_of(row) for row in rows])
-        separator = self.config.separator
-        split = (text.split(separator) if separator else [text] for text in predictions)
-        said = [[label for label in labels if label] for labels in split]
-        return class_metrics(said, [labels_of(row, separator) for row in rows], list(self.labels))
+        return metric_for(self.config.metric, list(self.labels), self.config.separator, self.config.number)
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         if self.config.number is not None:
             return {}
         most = max(self.labels, key=lambda label: self.labels[label])
-        found = {"most frequent label": self.score([most] * len(rows), rows)}
+        found = {"most frequent label": scored(self.metric(), [several([most], None)] * len(rows), rows)}
         if self.config.separator is not None:
             return found
         if train is not None and len(self.labels) * math.prod(self.processor.shape) <= _MOST_MEANS:
-            found["nearest mean of a class"] = self.score(self._nearest(rows, train), rows)
+            nearest = [several([label], None) for label in self._nearest(rows, train)]
+            found["nearest mean of a class"] = scored(self.metric(), nearest, rows)
         return found
 
     def _nearest(self, rows: Sequence[Row], train: Rows) -> list[str]:
@@ -341,17 +331,17 @@ class ImageClassification(Task):
         counts = np.zeros((len(self.labels), 1), dtype=np.float32)
         for row in train:
             if (place := self._place.get(_label(row))) is not None:
-                sums[place] += self._pixels(row.values[0], row.where).reshape(-1)
+                sums[place] += self._image(row).reshape(-1)
                 counts[place] += 1
         means = sums / np.maximum(counts, 1)
         lengths = np.where(counts[:, 0] > 0, (means**2).sum(1), np.inf)
         names = list(self.labels)
-        images = (self._pixels(row.values[0], row.where).reshape(-1).astype(np.float32) for row in rows)
+        images = (self._image(row).reshape(-1).astype(np.float32) for row in rows)
         return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
     @property
-    def input_spec(self) -> InputSpec:
-        return InputSpec("image", shape=self.processor.shape)
+    def input(self) -> InputSpec:
+        return ImageSpec(Image, shape=self.processor.shape)
 
     def outputs(self) -> list[str]:
         return list(self.labels)
@@ -360,16 +350,11 @@ class ImageClassification(Task):
     def independent(self) -> bool:
         return self.config.separator is not None or self.config.number is not None
 
-    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        yield checked(self.predict(model, [text], decoding))[0].text
-
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[Tensor]]:
+    def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
         assert isinstance(model, Transformer)
         return [], list(self._given(model, inputs))
 
-    def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[Tensor]]:
+    def dummy_inputs(self, model: nn.Module) -> Sequences:
         assert isinstance(model, Transformer)
         rng = torch.Generator().manual_seed(1)
         noise = torch.randint(0, WHITE + 1, (2, *self.processor.shape), generator=rng)
@@ -378,16 +363,25 @@ class ImageClassification(Task):
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return [], [str(place) for place in range(self._length)]
 
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [row.values[0] for row in rows]
-
-    def render(self, rows: Sequence[Row], answers: Sequence[str]) -> bytes:
+    def render(self, rows: Sequence[Row], answers: Sequence[Value]) -> bytes:
         """At most a hundred; mistakes come first."""
-        pairs = sorted(zip(rows, answers, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
-        images = [self._pixels(row.values[0], row.where).transpose(1, 2, 0) for row, _ in pairs]
+        texts = [answer.plain() for answer in answers]
+        pairs = sorted(zip(rows, texts, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
+        images = [self._image(row).transpose(1, 2, 0) for row, _ in pairs]
         return drawn(
             [Tile(image, _label(row), answer) for image, (row, answer) in zip(images, pairs, strict=True)]
         )
+
+    def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
+        return {"look": asdict(self.processor), "labels": self.outputs(), "separator": None}
+
+    def page_problems(self) -> Iterator[str]:
+        if self.processor.shape[0] != 1:
+            yield "its images are in colour, where those drawn on a page are grey"
+        if not self.labels:
+            yield "it has learned no labels"
+        if self.independent:
+            yield "its images may have several labels, or a number, where a page gives one label to each"
 
 
 def _label(row: Row) -> str:

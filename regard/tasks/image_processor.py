@@ -9,34 +9,27 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch
-from regard.data.readers.images import Image, in_channels, read_image, resized
+from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch, read
+from regard.data.readers.images import in_channels, resized
 from regard.data.rows import Rows
-from regard.errors import BundleError, ConfigError, DataError, damaged
+from regard.errors import BundleError, ConfigError, damaged
 from regard.model.embed import Patches
 from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
 from regard.schema import parse
 from regard.strict_json import loads
 from regard.tasks.parts import kept, other_size
+from regard.tasks.task import InputSpec
+from regard.values import Image, Value
 
 _SAMPLE = 1000
 """Images of which the mean and the deviation are taken."""
 _LEAST_DEVIATION = 0.01
 """Of images that are all blank, too."""
-
-
-def read(name: str, where: str = "") -> Image:
-    """The image of that name, which stood at `where`. Raises: DataError."""
-    try:
-        return read_image(name)
-    except DataError as error:
-        if where in ("", name):
-            raise
-        raise DataError.of(error, where=where) from error
 
 
 def fit_image_processor(rows: Rows, size: int | None, wanted: Literal[1, 3] | None) -> ImageProcessor:
@@ -128,3 +121,11 @@ def placed(position: Position, embed: Patches) -> Position:
         if said not in (0, value):
             raise other_size(f"model.stack.position.{key}", said, "the images need", value)
     return replace(position, **wanted)
+
+
+class ImageSpec(InputSpec):
+    """An image; a text names one in a file, too, as rows do: `NAME#17`."""
+
+    def parse(self, given: object) -> Value:
+        named = isinstance(given, str) and not given.startswith("data:")
+        return Image(Path(str(given))) if named else super().parse(given)

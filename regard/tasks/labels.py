@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -14,8 +14,12 @@ from regard.data.rows import Row
 from regard.errors import BundleError, ConfigError, DataError, damaged
 from regard.model.head import Classes
 from regard.strict_json import loads
+from regard.tasks.class_metrics import class_metrics
+from regard.tasks.metric import Metric
 from regard.tasks.parts import kept, other_size
-from regard.tasks.task import Prediction
+from regard.tasks.prediction import finite
+from regard.tasks.similarity_metrics import correlation_metrics
+from regard.values import Labels, Prediction, Score
 
 LABELS = "labels.json"
 MOST_LABELS = 10_000
@@ -111,12 +115,56 @@ def answer(
     separator: str | None,
     number: Number | None,
     unseen: int = 0,
-) -> Prediction:
+) -> Prediction[Any]:
     """What `chosen` says, with the n best where more than one was asked for; of a model of numbers, its
     number. `unseen`: tokens that were not read."""
     if number is not None:
-        return Prediction(f"{shares[0]:.6g}", shares[0], unseen=unseen)
+        return Prediction(Score(finite(shares[0])), shares[0], unseen=unseen)
     best, labels = ranked(names, shares, n), chosen(names, shares, separator)
-    score = best[0][1] if labels else 1 - best[0][1]
-    text = (separator or "").join(labels)
-    return Prediction(text, score, best if len(best) > 1 else (), unseen=unseen)
+    score = finite(best[0][1] if labels else 1 - best[0][1])
+    candidates = tuple((Labels((name,), (share,)), share) for name, share in best) if len(best) > 1 else ()
+    value = several(labels, separator) if separator is not None else Labels(tuple(labels), (score,))
+    return Prediction(value, score, candidates, unseen)
+
+
+def several(labels: Sequence[str], separator: str | None) -> Labels:
+    """Labels that hold, as a value."""
+    return Labels(tuple(labels), chosen=len(labels), separator=separator or "|")
+
+
+def metric_for(key: str, names: Sequence[str], separator: str | None, number: Number | None) -> Metric:
+    """What such answers are measured by."""
+    return ClassMetric(key, names, separator) if number is None else CorrelationMetric()
+
+
+class ClassMetric(Metric):
+    """Accuracy, F1 and the confusion of labels; see `class_metrics`."""
+
+    def __init__(self, key: str, names: Sequence[str], separator: str | None) -> None:
+        self.key, self.names, self.separator = key, names, separator
+        self._answers: list[Sequence[str]] = []
+        self._references: list[Sequence[str]] = []
+
+    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
+        self._answers += [prediction.value.answer for prediction in predictions]
+        self._references += [labels_of(row, self.separator) for row in rows]
+
+    def compute(self) -> dict[str, Any]:
+        return class_metrics(self._answers, self._references, self.names)
+
+
+class CorrelationMetric(Metric):
+    """Spearman's correlation of numbers with those of the rows."""
+
+    key = "spearman"
+
+    def __init__(self) -> None:
+        self._answers: list[float] = []
+        self._references: list[float] = []
+
+    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
+        self._answers += [prediction.value.number for prediction in predictions]
+        self._references += [number_of(row) for row in rows]
+
+    def compute(self) -> dict[str, Any]:
+        return correlation_metrics(self._answers, self._references)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,11 +10,10 @@ import torch
 from torch import Tensor
 
 from regard.data.tokenizer import Tokenizer
-from regard.errors import BundleError, ConfigError, InputError, NonFiniteOutputError
+from regard.errors import BundleError, ConfigError, InputError
 from regard.model.embed import Embed, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
 
-_LOG = logging.getLogger(__name__)
 TOKENIZER = "tokenizer.json"
 
 
@@ -78,22 +75,6 @@ def on_the_right(
     if int(lengths.min()) < table.shape[1]:
         at = Ragged.from_lengths(torch.from_numpy(lengths), table.shape[1]).on(device)
     return torch.from_numpy(table).to(device), at
-
-
-def say_cut(cut: Sequence[int], most: int) -> None:
-    """Log that inputs were longer than the `most` tokens that a model takes. `cut`: by how many each."""
-    if long := [tokens for tokens in cut if tokens > 0]:
-        _LOG.warning(
-            f"an input has {long[0]:,} tokens more than the {most:,} that this model takes, and was cut"
-            + (f"; so it is with {len(long):,} of them" if len(long) > 1 else "")
-        )
-
-
-def as_text(vector: Tensor) -> str:
-    """A vector as JSON. Raises: NonFiniteOutputError."""
-    if not bool(vector.isfinite().all()):
-        raise NonFiniteOutputError("a vector")
-    return json.dumps([round(x, 6) for x in vector.tolist()])
 
 
 def by_length(rows: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:

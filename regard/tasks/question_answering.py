@@ -19,25 +19,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regard.data.field import Encoded, Field
 from regard.data.readers.answers import Answer, read_answers
 from regard.data.readers.forms import Answers
-from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.sample import valid_text
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
 from regard.errors import BundleError, InputError, NonFiniteOutputError, damaged, require
-from regard.model.block import PreNorm
 from regard.model.device import moved
-from regard.model.head import Spans
+from regard.model.head import Spans as SpanHead
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
 from regard.strict_json import loads
-from regard.tasks.parts import by_length, kept, kept_tokenizer, on_the_right, sized
+from regard.tasks.decoding import Decoding
+from regard.tasks.parts import by_length, kept, on_the_right, sized
+from regard.tasks.prediction import best_of
 from regard.tasks.span_baselines import beside, usual_length
-from regard.tasks.span_metrics import best_threshold, overlap, span_metrics
+from regard.tasks.span_metrics import SpanMetric, best_threshold, overlap, references_of, span_metrics
 from regard.tasks.span_windows import (
     NOTHING_FOUND,
     Found,
@@ -49,17 +49,16 @@ from regard.tasks.span_windows import (
     log_sum,
     windows,
 )
-from regard.tasks.task import NO_FILES, SENTENCES, Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
+from regard.values import Pair, Prediction, Span, Spans, Value
 
 THRESHOLD = "threshold.json"
-BETWEEN = "\t"
-"""Stands between the question and the context of an input."""
 _FRAME = 3  # tokens around the question and the context
 
 
 @dataclass(frozen=True)
-class QuestionAnsweringConfig:
+class QuestionAnsweringConfig(TaskConfig):
     """How questions and contexts are read and judged."""
 
     source: str = "question"
@@ -116,12 +115,16 @@ class SpanBatch:
         return SpanBatch(*(moved(x, device) for x in fields))
 
 
+@TASKS.register
 class QuestionAnswering(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "question-answering"
     usual: ClassVar[TokenizerSpec] = WordPiece(lowercase=True)
+    presets = stacks(Full(), SpanHead())
+    Config = QuestionAnsweringConfig
     config: QuestionAnsweringConfig
+    output = Spans
 
     def __init__(
         self,
@@ -140,15 +143,8 @@ class QuestionAnswering(TextTask):
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    def forms(cls, config: QuestionAnsweringConfig) -> Forms:
-        return (None, None, Answers())
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(
-            size, mask=Full(), head=Spans(), placement=PreNorm(), position=Rotary(), activation="gelu"
-        )
+    def columns(cls, config: QuestionAnsweringConfig) -> tuple[Column, ...]:
+        return Column(config.context), Column(config.source), Column(config.target, Spans, Answers())
 
     @classmethod
     def texts(cls, config: QuestionAnsweringConfig, rows: Rows) -> Iterator[str]:
@@ -162,34 +158,29 @@ class QuestionAnswering(TextTask):
 
     @classmethod
     def prepare(
-        cls, config: QuestionAnsweringConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
+        cls, config: QuestionAnsweringConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
     ) -> QuestionAnswering:
-        unanswerable = sum(not _answers(row) for row in rows)
-        return cls(config, cls.tokenizer_for(config, rows, given), unanswerable)
+        tokenizer = cls.tokenizer_for(config, rows, files)
+        if rows is None:
+            return cls(config, tokenizer, *_read_threshold(kept(files, THRESHOLD)))
+        return cls(config, tokenizer, sum(not _answers(row) for row in rows))
 
-    @classmethod
-    def restore(cls, config: QuestionAnsweringConfig, tokenizers: Mapping[str, str]) -> QuestionAnswering:
-        return cls(config, kept_tokenizer(tokenizers), *_read_threshold(kept(tokenizers, THRESHOLD)))
-
-    def tokenizers(self) -> dict[str, str]:
+    def files(self) -> dict[str, str]:
         silence = {"unanswerable": self.unanswerable, "threshold": self.threshold}
-        return super().tokenizers() | {THRESHOLD: json.dumps(silence)}
+        return super().files() | {THRESHOLD: json.dumps(silence)}
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, Spans)
+        model = self.stack_for(model, SpanHead)
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 3
+    def fields(self) -> tuple[Field, ...]:
+        spans = Field.indices("spans", self.config.max_length, (None, 2))
+        return (*super().fields, spans, Field.indices("first", self.config.max_length, ()))
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.tokenizer.size, self.config.max_length)
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """Each window's ids; first and last tokens of the answers in it, or the first token twice; where its
         context begins."""
         stream = iter(rows)
@@ -203,7 +194,7 @@ class QuestionAnswering(TextTask):
                     continue
                 for window in self._windows(question, read.ids):
                     held = inside(window, spans)
-                    yield window.ids, [place for span in held for place in span] or [0, 0], [window.first]
+                    yield window.ids, held or [(0, 0)], window.first
 
     def notes(self) -> list[str]:
         return [f"{self.lost:,} left out: the tokenizer sees nothing of the answer"] if self.lost else []
@@ -220,46 +211,49 @@ class QuestionAnswering(TextTask):
         asked = [self.tokenizer.bos, *question, *between]
         return windows(asked, context, self.tokenizer.eos, self.config.max_length, self.config.stride)
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return store.lengths[:, :1]
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [store.lengths("tokens")]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> SpanBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
-        first, _ = store.batch(rows, 2)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> SpanBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
+        first = store.take(rows, "first")[:, None]
         column = np.arange(ids.shape[1])
         allowed = (column == 0) | ((column >= first) & (column < lengths[:, None] - 1))
         wanted = torch.zeros((len(rows), 2, ids.shape[1]))
-        for row, places in enumerate(store.column(1, rows)):
+        for row, spans in enumerate(store.ragged(rows, "spans")):
             for side in (0, 1):
-                shares = torch.full((len(places) // 2,), 2 / len(places))
-                wanted[row, side].index_add_(0, torch.from_numpy(places[side::2]), shares)
+                shares = torch.full((len(spans),), 1 / len(spans))
+                wanted[row, side].index_add_(0, torch.from_numpy(spans[:, side]), shares)
         given, sizes, legal = (torch.from_numpy(x) for x in (ids, lengths, allowed))
         return SpanBatch(given, sizes, legal, wanted)
 
-    def loss(self, model: nn.Module, batch: SpanBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: SpanBatch) -> Losses:
         """Cross-entropy of starts and of ends. Of several references each has its share."""
         logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
         outside = ~batch.allowed[:, None]
         shares = logits.transpose(1, 2).float().masked_fill(outside, float("-inf")).log_softmax(-1)
-        return -(batch.wanted * shares.masked_fill(outside, 0.0)).sum()
+        each = batch.wanted * shares.masked_fill(outside, 0.0)
+        start, end = -each.detach().sum((0, 2))
+        return {"loss": -each.sum(), "start": start, "end": end}
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The best span of each context, or nothing where there is no answer; the scores are probabilities
-        among all spans, their places characters of the context. An input: a question, a tab, the context."""
-        return self._answers(model, [_parts(text) for text in inputs], decoding)
-
-    def _answers(
-        self, model: nn.Module, asked: Sequence[tuple[str, str]], decoding: Decoding
-    ) -> list[Prediction]:
-        """`asked`: questions and their contexts."""
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
+        """The best span of each context, or none where there is no answer; the scores are probabilities
+        among all spans, their places characters of the context."""
+        asked = [self._asked(given) for given in inputs]
         found = self._found(model, asked, decoding)
-        return [
-            self._ranked(said, context, decoding.n) for said, (_, context) in zip(found, asked, strict=True)
-        ]
+        return [self._ranked(said, pair.second, decoding.n) for said, pair in zip(found, asked, strict=True)]
 
-    def _ranked(self, found: Found, context: str, n: int) -> Prediction:
+    def _asked(self, given: Any) -> Pair:
+        pair = self.input.parse(given)
+        assert isinstance(pair, Pair)
+        if not pair.second.strip():
+            sentence = "the input '{value}' is no question with a context; give both with a tab between them"
+            raise InputError(sentence, pair.first[:40])
+        return pair
+
+    def _ranked(self, found: Found, context: str, n: int) -> Prediction[Spans]:
         order: list[tuple[float, tuple[int, int] | None]] = [(x, span) for span, x in found.spans.items()]
         total = found.total
         if self.unanswerable or not order:
@@ -267,18 +261,15 @@ class QuestionAnswering(TextTask):
             total = log_sum(total, order[-1][0])
         if not total < math.inf:
             raise NonFiniteOutputError("the score of an answer")
-        order = sorted(order, key=lambda some: -some[0])[:n]
-        spans = tuple(span for _, span in order)
-        texts = ("" if span is None else context[span[0] : span[1]] for span in spans)
-        best = [(text, math.exp(score - total)) for text, (score, _) in zip(texts, order, strict=True)]
-        return Prediction(*best[0], tuple(best) if len(best) > 1 else (), spans)
+        best = sorted(order, key=lambda some: -some[0])[:n]
+        return best_of([(_span(context, span), math.exp(score - total)) for score, span in best])
 
     @torch.inference_mode()
-    def _found(self, model: nn.Module, asked: Sequence[tuple[str, str]], decoding: Decoding) -> list[Found]:
+    def _found(self, model: nn.Module, asked: Sequence[Pair], decoding: Decoding) -> list[Found]:
         assert isinstance(model, Transformer)
         device = model.device
-        questions = self.tokenizer.encode_batch([question for question, _ in asked])
-        contexts = [self._read(context) for _, context in asked]
+        questions = self.tokenizer.encode_batch([pair.first for pair in asked])
+        contexts = [self._read(pair.second) for pair in asked]
         all_windows, owners = list[Window](), list[int]()
         for owner, (question, context) in enumerate(zip(questions, contexts, strict=True)):
             for window in self._windows(question, context.ids):
@@ -296,35 +287,31 @@ class QuestionAnswering(TextTask):
                 found[owner] = joined(found[owner], window, contexts[owner].places, *said)
         return found
 
-    # ------------------------------------------------------------------ judging
+    # ------------------------------------------------------------------ evaluating
 
-    def evaluate(
-        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Evaluation:
-        self.score((), (), tokenize)
-        answers = [said.text for said in self._answers(model, [_asked(row) for row in rows], decoding)]
-        return Evaluation(span_metrics(answers, _references(rows)), answers)
+    def metric(self) -> SpanMetric:
+        return SpanMetric(self.config.metric)
 
     def calibrate(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose the threshold that gives the best F1 on these rows."""
         if not self.unanswerable or not rows:
             return
-        asked, references = [_asked(row) for row in rows], _references(rows)
+        asked, references = [_pair(row) for row in rows], references_of(rows)
         found = self._found(model, asked, Decoding())
         best = [max(said.spans, key=lambda span: said.spans[span], default=(0, 0)) for said in found]
-        texts = [context[begin:end] for (_, context), (begin, end) in zip(asked, best, strict=True)]
+        texts = [pair.second[begin:end] for pair, (begin, end) in zip(asked, best, strict=True)]
         answered = [overlap(text, wanted) for text, wanted in zip(texts, references, strict=True)]
         silent = [overlap("", wanted) for wanted in references]
         margins = [min(said.margin, 1e9) for said in found]
         self.threshold = best_threshold(margins, answered, silent)
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-        references = _references(rows)
+        references = references_of(rows)
         learned = [] if train is None else list(islice(train, 10_000))
         size = usual_length(answer.text for row in learned for answer in _answers(row))
         found = {
             "the whole context": [row.values[0] for row in rows],
-            "the words beside the question's": [beside(*_asked(row), size) for row in rows],
+            "the words beside the question's": [beside(row.values[1], row.values[0], size) for row in rows],
         }
         if not all(references):
             found["no answer, ever"] = [""] * len(rows)
@@ -333,23 +320,18 @@ class QuestionAnswering(TextTask):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def input_spec(self) -> InputSpec:
-        return InputSpec("pair", ("question", "context"))
+    def input(self) -> InputSpec:
+        return InputSpec(Pair, names=("question", "context"))
 
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
+    def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
         """The first window of each."""
-        asked = [_parts(text) for text in inputs]
-        questions = self.tokenizer.encode_batch([question for question, _ in asked])
-        rows = zip(questions, (self._read(context).ids for _, context in asked), strict=True)
-        return [], [next(self._windows(question, context)).ids for question, context in rows]
+        asked = [self._asked(given) for given in inputs]
+        questions = self.tokenizer.encode_batch([pair.first for pair in asked])
+        rows = zip(questions, (self._read(pair.second).ids for pair in asked), strict=True)
+        return [next(self._windows(question, context)).ids for question, context in rows]
 
-    def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
-        return self.model_inputs(model, [f"{SENTENCES[-1]}{BETWEEN}{text}" for text in SENTENCES], Decoding())
-
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [BETWEEN.join((row.values[1].replace(BETWEEN, " "), row.values[0])) for row in rows]
+    def inputs(self, rows: Iterable[Row]) -> list[Value]:
+        return [_pair(row) for row in rows]
 
     def format_row(self, row: Row) -> tuple[str, str]:
         texts = dict.fromkeys(answer.text for answer in _answers(row))
@@ -360,20 +342,13 @@ def _answers(row: Row) -> tuple[Answer, ...]:
     return read_answers(row.values[2], row.values[0], row.where)
 
 
-def _asked(row: Row) -> tuple[str, str]:
-    return row.values[1], row.values[0]
+def _pair(row: Row) -> Pair:
+    return Pair(valid_text(row.values[1]), valid_text(row.values[0]))
 
 
-def _references(rows: Iterable[Row]) -> list[list[str]]:
-    return [[answer.text for answer in _answers(row)] for row in rows]
-
-
-def _parts(text: str) -> tuple[str, str]:
-    question, tab, context = text.partition(BETWEEN)
-    if not tab or not context.strip():
-        sentence = "the input '{value}' is no question with a context; give both with a tab between them"
-        raise InputError(sentence, text[:40])
-    return question, context
+def _span(context: str, span: tuple[int, int] | None) -> Spans:
+    """None is no answer, and so is a span of no characters."""
+    return Spans(context, (Span(*span),) if span is not None and span[0] < span[1] else ())
 
 
 def _read_threshold(text: str) -> tuple[int, float]:

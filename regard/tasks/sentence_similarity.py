@@ -7,10 +7,9 @@ from pairs: each text is to find its partner among the others of the batch (SimC
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,46 +17,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.data.field import Encoded, Field
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.sample import valid_text
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.errors import ConfigError, require
-from regard.model.block import PreNorm
 from regard.model.device import moved
-from regard.model.head import Vector
+from regard.model.head import Vector as VectorHead
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.parts import as_text, by_length, on_the_right, say_cut, sized
-from regard.tasks.similarity_metrics import (
-    POOL,
-    bags,
-    correlation_metrics,
-    partners,
-    rarity,
-    retrieval_metrics,
-    uniformity_metrics,
-)
-from regard.tasks.similarity_objectives import (
-    Contrastive,
-    Objective,
-    Regression,
-    SimCSE,
-    judged,
-    objective_for,
-)
-from regard.tasks.task import Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.decoding import Decoding
+from regard.tasks.metric import Metric
+from regard.tasks.parts import by_length, on_the_right, sized
+from regard.tasks.prediction import finite, vector_of
+from regard.tasks.similarity_metrics import POOL, bags, rarity
+from regard.tasks.similarity_objectives import Contrastive, Cosine, Objective, PairedVectors, objective_for
+from regard.tasks.task import TASKS, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
+from regard.values import Pair, Prediction, Text, Value, Vector
 
 PAIR = "\t"
 """Stands between the two texts of an input whose cosine is asked for."""
-_STEPS = 10_000  # a score is kept as an integer of so many parts
+_STEPS = 10_000
+"""A score is learned to so many parts: runs that were begun when it was kept so must go on alike."""
 _BASELINE_ROWS = 50_000
 
 
 @dataclass(frozen=True)
-class SentenceSimilarityConfig:
+class SentenceSimilarityConfig(TaskConfig):
     """How pairs of texts are read and judged."""
 
     source: str | None = None
@@ -77,19 +65,12 @@ class SentenceSimilarityConfig:
 
     @property
     def wanted(self) -> tuple[str | None, ...]:
-        goal = self.goal
-        if isinstance(goal, SimCSE):
-            return (self.source,)
-        return (self.source, self.target, *((goal.score,) if isinstance(goal, Regression) else ()))
+        return self.goal.wanted(self.source, self.target)
 
     @property
     def goal(self) -> Objective:
         """The objective, once it is decided."""
         return self.objective or Contrastive()
-
-    @property
-    def metric(self) -> str:
-        return self.goal.metric
 
     def __post_init__(self) -> None:
         require(self.max_length >= 3, "max_length", self.max_length, "3 or more")
@@ -119,63 +100,56 @@ class PairBatch:
         return PairBatch(*(moved(x, device) for x in fields))
 
 
+@TASKS.register
 class SentenceSimilarity(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "sentence-similarity"
+    presets = stacks(Full(), VectorHead())
+    Config = SentenceSimilarityConfig
     config: SentenceSimilarityConfig
     cut = 0
 
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(
-            size, mask=Full(), head=Vector(), placement=PreNorm(), position=Rotary(), activation="gelu"
-        )
-
-    @classmethod
     def texts(cls, config: SentenceSimilarityConfig, rows: Rows) -> Iterable[str]:
         return (text for row in rows for text in row.values[:2])
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, Vector)
+        model = self.stack_for(model, VectorHead)
         stack = model.stack
-        if isinstance(self.config.goal, SimCSE) and not (stack.dropout or stack.attention.dropout):
+        if self.config.goal.alone and not (stack.dropout or stack.attention.dropout):
             sentence = "{key}: '{value}' tells two readings of a text apart by dropout; set model.dropout=0.1"
             raise ConfigError(sentence, "task.objective.kind", "simcse")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     @classmethod
-    def decided(
+    def adapted(
         cls, config: SentenceSimilarityConfig, columns: Callable[[], Sequence[str]]
     ) -> SentenceSimilarityConfig:
         return config if config.objective else replace(config, objective=objective_for(columns()))
 
     def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> SentenceSimilarity:
-        return type(self)(self.decided(replace(self.config, objective=None), columns), self.tokenizer)
+        return type(self)(self.adapted(replace(self.config, objective=None), columns), self.tokenizer)
 
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 3
+    def fields(self) -> tuple[Field, ...]:
+        sides = tuple(Field.indices(side, self.tokenizer.size) for side in ("left", "right"))
+        return (*sides, Field("score", "float32")) if self.config.goal.scored else sides
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.tokenizer.size, _STEPS + 1)
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """The ids of both texts, or of the one twice, and the score if there is one. A blank line is none."""
         goal = self.config.goal
         stream = (row for row in rows if row.values[0].strip())
         while some := list(islice(stream, ENCODE_AT_ONCE)):
             left = self._ids([row.values[0] for row in some])
-            right = left if isinstance(goal, SimCSE) else self._ids([row.values[1] for row in some])
+            right = left if goal.alone else self._ids([row.values[1] for row in some])
             for row, a, b in zip(some, left, right, strict=True):
-                score = [goal.learned(row)] if isinstance(goal, Regression) else []
-                yield a, b, [round(_STEPS * x) for x in score]
+                score = goal.learned(row)
+                yield (a, b) if score is None else (a, b, round(_STEPS * score) / _STEPS)
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return self._framed(texts)[0]
@@ -192,127 +166,89 @@ class SentenceSimilarity(TextTask):
     def notes(self) -> list[str]:
         return [f"{self.cut:,} texts were cut at {self.config.max_length} tokens"] if self.cut else []
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return store.lengths[:, :2]
-
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
-        left, right = (store.batch(rows, side, pad=self.tokenizer.pad) for side in (0, 1))
-        scores = [places[0] / _STEPS for places in store.column(2, rows) if len(places)]
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
+        left, right = (store.padded(rows, side, self.tokenizer.pad) for side in ("left", "right"))
+        scored = self.config.goal.scored
+        scores = torch.from_numpy(store.take(rows, "score")) if scored else torch.empty(0)
         a, a_lengths, b, b_lengths = (torch.from_numpy(x) for x in (*left, *right))
-        return PairBatch(a, a_lengths, b, b_lengths, torch.tensor(scores, dtype=torch.float32))
+        return PairBatch(a, a_lengths, b, b_lengths, scores)
 
-    def loss(self, model: nn.Module, batch: PairBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: PairBatch) -> Losses:
         left = _pointing(model, batch.left, batch.left_lengths)
         right = _pointing(model, batch.right, batch.right_lengths)
-        goal = self.config.goal
-        if isinstance(goal, Regression):
-            return ((left * right).sum(1) - batch.scores).square().sum()
-        logits = left @ right.T / goal.temperature
-        # A text that stands in the batch twice has two partners, and neither is wrong.
-        known = _same(batch.left) | _same(batch.right)
-        logits = logits.masked_fill(
-            known & ~torch.eye(len(known), dtype=torch.bool, device=known.device), -math.inf
-        )
-        own = torch.arange(len(logits), device=logits.device)
-        both = F.cross_entropy(logits, own, reduction="sum") + F.cross_entropy(logits.T, own, reduction="sum")
-        return both / 2
+        same = _same(batch.left) | _same(batch.right)
+        return {"loss": self.config.goal.loss(left, right, batch.scores, same)}
 
     # ------------------------------------------------------------------ predicting
 
     @torch.inference_mode()
-    def vectors(self, model: nn.Module, texts: Sequence[str], tokens: int = 4096) -> Tensor:
+    def vectors(self, model: nn.Module, inputs: Sequence[Any], tokens: int = 4096) -> Tensor:
         """`tokens`: how many are read side by side."""
         assert isinstance(model, Transformer)
-        rows, cut = self._framed(texts)
-        say_cut(cut, self.config.max_length)
+        rows, cut = self._framed([given if isinstance(given, str) else given.plain() for given in inputs])
+        self.say_cut(cut, self.config.max_length)
         found: dict[int, Tensor] = {}
         for some in by_length(rows, tokens):
             ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
             found |= zip(some, model(ids, at).float().cpu(), strict=True)
         return torch.stack([found[row] for row in range(len(rows))]) if rows else torch.zeros((0, 1))
 
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """The vector of each text as JSON; of two texts with a tab between them, the cosine."""
-        texts = [text.split(PAIR, 1) for text in inputs]
-        flat = [text for some in texts for text in some]
-        vectors = self.vectors(model, flat, decoding.batch_tokens)
-        answers, place = [], 0
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
+        """The vector of each text; of two texts, the cosine."""
+        texts = [self._texts(given) for given in inputs]
+        vectors = iter(self.vectors(model, list(chain.from_iterable(texts)), decoding.batch_tokens))
+        answers: Predictions = []
         for some in texts:
-            mine = vectors[place : place + len(some)]
-            place += len(some)
-            if len(some) == 2:
-                cosine = float(F.cosine_similarity(mine[0], mine[1], dim=0))
-                answers.append(Prediction(f"{cosine:.4f}", cosine))
+            mine = list(islice(vectors, len(some)))
+            if len(mine) == 1:
+                answers.append(Prediction(vector_of(mine[0])))
             else:
-                answers.append(Prediction(as_text(mine[0])))
+                cosine = finite(float(F.cosine_similarity(mine[0], mine[1], dim=0)))
+                answers.append(Prediction(Cosine(cosine), cosine))
         return answers
 
-    # ------------------------------------------------------------------ judging
+    def _texts(self, given: Any) -> tuple[str, ...]:
+        given = self.input.parse(given)
+        return (given.first, given.second) if isinstance(given, Pair) else (given.plain(),)
 
-    def evaluate(
-        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Evaluation:
-        self.score((), (), tokenize)
-        if isinstance(self.config.goal, SimCSE):
-            texts = list(dict.fromkeys(row.values[0] for row in rows if row.values[0].strip()))
-            return Evaluation(uniformity_metrics(self.vectors(model, texts, decoding.batch_tokens)), [])
-        left, right = (
-            self.vectors(model, [row.values[side] for row in rows], decoding.batch_tokens) for side in (0, 1)
-        )
-        numbers, answers = self._compared(left, right, rows)
-        return Evaluation(self._figures(numbers, rows), answers)
+    # ------------------------------------------------------------------ evaluating
 
-    def _compared(
-        self, left: Tensor, right: Tensor, rows: Sequence[Row]
-    ) -> tuple[Sequence[float], list[str]]:
-        """Of vectors of the two sides: cosines, or ranks and the nearest texts."""
-        if isinstance(self.config.goal, Regression):
-            cosines = F.cosine_similarity(left, right).tolist()
-            return cosines, [f"{cosine:.4f}" for cosine in cosines]
-        ranks, nearest = partners(left, right, [row.values for row in rows])
-        return ranks, [rows[place].values[1] for place in nearest]
-
-    def _figures(self, numbers: Sequence[float], rows: Sequence[Row]) -> dict[str, Any]:
-        if isinstance(self.config.goal, Regression):
-            return correlation_metrics(numbers, [judged(row) for row in rows])
-        return retrieval_metrics(numbers)
+    def metric(self) -> Metric:
+        return self.config.goal.measured()
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         """Bags of tokens, the rare ones weighing more."""
-        if isinstance(self.config.goal, SimCSE):
+        metric = self.metric()
+        if not isinstance(metric, PairedVectors):
             return {}
         known = list(rows) if train is None else list(islice(train, _BASELINE_ROWS))
         texts = self.tokenizer.encode_batch([text for row in known for text in row.values[:2]])
-        weights, numbers = rarity(texts, self.tokenizer.size), list[float]()
+        weights = rarity(texts, self.tokenizer.size)
         for begin in range(0, len(rows), POOL):
             some = rows[begin : begin + POOL]
             ids = (self.tokenizer.encode_batch([row.values[side] for row in some]) for side in (0, 1))
             left, right = (bags(side, weights) for side in ids)
-            numbers += self._compared(left, right, some)[0]
-        return {"tokens in common, rare ones first": self._figures(numbers, rows)}
+            metric.count(left, right, some)
+        return {"tokens in common, rare ones first": metric.compute()}
+
+    def inputs(self, rows: Iterable[Row]) -> list[Value]:
+        return [Text(valid_text(row.values[0])) for row in rows]
+
+    def format_row(self, row: Row) -> tuple[str, str]:
+        return self.config.goal.format_row(row)
 
     # ------------------------------------------------------------------ looking inside
 
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [text.replace(PAIR, " ") for text in super().inputs(rows)]
+    @property
+    def input(self) -> InputSpec:
+        return InputSpec(Pair, Text, lambda text: PAIR in text, ("first", "second"))
 
     @property
-    def input_spec(self) -> InputSpec:
-        return InputSpec("pair", ("first", "second"))
+    def output(self) -> type[Value]:
+        return Vector
 
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        return [], self._ids(inputs)
-
-    def format_row(self, row: Row) -> tuple[str, str]:
-        if isinstance(self.config.goal, Regression):
-            return f"{row.values[0]} | {row.values[1]}", f"{judged(row):g}"
-        return row.values[0], row.values[-1]
-
-    def selection_score(self, figures: Mapping[str, Any]) -> float:
-        value = super().selection_score(figures)
-        return -value if isinstance(self.config.goal, SimCSE) else value
+    def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
+        return self._ids([text for given in inputs for text in self._texts(given)])
 
 
 def _pointing(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:

@@ -17,44 +17,43 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.data.bag_of_words import MOST, guesses_from_words
-from regard.data.readers.forms import Labels
-from regard.data.readers.streams import Forms
+from regard.data.field import Encoded, Field
+from regard.data.readers.forms import Labels as LabelForm
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.sample import valid_text
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
-from regard.errors import InputError, require
-from regard.model.block import PreNorm
+from regard.errors import require
 from regard.model.device import moved
 from regard.model.head import Classes
 from regard.model.mask import Full, Ragged
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer
-from regard.tasks.class_metrics import class_metrics
+from regard.tasks.decoding import Decoding
 from regard.tasks.labels import (
     Number,
     answer,
     check_learned,
-    chosen,
     count_labels,
     kept_labels,
     labels_of,
-    number_of,
+    metric_for,
     probabilities,
+    several,
     sized_head,
     written,
 )
-from regard.tasks.parts import by_length, kept_tokenizer, on_the_right, say_cut, sized
-from regard.tasks.similarity_metrics import correlation_metrics
-from regard.tasks.task import NO_FILES, SENTENCES, Decoding, Evaluation, InputSpec, Prediction
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask
+from regard.tasks.metric import Metric, scored
+from regard.tasks.parts import by_length, on_the_right, sized
+from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
+from regard.values import Labels, Pair, Score, Text, Value
 
 PAIR = "\t"
 """Stands between the two texts of an input."""
 
 
 @dataclass(frozen=True)
-class TextClassificationConfig:
+class TextClassificationConfig(TaskConfig):
     """How texts and labels are read and judged."""
 
     source: str = "text"
@@ -121,10 +120,13 @@ class ClassBatch:
         return ClassBatch(*(torch.cat([x] * times) for x in (self.ids, self.lengths, self.wanted)))
 
 
+@TASKS.register
 class TextClassification(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-classification"
+    presets = stacks(Full(), Classes(), "relu")
+    Config = TextClassificationConfig
     config: TextClassificationConfig
 
     def __init__(
@@ -139,13 +141,9 @@ class TextClassification(TextTask):
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    def forms(cls, config: TextClassificationConfig) -> Forms:
-        return (*[None] * (len(config.wanted) - 1), Labels(config.separator))
-
-    @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(size, mask=Full(), head=Classes(), placement=PreNorm(), position=Rotary())
+    def columns(cls, config: TextClassificationConfig) -> tuple[Column, ...]:
+        texts = map(Column, config.wanted[:-1])
+        return (*texts, Column(config.target, Labels, LabelForm(config.separator)))
 
     @classmethod
     def texts(cls, config: TextClassificationConfig, rows: Rows) -> Iterable[str]:
@@ -153,21 +151,18 @@ class TextClassification(TextTask):
 
     @classmethod
     def prepare(
-        cls, config: TextClassificationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
+        cls, config: TextClassificationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
     ) -> TextClassification:
-        check_learned(config.number)
-        labels = count_labels(
-            (label for row in rows for label in labels_of(row, config.separator)), config.target
-        )
-        return cls(config, cls.tokenizer_for(config, rows, given), labels)
+        if rows is None:
+            labels = kept_labels(files, 2 if config.number is None else 1)
+        else:
+            check_learned(config.number)
+            found = (label for row in rows for label in labels_of(row, config.separator))
+            labels = count_labels(found, config.target)
+        return cls(config, cls.tokenizer_for(config, rows, files), labels)
 
-    @classmethod
-    def restore(cls, config: TextClassificationConfig, tokenizers: Mapping[str, str]) -> TextClassification:
-        least = 2 if config.number is None else 1
-        return cls(config, kept_tokenizer(tokenizers), kept_labels(tokenizers, least))
-
-    def tokenizers(self) -> dict[str, str]:
-        return super().tokenizers() | written(self.labels)
+    def files(self) -> dict[str, str]:
+        return super().files() | written(self.labels)
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Classes)
@@ -179,14 +174,10 @@ class TextClassification(TextTask):
     # ------------------------------------------------------------------ training
 
     @property
-    def columns(self) -> int:
-        return 2
+    def fields(self) -> tuple[Field, ...]:
+        return (*super().fields, Field.indices("labels", len(self.labels)))
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.tokenizer.size, len(self.labels))
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         stream = iter(rows)
         while some := list(islice(stream, ENCODE_AT_ONCE)):
             for row, ids in zip(some, self._ids([row.values[:-1] for row in some]), strict=True):
@@ -225,27 +216,28 @@ class TextClassification(TextTask):
             return []
         return [f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"]
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return store.lengths[:, :1]
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [store.lengths("tokens")]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> ClassBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> ClassBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
         wanted = torch.zeros((len(rows), len(self.labels)))
-        for row, places in enumerate(store.column(1, rows)):
+        for row, places in enumerate(store.ragged(rows, "labels")):
             wanted[row, places] = 1.0
         return ClassBatch(torch.from_numpy(ids), torch.from_numpy(lengths), wanted)
 
-    def loss(self, model: nn.Module, batch: ClassBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: ClassBatch) -> Losses:
+        if not model.training:
+            everywhere = torch.ones_like(batch.wanted[0])
+            return {"loss": self._summed(_logits(model, batch), batch.wanted, 0.0, everywhere)}
         smoothing, weights = self.config.smoothing, self._weights().to(batch.wanted)
         if not self.config.rdrop:
-            return self._summed(_logits(model, batch), batch.wanted, smoothing, weights)
+            return {"loss": self._summed(_logits(model, batch), batch.wanted, smoothing, weights)}
         one, other = _logits(model, batch.repeated(2)).chunk(2)
         both = self._summed(torch.cat((one, other)), batch.wanted.repeat(2, 1), smoothing, weights)
-        return (both + self.config.rdrop / 2 * self._apart(one, other)) / 2
-
-    def nats(self, model: nn.Module, batch: ClassBatch) -> Tensor:
-        everywhere = torch.ones_like(batch.wanted[0])
-        return self._summed(_logits(model, batch), batch.wanted, 0.0, everywhere)
+        apart = self._apart(one, other)
+        loss = (both + self.config.rdrop / 2 * apart) / 2
+        return {"loss": loss, "cross_entropy": both / 2, "divergence": apart / 2}
 
     def _summed(self, logits: Tensor, wanted: Tensor, smoothing: float, weights: Tensor) -> Tensor:
         """Cross-entropy of the one label; of several, the mean over labels of a yes or no to each."""
@@ -272,29 +264,21 @@ class TextClassification(TextTask):
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         """The most likely label of each input, or all with a probability of a half and more; the scores are
         probabilities. The two texts of a pair have a tab between them. Of a model of numbers, its number."""
-        framed = self._framed([self._texts(text) for text in inputs])
+        framed = self._framed([self._texts(given) for given in inputs])
         shares = self._shares_of(model, [ids for ids, _ in framed], decoding.batch_tokens)
-        say_cut([cut for _, cut in framed], self.config.max_length)
+        self.say_cut([cut for _, cut in framed], self.config.max_length)
         names, separator, number = list(self.labels), self.config.separator, self.config.number
         return [
             answer(names, row, decoding.n, separator, number, cut)
             for row, (_, cut) in zip(shares, framed, strict=True)
         ]
 
-    def _texts(self, text: str) -> list[str]:
-        pair = self.config.second or (self.config.either and text.count(PAIR) == 1)
-        texts = text.split(PAIR) if pair else [text]
-        if self.config.second and len(texts) != 2:
-            sentence = "this model takes pairs: give {limit} texts with a tab between them, not {value}"
-            raise InputError(sentence, 2, len(texts))
-        return texts
-
-    def _shares(self, model: nn.Module, inputs: Sequence[Sequence[str]], tokens: int) -> list[list[float]]:
-        """The probability of each label for each input."""
-        return self._shares_of(model, self._ids(inputs), tokens)
+    def _texts(self, given: Any) -> tuple[str, ...]:
+        given = self.input.parse(given)
+        return (given.first, given.second) if isinstance(given, Pair) else (given.plain(),)
 
     @torch.inference_mode()
     def _shares_of(self, model: nn.Module, rows: Sequence[list[int]], tokens: int) -> list[list[float]]:
@@ -307,42 +291,39 @@ class TextClassification(TextTask):
                 found[row] = share
         return found
 
-    # ------------------------------------------------------------------ judging
+    # ------------------------------------------------------------------ evaluating
 
-    def evaluate(
-        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Evaluation:
-        self.score((), (), tokenize)
-        shares = self._shares(model, [row.values[:-1] for row in rows], decoding.batch_tokens)
-        if self.config.number is not None:
-            figures = correlation_metrics([row[0] for row in shares], [number_of(row) for row in rows])
-            return Evaluation(figures, [f"{row[0]:.6g}" for row in shares])
-        separator, names = self.config.separator, list(self.labels)
-        said = [chosen(names, row, separator) for row in shares]
-        figures = class_metrics(said, [labels_of(row, separator) for row in rows], names)
-        return Evaluation(figures, [(separator or "").join(labels) for labels in said])
+    @property
+    def output(self) -> type[Value]:
+        return Labels if self.config.number is None else Score
+
+    def metric(self) -> Metric:
+        return metric_for(self.config.metric, list(self.labels), self.config.separator, self.config.number)
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         if self.config.number is not None:
             return {}
         most = max(self.labels, key=lambda label: self.labels[label])
-        references = [labels_of(row, self.config.separator) for row in rows]
-        found = {"most frequent label": class_metrics([[most]] * len(rows), references, list(self.labels))}
+        found = {"most frequent label": scored(self.metric(), [several([most], None)] * len(rows), rows)}
         if train is None or self.config.separator is not None:
             return found
         seen = list(islice(train, MOST))
         texts, asked = ([" ".join(row.values[:-1]) for row in some] for some in (seen, rows))
         said = guesses_from_words(texts, [labels_of(row, None)[0] for row in seen], asked)
         if said is not None:
-            one_each = [[label] for label in said]
-            found["TF-IDF and logistic regression"] = class_metrics(one_each, references, list(self.labels))
+            answers = [several([label], None) for label in said]
+            found["TF-IDF and logistic regression"] = scored(self.metric(), answers, rows)
         return found
 
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def input_spec(self) -> InputSpec:
-        return InputSpec("pair", ("first", "second")) if self.config.second else InputSpec()
+    def input(self) -> InputSpec:
+        if self.config.second:
+            return InputSpec(Pair, names=("first", "second"))
+        return (
+            InputSpec(Text, Pair, lambda text: text.count(PAIR) != 1) if self.config.either else InputSpec()
+        )
 
     def outputs(self) -> list[str]:
         return list(self.labels)
@@ -351,19 +332,25 @@ class TextClassification(TextTask):
     def independent(self) -> bool:
         return self.config.separator is not None or self.config.number is not None
 
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        return [], self._ids([self._texts(text) for text in inputs])
+    def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
+        return self._ids([self._texts(given) for given in inputs])
 
-    def dummy_inputs(self, model: nn.Module) -> tuple[list[list[int]], list[list[int]]]:
-        pair = PAIR + SENTENCES[-1] if self.config.second else ""
-        return self.model_inputs(model, [text + pair for text in SENTENCES], Decoding())
-
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
+    def inputs(self, rows: Iterable[Row]) -> list[Value]:
         if not self.config.second:
-            return [row.values[0] for row in rows]
-        return [PAIR.join(text.replace(PAIR, " ") for text in row.values[:-1]) for row in rows]
+            return [Text(valid_text(row.values[0])) for row in rows]
+        return [Pair(*map(valid_text, row.values[:2])) for row in rows]
+
+    def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
+        return {
+            "max_length": self.config.max_length,
+            "room": rooms[0],
+            "labels": self.outputs(),
+            "separator": self.config.separator,
+        }
+
+    def page_problems(self) -> Iterator[str]:
+        if self.config.second:
+            yield "its input is a pair, where a page takes a text or a drawing"
 
 
 def _logits(model: nn.Module, batch: ClassBatch) -> Tensor:

@@ -7,56 +7,55 @@ positions begin anew with each. Where a window begins is drawn anew in every epo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from regard.data.continuation import Continuation
 from regard.data.documents import cut, pieces
+from regard.data.field import Encoded, Field
 from regard.data.ngrams import MOST, NGrams
 from regard.data.readers.forms import Dialogue
-from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import TokenizerSpec
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.decode.constraints import Constraints, Rules
 from regard.decode.sampling import Draws
 from regard.errors import DataError, InputError, require
-from regard.model.block import PreNorm
 from regard.model.head import Vocabulary, VocabularyHead
-from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
-from regard.model.position import Rotary
-from regard.model.presets import ENCODER_DECODER, one_stack
+from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
+from regard.tasks.decoding import Decoding
 from regard.tasks.dialogue import (
     Turns,
     asked_of,
     dialogue_stream,
     is_dialogue,
     prompt_ids,
-    read_asked,
     said,
     texts_of,
 )
 from regard.tasks.parts import not_for, side_by_side, sized
-from regard.tasks.task import NO_FILES, Decoding, Evaluation, InputSpec, Prediction
+from regard.tasks.perplexity import Perplexity
+from regard.tasks.prediction import best_of
+from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_batch import TextBatch
-from regard.tasks.text_task import TextTask
+from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.writing import Output, say_unseen, write, write_all
+from regard.values import Chat, Text, Value
 
 _JUDGED_TOGETHER = 8192  # tokens
 
 
 @dataclass(frozen=True)
-class TextGenerationConfig:
+class TextGenerationConfig(TaskConfig):
     """How text is read and judged."""
 
     source: str | None = None
@@ -89,33 +88,32 @@ class TextGenerationConfig:
         require(0 <= self.stride <= self.context, "stride", self.stride, "from 0 to the context")
 
 
+@TASKS.register
 class TextGeneration(TextTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-generation"
     supports = frozenset({"max_length", "sampling", "stop", "begin"})
+    presets = stacks(Causal())
+    Config = TextGenerationConfig
     config: TextGenerationConfig
+    output = Text
 
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        size = ENCODER_DECODER[preset]
-        return one_stack(size, mask=Causal(), placement=PreNorm(), position=Rotary(), activation="gelu")
-
-    @classmethod
-    def forms(cls, config: TextGenerationConfig) -> Forms:
-        return (Dialogue(always=config.turns is not None),)
+    def columns(cls, config: TextGenerationConfig) -> tuple[Column, ...]:
+        return (Column(config.wanted[0], Text, Dialogue(always=config.turns is not None)),)
 
     @classmethod
     def prepare(
-        cls, config: TextGenerationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
+        cls, config: TextGenerationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
     ) -> TextGeneration:
-        first = next(iter(rows), None)
+        first = next(iter(rows or ()), None)
         if config.turns is None and first is not None and is_dialogue(first.values[0]):
             sentence = "{where}: is a dialogue, not a text; prepare it with --set {key}=turns"
             raise DataError(sentence, first.where, "task.turns")
-        return super().prepare(config, rows, given)
+        return super().prepare(config, rows, files)
 
     @classmethod
     def texts(cls, config: TextGenerationConfig, rows: Rows) -> Iterable[str]:
@@ -123,18 +121,18 @@ class TextGeneration(TextTask):
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
-        mask = model.stack.mask
-        if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
-            raise not_for(self.name, "model.stack.mask", mask.kind, "causal")
+        if not model.stack.mask.causal:
+            raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "causal")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
     @property
-    def vocabulary(self) -> int:
-        return self.tokenizer.size * (1 if self.config.turns is None else 2)  # with marks
+    def fields(self) -> tuple[Field, ...]:
+        marked = 1 if self.config.turns is None else 2
+        return (Field.indices("tokens", marked * self.tokenizer.size),)
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """Stretches of two contexts, each beginning a context after the one before: `batch` cuts a window
         from each."""
         context = self.config.context
@@ -163,11 +161,11 @@ class TextGeneration(TextTask):
             yield [*start, *ids, *end]
             begins = ends
 
-    def lengths(self, store: TokenStore) -> np.ndarray:
-        return np.minimum(store.lengths, self.config.context)
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [np.minimum(store.lengths("tokens"), self.config.context)]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> TextBatch:
-        ids, lengths = store.batch(rows, 0, pad=self.tokenizer.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> TextBatch:
+        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
         room = np.maximum(lengths - self.config.context, 1)  # places where a window may begin
         starts = np.random.default_rng([epoch, *rows.tolist()]).integers(room)
         width = min(self.config.context, int(lengths.max()) - 1) + 1
@@ -210,42 +208,23 @@ class TextGeneration(TextTask):
         segment = torch.from_numpy(begins.cumsum(axis=1))
         return Ragged(torch.from_numpy(place - start), segment, given.shape[1])
 
-    def loss(self, model: nn.Module, batch: TextBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: TextBatch) -> Losses:
         assert isinstance(model, Transformer)
         assert isinstance(model.head, VocabularyHead)
         hidden = model.hidden(batch.given, batch.at)
-        return model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted)
+        return {"loss": model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted)}
 
     # ------------------------------------------------------------------ judging
 
-    @torch.inference_mode()
-    def evaluate(
-        self, model: nn.Module, rows: Sequence[Row], decoding: Decoding, tokenize: str | None = None
-    ) -> Evaluation:
-        """Nats a token over all of the text, end tokens included, by a window that moves on by the stride;
-        and the same in bits per byte of UTF-8, which does not depend on the tokenizer."""
-        self.score((), (), tokenize)
-        assert isinstance(model, Transformer)
-        device = model.device
-        total, tokens = 0.0, 0
-        for batch in self._judged(rows):
-            total += float(self.nats(model, batch.to(device)))
-            tokens += batch.tokens
-        return Evaluation(self._figures(rows, total, tokens), [])
+    def metric(self) -> Perplexity:
+        """Over all of the text, end tokens included, by a window that moves on by the stride."""
+        return Perplexity(self._judged, self._bytes)
 
-    def _figures(self, rows: Sequence[Row], total: float, tokens: int) -> dict[str, Any]:
-        """`total`: nats of all of the `tokens` that the text of these rows has."""
+    def _bytes(self, rows: Sequence[Row]) -> int:
+        """Of what is asked of these rows, in UTF-8."""
         turns = self.config.turns
         texts = (text for text, _ in pieces(rows)) if turns is None else said(rows, turns)
-        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-        nats = total / max(tokens, 1)
-        return {
-            "count": len(rows),
-            "tokens": tokens,
-            "nats": nats,
-            "perplexity": math.exp(min(nats, 700.0)),
-            "bits_per_byte": total / math.log(2) / max(size, 1),
-        }
+        return sum(len(text.encode("utf-8", "replace")) for text in texts)
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[TextBatch]:
         """Windows that ask for every token once."""
@@ -283,97 +262,106 @@ class TextGeneration(TextTask):
         asked = [place > 0 and unasked != token < size for place, token in enumerate(marked)]
         ids = [token % size for token in marked]
         name = f"counts after {counts.longest} tokens" + ("" if counts.counted < MOST else f", of {MOST:,}")
-        return {name: self._figures(rows, counts.nats(ids, asked), sum(asked))}
-
-    def selection_score(self, figures: Mapping[str, Any]) -> float:
-        return -float(figures["nats"])
+        metric = self.metric()
+        metric.count(rows, counts.nats(ids, asked), sum(asked))
+        return {name: metric.compute()}
 
     # ------------------------------------------------------------------ writing
 
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
-        """What follows each input. Several samples of one are its alternatives, in the order in which they
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
+        """What follows each input. Several samples of one are its candidates, in the order in which they
         are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
-            sentence = "there is one most likely text, not {value}; draw several with --temperature 1"
-            raise InputError(sentence, decoding.n)
+            raise InputError(
+                "there is one most likely text, not {value}; draw several with --temperature 1", decoding.n
+            )
         outputs = [
             output
-            for number, text in enumerate(inputs, decoding.number)
-            for output in self._outputs(text, decoding, number)
+            for number, given in enumerate(inputs, decoding.number)
+            for output in self._outputs(given, decoding, number)
         ]
         write_all(model, outputs, decoding, self.config.context, self._rules)
         say_unseen(outputs[:: decoding.n], self.config.context)
         answers = []
         for first in range(0, len(outputs), decoding.n):
-            some = [(output.text, output.score) for output in outputs[first : first + decoding.n]]
-            unseen = max(0, outputs[first].begin - self.config.context)
-            answers.append(Prediction(*some[0], tuple(some) if len(some) > 1 else (), unseen=unseen))
+            some = [(Text(output.text), output.score) for output in outputs[first : first + decoding.n]]
+            answers.append(best_of(some, max(0, outputs[first].begin - self.config.context)))
         return answers
 
-    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        output = self._outputs(text, decoding, decoding.number)[0]
+    def write(self, model: nn.Module, given: Any, decoding: Decoding) -> Iterator[str]:
+        output = self._outputs(given, decoding, decoding.number)[0]
         for _ in write(model, [output], decoding, self.config.context, rules=self._rules):
             yield output.sure
         say_unseen([output], self.config.context)
         yield output.text
 
-    def _outputs(self, text: str, decoding: Decoding, number: int) -> list[Output]:
+    def _outputs(self, given: Any, decoding: Decoding, number: int) -> list[Output]:
         """The samples of one input, nothing written yet."""
-        prompt, goes_on = self._prompt(text), not self._answers(text)
+        given = self.input.parse(given)
+        prompt, goes_on = self._prompt(given), not isinstance(given, Chat)
         return [
             Output(prompt, self.tokenizer, decoding.stop, continues=goes_on, draws=Draws(number, sample))
             for sample in range(decoding.n)
         ]
 
-    def _answers(self, text: str) -> bool:
-        """Whether what is written answers a dialogue, instead of going on with a text."""
-        return self.config.turns is not None or (is_dialogue(text) and self._template() is not None)
-
     @property
     def _rules(self) -> Rules:
         return Rules(self.config.never, self.config.constraints)
 
-    def _prompt(self, text: str) -> list[int]:
-        if self.config.turns is not None:
-            return prompt_ids(read_asked(text), self.tokenizer)
-        if is_dialogue(text) and (template := self._template()) is not None:
-            return template.ids(read_asked(text))
-        return self.tokenizer.encode_prompt(text)
+    def _prompt(self, given: Any) -> list[int]:
+        given = self.input.parse(given)
+        if not isinstance(given, Chat):
+            return self.tokenizer.encode_prompt(given.plain())
+        template = self._template()
+        return (
+            prompt_ids(given.messages, self.tokenizer) if template is None else template.ids(given.messages)
+        )
 
     # ------------------------------------------------------------------ looking inside
 
-    def opening(self, text: str) -> tuple[list[int], list[int]]:
-        prompt = self._prompt(text)
+    def opening(self, given: Any) -> tuple[list[int], list[int]]:
+        prompt = self._prompt(given)
         if len(prompt) >= self.config.context:
             sentence = (
-                "the input '{where}' has {value} tokens; give fewer than {limit}, the context of this model"
+                "the input '{value}' has {limit} tokens; this model sees at most {context} at once, with"
+                " what it writes: give fewer"
             )
-            raise InputError(sentence, text[:40], len(prompt), self.config.context)
+            raise InputError(sentence, str(given)[:40], len(prompt), self.config.context)
         return [], prompt
 
-    def decode_ids(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
+    def decode_ids(self, ids: Sequence[int], given: Any = None) -> tuple[str, bool]:
         done = bool(ids) and ids[-1] in self.tokenizer.ends
-        before = [] if self._answers(text) else self._prompt(text)
+        given = Text("") if given is None else self.input.parse(given)
+        talks = self.config.turns is not None or isinstance(given, Chat)
+        before = [] if talks else self._prompt(given)
         return Continuation(self.tokenizer, before).of(ids[: len(ids) - done]), done
 
     @property
-    def input_spec(self) -> InputSpec:
-        talks = self.config.turns is not None or self._template() is not None
-        return InputSpec("dialogue") if talks else InputSpec()
+    def input(self) -> InputSpec:
+        if self.config.turns is not None:
+            return InputSpec(Chat)
+        return InputSpec() if self._template() is None else InputSpec(Chat, Text, is_dialogue)
 
     def outputs(self) -> list[str]:
         return self.tokenizer.pieces(range(self.tokenizer.size))
 
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        ids = [self._prompt(text)[: self.config.context] for text in inputs]
-        return [], [row if len(row) > 1 else [*row, self.tokenizer.eos] for row in ids]
+    def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
+        ids = [self._prompt(given)[: self.config.context] for given in inputs]
+        return [row if len(row) > 1 else [*row, self.tokenizer.eos] for row in ids]
 
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return super().inputs(rows) if self.config.turns is None else [asked_of(row) for row in rows]
+    def inputs(self, rows: Iterable[Row]) -> list[Value]:
+        return [
+            self.input.parse(row.values[0] if self.config.turns is None else asked_of(row)) for row in rows
+        ]
 
-    def conversation(self, model: nn.Module, system: str | None = None) -> Conversation:
+    def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
+        return {"max_length": min(self.config.context, rooms[0]), "lines": bool(self.tokenizer.lines)}
+
+    def page_problems(self) -> Iterator[str]:
+        if self.input.value is not Text:
+            yield "its input is a dialogue, where a page takes a text or a drawing"
+
+    def conversation(self, model: nn.Module, system: str | None = None) -> Conversation[Any]:
         """A dialogue with this model. Raises: InputError when it has learned none."""
         context = self.config.context
         if self.config.turns is not None:

@@ -6,23 +6,45 @@ know what is predicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
 from regard.data.documents import pieces
-from regard.data.rows import Row, Rows
+from regard.data.field import Field
+from regard.data.rows import Rows
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
+from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding
-from regard.model.head import Head
+from regard.model.feedforward import Activation
+from regard.model.head import Head, Vocabulary
+from regard.model.mask import MaskRule
+from regard.model.position import Rotary
+from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.decoding import Decoding
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for
-from regard.tasks.task import NO_FILES, Decoding, Task, checked
+from regard.tasks.protocols import Sequences
+from regard.tasks.task import NO_FILES, SENTENCES, Column, InputSpec, Presets, Task
+from regard.values import Pair
 
+_LOG = logging.getLogger(__name__)
 ENCODE_AT_ONCE = 4096
 """Rows whose texts are cut into tokens together."""
+
+
+def stacks(mask: MaskRule, head: Head = Vocabulary(), activation: Activation = "gelu") -> Presets:  # noqa: B008
+    """Models of one stack, in all sizes."""
+    return {
+        name: one_stack(
+            size, mask=mask, head=head, placement=PreNorm(), position=Rotary(), activation=activation
+        )
+        for name, size in ENCODER_DECODER.items()
+    }
 
 
 class TextTask(Task):
@@ -33,6 +55,11 @@ class TextTask(Task):
 
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
+        self._told: set[str] = set()
+
+    @classmethod
+    def columns(cls, config: Any) -> tuple[Column, ...]:
+        return tuple(map(Column, config.wanted))
 
     @classmethod
     def texts(cls, config: Any, rows: Rows) -> Iterable[str]:
@@ -40,27 +67,23 @@ class TextTask(Task):
         return (text for text, _ in pieces(rows))
 
     @classmethod
-    def tokenizer_for(cls, config: Any, rows: Rows, given: Mapping[str, str]) -> Tokenizer:
-        """The tokenizer among the files `given`, if there are any, else one that is trained on `rows`."""
-        if given:
-            tokenizer = kept_tokenizer(given)
+    def tokenizer_for(cls, config: Any, rows: Rows | None, files: Mapping[str, str]) -> Tokenizer:
+        """The tokenizer among the files, if there are any, else one that is trained on `rows`."""
+        if rows is None or files:
+            tokenizer = kept_tokenizer(files)
         else:
             free = config.tokenizer is None
             spec = cls.usual if free else config.tokenizer
             tokenizer = train_tokenizer(spec, cls.texts(config, rows), at_most=free)
-        if tokenizer.lines is None:
+        if tokenizer.lines is None and rows is not None:
             tokenizer.lines = any(row.running for row in islice(rows, 1))
         return tokenizer
 
     @classmethod
-    def prepare(cls, config: Any, rows: Rows, given: Mapping[str, str] = NO_FILES) -> Self:
-        return cls(config, cls.tokenizer_for(config, rows, given))
+    def prepare(cls, config: Any, rows: Rows | None, files: Mapping[str, str] = NO_FILES) -> Self:
+        return cls(config, cls.tokenizer_for(config, rows, files))
 
-    @classmethod
-    def restore(cls, config: Any, tokenizers: Mapping[str, str]) -> Self:
-        return cls(config, kept_tokenizer(tokenizers))
-
-    def tokenizers(self) -> dict[str, str]:
+    def files(self) -> dict[str, str]:
         return {TOKENIZER: self.tokenizer.to_json()}
 
     def stack_for(self, model: ModelConfig, head: type[Head]) -> TransformerConfig:
@@ -72,26 +95,50 @@ class TextTask(Task):
         return model
 
     @property
-    def columns(self) -> int:
-        return 1
+    def fields(self) -> tuple[Field, ...]:
+        return (Field.indices("tokens", self.tokenizer.size),)
 
     @property
-    def vocabulary(self) -> int:
-        return self.tokenizer.size
+    def input(self) -> InputSpec:
+        return InputSpec()
 
-    def words(self, model: nn.Module) -> tuple[Tokenizer, Tensor]:
+    def token_embeddings(self, model: nn.Module) -> tuple[Tokenizer, Tensor]:
         assert isinstance(model, Transformer)
         assert isinstance(model.embed, TokenEmbedding)
         return self.tokenizer, model.embed.weight.detach()
 
-    def nats(self, model: nn.Module, batch: Any) -> Tensor:
-        return self.loss(model, batch)
+    def say_cut(self, cut: Sequence[int], most: int) -> None:
+        """Log, once of the same inputs, that some were longer than the `most` tokens that the model takes.
+        `cut`: by how many each."""
+        if long := [tokens for tokens in cut if tokens > 0]:
+            line = (
+                f"an input has {long[0]:,} tokens more than the {most:,} that this model takes, and was cut"
+            )
+            line += f"; so it is with {len(long):,} of them" if len(long) > 1 else ""
+            if line not in self._told:
+                self._told.add(line)
+                _LOG.warning(line)
 
-    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
-        yield checked(self.predict(model, [text], decoding))[0].text
+    # ------------------------------------------------------------------ looking inside
+
+    @property
+    def independent(self) -> bool:
+        return False
+
+    def outputs(self) -> list[str]:
+        return []
 
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.tokenizer.pieces(source), self.tokenizer.pieces(target)
 
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [row.values[0] for row in rows]
+    def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
+        return [], self.given_ids([self.input.parse(given) for given in inputs])
+
+    @abstractmethod
+    def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
+        """What the model is given for these inputs."""
+
+    def dummy_inputs(self, model: nn.Module) -> Sequences:
+        pair = issubclass(self.input.value, Pair)
+        asked = (f"{SENTENCES[-1]}\t{text}" if pair else text for text in SENTENCES)
+        return self.model_inputs(model, list(asked), Decoding())

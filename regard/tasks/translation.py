@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.continuation import Continuation
+from regard.data.field import Encoded, Field
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_pair
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.data.vectors import read_vectors
@@ -34,16 +35,31 @@ from regard.model.embed import TokenEmbedding
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
+from regard.tasks.decoding import Decoding
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for, side_by_side, sized, too_long
-from regard.tasks.task import NO_FILES, Decoding, Prediction, Task, checked
-from regard.tasks.text_metrics import pair_metrics
+from regard.tasks.prediction import best_of, checked
+from regard.tasks.protocols import Sequences
+from regard.tasks.task import (
+    NO_FILES,
+    SENTENCES,
+    TASKS,
+    Column,
+    InputSpec,
+    Losses,
+    Predictions,
+    Presets,
+    Task,
+    TaskConfig,
+)
+from regard.tasks.text_metrics import PairMetric
+from regard.values import Prediction, Text
 
 TARGET_FILE = "tokenizer.target.json"
 _ENCODE_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class TranslationConfig:
+class TranslationConfig(TaskConfig):
     """How pairs are read and judged."""
 
     source: str | None = None
@@ -112,37 +128,43 @@ def places(lengths: Tensor, width: int, padded: bool) -> Positions:
     return Ragged.from_lengths(lengths, width) if padded else Contiguous(0, width)
 
 
+@TASKS.register
 class Translation(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "translation"
     supports = frozenset({"beam", "max_length", "begin"})
+    presets: ClassVar[Presets] = {
+        name: encoder_decoder(size, placement=PreNorm()) for name, size in ENCODER_DECODER.items()
+    }
+    Config = TranslationConfig
     config: TranslationConfig
+    output = Text
+    independent = False
 
     def __init__(self, config: TranslationConfig, source: Tokenizer, target: Tokenizer) -> None:
         self.config, self.source, self.target = config, source, target
 
+    @property
+    def input(self) -> InputSpec:
+        return InputSpec()
+
     @classmethod
-    def model(cls, preset: str) -> ModelConfig:
-        return encoder_decoder(ENCODER_DECODER[preset], placement=PreNorm())
+    def columns(cls, config: TranslationConfig) -> tuple[Column, ...]:
+        return Column(config.source), Column(config.target)
 
     @classmethod
     def prepare(
-        cls, config: TranslationConfig, rows: Rows, given: Mapping[str, str] = NO_FILES
+        cls, config: TranslationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
     ) -> Translation:
-        if given:
-            return cls.restore(config, given)
+        if rows is None or files:
+            source, other = kept_tokenizer(files), files.get(TARGET_FILE)
+            return cls(config, source, source if other is None else Tokenizer.from_json(other))
         pairs = ((row.values[0], row.values[1]) for row in rows)
         spec, free = config.tokenizer or ByteBPE(vocab=8000), config.tokenizer is None
         return cls(config, *train_pair(spec, config.target_tokenizer, pairs, at_most=free))
 
-    @classmethod
-    def restore(cls, config: TranslationConfig, tokenizers: Mapping[str, str]) -> Translation:
-        source = kept_tokenizer(tokenizers)
-        other = tokenizers.get(TARGET_FILE)
-        return cls(config, source, source if other is None else Tokenizer.from_json(other))
-
-    def tokenizers(self) -> dict[str, str]:
+    def files(self) -> dict[str, str]:
         files = {TOKENIZER: self.source.to_json()}
         if self.target is not self.source:
             files[TARGET_FILE] = self.target.to_json()
@@ -164,7 +186,7 @@ class Translation(Task):
         sides = (tokenizer.pieces(range(tokenizer.size)) for tokenizer in (self.source, self.target))
         return len({tuple(names) for names in sides}) == 1
 
-    def start(self, model: nn.Module) -> list[str]:
+    def initialise(self, model: nn.Module) -> list[str]:
         assert isinstance(model, EncoderDecoder)
         assert isinstance(model.source, TokenEmbedding)
         sides = (
@@ -174,14 +196,10 @@ class Translation(Task):
         return [_take_vectors(path, tokenizer, embed) for path, tokenizer, embed in sides if path]
 
     @property
-    def columns(self) -> int:
-        return 2
+    def fields(self) -> tuple[Field, ...]:
+        return Field.indices("source", self.source.size), Field.indices("target", self.target.size)
 
-    @property
-    def vocabulary(self) -> int:
-        return max(self.source.size, self.target.size)
-
-    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Sequence[int], ...] | None]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         stream = iter(rows)
         while some := list(islice(stream, _ENCODE_AT_ONCE)):
             sources = self.source.encode_batch([row.values[0] for row in some])
@@ -198,9 +216,9 @@ class Translation(Task):
         start = [] if self.source.start is None else [self.source.start]
         return [*start, *source, self.source.eos]
 
-    def batch(self, store: TokenStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
-        source, source_lengths = store.batch(rows, 0, pad=self.source.pad)
-        target, target_lengths = store.batch(rows, 1, pad=self.target.pad)
+    def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
+        source, source_lengths = store.padded(rows, "source", self.source.pad)
+        target, target_lengths = store.padded(rows, "target", self.target.pad)
         given, wanted = target[:, :-1], target[:, 1:]
         real = np.flatnonzero(np.arange(wanted.shape[1]) < (target_lengths - 1)[:, None])
         return PairBatch(
@@ -211,39 +229,35 @@ class Translation(Task):
             torch.from_numpy(real),
         )
 
-    def loss(self, model: nn.Module, batch: PairBatch) -> Tensor:
-        return self._summed(model, batch, self.config.smoothing)
-
-    def nats(self, model: nn.Module, batch: PairBatch) -> Tensor:
-        return self._summed(model, batch, 0.0)
-
-    def _summed(self, model: nn.Module, batch: PairBatch, smoothing: float) -> Tensor:
+    def loss(self, model: nn.Module, batch: PairBatch) -> Losses:
         """The decoder's padding follows what is real, so causality alone keeps it from being seen."""
         assert isinstance(model, EncoderDecoder)
         at = Ragged.from_lengths(batch.source_lengths, batch.source.shape[1])
         hidden = model.hidden(batch.source, batch.given, at)
-        return model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted, smoothing)
+        smoothing = self.config.smoothing if model.training else 0.0
+        return {"loss": model.head.loss(hidden.flatten(0, 1)[batch.real], batch.wanted, smoothing)}
 
-    def predict(self, model: nn.Module, inputs: Sequence[str], decoding: Decoding) -> list[Prediction]:
+    def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         assert isinstance(model, EncoderDecoder)
         ids = self._read(inputs)
-        answers: list[Prediction] = [Prediction("")] * len(ids)
+        answers: Predictions = [Prediction(Text(""))] * len(ids)
         for rows in _groups(ids, decoding.batch_tokens):
             for row, answer in zip(rows, self._decode(model, [ids[r] for r in rows], decoding), strict=True):
                 answers[row] = answer
         return answers
 
-    def _read(self, inputs: Sequence[str]) -> list[list[int]]:
+    def _read(self, inputs: Sequence[Any]) -> list[list[int]]:
         """The ids of each input; a blank one has none, as training has no such rows."""
-        ids = self.source.encode_batch(["" if text.isspace() else text for text in inputs])
-        for tokens, text in zip(ids, inputs, strict=True):
+        texts = [self.input.parse(given).plain() for given in inputs]
+        ids = self.source.encode_batch(["" if text.isspace() else text for text in texts])
+        for tokens, text in zip(ids, texts, strict=True):
             if len(tokens) > self.config.max_length:
                 raise too_long(text, len(tokens), self.config.max_length)
         return ids
 
-    def write(self, model: nn.Module, text: str, decoding: Decoding) -> Iterator[str]:
+    def write(self, model: nn.Module, given: Any, decoding: Decoding) -> Iterator[str]:
         assert isinstance(model, EncoderDecoder)
-        ids = self._read([text])
+        ids = self._read([given])
         if not ids[0]:
             return
         written, said = list[int](), Continuation(self.target)
@@ -255,19 +269,17 @@ class Translation(Task):
                     yield said.sure(written)
         yield said.of(written)
 
-    def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> list[Prediction]:
+    def _decode(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> Predictions:
         return in_shares(
             lambda share: self._decode_alone(model, share, decoding), ids, lambda: shareable(model)
         )
 
     @torch.inference_mode()
-    def _decode_alone(
-        self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding
-    ) -> list[Prediction]:
+    def _decode_alone(self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding) -> Predictions:
         stepper, limits = self._begin(model, ids, decoding)
         device = model.head.weight.device
         if decoding.beam == 1:
-            return [Prediction(self.target.decode(tokens)) for tokens in greedy(stepper, limits, device)]
+            return [Prediction(self._text(tokens)) for tokens in greedy(stepper, limits, device)]
         found = beam_search(
             stepper,
             limits,
@@ -277,7 +289,10 @@ class Translation(Task):
             n=decoding.n,
             text=self.target.decode,
         )
-        return [self._prediction([(self.target.decode(h.tokens), h.score) for h in best]) for best in found]
+        return [best_of([(self._text(h.tokens), h.score) for h in best]) for best in found]
+
+    def _text(self, tokens: Sequence[int]) -> Text:
+        return Text(self.target.decode(tokens))
 
     def _begin(
         self, model: EncoderDecoder, ids: list[list[int]], decoding: Decoding
@@ -297,22 +312,16 @@ class Translation(Task):
         begin = rules.begin(decoding.begin)
         return (Forced(stepper, begin) if begin else stepper), limits
 
-    def opening(self, text: str) -> tuple[list[int], list[int]]:
-        ids = self._read([text])
+    def opening(self, given: Any) -> tuple[list[int], list[int]]:
+        ids = self._read([given])
         return self._given(ids[0]) if ids[0] else [], [self.target.bos]
 
-    def decode_ids(self, ids: Sequence[int], text: str = "") -> tuple[str, bool]:
+    def decode_ids(self, ids: Sequence[int], given: Any = None) -> tuple[str, bool]:
         done = bool(ids) and ids[-1] == self.target.eos
         return self.target.decode(list(ids[: len(ids) - done])), done
 
-    def _prediction(self, best: list[tuple[str, float]]) -> Prediction:
-        text, score = best[0]
-        return Prediction(text, score, tuple(best) if len(best) > 1 else ())
-
-    def model_inputs(
-        self, model: nn.Module, inputs: Sequence[str], decoding: Decoding
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        answers = [prediction.text for prediction in checked(self.predict(model, inputs, decoding))]
+    def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
+        answers = [made.value.text for made in checked(self.predict(model, inputs, decoding))]
         source = [self._given(ids) for ids in self._read(inputs)]
         target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
         return source, target
@@ -320,17 +329,21 @@ class Translation(Task):
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.source.pieces(source), self.target.pieces(target)
 
+    def dummy_inputs(self, model: nn.Module) -> Sequences:
+        return self.model_inputs(model, SENTENCES, Decoding())
+
     def outputs(self) -> list[str]:
         return self.target.pieces(range(self.target.size))
 
-    def inputs(self, rows: Iterable[Row]) -> list[str]:
-        return [row.values[0] for row in rows]
+    def metric(self) -> PairMetric:
+        return PairMetric(self.config.metric, self.config.unit)
 
-    def score(
-        self, predictions: Sequence[str], rows: Sequence[Row], tokenize: str | None = None
-    ) -> dict[str, Any]:
-        references = [row.values[1] for row in rows]
-        return pair_metrics(predictions, references, unit=self.config.unit, tokenize=tokenize)
+    def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
+        longest = min(self.config.max_length, rooms[0] - 1)
+        return {"never": list(self.config.never), "max_length": longest, "room": rooms[1]}
+
+    def page_problems(self) -> Iterator[str]:
+        yield from ()
 
 
 def _take_vectors(path: str, tokenizer: Tokenizer, embed: TokenEmbedding) -> str:

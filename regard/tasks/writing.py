@@ -20,7 +20,7 @@ from regard.decode.finite import check_tokens
 from regard.decode.sampling import Draws, Sampler, Sampling, seed_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
 from regard.model.transformer import Transformer
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding
 
 _LOG = logging.getLogger(__name__)
 _TIMES = 4  # tokens remembered for one that is read, since of each text one is computed at a time

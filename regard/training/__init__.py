@@ -31,6 +31,7 @@ def train(
     on_error: str = "refuse",
     device: str | None = None,
     threads: int | None = None,
+    workers: int = 0,
     quiet: bool = False,
 ) -> Trained:
     """Train `task` on `data` and leave a bundle in the folder `out`.
@@ -38,7 +39,8 @@ def train(
     `data`: a built-in set's name, a file or a folder. `source`, `target`: names of the columns. `preset`: a
     size. One of `steps`, `epochs` and `budget` (seconds, or "10m") ends training. `config`: keys that differ
     from the defaults, or a file of them; `settings`: single ones, as "train.lr=1e-3". `init`: a pretrained
-    bundle to fine-tune.
+    bundle to fine-tune. `workers`: processes that decode images while training goes on; with 0 they are
+    decoded once, and their pixels kept on disk.
 
     Raises: errors.RegardError; KeyboardInterrupt, after saving, when told to stop.
     """
@@ -69,5 +71,6 @@ def train(
         on_error=on_error,
         device=device,
         threads=threads,
+        workers=workers,
         quiet=quiet,
     )

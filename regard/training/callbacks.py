@@ -72,7 +72,7 @@ class Logging(Callback):
         return bool(trainer.place.same(trainer.meter.seconds > BLOCK * budget))
 
     def _event(self, trainer: Trainer) -> dict[str, Any]:
-        at, meter, metric = trainer.at, trainer.meter, trainer.task.config.metric
+        at, meter, metric = trainer.at, trainer.meter, trainer.metric.key
         return {
             "step": at.step,
             "steps": None if at.plan is None else at.plan.steps,
@@ -110,12 +110,12 @@ class Evaluation(Callback):
     def _evaluate(self, trainer: Trainer) -> None:
         """Evaluate the averaged weights, and keep them if they are the best so far."""
         trainer.check_losses()
-        at, record, name = trainer.at, trainer.record, trainer.task.config.metric
+        at, record, name = trainer.at, trainer.record, trainer.metric.key
         started = now()
         figures = trainer.evaluate(trainer.valid)
         trainer.pace.note_evaluation(now() - started)
         # With nothing to evaluate on, the last is the best.
-        score = trainer.place.same(trainer.task.selection_score(figures) if figures else float(at.step))
+        score = trainer.place.same(trainer.metric.selection_score(figures) if figures else float(at.step))
         if record is not None and figures:
             named = {f"valid_{key}": value for key, value in figures.items()}
             record.write({"step": at.step, "seconds": at.seconds, **named})

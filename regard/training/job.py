@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,10 +21,11 @@ import torch
 from torch import nn
 
 from regard import bundle as bundles
-from regard.data.readers import columns_of, open_data
+from regard.data.field import Encoded, Field
+from regard.data.readers import columns_of
 from regard.data.rows import DataSet, Rows
-from regard.data.store import TokenStore, open_store, write_store
-from regard.errors import BundleError, ConfigError, DataError, outside
+from regard.data.store import ExampleStore, open_store, write_store
+from regard.errors import BundleError, ConfigError, DataError, outside, require
 from regard.files import human_bytes, write_json
 from regard.machine import keep_freed_memory
 from regard.model.describe import describe
@@ -33,10 +34,11 @@ from regard.model.lora import merge
 from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig
-from regard.schema import dump
+from regard.schema import dump, parse
 from regard.strict_json import VOCABULARY, read_object
 from regard.tasks import TASKS
-from regard.tasks.task import NO_FILES, Task
+from regard.tasks.protocols import AdaptsToColumns, Calibrates, Initialises
+from regard.tasks.task import NO_FILES, Task, open_columns
 from regard.threads import use_threads
 from regard.training.adapter import ADAPTER, save_adapter
 from regard.training.checkpoint import FILE, other_run
@@ -50,7 +52,8 @@ from regard.training.start import Start
 from regard.training.tune import LoRA, Whole, tuned
 
 _LOG = logging.getLogger(__name__)
-_CONFIG, _TOKENS = "run.json", "train.tokens"
+_CONFIG, _EXAMPLES = "run.json", "examples"
+_MOST_WORKERS = 256
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,11 @@ def run_job(
     on_error: str = "refuse",
     device: str | None = None,
     threads: int | None = None,
+    workers: int = 0,
     quiet: bool = False,
 ) -> Trained:
-    """Train as asked and leave a bundle in `out`.
+    """Train as asked and leave a bundle in `out`. `workers`: processes that decode images and the like while
+    training goes on; with 0 that is done once, and what it gives is kept on disk.
 
     Raises: InputError for wishes, data or a folder that cannot be used; StorageError; NonFiniteLossError;
     KeyboardInterrupt after saving, when told to stop.
@@ -86,7 +91,7 @@ def run_job(
     place = join(device)
     reporter = terminal_reporter() if place.is_main and not quiet else Silent()
     try:
-        return _Job(asked, Path(out), place, reporter, on_error).run(resume, overwrite)
+        return _Job(asked, Path(out), place, reporter, on_error, workers).run(resume, overwrite)
     finally:
         reporter.close()
         leave(place)
@@ -100,17 +105,22 @@ class _Prepared:
     """With the sizes that the data decided."""
     dataset: DataSet
     task: Task
-    store: TokenStore
+    store: ExampleStore
     left_out: int
     """Examples over the task's length."""
 
 
 class _Job:
-    def __init__(self, asked: Asked, out: Path, place: Place, reporter: Reporter, on_error: str) -> None:
+    def __init__(
+        self, asked: Asked, out: Path, place: Place, reporter: Reporter, on_error: str, workers: int
+    ) -> None:
+        require(0 <= workers <= _MOST_WORKERS, "workers", workers, f"from 0 to {_MOST_WORKERS}")
         self.asked, self.data, self.out, self.place = asked, asked.data, out, place
-        self.reporter, self.on_error = reporter, on_error
+        self.reporter, self.on_error, self.workers = reporter, on_error, workers
         self.state = out / STATE
         self.start: Start | None = None
+        self.begun: dict[str, Any] = {}
+        """The configuration and the tokenizers that the run was begun with, as they were written then."""
 
     def run(self, resume: bool, overwrite: bool) -> Trained:
         self.start = started(self.asked)
@@ -136,27 +146,28 @@ class _Job:
             self.start = None  # its weights have served
         outcome = trainer.run(resume=resume and (self.state / FILE).exists())
         if is_main:
-            prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
+            if isinstance(prepared.task, Calibrates):
+                prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
         return Trained(self.out, outcome, config)
 
     def _decided(self, config: RunConfig) -> RunConfig:
         """With what the configuration leaves to the data."""
-        return replace(
-            config, task=TASKS[self.asked.task].decided(config.task, lambda: columns_of(self.data))
-        )
+        kind = TASKS[self.asked.task]
+        if not issubclass(kind, AdaptsToColumns):
+            return config
+        return replace(config, task=kind.adapted(config.task, lambda: columns_of(self.data)))
 
     def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""
-        wanted = config.task.wanted
         told = fetching(self.reporter, self.data)
-        forms = TASKS[self.asked.task].forms(config.task)
-        dataset = open_data(self.data, wanted, on_error=self.on_error, forms=forms, progress=told)  # type: ignore[arg-type]
+        kind = TASKS[self.asked.task]
+        dataset = open_columns(kind, config.task, self.data, on_error=self.on_error, progress=told)
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)
         fitted = RunConfig(config.task, _complete(task.configure_model(config.model)), config.train)
-        return _Prepared(fitted, dataset, task, *self._store(task, dataset, resume))
+        return _Prepared(fitted, dataset, task, *self._store(task, dataset, resume, config.train.seed))
 
     def _trainer(self, config: RunConfig, prepared: _Prepared) -> Trainer:
         """The model, introduced to the user, and what trains it."""
@@ -165,23 +176,31 @@ class _Job:
         _check_model(prepared.config, self.place)
         torch.manual_seed(config.train.seed)
         model = prepared.config.model.build().to(self.place.device)
-        said = task.start(model)
+        said = task.initialise(model) if isinstance(task, Initialises) else []
         if self.start is not None:
-            said += self.start.put(model, task.tokenizers())
+            said += self.start.put(model, task.files())
             said += tuned(model, config.train.tune)
         for line in said:
             self.reporter.say(f"start   {line}")
         self._introduce(dataset, task, prepared.store, prepared.left_out, model)
-        identity = _identity(prepared.config, dataset, task, self.start)
+        identity = _identity(prepared.config, dataset, self.begun, self.start)
         return Trainer(
-            task, model, config.train, prepared.store, valid, self.place, self.state, self.reporter, identity
+            task,
+            model,
+            config.train,
+            prepared.store,
+            valid,
+            self.place,
+            self.state,
+            self.reporter,
+            identity,
+            workers=self.workers,
         )
 
     def _trained_before(self, config: RunConfig, dataset: DataSet) -> Trained:
         """What a run left that ended before it was resumed. Raises: BundleError when it was another."""
         bundle = bundles.load(self.out)
-        same = bundle.training == dump(config) and bundle.data.get("fingerprint") == dataset.fingerprint
-        if not same:
+        if not _same(bundle.training, config) or bundle.data.get("fingerprint") != dataset.fingerprint:
             raise other_run(self.out)
         self.reporter.say(f"{self.out} was trained to its end already")
         figures: Any = bundle.metrics
@@ -201,48 +220,54 @@ class _Job:
         """The task with its tokenizers: trained now, or as the run that is resumed left them."""
         kind = TASKS[self.asked.task]
         path = self.state / _CONFIG
-        run = {"training": dump(config), "fingerprint": dataset.fingerprint}
         if resume and path.is_file():
             try:
                 kept = read_object(path, BundleError, limit=VOCABULARY)
-                tokenizers = dict(kept.pop("tokenizers"))
+                self.begun = {"training": kept["training"], "tokenizers": dict(kept["tokenizers"])}
             except (BundleError, ValueError, LookupError, TypeError) as problem:
                 sentence = "{where} is damaged; give --overwrite instead of --resume to start anew"
                 raise BundleError(sentence, path) from problem
-            if kept != run:
+            if not _same(kept["training"], config) or kept.get("fingerprint") != dataset.fingerprint:
                 raise other_run(self.out)
-            return kind.restore(config.task, tokenizers)
+            return kind.prepare(config.task, None, bundles.renamed(self.begun["tokenizers"]))
         self.reporter.busy("learning the tokenizers")
         given = NO_FILES if self.start is None else self.start.tokenizers
         task = kind.prepare(config.task, dataset.split("train"), given)
+        self.begun = {"training": dump(config), "tokenizers": task.files()}
         if self.place.is_main:
-            write_json(path, {**run, "tokenizers": task.tokenizers()})
+            write_json(path, {**self.begun, "fingerprint": dataset.fingerprint})
         return task
 
-    def _store(self, task: Task, dataset: DataSet, resume: bool) -> tuple[TokenStore, int]:
-        """The training part as ids on disk: written once, mapped by all processes."""
-        path = self.state / _TOKENS
+    def _store(self, task: Task, dataset: DataSet, resume: bool, seed: int) -> tuple[ExampleStore, int]:
+        """The training part as arrays on disk: written once, mapped by all processes."""
+        path, fields, references = self.state / _EXAMPLES, task.fields, self.workers > 0
+        if references and not any(field.decode for field in fields):
+            raise ConfigError(
+                "workers is {value}, but {key} has nothing that they could decode; leave it out",
+                self.workers,
+                task.name,
+            )
         left_out = 0
 
-        def examples() -> Iterator[tuple[Sequence[int], ...]]:
+        def examples() -> Iterator[Encoded]:
             nonlocal left_out
             for number, example in enumerate(task.encode(dataset.split("train"))):
                 if number % 1000 == 0:
-                    self.reporter.busy(f"turning text into ids: {number:,} examples")
+                    self.reporter.busy(f"encoding examples: {number:,} examples")
                 if example is None:
                     left_out += 1
                 else:
                     yield example
 
-        if self.place.is_main and not (resume and _is_store(path)):
-            write_store(path, examples(), task.columns, task.vocabulary)
-        store = open_store(path)
+        if self.place.is_main and not (resume and _is_store(path, fields, references)):
+            write_store(path, examples(), fields, references=references)
+        store = open_store(path, fields, seed, references=references)
         if not len(store):
             raise DataError("{where} has no training examples that could be used", self.data)
         return store, left_out
 
     def _introduce(
-        self, dataset: DataSet, task: Task, store: TokenStore, left_out: int, model: nn.Module
+        self, dataset: DataSet, task: Task, store: ExampleStore, left_out: int, model: nn.Module
     ) -> None:
         """The run's first lines: the data, what was left out, where the ids are, and the model by parts."""
         say = self.reporter.say
@@ -250,10 +275,13 @@ class _Job:
         for line in str(dataset.report).splitlines():
             say(f"        {line}")
         if left_out:
-            say(f"        {left_out:,} left out: over task.max_length = {task.config.max_length} tokens")
+            most = getattr(task.config, "max_length", None)
+            why = "the task cannot use them" if most is None else f"over task.max_length = {most} tokens"
+            say(f"        {left_out:,} left out: {why}")
         for line in task.notes():
             say(f"        {line}")
-        say(f"ids     {task.vocabulary:,} in the vocabulary; {human_bytes(store.nbytes)} in {store.path}")
+        fields = ", ".join(map(str, store.fields))
+        say(f"fields  {fields}; {human_bytes(store.nbytes)} in {store.path}")
         for line in str(describe(model)).splitlines():
             say(f"model   {line}")
         threads = _counted(torch.get_num_threads(), "thread", "threads")
@@ -269,7 +297,7 @@ class _Job:
             task=task.name,
             model=prepared.config.model,
             weights=model.state_dict(),
-            tokenizers=task.tokenizers(),
+            tokenizers=task.files(),
             training=dump(config),
             data={
                 "name": dataset.name,
@@ -314,17 +342,34 @@ def _complete(model: ModelConfig) -> ModelConfig:
     return model
 
 
-def _is_store(path: Path) -> bool:
+def _is_store(path: Path, fields: tuple[Field, ...], references: bool) -> bool:
     try:
-        open_store(path)
+        open_store(path, fields, references=references)
     except DataError:
         return False
     return True
 
 
-def _identity(config: RunConfig, dataset: DataSet, task: Task, start: Start | None) -> str:
-    """What makes two runs the same run."""
-    content: list[Any] = [dump(config), dataset.fingerprint, dataset.name, task.tokenizers()]
+def _same(written: Any, config: RunConfig) -> bool:
+    """Whether a configuration was written as this one, perhaps before there were some of its options."""
+    try:
+        return bool(parse(RunConfig, written) == config)
+    except ConfigError:
+        return False
+
+
+def _known(content: Any, begun: Any) -> Any:
+    """What there is in `content` of the keys that there were when `begun` was written."""
+    if not isinstance(content, dict) or not isinstance(begun, dict):
+        return content
+    return {key: _known(value, begun[key]) for key, value in content.items() if key in begun}
+
+
+def _identity(config: RunConfig, dataset: DataSet, begun: Mapping[str, Any], start: Start | None) -> str:
+    """What makes two runs the same run, in the words in which it was begun: an option that is added later
+    leaves it the same."""
+    training = _known(dump(config), begun["training"])
+    content: list[Any] = [training, dataset.fingerprint, dataset.name, begun["tokenizers"]]
     content += [] if start is None else [start.identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

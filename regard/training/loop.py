@@ -12,18 +12,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.data.batches import Batches
+from regard.data.batches import Batches, Rows
+from regard.data.loader import Loader
 from regard.data.rows import Row
-from regard.data.store import TokenStore
+from regard.data.store import ExampleStore
 from regard.errors import ConfigError, NonFiniteLossError, outside
 from regard.files import atomic_files
-from regard.tasks.task import Batch, Decoding, Task
+from regard.tasks.decoding import Decoding
+from regard.tasks.metric import evaluate
+from regard.tasks.task import Batch, Task
 from regard.threads import free_threads
 from regard.training.average import Average
 from regard.training.callbacks import DEFAULT, Callback
@@ -46,8 +51,7 @@ class _Loss(nn.Module):
         self.task, self.model = task, model
 
     def forward(self, batch: Batch) -> Losses:
-        losses = self.task.loss(self.model, batch)
-        return losses if isinstance(losses, Mapping) else {"loss": losses}
+        return self.task.loss(self.model, batch)
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,23 @@ class Trainer:
         task: Task,
         model: nn.Module,
         config: TrainConfig,
-        store: TokenStore,
+        store: ExampleStore,
         valid: list[Row],
         place: Place,
         folder: Path,
         reporter: Reporter,
         identity: str,
         callbacks: Sequence[Callback] = (),
+        workers: int = 0,
     ) -> None:
         """`identity`: what run this is; a checkpoint of another is not resumed. `callbacks`: more of them,
-        called after those of every run."""
+        called after those of every run. `workers`: processes that decode what the store keeps as
+        references."""
         self.task, self.model, self.config, self.place = task, model, config, place
+        self.metric = task.metric()
         self.store, self.valid, self.folder, self.reporter = store, valid, folder, reporter
         self.identity = identity
+        self.loader = Loader(store, workers)
         if config.accumulate % place.world:
             limit = f"a multiple of {place.world}, the number of processes"
             raise outside(ConfigError, "train.accumulate", config.accumulate, limit)
@@ -92,7 +100,7 @@ class Trainer:
         self.average = Average(model, config.average)
         self.best: dict[str, Tensor] = {}
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16")
-        self.batches = Batches(task.lengths(store), config.tokens, config.seed, multiple=config.accumulate)
+        self.batches = Batches(task.costs(store), config.tokens, config.seed, multiple=config.accumulate)
         self.at = Progress()
         self.meter = Meter()
         self.record: Record | None = None
@@ -116,7 +124,8 @@ class Trainer:
             for callback in self.callbacks:
                 callback.begin(self)
                 begun.append(callback)
-            reason = self._steps()
+            with self.loader:
+                reason = self._steps()
         finally:
             torch.set_num_threads(self.threads)
             self.wrapped = nn.Identity()  # nothing here holds the group of processes any longer
@@ -128,7 +137,8 @@ class Trainer:
     def _steps(self) -> str:
         """Step after step until there is a reason to end, which is returned."""
         self.begun = now() - self.at.seconds
-        batches = self._micro_batches(self.at.step * self.config.accumulate)
+        plan = self.loader.ahead(self._planned_rows(self.at.step * self.config.accumulate))
+        batches = (self.task.batch(self.store, rows, epoch) for epoch, rows in plan)
         while self.at.plan is None or self.at.step < self.at.plan.steps:
             self.advance(batches)
             for callback in self.callbacks:
@@ -176,13 +186,12 @@ class Trainer:
         self.average.update(step, steps)
         return losses
 
-    def _micro_batches(self, used: int) -> Iterator[Batch]:
-        """This process's batches from the run's `used`-th on, epoch after epoch."""
+    def _planned_rows(self, used: int) -> Iterator[tuple[int, Rows]]:
+        """The epoch and the rows of this process's batches from the run's `used`-th on, without end."""
         world = self.place.world
         epoch, start = self.batches.locate(used // world, world) if used else (0, 0)
         while True:
-            for rows in self.batches.epoch(epoch, self.place.rank, world, start=start):
-                yield self.task.batch(self.store, rows, epoch)
+            yield from zip(repeat(epoch), self.batches.epoch(epoch, self.place.rank, world, start=start))
             epoch, start = epoch + 1, 0
 
     def check_losses(self) -> None:
@@ -212,9 +221,9 @@ class Trainer:
         self.average.swap()
         torch.set_num_threads(self.threads)  # decoding knows by itself how many to use
         try:
-            longest = max(self.store.lengths[:1000].max(axis=1).mean(), 1) if typical else None
-            decoding = Decoding(max_length=None if longest is None else int(longest))
-            return self.task.evaluate(self.model, rows, decoding).figures
+            costs = [some[:1000] for some in self.task.costs(self.store)] if typical else []
+            decoding = Decoding(max_length=max(1, int(np.max(costs, axis=0).mean())) if typical else None)
+            return evaluate(self.task, self.model, rows, decoding).figures
         finally:
             self.average.swap()
 

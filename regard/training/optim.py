@@ -6,6 +6,7 @@ step together; each of its groups keeps its own peak rate, which the schedule mu
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,15 +15,31 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import require
-from regard.model.embed import TokenEmbedding
-from regard.model.head import ClassHead, SpanHead, VocabularyHead
+from regard.model.part import Alternative, Part, complete
+from regard.registry import Registry, register
 from regard.training.muon import MuonOptimizer
 
 _LARGEST = 1e30  # beyond it a step is no number in float32
 
 
+class OptimizerConfig(Alternative):
+    """What moves the weights."""
+
+    lr: float
+
+    @abstractmethod
+    def build(self, model: nn.Module) -> list[torch.optim.Optimizer]:
+        """Torch optimizers that step together; the rates of their groups are the peak ones."""
+
+
+OPTIMIZERS: Registry[type[OptimizerConfig]] = Registry(
+    "optimizers", __name__, base=OptimizerConfig, check=complete
+)
+
+
+@register
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(OptimizerConfig):
     """Adam with decoupled weight decay; matrices decay, biases, gains and tables do not."""
 
     lr: float = 1e-3
@@ -54,8 +71,9 @@ class AdamW:
         return [_adamw([g for g in groups if g["params"]], self)]
 
 
+@register
 @dataclass(frozen=True)
-class Muon:
+class Muon(OptimizerConfig):
     """Momentum whose matrix updates are made orthogonal; tables and vectors go by AdamW."""
 
     lr: float = 0.006
@@ -83,9 +101,6 @@ class Muon:
         if others:
             parts.append(_adamw([{"params": others, "weight_decay": 0.0}], self.adam))
         return parts
-
-
-OptimizerConfig = AdamW | Muon
 
 
 class Optimizer:
@@ -139,9 +154,8 @@ def _fusible(groups: Iterable[dict[str, Any]]) -> bool:
 
 def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices that multiply vectors inside a stack, and all the rest (tables, heads, biases, gains)."""
-    kinds = (TokenEmbedding, VocabularyHead, ClassHead, SpanHead, nn.Embedding)
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, kinds)}
-    tables |= {id(module.types) for module in model.modules() if isinstance(module, TokenEmbedding)}
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    tables |= {id(x) for part in model.modules() if isinstance(part, Part) for x in part.tables}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():

@@ -15,7 +15,7 @@ from typing import Any
 from regard.errors import ConfigError, both_given, nearest, unknown
 from regard.schema import describe, dump, override, parse
 from regard.strict_json import read_object
-from regard.tasks import TASKS, TaskConfig
+from regard.tasks import TASKS
 from regard.training.config import ENDS, RunConfig, TrainConfig
 from regard.training.defaults import FINE_TUNED, KNOWN_DATA, SHORT, UNKNOWN_DATA
 from regard.training.start import Start
@@ -116,7 +116,7 @@ def _defaults(task: str, preset: str) -> RunConfig:
     presets = TASKS[task].presets
     if preset not in presets:
         raise unknown(ConfigError, "preset", preset, presets)
-    return RunConfig(parse(TaskConfig, {"kind": task}), TASKS[task].model(preset), TrainConfig())
+    return RunConfig(TASKS[task].Config(), presets[preset], TrainConfig())
 
 
 def _read(config: Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:

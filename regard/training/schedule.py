@@ -10,15 +10,31 @@ plan has been made anew they are counted on the scale of the first.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from regard.errors import require
+from regard.model.part import Alternative, complete
+from regard.registry import Registry, register
 
 
+class Schedule(Alternative):
+    """How the learning rate changes."""
+
+    @abstractmethod
+    def factor(self, step: float, total: int | None) -> float:
+        """Of the peak rate, from 0 to 1, at a step that counts from 1, of so many in all (None: not known
+        yet)."""
+
+
+SCHEDULES: Registry[type[Schedule]] = Registry("schedules", __name__, base=Schedule, check=complete)
+
+
+@register
 @dataclass(frozen=True)
-class InverseSqrt:
+class InverseSqrt(Schedule):
     """After `warmup` steps, in proportion to 1 / √step; needs no plan."""
 
     warmup: int = 4000
@@ -31,8 +47,9 @@ class InverseSqrt:
         return min(step / max(self.warmup, 1), math.sqrt(max(self.warmup, 1) / step))
 
 
+@register
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Schedule):
     """After `warmup` steps, half a cosine down to `floor` at the last step."""
 
     warmup: int = 100
@@ -49,8 +66,9 @@ class Cosine:
         return path * _height(self.horizon, total)
 
 
+@register
 @dataclass(frozen=True)
-class Linear:
+class Linear(Schedule):
     """After `warmup` steps, straight down to `floor` at the last step."""
 
     warmup: int = 200
@@ -67,8 +85,9 @@ class Linear:
         return path * _height(self.horizon, total)
 
 
+@register
 @dataclass(frozen=True)
-class Constant:
+class Constant(Schedule):
     """After `warmup` steps, the peak."""
 
     warmup: int = 0
@@ -79,9 +98,6 @@ class Constant:
 
     def factor(self, step: float, total: int | None) -> float:
         return min(1.0, step / max(self.warmup, 1))
-
-
-Schedule = InverseSqrt | Cosine | Linear | Constant
 
 
 def _check(warmup: int, floor: float = 0.0, horizon: int = 0) -> None:

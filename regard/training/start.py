@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.errors import ConfigError
-from regard.model.head import Classes, Vector
 from regard.model.transformer import ModelConfig, TransformerConfig
 
 __all__ = ["Start"]
@@ -66,11 +65,7 @@ class Start:
             sentence = "{where} holds a model that reads '{value}', but this task needs '{limit}'"
             raise ConfigError(sentence, self.folder, mine.embed.kind, wanted.embed.kind)
         head = mine.head if type(mine.head) is type(wanted.head) else wanted.head
-        if isinstance(mine.head, Vector) and isinstance(head, Classes):
-            head = replace(head, pooling=mine.head.pooling)  # what the body has learned to say it all with
-        if isinstance(head, Classes):
-            head = replace(head, count=0)  # the new data's business
-        return replace(mine, head=head)
+        return replace(mine, head=head.for_new_data(mine.head))
 
     @torch.no_grad()
     def put(self, model: nn.Module, tokenizers: Mapping[str, str]) -> list[str]:

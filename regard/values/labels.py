@@ -24,6 +24,8 @@ class Labels(Value):
     labels: tuple[str, ...]
     probabilities: tuple[float, ...] = ()
     chosen: int = 1
+    separator: str = "|"
+    """What stands between several where they are shown; it is no part of the value."""
     kind: ClassVar[str] = "labels"
     accepts: ClassVar[str] = "a label, or a list of those that hold"
     properties: ClassVar[dict[str, Schema]] = {
@@ -71,8 +73,14 @@ class Labels(Value):
         labels = tuple(given)
         return cls(labels, chosen=len(labels))
 
+    def plain(self) -> str:
+        return self.separator.join(self.answer)
+
+    def key(self) -> tuple[object, ...]:
+        return self.labels, self.probabilities, self.chosen
+
     def __str__(self) -> str:
-        return "|".join(map(line, self.answer))
+        return line(self.plain())
 
     def html(self) -> str:
         rows = []

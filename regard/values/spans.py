@@ -78,6 +78,9 @@ class Spans(Value):
         except TypeError as error:  # spans of another length, or of other things than numbers
             raise refused(cls, given) from error
 
+    def plain(self) -> str:
+        return "; ".join(self.texts)
+
     def __str__(self) -> str:
         labels = (f" ({line(span.label)})" if span.label else "" for span in self.spans)
         return "; ".join(f"{line(text)}{label}" for text, label in zip(self.texts, labels, strict=True))

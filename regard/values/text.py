@@ -28,6 +28,9 @@ class Text(Value):
     def from_word(cls, word: str) -> Self:
         return cls(word)
 
+    def plain(self) -> str:
+        return self.text
+
     def __str__(self) -> str:
         return line(self.text)
 

@@ -120,6 +120,10 @@ class Value(ABC):
         """From anything else: a list, an array, an object of another library."""
         raise refused(cls, given)
 
+    def plain(self) -> str:
+        """All of it as text, where it is one: with line breaks and whatever a terminal could not show."""
+        return str(self)
+
     def html(self) -> str:
         """HTML of the value; what others wrote in it is `escaped`. May raise what looking into it raises."""
         return f"<span>{escaped(str(self))}</span>"

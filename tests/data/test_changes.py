@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regard.data.field import Field
 from regard.data.readers import open_data
 from regard.data.rows import DataSet
-from regard.data.store import open_store, write_store
+from regard.data.store import write_store
 from regard.errors import DataError
 from tests.shared import refused
 
@@ -44,6 +45,9 @@ FORMS: dict[str, Callable[[], bytes]] = {
     "x.txt": lambda: "".join(x + "\n" for x, _ in ROWS).encode(),
     "x.parquet": parquet,
 }
+
+
+FIELDS = (Field.indices("tokens", 7),)
 
 
 def cut(path: Path) -> None:
@@ -145,18 +149,15 @@ def test_a_store_that_is_changed_in_use_stops_with_a_sentence(
     change: Callable[[Path], None], tmp_path: Path
 ) -> None:
     """What is mapped and has been cut off would end the process with SIGBUS."""
-    path = tmp_path / "tokens"
-    write_store(path, (([i % 7] * 5000,) for i in range(50)), 1, 7)
-    store = open_store(path)
-    store.batch([49], 0)
-    change(path)
-    with refused(DataError, where="tokens", remedy="start anew with --overwrite"):
-        store.batch(np.arange(50), 0)
+    store = write_store(tmp_path, (([i % 7] * 5000,) for i in range(50)), FIELDS)
+    store.padded([49], "tokens")
+    change(tmp_path / "tokens.npy")
+    with refused(DataError, where="tokens.npy", remedy="start anew with --overwrite"):
+        store.padded(np.arange(50), "tokens")
 
 
 def test_a_store_whose_name_has_gone_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "tokens"
-    write_store(path, (([1, 2],) for _ in range(3)), 1, 7)
-    store = open_store(path)
-    path.unlink()
-    assert store[2] == ([1, 2],)
+    store = write_store(tmp_path, (([1, 2],) for _ in range(3)), FIELDS)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert store[2]["tokens"].tolist() == [1, 2]

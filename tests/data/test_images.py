@@ -268,7 +268,7 @@ def test_changed_images_change_the_fingerprint(write: Write, tmp_path: Path) -> 
 
 def test_images_are_for_who_asks_for_them(write: Write, tmp_path: Path) -> None:
     write_classes(write, "set", 9)
-    with refused(DataError, limit=".tsv, .csv, .jsonl, .parquet, .json or parallel", where="set"):
+    with refused(DataError, limit=".tsv, .csv, .jsonl, .json, .parquet or parallel", where="set"):
         open_data(tmp_path / "set", (None, None))
     with refused(
         DataError, where="digits (handwritten digits, 8×8 pixels)", remedy="give it to image-classification"

@@ -304,14 +304,14 @@ def test_what_cannot_be_read_is_one_sentence(write: Write, tmp_path: Path) -> No
     (tmp_path / "folder.tsv").mkdir()
     os.mkfifo(tmp_path / "pipe.tsv")
     cases = {
-        "missing.tsv": {"value": tmp_path / "missing.tsv"},
-        "image.png": {"value": tmp_path / "image.png"},
-        "empty": {"limit": ".tsv, .csv, .jsonl, .parquet, .json or parallel"},
+        "missing.tsv": {"value": str(tmp_path / "missing.tsv")},
+        "image.png": {"value": str(tmp_path / "image.png")},
+        "empty": {"limit": ".tsv, .csv, .jsonl, .json, .parquet or parallel"},
         "twice": {"key": "the split 'train'", "value": "train.csv, train.tsv", "where": "twice"},
-        "folder.tsv": {"limit": ".tsv, .csv, .jsonl, .parquet, .json or parallel"},
+        "folder.tsv": {"limit": ".tsv, .csv, .jsonl, .json, .parquet or parallel"},
         "pipe.tsv": {"value": "is not a regular file", "where": "pipe.tsv"},
-        "x" * 5000: {"value": tmp_path / "x" * 5000},
-        "pairs/train.tsv/x": {"value": tmp_path / "pairs/train.tsv/x"},
+        "x" * 5000: {"value": str(tmp_path / ("x" * 5000))},
+        "pairs/train.tsv/x": {"value": str(tmp_path / "pairs/train.tsv/x")},
     }
     for name, parts in cases.items():
         with refused(DataError, **parts) as caught:

@@ -16,13 +16,14 @@ from regard.decode.lean import LeanStepper, suits
 from regard.decode.native import NativeStepper
 from regard.decode.search import Hypothesis, Limits, beam_search, greedy
 from regard.decode.stepper import EncoderDecoderStepper, Stepper
-from regard.model.attention import Additive, AttentionConfig
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm, SandwichNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP, GatedMLP
 from regard.model.mask import Causal, Full, Positions, Ragged, Window
 from regard.model.norm import RMSNorm
 from regard.model.position import ALiBi, Learned, NoPosition, RelativeBias, Rotary, Sinusoidal
+from regard.model.score import Additive, Cosine, Sigmoid, Sinks
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig
 
@@ -54,11 +55,19 @@ VARIANTS = {
     "wide heads": replace(PLAIN, attention=AttentionConfig(3, head_width=8, bias=False)),
     "additive": replace(PLAIN, attention=AttentionConfig(5, score=Additive())),
     "window": replace(PLAIN, mask=Window(2)),
+    **{
+        score.kind: replace(PLAIN, attention=AttentionConfig(5, score=score))
+        for score in (Cosine(), Sigmoid(), Sinks())
+    },
 }
 NATIVE = {"sinusoidal", "learned", "none", "rotary", "half rotary", "pre", "wide heads"}
 NATIVE |= {"cross rotary", "cross half rotary"}
 BIASED = {"alibi", "relative", "cross relative"}
-LEAN = VARIANTS.keys() - BIASED - {"grouped", "cross and grouped", "additive", "window"}
+LEAN = (
+    VARIANTS.keys()
+    - BIASED
+    - {"grouped", "cross and grouped", "additive", "window", "cosine", "sigmoid", "sinks"}
+)
 variants = pytest.mark.parametrize("variant", VARIANTS)
 
 SOURCES = [[3, 4, 5, 6, 7, EOS], [8, EOS], [9, 10, 3, 3, EOS], [5, 5, 5, EOS], [4, EOS]]

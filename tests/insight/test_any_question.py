@@ -98,8 +98,8 @@ def test_any_choice_of_a_trace_is_shown_or_refused(
     if trace is None:
         return
     (want,) = run.predictions([text], decoding)
-    assert trace.answer == want.text
-    assert json.loads("".join(trace_json(trace)))["answer"] == want.text
+    assert trace.answer == want.value.plain()
+    assert json.loads("".join(trace_json(trace)))["answer"] == want.value.plain()
     assert list(trace_lines(trace))
     assert trace_page(trace, "zh").startswith("<!doctype html>")
 
@@ -166,7 +166,7 @@ def test_any_change_of_an_example_is_taken_or_refused(name: str, changes: dict) 
 def test_an_int8_run_is_traced_and_its_numbers_have_sums(small: Run) -> None:
     explorer, question = small.explorer(), Question("abc")
     trace = small.trace("abc")
-    assert trace.answer == small.predict(["abc"])[0] == explorer.answer(question).said.text
+    assert trace.answer == small.predict(["abc"])[0].plain() == explorer.answer(question).said.value.plain()
     for name in ("encoder.blocks.0.attention.q", "decoder.blocks.0.feedforward.up", "head.logits"):
         index = (0,) * len(explorer.outline[name].axes)
         made = explorer.account(question, name, index, None)

@@ -290,7 +290,7 @@ def test_rules_for_writing_are_kept_and_given_back(name: str, rules: dict[str, A
         tokenizer = run.task.target if name == "bart" else run.task.tokenizer
         before = [] if name == "bart" else ids[1:]  # a continuation keeps the space that it begins with
         want = tokenizer.decode([*before, *found])[len(tokenizer.decode(before)) :]
-        assert run.predict(["w9 w11 w30"], max_length=11) == [want]
+        assert [x.plain() for x in run.predict(["w9 w11 w30"], max_length=11)] == [want]
 
 
 def lively(model: Any) -> None:
@@ -378,7 +378,7 @@ def test_a_model_of_one_output_gives_its_number_for_pairs(number: str, tmp_path:
     for folder in ("run", "again"):
         (found,) = regard.load(tmp_path / folder).predictions(["w9 w11\tw30 w12"])
         assert found.score == pytest.approx(want, abs=1e-4)
-        assert float(found.text) == pytest.approx(want, abs=1e-4)
+        assert found.value.number == pytest.approx(want, abs=1e-4)
 
 
 @torch.no_grad()

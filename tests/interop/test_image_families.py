@@ -266,7 +266,7 @@ def test_a_image_has_several_labels_or_a_number_as_the_checkpoint_says(
         if problem == "multi_label_classification":
             names = list(model.config.id2label.values())
             want = [[name for name, x in zip(names, row, strict=True) if x >= 0] for row in logits.tolist()]
-            assert [one.text.split("|") if one.text else [] for one in found] == want
+            assert [list(one.value.answer) for one in found] == want
         else:
             want = logits[:, 0] if problem else logits[:, 0].sigmoid()
             torch.testing.assert_close(torch.tensor([one.score for one in found]), want, atol=1e-4, rtol=1e-4)
@@ -302,7 +302,7 @@ def test_another_training_begins_with_its_body_and_its_look(name: str, tmp_path:
     assert run.bundle.tokenizers[IMAGE_PROCESSOR] == base.tokenizers[IMAGE_PROCESSOR]
     assert run.bundle.model.stack == base.model.stack  # type: ignore[union-attr]
     paths = [str(data / "dark" / "0.png"), str(data / "bright" / "1.png")]
-    assert run.predict(paths) == ["dark", "bright"]
+    assert [x.plain() for x in run.predict(paths)] == ["dark", "bright"]
     exported = export_checkpoint(made.folder, tmp_path / "back")
     assert exported.architecture == IMAGES[name][0] or exported.family == name.split()[0]
 
@@ -321,7 +321,7 @@ def test_a_body_without_classes_gives_vectors_and_refuses_labels(name: str, tmp_
     want = hidden[:, 0]
     if name.startswith("dinov2"):
         want = torch.cat([want, hidden[:, 1:].mean(1)], 1)
-    got = torch.tensor([json.loads(text) for text in run.predict(paths)])
+    got = torch.stack([torch.from_numpy(vector.numbers) for vector in run.predict(paths)])
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
     (found,) = run.neighbours(paths[:1], paths, 2)
     assert found.ranked[0] == (paths[0], pytest.approx(1, abs=1e-5))

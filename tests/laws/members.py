@@ -1,4 +1,4 @@
-"""A sample of every member of every union, and small models made of each.
+"""A sample of every member of every registry, and small models made of each.
 
 A new member that can be made without arguments is picked up by itself; one that needs arguments fails
 here until it is given a sample.
@@ -7,12 +7,12 @@ here until it is given a sample.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from regard.model.attention import AttentionConfig, Score
+from regard.model.attention import AttentionConfig
 from regard.model.block import Placement
 from regard.model.embed import Embed, Patches, Tokens, TokenTypes
 from regard.model.feedforward import FeedForwardPart
@@ -31,6 +31,7 @@ from regard.model.position import (
     Sinusoidal2D,
 )
 from regard.model.rotary_scaling import Yarn
+from regard.model.score import Score
 from regard.model.stack import StackConfig
 from regard.model.transformer import (
     EncoderDecoder,
@@ -39,6 +40,7 @@ from regard.model.transformer import (
     TransformerConfig,
     Tying,
 )
+from regard.registry import members_of
 
 V, D, DEPTH = 13, 20, 2
 
@@ -77,8 +79,8 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
 }
 
 
-def members(union: Any) -> list[Any]:
-    return [sample for kind in get_args(union) for sample in SAMPLES.get(kind) or (kind(),)]
+def members(base: type) -> list[Any]:
+    return [sample for kind in members_of(base) or () for sample in SAMPLES.get(kind) or (kind(),)]
 
 
 MASKS: list[MaskRule] = members(MaskRule)

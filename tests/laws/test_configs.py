@@ -19,8 +19,9 @@ from regard.model.head import Classes, Vocabulary
 from regard.model.init import Init, Scaled, Xavier
 from regard.model.mask import Full, MaskRule
 from regard.model.position import Learned, NoPosition, Position, RelativeBias
-from regard.model.stack import StackConfig
+from regard.model.stack import LayerPattern, StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
+from regard.registry import members_of
 from regard.schema import dump, parse
 
 
@@ -44,8 +45,8 @@ def test_every_member_of_every_union_is_tried() -> None:
     for owner in (StackConfig, type(BASE.attention)):
         for member in _members(owner):
             assert member in tried, f"{member.__name__} has no sample in tests/laws/members.py"
-    assert {type(init) for init in INITS} == set(get_args(Init))
-    assert {type(stack.mask) for stack in MASKED.values()} == set(get_args(MaskRule))
+    assert {type(init) for init in INITS} == set(members_of(Init))
+    assert {type(stack.mask) for stack in MASKED.values()} == set(members_of(MaskRule))
 
 
 def _parts(config: object) -> list[object]:
@@ -55,11 +56,17 @@ def _parts(config: object) -> list[object]:
 
 def _members(owner: type) -> list[type]:
     hints = get_type_hints(owner).values()
-    return [kind for hint in hints for kind in (get_args(hint) or (hint,)) if is_dataclass(kind)]
+    return [
+        member
+        for hint in hints
+        for kind in (get_args(hint) or (hint,))
+        for member in members_of(kind) or (kind,)
+        if is_dataclass(member) and member is not LayerPattern
+    ]
 
 
 def test_every_embedding_is_tried() -> None:
-    assert {type(embed) for embed in EMBEDS} == set(get_args(Embed))
+    assert {type(embed) for embed in EMBEDS} == set(members_of(Embed))
 
 
 @pytest.mark.parametrize("init", INITS, ids=name)

@@ -30,7 +30,7 @@ from regard.data.tokenizer import (
     train_tokenizer,
 )
 from regard.data.tokenizer_given import Given, GivenTokenizer
-from regard.tasks import TextGeneration, TextGenerationConfig
+from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 
 OWN: tuple[TokenizerSpec, ...] = (
     ByteBPE(vocab=300),

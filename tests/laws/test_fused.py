@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from members import MASKS, close, name
+from members import MASKS, close, members, name
 from torch import Tensor
 
 from regard.model.attention import (
@@ -16,6 +16,7 @@ from regard.model.attention import (
     weigh,
 )
 from regard.model.mask import Lowered, MaskRule
+from regard.model.score import Additive, Score
 
 B, T, S, C, CV = 2, 5, 11, 7, 3
 
@@ -119,7 +120,7 @@ def test_additive_scores_are_bahdanaus(scale: float | None) -> None:
     """v · tanh(q + k), written out (arXiv 1409.0473, appendix A.1.2; the projections stand before)."""
     q, k, v = inputs(6, 2)
     learned = torch.randn(6, C)
-    scores = attention_scores(q, k, additive=learned, scale=scale)
+    scores = attention_scores(q, k, score=Additive(), learned=learned, scale=scale)
     for row, head, t, s in itertools.product(range(B), range(6), range(T), range(S)):
         want = learned[head] @ torch.tanh(q[row, head, t] + k[row, head // 3, s])
         close(scores[row, head, t, s], want * (scale or 1.0))
@@ -143,3 +144,43 @@ def test_dropped_weights_leave_the_mean_as_it_was() -> None:
     assert not torch.allclose(dropped[0], dropped[1])
     spread = dropped.std(0) / 4000**0.5
     assert ((dropped.mean(0) - want[0]).abs() < 5 * spread).all()
+
+
+@pytest.mark.parametrize("groups", [6, 2])
+@pytest.mark.parametrize("score", members(Score), ids=name)
+def test_every_score_is_its_explicit_path_with_gradients_and_a_blind_query_gets_zeros(
+    score: Score, groups: int
+) -> None:
+    own = [] if score.learned is None else [torch.randn(score.shape(6, C), requires_grad=True)]
+    for mask, bias in itertools.product((None, masks()["booleans"]), biases(6).values()):
+        leaves = [*inputs(6, groups), *own]
+        results = []
+        for explicit, kind in ((False, torch.float32), (True, torch.float32), (True, torch.float64)):
+            q, k, v, *learned = (leaf.to(kind) for leaf in leaves)
+            more = {"learned": learned[0]} if learned else {}
+            added = None if bias is None else bias.to(kind)
+            z = attend(q, k, v, mask, score=score, bias=added, explicit=explicit, **more)
+            results.append((z.float(), *torch.autograd.grad(z.square().sum(), leaves)))
+        for others in results[1:]:
+            for ours, theirs in zip(results[0], others, strict=True):
+                close(ours, theirs)
+        blind = torch.zeros(B, T, dtype=torch.bool)
+        blind[0, 2] = mask is not None
+        blind[:, 1] = bias is not None and bool(bias[0, 0, 1].isneginf().all())
+        rows = blind[:, None].expand(B, 6, T)
+        assert (results[0][0][rows] == 0).all()
+        assert (results[0][1][rows] == 0).all()
+        assert all(x.isfinite().all() for x in results[0])
+
+
+@pytest.mark.parametrize("score", members(Score), ids=name)
+def test_weights_of_every_score_are_shares_and_nothing_where_it_is_forbidden(score: Score) -> None:
+    learned = None if score.learned is None else torch.randn(score.shape(6, C))
+    allowed = masks()["booleans"]
+    assert isinstance(allowed, Tensor)
+    scores = attention_scores(*inputs(6, 6)[:2], score=score, learned=learned)
+    weights = attention_weights(scores, allowed, score=score, learned=learned)
+    assert ((weights >= 0) & (weights <= 1)).all()
+    assert (weights.masked_fill(allowed, 0.0) == 0).all()
+    other = attention_weights(scores.masked_fill(~allowed, 50.0), allowed, score=score, learned=learned)
+    close(other, weights)

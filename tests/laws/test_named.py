@@ -22,7 +22,11 @@ from regard.model.transformer import Model, TransformerConfig
 
 NAMING = Naming(lambda some: [f"s{i}" for i in some], lambda some: [f"t{i}" for i in some])
 WORD = re.compile(r"(?<![A-Za-z_])[A-Za-z]{4,}")
-SYMBOLS = {word for point in names.POINTS for word in WORD.findall(point)} | {"softmax", "tanh", "norm"}
+SYMBOLS = {word for point in names.names_object()["points"] for word in WORD.findall(point)} | {
+    "softmax",
+    "tanh",
+    "norm",
+}
 SYMBOLS |= {word for activation in get_args(Activation) for word in WORD.findall(activation)}
 """Which a formula may have in any language: names of other values, and functions."""
 
@@ -81,4 +85,4 @@ def test_what_the_tables_say_is_said_of_some_value(entries: dict[str, Entry]) ->
     known |= {
         point.replace("_pre_rotary", "_rotated") for point in known
     }  # what the explorer calls the other
-    assert set(names.POINTS) - known == set()
+    assert set(names.names_object()["points"]) - known == set()

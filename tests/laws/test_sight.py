@@ -98,7 +98,7 @@ def test_each_block_sees_what_its_own_mask_says(masks: tuple[MaskRule, ...]) -> 
 
 def test_no_block_may_see_what_the_stack_does_not() -> None:
     for mask, wider in ((Causal(), Full()), (Causal(), Window(1, 1)), (Window(2), Causal())):
-        with pytest.raises(ValueError, match="masks"):
+        with pytest.raises(ValueError, match="pattern"):
             replace(BASE, mask=mask, masks=(mask, wider)).build()
 
 

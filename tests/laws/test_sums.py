@@ -28,15 +28,15 @@ from members import name as named
 from torch import Tensor
 
 from regard.errors import InputError
-from regard.insight import account as accounts
 from regard.insight.ablation import Head
-from regard.insight.account import Account, Numbers
 from regard.insight.changes import NONE, Changes, Edit, Shuffle, Tied, variant
 from regard.insight.derived import NEEDS, recorded_for, with_derived
 from regard.insight.recorded import Naming, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry
+from regard.model import account as accounts
+from regard.model.account import Account, Numbers
 from regard.model.embed import Patches, Tokens, TokenTypes
 from regard.model.head import Transform, Vector, Vocabulary
 from regard.model.mask import Full

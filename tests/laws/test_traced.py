@@ -11,16 +11,16 @@ import torch
 from members import DEPTH, PARTS, V, close, encoder_decoder, ids, transformer
 from torch import Tensor, nn
 
-from regard.decode.events import hear
+from regard.decode.events import listen
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.errors import InputError
-from regard.insight.points import origins
 from regard.insight.recorded import Naming, recorded
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Pass, Trace, best_path
 from regard.model.attention import Attention
 from regard.model.feedforward import GatedFeedForward
+from regard.model.score import Additive, Cosine, DotProduct, Sigmoid, Sinks
 from regard.model.stack import StackConfig
 from tests.shared import refused
 
@@ -32,7 +32,7 @@ parts = pytest.mark.parametrize("stack", PARTS.values(), ids=PARTS.keys())
 
 def traced(model: Any, run: Callable[[], Any], choice: Choice = Choice()) -> tuple[Any, Trace]:  # noqa: B008
     recorder = Recorder(model, choice)
-    with hear(recorder.hear), recorder.watching():
+    with listen(recorder.hear), recorder.watching():
         answer = run()
     passes, search = recorded(recorder, NAMING)
     return answer, Trace("", "", "", None, (), passes, search)
@@ -48,7 +48,7 @@ def test_each_value_is_what_its_formula_makes_of_its_sources(stack: StackConfig)
         assert torch.equal(answer, want)
         found = {entry.name: entry for one in trace.passes for entry in one}
         assert torch.equal(found["head.logits"].value, want[0])
-        known = origins(model)
+        known = model.origins()
         for name, entry in found.items():
             assert entry.formula, name
             sources = [found[key].value for key in entry.sources if key in found]
@@ -114,18 +114,43 @@ def _attention(part: Attention, point: str, entry: Entry, sources: list[Tensor])
         norm: Any = {"q": part.q_norm, "k": part.k_norm}.get(point[0], nn.Identity())
         return norm(heads)
     if point == "scores":
-        q, k = sources[0], sources[1].repeat_interleave(H // G, 0)
-        if part.additive is not None:
-            made = torch.stack([(q[h, :, None] + k[h, None]).tanh() @ part.additive[h] for h in range(H)])
-        else:
-            made = q @ k.transpose(1, 2) * (C**-0.5 if part.scale is None else part.scale)
+        made = compared(part, sources[0], sources[1].repeat_interleave(H // G, 0))
         return made + sources[2] if len(sources) > 2 else made
     if point == "weights":
-        return sources[0].masked_fill(~sources[1], -torch.inf).softmax(-1)
+        return weighed(part, sources[0].masked_fill(~sources[1], -torch.inf))
     if point == "heads":
         return sources[0] @ sources[1].repeat_interleave(H // G, 0)
     assert point == "out"
     return part.out(sources[0].transpose(0, 1).flatten(1))
+
+
+def compared(part: Attention, q: Tensor, k: Tensor) -> Tensor:
+    """(H, T, S): each score once more, in plain words."""
+    C, given = part.head_width, part.score
+    match given:
+        case Additive():
+            return torch.stack(
+                [(a[:, None] + b[None]).tanh() @ v for a, b, v in zip(q, k, part.additive, strict=True)]
+            )
+        case Cosine():
+            lengths = q.norm(dim=-1)[:, :, None] * k.norm(dim=-1)[:, None]
+            return q @ k.mT / lengths * part.log_gain.exp()[:, None, None]
+        case DotProduct() | Sigmoid() | Sinks():
+            return q @ k.mT * (C**-0.5 if given.scale is None else given.scale)
+    raise NotImplementedError(f"say here how {given} compares")
+
+
+def weighed(part: Attention, masked: Tensor) -> Tensor:
+    """(H, T, S): what makes weights of masked scores, in plain words."""
+    match part.score:
+        case Sigmoid():
+            return torch.sigmoid(masked - masked.isfinite().sum(-1, keepdim=True).log())
+        case Sinks():
+            powers = masked.exp()
+            return powers / (powers.sum(-1, keepdim=True) + part.sinks.exp()[:, None, None])
+        case DotProduct() | Additive() | Cosine():
+            return masked.softmax(-1)
+    raise NotImplementedError(f"say here what weights {part.score} makes")
 
 
 @parts

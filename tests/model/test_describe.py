@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from regard.model.attention import Additive, AttentionConfig
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm, SandwichNorm
 from regard.model.describe import describe
 from regard.model.embed import Patches, Tokens
@@ -19,6 +19,7 @@ from regard.model.mask import Causal, Full
 from regard.model.multihead import MultiheadAttention
 from regard.model.norm import RMSNorm
 from regard.model.position import ALiBi, Learned, RelativeBias
+from regard.model.score import Additive
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig, Tying
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from regard.model import head
+from regard.model import loss as losses
 from regard.model.head import VocabularyHead, vocabulary_loss
 
 N, D, V = 23, 7, 31
@@ -18,7 +18,7 @@ N, D, V = 23, 7, 31
 def test_loss_and_gradients_are_cross_entropys(
     smoothing: float, bias: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(head, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(losses, "CHUNK_ELEMENTS", chunk)
     torch.manual_seed(1)
     leaves = [torch.randn(N, D), torch.randn(V, D), *([torch.randn(V)] if bias else [])]
     target = torch.randint(0, V, (N,))

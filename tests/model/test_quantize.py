@@ -10,11 +10,10 @@ from regard.model import quantize as quantize_module
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
-from regard.model.head import VocabularyHead
+from regard.model.head import Int8VocabularyHead, VocabularyHead
 from regard.model.mask import Causal
 from regard.model.quantize import (
     Int8Linear,
-    Int8VocabularyHead,
     int8_product,
     quantize,
     to_int8,

@@ -41,7 +41,7 @@ def task_of(name: str, spec: TokenizerSpec | None = None, **options: Any) -> Tas
 def run_of(task: Task, folder: Path, *settings: str, seed: int = 7) -> Run:
     """A model for it: the smallest preset, smaller still, changed by `settings` as `--set` has them; numbers
     that are large enough for attention to choose."""
-    model = type(task).model("micro")
+    model = task.presets["micro"]
     sides = ("encoder", "decoder") if task.name == "translation" else ("stack",)
     small = [f"{side}.{one}" for side in sides for one in SMALL]
     small += ["decoder.cross.heads=3"] if task.name == "translation" else []
@@ -57,7 +57,7 @@ def run_of(task: Task, folder: Path, *settings: str, seed: int = 7) -> Run:
         task=task.name,
         model=model,
         weights=built.state_dict(),
-        tokenizers=task.tokenizers(),
+        tokenizers=task.files(),
         training={"task": dump(task.config)},
         data={},
         metrics={},

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +24,9 @@ from regard.model.position import Position
 from regard.onepage import export_page
 from regard.onepage.known import PARTS, TASKS, TOKENIZERS, WORDS
 from regard.onepage.script import asset
+from regard.registry import members_of
 from regard.run import Run
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding
 from regard.tasks.translation import Translation, TranslationConfig
 from tests.onepage.made import WORDS as TEXTS
 from tests.onepage.made import run_of, task_of
@@ -195,7 +196,7 @@ def test_what_ends_by_itself_ends_on_a_page_too(laboratory, tmp_path):
         run = run_of(task_of("translation"), tmp_path, seed=seed)
         for text in ("the cat", "猫", "", "a dog ran"):
             found = asked(laboratory, run, text, tmp_path)
-            assert found["text"] == run.predict([text])[0]
+            assert found["text"] == run.predict([text])[0].plain()
 
 
 def test_a_target_with_a_vocabulary_of_its_own_is_written_in_it(laboratory, tmp_path):
@@ -229,7 +230,7 @@ def test_forced_tokens_are_taken_and_gone_on_from(laboratory, tmp_path):
 def test_a_text_with_several_labels_gets_those_that_are_likelier_than_not(laboratory, tmp_path):
     run = run_of(task_of("text-classification", separator="|"), tmp_path)
     for text in ("the cat", "a dog", "猫"):
-        assert asked(laboratory, run, text, tmp_path)["text"] == run.predict([text])[0]
+        assert asked(laboratory, run, text, tmp_path)["text"] == run.predict([text])[0].plain()
 
 
 def test_an_input_that_is_too_long_is_refused_on_a_page_as_by_the_library(laboratory, tmp_path):
@@ -243,7 +244,7 @@ def test_an_input_that_is_too_long_is_refused_on_a_page_as_by_the_library(labora
     run = run_of(
         task_of("text-classification"), tmp_path, "stack.position=learned", "stack.position.length=6"
     )
-    assert asked(laboratory, run, "the ", tmp_path)["text"] == run.predict(["the "])[0]
+    assert asked(laboratory, run, "the ", tmp_path)["text"] == run.predict(["the "])[0].plain()
     with pytest.raises(InputError):
         run.predict(["the c"])
     assert asked(laboratory, run, "the c", tmp_path) == {"tokens": 7, "most": 6}
@@ -299,7 +300,7 @@ def test_the_table_of_parts_says_which_fields_are_computed():
 def test_every_word_kind_and_task_of_the_table_is_written_in_javascript(laboratory):
     assert set(WORDS["activation"]) == set(laboratory.evaluate("Object.keys(modules.arrays.ACTIVATIONS)"))
     positions = set(laboratory.evaluate("Object.keys(modules.position.POSITIONS)"))
-    assert positions == {one.kind for one in PARTS if one in get_args(Position)}
+    assert positions == {one.kind for one in PARTS if one in members_of(Position)}
     known = {"dot-product", "additive"} | positions
     for table in ("MASKS", "NORMS", "FEEDFORWARDS", "PLACEMENTS", "EMBEDDINGS", "HEADS", "MODELS"):
         known |= set(laboratory.evaluate(f"Object.keys(modules.model.{table})"))

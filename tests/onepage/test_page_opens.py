@@ -80,7 +80,7 @@ def test_what_is_typed_changes_the_answer_to_that_of_the_library(opened, runs):
     for text in ("a dog", "猫", HOSTILE, ""):
         page.fill("textarea", text)
         settle(page)
-        assert page.inner_text(".answer strong") == (run.predict([text])[0] or "(nothing)")
+        assert page.inner_text(".answer strong") == (run.predict([text])[0].plain() or "(nothing)")
     page.click(".example >> nth=1")
     settle(page)
     assert page.input_value("textarea") == HOSTILE
@@ -120,7 +120,7 @@ def test_draws_are_the_same_for_a_seed_and_follow_the_temperature(opened, runs):
     page.check("input[type=checkbox]")
     first = page.inner_text(".answer strong")
     assert first != greedy
-    page.click("text=Draw again")
+    page.click("text=Sample again")
     assert page.inner_text(".answer strong") != first
     page.uncheck("input[type=checkbox]")
     assert page.inner_text(".answer strong") == greedy

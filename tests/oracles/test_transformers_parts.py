@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regard.model.attention import Attention, AttentionConfig, DotProduct
+from regard.model.attention import Attention, AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
 from regard.model.mask import Causal, Contiguous, Ragged
 from regard.model.norm import RMSNorm
 from regard.model.position import RelativeBias, Rotary, relative_bucket, rotate
+from regard.model.score import DotProduct
 from regard.model.stack import Stack, StackConfig
 from regard.model.transformer import EncoderDecoderConfig
 

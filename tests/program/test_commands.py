@@ -106,7 +106,7 @@ def test_from_a_file_to_answers(cli: Cli, pairs: Path, tmp_path: Path) -> None:
 
 
 def test_one_answer_a_line_in_order_from_anywhere_as_from_python(cli: Cli, run: Path, tmp_path: Path) -> None:
-    answers = regard.load(run).predict(WORDS)
+    answers = [answer.plain() for answer in regard.load(run).predict(WORDS)]
     expected = "".join(answer + "\n" for answer in answers)
     assert len({answer for answer in answers if answer}) >= 4, "the model has learned to tell words apart"
     file = tmp_path / "in.txt"
@@ -125,7 +125,7 @@ def test_an_empty_line_gives_an_empty_line_and_no_input_none(cli: Cli, run: Path
 
 def test_json_says_input_text_and_score(cli: Cli, run: Path) -> None:
     lines = cli("predict", run, "--json", *WORDS).out.splitlines()
-    answers = regard.load(run).predict(WORDS)
+    answers = [answer.plain() for answer in regard.load(run).predict(WORDS)]
     assert [json.loads(line) for line in lines] == [
         {"input": word, "predictions": [{"text": answer, "score": None}]}
         for word, answer in zip(WORDS, answers, strict=True)
@@ -133,7 +133,7 @@ def test_json_says_input_text_and_score(cli: Cli, run: Path) -> None:
     line = json.loads(cli("predict", run, "--json", "-n", 3, "abc").out)
     best = regard.load(run).predictions(["abc"], Decoding(beam=3, n=3))[0]
     assert [(found["text"], found["score"]) for found in line["predictions"]] == [
-        (text, pytest.approx(score)) for text, score in best.ranked
+        (value.plain(), pytest.approx(score)) for value, score in best.ranked
     ]
     scores = [found["score"] for found in line["predictions"]]
     assert scores == sorted(scores, reverse=True)
@@ -147,7 +147,7 @@ def test_the_n_best_are_shown_with_their_scores(cli: Cli, run: Path) -> None:
 
 
 def test_talking_to_it_ends_with_an_empty_line_or_ctrl_d(cli: Cli, run: Path) -> None:
-    answer = regard.load(run).predict(["abc"])[0]
+    answer = regard.load(run).predict(["abc"])[0].plain()
     for keys in (b"abc\n\nfed\n", b"abc\n"):
         said = cli("predict", run, stdin=keys, typed=True)
         assert said.status == 0

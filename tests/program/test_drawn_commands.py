@@ -42,22 +42,22 @@ def test_one_seed_over_a_file_of_any_length_never_repeats(cli: Cli, novel: Path,
     for period in (512, 1, 2, 256):
         assert sum(one == other for one, other in zip(texts, texts[period:], strict=False)) < 100
     run = regard.load(novel)
-    assert [said.text for _, said in run.stream(prompts, drawn())] == texts
-    assert [said.text for said in run.predictions(prompts[:9], drawn())] == texts[:9]
+    assert [said.value.plain() for _, said in run.stream(prompts, drawn())] == texts
+    assert [said.value.plain() for said in run.predictions(prompts[:9], drawn())] == texts[:9]
     for number in (0, 511, 512, 1029):
-        assert run.predictions(["the cat"], drawn(number))[0].text == texts[number]
+        assert run.predictions(["the cat"], drawn(number))[0].value.plain() == texts[number]
 
 
 def test_every_way_to_ask_gives_the_same_draw(cli: Cli, novel: Path) -> None:
     run = regard.load(novel)
     for prompt in ("the cat", "the cat\n\n", " ", "a\u2028b", "öf"):
-        text = run.predictions([prompt], drawn())[0].text
+        text = run.predictions([prompt], drawn())[0].value.plain()
         assert list(run.write(prompt, drawn()))[-1] == text
         assert cli("predict", novel, prompt, *DRAWN).out == f"{text}\n"
         several = json.loads(cli("predict", novel, prompt, "--json", "-n", 3, *DRAWN).out)["predictions"]
         assert several[0]["text"] == text
     typed = cli("predict", novel, *DRAWN, stdin=b"the cat\nthe cat\n\n", typed=True).out
-    texts = [said.text for said in run.predictions(["the cat"] * 2, drawn())]
+    texts = [said.value.plain() for said in run.predictions(["the cat"] * 2, drawn())]
     assert typed == "".join(f"> {text}\n" for text in texts) + "> "
 
 
@@ -126,7 +126,7 @@ def test_what_is_written_is_printed_as_it_grows_also_to_a_pipe(
 
     write_growing(growing())  # type: ignore[arg-type]
     printed.append(capsys.readouterr().out)
-    assert "".join(printed) == regard.load(novel).predictions(["the cat"], drawn())[0].text + "\n"
+    assert "".join(printed) == regard.load(novel).predictions(["the cat"], drawn())[0].value.plain() + "\n"
     assert "\r" not in "".join(printed)
     assert sum(bool(part) for part in printed) > 1
 

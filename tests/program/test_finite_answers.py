@@ -15,7 +15,7 @@ import regard
 from regard import bundle
 from regard.errors import InputError, NonFiniteOutputError
 from regard.recipes.report import prediction_line
-from regard.tasks.task import Prediction
+from regard.values import Prediction, Text
 from tests.program.conftest import Cli
 
 
@@ -79,7 +79,9 @@ def test_a_run_keeps_its_weights_once_and_its_bundle_whole(any_run: Path, tmp_pa
 
 def test_what_json_does_not_have_is_named() -> None:
     score = float("-inf")
-    line = prediction_line("x", Prediction("y", score, (("y", score), ("z", score))), as_json=True)
+    line = prediction_line(
+        "x", Prediction(Text("y"), score, ((Text("y"), score), (Text("z"), score))), as_json=True
+    )
     scores = [one["score"] for one in json.loads(line, parse_constant=pytest.fail)["predictions"]]
     assert scores == ["-Infinity", "-Infinity"]
 

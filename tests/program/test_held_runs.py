@@ -31,7 +31,7 @@ def training(pairs: Path, run: Path, tmp_path: Path) -> Iterator[Path]:
         stdin=subprocess.DEVNULL,
     ) as process:
         until = time.monotonic() + 120
-        while not (out / "training" / "train.tokens").exists():
+        while not (out / "training" / "examples" / "source.npy").exists():
             assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)

@@ -45,7 +45,7 @@ def test_from_questions_to_answers_with_their_places(cli: Cli, asked: Path, tmp_
         assert CONTEXT[found["start"] : found["end"]] == found["text"]
     refused = cli("predict", out, "who?", "--threads", 1)
     assert (refused.status, refused.out) == (2, "")
-    assert "give both with a tab between them" in refused.err
+    assert "give two texts with a tab between them" in refused.err
     broken = asked.with_name("broken.json")
     broken.write_text(asked.read_text("utf-8").replace('"answer_start": 0', '"answer_start": 1', 1), "utf-8")
     refused = cli("train", "question-answering", broken, "--out", tmp_path / "no", *QUICK)

@@ -29,7 +29,7 @@ def test_trace_writes_json_and_a_page(run: Path, tmp_path: Path, cli: Callable[.
     assert said.status == 0, said.err
     assert said.out.splitlines() == [str(numbers), str(page)]
     trace = json.loads(numbers.read_text("utf-8"))
-    assert trace["answer"] == regard.load(run).predict(["abcd"])[0]
+    assert trace["answer"] == regard.load(run).predict(["abcd"])[0].plain()
     assert trace["answer"] in page.read_text("utf-8")
 
 
@@ -47,7 +47,7 @@ def test_what_is_traced_of_an_int8_model_is_what_it_predicts(
     said = cli("trace", str(run), "abcd", "--dtype", "int8", "--json", str(numbers), "--threads", "1")
     assert said.status == 0, said.err
     small = regard.load(run, dtype="int8")
-    assert json.loads(numbers.read_text("utf-8"))["answer"] == small.predict(["abcd"])[0]
+    assert json.loads(numbers.read_text("utf-8"))["answer"] == small.predict(["abcd"])[0].plain()
     said = cli("ablate", str(run), "--limit", "3", "--dtype", "int8", "--json", "--threads", "1")
     assert json.loads(said.out)["whole"] == small.ablate(limit=3).whole
 

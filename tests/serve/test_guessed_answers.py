@@ -9,7 +9,7 @@ from regard.insight.changes import Changes, Edit
 from regard.looking.explorer import Answer, Question
 from regard.run import Run
 from regard.tasks import text_generation
-from regard.tasks.task import Decoding
+from regard.tasks.decoding import Decoding
 
 HEAD = Changes(heads_off=frozenset({Head("stack.blocks.1.attention", 0)}))
 EDITED = Changes(edits=(Edit("stack.blocks.0.attention.out.weight", (0, 0), 40.0),))
@@ -17,7 +17,7 @@ TEXT = "a man"
 
 
 def said(found: Answer) -> tuple[str, tuple[int, ...], object]:
-    return found.said.text, found.written, pytest.approx(found.said.score, abs=1e-5)
+    return found.said.value.plain(), found.written, pytest.approx(found.said.score, abs=1e-5)
 
 
 @pytest.mark.parametrize("changes", [Changes(), HEAD, EDITED, Changes(temperature=3.0)])

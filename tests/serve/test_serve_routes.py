@@ -35,7 +35,7 @@ def test_a_prediction_is_the_run_s_own(name: str, client: Any, runs: dict[str, R
     text = given.get("text") or "\t".join((given.get("first", ""), given.get("second", "")))
     text = image()["data"] if name.startswith("image") else text
     (want,) = runs[name].predictions([text], Decoding(max_length=7 if name in WRITERS else None))
-    assert answer["answer"] == want.text
+    assert answer["answer"] == want.value.plain()
     assert answer["score"] == (None if want.score is None else pytest.approx(want.score, abs=1e-5))
     for choice in answer["choices"]:
         shares = [one["probability"] for one in choice["best"]]
@@ -126,7 +126,7 @@ def test_a_head_that_is_off_is_off(name: str, client: Any, runs: dict[str, Run])
     if name == "fill-mask":
         with silenced(runs[name].model, [Head(f"{stack}.blocks.0.attention", 1)]):
             (want,) = runs[name].predictions([INPUTS[name]["text"]])
-        assert found["changed"]["answer"] == want.text
+        assert found["changed"]["answer"] == want.value.plain()
         assert found["changed"]["score"] == pytest.approx(want.score, abs=1e-5)
 
 
@@ -194,9 +194,9 @@ def test_another_token_is_forced_and_the_model_goes_on_from_it(name: str, client
 def test_a_beam_is_a_tree_whose_best_leaf_is_the_answer(client: Any, runs: dict[str, Run]) -> None:
     found = said(client, "/api/beam", state("translation", beam=4))["original"]
     (want,) = runs["translation"].predictions(["dcba"], Decoding(beam=4, n=4, max_length=7))
-    assert found["answer"] == want.text == found["hypotheses"][0]["text"]
+    assert found["answer"] == want.value.plain() == found["hypotheses"][0]["text"]
     assert found["hypotheses"][0]["score"] == pytest.approx(want.score, abs=1e-4)
-    assert [one["text"] for one in found["hypotheses"]][:4] == [text for text, _ in want.ranked]
+    assert [one["text"] for one in found["hypotheses"]][:4] == [value.plain() for value, _ in want.ranked]
     for step, nodes in enumerate(found["steps"]):
         assert [node["place"] for node in nodes] == list(range(len(nodes)))
         parents = 1 if step == 0 else len(found["steps"][step - 1])

@@ -21,9 +21,12 @@ from regard.data.store import write_store
 from regard.decode.stepper import KeptPrompt, PromptStepper
 from regard.errors import DataError, InputError, RegardError
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, Sampling, TextGeneration
+from regard.tasks import Decoding, Sampling
 from regard.tasks.dialogue import turn_ids
+from regard.tasks.metric import evaluate
+from regard.tasks.text_generation import TextGeneration
 from regard.training.resolve import Asked, resolve
+from regard.values import Text
 from tests.shared import refused
 
 CONTEXT = 40
@@ -149,17 +152,17 @@ def test_the_loss_is_on_the_turns_that_are_learned(
     task, model = made(f"task.turns.learn={learn}", "task.context=200")
     eos = task.tokenizer.eos
     said = turns or ["be kind", "hi", "hello", "go", "bye", "no", "oh"]
-    store = write_store(tmp_path / "ids", (x for x in task.encode(ROWS[:2]) if x), 1, task.vocabulary)
+    store = write_store(tmp_path / "ids", (x for x in task.encode(ROWS[:2]) if x), task.fields)
     batch = task.batch(store, np.arange(len(store)))
     want = [token for text in said for token in [*task.tokenizer.encode(text), eos]]
     assert batch.wanted.tolist() == want
     assert int(batch.given.max()) < task.tokenizer.size
-    assert torch.isfinite(task.loss(model, batch))
+    assert torch.isfinite(task.loss(model, batch)["loss"])
 
 
 def test_each_learned_token_is_judged_once_and_bytes_are_those_of_the_turns() -> None:
     task, model = made()
-    figures = task.evaluate(model, ROWS, Decoding()).figures
+    figures = evaluate(task, model, ROWS, Decoding()).figures
     said = ["hello", "bye", "oh", "hello"]
     assert figures["tokens"] == sum(len(text) + 1 for text in said)
     bits = figures["nats"] * figures["tokens"] / np.log(2) / sum(map(len, said))
@@ -195,7 +198,7 @@ def test_it_learns_to_answer_and_remembers_the_turn_before(tmp_path: Path) -> No
     result = run.evaluate()
     assert result.metrics["nats"] < 0.2
     assert all(figures["nats"] > 0.6 for figures in result.baselines.values())
-    assert run.predict(["fad"]) == ["fad"]
+    assert run.predict(["fad"]) == [Text("fad")]
     chat = run.chat()
     assert list(chat.say("bed"))[-1] == "bed"
     assert list(chat.say("cab"))[-1] == "bedcab"
@@ -311,8 +314,8 @@ def test_dialogues_are_not_taken_for_text() -> None:
 def test_an_input_is_a_turn_or_a_dialogue() -> None:
     task, model = made()
     said = task.predict(model, ["hi", '[{"role": "user", "content": "hi"}]'], Decoding(max_length=5))
-    assert said[0].text == said[1].text
+    assert said[0] == said[1]
     (asked,) = task.inputs(ROWS[:1])
-    assert read_messages(asked, "") == HELLO[:2]
-    with refused(DataError, where="the input", value="bad dialogue"):
+    assert asked.messages == HELLO[:2]
+    with refused(InputError):
         task.predict(model, ['[{"role": "robot"}]'], Decoding())

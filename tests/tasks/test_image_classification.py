@@ -17,12 +17,16 @@ from PIL import Image
 
 import regard
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, DataError, InputError
+from regard.evaluation import metric_of
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
-from regard.tasks import TASKS, Decoding, ImageClassification
+from regard.tasks import TASKS, Decoding
 from regard.tasks.augment import NoAugmentation, Warp
+from regard.tasks.image_classification import ImageClassification
+from regard.tasks.labels import labels_of, several
+from regard.tasks.metric import scored
 from regard.training.resolve import Asked, resolve
 from tests.shared import refused
 
@@ -50,6 +54,12 @@ def images(folder: Path, *shape: int, count: int = COUNT, classes: str = "xyz") 
     return found
 
 
+def in_training(model: Any) -> Any:
+    """The model, whose loss is that of training, with dropout still off."""
+    model.training = True
+    return model
+
+
 def made(rows: list[Row], *settings: str) -> tuple[ImageClassification, Transformer]:
     config = resolve(Asked("image-classification", settings=(*QUICK, *settings)))
     task: Any = ImageClassification.prepare(config.task, Rows.of(rows))  # type: ignore[arg-type]
@@ -61,8 +71,8 @@ def made(rows: list[Row], *settings: str) -> tuple[ImageClassification, Transfor
     return task, model
 
 
-def stored(task: ImageClassification, rows: list[Row], folder: Path) -> TokenStore:
-    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 2, task.vocabulary)
+def stored(task: ImageClassification, rows: list[Row], folder: Path) -> ExampleStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
 
 
 def as_array(row: Row) -> np.ndarray:
@@ -93,7 +103,7 @@ def test_a_image_costs_what_the_model_makes_of_it(tmp_path: Path) -> None:
     rows = images(tmp_path)
     for settings, length in (((), 16), (("model.embed.patch=1",), 136)):
         task, model = made(rows, *settings)
-        assert (task.lengths(stored(task, rows, tmp_path)) == [length]).all()
+        assert (task.costs(stored(task, rows, tmp_path))[0] == length).all()
         assert model.config.embed.length == length
 
 
@@ -118,12 +128,19 @@ def test_a_image_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> Non
     paths = [row.values[0] for row in rows]
     shares = model(task._given(model, paths)).sigmoid()
     right = torch.where(batch.wanted == 1, shares[[3, 2, 6]], 1 - shares[[3, 2, 6]])
-    torch.testing.assert_close(task.loss(model, batch), -right.log().mean(1).sum())
-    said = [prediction.text for prediction in task.predict(model, paths, Decoding())]
+    torch.testing.assert_close(task.loss(model, batch)["loss"], -right.log().mean(1).sum())
+    said = [prediction.value.plain() for prediction in task.predict(model, paths, Decoding())]
     assert said == ["|".join(name for name, x in zip("xyz", row, strict=True) if x >= 0.5) for row in shares]
     assert len(set(said)) > 1
-    assert task.score([row.values[1].replace(" ", "") for row in rows], rows)["accuracy"] == 100
-    assert task.score(["x"] * len(rows), rows)["accuracy"] == pytest.approx(100 / len(rows))
+    assert (
+        scored(task.metric(), [several(labels_of(row, task.config.separator), None) for row in rows], rows)[
+            "accuracy"
+        ]
+        == 100
+    )
+    assert scored(task.metric(), [several(["x"], None)] * len(rows), rows)["accuracy"] == pytest.approx(
+        100 / len(rows)
+    )
     with refused(ConfigError, key="number"):
         made(rows, "task.number=plain")
 
@@ -138,11 +155,11 @@ def test_blank_images_are_no_trouble(tmp_path: Path) -> None:
 
 def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
     task, model = made(images(tmp_path))
-    again = ImageClassification.restore(task.config, task.tokenizers())
+    again = ImageClassification.prepare(task.config, None, task.files())
     assert (again.processor, again.labels) == (task.processor, task.labels)
     assert task.labels == {"x": 3, "y": 2, "z": 2}
     assert again.configure_model(model.config) == model.config
-    given = ImageClassification.prepare(task.config, Rows.of(images(tmp_path, 3, 3)), task.tokenizers())
+    given = ImageClassification.prepare(task.config, Rows.of(images(tmp_path, 3, 3)), task.files())
     assert given.processor == task.processor  # of the bundle that it starts from
 
 
@@ -150,13 +167,13 @@ def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
 def test_a_damaged_look_is_refused(tmp_path: Path, text: str) -> None:
     task, _ = made(images(tmp_path))
     with refused(BundleError, where="image_processor.json"):
-        ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": text})
+        ImageClassification.prepare(task.config, None, task.files() | {"image_processor.json": text})
     for wrong in WRONG_LOOKS:
-        damaged = json.dumps(json.loads(task.tokenizers()["image_processor.json"]) | wrong)
+        damaged = json.dumps(json.loads(task.files()["image_processor.json"]) | wrong)
         with refused(BundleError, where="image_processor.json"):
-            ImageClassification.restore(task.config, task.tokenizers() | {"image_processor.json": damaged})
+            ImageClassification.prepare(task.config, None, task.files() | {"image_processor.json": damaged})
     with refused(BundleError, where="image_processor.json"):
-        ImageClassification.restore(task.config, {"labels.json": task.tokenizers()["labels.json"]})
+        ImageClassification.prepare(task.config, None, {"labels.json": task.files()["labels.json"]})
 
 
 # --------------------------------------------------------------------------------------------------- sizes
@@ -171,21 +188,21 @@ def test_images_of_another_size_are_refused_or_brought_to_one(tmp_path: Path) ->
         task.predict(model, [str(other)], Decoding())
     task, model = made(rows, "task.size=8")
     assert task.processor.shape == (1, 8, 8)
-    assert task.predict(model, [str(other)], Decoding())[0].text in "xyz"
+    assert task.predict(model, [str(other)], Decoding())[0].value.plain() in "xyz"
 
 
 def test_grey_and_colour_may_be_mixed(tmp_path: Path) -> None:
     rows = images(tmp_path)
     Image.new("RGB", (COLUMNS, ROWS), "red").save(rows[1].values[0])
     task, _ = made(rows)
-    list(task.encode(rows))
+    stored(task, rows, tmp_path)
     assert task.processor.channels == 1
     assert task.notes() == [
         "images of 15 × 9 pixels, grey",
         "1 were in colour and made grey; task.channels = 3 keeps colour",
     ]
     task, model = made(rows, "task.channels=3")
-    assert task._pixels(rows[1].values[0])[:, 0, 0].tolist() == [255, 0, 0]
+    assert task.decoder(rows[1].values[0])[:, 0, 0].tolist() == [255, 0, 0]
     assert model.config.embed.channels == 3
     assert task.notes() == ["images of 15 × 9 pixels, in colour"]
 
@@ -223,7 +240,7 @@ def test_what_does_not_go_together_is_refused(
 )
 def test_a_patch_that_nobody_chose_divides_the_image(tmp_path: Path, size: Any, patch: int) -> None:
     task, _ = made(images(tmp_path, *size))
-    fitted: Any = task.configure_model(ImageClassification.model("tiny"))
+    fitted: Any = task.configure_model(ImageClassification.presets["tiny"])
     assert fitted.embed.patch == patch
 
 
@@ -245,8 +262,10 @@ def test_the_loss_is_torchs(tmp_path: Path) -> None:
     logits = model(task._given(model, [rows[row].values[0] for row in (3, 0, 1, 4)]))
     target = torch.tensor([0, 0, 1, 1])
     want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
-    torch.testing.assert_close(task.loss(model, batch), want)
-    torch.testing.assert_close(task.nats(model, batch), F.cross_entropy(logits, target, reduction="sum"))
+    torch.testing.assert_close(task.loss(in_training(model), batch)["loss"], want)
+    torch.testing.assert_close(
+        task.loss(model.eval(), batch)["loss"], F.cross_entropy(logits, target, reduction="sum")
+    )
 
 
 def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
@@ -263,8 +282,13 @@ def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
     assert not torch.equal(moved(1, 3, 4), moved(2, 3, 4))
     assert not torch.equal(moved(1, 3, 4)[0], moved(1, 3, 5)[0])
     batch = task.batch(store, np.arange(4), 3)
-    assert not torch.equal(task.loss(model, batch), task.loss(model, replace(batch, moves=None)))
-    assert torch.equal(task.nats(model, batch), task.nats(model, replace(batch, moves=None)))
+    model = in_training(model)
+    assert not torch.equal(
+        task.loss(model, batch)["loss"], task.loss(model, replace(batch, moves=None))["loss"]
+    )
+    assert torch.equal(
+        task.loss(model.eval(), batch)["loss"], task.loss(model, replace(batch, moves=None))["loss"]
+    )
 
 
 @pytest.mark.parametrize("shape", [(64, 2, 15, 9), (64, 1, 8, 8)])
@@ -327,10 +351,10 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
     assert len(together) == COUNT
     for name, prediction in zip(names, together, strict=True):
         (alone,) = task.predict(model, [name], Decoding(beam=3, n=3))
-        assert alone.text == prediction.text == prediction.ranked[0][0]
-        assert sum(score for _, score in prediction.alternatives) == pytest.approx(1)
-        scores = [score for _, score in prediction.alternatives]
-        assert [score for _, score in alone.alternatives] == pytest.approx(scores, abs=1e-5)
+        assert alone.value.plain() == prediction.value.plain() == prediction.ranked[0][0].plain()
+        assert sum(score for _, score in prediction.candidates) == pytest.approx(1)
+        scores = [score for _, score in prediction.candidates]
+        assert [score for _, score in alone.candidates] == pytest.approx(scores, abs=1e-5)
 
 
 def test_images_need_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,19 +382,19 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         with refused(InputError, **{"where" if name else "value": name}):
             task.predict(model, [name], Decoding())
     with refused(DataError, where="nothing.png", outer_where="table.csv:2"):
-        next(task.encode([Row(("nothing.png", "x"), "table.csv:2")]))
+        stored(task, [Row(("nothing.png", "x"), "table.csv:2")], tmp_path)
 
 
 def test_an_unknown_label_is_counted_as_wrong_and_a_sheet_shows_mistakes_first(tmp_path: Path) -> None:
     rows = images(tmp_path)
     task, _ = made(rows)
     foreign = [*rows, Row((rows[0].values[0], "other"), "there")]
-    answers = ["x"] * len(foreign)
-    assert task.score(answers, foreign)["accuracy"] == pytest.approx(100 * 3 / 8)
+    answers = [several(["x"], None)] * len(foreign)
+    assert scored(task.metric(), answers, foreign)["accuracy"] == pytest.approx(100 * 3 / 8)
     with Image.open(io.BytesIO(task.render(foreign, answers))) as sheet:
         assert sheet.getpixel((5, 5)) == (196, 40, 27)
     with refused(InputError, key="--tokenize"):
-        task.score([], [], "13a")
+        metric_of(task, "13a")
 
 
 def test_baselines_know_the_means_of_classes(tmp_path: Path) -> None:

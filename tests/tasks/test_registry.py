@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import random
+from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,11 +18,14 @@ import torch
 import regard
 from regard.data.readers import open_data
 from regard.data.store import write_store
-from regard.errors import InputError
+from regard.errors import ConfigError, InputError
 from regard.model.presets import ENCODER_DECODER
-from regard.tasks import TASKS, Decoding, Sampling
+from regard.tasks import TASKS, Decoding, Sampling, Task, TaskConfig
+from regard.tasks.decoding import check_decoding, supported
+from regard.tasks.protocols import PROTOCOLS, members_of
 from regard.training.loop import Trainer
 from regard.training.resolve import Asked, resolve
+from regard.values import Score
 from tests.shared import refused
 
 
@@ -130,14 +135,14 @@ def test_a_wish_is_heeded_or_refused(name: str) -> None:
         "stop": Decoding(stop=("x",)),
         "begin": Decoding(begin=(7,)),
     }
-    assert task.supports <= wishes.keys()
-    task.check(Decoding(beam=3, n=3))
+    assert supported(task) <= wishes.keys()
+    check_decoding(task, Decoding(beam=3, n=3))
     for wish, decoding in wishes.items():
-        if wish in task.supports:
-            task.check(decoding)
+        if wish in supported(task):
+            check_decoding(task, decoding)
         else:
             with refused(InputError, where=name):
-                task.check(decoding)
+                check_decoding(task, decoding)
 
 
 @every
@@ -160,14 +165,15 @@ def test_from_files_to_answers_and_back_from_a_bundle(
     answers = run.predict(INPUTS[name])
     assert len(answers) == 2
     assert answers == again.predict(INPUTS[name])
-    assert list(run.write(INPUTS[name][0]))[-1:] in ([answers[0]], [])
+    assert list(run.write(INPUTS[name][0]))[-1:] in ([answers[0].plain()], [])
+    assert all(isinstance(answer, run.task.output | Score) for answer in answers)
     assert run.predict([]) == []
     figures = run.evaluate().metrics
-    assert np.isfinite(run.task.selection_score(figures))
+    assert np.isfinite(run.task.metric().selection_score(figures))
     assert figures["count"] > 0
     assert all(finding.holds for finding in run.verify())
-    restored = TASKS[name].restore(run.task.config, run.task.tokenizers())
-    assert restored.tokenizers() == run.task.tokenizers()
+    restored = TASKS[name].prepare(run.task.config, None, run.task.files())
+    assert restored.files() == run.task.files()
     assert restored.configure_model(run.bundle.model) == run.bundle.model
 
 
@@ -209,8 +215,8 @@ def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, *plain)))
     rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
     task: Any = TASKS[name].prepare(config.task, rows)
-    store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.columns, task.vocabulary)
-    assert len(task.lengths(store)) == len(store)
+    store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.fields)
+    assert all(len(some) == len(store) for some in task.costs(store))
     torch.manual_seed(1)
     return task, store, task.configure_model(config.model).build()
 
@@ -219,7 +225,7 @@ def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
 def test_the_loss_is_a_sum_over_tokens_whose_gradient_reaches_every_weight(name: str, tmp_path: Path) -> None:
     task, store, model = _prepared(name, tmp_path)
     batch: Any = task.batch(store, np.arange(4), 0)
-    loss = task.loss(model, batch)
+    loss = task.loss(model, batch)["loss"]
     loss.backward()
     assert loss.shape == ()
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -227,7 +233,7 @@ def test_the_loss_is_a_sum_over_tokens_whose_gradient_reaches_every_weight(name:
         return
     alone = [task.batch(store, np.arange(row, row + 1), 0) for row in range(4)]
     assert sum(one.tokens for one in alone) == batch.tokens
-    total = sum(float(task.loss(model, one).detach()) for one in alone)
+    total = sum(float(task.loss(model, one)["loss"].detach()) for one in alone)
     assert float(loss.detach()) == pytest.approx(total, rel=1e-4)
 
 
@@ -244,5 +250,32 @@ def test_who_knows_nothing_pays_for_every_choice_alike(name: str, tmp_path: Path
     else:
         choices = {"sentence-similarity": 4}.get(name) or len(task.outputs())
         expected = batch.tokens * math.log(choices)
-    for cost in (task.loss, task.nats):
-        assert float(cost(model, batch).detach()) == pytest.approx(expected, rel=1e-4), cost.__name__
+    for training in (True, False):
+        loss = task.loss(model.train(training), batch)["loss"]
+        assert float(loss.detach()) == pytest.approx(expected, rel=1e-4), training
+
+
+@every
+def test_the_contract_is_small_and_a_protocol_is_had_whole(name: str) -> None:
+    assert len(Task.__abstractmethods__) <= 13
+    for protocol in PROTOCOLS:
+        has = {member for member in members_of(protocol) if hasattr(TASKS[name], member)}
+        assert has in (set(), members_of(protocol)), protocol.__name__
+
+
+def test_what_is_incomplete_does_not_join() -> None:
+    class Half(TASKS["translation"]):  # type: ignore[name-defined,misc]
+        name = "half"
+
+    with refused(ConfigError, where="test_what_is_incomplete_does_not_join.<locals>.Half", key="Config"):
+        TASKS.register(Half)  # type: ignore[attr-defined]
+
+    @dataclass(frozen=True)
+    class Options(TaskConfig):
+        kind: Literal["half"] = "half"
+
+    Half.Config, Half.calibrate = Options, None
+    with refused(ConfigError) as caught:
+        TASKS.register(type("Fewer", (Half,), {"configure_model": abstractmethod(lambda self, model: model)}))  # type: ignore[attr-defined]
+    assert caught.value.value == "configure_model"
+    assert "half" not in TASKS

@@ -26,8 +26,9 @@ from regard.insight.neighbours import nearest
 from regard.model.head import Vector, VectorHead
 from regard.model.mask import Contiguous, Ragged
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, SentenceSimilarity, SentenceSimilarityConfig
+from regard.tasks import Decoding
 from regard.tasks import similarity_metrics as metrics
+from regard.tasks.sentence_similarity import SentenceSimilarity, SentenceSimilarityConfig
 from regard.tasks.similarity_metrics import (
     correlation_metrics,
     partners,
@@ -65,7 +66,7 @@ def made(rows: list[Row], *settings: str) -> tuple[SentenceSimilarity, Transform
 
 
 def batch_of(task: SentenceSimilarity, rows: list[Row], folder: Path) -> Any:
-    store = write_store(folder / "ids", (x for x in task.encode(rows) if x), 3, task.vocabulary)
+    store = write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
     return task.batch(store, np.arange(len(rows)))
 
 
@@ -94,7 +95,7 @@ def test_the_contrastive_loss_by_hand(normalised: bool, tmp_path: Path) -> None:
         "task.objective=contrastive",
         "task.objective.temperature=0.3",
     )
-    loss = task.loss(model, batch_of(task, ROWS, tmp_path))
+    loss = task.loss(model, batch_of(task, ROWS, tmp_path))["loss"]
     sides = [F.normalize(task.vectors(model, [row.values[side] for row in ROWS]), dim=-1) for side in (0, 1)]
     want = 0.0
     for here, there in ((0, 1), (1, 0)):
@@ -115,18 +116,18 @@ def test_the_regression_loss_by_hand(tmp_path: Path) -> None:
     pairs = ["\t".join(row.values[:2]) for row in STARS]
     cosines = [prediction.score for prediction in task.predict(model, pairs, Decoding())]
     want = sum((cosine - n / 5) ** 2 for n, cosine in enumerate(cosines) if cosine is not None)
-    assert task.loss(model, batch).item() == pytest.approx(want, rel=1e-4)
+    assert task.loss(model, batch)["loss"].item() == pytest.approx(want, rel=1e-4)
 
 
 def test_a_text_is_a_vector_and_a_pair_a_cosine_whatever_stands_beside_them() -> None:
     task, model = made(ROWS)
     first, pair, second = task.predict(model, ["abc", "abc\tcbcbcbcb", "cbcbcbcb"], Decoding())
-    a, b = (torch.tensor(json.loads(prediction.text)) for prediction in (first, second))
+    a, b = (torch.tensor(json.loads(prediction.value.plain())) for prediction in (first, second))
     assert a.norm().item() == pytest.approx(1, abs=1e-4)
     assert pair.score == pytest.approx(float(a @ b), abs=1e-4)
-    assert pair.text == f"{pair.score:.4f}"
+    assert str(pair.value) == f"{pair.score:.4f}"
     (alone,) = task.predict(model, ["abc"], Decoding())
-    torch.testing.assert_close(torch.tensor(json.loads(alone.text)), a, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.tensor(json.loads(alone.value.plain())), a, atol=1e-5, rtol=1e-4)
 
 
 def test_what_is_too_long_is_cut_and_said() -> None:
@@ -141,11 +142,13 @@ def test_a_text_alone_is_to_find_itself_by_another_dropout(tmp_path: Path) -> No
     assert len(list(task.encode([*alone, Row((" ",), "blank")]))) == len(ROWS)
     batch = batch_of(task, alone, tmp_path)
     assert torch.equal(batch.left, batch.right)
-    loss = task.loss(model.train(), batch)
+    loss = task.loss(model.train(), batch)["loss"]
     places = Ragged.from_lengths(batch.left_lengths, batch.left.shape[1])
     first, other = (F.normalize(model(batch.left, places), dim=-1) for _ in range(2))
     assert not torch.allclose(first, other)
-    still = task.loss(model.eval(), batch)  # without dropout a text is itself, and only the others count
+    still = task.loss(model.eval(), batch)[
+        "loss"
+    ]  # without dropout a text is itself, and only the others count
     assert 0 < still.item() < loss.item()
 
 
@@ -273,7 +276,7 @@ def test_it_learns_to_find_partners_that_share_no_token(tmp_path: Path) -> None:
     (best,) = run.neighbours(
         ["7 3 1 4"], ["one two three four", "seven three one four", "two two two two"], 2
     )
-    assert best.text == "seven three one four"
+    assert best.value.plain() == "seven three one four"
     assert [score for _, score in best.ranked] == sorted((s for _, s in best.ranked), reverse=True)  # type: ignore[type-var]
     (words,) = run.neighbours(["seven"], n=3)
     assert len(words.ranked) == 3
@@ -318,12 +321,12 @@ def test_the_nearest_are_those_of_a_search_through_all() -> None:
 def test_what_is_learned_follows_from_the_columns(name: str, text: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text, "utf-8")
     for data in (tmp_path / name, tmp_path):
-        config = SentenceSimilarity.decided(SentenceSimilarityConfig(), lambda data=data: columns_of(data))
+        config = SentenceSimilarity.adapted(SentenceSimilarityConfig(), lambda data=data: columns_of(data))
         assert config.objective.kind == kind
         rows = open_data(tmp_path / name, config.wanted, whole=True).split("all")
         assert next(iter(rows)).values[0].split()[0] == "a"
         said = replace(config, objective=Contrastive())
-        assert SentenceSimilarity.decided(said, lambda data=data: columns_of(data)) is said
+        assert SentenceSimilarity.adapted(said, lambda data=data: columns_of(data)) is said
 
 
 def test_it_learns_from_texts_alone_to_part_them(tmp_path: Path) -> None:
@@ -358,7 +361,7 @@ def test_other_data_with_scores_are_judged_by_them_without_training(tmp_path: Pa
     cosines = F.cosine_similarity(left, right).tolist()
     want = correlation_metrics(cosines, [float(line.split("\t")[2]) for line in lines])["spearman"]
     assert result.metrics == {"count": 40, "spearman": pytest.approx(want)}
-    assert [float(text) for text in run.predict(pairs)] == pytest.approx(cosines, abs=1e-3)
+    assert [value.number for value in run.predict(pairs)] == pytest.approx(cosines, abs=1e-3)
     assert "mrr" in run.evaluate().metrics
 
 

@@ -14,13 +14,15 @@ import torch
 
 import regard
 from regard.data.rows import Row
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.data.tokenizer import train_tokenizer
 from regard.data.tokenizer_kinds import SPECS
 from regard.errors import BundleError, ConfigError, InputError
 from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
-from regard.tasks import Decoding, Sampling, TextGeneration, TextGenerationConfig, writing
+from regard.tasks import Decoding, Sampling, writing
+from regard.tasks.metric import evaluate
+from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.writing import Output, write
 from regard.training.resolve import Asked, resolve
 from tests.shared import refused
@@ -59,8 +61,8 @@ def made(rows: list[Row], *settings: str) -> tuple[TextGeneration, Transformer]:
     return task, model
 
 
-def stored(task: TextGeneration, rows: list[Row], folder: Path) -> TokenStore:
-    return write_store(folder / "ids", (x for x in task.encode(rows) if x), 1, task.vocabulary)
+def stored(task: TextGeneration, rows: list[Row], folder: Path) -> ExampleStore:
+    return write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
 
 
 def stream(task: TextGeneration, rows: list[Row]) -> list[int]:
@@ -116,7 +118,7 @@ def test_batches_are_those_of_their_rows_alone(tmp_path: Path) -> None:
     one, other, again = (task.batch(store, chosen, epoch) for epoch in (0, 1, 0))
     assert torch.equal(one.given, again.given)
     assert not torch.equal(one.given, other.given)  # windows begin elsewhere
-    assert task.lengths(store).max() == CONTEXT
+    assert task.costs(store)[0].max() == CONTEXT
 
 
 @torch.inference_mode()
@@ -154,13 +156,13 @@ def test_every_token_is_judged_once_with_what_the_stride_leaves_before_it(stride
         if ids[place] != bos:
             total -= float(model(torch.tensor([before]))[0, -1].log_softmax(-1)[ids[place]])
             count += 1
-    figures = task.evaluate(model, rows, Decoding()).figures
+    figures = evaluate(task, model, rows, Decoding()).figures
     assert figures["tokens"] == count
     assert figures["nats"] == pytest.approx(total / count, rel=1e-5)
     size = sum(len(row.values[0].encode()) + row.running for row in rows)
     assert figures["bits_per_byte"] == pytest.approx(total / math.log(2) / size, rel=1e-5)
     assert figures["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
-    assert task.selection_score(figures) == -figures["nats"]
+    assert task.metric().selection_score(figures) == -figures["nats"]
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -205,11 +207,11 @@ def test_what_is_written_is_what_the_plain_model_would_whatever_stands_beside_it
 def test_it_ends_before_the_first_stop() -> None:
     rows = documents(30)
     task, model = made(rows)
-    (whole,) = (p.text for p in task.predict(model, ["ab"], Decoding(max_length=20)))
+    (whole,) = (p.value.plain() for p in task.predict(model, ["ab"], Decoding(max_length=20)))
     stop = whole[4:6]
     assert len(stop) == 2
     decoding = Decoding(max_length=20, stop=("never", stop))
-    assert task.predict(model, ["ab"], decoding)[0].text == whole[: whole.index(stop)]
+    assert task.predict(model, ["ab"], decoding)[0].value.plain() == whole[: whole.index(stop)]
     assert list(task.write(model, "ab", decoding))[-1] == whole[: whole.index(stop)]
 
 
@@ -219,7 +221,7 @@ def test_samples_differ_and_repeat_with_their_seed_in_the_order_in_which_they_ar
     (first,), (again,) = (task.predict(model, ["ab"], decoding) for _ in range(2))
     assert first == again
     assert len({text for text, _ in first.ranked}) > 1
-    assert (first.text, first.score) == first.ranked[0]
+    assert (first.value, first.score) == first.ranked[0]
     for n in (1, 2, 3):  # with no beam: a sample needs none
         (fewer,) = task.predict(model, ["ab"], Decoding(n=n, max_length=15, sampling=Sampling(seed=3)))
         assert [text for text, _ in fewer.ranked] == [text for text, _ in first.ranked[:n]]
@@ -229,17 +231,19 @@ def test_what_is_drawn_for_an_input_follows_from_the_seed_and_its_number_alone()
     task, model = made(documents(30))
     sampling = Sampling(seed=7)
     texts = ["ab", "ab", "d e", "", "ab", "abcabcabcabcabcabcabc"]
-    together = [one.text for one in task.predict(model, texts, Decoding(max_length=12, sampling=sampling))]
+    together = [
+        one.value.plain() for one in task.predict(model, texts, Decoding(max_length=12, sampling=sampling))
+    ]
     assert len({together[0], together[1], together[4]}) == 3
     for tokens in (1, 6, 40):
         few = Decoding(max_length=12, sampling=sampling, batch_tokens=tokens)
-        assert [one.text for one in task.predict(model, texts, few)] == together
+        assert [one.value.plain() for one in task.predict(model, texts, few)] == together
     for number, text in enumerate(texts):
         alone = Decoding(max_length=12, sampling=sampling, number=number)
-        assert task.predict(model, [text], alone)[0].text == together[number]
+        assert task.predict(model, [text], alone)[0].value.plain() == together[number]
         assert list(task.write(model, text, alone))[-1] == together[number]
         swapped = task.predict(model, [text, *texts[:3]], alone)
-        assert swapped[0].text == together[number]
+        assert swapped[0].value.plain() == together[number]
 
 
 @pytest.mark.parametrize("sampling", [None, Sampling(temperature=0)])
@@ -264,7 +268,7 @@ def test_memory_bounds_how_many_are_written_side_by_side(monkeypatch: pytest.Mon
     monkeypatch.setattr(writing, "write", spied)
     few = Decoding(max_length=9, batch_tokens=6)
     for one, other in zip(task.predict(model, texts, few), greedy, strict=True):
-        assert one.text == other.text
+        assert one.value.plain() == other.value.plain()
         assert one.score == pytest.approx(other.score, abs=1e-5)
     assert together == [2, 2]
     drawn = Decoding(beam=6, n=6, max_length=9, batch_tokens=6, sampling=Sampling(seed=1))
@@ -301,7 +305,7 @@ def test_a_continuation_keeps_the_space_before_it(kind: str) -> None:
     decoding = Decoding(max_length=len(more), begin=tuple(more))
     prompt = task.tokenizer.decode(task.tokenizer.encode_document(rows[0].values[0])[:2])
     assert task.tokenizer.encode_document(prompt) == task.tokenizer.encode_document(rows[0].values[0])[:2]
-    said = task.predict(model, [prompt], decoding)[0].text
+    said = task.predict(model, [prompt], decoding)[0].value.plain()
     assert prompt + said == rows[0].values[0]
     assert list(task.write(model, prompt, decoding))[-1] == said
     assert task.decode_ids(more, prompt) == (said, False)
@@ -310,7 +314,7 @@ def test_a_continuation_keeps_the_space_before_it(kind: str) -> None:
 def test_what_may_become_a_stop_waits_before_it_is_shown() -> None:
     """Each text that is shown begins the next, so that nothing is taken back."""
     task, model = made(documents(30))
-    (whole,) = (p.text for p in task.predict(model, ["ab"], Decoding(max_length=20)))
+    (whole,) = (p.value.plain() for p in task.predict(model, ["ab"], Decoding(max_length=20)))
     for stop in (whole[4:7], whole[3:5] + "?", whole[-1] + "?"):
         shown = list(task.write(model, "ab", Decoding(max_length=20, stop=("never", stop))))
         assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(shown))
@@ -345,16 +349,16 @@ def test_it_learns_a_text_with_a_period_and_goes_on_with_it(tmp_path: Path) -> N
     (baseline,) = run.evaluate().baselines.values()
     assert baseline["nats"] < 0.1
     assert baseline["tokens"] == run.evaluate().metrics["tokens"]
-    assert run.predict(["aabbab\naabb"], max_length=10) == ["ab\naabbab\n"]
+    assert [x.plain() for x in run.predict(["aabbab\naabb"], max_length=10)] == ["ab\naabbab\n"]
     assert all(finding.holds for finding in run.verify())
 
 
 def test_it_is_restored_from_what_a_bundle_holds() -> None:
     task, model = made(documents(30))
-    again = TextGeneration.restore(task.config, task.tokenizers())
+    again = TextGeneration.prepare(task.config, None, task.files())
     assert again.predict(model, ["ab"], Decoding()) == task.predict(model, ["ab"], Decoding())
     with refused(BundleError, where="tokenizer.json"):
-        TextGeneration.restore(task.config, {})
+        TextGeneration.prepare(task.config, None, {})
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def test_a_prediction_that_is_looked_into_is_the_same(
         (want,) = run.predictions([text], options)
         trace = run.trace(text, options)
         assert (trace.answer, [text for text, _ in trace.alternatives]) == (
-            want.text,
-            [text for text, _ in want.alternatives],
+            want.value.plain(),
+            [value.plain() for value, _ in want.candidates],
         )
         assert trace.score == pytest.approx(want.score, abs=1e-5)
         assert trace.task == name

@@ -17,15 +17,16 @@ from torch import nn
 import regard
 from regard.data.readers import open_data
 from regard.data.rows import Row, Rows
-from regard.data.store import TokenStore, write_store
+from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, InputError
 from regard.looking.explorer import Question
 from regard.schema import dump
-from regard.tasks import Decoding, Translation, TranslationConfig
+from regard.tasks import Decoding
+from regard.tasks.translation import Translation, TranslationConfig
 from regard.training.resolve import resolve
 from tests.shared import refused
 
-Made = tuple[Translation, nn.Module, TokenStore]
+Made = tuple[Translation, nn.Module, ExampleStore]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def made(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         parameter.data.mul_(1.7)  # sharper, so that answers depend on inputs
     examples = (example for example in task.encode(rows) if example)
     path = tmp_path_factory.mktemp("ids") / "tokens"
-    return task, model, write_store(path, examples, task.columns, task.vocabulary)
+    return task, model, write_store(path, examples, task.fields)
 
 
 def words(count: int, seed: int = 1) -> list[str]:
@@ -57,7 +58,7 @@ def test_the_decoder_is_given_the_target_shifted_by_one(made: Made) -> None:
     batch: Any = task.batch(store, rows)
     wanted: Iterator[int] = iter(batch.wanted.tolist())
     for place, row in enumerate(rows.tolist()):
-        source, target = store[row]
+        source, target = (ids.tolist() for ids in store[row].values())
         assert batch.source[place, : len(source)].tolist() == list(source)
         assert int(batch.source_lengths[place]) == len(source)
         assert source[-1] == task.source.eos
@@ -67,7 +68,7 @@ def test_the_decoder_is_given_the_target_shifted_by_one(made: Made) -> None:
         assert given == list(target[:-1]), "from the start token on"
         assert [next(wanted) for _ in given] == list(target[1:]), "up to the end token"
     assert next(wanted, None) is None
-    assert batch.tokens == sum(len(store[row][1]) - 1 for row in rows)
+    assert batch.tokens == sum(len(store[row]["target"]) - 1 for row in rows)
 
 
 def test_only_real_positions_are_predicted(made: Made) -> None:
@@ -75,7 +76,9 @@ def test_only_real_positions_are_predicted(made: Made) -> None:
     rows = np.arange(9)
     batch: Any = task.batch(store, rows)
     T = batch.given.shape[1]
-    expected = [place * T + t for place, row in enumerate(rows) for t in range(len(store[int(row)][1]) - 1)]
+    expected = [
+        place * T + t for place, row in enumerate(rows) for t in range(len(store[int(row)]["target"]) - 1)
+    ]
     assert batch.real.tolist() == expected
 
 
@@ -83,8 +86,8 @@ def test_the_loss_of_a_batch_is_the_sum_over_its_rows(made: Made) -> None:
     """Padding and neighbours add nothing."""
     task, model, store = made
     with torch.no_grad():
-        whole = task.loss(model, task.batch(store, np.arange(13))).item()
-        alone = sum(task.loss(model, task.batch(store, np.array([row]))).item() for row in range(13))
+        whole = task.loss(model, task.batch(store, np.arange(13)))["loss"].item()
+        alone = sum(task.loss(model, task.batch(store, np.array([row])))["loss"].item() for row in range(13))
     assert whole == pytest.approx(alone, rel=1e-5)
 
 
@@ -110,8 +113,8 @@ def test_an_answer_does_not_depend_on_its_neighbours(made: Made, decoding: Decod
     inputs = [*words(20), "", "a"]
     together = task.predict(model, inputs, decoding)
     alone = [task.predict(model, [text], decoding)[0] for text in inputs]
-    assert [p.text for p in together] == [p.text for p in alone]
-    assert len({p.text for p in together}) > 10, "or it would prove nothing"
+    assert [p.value.plain() for p in together] == [p.value.plain() for p in alone]
+    assert len({p.value.plain() for p in together}) > 10, "or it would prove nothing"
     for one, other in zip(together, alone, strict=True):
         assert [text for text, _ in one.ranked] == [text for text, _ in other.ranked]
         scores = [score for _, score in one.ranked]
@@ -122,11 +125,11 @@ def test_an_answer_does_not_depend_on_its_neighbours(made: Made, decoding: Decod
 def test_answers_come_in_the_order_of_their_inputs(made: Made, batch_tokens: int) -> None:
     task, model, _ = made
     inputs = words(17, seed=2)
-    expected = {text: task.predict(model, [text], Decoding())[0].text for text in inputs}
+    expected = {text: task.predict(model, [text], Decoding())[0].value.plain() for text in inputs}
     answers = task.predict(model, inputs, Decoding(batch_tokens=batch_tokens))
-    assert [answer.text for answer in answers] == [expected[text] for text in inputs]
+    assert [answer.value.plain() for answer in answers] == [expected[text] for text in inputs]
     shuffled = random.Random(1).sample(inputs, len(inputs))
-    assert [p.text for p in task.predict(model, shuffled, Decoding())] == [
+    assert [p.value.plain() for p in task.predict(model, shuffled, Decoding())] == [
         expected[text] for text in shuffled
     ]
 
@@ -136,7 +139,7 @@ def test_nothing_is_answered_by_nothing(made: Made) -> None:
     assert task.predict(model, [], Decoding()) == []
     for decoding in (Decoding(), Decoding(beam=2, n=2)):
         answers = task.predict(model, ["", "", ""], decoding)
-        assert [(p.text, p.ranked) for p in answers] == [("", (("", None),))] * 3
+        assert [(p.value.plain(), p.score, len(p.ranked)) for p in answers] == [("", None, 1)] * 3
     assert list(task.write(model, "", Decoding())) == []
 
 
@@ -145,7 +148,7 @@ def test_a_blank_input_is_answered_as_an_empty_one(blank: str, made: Made) -> No
     task, model, _ = made
     for decoding in (Decoding(), Decoding(beam=2, n=2)):
         answers = task.predict(model, ["ab", blank, "", " ab"], decoding)
-        assert [answer.text for answer in answers[1:3]] == ["", ""]
+        assert [answer.value.plain() for answer in answers[1:3]] == ["", ""]
         assert answers[1] == answers[2]
         assert answers[3] == task.predict(model, [" ab"], decoding)[0]
     assert list(task.write(model, blank, Decoding())) == []
@@ -179,14 +182,14 @@ def test_answers_end_at_the_length_asked_for(made: Made) -> None:
     task, model, _ = made
     for beam in (1, 3):
         answers = task.predict(model, words(9), Decoding(beam=beam, max_length=2))
-        assert max(len(answer.text) for answer in answers) <= 2
+        assert max(len(answer.value.plain()) for answer in answers) <= 2
 
 
 def test_writing_token_by_token_ends_with_the_greedy_answer(made: Made) -> None:
     task, model, _ = made
     for text in words(5):
         shown = list(task.write(model, text, Decoding()))
-        answer = task.predict(model, [text], Decoding())[0].text
+        answer = task.predict(model, [text], Decoding())[0].value.plain()
         assert (shown[-1] if shown else "") == answer
         assert all(later.startswith(earlier) for earlier, later in pairwise(shown))
 
@@ -196,7 +199,7 @@ def test_writing_token_by_token_ends_with_the_greedy_answer(made: Made) -> None:
 
 def test_it_is_restored_from_what_a_bundle_holds(made: Made) -> None:
     task, model, _ = made
-    again = Translation.restore(task.config, task.tokenizers())
+    again = Translation.prepare(task.config, None, task.files())
     inputs = words(5)
     assert again.predict(model, inputs, Decoding()) == task.predict(model, inputs, Decoding())
     assert again.configure_model(
@@ -206,19 +209,19 @@ def test_it_is_restored_from_what_a_bundle_holds(made: Made) -> None:
 
 def test_a_bundle_without_a_tokenizer_is_refused(made: Made) -> None:
     with refused(BundleError, where="tokenizer.json"):
-        Translation.restore(made[0].config, {})
+        Translation.prepare(made[0].config, None, {})
 
 
 def test_one_table_for_two_vocabularies_is_refused(pairs: Path) -> None:
     config = resolve(asked(pairs, "task.target_tokenizer=characters"))
-    task = Translation.prepare(config.task, open_data(pairs, (None, None)).split("training"))
+    task = Translation.prepare(config.task, open_data(pairs, (None, None)).split("train"))
     with refused(ConfigError, key="model.tying", value="three-way", limit="two-way"):
         task.configure_model(config.model)
     two = resolve(asked(pairs, "task.target_tokenizer=characters", "model.tying=two-way"))
     fitted = dump(task.configure_model(two.model))
     assert fitted["source"]["vocab"] == task.source.size
     assert fitted["target"]["vocab"] == task.target.size
-    assert set(task.tokenizers()) == {"tokenizer.json", "tokenizer.target.json"}
+    assert set(task.files()) == {"tokenizer.json", "tokenizer.target.json"}
 
 
 def test_an_alignment_is_of_what_was_written_and_agrees_with_the_explorer(

@@ -18,7 +18,7 @@ def test_the_embedding_gives_the_vectors_of_the_file(tmp_path: Path) -> None:
     task = Translation.prepare(config, Rows.of([Row(("cat dog", "chat chien"), "here:1")]))
     model = task.configure_model(encoder_decoder(Size(1, 1, 6, 7, 2, 0.0))).build()
     before = model.source(torch.tensor(task.source.encode("dog")))
-    notes = task.start(model)
+    notes = task.initialise(model)
     given = model.source(torch.tensor(task.source.encode("cat")))  # scaling by the width's root included
     torch.testing.assert_close(given, torch.tensor([[1.0, 2, 3, 4, 5, 6]]))
     assert torch.equal(before, model.source(torch.tensor(task.source.encode("dog"))))

@@ -17,7 +17,7 @@ from torch import Tensor
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.decode import fast
-from regard.tasks import Translation
+from regard.tasks.translation import Translation
 from regard.training import meter
 from regard.training.device import Place
 from regard.training.loop import Trainer
@@ -99,7 +99,7 @@ def made(pairs: Path, folder: Path, kind: type[Trainer], *settings: str, **ends:
     dataset = open_data(pairs, (None, None))
     task = Translation.prepare(config.task, dataset.split("train"))
     examples = (example for example in task.encode(dataset.split("train")) if example)
-    store = write_store(folder / "tokens", examples, task.columns, task.vocabulary)
+    store = write_store(folder / "tokens", examples, task.fields)
     torch.manual_seed(1)
     model = task.configure_model(config.model).build()
     place, valid = Place(torch.device("cpu")), list(dataset.split("valid"))[:8]

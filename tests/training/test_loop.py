@@ -17,7 +17,8 @@ import regard
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.errors import NonFiniteLossError
-from regard.tasks import Translation
+from regard.tasks.metric import scored
+from regard.tasks.translation import Translation
 from regard.training.device import Place
 from regard.training.job import Trained
 from regard.training.loop import Trainer, random_seed
@@ -42,7 +43,7 @@ def trainer(pairs: Path, folder: Path, *settings: str) -> Trainer:
     dataset = open_data(pairs, (None, None))
     task = Translation.prepare(config.task, dataset.split("train"))
     examples = (example for example in task.encode(dataset.split("train")) if example)
-    store = write_store(folder / "tokens", examples, task.columns, task.vocabulary)
+    store = write_store(folder / "tokens", examples, task.fields)
     torch.manual_seed(1)
     model = task.configure_model(config.model).build()
     place = Place(torch.device("cpu"))
@@ -63,7 +64,7 @@ def test_a_tiny_model_learns_to_write_words_backwards(pairs: Path, tmp_path: Pat
     run = regard.load(trained.folder)
     assert all(weight.dtype == torch.float32 for weight in run.model.state_dict().values())
     rows = list(open_data(pairs, (None, None)).split("test"))
-    figures = run.task.score(run.predict([row.values[0] for row in rows]), rows)
+    figures = scored(run.task.metric(), run.predict([row.values[0] for row in rows]), rows)
     assert figures["token_error_rate"] <= 25, "words that nothing was chosen on"
 
 
@@ -78,7 +79,7 @@ def test_the_saved_weights_are_the_judged_ones(pairs: Path, tmp_path: Path) -> N
     trained = train(pairs, tmp_path / "run", "train.average.decay=0.9", steps=120)
     rows = list(open_data(pairs, (None, None)).split("valid"))
     run = regard.load(trained.folder)
-    figures = run.task.score(run.predict([row.values[0] for row in rows]), rows)
+    figures = scored(run.task.metric(), run.predict([row.values[0] for row in rows]), rows)
     assert figures == dict(trained.outcome.metrics)
 
 
@@ -119,10 +120,12 @@ def test_the_loss_is_in_nats_a_token_with_label_smoothing_as_published(pairs: Pa
     picked = -logs.gather(1, batch.wanted[:, None]).sum().item()
     spread = -logs.mean(1).sum().item()
     smooth = Translation(replace(made.task.config, smoothing=0.1), made.task.source, made.task.target)
-    assert made.task.nats(made.model, batch).item() == pytest.approx(picked, rel=1e-5)
-    assert made.task.loss(made.model, batch).item() == pytest.approx(picked, rel=1e-5)
-    assert smooth.loss(made.model, batch).item() == pytest.approx(0.9 * picked + 0.1 * spread, rel=1e-5)
-    assert smooth.nats(made.model, batch).item() == pytest.approx(picked, rel=1e-5)
+    assert made.task.loss(made.model.eval(), batch)["loss"].item() == pytest.approx(picked, rel=1e-5)
+    assert made.task.loss(made.model, batch)["loss"].item() == pytest.approx(picked, rel=1e-5)
+    assert smooth.loss(made.model, batch)["loss"].item() == pytest.approx(
+        0.9 * picked + 0.1 * spread, rel=1e-5
+    )
+    assert smooth.loss(made.model.eval(), batch)["loss"].item() == pytest.approx(picked, rel=1e-5)
 
 
 def test_a_run_depends_on_its_seed_alone(pairs: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 import torch
@@ -13,12 +12,13 @@ from regard.model.attention import AttentionConfig
 from regard.model.position import Learned, RelativeBias
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig
+from regard.registry import members_of
 from regard.schema import dump, parse
 from regard.training import muon
 from regard.training.optim import AdamW, Muon, Optimizer, OptimizerConfig
 from regard.training.resolve import Asked, resolve
 
-OPTIMIZERS = [kind() for kind in get_args(OptimizerConfig)]
+OPTIMIZERS = [kind() for kind in members_of(OptimizerConfig)]
 EVERY = pytest.mark.parametrize("config", OPTIMIZERS, ids=lambda config: config.kind)
 
 

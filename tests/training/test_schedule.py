@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import pytest
 
 from regard.errors import ConfigError
+from regard.registry import members_of
 from regard.training.schedule import Constant, Cosine, InverseSqrt, Linear, Schedule
 from tests.shared import refused
 
-SCHEDULES = [kind() for kind in get_args(Schedule)]
+SCHEDULES = [kind() for kind in members_of(Schedule)]
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.kind)
 
 

@@ -56,7 +56,7 @@ def further(body: Path, out: Path, *settings: str, labels: str = "abc", **wishes
 def test_the_body_and_its_tokenizers_are_taken_and_the_head_is_new(body: Path, tmp_path: Path) -> None:
     """With a rate of almost nothing, what training leaves is what it started from."""
     run, base = further(body, tmp_path / "run", "train.lr=1e-30"), regard.load(body)
-    assert run.task.tokenizers()["tokenizer.json"] == base.task.tokenizers()["tokenizer.json"]
+    assert run.task.files()["tokenizer.json"] == base.task.files()["tokenizer.json"]
     mine, theirs = run.bundle.weights, base.bundle.weights
     assert set(mine) - set(theirs) == set(HEAD)
     shared = set(mine) & set(theirs)

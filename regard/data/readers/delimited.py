@@ -18,9 +18,10 @@ from pathlib import Path
 
 from regard.data.readers.columns import Wanted, default_names, looks_like_header
 from regard.data.readers.lines import BLANK, LINE_LIMIT, Line, Problem, open_text, read_lines
-from regard.data.readers.tables import First, Record, cells_of, first_row, suits
+from regard.data.readers.reader import READERS, Reader
+from regard.data.readers.tables import First, Record, Table, TsvTable, cells_of, first_row, suits
 
-__all__ = ["CsvTable", "is_quoted"]
+__all__ = ["Csv", "CsvTable", "Tsv", "is_quoted"]
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SAMPLE = 32
@@ -240,3 +241,27 @@ def _csv_records(
         if lines is not None:
             lines[:] = feed.lines
         yield feed.number, cells
+
+
+@READERS.register
+class Tsv(Reader):
+    """Tab-separated values, quoted where that shows."""
+
+    kind = "tsv"
+
+    @classmethod
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
+        if is_quoted(path, wanted):
+            return CsvTable.open(path, wanted, skip=skip, delimiter="\t")
+        return TsvTable.open(path, wanted, skip=skip)
+
+
+@READERS.register
+class Csv(Reader):
+    """Values with a delimiter, as spreadsheets write them."""
+
+    kind = "csv"
+
+    @classmethod
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
+        return CsvTable.open(path, wanted, skip=skip)

@@ -11,16 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regard.data.readers.lines import file_errors
+from regard.data.readers.reader import READERS
 from regard.data.splits import SPLIT_OF
 from regard.errors import DataError
 
-__all__ = ["FORMS", "INSIDE", "Found", "look_at_file", "look_at_folder", "only"]
+__all__ = ["INSIDE", "Found", "look_at_file", "look_at_folder", "only"]
 
-FORMS = ("tsv", "csv", "jsonl", "parquet", "txt", "json")
-_OTHER_NAMES = {"ndjson": "jsonl", "jsonlines": "jsonl", "jl": "jsonl", "pq": "parquet"}
-_ZIPPED_FORMS = ("tsv", "csv", "jsonl", "txt", "json")
-_COLUMNS = {"txt": 1, "json": 3}
-"""Forms that hold so many columns; SQuAD's `.json` has three."""
 _ORDER = ("train", "valid", "test")
 _NO_LANGUAGE = (
     *("", "json", "md", "gz", "zip", "log", "bin", "py", "yaml", "yml", "toml", "xml", "html"),
@@ -43,12 +39,17 @@ class Found:
     extensions: tuple[str, ...] = ()
     """Of parallel files, in the order of `paths`: the names of the columns."""
 
+    @property
+    def running(self) -> bool:
+        """Whether it is a running text."""
+        return self.form in READERS and READERS[self.form].running
+
 
 def look_at_file(path: Path, shown: str | None = None) -> Found:
     """The form of a single file. Raises DataError when it is none that can be read."""
     _, form = _parts(path)
-    if form not in FORMS:
-        kinds = ", ".join(f".{kind}" for kind in FORMS)
+    if form not in READERS:
+        kinds = ", ".join(f".{kind}" for kind in READERS)
         sentence = (
             "{where} is in no form that can be read here; give {limit}, or a folder with parallel files such"
             " as train.en and train.de"
@@ -72,7 +73,7 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
         paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
         inside = list((folder / INSIDE).iterdir()) if (folder / INSIDE).is_dir() else []
     splits = _splits(folder, paths, columns)
-    if not splits and any(_parts(path)[1] in FORMS for path in inside):
+    if not splits and any(_parts(path)[1] in READERS for path in inside):
         return look_at_folder(folder / INSIDE, columns)
     splits = splits or _splits(folder, paths, columns, documents=True) or _folders(folder, columns)
     if not splits:
@@ -105,7 +106,7 @@ def _folders(folder: Path, columns: int) -> dict[str, Found]:
     for name, split in SPLIT_OF.items():
         with file_errors(folder):
             files = list((folder / name).iterdir()) if (folder / name).is_dir() else []
-        if any(_parts(path)[1] in FORMS for path in files):
+        if any(_parts(path)[1] in READERS for path in files):
             inside = list(look_at_folder(folder / name, columns).values())
             found = only([*inside, *([splits[split]] if split in splits else [])], folder, f"'{split}'")
             assert found is not None
@@ -127,7 +128,7 @@ def _names_of_splits(stems: Iterable[str]) -> dict[str, str]:
 def _stem(path: Path) -> str:
     """What files of one set of examples have in common: the name without its form and a shard's number."""
     stem, form = _parts(path)
-    shard = _SHARD.fullmatch(stem) if form in FORMS else None
+    shard = _SHARD.fullmatch(stem) if form in READERS else None
     return stem if shard is None else shard[1]
 
 
@@ -135,24 +136,24 @@ def _parts(path: Path) -> tuple[str, str]:
     """The name without its form, and the form: `('train', 'en')` for `train.en.gz`."""
     name = path.name.removesuffix(".gz")
     stem, dot, form = name.rpartition(".")
-    form = _OTHER_NAMES.get(form, form)
+    form = next((kind for kind, reader in READERS.items() if form in reader.endings), form)
     if not dot:
         return name, ""
-    if path.name.endswith(".gz") and form in FORMS and form not in _ZIPPED_FORMS:
+    if path.name.endswith(".gz") and form in READERS and not READERS[form].zipped:
         return name, ""  # .parquet.gz: it is compressed already
     return stem, form
 
 
 def _forms(paths: list[Path], columns: int, documents: bool) -> list[Found]:
     """What files that share a stem hold."""
-    forms = {form: [path for path in paths if _parts(path)[1] == form] for form in FORMS}
+    forms = {form: [path for path in paths if _parts(path)[1] == form] for form in READERS}
     usable: list[Found] = []
     for form, files in forms.items():
-        if _COLUMNS.get(form, columns) == columns or (documents and form == "json"):
+        if READERS[form].columns in (None, columns) or (documents and READERS[form].whole):
             sharded, whole = _shards(files)
             usable += [Found(form, (path,)) for path in whole]
             usable += [Found(form, sharded)] if sharded else []
-    parallel = [path for path in paths if _parts(path)[1] not in (*FORMS, *_NO_LANGUAGE)]
+    parallel = [path for path in paths if _parts(path)[1] not in (*READERS, *_NO_LANGUAGE)]
     if len(parallel) > 1:
         extensions = tuple(_parts(path)[1] for path in parallel)
         usable.append(Found("parallel", tuple(parallel), extensions))
@@ -192,7 +193,7 @@ def only(candidates: list[Found], folder: Path, what: str) -> Found | None:
 
 def _nothing(folder: Path, columns: int) -> DataError:
     kinds = ", ".join(
-        f".{form}" for form in FORMS if form == "json" or _COLUMNS.get(form, columns) == columns
+        f".{kind}" for kind, form in READERS.items() if form.whole or form.columns in (None, columns)
     )
     pairs = " or parallel files such as train.en and train.de" if columns > 1 else ""
     sentence = "{where} holds nothing that can be read; put train, valid and test into it as {limit}"

@@ -16,32 +16,21 @@ from typing import BinaryIO, NoReturn
 
 from regard.data.readers.columns import Wanted
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_text, read_lines
+from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.squad import COLUMNS, SquadFile
 from regard.data.readers.tables import JsonlTable, Record, Table, parse_object, suits, values_of
 from regard.errors import DataError, damaged, not_json, not_text
 
-__all__ = ["ArrayTable", "array_begins", "open_json"]
+__all__ = ["ArrayTable", "Json", "Jsonl", "array_begins"]
 
 _CHUNK = 1 << 16
+_HEAD = 1 << 10
+_ARRAY = re.compile(r"\ufeff?\s*\[\s*(\{|$)")
 _LOOKED_AT = 1000
 _BLANK = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()
 _LIMIT = 4 * LINE_LIMIT
 """Characters of one object, with its line breaks and indents."""
-
-
-def open_json(path: Path, wanted: Wanted, *, skip: bool = False) -> Table:
-    """The table that a `.json` file holds. Raises: DataError for one that holds none, or another form."""
-    with open_text(path) as file:
-        head = file.read(_CHUNK).decode("utf-8", "replace")
-    begin = array_begins(head)
-    if begin is None:
-        lines = _is_lines(path)
-        return JsonlTable.open(path, wanted, skip=skip) if lines else _document(path, head, wanted)
-    nested = head[:begin].lstrip("\ufeff \t\r\n").startswith("{")
-    if nested and ('"paragraphs"' in head or head[begin : begin + 1] != "{"):
-        return _document(path, head, wanted)
-    return ArrayTable.open(path, wanted, skip=skip)
 
 
 def array_begins(head: str) -> int | None:
@@ -246,3 +235,40 @@ class _Window:
             raise not_text(DataError, f"{self._path}:[{self.index}]") from error
         self._place = 0
         return True
+
+
+@READERS.register
+class Jsonl(Reader):
+    """One JSON object a line, or one array of objects in spite of the name."""
+
+    kind = "jsonl"
+    endings = ("ndjson", "jsonlines", "jl")
+
+    @classmethod
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
+        with open_text(path) as file:
+            array = _ARRAY.match(file.read(_HEAD).decode("utf-8", "replace")) is not None
+        return (ArrayTable if array else JsonlTable).open(path, wanted, skip=skip)
+
+
+@READERS.register
+class Json(Reader):
+    """See the module's docstring."""
+
+    kind = "json"
+    columns = 3  # of SQuAD's form
+    whole = True
+
+    @classmethod
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
+        """The table that a `.json` file holds. Raises: DataError for one that holds none, or another form."""
+        with open_text(path) as file:
+            head = file.read(_CHUNK).decode("utf-8", "replace")
+        begin = array_begins(head)
+        if begin is None:
+            lines = _is_lines(path)
+            return JsonlTable.open(path, wanted, skip=skip) if lines else _document(path, head, wanted)
+        nested = head[:begin].lstrip("\ufeff \t\r\n").startswith("{")
+        if nested and ('"paragraphs"' in head or head[begin : begin + 1] != "{"):
+            return _document(path, head, wanted)
+        return ArrayTable.open(path, wanted, skip=skip)

@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from regard.data.readers.lines import Problem
 from regard.errors import DataError
+from regard.values.chat import ROLES, Message
 
 __all__ = ["ROLES", "Message", "messages_as_text", "messages_in", "read_messages"]
 
-ROLES = ("system", "user", "assistant")
 _MOST = 10_000
-
-
-class Message(NamedTuple):
-    """One turn."""
-
-    role: str
-    content: str
 
 
 def messages_in(value: object) -> tuple[Message, ...] | Problem:

@@ -17,17 +17,16 @@ from typing import get_args
 from regard.data import builtin, named
 from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
-from regard.data.readers.delimited import CsvTable, is_quoted
+from regard.data.readers.delimited import CsvTable
 from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
 from regard.data.readers.image_folder import images_of, look_at_images, open_images, split_images
 from regard.data.readers.images import IMAGE
-from regard.data.readers.json_array import ArrayTable, open_json
-from regard.data.readers.lines import file_errors, open_text
-from regard.data.readers.parquet import ParquetTable
+from regard.data.readers.lines import file_errors
 from regard.data.readers.plain import ParallelTable, TextFile
+from regard.data.readers.reader import READERS
 from regard.data.readers.shards import ShardedTable
 from regard.data.readers.streams import Forms, OnError, Reading, split_table, split_text
-from regard.data.readers.tables import JsonlTable, Table, TsvTable
+from regard.data.readers.tables import Table, TsvTable
 from regard.data.readers.translations import by_language
 from regard.data.remote import Progress
 from regard.data.rows import DataSet, KnownSet, Report, Rows
@@ -38,8 +37,6 @@ __all__ = ["columns_of", "open_data"]
 
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
 _SHOWN = 3  # names of files
-_HEAD = 1 << 10
-_ARRAY = re.compile(r"\ufeff?\s*\[\s*(\{|$)")
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
 
 
@@ -100,7 +97,7 @@ def columns_of(data: str | Path) -> tuple[str, ...]:
         known: Mapping[str, KnownSet] = {**builtin.BUILTIN, **named.NAMED}
         return known[str(data)].columns
     found = _look_at_examples(path)
-    if found.form == "txt":
+    if found.running:
         return ("text",)
     for file in found.paths:
         _check_size(file)
@@ -205,9 +202,7 @@ def _open_path(
         rows, names_here = _open_files(files, columns, shares, reading, every)
         if len(shares) > 1 and not every:
             parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
-            how = (
-                "in parts that follow one another" if files.form == "txt" else f"by a hash of {names_here[0]}"
-            )
+            how = "in parts that follow one another" if files.running else f"by a hash of {names_here[0]}"
             reading.report.notes.append(f"{_shown(files)} was split {how}: {parts}")
         _check_agree(names, names_here, path)
         names = names or names_here
@@ -248,7 +243,7 @@ def _check_agree(first: tuple[str, ...], other: tuple[str, ...], folder: Path) -
 
 def _shares(split: str, files: Found, found: Mapping[str, Found], whole: bool) -> Mapping[str, float]:
     """Into which splits the files that stand for `split` are cut."""
-    text = files.form == "txt"
+    text = files.running
     if split == "all" and whole:
         return ALL
     if split == "all":
@@ -270,9 +265,11 @@ def _open_files(
         )
     for path in files.paths:
         _check_size(path)
-    if files.form == "txt":
+    if files.running:
         picked = pick_columns(("text",), columns, _shown(files))
-        return split_text(TextFile(files.paths[0]), shares, reading), ("text",) * len(picked)
+        text = READERS[files.form].open(files.paths[0], columns, skip=False)
+        assert isinstance(text, TextFile)
+        return split_text(text, shares, reading), ("text",) * len(picked)
     table = _open_table(files, columns, skip=reading.on_error == "skip")
     picked = pick_columns(table.columns, columns, table.label, ordered=files.form != "parallel")
     _note_header(table, columns, reading.report)
@@ -288,28 +285,9 @@ def _open_table(files: Found, columns: Wanted, *, skip: bool = False) -> Table:
 
 
 def _open_file(form: str, path: Path, columns: Wanted, skip: bool) -> Table:
-    match form:
-        case "tsv" if is_quoted(path, columns):
-            return CsvTable.open(path, columns, skip=skip, delimiter="\t")
-        case "tsv":
-            return TsvTable.open(path, columns, skip=skip)
-        case "csv":
-            return CsvTable.open(path, columns, skip=skip)
-        case "jsonl" if _begins_array(path):
-            return ArrayTable.open(path, columns, skip=skip)
-        case "jsonl":
-            return JsonlTable.open(path, columns, skip=skip)
-        case "parquet":
-            return ParquetTable.open(path)
-        case "json":
-            return open_json(path, columns, skip=skip)
-    raise AssertionError(form)
-
-
-def _begins_array(path: Path) -> bool:
-    """Whether a `.jsonl` is one array of objects, in spite of its name."""
-    with open_text(path) as file:
-        return _ARRAY.match(file.read(_HEAD).decode("utf-8", "replace")) is not None
+    table = READERS[form].open(path, columns, skip=skip)
+    assert not isinstance(table, TextFile)
+    return table
 
 
 def _note_header(table: Table, columns: Wanted, report: Report) -> None:

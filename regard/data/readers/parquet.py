@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from regard.data.readers.columns import Wanted
 from regard.data.readers.forms import Cell, as_cell
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes, too_long
 from regard.data.readers.parquet_pages import Column, Page, columns_of, pages_of
+from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.tables import Record
 from regard.errors import DataError, damaged, needs, no_data, why
 from regard.strict_json import HEADER, loads
 
-__all__ = ["ParquetTable"]
+__all__ = ["Parquet", "ParquetTable"]
 
 _BATCH = 1024
 _BUFFER_BYTES = 1 << 20  # without it pyarrow takes a whole column of a row group at once
@@ -233,3 +235,16 @@ def _open(path: Path) -> Iterator[tuple[Any, BinaryIO]]:
         except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
             value = f"it is not a whole Parquet file ({why(error)})"
             raise damaged(DataError, path, value, "write it again") from error
+
+
+@READERS.register
+class Parquet(Reader):
+    """Tables in columns, compressed within."""
+
+    kind = "parquet"
+    endings = ("pq",)
+    zipped = False
+
+    @classmethod
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> ParquetTable:
+        return ParquetTable.open(path)

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from regard.data.readers.columns import Wanted
 from regard.data.readers.lines import BLANK, Line, Problem, decode_line, open_text, read_lines
+from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.tables import Record
 
-__all__ = ["ParallelTable", "TextFile"]
+__all__ = ["ParallelTable", "Text", "TextFile"]
 
 _CHUNK = 1 << 20
 _LONG, _PART = 1 << 13, 1 << 10
@@ -110,3 +112,16 @@ def _end_of_part(raw: bytes) -> int:
     if (blank := raw.rfind(b" ", 1, _PART)) > 0:
         return blank
     return next((size for size in range(_PART, _PART - 4, -1) if raw[size] & 0xC0 != 0x80), _PART)
+
+
+@READERS.register
+class Text(Reader):
+    """A running text."""
+
+    kind = "txt"
+    columns = 1
+    running = True
+
+    @classmethod
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> TextFile:
+        return TextFile(path)

@@ -165,12 +165,16 @@ class Block {
 // N blocks over a sequence of vectors.
 class Stack {
   constructor(weights, name, config, tap) {
-    const { attention, width, placement, masks } = config, H = attention.heads;
+    const { attention, width, placement } = config, H = attention.heads, C = attention.head_width ?? width / H;
     const part = POSITIONS[config.position.kind];
     this.config = config;
-    this.position = part(config.position, H, attention.head_width ?? width / H, weights[`${name}.position.table.weight`]);
+    this.position = part(config.position, H, C, weights[`${name}.position.table.weight`]);
     this.across = config.cross_position ? this.position : {};
-    this.sees = (masks.length ? masks : [config.mask]).map((mask) => MASKS[mask.kind](mask)); // block by block, again and again
+    const pattern = config.pattern.length ? config.pattern : [{}]; // block by block, again and again
+    this.layers = pattern.map(({ mask, position: own }) => ({
+      sees: MASKS[(mask ?? config.mask).kind](mask ?? config.mask),
+      position: own ? POSITIONS[own.kind](own, H, C) : this.position,
+    }));
     this.blocks = Array.from({ length: config.depth }, (_, i) => new Block(weights, `${name}.blocks.${i}`, config, tap));
     this.E = config.entry_width ?? width;
     this.entryNorm = config.entry_norm ? norm(weights, `${name}.entry_norm`, config.norm) : (x) => x;
@@ -186,10 +190,10 @@ class Stack {
 
   // (T, E) → (T, D): vectors that follow those of which the cache holds keys and values. E is D but where one product widens.
   forward(x, cache) {
-    const { E, sees, position, across } = this, D = this.config.width, start = cache.length;
+    const { E, layers, position, across } = this, D = this.config.width, start = cache.length;
     cache.length += x.length / E;
     x = this.entryProjection(this.entryNorm(position.add ? position.add(x, E, start) : x, E));
-    this.blocks.forEach((block, i) => { x = block.forward(x, { start, sees: sees[i % sees.length], position, across }, cache.layers[i]); });
+    this.blocks.forEach((block, i) => { x = block.forward(x, { start, ...layers[i % layers.length], across }, cache.layers[i]); });
     return this.finalNorm(x, D);
   }
 }
