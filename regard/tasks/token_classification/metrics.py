@@ -31,6 +31,11 @@ class EntityMetric(Metric):
     """See `entity_metrics`."""
 
     key = "span_f1"
+    figures = (
+        ("span_f1", "span F1", "{:.2f} %"),
+        ("span_precision", "precision", "{:.2f} %"),
+        ("span_recall", "recall", "{:.2f} %"),
+    )
 
     def __init__(self) -> None:
         self._answers: list[Marked] = []

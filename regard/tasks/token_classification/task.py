@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.data.field import Encoded, Field
-from regard.data.readers.streams import Forms
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
@@ -35,7 +34,7 @@ from regard.tasks.labels import count_labels, kept_labels, written
 from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import by_length, on_the_right, other_size, sized
 from regard.tasks.prediction import best_of
-from regard.tasks.task import NO_FILES, TASKS, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.token_classification.baselines import Gazetteer, UsualTags
 from regard.tasks.token_classification.metrics import EntityMetric, WordMetric, marked
@@ -84,10 +83,6 @@ class TokenClassificationConfig(TaskConfig):
     smoothing: float = 0.1
     """Label smoothing."""
     kind: Literal["token-classification"] = "token-classification"
-
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return (self.source, self.target)
 
     def __post_init__(self) -> None:
         require(self.max_length > _FRAME, "max_length", self.max_length, f"{_FRAME + 1} or more")
@@ -150,13 +145,15 @@ class TokenClassification(TextTask):
 
     def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> TokenClassification:
         there = columns()
-        source, target = (name if name in there else None for name in self.config.wanted)
+        source, target = (
+            name if name in there else None for name in (self.config.source, self.config.target)
+        )
         config = self.adapted(replace(self.config, source=source, target=target), lambda: there)
         return type(self)(config, self.tokenizer, self.labels)
 
     @classmethod
-    def forms(cls, config: TokenClassificationConfig) -> Forms:
-        return (Tokens(), Tags(config.names))
+    def columns(cls, config: TokenClassificationConfig) -> tuple[Column, ...]:
+        return Column(config.source, Words, Tokens()), Column(config.target, Spans, Tags(config.names))
 
     @classmethod
     def texts(cls, config: TokenClassificationConfig, rows: Rows) -> Iterable[str]:
