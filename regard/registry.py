@@ -81,6 +81,12 @@ class Registry(Mapping[str, _Member]):
                     _LOG.warning(
                         "%s %r of an installed package cannot be used: %s", self.name, point.name, error
                     )
+            places = {name: place for place, name in enumerate(self._modules)}
+            order = sorted(
+                self._members.items(),
+                key=lambda one: places.get(getattr(one[1], "__module__", ""), len(places)),
+            )
+            self._members = dict(order)  # whichever was imported first
         return self._members
 
     def __getitem__(self, kind: str) -> _Member:

@@ -214,7 +214,7 @@ def test_a_bundle_without_a_tokenizer_is_refused(made: Made) -> None:
 
 def test_one_table_for_two_vocabularies_is_refused(pairs: Path) -> None:
     config = resolve(asked(pairs, "task.target_tokenizer=characters"))
-    task = Translation.prepare(config.task, open_data(pairs, (None, None)).split("training"))
+    task = Translation.prepare(config.task, open_data(pairs, (None, None)).split("train"))
     with refused(ConfigError, key="model.tying", value="three-way", limit="two-way"):
         task.configure_model(config.model)
     two = resolve(asked(pairs, "task.target_tokenizer=characters", "model.tying=two-way"))

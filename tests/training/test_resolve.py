@@ -104,7 +104,7 @@ def test_what_suits_a_data_set_is_said_for_one_task(data: str) -> None:
             {
                 "key": "task",
                 "value": "tranlation",
-                "limit": "translation, text-generation, fill-mask,",
+                "limit": "fill-mask, image-classification,",
                 "remedy": "did you mean 'translation'?",
             },
         ),
