@@ -84,6 +84,17 @@ def _asked(folder: Path) -> Path:
     return path
 
 
+def _tagged(folder: Path) -> Path:
+    chance = random.Random(1)
+    sentences = []
+    for _ in range(300):
+        words = ["".join(chance.choices("abcd", k=chance.randint(1, 3))) for _ in range(chance.randint(1, 5))]
+        sentences.append("".join(f"{word} {'B-x' if 'a' in word else 'O'}\n" for word in words))
+    path = folder / "tagged.conll"
+    path.write_text("\n".join(sentences), "utf-8")
+    return path
+
+
 DATA: dict[str, Callable[[Path], Path]] = {
     "translation": _pairs,
     "text-generation": _text,
@@ -91,6 +102,7 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "text-classification": _labelled,
     "image-classification": _shapes,
     "question-answering": _asked,
+    "token-classification": _tagged,
     "sentence-similarity": _pairs,
 }
 INPUTS = {
@@ -99,6 +111,7 @@ INPUTS = {
     "fill-mask": ["a [MASK] is", "[MASK] bicycle."],
     "text-classification": ["aab", "bdc"],
     "image-classification": ["shapes/lying/0.pgm", "shapes/standing/1.pgm"],
+    "token-classification": ["abc b, dd", '["ca", "b"]'],
     "question-answering": ["after a ?\tb a c", "after z ?\th g f e"],
     "sentence-similarity": ["dcba\tab", "abc"],
 }
