@@ -11,7 +11,7 @@ NAME   ?=
 SHARED := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test emulate lint docs notebooks bench reference reproduce clean
+.PHONY: help setup demo test check emulate lint docs notebooks bench reference reproduce clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,11 @@ test: setup ## lint, check types and run every test
 	@$(MAKE) --no-print-directory lint
 	@echo "Running the tests"
 	@$(BIN)/python -m pytest $(SHARED)
+
+check: setup ## lint, check types and run the fast tests, in two minutes: before each commit
+	@$(MAKE) --no-print-directory lint
+	@echo "Running the fast tests"
+	@$(BIN)/python -m pytest $(SHARED) -m "not slow and not emulate"
 
 emulate: setup ## compile the decoder for all processors that are known, and run what this one can
 	@$(BIN)/python -m pytest tests/decode/test_processors.py tests/decode/test_cross_compiled.py -m "emulate or not emulate"

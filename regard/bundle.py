@@ -45,7 +45,7 @@ FORMAT = 1  # the newest format that is read, and the one that is written
 CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
 _TRAINING = "training"  # as `training/folder.py` has it, as long as there is no bundle
 TASK_FILE = re.compile(r"(?!(config|metrics)\.json)[a-z][a-z0-9_]{0,40}(\.[a-z0-9_-]{1,40})?\.json")
-_RENAMED = {"images.json": "image_processor.json"}  # files of older bundles
+_RENAMED = {"pictures.json": "image_processor.json"}  # files of 0.1.0
 
 _ATTEMPTS, _PAUSE = 10, 0.005  # seconds; each pause is longer by this than the one before
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -87,6 +87,11 @@ class Bundle:
             model = self.model.build()
         model.load_state_dict({name: weights[first] for name, first in layout.first.items()}, strict=True)
         return model.eval()
+
+
+def renamed(files: Mapping[str, str]) -> dict[str, str]:
+    """A task's files by the names that they have now."""
+    return {_RENAMED.get(name, name): text for name, text in files.items()}
 
 
 def software_versions() -> dict[str, str]:
@@ -189,7 +194,7 @@ def _load(place: Path) -> Bundle:
         model: ModelConfig = parse(ModelConfig, config.model, prefix="model")
     _Layout.of(model, f"{place / CONFIG}").check(entries, f"{place / WEIGHTS}")
     files = {name: file for name, file in config.files.items() if name != WEIGHTS}
-    texts = {_RENAMED.get(name, name): _read_text(place, name, file) for name, file in files.items()}
+    texts = renamed({name: _read_text(place, name, file) for name, file in files.items()})
     return Bundle(
         task=config.task,
         model=model,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from browsing import arguments, browser_path
 from shared import made_once
+from slow import is_slow
 from tiny import write_pairs
 
 for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
@@ -40,7 +41,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, min(usable_processors() + 1, psutil.virtual_memory().total // MEMORY))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files that are left out are not even read, which takes as long as running the others."""
+    return True if "not slow" in config.option.markexpr and is_slow(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
     if hasattr(config, "workerinput"):  # one of many processes
         places = {HERE / name: number for number, name in enumerate(LONGEST)}
         assert all(path.is_file() for path in places)

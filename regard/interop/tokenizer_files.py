@@ -19,7 +19,6 @@ from regard.interop.family import Family
 from regard.interop.origin import Origin
 from regard.interop.vocabulary import TARGET
 from regard.model.embed import Tokens
-from regard.model.mask import Full
 from regard.model.transformer import EncoderDecoderConfig, TransformerConfig
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
@@ -78,7 +77,7 @@ def _framing(tokenizer: Tokenizer, bundle: Bundle) -> str:
         return text
     model = bundle.model
     two_stacks = isinstance(model, EncoderDecoderConfig)
-    writes = isinstance(model, TransformerConfig) and not isinstance(model.stack.mask, Full)
+    writes = isinstance(model, TransformerConfig) and not model.stack.mask.sees_all
     first = tokenizer.start if two_stacks else tokenizer.bos
     if writes and isinstance(tokenizer, GivenTokenizer) and not tokenizer.spec.begins:
         first = None

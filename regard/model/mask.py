@@ -114,6 +114,7 @@ Lowered = Literal["causal"] | Tensor | None
 """A rule applied to places: None when every key may be seen, "causal" when query i sees keys 0 … i
 (as many keys as queries), else booleans (B | 1, 1, T | 1, S), True where the key may be seen."""
 
+_TRIED = 512  # places
 _UNDECIDED: Literal["undecided"] = "undecided"
 _Static = Literal["causal", "undecided"] | None
 
@@ -130,6 +131,13 @@ class MaskRule(Alternative):
 
     sees_all: ClassVar[bool] = False
     """Whether every token sees every other."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether no token sees a later one: tried on the first places."""
+        at = torch.arange(_TRIED)
+        seen = self.sees(at[:, None], at)
+        return seen is not None and not bool(seen.triu(1).any())
 
     def static(self, query: Contiguous, key: Contiguous) -> _Static:
         """What is known of contiguous places without looking at them: None for everything seen, "causal" for

@@ -119,7 +119,7 @@ class FillMask(TextTask):
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
-        if not isinstance(model.stack.mask, Full):
+        if not model.stack.mask.sees_all:
             raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "full")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 

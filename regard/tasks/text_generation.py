@@ -28,7 +28,7 @@ from regard.decode.constraints import Constraints, Rules
 from regard.decode.sampling import Draws
 from regard.errors import DataError, InputError, require
 from regard.model.head import Vocabulary, VocabularyHead
-from regard.model.mask import Causal, Contiguous, Positions, Ragged, Window
+from regard.model.mask import Causal, Contiguous, Positions, Ragged
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
@@ -121,9 +121,8 @@ class TextGeneration(TextTask):
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, Vocabulary)
-        mask = model.stack.mask
-        if not isinstance(mask, Causal) and not (isinstance(mask, Window) and mask.after == 0):
-            raise not_for(self.name, "model.stack.mask", mask.kind, "causal")
+        if not model.stack.mask.causal:
+            raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "causal")
         return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training

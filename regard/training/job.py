@@ -229,7 +229,7 @@ class _Job:
                 raise BundleError(sentence, path) from problem
             if not _same(kept["training"], config) or kept.get("fingerprint") != dataset.fingerprint:
                 raise other_run(self.out)
-            return kind.prepare(config.task, None, self.begun["tokenizers"])
+            return kind.prepare(config.task, None, bundles.renamed(self.begun["tokenizers"]))
         self.reporter.busy("learning the tokenizers")
         given = NO_FILES if self.start is None else self.start.tokenizers
         task = kind.prepare(config.task, dataset.split("train"), given)

@@ -96,5 +96,5 @@ def test_tasks_that_write_nothing_refuse_it() -> None:
             pass
 
     silent: Task = Silent()
-    with refused(InputError, value="tokens to begin with", where="text-classification"):
+    with refused(InputError, key="tokens to begin with"):
         silent.check(Decoding(begin=(1,)))

@@ -48,7 +48,7 @@ FAMILIES: dict[str, tuple[str, dict[str, int]]] = {
 def eager(kind: str, family: str, options: dict[str, Any]) -> Any:
     torch.manual_seed(1)
     config = getattr(transformers, f"{family}Config")(vocab_size=V, **options)
-    config._attn_implementation = {"key": "attentions", "remedy": "eager"}
+    config._attn_implementation = "eager"
     return getattr(transformers, kind)(config).eval()
 
 

@@ -120,7 +120,7 @@ def test_draws_are_the_same_for_a_seed_and_follow_the_temperature(opened, runs):
     page.check("input[type=checkbox]")
     first = page.inner_text(".answer strong")
     assert first != greedy
-    page.click("text=Draw again")
+    page.click("text=Sample again")
     assert page.inner_text(".answer strong") != first
     page.uncheck("input[type=checkbox]")
     assert page.inner_text(".answer strong") == greedy

@@ -102,10 +102,7 @@ def test_processes_that_cannot_share_a_step_are_told_how(pairs: Path, tmp_path: 
     command = ["train", "translation", str(pairs), "--out", str(tmp_path / "run"), "--steps", "3", *options()]
     statuses, said = two_processes("-m", "regard", *command, "--set", "train.accumulate=3")
     assert 2 in statuses
-    assert (
-        "regard: train.accumulate is 3, but 2 processes share the batches of a step; give a multiple of 2"
-        in said
-    )
+    assert "regard: train.accumulate is 3; it must be a multiple of 2, the number of processes" in said
     assert not (tmp_path / "run").exists()
 
 

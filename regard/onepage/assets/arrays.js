@@ -52,7 +52,7 @@ export function softmax(x, temperature = 1) {
 export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
 // The place of the first of the largest.
-export const most likely = (x) => x.reduce((best, number, i) => (number > x[best] ? i : best), 0);
+export const mostLikely = (x) => x.reduce((best, number, i) => (number > x[best] ? i : best), 0);
 
 // Abramowitz and Stegun, 7.1.26: within 2e-7.
 function erf(x) {

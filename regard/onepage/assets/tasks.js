@@ -1,6 +1,6 @@
 // What each task gives the model, and makes of its logits: step after step, or at once. It knows no page.
 
-import { most likely, sigmoid, softmax } from "./arrays.js";
+import { mostLikely, sigmoid, softmax } from "./arrays.js";
 import { build } from "./model.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -61,7 +61,7 @@ class Writer extends Task {
     while (ids.length < most) {
       const logits = this.model.step(given, cache), forced = begin[ids.length];
       for (const never of this.about.never) logits[never] = -Infinity;
-      const chosen = forced ?? (chance ? drawn(softmax(logits, temperature), chance()) : most likely(logits));
+      const chosen = forced ?? (chance ? drawn(softmax(logits, temperature), chance()) : mostLikely(logits));
       steps.push({ logits, chosen });
       if (chosen === EOS) break;
       ids.push(chosen);
@@ -75,7 +75,7 @@ class Writer extends Task {
 export function drawn(shares, chance) {
   let rest = chance;
   const found = shares.findIndex((share) => (rest -= share) < 0);
-  return found < 0 ? most likely(shares) : found;
+  return found < 0 ? mostLikely(shares) : found;
 }
 
 class Translation extends Writer {
@@ -129,7 +129,7 @@ class TextGeneration extends Writer {
 
 class Classifier extends Task {
   classed(given, tokens) {
-    const logits = this.model.step(given, this.model.begin()), chosen = most likely(logits);
+    const logits = this.model.step(given, this.model.begin()), chosen = mostLikely(logits);
     const text = this.about.separator === null ? this.outputs(chosen) : this.about.labels.filter((_, i) => sigmoid(logits[i]) >= 0.5).join(this.about.separator);
     return { text, steps: [{ logits, chosen }], sequences: [{ kind: "stack", tokens }] };
   }

@@ -10,7 +10,7 @@ import { NumberCard } from "./number.js";
 import { axisName, boxName, formula, pointName, sectionName, sectionText } from "./sections.js";
 import { change, isChanged, look, store } from "./state.js";
 import { of, say } from "./texts.js";
-import { SHARES, decode, difference, labels, largest, most likely, sheets, size } from "./values.js";
+import { SHARES, decode, difference, labels, largest, mostLikely, sheets, size } from "./values.js";
 
 const WHOLE = 300_000; // numbers of a box up to which all of it is asked for
 const LIMIT = 2 ** 20; // numbers in one answer
@@ -154,7 +154,7 @@ export class Inside {
       return;
     }
     this.legend.hidden = false;
-    const { sheets: all, columns: places } = most likely(sheets(values), part.axes.at(-1)), one = all.length === 1 && count > 1; // only one head of many was sent
+    const { sheets: all, columns: places } = mostLikely(sheets(values), part.axes.at(-1)), one = all.length === 1 && count > 1; // only one head of many was sent
     const shown = head === null ? (one ? [store.view.head ?? 0] : [...all.keys()]) : [head];
     const row = part.axes.at(-2) ?? null, column = part.axes.at(-1);
     const given = labels(column, part, this.answer);

@@ -38,7 +38,7 @@ export function sheets(decoded) {
 const CHOSEN = 4, FEW = 64; // of many outputs, those that are most likely in some row
 
 // Of a long last axis the columns that matter: {sheets, columns}, `columns` their places; null for all.
-export function most likely(all, axis) {
+export function mostLikely(all, axis) {
   const { rows, columns, numbers } = all[0];
   if (axis !== "output" || columns <= FEW) return { sheets: all, columns: null };
   const kept = new Set(), most = Math.max(1, Math.min(CHOSEN, Math.ceil(FEW / rows)));

@@ -1,0 +1,1 @@
+"""Parts for regard from another package."""

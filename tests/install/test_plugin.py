@@ -1,0 +1,78 @@
+"""A package from outside adds parts to the library, as it is when it is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shared import made_once
+
+PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
+PARTS = ("model.stack.mask=dilated", "model.stack.attention.score=soft-cap")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with the package, installed by pip."""
+
+    def install(folder: Path) -> None:
+        how = ("--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target")
+        subprocess.run([sys.executable, "-m", "pip", "install", *how, folder, PLUGIN], check=True)
+
+    return made_once(tmp_path_factory, "plugin", install)
+
+
+def regard(installed: Path, *arguments: str | Path, status: int = 0) -> str:
+    path = os.pathsep.join((str(installed), os.environ.get("PYTHONPATH", str(PLUGIN.parents[1]))))
+    command = [sys.executable, "-m", "regard", *arguments]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def test_parts_of_an_installed_package_are_trained_saved_verified_and_traced(
+    installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("a cat sat on a mat. a dog sat on a log. " * 60)
+    sizes = ("model.stack.width=16", "model.stack.depth=1", "task.context=16")
+    settings = [part for one in (*PARTS, *sizes) for part in ("--set", one)]
+    run = tmp_path / "run"
+    how = ("--preset", "micro", "--steps", "3", "--out", run)
+    regard(installed, "train", "text-generation", tmp_path / "text.txt", *how, *settings)
+    stack = json.loads((run / "config.json").read_text())["model"]["stack"]
+    assert stack["mask"] == {"kind": "dilated", "step": 2}
+    assert stack["attention"]["score"] == {"kind": "soft-cap", "cap": 50.0}
+    assert "BROKEN" not in regard(installed, "verify", run)
+    regard(installed, "trace", run, "a cat", "--json", tmp_path / "trace.json", "--max-length", "2")
+    assert "tanh" in (tmp_path / "trace.json").read_text()
+    said = regard(tmp_path, "predict", run, "a cat", status=2)
+    assert "soft-cap" in said
+    assert "package" in said
+
+
+def test_an_incomplete_part_of_another_package_is_left_out_with_a_line(
+    installed: Path, tmp_path: Path
+) -> None:
+    parts = installed / "regard_example" / "parts.py"
+    whole = parts.read_text()
+    parts.write_text(whole.replace("def formulas", "def formulae"))
+    try:
+        said = regard(installed, "doctor", "--json")
+        program = "from regard.model.score import SCORES; print(sorted(SCORES))"
+        path = os.pathsep.join((str(installed), str(PLUGIN.parents[1])))
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        parts.write_text(whole)
+    assert said
+    assert "soft-cap" not in done.stdout
+    assert "cosine" in done.stdout
