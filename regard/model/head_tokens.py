@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.model.account import Reading
 from regard.model.head import Head, ProductHead
 from regard.model.init import Init
 from regard.model.tap import tap
-from regard.model.account import Reading
 from regard.registry import register
 
 __all__ = ["TokenClassHead", "TokenClasses"]

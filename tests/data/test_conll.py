@@ -26,7 +26,11 @@ UNIVERSAL = """# sent_id = 1
 # sent_id = 2
 1\tél\tél\tPRON\t_\t_\t0\troot\t_\t_
 """
-CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"], exclude_characters="\ufeff"), min_size=1, max_size=5)
+CELLS = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"], exclude_characters="\ufeff"),
+    min_size=1,
+    max_size=5,
+)
 
 
 def sentences(path: Path, *columns: str) -> list[tuple[object, ...]]:
@@ -45,7 +49,9 @@ def write(tmp_path: Path):
     return made
 
 
-@pytest.mark.parametrize("name", ["some.conll", "some.conll.gz", "some.conllu", "some.bio", "some.iob2", "some.bioes"])
+@pytest.mark.parametrize(
+    "name", ["some.conll", "some.conll.gz", "some.conllu", "some.bio", "some.iob2", "some.bioes"]
+)
 def test_every_ending_is_read(write, name: str) -> None:
     path = write("Ada B-person\nsmiled O\n\nYes O\n", name)
     dataset = open_data(path, ("tokens", "tags"), whole=True, forms=(AsJson(), AsJson()))

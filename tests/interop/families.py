@@ -147,7 +147,13 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             {**options, "num_labels": 5} if kind == "TokenClassification" else options,
         )
         for name, options in _LIKE_BERT.items()
-        for kind in ("MaskedLM", "SequenceClassification", "QuestionAnswering", "TokenClassification", "Model")
+        for kind in (
+            "MaskedLM",
+            "SequenceClassification",
+            "QuestionAnswering",
+            "TokenClassification",
+            "Model",
+        )
     },
     "Electra untied, narrower before": (
         "ElectraForMaskedLM",

@@ -1,10 +1,11 @@
-"""Token classification: tag schemes, words and subwords, windows, the figures of seqeval, and what is learned."""
+"""Token classification: tag schemes, words and subwords, windows, seqeval's figures, what is learned."""
 
 from __future__ import annotations
 
 import json
 import random
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +19,7 @@ import regard
 from regard.data.readers.lines import Problem
 from regard.data.rows import Row, Rows
 from regard.data.store import write_store
-from regard.data.tokenizer import BPE, ByteBPE, Characters, Tokenizer, Unigram, WordPiece, train_tokenizer
+from regard.data.tokenizer import BPE, ByteBPE, Characters, Unigram, WordPiece, train_tokenizer
 from regard.data.tokenizer import Words as WordTokenizer
 from regard.errors import ConfigError, DataError, InputError
 from regard.model.mask import Contiguous
@@ -61,7 +62,9 @@ def task_for(rows: list[Row], **options: Any) -> TokenClassification:
 def flat(draw: st.DrawFn) -> tuple[list[Entity], int]:
     """Entities of a sentence that do not overlap, some of which touch, and its length."""
     found, at = list[Entity](), 0
-    for gap, size, label in draw(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from("ab")))):
+    for gap, size, label in draw(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from("ab")))
+    ):
         found.append(Entity(at + gap, at + gap + size, label))
         at += gap + size
     return found, at + draw(st.integers(0, 2))
@@ -72,12 +75,14 @@ def flat(draw: st.DrawFn) -> tuple[list[Entity], int]:
 
 @each_scheme
 @given(made=flat())
-def test_tags_say_the_entities_that_they_were_written_for(scheme: Scheme, made: tuple[list[Entity], int]) -> None:
+def test_tags_say_the_entities_that_they_were_written_for(
+    scheme: Scheme, made: tuple[list[Entity], int]
+) -> None:
     found, length = made
     tags = write_tags(found, length, scheme)
     assert set(tags) <= set(tags_for("ab", scheme))
     assert len(tags) == length
-    apart = all(a.end < b.start or a.label != b.label for a, b in zip(found, found[1:], strict=False))
+    apart = all(a.end < b.start or a.label != b.label for a, b in pairwise(found))
     if scheme != "IO" or apart:
         assert entities(tags) == found
 
@@ -168,7 +173,12 @@ def test_words_that_are_known_are_not_cut_anew(words: list[str]) -> None:
 
 
 def test_spans_become_entities_of_the_words_that_they_touch() -> None:
-    spans = [[0, 3, "a"], {"start": 7, "end": 11, "label": "b"}, [8, 9, "inside"], {"start": 17, "end": 18, "label": 2}]
+    spans = [
+        [0, 3, "a"],
+        {"start": 7, "end": 11, "label": "b"},
+        [8, 9, "inside"],
+        {"start": 17, "end": 18, "label": 2},
+    ]
     tags = Tags(("x", "y", "z")).text(list(spans), ["Ada in London, UK."])
     sentence = sentence_of(Row(("Ada in London, UK.", str(tags)), "x"))
     assert covered(sentence) == [(0, 1, "a"), (2, 3, "b"), (5, 6, "z")]
@@ -252,7 +262,9 @@ def test_a_window_of_a_long_text_says_what_it_says_alone(tmp_path: Path) -> None
     said: dict[int, str] = {}
     for ids, window in task._read(sentence):
         logits = model(torch.tensor([ids]), Contiguous(0, len(ids)))[0]
-        said |= {w: task.outputs()[int(logits[at].argmax())] for w, at in zip(window.words, window.at, strict=True)}
+        said |= {
+            w: task.outputs()[int(logits[at].argmax())] for w, at in zip(window.words, window.at, strict=True)
+        }
     assert [span.label for span in answer.value.spans] == [said[word] for word in range(27)]
 
 
@@ -305,7 +317,7 @@ def test_columns_are_found_by_their_usual_names(there: Any, source: Any, target:
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_the_best_taggings_are_the_best_of_all(words: int, classes: int, n: int, rng: random.Random) -> None:
     logs = np.array([[rng.random() for _ in range(classes)] for _ in range(words)])
-    every = sorted((sum(logs[i, tag] for i, tag in enumerate(tags)) for tags in np.ndindex(*[classes] * words)))
+    every = sorted(sum(logs[i, tag] for i, tag in enumerate(tags)) for tags in np.ndindex(*[classes] * words))
     found = _best(logs, n)
     assert [total for _, total in found] == pytest.approx(every[::-1][:n])
     assert len({tags for tags, _ in found}) == len(found)

@@ -24,6 +24,7 @@ from regard.values import (
     Vector,
     Video,
 )
+from regard.values.words import Words
 
 SIDES = st.integers(1, 5)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=7)

@@ -1,11 +1,11 @@
 """Sentences with a word a line and columns beside it, as the shared tasks of CoNLL wrote them.
 
-Cells stand apart by tabs, where the first line has one, else by blanks; a blank line ends a sentence. A value is
-the list of a column's cells in one sentence. CoNLL-U (universaldependencies.org/format.html) and CoNLL-U Plus
-say what their columns are; of others a first one that counts 1, 2, 3 is `id`, the next `tokens`, the last
-`tags`. Not read are `-DOCSTART-`, lines beginning with `#` that have other columns than the rest, and where
-there is an `id`, the ranges (`3-4`) and empty nodes (`5.1`) of CoNLL-U, which are no words of the sentence. This
-file does not know what tags mean.
+Cells stand apart by tabs, where the first line has one, else by blanks; a blank line ends a sentence. A value
+is the list of a column's cells in one sentence. CoNLL-U (universaldependencies.org/format.html) and CoNLL-U
+Plus say what their columns are; of others a first one that counts 1, 2, 3 is `id`, the next `tokens`, the
+last `tags`. Not read are `-DOCSTART-`, lines beginning with `#` that have other columns than the rest, and
+where there is an `id`, the ranges (`3-4`) and empty nodes (`5.1`) of CoNLL-U, which are no words of the
+sentence. This file does not know what tags mean.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class ConllTable:
         for number, _, content in read_lines(path):
             if isinstance(content, Problem):
                 if not skip:
-                    raise DataError("{where}: {value}; mend it, or --on-error skip", f"{path}:{number}", content)
+                    raise DataError(
+                        "{where}: {value}; mend it, or --on-error skip", f"{path}:{number}", content
+                    )
             elif stated := _PLUS.match(content):
                 names = tuple(name.lower() for name in stated[1].split())
             elif not content.strip():

@@ -72,7 +72,10 @@ class WordMetric(Metric):
     def compute(self) -> dict[str, Any]:
         if not self._wanted:
             return {"count": 0}
-        f1 = {tag: 200 * self._right[tag] / (self._wanted[tag] + self._said[tag]) for tag in sorted(self._wanted)}
+        f1 = {
+            tag: 200 * self._right[tag] / (self._wanted[tag] + self._said[tag])
+            for tag in sorted(self._wanted)
+        }
         return {
             "count": self._rows,
             "words": self._wanted.total(),

@@ -2,8 +2,8 @@
 
 A tag is `O`, or a letter and a type such as `B-person`; a letter alone has the type `_`. Whatever the scheme,
 tags are read as conlleval (Tjong Kim Sang and De Meulder 2003, CoNLL-2003) and after it seqeval's
-`get_entities` read them, which gives broken sequences a meaning, too: an `I-` after `O` begins an entity. This
-file does not know words, nor models.
+`get_entities` read them, which gives broken sequences a meaning, too: an `I-` after `O` begins an entity.
+This file does not know words, nor models.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sentences with what is known of their words, and the text that carries them through a `Row`.
 
 A row's first value is a text, or the JSON list of its words; the second a JSON list: a tag for each word, or
-spans of the text, objects with `start`, `end` (in characters) and `label`. So whatever splits, counts, skips and
-fingerprints rows knows nothing of tags. This file does not know tag schemes, nor tokens.
+spans of the text, objects with `start`, `end` (in characters) and `label`. So whatever splits, counts, skips
+and fingerprints rows knows nothing of tags. This file does not know tag schemes, nor tokens.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Tokens:
     """A column of texts, or of lists of words."""
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
-        found = value
+        found: object = value
         if isinstance(value, str):
             if (words := _words_in(value)) is None:
                 return value
@@ -126,7 +126,7 @@ def value_of(row: Row) -> Value:
 
 
 def sentence_of(given: Value | Row) -> Sentence:
-    """A value without, or a row with what is known of its words. Raises: DataError for a row that is broken."""
+    """A value without, or a row with what is known of its words. Raises: DataError for a broken row."""
     value = value_of(given) if isinstance(given, Row) else given
     if isinstance(value, Words):
         text, starts = value.plain(), [0]
@@ -149,8 +149,8 @@ def sentence_of(given: Value | Row) -> Sentence:
 
 
 def covered(sentence: Sentence) -> list[Entity]:
-    """The spans that are marked, as entities of all words of which they hold a part; of spans that overlap the
-    longer."""
+    """The spans that are marked, as entities of all words of which they hold a part; of spans that overlap
+    the longer."""
     found: list[Entity] = []
     taken: set[int] = set()
     for span in sorted(sentence.spans, key=lambda span: (span.start - span.end, span.start)):

@@ -1,15 +1,14 @@
 """Token classification: every word of a text gets a label, or some words together are an entity of some type.
 
 One stack whose mask is full reads the text between `<s>` and `</s>`; a word's label is read where its first
-token stands (arXiv 1810.04805, section 5.3), and no other token has a part in the loss. A text that is too long is
-read in windows that overlap, and each word in the one that shows most around it. Entities are learned as tags
-(`schemes.py`); labels without such prefixes are taken as they are.
+token stands (arXiv 1810.04805, section 5.3), and no other token has a part in the loss. A text that is too
+long is read in windows that overlap, and each word in the one that shows most around it. Entities are learned
+as tags (`schemes.py`); labels without such prefixes are taken as they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -166,8 +165,10 @@ class TokenClassification(TextTask):
         tokenizer = cls.tokenizer_for(config, rows, files)
         if rows is None:
             return cls(config, tokenizer, kept_labels(files))
-        scheme = _scheme(config) if config.scheme != "auto" else scheme_of(
-            tag for row in rows for tag in _as_tags(sentence_of(row), "IOB2", keep=True)
+        scheme = (
+            _scheme(config)
+            if config.scheme != "auto"
+            else scheme_of(tag for row in rows for tag in _as_tags(sentence_of(row), "IOB2", keep=True))
         )
         counts = count_labels(
             (tag for row in rows for tag in _as_tags(sentence_of(row), scheme)), config.target or "tags"
@@ -211,7 +212,9 @@ class TokenClassification(TextTask):
                 self.lost += len(window.words) - len(known)
 
     def notes(self) -> list[str]:
-        how = "every word has a label" if self.scheme is None else f"entities are learned as {self.scheme} tags"
+        how = (
+            "every word has a label" if self.scheme is None else f"entities are learned as {self.scheme} tags"
+        )
         lost = [f"{self.lost:,} words were left out: their tag is none of those"] if self.lost else []
         return [how, *lost]
 
@@ -255,7 +258,9 @@ class TokenClassification(TextTask):
         found = [np.zeros((0, len(self.labels)))] * len(asked)
         parts: list[tuple[int, list[int], Tensor]] = []
         for some in by_length([ids for _, ids, _ in read], at_once):
-            ids, positions = on_the_right([read[number][1] for number in some], self.tokenizer.pad, model.device)
+            ids, positions = on_the_right(
+                [read[number][1] for number in some], self.tokenizer.pad, model.device
+            )
             logits = model(ids, positions)
             for place, number in enumerate(some):
                 owner, _, window = read[number]
@@ -272,7 +277,9 @@ class TokenClassification(TextTask):
         ranked = dict[Spans, float]()
         for tags, total in _best(logs, n):
             shares = np.exp(logs[np.arange(len(logs)), list(tags)])
-            ranked.setdefault(self._spans(sentence, [self._names[tag] for tag in tags], shares), math.exp(total))
+            ranked.setdefault(
+                self._spans(sentence, [self._names[tag] for tag in tags], shares), math.exp(total)
+            )
         return best_of(list(ranked.items()))
 
     def _spans(self, sentence: Sentence, tags: Sequence[str], shares: np.ndarray) -> Spans:
@@ -342,7 +349,9 @@ def _as_tags(sentence: Sentence, scheme: Scheme | None, *, keep: bool = False) -
     if sentence.tags is not None and (keep or scheme is None):
         return sentence.tags
     if scheme is None:
-        raise ConfigError("{key}: is {value}, but spans are learned as tags; leave it at auto", "task.scheme", "none")
+        raise ConfigError(
+            "{key}: is {value}, but spans are learned as tags; leave it at auto", "task.scheme", "none"
+        )
     return write_tags(_entities(sentence), len(sentence.words), scheme)
 
 

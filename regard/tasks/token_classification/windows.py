@@ -43,8 +43,8 @@ def first_tokens(words: Sequence[Place], tokens: Sequence[Place]) -> list[int]:
 
 
 def windows(first: Sequence[int], count: int, room: int, stride: int = 0) -> Iterator[Window]:
-    """`count` tokens, `room` at a time, each window `stride` after the one before, or half of that room if it is
-    0. `first`: the token of each word."""
+    """`count` tokens, `room` at a time, each window `stride` after the one before, or half of that room if it
+    is 0. `first`: the token of each word."""
     step = min(stride or max(1, room // 2), room)
     begins = [0]
     while begins[-1] + room < count:
