@@ -16,13 +16,13 @@ import pytest
 import torch
 
 import regard
-from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.errors import ConfigError, InputError
 from regard.model.presets import ENCODER_DECODER
 from regard.tasks import TASKS, Decoding, Sampling, Task, TaskConfig
 from regard.tasks.decoding import check_decoding, supported
 from regard.tasks.protocols import PROTOCOLS, members_of
+from regard.tasks.task import open_columns
 from regard.training.loop import Trainer
 from regard.training.resolve import Asked, resolve
 from regard.values import Score
@@ -226,7 +226,7 @@ def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     """The task, a store of its examples, a model without dropout."""
     plain = ("model.dropout=0", *(("task.smoothing=0",) if "classification" in name else ()))
     config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, *plain)))
-    rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
+    rows = open_columns(TASKS[name], config.task, DATA[name](tmp_path)).split("train")
     task: Any = TASKS[name].prepare(config.task, rows)
     store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.fields)
     assert all(len(some) == len(store) for some in task.costs(store))
