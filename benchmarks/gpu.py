@@ -179,7 +179,7 @@ def translation(size: str) -> Callable[[Bench], Iterator[Row]]:
         vocabulary: Any = SimpleNamespace(size=8000 if not bench.smoke else 50, pad=0, bos=1, eos=2)
         task = Translation(TranslationConfig(), vocabulary, vocabulary)
         batch = _pairs(bench.sizes.pairs[size], bench.sizes.words, vocabulary.size).to(bench.device)
-        model = task.fit(encoder_decoder(training.SIZE)).build()
+        model = task.configure_model(encoder_decoder(training.SIZE)).build()
         rows, length = batch.source.shape
         flops = rows * describe(model, source=length, target=batch.given.shape[1]).flops
         makers = {

@@ -93,18 +93,18 @@ class Ours:
     def __init__(self, folder: Path, seed: int) -> None:
         config = resolve(Asked(RECIPE.task, RECIPE.data, settings=RECIPE.settings, steps=STEPS))
         rows = open_data(RECIPE.data, config.task.wanted).split("train")
-        self.task: Any = TextGeneration.learn(config.task, rows)  # type: ignore[arg-type]
+        self.task: Any = TextGeneration.prepare(config.task, rows)  # type: ignore[arg-type]
         examples = (example for example in self.task.encode(rows) if example)
         self.store = write_store(folder / "ids", examples, self.task.fields)
         torch.manual_seed(seed)
-        self.model = self.task.fit(config.model).build().train()
+        self.model = self.task.configure_model(config.model).build().train()
         self.optimizer, self.schedule = Optimizer(self.model, config.train.optimizer), config.train.schedule
         self.scaler = torch.amp.GradScaler("cpu", enabled=False)
         self.chance, self.done = np.random.default_rng(seed), 0
 
     def step(self) -> None:
         batch = self.task.batch(self.store, self.chance.integers(len(self.store), size=ROWS), self.done)
-        loss: Tensor = self.task.loss(self.model, batch) / batch.tokens
+        loss: Tensor = self.task.loss(self.model, batch)["loss"] / batch.tokens
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.done += 1

@@ -52,10 +52,10 @@ class Regard(nn.Module):
     def __init__(self, task: Translation, dropout: float) -> None:
         super().__init__()
         self.task = task
-        self.model = task.fit(encoder_decoder(replace(SIZE, dropout=dropout))).build()
+        self.model = task.configure_model(encoder_decoder(replace(SIZE, dropout=dropout))).build()
 
     def forward(self, batch: PairBatch) -> Tensor:
-        return self.task.loss(self.model, batch) / batch.tokens
+        return self.task.loss(self.model, batch)["loss"] / batch.tokens
 
 
 class Peer(nn.Module):
@@ -202,7 +202,7 @@ def _positions(length: int, width: int) -> Tensor:
 def data(count: int) -> tuple[Translation, list[PairBatch]]:
     """The task and the first batches of a shuffled epoch."""
     rows = open_data("multi30k-tok", (None, None)).split("train")
-    task = Translation.learn(TranslationConfig(tokenizer=BPE(vocab=8000)), rows)
+    task = Translation.prepare(TranslationConfig(tokenizer=BPE(vocab=8000)), rows)
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(folder, (example for example in task.encode(rows) if example), task.fields)
         plan = Batches(task.costs(store), 10**9, 1, max_rows=ROWS).epoch(0)
@@ -255,7 +255,7 @@ def matrix_ceiling() -> float:
 
 def flops(task: Translation, batches: list[PairBatch]) -> float:
     """Matrix-product operations of a training step a target token: forward, and twice that backward."""
-    model = task.fit(encoder_decoder(SIZE)).build()
+    model = task.configure_model(encoder_decoder(SIZE)).build()
     total = 0
     for batch in batches:
         rows, length = batch.source.shape

@@ -54,10 +54,10 @@ class Regard(nn.Module):
 
     def __init__(self, task: ImageClassification, dropout: float) -> None:
         super().__init__()
-        self.task, self.model = task, task.fit(_config(dropout).model).build()
+        self.task, self.model = task, task.configure_model(_config(dropout).model).build()
 
     def forward(self, batch: ImageBatch) -> Tensor:
-        return self.task.loss(self.model, batch) / batch.tokens
+        return self.task.loss(self.model, batch)["loss"] / batch.tokens
 
 
 class Peer(nn.Module):
@@ -173,7 +173,7 @@ def _config(dropout: float) -> Any:
 def data(steps: int) -> tuple[ImageClassification, list[ImageBatch]]:
     """The task and some batches of the first digits."""
     rows = list(islice(open_data("mnist", ("image", "label")).split("train"), ROWS * steps))
-    task = ImageClassification.learn(_config(0.0).task, Rows.of(rows))
+    task = ImageClassification.prepare(_config(0.0).task, Rows.of(rows))
     with tempfile.TemporaryDirectory() as folder:
         encoded = (example for example in task.encode(rows) if example is not None)
         store = write_store(Path(folder) / "ids", encoded, task.fields)

@@ -39,7 +39,7 @@ _NAMES = {
     "import_checkpoint": "regard.interop.importing",
     "load": "regard.run",
     "trace": "regard.run",
-    "train": "regard.training",
+    "train": "regard.api",
 }
 
 __all__ = ["__version__", *sorted(_NAMES)]

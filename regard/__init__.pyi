@@ -1,3 +1,4 @@
+from regard.api import train as train
 from regard.interop.exporting import export_checkpoint as export_checkpoint
 from regard.interop.importing import import_checkpoint as import_checkpoint
 from regard.model.attention import attend as attend
@@ -26,6 +27,5 @@ from regard.registry import register as register
 from regard.run import Run as Run
 from regard.run import load as load
 from regard.run import trace as trace
-from regard.training import train as train
 
 __version__: str

@@ -29,8 +29,8 @@ from regard.errors import cannot_write
 from regard.strict_json import dumps
 from regard.visible import visible
 
-__all__ = ["READER_GONE", "beside", "is_typed", "mend_streams", "named", "note", "say", "say_json", "write"]
-__all__ += ["write_growing"]
+__all__ = ["READER_GONE", "beside", "is_typed", "mend_streams", "note", "say", "say_files", "say_json"]
+__all__ += ["write", "write_growing"]
 
 READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
 _UNFINISHED = "\ufffd\u200c\u200d"
@@ -78,7 +78,7 @@ def beside(*paths: Path | None) -> Callable[..., None]:
     return note if any(path is not None and _is_output(path) for path in paths) else say
 
 
-def named(*paths: Path | None) -> None:
+def say_files(*paths: Path | None) -> None:
     """Say which files were written, those but standard output."""
     for path in paths:
         if path is not None and not _is_output(path):
@@ -179,8 +179,9 @@ def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
     """Escapes for what the encoding of standard output lacks; said once, unless no encoding has it."""
     assert isinstance(problem, UnicodeEncodeError)
     lacking = problem.object[problem.start : problem.end]
-    if not all("\ud800" <= character <= "\udfff" for character in lacking) and problem.encoding not in _told:
-        _told.add(problem.encoding)
+    surrogates = all("\ud800" <= character <= "\udfff" for character in lacking)
+    if not surrogates and problem.encoding not in _warned:
+        _warned.add(problem.encoding)
         note(
             f"regard: standard output is in {problem.encoding}, which lacks characters of this text; they are"
             " written as escapes; set PYTHONIOENCODING=utf-8 to have them all"
@@ -188,7 +189,7 @@ def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
     return json.dumps(lacking)[1:-1], problem.end
 
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def _is_output(path: Path) -> bool:

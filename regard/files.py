@@ -34,24 +34,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regard.errors import StorageError, cannot_write
-from regard.locks import check_unlocked, is_alive
+from regard.locks import check_unlocked, is_alive, try_lock
 
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; see the module docstring
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = [
-    "atomic_file",
-    "atomic_files",
-    "check_space",
-    "held",
-    "human_bytes",
-    "resolve",
-    "settle",
-    "write_json",
-    "write_text",
-]
+__all__ = ["atomic_file", "atomic_files", "check_space", "held", "human_bytes", "listing", "resolve"]
+__all__ += ["settle", "write_json", "write_text"]
 
 _COMMIT = ".commit"
 _WRITING = ".writing-"
@@ -280,49 +266,44 @@ def _folder(path: Path) -> Iterator[None]:
 @contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
     """Hold the folder alone; False where the system has no such lock. Raises StorageError if it is taken."""
-    if fcntl is None:
+    if os.name == "nt":  # which has no flock, and opens no folder; see the module docstring
         yield False
         return
-    handle = os.open(folder, os.O_RDONLY)
+    with _descriptor_of(folder, os.O_RDONLY) as handle:
+        got = try_lock(handle, alone=True)
+        if got is False:
+            sentence = (
+                "another process is writing {where} at this moment;"
+                " wait until it ends or choose another folder"
+            )
+            raise StorageError(sentence, folder)
+        yield got is True
+
+
+@contextmanager
+def _descriptor_of(path: Path, flags: int) -> Iterator[int]:
+    handle = os.open(path, flags)
     try:
-        yield _try_lock(handle, folder)
+        yield handle
     finally:
         os.close(handle)
-
-
-def _try_lock(handle: int, folder: Path) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        sentence = (
-            "another process is writing {where} at this moment; wait until it ends or choose another folder"
-        )
-        raise StorageError(sentence, folder) from error
-    except OSError:
-        return False  # a network drive without locks
-    return True
 
 
 def _sync_file(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR)
-    try:
+    with _descriptor_of(path, os.O_RDWR) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sync_folder(path: Path) -> None:
     """Make renames inside `path` durable, where the system can: Windows cannot open a folder."""
     if os.name == "nt":
         return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network drives refuse to sync a folder
-            raise
-    finally:
-        os.close(handle)
+    with _descriptor_of(path, os.O_RDONLY) as handle:
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some network drives refuse to sync a folder
+                raise
 
 
 @contextmanager

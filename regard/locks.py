@@ -34,7 +34,7 @@ try:
 except ImportError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
-__all__ = ["LOCK", "check_unlocked", "exclusive", "is_alive"]
+__all__ = ["LOCK", "check_unlocked", "exclusive", "is_alive", "try_lock"]
 
 LOCK = ".lock"
 _FAR = 1 << 30  # where Windows locks: what is locked there cannot be read
@@ -53,11 +53,11 @@ def exclusive(folder: str | os.PathLike[str], work: str) -> Iterator[None]:
     place = os.path.realpath(folder)
     path = Path(place, LOCK)
     if place in _HELD:
-        raise _taken(folder, _said(path))
+        raise _taken(folder, _owner_of(path))
     handle = _acquired(path, folder)
     _HELD.add(place)
     try:
-        _say(handle, work)
+        _write_owner(handle, work)
         yield
     finally:
         _HELD.discard(place)
@@ -80,7 +80,7 @@ def check_unlocked(folder: str | os.PathLike[str]) -> None:
     except OSError:
         return  # there is none, or it is not ours to ask; who writes will be told why not
     try:
-        _believe(_locked(handle, alone=False), handle, folder)
+        _believe(try_lock(handle, alone=False), handle, folder)
     finally:
         os.close(handle)
 
@@ -98,30 +98,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-# --------------------------------------------------------------------------------------------- inside
-
-
-def _acquired(path: Path, folder: str | os.PathLike[str]) -> int:
-    """The open file, locked."""
-    for attempt in range(1, _TRIES + 1):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        try:
-            got = _locked(handle, alone=True)
-            if got is not False or attempt == _TRIES:
-                _believe(got, handle, folder)
-                with suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(handle), os.stat(path)):  # noqa: PTH116
-                        return handle
-            # else: who held it has removed it since we opened it
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-        time.sleep(_PAUSE)
-    raise _taken(folder, _said(path))
-
-
-def _locked(handle: int, *, alone: bool) -> bool | None:
+def try_lock(handle: int, *, alone: bool) -> bool | None:
     """Whether the lock could be had; None where there are none."""
     try:
         if fcntl is not None:
@@ -138,55 +115,78 @@ def _locked(handle: int, *, alone: bool) -> bool | None:
     return True
 
 
+# --------------------------------------------------------------------------------------------- inside
+
+
+def _acquired(path: Path, folder: str | os.PathLike[str]) -> int:
+    """The open file, locked."""
+    for attempt in range(1, _TRIES + 1):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            got = try_lock(handle, alone=True)
+            if got is not False or attempt == _TRIES:
+                _believe(got, handle, folder)
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(handle), os.stat(path)):  # noqa: PTH116
+                        return handle
+            # else: who held it has removed it since we opened it
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+        time.sleep(_PAUSE)
+    raise _taken(folder, _owner_of(path))
+
+
 def _believe(got: bool | None, handle: int, folder: str | os.PathLike[str]) -> None:
     """Raise StorageError when the folder is somebody else's."""
-    said = _read(handle)
+    owner = _read_owner(handle)
     if got is False:
-        raise _taken(folder, said)
-    if got is None and said:
-        here = said.get("host") == socket.gethostname()
-        pid = said.get("pid")
+        raise _taken(folder, owner)
+    if got is None and owner:
+        here = owner.get("host") == socket.gethostname()
+        pid = owner.get("pid")
         if not here or (type(pid) is int and pid != os.getpid() and is_alive(pid)):
-            raise _taken(folder, said, f"; if that has ended, delete {Path(folder, LOCK)}")
+            raise _taken(folder, owner, f"; if that has ended, delete {Path(folder, LOCK)}")
 
 
-def _say(handle: int, work: str) -> None:
+def _write_owner(handle: int, work: str) -> None:
     about = {"work": work, "pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
     os.ftruncate(handle, 0)
     os.lseek(handle, 0, os.SEEK_SET)
     os.write(handle, json.dumps(about).encode())
 
 
-def _said(path: Path) -> dict[str, Any]:
+def _owner_of(path: Path) -> dict[str, Any]:
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
         return {}
     try:
-        return _read(handle)
+        return _read_owner(handle)
     finally:
         os.close(handle)
 
 
-def _read(handle: int) -> dict[str, Any]:
+def _read_owner(handle: int) -> dict[str, Any]:
     """Who the file says holds it; nothing where it does not say so."""
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return {}
         os.lseek(handle, 0, os.SEEK_SET)
-        said = json.loads(os.read(handle, _MOST))
+        owner = json.loads(os.read(handle, _MOST))
     except (OSError, ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return owner if isinstance(owner, dict) else {}
 
 
-def _taken(folder: str | os.PathLike[str], said: dict[str, Any], more: str = "") -> StorageError:
-    work, since = said.get("work", "written"), said.get("since")
+def _taken(folder: str | os.PathLike[str], owner: dict[str, Any], more: str = "") -> StorageError:
+    work, since = owner.get("work", "written"), owner.get("since")
     try:
         moment = time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(since))
     except (TypeError, ValueError, OverflowError, OSError):
         moment = ""
-    who = f"process {said['pid']} on {said.get('host')}" if "pid" in said else "another process"
+    who = f"process {owner['pid']} on {owner.get('host')}" if "pid" in owner else "another process"
     remedy = f"wait until that ends, end it, or choose another folder{more}"
     sentence = "{where} is {value}; {remedy}"
     return StorageError(sentence, os.fspath(folder), f"being {work} by {who}{moment}", remedy)

@@ -40,9 +40,9 @@ def processor_quota(root: Path = _ROOT) -> float | None:
 def processor_name() -> str:
     """As its maker calls it, or what is known of it."""
     if sys.platform == "darwin":
-        asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        said = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
-        return said.stdout.strip() or platform.machine()
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        return answer.stdout.strip() or platform.machine()
     for line in _lines(Path("/proc/cpuinfo")):
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "cpu model"):
@@ -66,12 +66,7 @@ def keep_freed_memory() -> None:
     library returns the end of its heap whenever twice the largest block is free there, and every step begins
     with page faults: of a small model, 5,000 a step, by which a fifth more time went.
     """
-    told = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
-    if sys.platform != "linux" or told:
-        return
-    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
-        mallopt(_TRIM_THRESHOLD, 1 << 30)
+    _set_allocator({_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30})  # the former is the most it takes
 
 
 def share_heaps() -> None:
@@ -81,10 +76,15 @@ def share_heaps() -> None:
     no use to the others (measured after 500, 1,000 and 1,500 requests of all kinds: 727, 861 and 933 MiB,
     where one heap took 636, 688 and 758).
     """
-    told = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
-    if sys.platform == "linux" and not told:
+    _set_allocator({_ARENA_MAX: 1})
+
+
+def _set_allocator(parameters: dict[int, int]) -> None:
+    chosen = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
+    if sys.platform == "linux" and not chosen:
         if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-            mallopt(_ARENA_MAX, 1)
+            for parameter, value in parameters.items():
+                mallopt(parameter, value)
 
 
 def _groups(root: Path) -> Iterator[Path]:

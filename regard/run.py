@@ -62,11 +62,11 @@ from regard.weights import check_fits
 _AT_ONCE = 512  # inputs read ahead when predicting from a stream
 
 
-def load(folder: str | Path, device: str | torch.device | None = None, dtype: str = "float32") -> Run:
+def load(folder: str | Path, device: str | torch.device | None = "auto", dtype: str = "float32") -> Run:
     """The bundle in `folder`, ready for use.
 
     `dtype`: "float32", "bfloat16", "float16", or "int8" for weights of 8 bits.
-    `device`: where the model computes, such as "cpu", "cuda" or "mps"; None is the best there is.
+    `device`: where the model computes, such as "cpu", "cuda" or "mps"; "auto" is the best there is.
 
     Raises: BundleError when it is none, or is damaged; InputError for another `dtype`; ConfigError for a
     device that this machine has not.

@@ -49,7 +49,7 @@ from regard.registry import members_of
 if typing.TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["Key", "describe", "dump", "override", "parse"]
+__all__ = ["Key", "describe", "dump", "field_docs", "override", "parse"]
 
 T = TypeVar("T")
 
@@ -143,7 +143,7 @@ def describe(kind: object, prefix: str = "", when: str = "") -> list[Key]:
         choice = when
         if len(_dataclasses_of(kind)) > 1:
             choice = ", ".join(part for part in (when, f"{_join(prefix, 'kind')}={_kind(owner)}") if part)
-        hints, docs = _hints(owner), _docs(owner)
+        hints, docs = _hints(owner), field_docs(owner)
         for field in dataclasses.fields(owner):
             if field.init and field.name != "kind":
                 path, hint = _join(prefix, field.name), hints[field.name]
@@ -355,7 +355,7 @@ def _each_in_words(kind: Any) -> Iterator[str]:
             yield _WORDS.get(member, "any value")
 
 
-def _docs(owner: type) -> dict[str, str]:
+def field_docs(owner: type) -> dict[str, str]:
     """What is said about each field, by its class or one it inherits from; see the top of this file."""
     docs: dict[str, str] = {}
     for base in reversed(owner.__mro__):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from regard.errors import BundleError, InputError, cannot_read, cannot_write, damaged
 from regard.files import human_bytes
+from regard.machine import memory
 from regard.strict_json import HEADER, loads
 
 __all__ = ["Entry", "check_finite", "most_blocks", "not_finite", "read_header", "read_weights"]
@@ -41,17 +42,8 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-_FOREIGN: tuple[str, ...] = (
-    "F8_E4M3",
-    "F8_E5M2",
-    "F8_E8M0",
-    "F8_E4M3FNUZ",
-    "F8_E5M2FNUZ",
-    "F6_E2M3",
-    "F6_E3M2",
-    "F4",
-)
-_FOREIGN += ("U16", "U32", "U64", "C64")
+_FOREIGN: tuple[str, ...] = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3")
+_FOREIGN += ("F6_E3M2", "F4", "U16", "U32", "U64", "C64")
 """Further types of the format, whose numbers mean nothing without a scale, or which no model here has."""
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
@@ -203,10 +195,8 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
     at = 0
     for name, place in places:
         if place.start != at:
-            what = (
-                "overlaps the tensor before it" if place.start < at else "does not follow the one before it"
-            )
-            raise BundleError("{where} is damaged: '{key}' {value}", shown, name, what)
+            what = "overlaps the tensor" if place.start < at else "does not follow the one"
+            raise BundleError("{where} is damaged: '{key}' {value}", shown, name, f"{what} before it")
         at = place.end
     if at != room:
         raise damaged(BundleError, shown, f"its tensors take {human_bytes(at)} of {human_bytes(room)}")
@@ -215,10 +205,7 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
 
 def _check_memory(size: int, shown: Path) -> None:
     """Raise BundleError where the tensors are larger than all memory of this machine, if that is known."""
-    try:
-        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows, or a system that does not tell
-        return
+    whole = memory() or size
     if size > whole > 0:
         sentence = "{where} holds {value} of tensors, but this machine has {limit} of memory"
         raise BundleError(sentence, shown, human_bytes(size), human_bytes(whole))

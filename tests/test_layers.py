@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "registry": FOUNDATION,
     "schema": FOUNDATION | {"registry"},
     "strict_json": FOUNDATION,
-    "weights": FOUNDATION | {"files", "strict_json"},
+    "weights": FOUNDATION | {"files", "machine", "strict_json"},
     "values": FOUNDATION | {"registry", "strict_json"},
     "model": FOUNDATION | {"registry"},
     "data": COMMON | {"values"},
@@ -48,11 +48,13 @@ MAY_IMPORT = {
     "evaluation": COMMON | {"model", "data", "tasks", "values"},
     "run": COMMON
     | {"model", "data", "tasks", "decode", "bundle", "insight", "looking", "values", "verify", "evaluation"},
+    "api": COMMON | {"run", "training"},
     # model and decode: `bench` measures bare models, without a task or data. interop: a published figure may
     # start from a published checkpoint, and `regard data` lists those beside the sets. insight: worked
     # examples that need a tokenizer or a training run.
     "recipes": COMMON
     | {
+        "api",
         "evaluation",
         "run",
         "training",

@@ -101,7 +101,7 @@ def said(folder: Path, **about: object) -> None:
 
 
 def test_without_locks_what_the_file_says_is_believed(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "_locked", lambda handle, alone: None)
+    monkeypatch.setattr(locks, "try_lock", lambda handle, alone: None)
     here = socket.gethostname()
     said(tmp_path, pid=os.getppid(), host=here)  # alive
     assert f"delete {tmp_path / LOCK}" in refused(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from shlex import quote
@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.explain import Language
-from regard.cli.options import AsJson, RunArgument
+from regard.cli.options import AsJson, Language, RunArgument
 from regard.console import beside, say, say_json
 from regard.errors import InputError
 
@@ -63,29 +62,43 @@ def import_command(
     from regard.training.progress import fetching, terminal_reporter
 
     reporter = terminal_reporter()
-    told = fetching(reporter, str(folder))
+    on_progress = fetching(reporter, str(folder))
     try:
-        place = located(folder, told)
-        made = import_checkpoint(place, run, overwrite=overwrite, compare=compare, progress=told)
+        place = located(folder, on_progress)
+        report = import_checkpoint(place, run, overwrite=overwrite, compare=compare, progress=on_progress)
     finally:
         reporter.close()
     if as_json:
-        say_json({**asdict(made), "folder": str(made.folder)})
+        say_json({**asdict(report), "folder": str(report.folder)})
         return
-    say(f"{made.folder}: {made.architecture} for {made.task}, {made.parameters:,} parameters")
-    if made.source is not None:
-        say(f"  from {made.source}")
-    for note in made.notes:
+    say(f"{report.folder}: {report.architecture} for {report.task}, {report.parameters:,} parameters")
+    if report.source is not None:
+        say(f"  from {report.source}")
+    for note in report.notes:
         say(f"  {note}")
     if not compare:
         say("  not compared with transformers")
-    elif made.difference is not None:
+    elif report.difference is not None:
         say(
-            f"  largest difference from transformers {made.difference:.1e}, where the largest output is"
-            f" {made.largest:.1f}"
+            f"  largest difference from transformers {report.difference:.1e}, where the largest output is"
+            f" {report.largest:.1f}"
         )
-    typed = quote(str(run))
-    say(f"next: regard predict {typed}, or: regard train TASK DATA --init {typed} --out runs/mine")
+    name = quote(str(run))
+    say(f"next: regard predict {name}, or: regard train TASK DATA --init {name} --out runs/mine")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What only a web page has."""
+
+    title: str | None = None
+    """html: page title."""
+    example: list[str] | None = None
+    """html: example input; repeatable."""
+    dtype: Precision | None = None
+    """html: data type of the weights; float16 halves the page."""
+    lang: Language | None = None
+    """html: language of the page."""
 
 
 def export_command(
@@ -94,35 +107,31 @@ def export_command(
         Path, typer.Argument(metavar="OUT", help="Output folder of the checkpoint, or output file for html.")
     ],
     to: Annotated[
-        Format,
-        typer.Option(help="hf: a Hugging Face checkpoint; html: a web page in which the model runs."),
+        Format, typer.Option(help="hf: a Hugging Face checkpoint; html: a web page in which the model runs.")
     ] = Format.hf,
-    title: Annotated[str | None, typer.Option(help="html: page title.")] = None,
-    example: Annotated[list[str] | None, typer.Option(help="html: example input; repeatable.")] = None,
-    dtype: Annotated[
-        Precision | None, typer.Option(help="html: data type of the weights; float16 halves the page.")
-    ] = None,
-    lang: Annotated[Language | None, typer.Option(help="html: language of the page.")] = None,
+    *,
+    page: Page,
 ) -> None:
     """Write a model for other libraries, or as one web page in which it runs."""
     if to is Format.html:
-        _export_page(run, out, title, example or [], dtype or Precision.float32, lang or Language.en)
+        _export_page(run, out, page)
         return
-    for name, value in (("--title", title), ("--example", example), ("--dtype", dtype), ("--lang", lang)):
+    for name, value in vars(page).items():
         if value:
-            raise InputError("{key} is for --to html; leave it out", name)
+            raise InputError("{key} is for --to html; leave it out", f"--{name}")
     from regard.interop import export_checkpoint
 
     made = export_checkpoint(run, out)
     say(f"{made.folder}: {made.architecture}, {made.parameters:,} parameters")
 
 
-def _export_page(
-    run: Path, out: Path, title: str | None, examples: list[str], dtype: Precision, lang: Language
-) -> None:
+def _export_page(run: Path, out: Path, page: Page) -> None:
     from regard.files import human_bytes
     from regard.onepage import export_page
 
-    made = export_page(run, out, title=title, examples=examples, dtype=dtype.value, lang=lang.value)
+    dtype, lang = page.dtype or Precision.float32, page.lang or Language.en
+    made = export_page(
+        run, out, title=page.title, examples=page.example or [], dtype=dtype.value, lang=lang.value
+    )
     size = human_bytes(made.bytes)
     beside(out)(f"{made.path}: {made.parameters:,} parameters as {made.dtype}, {size}; open it in a browser")

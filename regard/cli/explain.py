@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson
-from regard.console import named, say, say_json
+from regard.cli.options import AsJson, Html, Language
+from regard.console import say, say_files, say_json
 from regard.errors import InputError
 
 EXPLAIN_EXAMPLES = (
@@ -21,46 +21,48 @@ EXPLAIN_EXAMPLES = (
 _Matrix = Annotated[Path | None, typer.Option(help="CSV file with a matrix, for attention-by-hand.")]
 
 
-class Language(StrEnum):
-    """What texts are in."""
+@dataclass(frozen=True)
+class UserInputs:
+    """What is brought to an example."""
 
-    en = "en"
-    zh = "zh"
+    matrix: Annotated[Path | None, typer.Option("--input")] = None
+    """CSV file with the inputs, one token per row."""
+    wq: _Matrix = None
+    wk: _Matrix = None
+    wv: _Matrix = None
+    text: str | None = None
+    """For text-to-input: the text."""
+    tokenizer: Annotated[Path | None, typer.Option(metavar="RUN")] = None
+    """For text-to-input: a run whose tokenizer to use."""
+    full: Annotated[bool, typer.Option("--run")] = False
+    """For myths: train on all of MNIST (minutes)."""
 
 
 def explain_command(
     name: Annotated[str | None, typer.Argument(help="Name of the example; lists all if omitted.")] = None,
     lang: Annotated[Language, typer.Option(help="Language: English or Chinese.")] = Language.en,
-    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
+    html: Html = None,
     as_json: AsJson = False,
-    matrix: Annotated[
-        Path | None, typer.Option("--input", help="CSV file with the inputs, one token per row.")
-    ] = None,
-    wq: _Matrix = None,
-    wk: _Matrix = None,
-    wv: _Matrix = None,
-    text: Annotated[str | None, typer.Option(help="For text-to-input: the text.")] = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="For text-to-input: a run whose tokenizer to use.")
-    ] = None,
-    full: Annotated[bool, typer.Option("--run", help="For myths: train on all of MNIST (minutes).")] = False,
+    *,
+    given: UserInputs,
 ) -> None:
     """Show a worked computation step by step: formulas, shapes, every number, and the proof."""
-    from regard.recipes.explain import Asked, example_lines, explained
+    from regard.recipes.explain import Inputs, example_lines, explained
 
-    asked = Asked((matrix, wq, wk, wv), text, tokenizer, full)
-    if name is None and (html is not None or asked != Asked()):
+    matrices = (given.matrix, given.wq, given.wk, given.wv)
+    inputs = Inputs(matrices, given.text, given.tokenizer, given.full)
+    if name is None and (html is not None or inputs != Inputs()):
         raise InputError("{key} is missing; say which, such as: regard explain attention-by-hand", "EXAMPLE")
     if name is None:
         say(*example_lines(lang.value, as_json=as_json))
         return
-    worked = explained(name, asked)
+    worked = explained(name, inputs)
     if html is not None:
         from regard.files import write_text
         from regard.insight.markup import worked_page
 
         write_text(html, worked_page(worked, lang.value))
-        named(html)
+        say_files(html)
     if as_json:
         from regard.insight.objects import as_object
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from regard.cli.explain import Language
-from regard.cli.open import open_run
-from regard.cli.options import Device, Dtype, Precision, Threads
-from regard.console import named, say
+from regard.cli.options import Inference, Language
+from regard.console import say, say_files
 
 if TYPE_CHECKING:
     from regard.insight.words import Lang
@@ -30,28 +29,31 @@ _PLAYBACK = {
 _WIDE = {"en": 64, "zh": 34}  # characters of a line; those of Chinese are twice as wide
 
 
+@dataclass(frozen=True)
+class Drawing(Inference):
+    """Which figure, and where it goes."""
+
+    of: str | None = None
+    """Name of the analysis; `regard figure` lists them."""
+    out: Path | None = None
+    """Output file (.html, .png, .svg or .pdf); named after the analysis if omitted."""
+    other: str | None = None
+    """For patching: a second input with the same number of tokens."""
+    number: Annotated[int | None, typer.Option(min=0)] = None
+    """For generative models: index of the generated token, from 0."""
+    part: str | None = None
+    """For playback: name of the tensor, as in `regard trace`."""
+    head: Annotated[int | None, typer.Option(min=0)] = None
+    """For playback: attention head, from 0."""
+    lang: Language = Language.en
+    """Language of the labels."""
+
+
 def figure_command(
     run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a trained model.")] = None,
     text: Annotated[str | None, typer.Argument(metavar="[INPUT]", help="Input of the model.")] = None,
-    of: Annotated[str | None, typer.Option(help="Name of the analysis; `regard figure` lists them.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Output file (.html, .png, .svg or .pdf); named after the analysis if omitted."),
-    ] = None,
-    other: Annotated[
-        str | None, typer.Option(help="For patching: a second input with the same number of tokens.")
-    ] = None,
-    number: Annotated[
-        int | None, typer.Option(min=0, help="For generative models: index of the generated token, from 0.")
-    ] = None,
-    part: Annotated[
-        str | None, typer.Option(help="For playback: name of the tensor, as in `regard trace`.")
-    ] = None,
-    head: Annotated[int | None, typer.Option(min=0, help="For playback: attention head, from 0.")] = None,
-    lang: Annotated[Language, typer.Option(help="Language of the labels.")] = Language.en,
-    dtype: Precision = Dtype.float32,
-    threads: Threads = None,
-    device: Device = None,
+    *,
+    options: Drawing,
 ) -> None:
     """Ask a prediction why, as a figure: alignment, logit lens, gradients, rollout, patching, neighbours …
 
@@ -59,69 +61,78 @@ def figure_command(
     """
     from regard.errors import InputError
 
-    if of is None and (text is not None or out is not None):
+    if options.of is None and (text is not None or options.out is not None):
         raise InputError(
             "{key} is missing; give one, such as lens, of those that `regard figure RUN` lists", "--of"
         )
-    if out is not None and out.suffix.lower() not in ("", ".html", ".htm", *_IMAGES):
+    if options.out is not None and options.out.suffix.lower() not in ("", ".html", ".htm", *_IMAGES):
         sentence = "{key} is {value}, neither a page nor an image; give {limit}"
-        raise InputError(sentence, "--out", out, ".html, .png, .svg or .pdf")
-    _check_options(of, other=other, number=number, part=part, head=head)
-    opened = None if run is None else open_run(run, dtype, threads, device)
-    if of is None:
-        say(*_listed(opened, lang.value))
+        raise InputError(sentence, "--out", options.out, ".html, .png, .svg or .pdf")
+    _check_options(options)
+    loaded = None if run is None else options.load(run, options.dtype)
+    if options.of is None:
+        say(*_listed(loaded, options.lang.value))
         return
-    if opened is None or text is None:
+    if loaded is None or text is None:
         sentence = "{key} is missing; give both, as in: regard figure runs/spelling thorough --of lens"
-        raise InputError(sentence, "RUN" if opened is None else "INPUT")
-    if of == "playback":
-        if part is None:
-            raise InputError("{value} needs {key}, such as decoder.blocks.0.cross.weights", of, "--part")
-        made: Any = opened.playback(text, part).figure(head or 0)
-        figures, title, about = {"en": made, "zh": made}, part, ""
-    else:
-        figures = {
-            one: opened.figure(of, text, other=other, number=number or 0, lang=one)
-            for one in (("en", "zh") if _is_page(out) else (lang.value,))
-        }
-        title, about = _said(opened, of, lang.value)
-    written = out or Path(f"{of}.html")
-    _write(written, figures, f"{title}: {text}", about, lang.value)
-    named(written)
+        raise InputError(sentence, "RUN" if loaded is None else "INPUT")
+    figures, title, about = _drawn(loaded, text, options)
+    path = options.out or Path(f"{options.of}.html")
+    _write(path, figures, f"{title}: {text}", about, options.lang.value)
+    say_files(path)
 
 
-def _check_options(of: str | None, **given: object) -> None:
+def _drawn(loaded: Any, text: str, options: Drawing) -> tuple[dict[Lang, Any], str, str]:
+    """Figures by language, title and explanation. Raises: InputError."""
+    from regard.errors import InputError
+    from regard.looking.analyses import analysis
+
+    assert options.of is not None
+    lang: Lang = options.lang.value
+    if options.of == "playback":
+        if options.part is None:
+            sentence = "{value} needs {key}, such as decoder.blocks.0.cross.weights"
+            raise InputError(sentence, options.of, "--part")
+        figure = loaded.playback(text, options.part).figure(options.head or 0)
+        return {"en": figure, "zh": figure}, options.part, ""
+    languages: tuple[Lang, ...] = ("en", "zh") if _is_page(options.out) else (lang,)
+    more = {"other": options.other, "number": options.number or 0}
+    figures = {one: loaded.figure(options.of, text, lang=one, **more) for one in languages}
+    chosen = analysis(loaded.explorer(), options.of)
+    return figures, chosen.title.of(lang), chosen.about.of(lang)
+
+
+def _check_options(options: Drawing) -> None:
     """Raises: InputError for an option that this figure would ignore, or that it lacks."""
     from regard.errors import InputError
     from regard.looking.analyses import ALL
 
-    takers = {
+    users = {
         "other": [one.name for one in ALL if one.asks_other],
         "number": [one.name for one in ALL if one.asks_number],
         "part": ["playback"],
         "head": ["playback"],
     }
-    known = of == "playback" or of in {one.name for one in ALL}
-    for option, value in given.items():
-        if known and value is not None and of not in takers[option]:
+    known = options.of in ("playback", *(one.name for one in ALL))
+    for option, names in users.items():
+        if known and getattr(options, option) is not None and options.of not in names:
             sentence = "{key} is for --of {limit}; leave it out of {value}"
-            raise InputError(sentence, f"--{option}", " or ".join(takers[option]), of)
-    if of in takers["other"] and given["other"] is None:
-        raise InputError(
-            "{value} compares with an input of as many tokens; give it with {key}", of, "--other"
-        )
+            raise InputError(sentence, f"--{option}", " or ".join(names), options.of)
+    if options.of in users["other"] and options.other is None:
+        sentence = "{value} compares with an input of as many tokens; give it with {key}"
+        raise InputError(sentence, options.of, "--other")
 
 
 def _is_page(out: Path | None) -> bool:
     return out is None or out.suffix.lower() not in _IMAGES
 
 
-def _listed(opened: Any, lang: Lang) -> list[str]:
+def _listed(loaded: Any, lang: Lang) -> list[str]:
     from textwrap import wrap
 
     from regard.looking.analyses import ALL, analyses
 
-    some = ALL if opened is None else analyses(opened.explorer()).values()
+    some = ALL if loaded is None else analyses(loaded.explorer()).values()
     pairs = [(one.name, one.about.of(lang)) for one in some]
     lines: list[str] = []
     for name, about in [*pairs, ("playback", _PLAYBACK[lang])]:
@@ -130,14 +141,7 @@ def _listed(opened: Any, lang: Lang) -> list[str]:
     return [*lines, "", "regard figure RUN INPUT --of NAME draws one."]
 
 
-def _said(opened: Any, name: str, lang: Lang) -> tuple[str, str]:
-    from regard.looking.analyses import analysis
-
-    found = analysis(opened.explorer(), name)
-    return found.title.of(lang), found.about.of(lang)
-
-
-def _write(path: Path, figures: dict[str, Any], title: str, about: str, lang: Lang) -> None:
+def _write(path: Path, figures: dict[Lang, Any], title: str, about: str, lang: Lang) -> None:
     from regard.errors import DependencyError, why
     from regard.files import atomic_file, write_text
     from regard.insight.figures import shown

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from regard.cli.explain import Language
-from regard.cli.open import open_run
-from regard.cli.options import Device, Dtype, Precision, Threads
+from regard.cli.options import Inference, Language
 from regard.console import note, say
 
 LOOK_EXAMPLES = (
@@ -21,46 +20,48 @@ LOOK_EXAMPLES = (
 )
 
 
+@dataclass(frozen=True)
+class Explorer(Inference):
+    """How the explorer is served."""
+
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8765
+    """Port to listen on; 0 picks a free one."""
+    host: str = "127.0.0.1"
+    """Bind address; 0.0.0.0 accepts connections from other machines."""
+    allow_host: Annotated[list[str] | None, typer.Option(metavar="NAME")] = None
+    """Additional Host header to accept, such as a proxy's; repeatable."""
+    browser: Annotated[bool, typer.Option("--open/--no-open")] = True
+    """Open the page in a browser."""
+    lang: Language | None = None
+    """Language of the page; the browser's by default."""
+    budget: str = "1m"
+    """Training time budget of each built-in model, once."""
+
+
 def look_command(
     runs: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[RUN]...", help="Folders of trained models; built-in models if omitted."),
     ] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
-    ] = 8765,
-    host: Annotated[
-        str, typer.Option(help="Bind address; 0.0.0.0 accepts connections from other machines.")
-    ] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Additional Host header to accept, such as a proxy's; repeatable."),
-    ] = None,
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
-    lang: Annotated[
-        Language | None, typer.Option(help="Language of the page; the browser's by default.")
-    ] = None,
-    budget: Annotated[str, typer.Option(help="Training time budget of each built-in model, once.")] = "1m",
-    dtype: Precision = Dtype.float32,
-    threads: Threads = None,
-    device: Device = None,
+    *,
+    options: Explorer,
 ) -> None:
     """Look inside models in the browser: type, and see every number; change one, and see what follows."""
     _check_packages()
-    folders = _folders(runs or [], budget, threads, device)
+    folders = _folders(runs or [], options)
     # Before models are loaded, so that a port which is taken is told at once.
-    with _listening(host, port) as listener:
+    with _listening(options.host, options.port) as listener:
         bound, number = listener.getsockname()[:2]
         is_open = not ip_address(bound.partition("%")[0]).is_loopback
-        names = (host, socket.gethostname(), *(allow_host or []))
-        loaded = {name: open_run(folder, dtype, threads, device) for name, folder in folders.items()}
+        names = (options.host, socket.gethostname(), *(options.allow_host or []))
+        loaded = {name: options.load(folder, options.dtype) for name, folder in folders.items()}
         app = _app(loaded, names, is_open)
         address = _address(bound, number)
         if is_open:
             note(_open_to_others(bound, number))
         say(f"the explorer is at {address}; Ctrl-C ends it")
-        url = address if lang is None else f"{address}?lang={lang.value}"
-        if browser:
+        url = address if options.lang is None else f"{address}?lang={options.lang.value}"
+        if options.browser:
             threading.Timer(0.3, _opened, (url,)).start()
         from regard.serve.connections import serve
 
@@ -76,14 +77,14 @@ def _check_packages() -> None:
         import uvicorn  # noqa: F401
 
 
-def _folders(runs: list[Path], budget: str, threads: int | None, device: str | None) -> dict[str, Path]:
+def _folders(runs: list[Path], options: Explorer) -> dict[str, Path]:
     """By the names that the page shows."""
     from regard.errors import BundleError
 
     if not runs:
         from regard.recipes.ready import ready_models
 
-        return ready_models(budget, device=device, threads=threads, told=say)
+        return ready_models(options.budget, device=options.device, threads=options.threads, report=say)
     found: dict[str, Path] = {}
     for run in runs:
         if not (run / "config.json").is_file():

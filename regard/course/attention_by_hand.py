@@ -7,12 +7,11 @@ rounds its weights.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from regard.course.parts import REAL, Steps, named, proved, sees, steps_of
+from regard.course.parts import OUTPUT, REAL, WEIGHTS, Attention, Labels, axis, step
 from regard.errors import InputError
 from regard.insight.parameters import Line
 from regard.insight.worked import Computed, Example, Product, Step, Table, Values, Words
@@ -25,7 +24,7 @@ _HIGHEST = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class Matrices:
     """What attention is computed from: `x` (T, D), `wq` and `wk` (D, C), `wv` (D, C')."""
 
     x: Tensor
@@ -47,12 +46,16 @@ class Given:
         if largest > _LARGEST:
             raise InputError("a matrix has {value} rows or columns; show at most {limit}", largest, _LARGEST)
 
+    def projected(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys (T, C), and values (T, C')."""
+        return self.x @ self.wq, self.x @ self.wk, self.x @ self.wv
+
 
 def _matrix(*rows: tuple[float, ...]) -> Tensor:
     return torch.tensor(rows, dtype=REAL)
 
 
-CLASSIC = Given(
+CLASSIC = Matrices(
     x=_matrix((1, 0, 1, 0), (0, 2, 0, 2), (1, 1, 1, 1)),
     wq=_matrix((1, 0, 1), (1, 0, 0), (0, 0, 1), (0, 1, 1)),
     wk=_matrix((0, 0, 1), (1, 1, 0), (0, 1, 0), (1, 1, 0)),
@@ -62,31 +65,34 @@ TEXTBOOK = _matrix((0, 0.5, 0.5))
 """To what the textbook rounds the first query's weights."""
 
 
-def worked_by_hand(given: Given) -> Computed:
+def worked_by_hand(matrices: Matrices) -> Computed:
     """All steps for these matrices; the textbook's numbers beside them if they are the textbook's."""
-    q, k, v = (given.x @ w for w in (given.wq, given.wk, given.wv))
-    unscaled, scaled = steps_of(q, k, v, scale=1.0), steps_of(q, k, v)
-    masked = steps_of(q, k, v, Causal())
-    steps = [_inputs(given), *_projected(given, q, k, v), _scores(q, k, unscaled), _softmax(unscaled)]
-    steps.append(_mean(unscaled, v))
-    if given is CLASSIC:
-        steps.append(_rounded(unscaled, v))
-    steps += [_scaled(unscaled, scaled, v, k.shape[1]), _masked(masked, v, len(q))]
-    proofs = (
-        proved(q, k, v, unscaled, scale=1.0, claim=_claim("scale=1", "scale=1")),
-        proved(q, k, v, scaled, claim=_claim("scale=1/√d_k", "scale=1/√d_k")),
-        proved(q, k, v, masked, Causal(), claim=_claim("scaled and causal", "缩放并加因果掩码")),
+    q, k, v = matrices.projected()
+    scaled, masked = Attention(q, k, v), Attention(q, k, v, Causal())
+    unscaled = Attention(q, k, v, scale=1.0)
+    steps = [
+        _inputs(matrices),
+        _projections(matrices),
+        _scores(unscaled),
+        _softmax(unscaled),
+        _mean(unscaled),
+    ]
+    if matrices is CLASSIC:
+        steps.append(_rounded(unscaled))
+    return (*steps, _scaled(unscaled, scaled), _masked(masked)), (
+        unscaled.proof(_claim("scale=1", "scale=1")),
+        scaled.proof(_claim("scale=1/√d_k", "scale=1/√d_k")),
+        masked.proof(_claim("scaled and causal", "缩放并加因果掩码")),
     )
-    return tuple(steps), proofs
 
 
 def _claim(en: str, zh: str) -> Words:
     return Words(f"step by step = attend(), {en}", f"逐步计算 = attend()，{zh}")
 
 
-def _inputs(given: Given) -> Step:
-    T, D = given.x.shape
-    return Step(
+def _inputs(matrices: Matrices) -> Step:
+    T, D = matrices.x.shape
+    return step(
         Words("Inputs and weights", "输入与权重矩阵"),
         Words(
             f"{T} tokens, each a vector of {D} numbers: one row of X a token. Three matrices, which training"
@@ -94,61 +100,46 @@ def _inputs(given: Given) -> Step:
             f"共 {T} 个词元，每个是 {D} 个数组成的向量：X 的一行就是一个词元。"
             "三个矩阵（训练时学到的就是它们）把每个词元分别变成查询、键和值。",
         ),
-        "Q = X·W_Q    K = X·W_K    V = X·W_V",
-        (
-            Values("X", given.x, rows=named("x", T), columns=named("d", D)),
-            Values("W_Q", given.wq),
-            Values("W_K", given.wk),
-            Values("W_V", given.wv),
+        Values("X", matrices.x, rows=axis("x", T), columns=axis("d", D)),
+        Values("W_Q", matrices.wq),
+        Values("W_K", matrices.wk),
+        Values("W_V", matrices.wv),
+        formula="Q = X·W_Q    K = X·W_K    V = X·W_V",
+    )
+
+
+def _projections(matrices: Matrices) -> Step:
+    products = zip("QKV", matrices.projected(), (matrices.wq, matrices.wk, matrices.wv), strict=True)
+    return step(
+        Words("Queries, keys, values", "查询、键、值"),
+        Words(
+            "A query says what a token is looking for, a key what it can be found by, a value what it"
+            " gives when it is found.",
+            "查询表示“我在找什么”，键表示“凭什么能找到我”，值表示“找到我之后能拿走什么”。",
+        ),
+        *(
+            Values(f"{name} = X·W_{name}", x, axis(name.lower(), len(x)), origin=Product(matrices.x, w))
+            for name, x, w in products
         ),
     )
 
 
-def _projected(given: Given, q: Tensor, k: Tensor, v: Tensor) -> list[Step]:
-    T = len(q)
-    return [
-        Step(
-            Words("Queries, keys, values", "查询、键、值"),
-            Words(
-                "A query says what a token is looking for, a key what it can be found by, a value what it"
-                " gives when it is found.",
-                "查询表示“我在找什么”，键表示“凭什么能找到我”，值表示“找到我之后能拿走什么”。",
-            ),
-            "",
-            (
-                Values("Q = X·W_Q", q, rows=named("q", T), origin=Product(given.x, given.wq)),
-                Values("K = X·W_K", k, rows=named("k", T), origin=Product(given.x, given.wk)),
-                Values("V = X·W_V", v, rows=named("v", T), origin=Product(given.x, given.wv)),
-            ),
-        )
-    ]
-
-
-def _scores(q: Tensor, k: Tensor, steps: Steps) -> Step:
-    return Step(
+def _scores(steps: Attention) -> Step:
+    return step(
         Words("Scores: every query with every key", "打分：每个查询与每个键做点积"),
         Words(
             "Row i, column j is the dot product of query i and key j: how well token j answers what token i"
             " asks.",
             "第 i 行第 j 列是第 i 个查询与第 j 个键的点积：词元 j 有多符合词元 i 的需要。",
         ),
-        "scores = Q·Kᵀ",
-        (
-            Values(
-                "Q·Kᵀ",
-                steps.scores,
-                rows=named("q", len(q)),
-                columns=named("k", len(k)),
-                origin=Product(q, k.T),
-            ),
-        ),
+        Values("Q·Kᵀ", steps.scores, *_pairs(steps), origin=Product(steps.q, steps.k.T)),
+        formula="scores = Q·Kᵀ",
     )
 
 
-def _softmax(steps: Steps) -> Step:
-    T, S = steps.weights.shape
+def _softmax(steps: Attention) -> Step:
     powers = (steps.scores - steps.scores.amax(-1, keepdim=True)).exp()
-    return Step(
+    return step(
         Words("Softmax: each row becomes shares", "Softmax：每一行变成份额"),
         Words(
             "e to the power of each score (less the row's largest, which changes nothing and avoids"
@@ -156,50 +147,42 @@ def _softmax(steps: Steps) -> Step:
             "对每个分数取 e 的幂（先减去该行最大值：结果不变，却能防止溢出），再除以该行之和。每行加起来等于"
             " 1。",
         ),
-        "weights[i, j] = e^(s[i, j] - max s[i]) / Σ_j e^(s[i, j] - max s[i])",
-        (
-            Values("e^(s - max)", powers, rows=named("q", T), columns=named("k", S), digits=4),
-            Values(
-                Words("weights", "注意力权重"),
-                steps.weights,
-                rows=named("q", T),
-                columns=named("k", S),
-                digits=4,
-            ),
-        ),
+        Values("e^(s - max)", powers, *_pairs(steps), digits=4),
+        Values(WEIGHTS, steps.weights, *_pairs(steps), digits=4),
+        formula="weights[i, j] = e^(s[i, j] - max s[i]) / Σ_j e^(s[i, j] - max s[i])",
     )
 
 
-def _mean(steps: Steps, v: Tensor) -> Step:
-    return Step(
+def _mean(steps: Attention) -> Step:
+    return step(
         Words("Output: a weighted mean of the values", "输出：值的加权平均"),
         Words(
             "Each row of the output is the values added up, each times its weight.",
             "输出的每一行，就是把各个值乘以各自的权重后相加。",
         ),
-        "output = weights·V",
-        (_output(steps, v),),
+        _output(steps),
+        formula="output = weights·V",
     )
 
 
-def _output(steps: Steps, v: Tensor) -> Values:
-    return Values(
-        Words("output", "输出"),
-        steps.out,
-        rows=named("z", len(steps.out)),
-        digits=4,
-        origin=Product(steps.weights, v),
-    )
+def _pairs(steps: Attention) -> tuple[Labels, Labels]:
+    """Names of the rows and columns of scores and weights."""
+    return axis("q", len(steps.q)), axis("k", len(steps.k))
 
 
-def _rounded(steps: Steps, v: Tensor) -> Step:
-    rounded = weigh(TEXTBOOK[None, None], v[None, None])[0, 0]
+def _output(steps: Attention) -> Values:
+    product = Product(steps.weights, steps.v)
+    return Values(OUTPUT, steps.out, axis("z", len(steps.out)), digits=4, origin=product)
+
+
+def _rounded(steps: Attention) -> Step:
+    rounded = weigh(TEXTBOOK[None, None], steps.v[None, None])[0, 0]
     exact, off = steps.out[:1], float((rounded - steps.out[:1]).abs().max())
     rows = [
         (Words("the textbook's", "教科书的写法"), *TEXTBOOK[0].tolist(), *rounded[0].tolist()),
         (Words("exact", "精确值"), *steps.weights[0].tolist(), *exact[0].tolist()),
     ]
-    return Step(
+    return step(
         Words("Beside the textbook", "与教科书对照"),
         Words(
             "The article that this example comes from rounds the first query's weights to 0, 0.5 and 0.5"
@@ -208,22 +191,19 @@ def _rounded(steps: Steps, v: Tensor) -> Step:
             "这个例子出自一篇流传很广的文章。它先把第一个查询的权重取整为 0、0.5、0.5 再相乘。"
             f"差别只在这里，却让输出最多偏了 {off:.3f}。",
         ),
-        "",
-        (
-            Table(
-                Words("first query, not scaled", "第一个查询，未缩放"),
-                (Words("version", "版本"), *named("w", 3), *named("z", 3)),
-                tuple(rows),
-                digits=4,
-            ),
+        Table(
+            Words("first query, not scaled", "第一个查询，未缩放"),
+            (Words("version", "版本"), *axis("w", 3), *axis("z", 3)),
+            tuple(rows),
+            digits=4,
         ),
     )
 
 
-def _scaled(before: Steps, after: Steps, v: Tensor, width: int) -> Step:
-    T, S = after.weights.shape
+def _scaled(before: Attention, after: Attention) -> Step:
+    width = after.k.shape[1]
     top = tuple(float(x.weights.amax(-1).mean()) for x in (before, after))
-    return Step(
+    return step(
         Words("Scaling by √d_k", "除以 √d_k"),
         Words(
             f"Keys have d_k = {width} numbers, so scores are divided by √{width} = {width**0.5:.4f} before"
@@ -232,27 +212,17 @@ def _scaled(before: Steps, after: Steps, v: Tensor, width: int) -> Step:
             f"键的长度 d_k = {width}，所以进入 softmax 之前，分数要除以 √{width} = {width**0.5:.4f}。"
             f"各行最大权重的平均值从 {top[0]:.4f} 变为 {top[1]:.4f}：份额更均匀了。",
         ),
-        "weights = softmax(Q·Kᵀ / √d_k)    output = weights·V",
-        (
-            Values("Q·Kᵀ / √d_k", after.scores, rows=named("q", T), columns=named("k", S), digits=4),
-            Values(
-                Words("weights", "注意力权重"),
-                after.weights,
-                rows=named("q", T),
-                columns=named("k", S),
-                digits=4,
-            ),
-            _output(after, v),
-        ),
+        Values("Q·Kᵀ / √d_k", after.scores, *_pairs(after), digits=4),
+        Values(WEIGHTS, after.weights, *_pairs(after), digits=4),
+        _output(after),
+        formula="weights = softmax(Q·Kᵀ / √d_k)    output = weights·V",
     )
 
 
-def _masked(steps: Steps, v: Tensor, T: int) -> Step:
-    allowed = sees(Causal(), T, T)
-    assert allowed is not None
-    shown = steps.scores.masked_fill(~allowed, float("-inf"))
-    labels: dict[str, Any] = {"rows": named("q", T), "columns": named("k", T)}
-    return Step(
+def _masked(steps: Attention) -> Step:
+    assert steps.allowed is not None
+    scores = steps.scores.masked_fill(~steps.allowed, float("-inf"))
+    return step(
         Words("With a causal mask", "加上因果掩码"),
         Words(
             "A decoder may not look ahead: scores of later tokens become -∞, whose share is 0. The first"
@@ -260,54 +230,36 @@ def _masked(steps: Steps, v: Tensor, T: int) -> Step:
             "解码器不能偷看后文：后面词元的分数变成 -∞，softmax 之后份额为 0。"
             "第一个词元只能看到自己，所以它的输出就是自己的值。",
         ),
-        "weights = softmax(Q·Kᵀ / √d_k + mask)",
-        (
-            Values(
-                Words("scores, masked", "加掩码后的分数"),
-                shown,
-                digits=4,
-                rows=labels["rows"],
-                columns=labels["columns"],
-            ),
-            Values(
-                Words("weights", "注意力权重"),
-                steps.weights,
-                digits=4,
-                rows=labels["rows"],
-                columns=labels["columns"],
-            ),
-            _output(steps, v),
-        ),
+        Values(Words("scores, masked", "加掩码后的分数"), scores, *_pairs(steps), digits=4),
+        Values(WEIGHTS, steps.weights, *_pairs(steps), digits=4),
+        _output(steps),
+        formula="weights = softmax(Q·Kᵀ / √d_k + mask)",
     )
 
 
 TITLE = Words("Attention by hand", "手算注意力")
 
 
-def example(given: Given = CLASSIC) -> Example:
+def example(matrices: Matrices = CLASSIC) -> Example:
     """The example on these matrices."""
     text = Words(
         "From three small vectors to Q, K, V, scores, weights and output, each number shown.",
         "从三个小向量出发，一步步得到 Q、K、V、分数、权重和输出，每个数都列出来。",
     )
-    return Example("attention-by-hand", TITLE, text, lambda: worked_by_hand(given))
-
-
-def _no_rows() -> InputError:
-    sentence = "{key} must be rows of numbers from -{limit} to {limit}; write them as {example}"
-    return InputError(sentence, "inputs", _HIGHEST, "1 0 1 0; 0 2 0 2")
+    return Example("attention-by-hand", TITLE, text, lambda: worked_by_hand(matrices))
 
 
 def _rows(text: str) -> Tensor:
     """`1 0 1 0; 0 2 0 2` as a matrix. Raises: InputError."""
     try:
         rows = [[float(cell) for cell in row.replace(",", " ").split()] for row in text.split(";")]
-        made = torch.tensor(rows, dtype=REAL)
-    except ValueError as error:
-        raise _no_rows() from error
-    if made.dim() != 2 or not made.numel() or not made.isfinite().all() or float(made.abs().max()) > _HIGHEST:
-        raise _no_rows()
-    return made
+        matrix = torch.tensor(rows, dtype=REAL)
+        if matrix.dim() == 2 and matrix.numel() and float(matrix.abs().max()) <= _HIGHEST:  # nor is NaN
+            return matrix
+    except ValueError:  # no number, or rows of several lengths
+        pass
+    sentence = "{key} must be rows of numbers from -{limit} to {limit}; write them as {example}"
+    raise InputError(sentence, "inputs", _HIGHEST, "1 0 1 0; 0 2 0 2")
 
 
 def _changed(inputs: str) -> Computed:

@@ -3,15 +3,18 @@ sentence while one waits (arXiv 1706.03762, sections 3.1 and 3.2.3)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.course.parts import Steps, built, descend, fused, observed, steps_of
+from regard.course import parts
+from regard.course.parts import Attention, step
 from regard.insight.parameters import Whole
-from regard.insight.worked import Computed, Example, Product, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
@@ -34,53 +37,45 @@ def _translator(steps: int) -> EncoderDecoder:
     config = EncoderDecoderConfig(
         Tokens(len(_SOURCE)), Tokens(len(_TARGET)), encoder, decoder, tying="two-way"
     )
-    model = built(7, lambda: EncoderDecoder(config))
-    source, given, wanted = _ids()
-    descend(model, lambda: F.cross_entropy(model(source, given)[0], wanted[0]), steps)
+    model = parts.build(7, lambda: EncoderDecoder(config))
+    source, inputs, targets = _ids()
+    parts.gradient_descent(model, lambda: F.cross_entropy(model(source, inputs)[0], targets[0]), steps)
     return model
 
 
 def _ids() -> tuple[Tensor, Tensor, Tensor]:
-    """Source, what the decoder is given, and what it should say: (1, T) each."""
+    """Ids of the source, the decoder's inputs and its targets: (1, T) each."""
     target = torch.arange(len(_TARGET))[None]
     return torch.arange(len(_SOURCE))[None], target[:, :-1], target[:, 1:]
 
 
 @torch.no_grad()
 def _teaching(steps: int) -> Computed:
-    source, given, wanted = _ids()
+    source, inputs, targets = _ids()
     model = _translator(steps)
-    logits, seen = observed(model, "decoder.blocks.0.attention.*", call=lambda: model(source, given))
-    weights = seen["decoder.blocks.0.attention.weights"][0]
-    before = F.cross_entropy(_translator(0)(source, given)[0], wanted[0], reduction="none")
-    losses = F.cross_entropy(logits[0], wanted[0], reduction="none")
-    shares = logits[0].softmax(-1)
-    hidden = model.hidden(source, given)[0]
-    total = vocabulary_loss(hidden, model.head.weight, wanted[0]) / len(losses)
-    stepwise = torch.cat([model(source, given[:, : n + 1])[:, -1:] for n in range(given.shape[1])], 1)
-    q, k, v = (seen[f"decoder.blocks.0.attention.{name}"][0] for name in "qkv")
-    return (
-        _shifted(),
-        _seen_by(weights),
-        _judged(losses, shares, wanted, steps, before),
-    ), (
+    call = lambda: model(source, inputs)  # noqa: E731
+    logits, seen = parts.observe_attention(model, "decoder.blocks.0.attention", call)
+    before = F.cross_entropy(_translator(0)(source, inputs)[0], targets[0], reduction="none")
+    losses = F.cross_entropy(logits[0], targets[0], reduction="none")
+    total = vocabulary_loss(model.hidden(source, inputs)[0], model.head.weight, targets[0]) / len(losses)
+    stepwise = torch.cat([model(source, inputs[:, : n + 1])[:, -1:] for n in range(inputs.shape[1])], 1)
+    masked = Attention(seen["q"], seen["k"], seen["v"], Causal())
+    predicted = _predicted(losses, logits[0].softmax(-1), steps, before)
+    return (_shifted(), _allowed(seen["weights"]), predicted), (
         Proof.of(
             Words("mean of the losses = the library's loss", "各位置损失的平均 = 本库的损失"),
             losses.mean(),
             total.double(),
         ),
         Proof.of(Words("all places at once = one word at a time", "一次算完 = 逐词计算"), logits, stepwise),
-        Proof.of(
-            Words("masked self-attention in steps = attend(), fused", "掩码自注意力逐步计算 = 融合算子"),
-            steps_of(q, k, v, Causal()).out,
-            fused(q, k, v, Causal()),
+        masked.proof(
+            Words("masked self-attention in steps = attend(), fused", "掩码自注意力逐步计算 = 融合算子")
         ),
     )
 
 
 def _shifted() -> Step:
-    inputs = _TARGET[:-1]
-    return Step(
+    return step(
         Words("Shifted by one", "错开一位"),
         Words(
             "I am a student → 我是一个学生. While training, the decoder is given the right words so"
@@ -89,20 +84,17 @@ def _shifted() -> Step:
             "I am a student → 我是一个学生。训练时给解码器看的是正确的前文，而不是它自己的输出，"
             "这就叫“教师强制”。输入是右移一位的目标，以 <s> 开头；每个位置都要说出下一个词。",
         ),
-        "",
-        (
-            Table(
-                Words("input and target", "输入与目标"),
-                (Words("place", "位置"), Words("input", "输入"), Words("target", "目标")),
-                tuple((i, a, b) for i, (a, b) in enumerate(zip(inputs, _TARGET[1:], strict=True))),
-            ),
+        Table(
+            Words("input and target", "输入与目标"),
+            (Words("place", "位置"), Words("input", "输入"), Words("target", "目标")),
+            tuple((i, a, b) for i, (a, b) in enumerate(pairwise(_TARGET))),
         ),
     )
 
 
-def _seen_by(weights: Tensor) -> Step:
+def _allowed(weights: Tensor) -> Step:
     inputs = _TARGET[:-1]
-    return Step(
+    return step(
         Words("What each place may see", "每个位置能看到什么"),
         Words(
             "All places are computed at once; the mask keeps each from seeing what it should say. The"
@@ -110,31 +102,18 @@ def _seen_by(weights: Tensor) -> Step:
             "所有位置一次算完；掩码保证谁也看不到自己要说的词。下面是解码器自注意力的权重，对角线以上全为"
             " 0。",
         ),
-        "",
-        (
-            Values(
-                Words("weights", "注意力权重"),
-                weights,
-                rows=inputs,
-                columns=inputs,
-                sheets=(Words("head 1", "第 1 头"), Words("head 2", "第 2 头")),
-            ),
-        ),
+        Values(parts.WEIGHTS, weights, inputs, inputs, parts.head_names(2)),
     )
 
 
-def _judged(losses: Tensor, shares: Tensor, wanted: Tensor, steps: int, before: Tensor) -> Step:
+def _predicted(losses: Tensor, probabilities: Tensor, steps: int, before: Tensor) -> Step:
     rows = []
-    for place, (loss, share) in enumerate(zip(losses, shares, strict=True)):
-        best = share.topk(3)
-        words = "  ".join(
-            f"{_TARGET[i]}:{p:.3f}" for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        )
-        sees = " ".join(_TARGET[: place + 1])
-        rows.append(
-            (_TARGET[place], sees, words, _TARGET[place + 1], float(share[wanted[0, place]]), float(loss))
-        )
-    return Step(
+    for place, (loss, p) in enumerate(zip(losses.tolist(), probabilities, strict=True)):
+        best = zip(*(x.tolist() for x in p.topk(3)), strict=True)
+        words = "  ".join(f"{_TARGET[i]}:{likely:.3f}" for likely, i in best)
+        context, target = " ".join(_TARGET[: place + 1]), place + 1
+        rows.append((_TARGET[place], context, words, _TARGET[target], float(p[target]), loss))
+    return step(
         Words("Prediction and loss of each place", "每个位置的预测与损失"),
         Words(
             f"This tiny model has been trained for {steps} steps on this one sentence, just"
@@ -144,64 +123,45 @@ def _judged(losses: Tensor, shares: Tensor, wanted: Tensor, steps: int, before: 
             f"这个小模型刚刚在这一句上训练了 {steps} 步。每个位置的损失是目标词概率的负对数，"
             f"整句损失是它们的平均（{float(losses.mean()):.4f}；训练前为 {float(before.mean()):.4f}）。",
         ),
-        "loss = mean over t of -ln p(y_t | y_<t, x)",
-        (
-            Table(
-                Words("places", "各个位置"),
-                (
-                    Words("input", "输入"),
-                    Words("sees", "可见"),
-                    Words("top words", "概率最高的词"),
-                    Words("target", "目标"),
-                    "p",
-                    Words("loss", "损失"),
-                ),
-                tuple(rows),
-                digits=4,
+        Table(
+            Words("places", "各个位置"),
+            (
+                Words("input", "输入"),
+                Words("sees", "可见"),
+                Words("top words", "概率最高的词"),
+                Words("target", "目标"),
+                "p",
+                Words("loss", "损失"),
             ),
+            tuple(rows),
+            digits=4,
         ),
+        formula="loss = mean over t of -ln p(y_t | y_<t, x)",
     )
 
 
 @torch.no_grad()
 def _cross(steps: int) -> Computed:
-    source, given, _ = _ids()
+    source, inputs, _ = _ids()
     model = _translator(steps)
-    memory = model.encode(source)
-    _, seen = observed(model, "decoder.blocks.0.cross.*", call=lambda: model(source, given))
-    q, k, v, heads, weights = (
-        seen[f"decoder.blocks.0.cross.{name}"][0] for name in ("q", "k", "v", "heads", "weights")
-    )
-    made = steps_of(q, k, v)
-    return (
-        _two_stacks(source, memory, k, q, weights),
-        _across(weights, heads, made, q, k, v),
-    ), (
+    _, seen = parts.observe_attention(model, "decoder.blocks.0.cross", lambda: model(source, inputs))
+    attention = Attention(seen["q"], seen["k"], seen["v"])
+    return (_two_stacks(source, model.encode(source), seen), _across(attention, seen)), (
         Proof.of(
             Words("cross-attention in steps = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
-            made.out,
-            heads,
+            attention.out,
+            seen["heads"],
         ),
         Proof.of(
             Words("weights in steps = weights observed", "逐步计算的权重 = 观察到的权重"),
-            made.weights,
-            weights,
+            attention.weights,
+            seen["weights"],
         ),
     )
 
 
-def _two_stacks(source: Tensor, memory: Tensor, k: Tensor, q: Tensor, weights: Tensor) -> Step:
-    shapes = tuple(
-        (name, shown)
-        for name, shown in (
-            (Words("source ids", "源句 id"), tuple(source.shape)),
-            (Words("memory: the encoder's output", "记忆：编码器的输出"), tuple(memory.shape)),
-            (Words("keys and values, from memory", "键和值，来自记忆"), tuple(k[None].shape)),
-            (Words("queries, from the decoder", "查询，来自解码器"), tuple(q[None].shape)),
-            (Words("weights (B, H, T, S)", "权重 (B, H, T, S)"), tuple(weights[None].shape)),
-        )
-    )
-    return Step(
+def _two_stacks(source: Tensor, memory: Tensor, seen: Mapping[str, Tensor]) -> Step:
+    return step(
         Words("Two stacks", "两个堆叠"),
         Words(
             "The encoder reads the source once, every word seeing every other. The decoder writes: its"
@@ -209,48 +169,30 @@ def _two_stacks(source: Tensor, memory: Tensor, k: Tensor, q: Tensor, weights: T
             "编码器一次读完源句，词与词互相可见。解码器负责写：查询来自已写出的部分，键和值来自编码器的输"
             "出。",
         ),
-        "",
-        (
-            Table(
-                Words("shapes", "形状"),
-                (Words("what", "内容"), Words("shape", "形状")),
-                tuple((n, str(s)) for n, s in shapes),
-            ),
+        parts.shape_table(
+            (Words("source ids", "源句 id"), source.shape),
+            (Words("memory: the encoder's output", "记忆：编码器的输出"), memory.shape),
+            (Words("keys and values, from memory", "键和值，来自记忆"), seen["k"][None].shape),
+            (Words("queries, from the decoder", "查询，来自解码器"), seen["q"][None].shape),
+            (Words("weights (B, H, T, S)", "权重 (B, H, T, S)"), seen["weights"][None].shape),
         ),
     )
 
 
-def _across(weights: Tensor, heads: Tensor, made: Steps, q: Tensor, k: Tensor, v: Tensor) -> Step:
-    inputs, sheets = _TARGET[:-1], (Words("head 1", "第 1 头"), Words("head 2", "第 2 头"))
-    return Step(
+def _across(attention: Attention, seen: Mapping[str, Tensor]) -> Step:
+    heads = parts.head_names(2)
+    return step(
         Words("Cross-attention", "交叉注意力"),
         Words(
             "Rows are places of the decoder, columns words of the source. No mask: all of the source may"
             " be seen.",
             "行是解码器的位置，列是源句的词。没有掩码：源句全部可见。",
         ),
-        "softmax(Q_decoder·K_memoryᵀ / √C)·V_memory",
-        (
-            Values("Q", q, rows=inputs, sheets=sheets),
-            Values("K", k, rows=_SOURCE, sheets=sheets),
-            Values("V", v, rows=_SOURCE, sheets=sheets),
-            Values(
-                Words("scores", "分数"),
-                made.scores,
-                rows=inputs,
-                columns=_SOURCE,
-                sheets=sheets,
-                origin=Product(q, k.transpose(1, 2), q.shape[-1] ** -0.5),
-            ),
-            Values(Words("weights", "注意力权重"), weights, rows=inputs, columns=_SOURCE, sheets=sheets),
-            Values(
-                Words("output of the heads", "各头的输出"),
-                heads,
-                rows=inputs,
-                sheets=sheets,
-                origin=Product(weights, v),
-            ),
-        ),
+        Values("Q", seen["q"], _TARGET[:-1], sheets=heads),
+        Values("K", seen["k"], _SOURCE, sheets=heads),
+        Values("V", seen["v"], _SOURCE, sheets=heads),
+        *parts.head_values({**seen, "scores": attention.scores}, _TARGET[:-1], _SOURCE),
+        formula="softmax(Q_decoder·K_memoryᵀ / √C)·V_memory",
     )
 
 

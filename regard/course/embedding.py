@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.course.parts import REAL, built, descend, observed, steps_of
+from regard.course.parts import REAL, Attention, build, gradient_descent, observe_attention, step
 from regard.insight.neighbours import nearest
 from regard.insight.parameters import Whole
 from regard.insight.worked import Computed, Example, Product, Proof, Step, Table, Values, Words
@@ -19,45 +19,39 @@ from regard.model.transformer import TransformerConfig
 
 _ANIMALS, _FOODS = ("cat", "dog", "bird"), ("fish", "bread", "seeds")
 _VOCABULARY = ("the", "eats", *_ANIMALS, *_FOODS)
-_MOST_STEPS = 300
 
 
 def _make(steps: int) -> Computed:
     attention = AttentionConfig(heads=1)
     stack = StackConfig(8, 1, attention, MLP(hidden=16), mask=Causal(), dropout=0.0)
-    model = built(1, lambda: TransformerConfig(Tokens(len(_VOCABULARY), scale=False), stack).build())
+    model = build(1, lambda: TransformerConfig(Tokens(len(_VOCABULARY), scale=False), stack).build())
     sentences = [["the", a, "eats", "the", f] for a in _ANIMALS for f in _FOODS]
     ids = torch.tensor([[_VOCABULARY.index(word) for word in words] for words in sentences])
     before = model.embed.weight.detach().clone()
-    descend(
+    gradient_descent(
         model, lambda: F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()), steps, 0.5
     )
     table = model.embed.weight.detach()
-    one = ids[0]
-    hot = F.one_hot(one, len(_VOCABULARY)).to(REAL)
-    looked, seen = observed(
-        model, "stack.blocks.0.attention.*", call=lambda: (model.embed(one[None])[0], model(one[None]))
-    )
-    heads = seen["stack.blocks.0.attention.heads"][0]
-    q, k, v = (seen[f"stack.blocks.0.attention.{name}"][0] for name in "qkv")
+    hot = F.one_hot(ids[0], len(_VOCABULARY)).to(REAL)
+    _, seen = observe_attention(model, "stack.blocks.0.attention", lambda: model(ids[:1]))
     labels = tuple(sentences[0])
-    return (
-        _one_hot(hot, labels),
-        _looked_up(table, hot, labels),
-        _neighbours(before, table, steps),
-    ), (
-        Proof.of(Words("one-hot · E = lookup by the model", "独热 · E = 模型查表"), hot @ table, looked[0]),
+    return (_one_hot(hot, labels), _looked_up(table, hot, labels), _neighbours(before, table, steps)), (
+        Proof.of(
+            Words("one-hot · E = lookup by the model", "独热 · E = 模型查表"),
+            hot @ table,
+            model.embed(ids[0]),
+        ),
         Proof.of(
             Words("the model's attention in steps = fused", "模型中的注意力逐步计算 = 融合算子"),
-            steps_of(q, k, v, Causal()).out,
-            heads,
+            Attention(seen["q"], seen["k"], seen["v"], Causal()).out,
+            seen["heads"],
         ),
     )
 
 
 def _one_hot(hot: Tensor, labels: tuple[str, ...]) -> Step:
     share = float((hot == 0).double().mean())
-    return Step(
+    return step(
         Words("One-hot", "独热编码"),
         Words(
             f"A word as a vector of the vocabulary's length: one 1, the rest 0. Here {share:.1%} are"
@@ -66,30 +60,27 @@ def _one_hot(hot: Tensor, labels: tuple[str, ...]) -> Step:
             f"用与词表一样长的向量表示一个词：一个 1，其余全是 0。这里 {share:.1%} 是 0；词表若有 30,000"
             " 个词，则是 99.997 %。而且任意两个词都正交：谁和谁都不像。",
         ),
-        "",
-        (Values(Words("one-hot", "独热"), hot, rows=labels, columns=_VOCABULARY),),
+        Values(Words("one-hot", "独热"), hot, rows=labels, columns=_VOCABULARY),
     )
 
 
 def _looked_up(table: Tensor, hot: Tensor, labels: tuple[str, ...]) -> Step:
-    return Step(
+    return step(
         Words("Lookup = product", "查表 = 矩阵乘法"),
         Words(
             "A one-hot row times a table picks out one row of it. So the product need not be done: the"
             " row is looked up.",
             "独热行乘以一张表，恰好取出其中一行。所以不必真的相乘，直接查那一行就行。",
         ),
-        "embedding = one_hot·E = E[id]",
-        (
-            Values("E", table, rows=_VOCABULARY),
-            Values(Words("one-hot · E", "独热 · E"), hot @ table, rows=labels, origin=Product(hot, table)),
-        ),
+        Values("E", table, rows=_VOCABULARY),
+        Values(Words("one-hot · E", "独热 · E"), hot @ table, rows=labels, origin=Product(hot, table)),
+        formula="embedding = one_hot·E = E[id]",
     )
 
 
 def _neighbours(before: Tensor, table: Tensor, steps: int) -> Step:
     near = tuple((word, *_closest(before, word), *_closest(table, word)) for word in (*_ANIMALS, *_FOODS))
-    return Step(
+    return step(
         Words("Nearest neighbours", "最近邻"),
         Words(
             f"The table was trained just now for {steps} steps to predict the next word of nine"
@@ -98,20 +89,12 @@ def _neighbours(before: Tensor, table: Tensor, steps: int) -> Step:
             f"这张表刚刚训练了 {steps} 步，任务是预测九个句子（the <动物> eats the <食物>）的下一个词。"
             "出现在相同位置的词会彼此靠近。",
         ),
-        "cos(E[a], E[b])",
-        (
-            Table(
-                Words("nearest by cosine", "余弦最近"),
-                (
-                    Words("word", "词"),
-                    Words("before", "训练前"),
-                    "cos",
-                    Words("after", "训练后"),
-                    "cos ",
-                ),
-                near,
-            ),
+        Table(
+            Words("nearest by cosine", "余弦最近"),
+            (Words("word", "词"), Words("before", "训练前"), "cos", Words("after", "训练后"), "cos "),
+            near,
         ),
+        formula="cos(E[a], E[b])",
     )
 
 
@@ -130,5 +113,5 @@ EXAMPLE = Example(
         "稀疏向量、查表就是矩阵乘法、训练后词表中的最近邻。",
     ),
     _make,
-    (Whole("steps", Words("training steps", "训练步数"), 60, 0, _MOST_STEPS),),
+    (Whole("steps", Words("training steps", "训练步数"), 60, 0, 300),),
 )

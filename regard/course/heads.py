@@ -4,12 +4,12 @@ products beside additive scores (Bahdanau et al., arXiv 1409.0473)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from regard.course.parts import Steps, built, fused, named, observed, proved, random, steps_of
+from regard.course import parts
+from regard.course.parts import OUTPUT, SCORES, Attention, axis, random, step
 from regard.insight.parameters import Choice, Whole
 from regard.insight.worked import Computed, Example, Product, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
@@ -24,31 +24,24 @@ _PARAMETERS = (
 
 def _many(tokens: int, heads: str) -> Computed:
     count = int(heads)
-    module = built(5, lambda: AttentionConfig(heads=count).build(_WIDTH))
+    module = parts.build(5, lambda: AttentionConfig(heads=count).build(_WIDTH))
     x = random(1, tokens, _WIDTH, seed=1)
     plain = module(x).detach()
-    out, seen = observed(module, "q", "k", "v", "scores", "weights", "heads", "out", call=lambda: module(x))
-    own = {name: value[0] for name, value in seen.items()}
-    q, k, v = (own[name] for name in "qkv")
-    steps = steps_of(q, k, v)
+    out, seen = parts.observe_attention(module, "", lambda: module(x))
+    steps = Attention(seen["q"], seen["k"], seen["v"])
     joined = torch.cat(list(steps.out), -1)
-    made = joined @ module.out.weight.T + module.out.bias
-    return (_split(x[0], own), _by_itself(own), _joined(joined, made, count), _cost()), (
-        Proof.of(Words("steps = the module, fused", "逐步计算 = 模块（融合算子）"), made, plain[0]),
+    mixed = joined @ module.out.weight.T + module.out.bias
+    return (_split(x[0], seen), _by_itself(seen), _joined(joined, mixed, count), _cost()), (
+        Proof.of(Words("steps = the module, fused", "逐步计算 = 模块（融合算子）"), mixed, plain[0]),
         Proof.of(Words("the module observed = not observed", "有观察 = 无观察"), out.detach(), plain, 0.0),
-        proved(q, k, v, steps, claim=Words("each head in steps = attend()", "各头逐步计算 = attend()")),
+        steps.proof(Words("each head in steps = attend()", "各头逐步计算 = attend()")),
     )
-
-
-def _sheets(count: int) -> tuple[Words, ...]:
-    return tuple(Words(f"head {i}", f"第 {i} 头") for i in range(1, count + 1))
 
 
 def _split(x: Tensor, seen: Mapping[str, Tensor]) -> Step:
     """`x`: (T, D); `seen`: by the names of taps, (H, T, C) each."""
-    q, k, v = (seen[name] for name in "qkv")
-    count, labels, sheets = len(q), named("x", len(x)), _sheets(len(q))
-    return Step(
+    count, labels = len(seen["q"]), axis("x", len(x))
+    return step(
         Words("Project once, then split", "先投影一次，再拆分"),
         Words(
             f"Width {_WIDTH} with {count} heads gives each head {_WIDTH // count} columns of Q, K and"
@@ -56,61 +49,38 @@ def _split(x: Tensor, seen: Mapping[str, Tensor]) -> Step:
             f"宽度 {_WIDTH}、{count} 个头，每个头分到 Q、K、V 的 {_WIDTH // count} 列。d_k 是每个头的宽"
             "度，不是词向量的宽度。",
         ),
-        "(B, T, D) → (B, H, T, C)    C = D / H",
-        (
-            Values("X", x, rows=labels),
-            Values("Q", q, rows=labels, sheets=sheets),
-            Values("K", k, rows=labels, sheets=sheets),
-            Values("V", v, rows=labels, sheets=sheets),
-        ),
+        Values("X", x, rows=labels),
+        *(Values(name.upper(), seen[name], labels, sheets=parts.head_names(count)) for name in "qkv"),
+        formula="(B, T, D) → (B, H, T, C)    C = D / H",
     )
 
 
 def _by_itself(seen: Mapping[str, Tensor]) -> Step:
     """`seen`: as for `_split`."""
-    q, k, v, scores, weights, heads = (seen[name] for name in ("q", "k", "v", "scores", "weights", "heads"))
-    labels, sheets = named("x", q.shape[1]), _sheets(len(q))
-    pair: dict[str, Any] = {"rows": labels, "columns": labels, "sheets": sheets}
-    return Step(
+    labels = axis("x", seen["q"].shape[1])
+    return step(
         Words("Each head attends by itself", "每个头各自计算注意力"),
         Words(
             "Every head has its own scores and its own softmax: two heads can look at two places at"
             " once, where one softmax must share its weight out.",
             "每个头有自己的分数和 softmax：两个头可以同时看两处，而一个 softmax 只能把权重分摊开。",
         ),
-        "head_h = softmax(Q_h·K_hᵀ / √C)·V_h",
-        (
-            Values(
-                Words("scores", "分数"),
-                scores,
-                origin=Product(q, k.transpose(1, 2), q.shape[-1] ** -0.5),
-                **pair,
-            ),
-            Values(Words("weights", "注意力权重"), weights, **pair),
-            Values(
-                Words("output of the heads", "各头的输出"),
-                heads,
-                rows=labels,
-                sheets=sheets,
-                origin=Product(weights, v),
-            ),
-        ),
+        *parts.head_values(seen, labels, labels),
+        formula="head_h = softmax(Q_h·K_hᵀ / √C)·V_h",
     )
 
 
-def _joined(joined: Tensor, made: Tensor, count: int) -> Step:
-    labels = named("x", len(made))
-    return Step(
+def _joined(joined: Tensor, mixed: Tensor, count: int) -> Step:
+    labels = axis("x", len(mixed))
+    return step(
         Words("Side by side, times W_O", "拼接，再乘 W_O"),
         Words(
             "The heads' outputs are put side by side, and W_O mixes them.",
             "把各头的输出拼在一起，由 W_O 混合。",
         ),
-        f"output = [{', '.join(f'head_{i}' for i in range(1, count + 1))}]·W_O + b",
-        (
-            Values(Words("joined", "拼接结果"), joined, rows=labels),
-            Values(Words("output", "输出"), made, rows=labels),
-        ),
+        Values(Words("joined", "拼接结果"), joined, rows=labels),
+        Values(OUTPUT, mixed, rows=labels),
+        formula=f"output = [{', '.join(f'head_{i}' for i in range(1, count + 1))}]·W_O + b",
     )
 
 
@@ -118,24 +88,14 @@ def _cost() -> Step:
     """Counted by the library, on modules without memory."""
     rows = []
     with torch.device("meta"):
-        for name, config, width in (
-            (Words("one head", "一个头"), AttentionConfig(heads=1), 512),
-            (Words("8 heads of 64", "8 头，每头 64"), AttentionConfig(heads=8), 512),
-            (Words("GPT-3: 96 heads of 128", "GPT-3：96 头，每头 128"), AttentionConfig(heads=96), 12288),
+        for name, heads, width in (
+            (Words("one head", "一个头"), 1, 512),
+            (Words("8 heads of 64", "8 头，每头 64"), 8, 512),
+            (Words("GPT-3: 96 heads of 128", "GPT-3：96 头，每头 128"), 96, 12288),
         ):
-            module = config.build(width)
-            counted = describe(module, target=20)
-            rows.append(
-                (
-                    name,
-                    width,
-                    module.heads,
-                    module.head_width,
-                    f"{counted.parameters:,}",
-                    f"{counted.flops:,}",
-                )
-            )
-    return Step(
+            size = describe(AttentionConfig(heads=heads).build(width), target=20)
+            rows.append((name, width, heads, width // heads, f"{size.parameters:,}", f"{size.flops:,}"))
+    return step(
         Words("What heads cost: nothing", "多头的代价：没有"),
         Words(
             "The same matrices are cut into narrower pieces: parameters and multiplications are those of"
@@ -144,13 +104,10 @@ def _cost() -> Step:
             "同样的矩阵只是切成更窄的几块：参数量和乘法次数与一个宽头相同。FLOPs 按 20 个词元计。"
             "用同一段代码统计 GPT-3 一层的注意力：96 个头，每头宽 128。",
         ),
-        "",
-        (
-            Table(
-                Words("parameters and FLOPs of one attention layer", "一层注意力的参数量与 FLOPs"),
-                (Words("layer", "层"), "D", "H", "C", Words("parameters", "参数量"), "FLOPs"),
-                tuple(rows),
-            ),
+        Table(
+            Words("parameters and FLOPs of one attention layer", "一层注意力的参数量与 FLOPs"),
+            (Words("layer", "层"), "D", "H", "C", Words("parameters", "参数量"), "FLOPs"),
+            tuple(rows),
         ),
     )
 
@@ -158,57 +115,41 @@ def _cost() -> Step:
 def _additive(seed: int) -> Computed:
     q, k, v = (random(3, 4, seed=seed + more) for more in range(3))
     learned = random(1, 4, seed=seed + 3)
-    dot, added = steps_of(q, k, v), steps_of(q, k, v, additive=learned)
+    dot, added = Attention(q, k, v), Attention(q, k, v, additive=learned)
     one_by_one = torch.stack([torch.stack([(learned[0] * (a + b).tanh()).sum() for b in k]) for a in q])
-    labels: dict[str, Any] = {"rows": named("q", 3), "columns": named("k", 3)}
-    return (
-        _given(q, k, v, learned),
-        _dot(dot, labels, q, k),
-        _added(added, labels),
-    ), (
-        proved(
-            q,
-            k,
-            v,
-            dot,
-            claim=Words("dot products in steps = attend(), fused", "点积逐步计算 = 融合算子 attend()"),
-        ),
-        Proof.of(
-            Words("additive in steps = attend(additive=v)", "加性逐步计算 = attend(additive=v)"),
-            added.out,
-            fused(q, k, v, additive=learned),
-        ),
+    return (_inputs(added), _dot(dot), _added(added)), (
+        dot.proof(Words("dot products in steps = attend(), fused", "点积逐步计算 = 融合算子 attend()")),
+        added.proof(Words("additive in steps = attend(additive=v)", "加性逐步计算 = attend(additive=v)")),
         Proof.of(Words("additive scores pair by pair", "逐对计算的加性分数"), one_by_one, added.scores),
     )
 
 
-def _given(q: Tensor, k: Tensor, v: Tensor, learned: Tensor) -> Step:
-    return Step(
+def _inputs(steps: Attention) -> Step:
+    assert steps.additive is not None
+    return step(
         Words("The same queries, keys and values", "同样的查询、键和值"),
         Words("Random ones; only the way of scoring differs.", "随机生成；只有打分方式不同。"),
-        "",
-        (Values("Q", q), Values("K", k), Values("V", v), Values("v", learned)),
+        Values("Q", steps.q),
+        Values("K", steps.k),
+        Values("V", steps.v),
+        Values("v", steps.additive),
     )
 
 
-def _dot(dot: Steps, labels: dict[str, Any], q: Tensor, k: Tensor) -> Step:
-    return Step(
+def _dot(steps: Attention) -> Step:
+    return step(
         Words("Dot product", "点积"),
         Words(
             "One matrix product scores all pairs, nothing to learn: this is what hardware is fastest at.",
             "一次矩阵乘法给所有词对打分，没有参数：硬件最擅长这个。",
         ),
-        "score = q·k / √d_k",
-        (
-            Values(Words("scores", "分数"), dot.scores, origin=Product(q, k.T, 0.5), **labels),
-            Values(Words("weights", "权重"), dot.weights, **labels),
-            Values(Words("output", "输出"), dot.out),
-        ),
+        *_scored(steps, Product(steps.q, steps.k.T, 0.5)),
+        formula="score = q·k / √d_k",
     )
 
 
-def _added(added: Steps, labels: dict[str, Any]) -> Step:
-    return Step(
+def _added(steps: Attention) -> Step:
+    return step(
         Words("Additive", "加性"),
         Words(
             "A small network scores each pair: q and k are added, squashed, and weighed by a learned"
@@ -217,12 +158,17 @@ def _added(added: Steps, labels: dict[str, Any]) -> Step:
             "用一个小网络给每个词对打分：q 与 k 相加、过 tanh，再用学到的向量 v 加权求和。"
             "它要存 T·S·C 个数，点积只要 T·S 个。分数不超过 ±Σ|v|，无需缩放。",
         ),
-        "score = v·tanh(q + k)",
-        (
-            Values(Words("scores", "分数"), added.scores, **labels),
-            Values(Words("weights", "权重"), added.weights, **labels),
-            Values(Words("output", "输出"), added.out),
-        ),
+        *_scored(steps),
+        formula="score = v·tanh(q + k)",
+    )
+
+
+def _scored(steps: Attention, origin: Product | None = None) -> tuple[Values, ...]:
+    rows, columns = axis("q", 3), axis("k", 3)
+    return (
+        Values(SCORES, steps.scores, rows, columns, origin=origin),
+        Values(Words("weights", "权重"), steps.weights, rows, columns),
+        Values(OUTPUT, steps.out),
     )
 
 
@@ -241,5 +187,5 @@ ADDITIVE = Example(
     Words("Dot product and additive attention", "点积注意力与加性注意力"),
     Words("Two ways to score, side by side on the same vectors.", "同一组向量上的两种打分方式。"),
     _additive,
-    (Whole("seed", Words("random numbers", "随机数种子"), 1, 1, 999),),
+    (parts.seed(),),
 )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from regard.course.attention_by_hand import CLASSIC, TEXTBOOK
-from regard.course.parts import built, proved, random, steps_of
+from regard.course.parts import Attention, build, random, step
 from regard.course.scaling import gradient
 from regard.insight.worked import Cell, Proof, Step, Table, Words
 from regard.model.attention import AttentionConfig, weigh
@@ -52,17 +52,16 @@ def steps(claim: str = "all", heads: str = "8", width: int = 1024) -> tuple[Step
 
 def proofs() -> tuple[Proof, ...]:
     """That the numbers which the myths are held against are the library's own."""
-    q, k, v = (CLASSIC.x @ w for w in (CLASSIC.wq, CLASSIC.wk, CLASSIC.wv))
-    return (proved(q, k, v, steps_of(q, k, v, scale=1.0), scale=1.0),)
+    return (Attention(*CLASSIC.projected(), scale=1.0).proof(),)
 
 
 def _myth(claim: Words, verdict: Words, *rows: tuple[Cell, ...]) -> Step:
-    return Step(claim, verdict, "", (Table(Words("tried", "实测"), (_TRIED, _RESULT), rows, digits=4),))
+    return step(claim, verdict, Table(Words("tried", "实测"), (_TRIED, _RESULT), rows, digits=4))
 
 
 def _rounding() -> Step:
-    q, k, v = (CLASSIC.x @ w for w in (CLASSIC.wq, CLASSIC.wk, CLASSIC.wv))
-    exact, rounded = steps_of(q, k, v, scale=1.0).out[0], weigh(TEXTBOOK[None, None], v[None, None])[0, 0, 0]
+    q, k, v = CLASSIC.projected()
+    exact, rounded = Attention(q, k, v, scale=1.0).out[0], weigh(TEXTBOOK[None, None], v[None, None])[0, 0, 0]
     show = lambda x: ", ".join(f"{y:.4f}" for y in x.tolist())  # noqa: E731
     return _myth(
         CLAIMS["rounding"],
@@ -171,7 +170,7 @@ def _large_number() -> Step:
 
 
 def _no_eval() -> Step:
-    layer = built(1, lambda: AttentionConfig(heads=2, dropout=0.5).build(8))
+    layer = build(1, lambda: AttentionConfig(heads=2, dropout=0.5).build(8))
     x = random(1, 5, 8, seed=1)
     found = []
     for training in (True, False):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from regard.course.parts import Steps, named, proved, random, steps_of
+from regard.course.parts import OUTPUT, WEIGHTS, Attention, Labels, axis, random, seed, step
 from regard.insight.parameters import Whole
 from regard.insight.worked import Computed, Example, Step, Table, Values, Words
 
@@ -17,38 +17,37 @@ _PARAMETERS = (
     Whole("tokens", Words("tokens", "词元数"), 4, 2, 8),
     Whole("width", Words("numbers of a vector", "向量长度"), 3, 1, 16),
     Whole("rounds", Words("rounds", "轮数"), 12, 1, 50),
-    Whole("seed", Words("random numbers", "随机数种子"), 1, 1, 999),
+    seed(),
 )
 
 
 def _make(tokens: int, width: int, rounds: int, seed: int) -> Computed:
     x = random(tokens, width, seed=seed)
-    first = steps_of(x, x, x)
+    first = Attention(x, x, x)
     rows, proofs, now = [], [], x
     for count in range(rounds + 1):
         spread = float((now[:, None] - now[None]).norm(dim=-1).max())
-        steps = steps_of(now, now, now)
+        steps = Attention(now, now, now)
         rows.append((count, spread, float(steps.weights.diagonal().mean())))
         if count in (0, rounds):
             claim = Words(
                 f"attend(x, x, x) in steps = fused, round {count + 1}",
                 f"第 {count + 1} 轮：逐步计算 = 融合算子",
             )
-            proofs.append(proved(now, now, now, steps, claim=claim))
+            proofs.append(steps.proof(claim))
         last, now = now, steps.out
-    wq, wk, wv = (random(width, width, seed=seed + more) for more in (1, 2, 3))
-    own = steps_of(x @ wq, x @ wk, x @ wv)
-    proofs.append(proved(x @ wq, x @ wk, x @ wv, own, claim=Words("with projections", "加上投影之后")))
-    labels = named("x", tokens)
+    projected = Attention(*(x @ random(width, width, seed=seed + more) for more in (1, 2, 3)))
+    proofs.append(projected.proof(Words("with projections", "加上投影之后")))
+    labels = axis("x", tokens)
     return (
-        _alone(x, labels, first),
-        _alike(last, rounds, rows, labels),
-        _projected(first, labels, own),
+        _unprojected(first, labels),
+        _collapsed(last, rows, labels),
+        _projected(first, projected, labels),
     ), tuple(proofs)
 
 
-def _alone(x: Tensor, labels: tuple[str, ...], first: Steps) -> Step:
-    return Step(
+def _unprojected(steps: Attention, labels: Labels) -> Step:
+    return step(
         Words("The vectors ask, answer and give by themselves", "向量自己提问、自己应答、自己给出内容"),
         Words(
             "With Q = K = V = X nothing is learned: there is not one parameter. The score of two tokens"
@@ -56,19 +55,16 @@ def _alone(x: Tensor, labels: tuple[str, ...], first: Steps) -> Step:
             "令 Q = K = V = X，就没有任何要学的东西：一个参数也没有。两个词元的分数就是它们的点积，"
             "所以每个词元主要看自己，以及和自己方向相近的词元。",
         ),
-        "output = softmax(X·Xᵀ / √d)·X",
-        (
-            Values("X", x, rows=labels),
-            Values(Words("weights", "注意力权重"), first.weights, rows=labels, columns=labels),
-            Values(Words("output", "输出"), first.out, rows=labels),
-        ),
+        Values("X", steps.q, labels),
+        Values(WEIGHTS, steps.weights, labels, labels),
+        Values(OUTPUT, steps.out, labels),
+        formula="output = softmax(X·Xᵀ / √d)·X",
     )
 
 
-def _alike(
-    last: Tensor, rounds: int, rows: Sequence[tuple[int, float, float]], labels: tuple[str, ...]
-) -> Step:
-    return Step(
+def _collapsed(last: Tensor, rows: Sequence[tuple[int, float, float]], labels: Labels) -> Step:
+    rounds = len(rows) - 1
+    return step(
         Words("Round after round: everything becomes alike", "一轮又一轮：所有词元趋于相同"),
         Words(
             "Each output is a mean, and means lie between the points they are taken of. The greatest"
@@ -77,25 +73,22 @@ def _alike(
             "每个输出都是平均值，而平均值总落在被平均的点之间。"
             f"{rounds} 轮之后，两个词元间的最大距离从 {rows[0][1]:.3f} 缩小到 {rows[-1][1]:.6f}。",
         ),
-        "",
-        (
-            Table(
-                Words("rounds", "各轮情况"),
-                (
-                    Words("rounds done", "已进行的轮数"),
-                    Words("greatest distance", "最大距离"),
-                    Words("mean weight on itself", "看自己的平均权重"),
-                ),
-                tuple(rows),
-                digits=5,
+        Table(
+            Words("rounds", "各轮情况"),
+            (
+                Words("rounds done", "已进行的轮数"),
+                Words("greatest distance", "最大距离"),
+                Words("mean weight on itself", "看自己的平均权重"),
             ),
-            Values(Words(f"X after {rounds} rounds", f"{rounds} 轮之后的 X"), last, rows=labels, digits=5),
+            tuple(rows),
+            digits=5,
         ),
+        Values(Words(f"X after {rounds} rounds", f"{rounds} 轮之后的 X"), last, rows=labels, digits=5),
     )
 
 
-def _projected(first: Steps, labels: tuple[str, ...], own: Steps) -> Step:
-    return Step(
+def _projected(first: Attention, projected: Attention, labels: Labels) -> Step:
+    return step(
         Words("What the projections are for", "投影矩阵的作用"),
         Words(
             "Without projections scores are symmetric: x1 asks x2 exactly what x2 asks x1. W_Q and W_K"
@@ -105,12 +98,10 @@ def _projected(first: Steps, labels: tuple[str, ...], own: Steps) -> Step:
             "词元可以寻找与自己不同的东西；有了 W_V，给出的内容也可以与被找到的依据不同。"
             "自注意力的参数就在这里（此处是随机数）。",
         ),
-        "scores = (X·W_Q)·(X·W_K)ᵀ / √d",
-        (
-            Values(Words("scores without", "无投影的分数"), first.scores, rows=labels, columns=labels),
-            Values(Words("scores with", "有投影的分数"), own.scores, rows=labels, columns=labels),
-            Values(Words("weights with", "有投影的权重"), own.weights, rows=labels, columns=labels),
-        ),
+        Values(Words("scores without", "无投影的分数"), first.scores, labels, labels),
+        Values(Words("scores with", "有投影的分数"), projected.scores, labels, labels),
+        Values(Words("weights with", "有投影的权重"), projected.weights, labels, labels),
+        formula="scores = (X·W_Q)·(X·W_K)ᵀ / √d",
     )
 
 

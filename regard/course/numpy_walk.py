@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from regard.course.parts import REAL, Steps, proved, random, steps_of
-from regard.insight.parameters import Real, Whole
-from regard.insight.worked import Computed, Example, Product, Step, Table, Values, Words
+from regard.course.parts import REAL, WEIGHTS, Attention, random, seed, step
+from regard.insight.parameters import Real
+from regard.insight.worked import Cell, Computed, Example, Product, Step, Table, Values, Words
 from regard.model.norm import LayerNorm
 
 _WORDS = ("思考", "编程", "很", "有趣")
-
-
-class _Try(NamedTuple):
-    """Attention with one of the measures: (4, 4) each, and what the scores are multiplied by."""
-
-    name: Words
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    steps: Steps
-    scale: float | None
 
 
 def _make(size: float, seed: int) -> Computed:
@@ -34,23 +20,24 @@ def _make(size: float, seed: int) -> Computed:
         calm = LayerNorm().build(4).to(REAL)(x)
     even = (x - x.mean()) / x.std()
     small = tuple(w / len(w) ** 0.5 for w in ws)
-    tries = []
-    for name, inputs, weights, scale in (
-        (Words("as it is: no scale", "原样：不缩放"), x, ws, 1.0),
-        (Words("divided by √d_k", "除以 √d_k"), x, ws, None),
-        (Words("and weights divided by √D", "再把权重除以 √D"), x, small, None),
-        (Words("and each row normalised", "再把每一行归一化"), calm, small, None),
-        (Words("or all 16 inputs together", "或把 16 个输入一起归一化"), even, small, None),
-    ):
-        q, k, v = (inputs @ w for w in weights)
-        tries.append(_Try(name, q, k, v, steps_of(q, k, v, scale=scale), scale))
-    return (_given(x, ws, tries[0]), _one_hot(tries[0]), _calmer(tries)), tuple(
-        proved(one.q, one.k, one.v, one.steps, scale=one.scale, claim=one.name) for one in tries
+    walks = {
+        name: Attention(*(inputs @ w for w in weights), scale=scale)
+        for name, inputs, weights, scale in (
+            (Words("as it is: no scale", "原样：不缩放"), x, ws, 1.0),
+            (Words("divided by √d_k", "除以 √d_k"), x, ws, None),
+            (Words("and weights divided by √D", "再把权重除以 √D"), x, small, None),
+            (Words("and each row normalised", "再把每一行归一化"), calm, small, None),
+            (Words("or all 16 inputs together", "或把 16 个输入一起归一化"), even, small, None),
+        )
+    }
+    raw = next(iter(walks.values()))
+    return (_inputs(x, ws, raw), _one_hot(raw), _calmer(walks)), tuple(
+        steps.proof(name) for name, steps in walks.items()
     )
 
 
-def _given(x: Tensor, ws: tuple[Tensor, ...], raw: _Try) -> Step:
-    return Step(
+def _inputs(x: Tensor, ws: tuple[Tensor, ...], raw: Attention) -> Step:
+    return step(
         Words("Four words as sixteen numbers", "四个词，十六个数"),
         Words(
             "The rows 1..4, 5..8, 9..12, 13..16 stand for four words; three random matrices make"
@@ -58,21 +45,18 @@ def _given(x: Tensor, ws: tuple[Tensor, ...], raw: _Try) -> Step:
             "用 1..4、5..8、9..12、13..16 四行代表四个词，再用三个随机矩阵得到查询、键和值。"
             "注意输入既没有居中，大小也远不是 1。",
         ),
-        "Q = X·W_Q    K = X·W_K    V = X·W_V",
-        (
-            Values("X", x, rows=_WORDS),
-            Values("W_Q", ws[0]),
-            Values("W_K", ws[1]),
-            Values("W_V", ws[2]),
-            Values("Q", raw.q, rows=_WORDS, origin=Product(x, ws[0])),
-            Values("K", raw.k, rows=_WORDS, origin=Product(x, ws[1])),
-            Values("V", raw.v, rows=_WORDS, origin=Product(x, ws[2])),
+        Values("X", x, rows=_WORDS),
+        *(Values(f"W_{name}", w) for name, w in zip("QKV", ws, strict=True)),
+        *(
+            Values(name, projected, _WORDS, origin=Product(x, w))
+            for name, projected, w in zip("QKV", (raw.q, raw.k, raw.v), ws, strict=True)
         ),
+        formula="Q = X·W_Q    K = X·W_K    V = X·W_V",
     )
 
 
-def _one_hot(raw: _Try) -> Step:
-    return Step(
+def _one_hot(raw: Attention) -> Step:
+    return step(
         Words("The softmax becomes one-hot", "softmax 退化成了独热"),
         Words(
             "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of"
@@ -81,26 +65,18 @@ def _one_hot(raw: _Try) -> Step:
             "分数达到几十甚至几百，而 softmax 看的是差值：差 20 就是 e^20 倍。"
             "每一行几乎只选中一个词，其余全部丢掉，梯度也几乎为 0。",
         ),
-        "weights = softmax(Q·Kᵀ)",
-        (
-            Values("Q·Kᵀ", raw.steps.scores, rows=_WORDS, columns=_WORDS, origin=Product(raw.q, raw.k.T)),
-            Values(Words("weights", "注意力权重"), raw.steps.weights, rows=_WORDS, columns=_WORDS),
-        ),
+        Values("Q·Kᵀ", raw.scores, _WORDS, _WORDS, origin=Product(raw.q, raw.k.T)),
+        Values(WEIGHTS, raw.weights, _WORDS, _WORDS),
+        formula="weights = softmax(Q·Kᵀ)",
     )
 
 
-def _calmer(tries: Sequence[_Try]) -> Step:
-    table = tuple(
-        (
-            one.name,
-            float(one.steps.scores.std()),
-            float(one.steps.weights.amax(-1).mean()),
-            _entropy(one.steps.weights),
-        )
-        for one in tries
-    )
-    good = tries[-1].steps
-    return Step(
+def _calmer(walks: dict[Words, Attention]) -> Step:
+    rows: list[tuple[Cell, ...]] = []
+    for name, steps in walks.items():
+        figures = steps.scores.std(), steps.weights.amax(-1).mean(), _entropy(steps.weights)
+        rows.append((name, *map(float, figures)))
+    return step(
         Words("What the initialisation must do", "初始化应当做到什么"),
         Words(
             "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a"
@@ -116,26 +92,23 @@ def _calmer(tries: Sequence[_Try]) -> Step:
             "这里对每一行单独归一化却过了头：四行之间只差一个常数，归一化正好把它减掉，四个词变得一模一样。"
             "把 16 个数一起变成均值 0、标准差 1，词与词的差别才保留下来。",
         ),
-        "",
-        (
-            Table(
-                Words("one measure after another", "逐项改进"),
-                (
-                    Words("what is done", "做法"),
-                    Words("deviation of scores", "分数的标准差"),
-                    Words("mean largest weight", "最大权重的平均"),
-                    Words("entropy (nats)", "熵（奈特）"),
-                ),
-                table,
+        Table(
+            Words("one measure after another", "逐项改进"),
+            (
+                Words("what is done", "做法"),
+                Words("deviation of scores", "分数的标准差"),
+                Words("mean largest weight", "最大权重的平均"),
+                Words("entropy (nats)", "熵（奈特）"),
             ),
-            Values(Words("weights in the end", "最终的权重"), good.weights, rows=_WORDS, columns=_WORDS),
-            Values(Words("output in the end", "最终的输出"), good.out, rows=_WORDS),
+            tuple(rows),
         ),
+        Values(Words("weights in the end", "最终的权重"), steps.weights, _WORDS, _WORDS),
+        Values(Words("output in the end", "最终的输出"), steps.out, _WORDS),
     )
 
 
-def _entropy(weights: Tensor) -> float:
-    return float(torch.special.entr(weights).sum(-1).mean())
+def _entropy(weights: Tensor) -> Tensor:
+    return torch.special.entr(weights).sum(-1).mean()
 
 
 EXAMPLE = Example(
@@ -146,8 +119,5 @@ EXAMPLE = Example(
         "输入和权重不控制大小，softmax 就会变成独热；初始化应当做到什么。",
     ),
     _make,
-    (
-        Real("size", Words("the inputs, times", "输入的倍数"), 1.0, 0.01, 10.0),
-        Whole("seed", Words("random numbers", "随机数种子"), 5, 1, 999),
-    ),
+    (Real("size", Words("the inputs, times", "输入的倍数"), 1.0, 0.01, 10.0), seed(5)),
 )

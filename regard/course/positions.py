@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from regard.course.parts import REAL, Steps, built, fused, lifted, proved, random, steps_of
+from regard.course.parts import REAL, Attention, build, random, step
 from regard.insight.parameters import Real, Whole
 from regard.insight.plotting import graph_objects
 from regard.insight.worked import Cell, Computed, Drawing, Example, Lang, Proof, Step, Table, Values, Words
@@ -18,46 +19,48 @@ _PARAMETERS = (
     Whole("length", Words("positions", "位置个数"), 32, 26, 128),
     Whole("pairs", Words("pairs of columns: half the width", "列的对数（宽度的一半）"), 8, 1, 32),
 )
+_STARTS, _DISTANCES = (0, 5, 11), tuple(range(0, 17, 4))
 _MEANING = ("猫", "喜欢", "吃", "鱼")
+_SWAPPED = [3, 1, 2, 0]
+"""Where each word of the one sentence stands in the other."""
 
 
 def _positions(length: int, pairs: int) -> Computed:
     width = 2 * pairs
     table = sinusoids(torch.arange(length), width).to(REAL)
-    learned = built(3, lambda: Learned(length).build(width, 1, width))
-    rows = learned.add(torch.zeros(1, length, width, dtype=REAL), Contiguous(0, length))[0].detach()
+    zeros, positions = torch.zeros(1, length, width, dtype=REAL), Contiguous(0, length)
+    learned, added = (
+        build(3, partial(part.build, width, 1, width)).add(zeros, positions)[0].detach()
+        for part in (Learned(length), Sinusoidal())
+    )
     q, k = random(1, width, seed=1), random(1, width, seed=2)
-    starts, distances = (0, 5, 11), tuple(range(0, 17, 4))
-    turned = torch.stack([torch.stack([_rotary_score(q, k, s, s + d) for d in distances]) for s in starts])
+    rotated = torch.stack([torch.stack([_rotary_score(q, k, s, s + d) for d in _DISTANCES]) for s in _STARTS])
     x = random(4, width, seed=4)
     order = torch.tensor([2, 0, 3, 1])
-    placed = steps_of(*(3 * (x + table[:4]),) * 3)
-    part = built(0, lambda: Sinusoidal().build(width, 1, width))
-    added = part.add(torch.zeros(1, length, width, dtype=REAL), Contiguous(0, length))[0]
-    return (
-        _sines(table),
-        _similar(table, rows, distances),
-        _turned(turned, starts, distances),
-        _permuted(),
-    ), (
+    return (_sines(table), _similar(table, learned), _rotated(rotated), _permuted()), (
         Proof.of(Words("the formula = the library's position part", "公式 = 本库的位置模块"), table, added),
         Proof.of(
             Words("permuting the input permutes the output, fused", "打乱输入只会打乱输出（融合算子）"),
-            steps_of(x, x, x).out[order],
-            fused(x[order], x[order], x[order]),
+            _of_itself(x).out[order],
+            _of_itself(x[order]).fused,
         ),
         Proof.of(
             Words("rotary scores depend on distance alone", "旋转编码的分数只取决于距离"),
-            turned,
-            turned[:1].expand_as(turned),
+            rotated,
+            rotated[:1].expand_as(rotated),
         ),
-        proved(*(3 * (x + table[:4]),) * 3, placed),
+        _of_itself(3 * (x + table[:4])).proof(),
     )
+
+
+def _of_itself(x: Tensor) -> Attention:
+    """Self-attention without projections."""
+    return Attention(x, x, x)
 
 
 def _sines(table: Tensor) -> Step:
     length, width = table.shape
-    return Step(
+    return step(
         Words("Sines and cosines of the position", "位置的正弦与余弦"),
         Words(
             "Each pair of columns is a clock hand that turns at its own speed, from once in 2π"
@@ -65,19 +68,19 @@ def _sines(table: Tensor) -> Step:
             "每两列是一根指针，各有各的转速：最快的每 2π 个位置转一圈，最慢的接近 10000·2π"
             " 个位置才转一圈。合在一起，任何两个位置都能区分。",
         ),
-        "PE(p, 2i) = sin(p / 10000^(2i/D))    PE(p, 2i+1) = cos(p / 10000^(2i/D))",
-        (Values("PE", table[:6], rows=tuple(map(str, range(6)))),),
-        Drawing(
+        Values("PE", table[:6], rows=tuple(map(str, range(6)))),
+        formula="PE(p, 2i) = sin(p / 10000^(2i/D))    PE(p, 2i+1) = cos(p / 10000^(2i/D))",
+        figure=Drawing(
             Words(f"PE: {length} positions, width {width}", f"PE：{length} 个位置，宽度 {width}"),
             lambda lang: _heat(table, lang),
         ),
     )
 
 
-def _similar(table: Tensor, learned: Tensor, distances: tuple[int, ...]) -> Step:
+def _similar(table: Tensor, learned: Tensor) -> Step:
     similar, tables = table @ table.T, (table @ table.T, learned @ learned.T)
-    near = tuple((d, *(float(x[at, at + d]) for x in tables for at in (0, 9))) for d in distances)
-    return Step(
+    near = tuple((d, *(float(x[at, at + d]) for x in tables for at in (0, 9))) for d in _DISTANCES)
+    return step(
         Words("Similarity depends on distance", "相似度取决于距离"),
         Words(
             "PE(p)·PE(p + d) is Σ cos(d·rate): it depends on the distance d alone, not on p. A learned"
@@ -85,27 +88,25 @@ def _similar(table: Tensor, learned: Tensor, distances: tuple[int, ...]) -> Step
             "PE(p)·PE(p + d) = Σ cos(d·频率)，只取决于距离 d，与 p 无关。"
             "可学习的位置表在训练之前没有这种规律：各行都是随机的。",
         ),
-        "PE(p)·PE(p + d) = Σ_i cos(d / 10000^(2i/D))",
-        (
-            Table(
-                Words("similarity over distance", "相似度随距离的变化"),
-                (
-                    Words("distance", "距离"),
-                    Words("sines, from 0", "正弦，从 0 起"),
-                    Words("sines, from 9", "正弦，从 9 起"),
-                    Words("learned, from 0", "可学习，从 0 起"),
-                    Words("learned, from 9", "可学习，从 9 起"),
-                ),
-                near,
+        Table(
+            Words("similarity over distance", "相似度随距离的变化"),
+            (
+                Words("distance", "距离"),
+                Words("sines, from 0", "正弦，从 0 起"),
+                Words("sines, from 9", "正弦，从 9 起"),
+                Words("learned, from 0", "可学习，从 0 起"),
+                Words("learned, from 9", "可学习，从 9 起"),
             ),
+            near,
         ),
-        Drawing(Words("PE·PEᵀ", "PE·PEᵀ"), lambda lang: _heat(similar, lang, square=True)),
+        formula="PE(p)·PE(p + d) = Σ_i cos(d / 10000^(2i/D))",
+        figure=Drawing(Words("PE·PEᵀ", "PE·PEᵀ"), lambda lang: _heat(similar, lang, square=True)),
     )
 
 
-def _turned(turned: Tensor, starts: tuple[int, ...], distances: tuple[int, ...]) -> Step:
-    spread = float((turned - turned[0]).abs().max())
-    return Step(
+def _rotated(rotated: Tensor) -> Step:
+    spread = float((rotated - rotated[0]).abs().max())
+    return step(
         Words("Rotary: queries and keys are turned", "旋转位置编码：转动查询和键"),
         Words(
             "Nothing is added. Query and key are turned by an angle that grows with their position, and"
@@ -114,20 +115,18 @@ def _turned(turned: Tensor, starts: tuple[int, ...], distances: tuple[int, ...])
             "不加任何东西，而是把查询和键按各自的位置转一个角度。同样两个向量的分数只取决于距离："
             f"各行最多相差 {spread:.1e}。",
         ),
-        "score = (R_p·q)·(R_{p+d}·k)",
-        (
-            Values(
-                Words("score of q at p and k at p + d", "q 在 p、k 在 p + d 时的分数"),
-                turned,
-                rows=tuple(f"p = {s}" for s in starts),
-                columns=tuple(f"d = {d}" for d in distances),
-            ),
+        Values(
+            Words("score of q at p and k at p + d", "q 在 p、k 在 p + d 时的分数"),
+            rotated,
+            rows=tuple(f"p = {s}" for s in _STARTS),
+            columns=tuple(f"d = {d}" for d in _DISTANCES),
         ),
+        formula="score = (R_p·q)·(R_{p+d}·k)",
     )
 
 
 def _permuted() -> Step:
-    return Step(
+    return step(
         Words("A permuted sentence without positions", "没有位置信息时打乱句子"),
         Words(
             "Without positions attention sees a bag of vectors: give it the tokens in another order and"
@@ -135,18 +134,16 @@ def _permuted() -> Step:
             "没有位置信息，注意力看到的只是一堆不分先后的向量：换个顺序输入，输出只是跟着换顺序，数值不变。下面的验"
             "证精确到末位。",
         ),
-        "attend(x[order]) = attend(x)[order]",
+        formula="attend(x[order]) = attend(x)[order]",
     )
 
 
 def _rotary_score(q: Tensor, k: Tensor, at: int, other: int) -> Tensor:
     part = Rotary().build(q.shape[-1], 1, q.shape[-1]).to(REAL)
-    turned = []
-    for vector, place in ((q, at), (k, other)):
-        rotation = part.rotation(Contiguous(place, 1), vector.device)
-        assert rotation is not None
-        turned.append(rotate(lifted(vector), rotation)[0, 0, 0])
-    return turned[0] @ turned[1]
+    rotations = (part.rotation(Contiguous(place, 1), q.device) for place in (at, other))
+    pairs = zip((q, k), rotations, strict=True)
+    one, two = (rotate(x[None, None], rotation)[0, 0, 0] for x, rotation in pairs if rotation is not None)
+    return one @ two
 
 
 def _heat(table: Tensor, lang: Lang, *, square: bool = False) -> Any:
@@ -161,55 +158,44 @@ def _heat(table: Tensor, lang: Lang, *, square: bool = False) -> Any:
 
 
 def _order(strength: float) -> Computed:
-    words = dict(zip(_MEANING, random(4, 8, seed=6), strict=True))
-    one = torch.stack([words[word] for word in _MEANING])
-    swapped = ("鱼", "喜欢", "吃", "猫")
-    other = torch.stack([words[word] for word in swapped])
+    one = random(4, 8, seed=6)
+    other = one[_SWAPPED]
     at = sinusoids(torch.arange(4), 8).to(REAL) * strength
-    bare = [steps_of(x, x, x) for x in (one, other)]
-    placed = [steps_of(x + at, x + at, x + at) for x in (one, other)]
-    back = torch.tensor([3, 1, 2, 0])  # where each word of the first sentence stands in the second
-    return (
-        _meant(one, at),
-        _moved(bare, placed, back, swapped),
-    ), (
-        proved(one + at, one + at, one + at, placed[0]),
-        proved(other + at, other + at, other + at, placed[1]),
+    bare = [_of_itself(x) for x in (one, other)]
+    placed = [_of_itself(x + at) for x in (one, other)]
+    return (_inputs(one, at), _moved(bare, placed)), (
+        *(steps.proof() for steps in placed),
         Proof.of(
             Words(
                 "without positions both sentences give the same, fused",
                 "没有位置时两句的输出相同（融合算子）",
             ),
-            fused(one, one, one),
-            fused(other, other, other)[back],
+            bare[0].fused,
+            bare[1].fused[_SWAPPED],
         ),
     )
 
 
-def _meant(one: Tensor, at: Tensor) -> Step:
-    return Step(
+def _inputs(one: Tensor, at: Tensor) -> Step:
+    return step(
         Words("The same words, another meaning", "同样的词，不同的意思"),
         Words(
             "猫喜欢吃鱼: cats like to eat fish. 鱼喜欢吃猫: fish like to eat cats. The vectors of the"
             " words are random, the same in both sentences.",
             "“猫喜欢吃鱼”与“鱼喜欢吃猫”：词一样，顺序不同。词向量是随机的，两句里相同。",
         ),
-        "",
-        (
-            Values("X", one, rows=_MEANING),
-            Values(Words("positions", "位置编码"), at, rows=("0", "1", "2", "3")),
-        ),
+        Values("X", one, rows=_MEANING),
+        Values(Words("positions", "位置编码"), at, rows=("0", "1", "2", "3")),
     )
 
 
-def _moved(bare: list[Steps], placed: list[Steps], back: Tensor, swapped: tuple[str, ...]) -> Step:
-    rows: list[tuple[Cell, ...]] = []
-    for index, word in enumerate(_MEANING):
-        gaps = [float((pair[0].out[index] - pair[1].out[back[index]]).norm()) for pair in (bare, placed)]
-        rows.append((word, *gaps))
+def _moved(bare: list[Attention], placed: list[Attention]) -> Step:
+    gaps = [(pair[0].out - pair[1].out[_SWAPPED]).norm(dim=1).tolist() for pair in (bare, placed)]
+    rows: list[tuple[Cell, ...]] = list(zip(_MEANING, *gaps, strict=True))
     mean = [float((pair[0].out.mean(0) - pair[1].out.mean(0)).norm()) for pair in (bare, placed)]
     rows.append((Words("mean of the sentence", "整句平均"), *mean))
-    return Step(
+    swapped = tuple(_MEANING[i] for i in _SWAPPED)
+    return step(
         Words("How far each word moved", "每个词变了多少"),
         Words(
             "Distance between what a word becomes in one sentence and in the other. Without positions"
@@ -218,30 +204,24 @@ def _moved(bare: list[Steps], placed: list[Steps], back: Tensor, swapped: tuple[
             "同一个词在两句中的输出相距多远。没有位置信息时距离为 0：模型无从知道谁吃谁。加上位置之后，每"
             "个词和整句都变了。",
         ),
-        "|output(猫 in 猫喜欢吃鱼) - output(猫 in 鱼喜欢吃猫)|",
-        (
-            Table(
-                Words("distances", "距离"),
-                (
-                    Words("word", "词"),
-                    Words("without positions", "无位置"),
-                    Words("with positions", "有位置"),
-                ),
-                tuple(rows),
-            ),
-            Values(
-                Words("weights, 猫喜欢吃鱼, with", "“猫喜欢吃鱼”的权重，有位置"),
-                placed[0].weights,
-                rows=_MEANING,
-                columns=_MEANING,
-            ),
-            Values(
-                Words("weights, 鱼喜欢吃猫, with", "“鱼喜欢吃猫”的权重，有位置"),
-                placed[1].weights,
-                rows=swapped,
-                columns=swapped,
-            ),
+        Table(
+            Words("distances", "距离"),
+            (Words("word", "词"), Words("without positions", "无位置"), Words("with positions", "有位置")),
+            tuple(rows),
         ),
+        Values(
+            Words("weights, 猫喜欢吃鱼, with", "“猫喜欢吃鱼”的权重，有位置"),
+            placed[0].weights,
+            _MEANING,
+            _MEANING,
+        ),
+        Values(
+            Words("weights, 鱼喜欢吃猫, with", "“鱼喜欢吃猫”的权重，有位置"),
+            placed[1].weights,
+            swapped,
+            swapped,
+        ),
+        formula="|output(猫 in 猫喜欢吃鱼) - output(猫 in 鱼喜欢吃猫)|",
     )
 
 

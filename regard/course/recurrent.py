@@ -3,39 +3,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import torch
 from torch import nn
 
-from regard.course.parts import built, observed, proved, random, steps_of
+from regard.course.parts import Attention, build, log_lines, observe_attention, random, step
 from regard.insight.parameters import Whole
-from regard.insight.plotting import graph_objects
-from regard.insight.worked import Computed, Drawing, Example, Lang, Step, Table, Words
+from regard.insight.worked import Computed, Example, Label, Step, Table, Words
 from regard.model.attention import AttentionConfig
 
 _WIDTH = 16
+_KINDS: tuple[Label, ...] = ("LSTM", Words("attention", "注意力"))
+_DISTANCE = Words("places back", "距离")
 
 
 def _make(length: int) -> Computed:
     powers = (2**power for power in range(8))
     distances = (0, *(at for at in powers if at < length - 1), length - 1)
-    attention = built(2, lambda: AttentionConfig(heads=2).build(_WIDTH))
-    lstm = built(2, lambda: nn.LSTM(_WIDTH, _WIDTH, batch_first=True))
+    attention = build(2, lambda: AttentionConfig(heads=2).build(_WIDTH))
+    lstm = build(2, lambda: nn.LSTM(_WIDTH, _WIDTH, batch_first=True))
     aim = random(_WIDTH, seed=3)
-    gradients = []
-    for call in (lambda x: lstm(x)[0], attention):
-        x = random(1, length, _WIDTH, seed=1).requires_grad_()
-        (call(x)[0, -1] * aim).sum().backward()
-        assert x.grad is not None
-        gradients.append(x.grad[0].norm(dim=-1).flip(0).tolist())
-    x = random(1, length, _WIDTH, seed=1)
-    _, seen = observed(attention, "q", "k", "v", call=lambda: attention(x))
-    q, k, v = (seen[name][0] for name in "qkv")
-    steps = steps_of(q, k, v)
-    return (
-        _waiting(length),
-        _faded(distances, gradients),
-    ), (proved(q, k, v, steps),)
+    x = random(1, length, _WIDTH, seed=1).requires_grad_()
+    gradients = {}
+    for name, call in zip(_KINDS, (lambda: lstm(x)[0], lambda: attention(x)), strict=True):
+        (gradient,) = torch.autograd.grad((call()[0, -1] * aim).sum(), x)
+        gradients[name] = gradient[0].norm(dim=-1).flip(0).tolist()
+    _, seen = observe_attention(attention, "", lambda: attention(x))
+    return (_waiting(length), _faded(distances, gradients)), (
+        Attention(seen["q"], seen["k"], seen["v"]).proof(),
+    )
 
 
 def _waiting(length: int) -> Step:
@@ -45,8 +40,7 @@ def _waiting(length: int) -> Step:
         (Words("steps that must wait for each other", "必须先后进行的步数"), n, 1),
         (Words("multiplications, order of", "乘法次数的量级"), n * d * d, n * n * d),
     )
-    kinds = ("LSTM", Words("attention", "注意力"))
-    return Step(
+    return step(
         Words("Paths and waiting", "路径与等待"),
         Words(
             f"{n} words of width {d}. A recurrent net hands everything on from word to word, so the"
@@ -56,15 +50,14 @@ def _waiting(length: int) -> Step:
             f"{n} 个词，宽度 {d}。循环网络一个词一个词地往下传：首尾相隔 {n - 1} 步，前一步没完，"
             "后一步就不能开始。注意力让任意两个词直接相连，全部同时计算；代价是计算量随长度的平方增长。",
         ),
-        "LSTM: O(n·d²)    attention: O(n²·d)",
-        (Table(Words("costs", "代价"), (Words("what", "项目"), *kinds), costs),),
+        Table(Words("costs", "代价"), (Words("what", "项目"), *_KINDS), costs),
+        formula="LSTM: O(n·d²)    attention: O(n²·d)",
     )
 
 
-def _faded(distances: tuple[int, ...], gradients: list[list[float]]) -> Step:
-    rows = tuple((distance, *(gradient[distance] for gradient in gradients)) for distance in distances)
-    kinds = ("LSTM", Words("attention", "注意力"))
-    return Step(
+def _faded(distances: tuple[int, ...], gradients: dict[Label, list[float]]) -> Step:
+    rows = tuple((distance, *(lengths[distance] for lengths in gradients.values())) for distance in distances)
+    return step(
         Words("Gradient over distance", "梯度随距离的变化"),
         Words(
             "Length of the gradient of the last word's output with respect to the word so many places"
@@ -74,28 +67,12 @@ def _faded(distances: tuple[int, ...], gradients: list[list[float]]) -> Step:
             "LSTM 还没学会记住，就先忘了远处的词；注意力对各种距离一视同仁（没有位置信息时甚至分不出远"
             "近）。",
         ),
-        "|∂ output_n / ∂ x_(n-d)|",
-        (
-            Table(
-                Words("length of the gradient", "梯度的长度"),
-                (Words("places back", "距离"), *kinds),
-                rows,
-                digits=5,
-            ),
+        Table(Words("length of the gradient", "梯度的长度"), (_DISTANCE, *_KINDS), rows, digits=5),
+        formula="|∂ output_n / ∂ x_(n-d)|",
+        figure=log_lines(
+            Words("gradient over distance", "梯度随距离的变化"), gradients, _DISTANCE, mode="lines"
         ),
-        Drawing(Words("gradient over distance", "梯度随距离的变化"), lambda lang: _draw(gradients, lang)),
     )
-
-
-def _draw(gradients: list[list[float]], lang: Lang) -> Any:
-    go = graph_objects()
-    names = ("LSTM", Words("attention", "注意力").of(lang))
-    lines = [go.Scatter(y=y, name=name, mode="lines") for y, name in zip(gradients, names, strict=True)]
-    layout = {
-        "xaxis": {"title": {"text": Words("places back", "距离").of(lang)}},
-        "yaxis": {"type": "log", "exponentformat": "power"},
-    }
-    return go.Figure(lines, layout)
 
 
 EXAMPLE = Example(

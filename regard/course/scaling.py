@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from regard.course.parts import proved, random, steps_of
+from regard.course.parts import Attention, random, step
 from regard.insight.parameters import Whole
 from regard.insight.plotting import graph_objects
 from regard.insight.worked import Computed, Drawing, Example, Lang, Step, Table, Words
@@ -27,22 +28,18 @@ def _make(most: int, keys: int) -> Computed:
     proofs = []
     for width in widths:
         q, k, v = (random(n, width, seed=seed) for n, seed in ((_QUERIES, 1), (keys, 2), (keys, 3)))
-        plain, scaled = steps_of(q, k, v, scale=1.0), steps_of(q, k, v)
+        plain, scaled = Attention(q, k, v, scale=1.0), Attention(q, k, v)
         figures = [float(plain.scores.var()), float(scaled.scores.var())]
         for steps in (plain, scaled):
             figures += [float(steps.weights.amax(-1).mean()), gradient(steps.scores)]
         rows.append((width, *figures))
         claim = Words(f"d_k = {width}: steps = fused", f"d_k = {width}：逐步 = 融合")
-        proofs.append(proved(q, k, v, scaled, claim=claim))
-    return (
-        _sum_of_products(),
-        _measured(keys, rows, widths),
-        _not_done(),
-    ), tuple(proofs)
+        proofs.append(scaled.proof(claim))
+    return (_sum_of_products(), _measured(keys, rows, widths), _not_done()), tuple(proofs)
 
 
 def _sum_of_products() -> Step:
-    return Step(
+    return step(
         Words("A sum of d_k products", "d_k 个乘积之和"),
         Words(
             "A score is the sum of d_k products. If all numbers are independent, of mean 0 and variance"
@@ -50,7 +47,7 @@ def _sum_of_products() -> Step:
             "一个分数是 d_k 个乘积之和。若各数相互独立、均值 0、方差 1，每个乘积的方差就是 1，"
             "和的方差就是 d_k；除以 √d_k 后又回到 1。",
         ),
-        "Var(q·k) = d_k    Var(q·k / √d_k) = 1",
+        formula="Var(q·k) = d_k    Var(q·k / √d_k) = 1",
     )
 
 
@@ -65,7 +62,7 @@ def _measured(keys: int, rows: list[Row], widths: tuple[int, ...]) -> Step:
         _joined(Words("largest weight", "最大权重"), scaled_too),
         _joined(Words("gradient", "梯度"), scaled_too),
     )
-    return Step(
+    return step(
         Words("Measured, for growing d_k", "实测：d_k 逐渐增大"),
         Words(
             f"{_QUERIES} random queries and {keys} keys. Without the scale the softmax saturates: one"
@@ -76,9 +73,8 @@ def _measured(keys: int, rows: list[Row], widths: tuple[int, ...]) -> Step:
             f"d_k = {widths[-1]} 时传回分数的梯度只剩 {rows[-1][4]:.1e}；缩放后仍有 {rows[-1][6]:.1e}。"
             "这里的梯度指沿随机方向 r 的 d(权重·r)/d(分数) 的平均长度。",
         ),
-        "",
-        (Table(Words("with and without the scale", "缩放与不缩放"), heads, tuple(rows), digits=4),),
-        Drawing(
+        Table(Words("with and without the scale", "缩放与不缩放"), heads, tuple(rows), digits=4),
+        figure=Drawing(
             Words("Saturation and gradient over d_k", "饱和程度与梯度随 d_k 的变化"),
             lambda lang: _draw(rows, lang),
         ),
@@ -86,7 +82,7 @@ def _measured(keys: int, rows: list[Row], widths: tuple[int, ...]) -> Step:
 
 
 def _not_done() -> Step:
-    return Step(
+    return step(
         Words("What it does not do", "它不能做什么"),
         Words(
             "The scale keeps the softmax out of saturation at the start of training. It is no cure for"
@@ -104,9 +100,9 @@ def _joined(one: Words, other: Words) -> Words:
 def gradient(scores: Tensor) -> float:
     """The mean length of the gradient that a random direction sends back through the softmax."""
     leaf = scores.clone().requires_grad_()
-    (attention_weights(leaf[None, None])[0, 0] * random(*scores.shape, seed=4)).sum().backward()
-    assert leaf.grad is not None
-    return float(leaf.grad.norm(dim=-1).mean())
+    weights = attention_weights(leaf[None, None])[0, 0]
+    (slope,) = torch.autograd.grad((weights * random(*scores.shape, seed=4)).sum(), leaf)
+    return float(slope.norm(dim=-1).mean())
 
 
 def _draw(rows: list[Row], lang: Lang) -> Any:

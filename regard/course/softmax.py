@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from regard.course.parts import REAL, Steps, named, proved, random, steps_of
+from regard.course.parts import REAL, SCORES, Attention, axis, random, seed, step
 from regard.insight.parameters import Real, Whole
-from regard.insight.worked import Cell, Computed, Example, Proof, Step, Table, Values, Words
-from regard.model.attention import attend, attention_scores, attention_weights, weigh
+from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
 
 _LARGEST = 89
 """The first integer whose power of e is none in float32."""
+_PAIRS = axis("q", 3), axis("k", 3)
 
 
 def _angles(length: float) -> Computed:
     query = torch.tensor([[length, 0.0]], dtype=REAL)
     keys = torch.tensor([[3, 0], [1, 1], [0, 2], [-1, 1], [-1, 0]], dtype=REAL)
-    steps = steps_of(query, keys, keys, scale=1.0)
+    steps = Attention(query, keys, keys, scale=1.0)
     lengths, size = keys.norm(dim=-1), float(query.norm())
     cosines = steps.scores[0] / (lengths * size)
     words = (
@@ -29,21 +27,11 @@ def _angles(length: float) -> Computed:
         Words("135 degrees", "夹角 135°"),
         Words("opposite", "反向"),
     )
-    rows = tuple(
-        (
-            word,
-            *key.tolist(),
-            float(dot),
-            float(cosine),
-            float(cosine.clamp(-1, 1).acos().rad2deg()),
-            float(weight),
-        )
-        for word, key, dot, cosine, weight in zip(
-            words, keys, steps.scores[0], cosines, steps.weights[0], strict=True
-        )
-    )
+    angles = cosines.clamp(-1, 1).acos().rad2deg()
+    columns = torch.stack((*keys.T, steps.scores[0], cosines, angles, steps.weights[0]), 1)
+    rows = tuple((word, *row) for word, row in zip(words, columns.tolist(), strict=True))
     heads = ("k1", "k2", "q·k", "cos", Words("angle", "角度（°）"), Words("weight", "权重"))
-    step = Step(
+    shown = step(
         Words(f"q = [{length:g}, 0] beside five keys", f"q = [{length:g}, 0] 与五个键"),
         Words(
             "The dot product is the two lengths times the cosine of the angle: positive when they point the"
@@ -52,10 +40,10 @@ def _angles(length: float) -> Computed:
             "点积等于两个长度之积再乘以夹角的余弦：同向为正，正交为 0，反向为负。"
             "与余弦不同，点积随长度增大，所以长的键“声音更大”。",
         ),
-        "q·k = |q|·|k|·cos θ    weights = softmax(q·k)",
-        (Table(Words("keys", "各个键"), (Words("key", "键"), *heads), rows),),
+        Table(Words("keys", "各个键"), (Words("key", "键"), *heads), rows),
+        formula="q·k = |q|·|k|·cos θ    weights = softmax(q·k)",
     )
-    return (step,), (proved(query, keys, keys, steps, scale=1.0),)
+    return (shown,), (steps.proof(),)
 
 
 def _size(score: int) -> Words:
@@ -67,13 +55,10 @@ def _size(score: int) -> Words:
 def _overflow(first: int) -> Computed:
     scores = torch.tensor([[first, first + 1, first + 2]], dtype=torch.float32)
     powers = scores.exp()
-    library = attention_weights(scores[None, None])[0, 0]
     shifted = (scores - scores.max()).exp()
     naive, stable = powers / powers.sum(), shifted / shifted.sum()
-    one = torch.ones(1, 1, 1, 1)
-    identity = torch.eye(3)[None, None]
-    fused = attend(one, scores.view(1, 1, 3, 1), identity, scale=1.0)[0, 0]
-    step = Step(
+    library = Attention(torch.ones(1, 1), scores.T, torch.eye(3), scale=1.0)
+    shown = step(
         _size(first),
         Words(
             "float32 ends near e^88.7. Beyond it e^x is ∞, and ∞/∞ is not a number. Taking the largest"
@@ -82,67 +67,50 @@ def _overflow(first: int) -> Computed:
             "float32 最大约为 e^88.7，再大就成了 ∞，而 ∞/∞ 不是数（NaN）。"
             "先让所有分数减去最大值，分子分母同除一个数，结果不变，幂也都不超过 1。",
         ),
-        "e^s / Σ e^s = e^(s - max) / Σ e^(s - max)",
-        (
-            Values(Words("scores", "分数"), scores),
-            Values("e^s", powers),
-            Values(Words("naive softmax", "直接计算的 softmax"), naive),
-            Values("e^(s - max)", shifted, digits=4),
-            Values(Words("stable softmax", "稳定的 softmax"), stable, digits=4),
-        ),
+        Values(SCORES, scores),
+        Values("e^s", powers),
+        Values(Words("naive softmax", "直接计算的 softmax"), naive),
+        Values("e^(s - max)", shifted, digits=4),
+        Values(Words("stable softmax", "稳定的 softmax"), stable, digits=4),
+        formula="e^s / Σ e^s = e^(s - max) / Σ e^(s - max)",
     )
-    return (step,), (
-        Proof.of(
-            Words("max subtracted = attention_weights()", "减去最大值 = attention_weights()"), stable, library
-        ),
-        Proof.of(Words("max subtracted = attend(), fused", "减去最大值 = 融合算子 attend()"), stable, fused),
-    )
+    weights = Words("max subtracted = attention_weights()", "减去最大值 = attention_weights()")
+    fused = Words("max subtracted = attend(), fused", "减去最大值 = 融合算子 attend()")
+    return (shown,), (Proof.of(weights, stable, library.weights), Proof.of(fused, stable, library.fused))
 
 
 def _masks(seed: int) -> Computed:
-    q, k, v = (random(3, 2, seed=seed)[None, None] for seed in range(seed, seed + 3))
+    q, k, v = (random(3, 2, seed=seed + more) for more in range(3))
     allowed = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
-    scores = attention_scores(q, k)
-    weights = attention_weights(scores, allowed)
-    steps = Steps(scores[0, 0], weights[0, 0], weigh(weights, v)[0, 0])
-    labels: dict[str, Any] = {"rows": named("q", 3), "columns": named("k", 3)}
-    fused = attend(q, k, v, allowed)[0, 0]
-    return (
-        _seen(allowed, labels, steps),
-        _masked(allowed, scores, steps, labels),
-    ), (
-        Proof.of(Words("masked steps = attend(), fused", "加掩码逐步计算 = 融合算子"), steps.out, fused),
+    steps = Attention(q, k, v, allowed)
+    return (_allowed(allowed, steps), _masked(allowed, steps)), (
+        steps.proof(Words("masked steps = attend(), fused", "加掩码逐步计算 = 融合算子")),
         Proof.of(
             Words("the row that sees nothing gives zeros", "什么也看不见的行输出为零"),
-            fused[-1],
+            steps.fused[-1],
             torch.zeros(2, dtype=REAL),
         ),
     )
 
 
-def _seen(allowed: Tensor, labels: dict[str, Any], steps: Steps) -> Step:
-    return Step(
+def _allowed(allowed: Tensor, steps: Attention) -> Step:
+    return step(
         Words("Who may see whom; the third query sees nothing", "谁能看见谁；第三个查询什么也看不见"),
         Words(
             "Such rows exist: padding asks too. A mask must make forbidden weights exactly 0, in every row.",
             "这种行确实存在：填充位置也会提问。掩码必须让被禁止的权重在每一行里都恰好为 0。",
         ),
-        "",
-        (
-            Values(Words("allowed", "允许"), allowed, **labels),
-            Values(Words("scores", "分数"), steps.scores, **labels),
-        ),
+        Values(Words("allowed", "允许"), allowed, *_PAIRS),
+        Values(SCORES, steps.scores, *_PAIRS),
     )
 
 
-def _masked(allowed: Tensor, scores: Tensor, steps: Steps, labels: dict[str, Any]) -> Step:
-    large = (scores[0, 0].float() + (~allowed) * -1e9).softmax(-1)
-    infinite = scores[0, 0].masked_fill(~allowed, float("-inf")).softmax(-1)
-    half = torch.tensor(-1e9).half()
-    tokens = (Words("-1e9 in float32", "float32 中的 -1e9"), Words("-1e9 in float16", "float16 中的 -1e9"))
-    cells: tuple[tuple[Cell, ...], ...] = (
-        (tokens[0], float(torch.tensor(-1e9))),
-        (tokens[1], float(half)),
+def _masked(allowed: Tensor, steps: Attention) -> Step:
+    large = (steps.scores.float() + (~allowed) * -1e9).softmax(-1)
+    infinite = steps.scores.masked_fill(~allowed, float("-inf")).softmax(-1)
+    numbers = (
+        (Words("-1e9 in float32", "float32 中的 -1e9"), float(torch.tensor(-1e9))),
+        (Words("-1e9 in float16", "float16 中的 -1e9"), float(torch.tensor(-1e9).half())),
         (Words("lowest number of float16", "float16 的最小数"), torch.finfo(torch.float16).min),
     )
     last = Words("the last row sums to", "最后一行之和")
@@ -154,7 +122,7 @@ def _masked(allowed: Tensor, scores: Tensor, steps: Steps, labels: dict[str, Any
             (Words("regard", "regard"), steps.weights),
         )
     )
-    return Step(
+    return step(
         Words("-1e9, -inf, and neither", "-1e9、-inf，以及更好的办法"),
         Words(
             "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores"
@@ -167,17 +135,12 @@ def _masked(allowed: Tensor, scores: Tensor, steps: Steps, labels: dict[str, Any
             " 里根本没有 -1e9。用 -inf，全遮的行就是 0/0。本库先填入最小的有限数，再把被禁止的权重置"
             " 0：结果是零，梯度也是零。",
         ),
-        "",
-        (
-            Values(Words("weights, -1e9 added", "加 -1e9 的权重"), large, **labels),
-            Values(Words("weights, -inf", "用 -inf 的权重"), infinite, **labels),
-            Values(Words("weights, regard", "本库的权重"), steps.weights, **labels),
-            Table(last, (Words("mask", "掩码"), last), sums),
-            Table(
-                Words("the number itself", "这个数本身"),
-                (Words("number", "数"), Words("is", "实际值")),
-                cells,
-            ),
+        Values(Words("weights, -1e9 added", "加 -1e9 的权重"), large, *_PAIRS),
+        Values(Words("weights, -inf", "用 -inf 的权重"), infinite, *_PAIRS),
+        Values(Words("weights, regard", "本库的权重"), steps.weights, *_PAIRS),
+        Table(last, (Words("mask", "掩码"), last), sums),
+        Table(
+            Words("the number itself", "这个数本身"), (Words("number", "数"), Words("is", "实际值")), numbers
         ),
     )
 
@@ -204,5 +167,5 @@ MASKS = Example(
     Words("-1e9, -inf, and the row that sees nothing", "-1e9、-inf 与全被遮住的行"),
     Words("What a mask should be made of, and what goes wrong otherwise.", "掩码该用什么数，用错了会怎样。"),
     _masks,
-    (Whole("seed", Words("random numbers", "随机数种子"), 11, 1, 999),),
+    (seed(11),),
 )

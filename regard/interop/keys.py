@@ -255,7 +255,7 @@ def activation_name(activation: Activation) -> str:
 def refusal(
     where: Path | str, key: str, value: Any, why: str, *limit: object, remedy: str | None = None
 ) -> CheckpointError:
-    """The error for a key of a file whose value cannot be taken over. `why`: a clause, and `limit` what it
+    """The error for a key of a file whose value cannot be imported. `why`: a clause, and `limit` what it
     names, as what would be right."""
     sentence = "{where}: '{key}' is {value}; " + why
     return CheckpointError(sentence, where, key, as_json(value), *limit, remedy=remedy)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
+from regard.api import train
 from regard.console import is_typed, say
 from regard.errors import InputError
 from regard.files import write_text
@@ -18,7 +19,6 @@ from regard.insight.plotting import graph_objects
 from regard.recipes.report import evaluation_lines
 from regard.run import Alignment, Run, load
 from regard.tasks.decoding import Decoding
-from regard.training import train
 
 DATA = "spelling"
 WORDS = ("thorough", "colonel", "quixotically", "regardable")

@@ -20,6 +20,7 @@ from typing import Any
 
 from regard import __version__
 from regard.decode import fast, kernel_cache
+from regard.machine import usable_processors
 
 _WIDTH, _NAME = 80, 27
 _SPEED_SECONDS = 0.25
@@ -51,21 +52,21 @@ def doctor_lines(*, as_json: bool = False, retry: bool = False) -> Iterator[str]
     }
     found: dict[str, Section] = {}
     for title, look in sections.items():
-        section = found[title] = _examined(look)
+        section = found[title] = _section(look)
         if not as_json:
             yield from _text(title, section)
     if as_json:
         yield json.dumps(found, ensure_ascii=False)
 
 
-def _examined(look: Look) -> Section:
+def _section(look: Look) -> Section:
     """A part; what ends it early is its last entry."""
     section: Section = {}
     try:
         for name, value in look():
             section[name] = _without_home(_value(value) if callable(value) else value)
     except Exception as error:  # of whatever is broken here, which is what this page is for
-        section["broken"] = _without_home(_said(error))
+        section["broken"] = _without_home(_sentence(error))
     return section
 
 
@@ -73,10 +74,10 @@ def _value(find: Callable[[], Value]) -> Value:
     try:
         return find()
     except Exception as error:  # as above, and the next one may be well
-        return f"broken: {_said(error)}"
+        return f"broken: {_sentence(error)}"
 
 
-def _said(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
@@ -108,7 +109,7 @@ def _machine() -> Iterator[tuple[str, Value]]:
     yield "processor", facts.get("model name") or facts.get("cpu part") or platform.processor() or "unknown"
     yield "architecture", platform.machine()
     yield "features", _reported(facts)
-    yield "cores usable", _usable()
+    yield "cores usable", usable_processors()
     yield "system", platform.platform(terse=True)
     yield "python", f"{platform.python_implementation()} {platform.python_version()}"
 
@@ -119,12 +120,6 @@ def _reported(facts: dict[str, str]) -> list[str]:
     flags = facts.get("flags") or facts.get("features") or ""
     reported = {flag.replace("avx512_", "avx512") for flag in flags.split()}
     return [name for name in _FEATURES if system.get(name, name.replace(".", "_")) in reported]
-
-
-def _usable() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _versions() -> Iterator[tuple[str, Value]]:

@@ -22,14 +22,14 @@ EXAMPLES: dict[str, Example] = {
 }
 """In an order that a newcomer can follow."""
 
-Matrices = tuple[Path | None, Path | None, Path | None, Path | None]
+MatrixFiles = tuple[Path | None, Path | None, Path | None, Path | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Inputs:
     """What a user may bring to an example."""
 
-    matrices: Matrices = (None, None, None, None)
+    matrices: MatrixFiles = (None, None, None, None)
     """Files of X, W_Q, W_K and W_V, for attention by hand."""
     text: str | None = None
     """What becomes an input."""
@@ -39,39 +39,32 @@ class Asked:
     """Whether a training run of minutes is wanted, where an example has one."""
 
 
-def explained(name: str, asked: Asked = Asked()) -> Worked:
+def explained(name: str, inputs: Inputs = Inputs()) -> Worked:
     """Compute an example. Raises: InputError for one that does not exist, or what it does not take."""
     if name not in EXAMPLES:
         raise unknown(InputError, "example", name, EXAMPLES)
-    example = EXAMPLES[name]
-    if any(asked.matrices):
-        if example is not attention_by_hand.EXAMPLE:
-            raise _not_taken(name, "--input", "attention-by-hand")
-        example = attention_by_hand.example(_given(asked.matrices))
-    if asked.text is not None or asked.tokenizer is not None:
-        if name != "text-to-input":
-            raise _not_taken(name, "--text", "text-to-input")
-        example = explain_text.example(asked.text, asked.tokenizer)
-    if asked.full:
-        if name != "myths":
-            raise _not_taken(name, "--run", "myths")
-        example = explain_myths.example(full=True)
-    return example.worked()
+    text, matrices = inputs.text is not None or inputs.tokenizer is not None, any(inputs.matrices)
+    for present, option, owner in (
+        (matrices, "--input", "attention-by-hand"),
+        (text, "--text", "text-to-input"),
+        (inputs.full, "--run", "myths"),
+    ):
+        if present and name != owner:
+            raise InputError("'{where}' has no use for {key}; {limit} does", name, option, owner)
+    if matrices:
+        return attention_by_hand.example(_read_matrices(inputs.matrices)).worked()
+    if text:
+        return explain_text.example(inputs.text, inputs.tokenizer).worked()
+    return (explain_myths.example(full=True) if inputs.full else EXAMPLES[name]).worked()
 
 
-def _not_taken(name: str, option: str, other: str) -> InputError:
-    return InputError("'{where}' has no use for {key}; {limit} does", name, option, other)
-
-
-def _given(paths: Matrices) -> attention_by_hand.Given:
+def _read_matrices(paths: MatrixFiles) -> attention_by_hand.Matrices:
     """Raises: InputError when one is missing, DataError when one is broken."""
     options = ("--input", "--wq", "--wk", "--wv")
     missing = [option for option, path in zip(options, paths, strict=True) if path is None]
     if missing:
         raise InputError("attention needs X, W_Q, W_K and W_V; give {key} too", " and ".join(missing))
-    return attention_by_hand.Given(
-        *(torch.from_numpy(read_matrix(path)) for path in paths if path is not None)
-    )
+    return attention_by_hand.Matrices(*(torch.from_numpy(read_matrix(path)) for path in paths if path))
 
 
 def example_lines(lang: Lang, *, as_json: bool = False) -> list[str]:

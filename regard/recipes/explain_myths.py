@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.course import myths
+from regard.course.parts import step
 from regard.data.readers import open_data
 from regard.data.readers.images import read_image
 from regard.errors import DataError, RegardError
@@ -136,7 +137,7 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
     except RegardError as problem:
         if must or isinstance(problem, DataError):
             raise
-        return Step(_CLAIM, Words(f"Not tried: {problem}", f"未能验证：{problem}"))
+        return step(_CLAIM, Words(f"Not tried: {problem}", f"未能验证：{problem}"))
     started = time.perf_counter()
     found = {}
     for kind, part in ((False, (0.0, 0.5)), (True, (0.5, 1.0))):
@@ -154,7 +155,7 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
         else f"快速版：{len(train[0]):,} 张 8 × 8 数字，{trial.epochs} 个周期；加 --run 可在 MNIST 上训练"
     )
     rows = tuple((f"batch_first={kind}", score) for kind, score in found.items())
-    return Step(
+    return step(
         _CLAIM,
         Words(
             "nn.TransformerEncoderLayer takes (tokens, batch, width) unless told otherwise. Given (batch,"
@@ -167,13 +168,10 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
             f"刚刚训练过（{which_zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1"
             " %。",
         ),
-        "",
-        (
-            Table(
-                Words("test accuracy in percent", "测试准确率（%）"),
-                (Words("layer", "层"), Words("accuracy", "准确率")),
-                rows,
-                digits=1,
-            ),
+        Table(
+            Words("test accuracy in percent", "测试准确率（%）"),
+            (Words("layer", "层"), Words("accuracy", "准确率")),
+            rows,
+            digits=1,
         ),
     )

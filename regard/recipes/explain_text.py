@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 
-from regard.course.parts import built, observed, steps_of
+from regard.course.parts import Attention, build, observe, step
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_given import Given, GivenTokenizer
 from regard.errors import InputError
@@ -52,7 +52,7 @@ def _small() -> tuple[Tokenizer, Transformer]:
     backend.decoder = decoders.WordPiece()
     given = Given(size=len(_PIECES), pad=0, bos=2, eos=3, unk=1)
     stack = StackConfig(_COLUMNS, 1, AttentionConfig(heads=1), MLP(hidden=16), dropout=0.0)
-    model = built(1, lambda: TransformerConfig(Tokens(len(_PIECES)), stack).build())
+    model = build(1, lambda: TransformerConfig(Tokens(len(_PIECES)), stack).build())
     return GivenTokenizer(given, backend.to_str()), model
 
 
@@ -80,7 +80,7 @@ def _make(text: str, folder: Path | None) -> Computed:
     if not isinstance(embed, TokenEmbedding):
         raise InputError("{where} reads no text; give a run that does", folder)
     given, at = torch.tensor([ids]), Contiguous(0, len(ids))
-    _, seen = observed(stack, "input", "blocks.0.attention.*", call=lambda: stack(embed(given)))
+    _, seen = observe(stack, lambda: stack(embed(given)))
     with torch.no_grad():
         vectors = embed(given)
         placed = stack.entry_projection(stack.entry_norm(stack.position.add(vectors, at)))
@@ -106,18 +106,17 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
     )
     q, k, v, heads = (seen[f"blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     plain = type(stack.position).__name__ != "RotaryPart" and not stack.position.biases
-    rule = stack.config.rules[0]
-    block = stack.blocks[0]
+    rule, block = stack.config.rules[0], stack.blocks[0]
     assert isinstance(block, Block)
     if plain and rule.kind == "full" and q.shape == k.shape and block.attention.score.standard:
-        steps = steps_of(q, k, v, scale=block.attention.scale)
+        steps = Attention(q, k, v, scale=block.attention.scale)
         yield Proof.of(
             Words("first attention in steps = fused", "第一层注意力逐步计算 = 融合算子"), steps.out, heads
         )
 
 
 def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
-    return Step(
+    return step(
         Words("Text to pieces", "文本切成词片"),
         Words(
             f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
@@ -126,15 +125,10 @@ def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[i
             f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
             " 之类的记号表示接在词的内部。首尾各加一个标记。",
         ),
-        "",
-        (
-            Table(
-                Words("pieces and ids", "词片与 id"),
-                (Words("place", "位置"), Words("piece", "词片"), "id"),
-                tuple(
-                    (str(i), piece, index) for i, (piece, index) in enumerate(zip(pieces, ids, strict=True))
-                ),
-            ),
+        Table(
+            Words("pieces and ids", "词片与 id"),
+            (Words("place", "位置"), Words("piece", "词片"), "id"),
+            tuple((str(i), piece, index) for i, (piece, index) in enumerate(zip(pieces, ids, strict=True))),
         ),
     )
 
@@ -143,26 +137,27 @@ def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
     count, width = len(vectors.columns), embed.weight.shape[1]
     part = Words(f" The first {count} of {width} columns are shown.", f"共 {width} 列，显示前 {count} 列。")
     part = part if count < width else Words("", "")
-    return Step(
+    return step(
         Words("Ids to vectors", "id 变成向量"),
         Words(
             "Each id picks a row of the table, times √D where the model says so (here ×"
             f" {embed.factor:.4g}).{part.en}",
             f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。{part.zh}",
         ),
-        "x = E[id]·√D",
-        (vectors,),
+        vectors,
+        formula="x = E[id]·√D",
     )
 
 
 def _placed(positions: Values, placed: Values) -> Step:
-    return Step(
+    return step(
         Words("Plus positions", "加上位置"),
         Words(
             "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
             " input of the first block.",
             "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
         ),
-        "input = x + position",
-        (positions, placed),
+        positions,
+        placed,
+        formula="input = x + position",
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import islice
+from typing import Any
 
 from regard.data.builtin import BUILTIN, BuiltIn
 from regard.data.named import DATA_FOLDER, NAMED, NamedSet, local_folder
@@ -13,7 +14,7 @@ from regard.data.readers.forms import AsJson
 from regard.data.readers.opening import open_data
 from regard.data.rows import KnownSet
 from regard.errors import DataError, nearest
-from regard.interop.public import CHECKPOINTS, PublicCheckpoint
+from regard.interop.public import CHECKPOINTS
 from regard.interop.public import local_folder as checkpoint_folder
 from regard.recipes.report import one_line
 
@@ -28,19 +29,20 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
         every = [*known, *CHECKPOINTS]
         hint = nearest(name, every) or "`regard data` lists them"
         raise DataError("there is no data set or checkpoint called '{key}'", name, remedy=hint)
-    for entry in (entry for entry in known.values() if name in (None, entry.name)):
-        if as_json:
+    for entry in known.values():
+        if name in (None, entry.name):
             about = {field.name: getattr(entry, field.name) for field in fields(KnownSet)}
-            yield json.dumps({**about, "place": _place(entry)}, ensure_ascii=False)
-            continue
-        columns = f" ({' → '.join(entry.columns)})" if entry.columns else ""
-        yield f"{entry.name:15} {entry.title}{columns}"
-        for label in ("size", "split", "source", "licence"):
-            yield f"{'':15} {label}: {getattr(entry, label)}"
-        yield f"{'':15} place: {_place(entry)}"
+            columns = f" ({' → '.join(entry.columns)})" if entry.columns else ""
+            about["place"] = _place(entry)
+            yield from _entry_lines(about, columns, as_json=as_json)
     for checkpoint in CHECKPOINTS.values():
         if name in (None, checkpoint.name):
-            yield from _checkpoint_lines(checkpoint, as_json=as_json)
+            labels = ("name", "title", "size", "source", "licence")
+            about = {label: getattr(checkpoint, label) for label in labels}
+            folder = checkpoint_folder(checkpoint)  # what others trained, for `regard import` and the recipes
+            about["place"] = _DOWNLOADED if folder is None else str(folder)
+            use = f" (a checkpoint: regard import {checkpoint.name} RUN)"
+            yield from _entry_lines(about, use, as_json=as_json)
     if name in known and not as_json and known[name].columns and _is_here(known[name]):
         columns = known[name].columns
         data = open_data(name, columns, forms=(AsJson(),) * len(columns))
@@ -48,17 +50,14 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
             yield f"{'':15} {'  →  '.join(_beginning(value) for value in row.values)}"
 
 
-def _checkpoint_lines(entry: PublicCheckpoint, *, as_json: bool) -> Iterator[str]:
-    """What others trained, for `regard import` and the recipes."""
-    folder = checkpoint_folder(entry)
-    place = _DOWNLOADED if folder is None else str(folder)
-    about = {label: getattr(entry, label) for label in ("size", "source", "licence")} | {"place": place}
+def _entry_lines(about: dict[str, Any], title: str, *, as_json: bool) -> Iterator[str]:
     if as_json:
-        yield json.dumps({"name": entry.name, "title": entry.title, **about}, ensure_ascii=False)
+        yield json.dumps(about, ensure_ascii=False)
         return
-    yield f"{entry.name:15} {entry.title} (a checkpoint: regard import {entry.name} RUN)"
-    for label, value in about.items():
-        yield f"{'':15} {label}: {value}"
+    yield f"{about['name']:15} {about['title']}{title}"
+    for label in ("size", "split", "source", "licence", "place"):
+        if label in about:
+            yield f"{'':15} {label}: {about[label]}"
 
 
 def _beginning(text: str) -> str:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regard import __version__
+from regard.api import train
 from regard.data.remote import cache_folder
 from regard.errors import BundleError, ConfigError, DependencyError
 from regard.files import held
-from regard.training import train
 from regard.training.folder import STATE
 
 
@@ -40,10 +40,10 @@ def ready_models(
     *,
     device: str | None = None,
     threads: int | None = None,
-    told: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> dict[str, Path]:
     """Their folders by name; those that are not there yet are trained, for so long each. What needs a package
-    that is not installed is left out, and told.
+    that is not installed is left out, and reported.
 
     Raises: RegardError when training fails; KeyboardInterrupt when it is stopped.
     """
@@ -53,20 +53,20 @@ def ready_models(
         folder = home / one.name
         if not _is_whole(folder):
             verb = "going on with" if (folder / STATE).is_dir() else "training"
-            told(f"{one.name}: {verb} a model that {one.about}, for {budget}; it is kept in {folder}")
+            report(f"{one.name}: {verb} a model that {one.about}, for {budget}; it is kept in {folder}")
             try:
-                _made(one, folder, budget, device, threads)
+                _train(one, folder, budget, device, threads)
             except DependencyError as problem:
-                told(f"{one.name} is left out: {problem}")
+                report(f"{one.name} is left out: {problem}")
                 continue
             except KeyboardInterrupt:
-                told(f"{one.name} is not done; the next `regard look` goes on with it")
+                report(f"{one.name} is not done; the next `regard look` goes on with it")
                 raise
         found[one.name] = folder
     return found
 
 
-def _made(one: Ready, folder: Path, budget: str, device: str | None, threads: int | None) -> None:
+def _train(one: Ready, folder: Path, budget: str, device: str | None, threads: int | None) -> None:
     """Train it, or go on where that was stopped; what was begun with other options is begun anew."""
     with held(folder.parent):
         begun = (folder / STATE).is_dir()

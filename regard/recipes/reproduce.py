@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regard.api import train
 from regard.bundle import is_bundle
 from regard.console import note, say, say_json
 from regard.errors import InputError, unknown
 from regard.interop.public import CHECKPOINTS, imported
 from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
-from regard.run import load
+from regard.run import Run, load
 from regard.tasks.decoding import Decoding, supported
-from regard.training import train
 from regard.training.progress import clock, fetching, terminal_reporter
 
 
@@ -72,26 +72,30 @@ def run_recipe(
             steps=None if budget else recipe.steps,
             epochs=None if budget else recipe.epochs,
             seed=seed,
-            init=None if recipe.init is None else _body(recipe.init),
+            init=None if recipe.init is None else _checkpoint(recipe.init),
             resume=resume,
             overwrite=overwrite,
             threads=threads,
             device=device,
         )
-    run = load(folder, device)
+    _report(load(folder, device), recipe, name, seed, as_json)
+
+
+def _report(run: Run, recipe: Recipe, name: str, seed: int, as_json: bool) -> None:
+    """Evaluate it and print the figure beside the published one."""
     searches = "beam" in supported(run.task)
     decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if searches else Decoding()
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
-    ours = result.metrics[recipe.figure]
     seconds = run.bundle.metrics.get("seconds")
     if as_json:
         about = {"name": name, "seed": seed, "published": recipe.published, "seconds": seconds}
         say_json({**about, "metrics": result.metrics})
         return
+    ours = result.metrics[recipe.figure]
     say(*evaluation_lines(result, recipe.show), *_verdict(recipe, ours, seconds))
 
 
-def _body(name: str) -> Path:
+def _checkpoint(name: str) -> Path:
     """The bundle of a public checkpoint, which is fetched and imported the first time."""
     reporter = terminal_reporter()
     try:

@@ -149,6 +149,7 @@ class _Job:
             if isinstance(prepared.task, Calibrates):
                 prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
+        self.place.barrier()  # so that every process finds the bundle
         return Trained(self.out, outcome, config)
 
     def _decided(self, config: RunConfig) -> RunConfig:

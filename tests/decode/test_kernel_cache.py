@@ -186,7 +186,9 @@ def test_a_full_disk_means_another_folder(
 ) -> None:
     def refuse(*arguments: object) -> None:
         if str(tmp_path / "cache") in str(arguments[0]):
-            raise (StorageError if when == "writing" else OSError)(errno.ENOSPC, "No space left on device")
+            if when == "writing":
+                raise StorageError("No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
         real(*arguments)
 
     real: Any = None

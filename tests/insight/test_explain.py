@@ -26,7 +26,7 @@ from regard.insight.objects import as_object
 from regard.insight.terminal import print_worked
 from regard.insight.worked import Proof, Step, Table, Values, Words, Worked, number, numbers
 from regard.recipes import explain_myths
-from regard.recipes.explain import EXAMPLES, Asked, explained
+from regard.recipes.explain import EXAMPLES, Inputs, explained
 from tests.shared import refused
 
 MADE: dict[str, Worked] = {}
@@ -278,7 +278,7 @@ def test_the_users_own_matrices_are_taken(tmp_path):
     for place, matrix in enumerate(given):
         paths.append(tmp_path / f"{place}.csv")
         np.savetxt(paths[-1], matrix, delimiter=",", fmt="%.17g")
-    worked = explained("attention-by-hand", Asked(tuple(paths)))
+    worked = explained("attention-by-hand", Inputs(tuple(paths)))
     x, wq, wk, wv = given
     expected = softmax((x @ wq) @ (x @ wk).T / 2**0.5) @ (x @ wv)
     np.testing.assert_allclose(array(worked, "output", 6), expected, atol=1e-12)
@@ -321,7 +321,7 @@ def test_a_matrix_that_is_no_text_or_is_missing_is_refused(tmp_path):
 )
 def test_matrices_that_do_not_fit_are_refused(shapes, parts):
     with refused(InputError, **parts):
-        attention_by_hand.Given(*(torch.zeros(shape, dtype=REAL) for shape in shapes))
+        attention_by_hand.Matrices(*(torch.zeros(shape, dtype=REAL) for shape in shapes))
 
 
 def test_what_an_example_does_not_take_is_refused(tmp_path):
@@ -329,13 +329,13 @@ def test_what_an_example_does_not_take_is_refused(tmp_path):
     with refused(InputError, key="example", value="mask", remedy="did you mean 'masks'?"):
         explained("mask")
     with refused(InputError, where="masks", key="--input"):
-        explained("masks", Asked((path, path, path, path)))
+        explained("masks", Inputs((path, path, path, path)))
     with refused(InputError, key="--wq and --wk and --wv"):
-        explained("attention-by-hand", Asked((path, None, None, None)))
+        explained("attention-by-hand", Inputs((path, None, None, None)))
     with refused(InputError, where="masks", key="--text"):
-        explained("masks", Asked(text="a"))
+        explained("masks", Inputs(text="a"))
     with refused(InputError, where="masks", key="--run"):
-        explained("masks", Asked(full=True))
+        explained("masks", Inputs(full=True))
 
 
 def test_text_becomes_the_pieces_that_bert_would_make():

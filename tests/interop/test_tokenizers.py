@@ -66,9 +66,9 @@ def test_special_tokens_cannot_be_written_in_a_text() -> None:
 
 
 def test_an_id_beyond_the_vocabulary_is_refused() -> None:
-    with refused(TokenizerError, value=37, limit=36):
+    with refused(TokenizerError, value=37, limit="0 to 36"):
         given().decode([V])
-    with refused(TokenizerError, value=37):
+    with refused(TokenizerError, limit=37):
         given(eos=V)
     with refused(TokenizerError, limit=20):
         given(size=20)

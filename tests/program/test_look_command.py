@@ -120,14 +120,14 @@ def test_built_in_models_are_trained_once_and_a_stopped_one_is_gone_on_with(
     monkeypatch.setattr(ready, "train", train)
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        ready.ready_models("1m", told=told.append)
+        ready.ready_models("1m", report=told.append)
     assert trained == [("spelling", False), ("pinyin", False)]
-    found = ready.ready_models("1m", told=told.append)
+    found = ready.ready_models("1m", report=told.append)
     assert list(found) == ["spelling", "pinyin"]
     assert trained[2:] == [("pinyin", True)]
     assert all((folder / "config.json").is_file() and tmp_path in folder.parents for folder in found.values())
     assert any("digits is left out" in line for line in told)
-    assert ready.ready_models("1m", told=told.append) == found
+    assert ready.ready_models("1m", report=told.append) == found
     assert len(trained) == 3
     assert {path.name for path in found["pinyin"].parent.iterdir()} == {"spelling", "pinyin"}
 
@@ -151,6 +151,6 @@ def test_a_built_in_model_that_was_begun_otherwise_is_begun_anew(
 
     monkeypatch.setattr(ready, "train", train)
     with pytest.raises(KeyboardInterrupt):
-        ready.ready_models("1m", told=lambda line: None)
-    assert list(ready.ready_models("2m", told=lambda line: None)) == ["spelling"]
+        ready.ready_models("1m", report=lambda line: None)
+    assert list(ready.ready_models("2m", report=lambda line: None)) == ["spelling"]
     assert ways == ["first", "resume", "overwrite"]

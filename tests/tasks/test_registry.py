@@ -173,7 +173,7 @@ def test_from_files_to_answers_and_back_from_a_bundle(
         quiet=True,
         threads=1,
     )
-    assert trained.outcome.steps == 12
+    assert trained.bundle.metrics["steps"] == 12
     run, again = regard.load(trained.folder), regard.load(trained.folder)
     answers = run.predict(INPUTS[name])
     assert len(answers) == 2

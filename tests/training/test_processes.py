@@ -70,7 +70,7 @@ def test_two_processes_lose_as_one_does(pairs: Path, tmp_path: Path) -> None:
     )
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     counted = json.loads((two / "metrics.json").read_text("utf-8"))
-    assert counted["tokens"] == trained.outcome.tokens
+    assert counted["tokens"] == trained.bundle.metrics["tokens"]
     assert "2 processes" in said
     assert said.count("saved in") == 1, "one process speaks"
 
