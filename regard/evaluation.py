@@ -38,6 +38,8 @@ class Evaluation:
     """Source, reference and prediction of the first few."""
     notes: list[str]
     """What the reader of the data left out or decided."""
+    figures: tuple[tuple[str, str, str], ...] = ()
+    """Those of the metric's own, as `Metric.figures` has them."""
 
 
 def evaluated(
@@ -70,6 +72,7 @@ def evaluated(
         seconds=seconds,
         examples=[(*task.format_row(row), answer) for row, answer in zip(rows, answers, strict=False)],
         notes=str(dataset.report).splitlines(),
+        figures=metric.figures,
     )
 
 

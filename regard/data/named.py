@@ -283,6 +283,28 @@ _ENTRIES = (
         commit="956b0eb2d5857f4aafa1af257ba06fa6cb683b99",
         files={"train.json": None, "valid.json": None, "test.json": None},
     ),
+    NamedSet(
+        name="ud-lines",
+        title="English words and their universal parts of speech",
+        size="3,457 / 1,118 / 1,121",
+        columns=("tokens", "tags"),
+        licence="CC BY-NC-SA 4.0",
+        source="UD_English-LinES 2.x, universaldependencies.org",
+        split="train, valid and test as published; the columns FORM and UPOS",
+        commit="2.x",
+        files={"train.conll": None, "valid.conll": None, "test.conll": None},
+    ),
+    NamedSet(
+        name="wnut17",
+        title="rare and new entities of social media, six types",
+        size="3,394 / 1,009 / 1,287",
+        columns=("tokens", "tags"),
+        licence="CC BY 4.0",
+        source="github.com/leondz/emerging_entities_17",
+        split="train, valid (development) and test as published",
+        commit="2017",
+        files={"train.conll": None, "valid.conll": None, "test.conll": None},
+    ),
 )
 
 NAMED: Mapping[str, NamedSet] = {entry.name: entry for entry in _ENTRIES}

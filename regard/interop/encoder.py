@@ -21,6 +21,7 @@ from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens, TokenTypes
 from regard.model.feedforward import MLP, Activation
 from regard.model.head import Classes, Head, Spans, Transform, Vocabulary
+from regard.model.head_tokens import TokenClasses
 from regard.model.init import Scaled
 from regard.model.mask import Full
 from regard.model.norm import LayerNorm
@@ -32,6 +33,9 @@ FILL: str = "fill-mask"
 CLASSES: str = "text-classification"
 BODY: str = "sentence-similarity"
 SPANS: str = "question-answering"
+TOKENS: str = "token-classification"
+_PRODUCTS = {SPANS: "qa_outputs", TOKENS: "classifier"}
+"""What a head that is one product of each vector calls its weights, in every family."""
 _SILENCE = {"threshold.json": '{"unanswerable": 0, "threshold": 0.0}'}
 """What that task keeps of questions without an answer: a checkpoint does not say that there were any."""
 _READ = 384
@@ -85,6 +89,7 @@ class Sizes:
 def classes(start: str) -> dict[str, str]:
     """The classes of a family whose names begin like that, and the task that each becomes."""
     heads = {"MaskedLM": FILL, "SequenceClassification": CLASSES, "QuestionAnswering": SPANS}
+    heads["TokenClassification"] = TOKENS
     return {f"{start}For{head}": task for head, task in heads.items()} | {f"{start}Model": BODY}
 
 
@@ -112,8 +117,9 @@ class Encoder(Family):
         types = TokenTypes(count, tokenizer.eos if self.tells or count == 1 else None) if count else None
         embed = Tokens(vocab, scale=False, types=types)
         labels: list[str] = []
-        if task == CLASSES:
-            labels = keys.labels(classes_of(source, self.names.class_product))
+        if task in (CLASSES, TOKENS):
+            product = self.names.class_product if task == CLASSES else _PRODUCTS[task]
+            labels = keys.labels(classes_of(source, product))
         model = TransformerConfig(embed, stack, self._head(source, task, len(labels), stack), Scaled())
         context = min(getattr(stack.position, "length", 512), 1 << 20)
         options = self._options(source, task, context, labels)
@@ -176,8 +182,8 @@ class Encoder(Family):
         if task == CLASSES:
             return Classes(classes, "first", Transform(self.class_activation))
         keys.any("tie_word_embeddings")
-        if task == SPANS:
-            return Spans()
+        if task in _PRODUCTS:
+            return Spans() if task == SPANS else TokenClasses(classes)
         return vector_of(source.checkpoint)
 
     def _options(self, source: Source, task: str, context: int, labels: list[str]) -> dict[str, Any]:
@@ -194,6 +200,9 @@ class Encoder(Family):
                 raise CheckpointError(sentence, source.keys.where, context)
             length = min(context, _READ)
             return {"kind": task, "max_length": length, "max_question": min(64, length // 2)}
+        if task == TOKENS:
+            source.keys.any("problem_type")  # which is of classes
+            return {"kind": task, "max_length": context}
         source.keys.any("tie_word_embeddings")
         return {"kind": task, "max_length": context, "either": True} | label_options(source, labels)
 
@@ -229,9 +238,15 @@ class Encoder(Family):
         elif task == CLASSES:
             transform = names.class_transform
             transform = start + transform.removeprefix(self.prefix) if transform == pooler else transform
+<<<<<<< HEAD
             known |= {"head.transform.dense": transform, "head": names.class_product}
         elif task == SPANS:
             known["head"] = "qa_outputs"
+=======
+            rules += both("head.transform.dense", transform) + both("head", names.class_product)
+        elif task in _PRODUCTS:
+            rules += both("head", _PRODUCTS[task])
+>>>>>>> tokens
         if names.class_transform != pooler or task != CLASSES:
             spare.append((f"{start}pooler.", _POOLER))
         heads = ("cls.seq_relationship.", *(_OF_HEADS if task == BODY else ()), *names.others)

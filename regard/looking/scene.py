@@ -97,7 +97,8 @@ class Scene:
     def place(self) -> int | None:
         """After which token of `writing` the logits are taken; None where they are of the whole sequence.
 
-        Of what writes, before the token that is at stake; of what fills masks, at the first."""
+        Of what writes, before the token that is at stake; of what fills masks, at the first; of what labels
+        tokens, at the one that is asked for, of those after the beginning."""
         if self.model.head.pools:
             return None
         opening = self.explorer.opening(self.question.text)
@@ -114,7 +115,8 @@ class Scene:
             return len(opening[1]) - 1 + self.number
         if self.model.head.outputs:
             return int(self.logits[:, 0].argmax())
-        return next(at for at, token in enumerate(tokens) if token in _HOLES)
+        holes = (at for at, token in enumerate(tokens) if token in _HOLES)
+        return next(holes, min(1 + self.number, len(tokens) - 1))
 
     @cached_property
     def logits(self) -> Tensor:

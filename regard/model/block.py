@@ -26,7 +26,7 @@ from regard.model.feedforward import FeedForwardLayer, FeedForwardPart
 from regard.model.init import Init
 from regard.model.mask import Lowered
 from regard.model.norm import Norm
-from regard.model.part import Alternative, Origin, Origins, Productless, complete, precise
+from regard.model.part import FILES, Alternative, Origin, Origins, Productless, complete, precise
 from regard.model.position import Rotation
 from regard.model.tap import tap
 from regard.registry import Registry, register
@@ -167,7 +167,7 @@ class Placement(Alternative):
         return self.module(width, norm, dropout)
 
 
-PLACEMENTS: Registry[type[Placement]] = Registry("placements", __name__, base=Placement, check=complete)
+PLACEMENTS: Registry[type[Placement]] = Registry("placements", *FILES, base=Placement, check=complete)
 
 
 @register

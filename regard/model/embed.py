@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from regard.model.account import Entry, Factor, Index, Made, Numbers, made_of, one, product
 from regard.model.init import Init
-from regard.model.part import Alternative, Part, Productless, complete
+from regard.model.part import FILES, Alternative, Part, Productless, complete
 from regard.model.tap import tap
 from regard.registry import Registry, register
 
@@ -90,7 +90,7 @@ class Embed(Alternative):
         """The part that makes vectors of that width."""
 
 
-EMBEDDINGS: Registry[type[Embed]] = Registry("embeddings", __name__, base=Embed, check=complete)
+EMBEDDINGS: Registry[type[Embed]] = Registry("embeddings", *FILES, base=Embed, check=complete)
 
 
 class TokenEmbedding(Productless, EmbedPart):

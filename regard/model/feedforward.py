@@ -19,7 +19,7 @@ from regard.model.account import Entry, Index, Made, Numbers, made_of, one, vect
 from regard.model.account_linear import linear
 from regard.model.dropout import dropout
 from regard.model.init import Init
-from regard.model.part import Alternative, Origin, Origins, Part, complete, linear_flops
+from regard.model.part import FILES, Alternative, Origin, Origins, Part, complete, linear_flops
 from regard.model.tap import tap, wanted
 from regard.model.wide import relu_mlp
 from regard.registry import Registry, register
@@ -106,7 +106,7 @@ class FeedForwardPart(Alternative):
 
 
 FEED_FORWARDS: Registry[type[FeedForwardPart]] = Registry(
-    "feed-forwards", __name__, base=FeedForwardPart, check=complete
+    "feed-forwards", *FILES, base=FeedForwardPart, check=complete
 )
 
 

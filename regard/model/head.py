@@ -19,6 +19,7 @@ from regard.model.init import Init
 from regard.model.loss import vocabulary_loss
 from regard.model.mask import Positions
 from regard.model.part import (
+    FILES,
     Alternative,
     Origin,
     Origins,
@@ -78,10 +79,10 @@ class Head(Alternative):
         return self
 
 
-HEADS: Registry[type[Head]] = Registry("heads", __name__, base=Head, check=complete)
+HEADS: Registry[type[Head]] = Registry("heads", *FILES, base=Head, check=complete)
 
 
-class _Product(HeadPart):
+class ProductHead(HeadPart):
     """A head that ends with one product of a `weight`, (K, D), after a `transform`, if there is one."""
 
     bias: Any
@@ -110,7 +111,7 @@ class _Product(HeadPart):
         return self.transform.pull(read, x, g) if isinstance(self.transform, TransformLayer) else g
 
 
-class ClassHead(_Product):
+class ClassHead(ProductHead):
     """See `Classes`. (B, T, D) → (B, K) logits."""
 
     pools = True
@@ -166,7 +167,7 @@ class ClassHead(_Product):
         return found
 
 
-class SpanHead(_Product):
+class SpanHead(ProductHead):
     """See `Spans`. (B, T, D) → (B, T, 2) logits: of a start, of an end."""
 
     outputs = ("start", "end")
@@ -222,7 +223,7 @@ class VectorHead(Weightless, HeadPart):
         return made.then("÷ length", made.last / length, Factor("length", length))
 
 
-class VocabularyHead(_Product):
+class VocabularyHead(ProductHead):
     """(B, T, D) → (B, T, V) logits; `weight` (V, D) may be an embedding's own table (tied)."""
 
     def __init__(
@@ -269,7 +270,7 @@ class VocabularyHead(_Product):
         return self._pull(read, x, g)
 
 
-class Int8VocabularyHead(Int8Linear, _Product):
+class Int8VocabularyHead(Int8Linear, ProductHead):
     """A `VocabularyHead` with 8-bit weights of its own: (B, T, D) → (B, T, V) logits."""
 
     def __init__(self, head: VocabularyHead) -> None:

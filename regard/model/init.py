@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from regard.model.part import Alternative, Part, complete
+from regard.model.part import FILES, Alternative, Part, complete
 from regard.registry import Registry, register
 
 
@@ -33,7 +33,7 @@ class Init(Alternative):
         """Vectors that are looked up: (rows, D)."""
 
 
-INITS: Registry[type[Init]] = Registry("inits", __name__, base=Init, check=complete)
+INITS: Registry[type[Init]] = Registry("inits", *FILES, base=Init, check=complete)
 
 
 @register

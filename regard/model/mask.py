@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from regard.model.device import moved
-from regard.model.part import Alternative, complete
+from regard.model.part import FILES, Alternative, complete
 from regard.registry import Registry, register
 
 PADDING = -1
@@ -150,7 +150,7 @@ class MaskRule(Alternative):
         Plain numbers do, too."""
 
 
-MASKS: Registry[type[MaskRule]] = Registry("masks", __name__, base=MaskRule, check=complete)
+MASKS: Registry[type[MaskRule]] = Registry("masks", *FILES, base=MaskRule, check=complete)
 
 
 @register

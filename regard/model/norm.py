@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from regard.model.account import Factor, Made, Numbers
 from regard.model.init import Init
-from regard.model.part import Alternative, Part, Productless, complete, precise
+from regard.model.part import FILES, Alternative, Part, Productless, complete, precise
 from regard.registry import Registry, register
 
 
@@ -84,7 +84,7 @@ class Norm(Alternative):
         """The norm of vectors of that width."""
 
 
-NORMS: Registry[type[Norm]] = Registry("norms", __name__, base=Norm, check=complete)
+NORMS: Registry[type[Norm]] = Registry("norms", *FILES, base=Norm, check=complete)
 
 
 @register

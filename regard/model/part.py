@@ -11,6 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -20,6 +22,9 @@ from regard.errors import ConfigError
 
 if TYPE_CHECKING:
     from regard.model.init import Init
+
+FILES = tuple(f"{__package__}.{module.name}" for module in iter_modules([str(Path(__file__).parent)]))
+"""The files of this folder, in any of which an alternative may stand."""
 
 
 @dataclass(frozen=True)

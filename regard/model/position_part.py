@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regard.model.account import Entry, Index, Made, Numbers
 from regard.model.mask import Contiguous, Positions
-from regard.model.part import Alternative, Part, Weightless, complete
+from regard.model.part import FILES, Alternative, Part, Weightless, complete
 from regard.model.tap import tap
 from regard.registry import Registry
 
@@ -104,9 +104,7 @@ class Position(Alternative):
         """The part for vectors of `width`, and for so many heads of so many numbers."""
 
 
-POSITIONS: Registry[type[Position]] = Registry(
-    "positions", "regard.model.position", "regard.model.position_2d", base=Position, check=complete
-)
+POSITIONS: Registry[type[Position]] = Registry("positions", *FILES, base=Position, check=complete)
 
 
 class Tabled(Weightless, PositionPart):

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from regard.model.part import Alternative, complete
+from regard.model.part import FILES, Alternative, complete
 from regard.registry import Registry, register
 
 
@@ -45,7 +45,7 @@ class Scaling(Alternative):
         raise NotImplementedError
 
 
-SCALINGS: Registry[type[Scaling]] = Registry("scalings", __name__, base=Scaling, check=complete)
+SCALINGS: Registry[type[Scaling]] = Registry("scalings", *FILES, base=Scaling, check=complete)
 
 
 @register

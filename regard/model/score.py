@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from regard.errors import ConfigError
 from regard.model.account import Factor, Made, Term, made_of, product, softmax
 from regard.model.init import Init
-from regard.model.part import Alternative, complete
+from regard.model.part import FILES, Alternative, complete
 from regard.registry import Registry, register
 
 
@@ -91,7 +91,7 @@ def _complete(member: type[Score]) -> None:
         raise ConfigError(sentence, member.__qualname__, member.learned, ", ".join(silent))
 
 
-SCORES: Registry[type[Score]] = Registry("scores", __name__, base=Score, check=_complete)
+SCORES: Registry[type[Score]] = Registry("scores", *FILES, base=Score, check=_complete)
 
 
 class Products(Score):

@@ -10,6 +10,7 @@ from typing import Any
 
 from regard.data.builtin import BUILTIN, BuiltIn
 from regard.data.named import DATA_FOLDER, NAMED, NamedSet, local_folder
+from regard.data.readers.forms import AsJson
 from regard.data.readers.opening import open_data
 from regard.data.rows import KnownSet
 from regard.errors import DataError, nearest
@@ -43,7 +44,8 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
             use = f" (a checkpoint: regard import {checkpoint.name} RUN)"
             yield from _entry_lines(about, use, as_json=as_json)
     if name in known and not as_json and known[name].columns and _is_here(known[name]):
-        data = open_data(name, known[name].columns)
+        columns = known[name].columns
+        data = open_data(name, columns, forms=(AsJson(),) * len(columns))
         for row in islice(data.split("train"), 5):
             yield f"{'':15} {'  →  '.join(_beginning(value) for value in row.values)}"
 

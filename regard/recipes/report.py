@@ -34,10 +34,12 @@ def evaluation_lines(result: Evaluation, show: int = 0) -> list[str]:
     count = result.metrics["count"]
     lines = [f"{result.data} {result.split}: {count:,} examples in {result.seconds:.1f} s"]
     lines += [f"  {note}" for note in result.notes]
-    titles = [title for key, title, _ in _FIGURES if key in result.metrics]
-    lines += [f"  {'':32}" + "".join(f"{title:>16}" for title in titles)]
-    lines.append(_figures("this model", result.metrics))
-    lines += [_figures(name, figures) for name, figures in result.baselines.items()]
+    known = [one for one in (*result.figures, *_FIGURES) if one[0] in result.metrics]
+    lines += [f"  {'':32}" + "".join(f"{title:>16}" for _, title, _ in known)]
+    rows = {"this model": result.metrics, **result.baselines}
+    for name, figures in rows.items():
+        texts = [form.format(figures[key]) for key, _, form in known if key in figures]
+        lines.append(f"  {name:32}" + "".join(f"{text:>16}" for text in texts))
     for name in ("bleu", "chrf"):
         if signature := result.metrics.get(f"{name}_signature"):
             lines.append(f"  {'BLEU' if name == 'bleu' else 'chrF'} {signature}")
@@ -49,11 +51,6 @@ def evaluation_lines(result: Evaluation, show: int = 0) -> list[str]:
     for source, reference, prediction in result.examples[:show]:
         lines += [f"  {source}", f"    should be  {reference}", f"    model      {prediction}"]
     return lines
-
-
-def _figures(name: str, figures: dict[str, Any]) -> str:
-    shown = [form.format(figures[key]) for key, _, form in _FIGURES if key in figures]
-    return f"  {name:32}" + "".join(f"{text:>16}" for text in shown)
 
 
 def _confusion(labels: list[str], counts: list[list[int]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 from torch import nn
 
@@ -25,6 +25,8 @@ class Metric(ABC):
     """The figure that chooses between checkpoints."""
     lower: bool = False
     """Whether the lower one is the better."""
+    figures: ClassVar[tuple[tuple[str, str, str], ...]] = ()
+    """Those of its own that a table shows: name, title for people, and format, such as "{:.1f} %"."""
 
     def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
         """Count some predictions in, with the rows that they are for."""

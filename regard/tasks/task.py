@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from pkgutil import iter_modules
@@ -25,7 +26,7 @@ from regard.data.readers.forms import Form
 from regard.data.rows import DataSet, Row, Rows
 from regard.data.sample import valid_text
 from regard.data.store import ExampleStore
-from regard.errors import ConfigError
+from regard.errors import ConfigError, InputError
 from regard.model.transformer import ModelConfig
 from regard.registry import Registry
 from regard.tasks.decoding import Decoding
@@ -87,6 +88,9 @@ class InputSpec:
             assert isinstance(given, Value)
             return given
         if not isinstance(given, str):
+            if self.other is not None:
+                with suppress(InputError):
+                    return self.other.parse(given)
             return self.value.parse(given)
         kind = self.value if self.other is None or self.means_value(given) else self.other
         return kind.parse(valid_text(given))

@@ -79,11 +79,11 @@ class Spans(Value):
             raise refused(cls, given) from error
 
     def plain(self) -> str:
-        return "; ".join(self.texts)
+        labels = (f" ({span.label})" if span.label else "" for span in self.spans)
+        return "; ".join(f"{text}{label}" for text, label in zip(self.texts, labels, strict=True))
 
     def __str__(self) -> str:
-        labels = (f" ({line(span.label)})" if span.label else "" for span in self.spans)
-        return "; ".join(f"{line(text)}{label}" for text, label in zip(self.texts, labels, strict=True))
+        return line(self.plain())
 
     def html(self) -> str:
         """The text, with what was found marked; of spans that overlap the first that was given."""

@@ -109,6 +109,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert pretraining": ("BertForPreTraining", "BertConfig", _BERT),
     "bert classes": ("BertForSequenceClassification", "BertConfig", {**_BERT, "num_labels": 5}),
     "bert spans": ("BertForQuestionAnswering", "BertConfig", _BERT),
+    "bert tokens": ("BertForTokenClassification", "BertConfig", {**_BERT, "num_labels": 5}),
     "bert body": ("BertModel", "BertConfig", _BERT),
     "roberta": ("RobertaForMaskedLM", "RobertaConfig", {**_BERT, "type_vocab_size": 1, "pad_token_id": 1}),
     "roberta gelu-tanh": (
@@ -126,6 +127,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "RobertaConfig",
         {**_BERT, "pad_token_id": 1, "type_vocab_size": 1},
     ),
+    "roberta tokens": (
+        "RobertaForTokenClassification",
+        "RobertaConfig",
+        {**_BERT, "num_labels": 3, "pad_token_id": 1},
+    ),
     "roberta body": ("RobertaModel", "RobertaConfig", {**_BERT, "pad_token_id": 1}),
     "roberta whose second type nothing reads": (
         "RobertaForMaskedLM",
@@ -138,10 +144,16 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         f"{name} {kind}": (
             f"{name.partition(',')[0]}For{kind}" if kind != "Model" else f"{name.partition(',')[0]}Model",
             f"{name.partition(',')[0]}Config",
-            options,
+            {**options, "num_labels": 5} if kind == "TokenClassification" else options,
         )
         for name, options in _LIKE_BERT.items()
-        for kind in ("MaskedLM", "SequenceClassification", "QuestionAnswering", "Model")
+        for kind in (
+            "MaskedLM",
+            "SequenceClassification",
+            "QuestionAnswering",
+            "TokenClassification",
+            "Model",
+        )
     },
     "Electra untied, narrower before": (
         "ElectraForMaskedLM",
@@ -155,6 +167,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**_DISTIL, "num_labels": 5},
     ),
     "distilbert spans": ("DistilBertForQuestionAnswering", "DistilBertConfig", _DISTIL),
+    "distilbert tokens": (
+        "DistilBertForTokenClassification",
+        "DistilBertConfig",
+        {**_DISTIL, "num_labels": 5},
+    ),
     "distilbert body": ("DistilBertModel", "DistilBertConfig", _DISTIL),
     "gpt2": ("GPT2LMHeadModel", "GPT2Config", _GPT2),
     "gpt2 untied, other widths": (

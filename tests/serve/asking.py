@@ -11,6 +11,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "fill-mask": {"kind": "text", "text": "a [MASK] is"},
     "text-classification": {"kind": "text", "text": "aab"},
     "question-answering": {"kind": "pair", "first": "after a ?", "second": "b a c"},
+    "token-classification": {"kind": "text", "text": "a b"},
     "sentence-similarity": {"kind": "pair", "first": "dcba", "second": "ab"},
 }
 PIXELS = [[0] * 6, [0] * 6, [250] * 6, [9] * 6, [40] * 6, [0] * 6]

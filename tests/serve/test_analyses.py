@@ -27,6 +27,7 @@ OTHERS = {
     "translation": ("dcab", "abcd", "dcbd", "acba"),
     "text-generation": ("b man", "a men", "a mat", "e man", "a can", "o man"),
     "text-classification": ("bab", "abb", "bba", "bbb"),
+    "token-classification": ("b b", "c b", "d b", "a c"),
     "fill-mask": ("b [MASK] is", "o [MASK] is", "a [MASK] as", "i [MASK] is"),
 }
 """Some have as many tokens as what is asked first."""

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 import regard
-from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.errors import ConfigError, InputError
 from regard.model.presets import ENCODER_DECODER
 from regard.tasks import TASKS, Decoding, Sampling, Task, TaskConfig
 from regard.tasks.decoding import check_decoding, supported
 from regard.tasks.protocols import PROTOCOLS, members_of
+from regard.tasks.task import open_columns
 from regard.training.loop import Trainer
 from regard.training.resolve import Asked, resolve
 from regard.values import Score
@@ -84,6 +84,17 @@ def _asked(folder: Path) -> Path:
     return path
 
 
+def _tagged(folder: Path) -> Path:
+    chance = random.Random(1)
+    sentences = []
+    for _ in range(300):
+        words = ["".join(chance.choices("abcd", k=chance.randint(1, 3))) for _ in range(chance.randint(1, 5))]
+        sentences.append("".join(f"{word} {'B-x' if 'a' in word else 'O'}\n" for word in words))
+    path = folder / "tagged.conll"
+    path.write_text("\n".join(sentences), "utf-8")
+    return path
+
+
 DATA: dict[str, Callable[[Path], Path]] = {
     "translation": _pairs,
     "text-generation": _text,
@@ -91,6 +102,7 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "text-classification": _labelled,
     "image-classification": _shapes,
     "question-answering": _asked,
+    "token-classification": _tagged,
     "sentence-similarity": _pairs,
 }
 INPUTS = {
@@ -99,6 +111,7 @@ INPUTS = {
     "fill-mask": ["a [MASK] is", "[MASK] bicycle."],
     "text-classification": ["aab", "bdc"],
     "image-classification": ["shapes/lying/0.pgm", "shapes/standing/1.pgm"],
+    "token-classification": ["abc b, dd", '["ca", "b"]'],
     "question-answering": ["after a ?\tb a c", "after z ?\th g f e"],
     "sentence-similarity": ["dcba\tab", "abc"],
 }
@@ -213,7 +226,7 @@ def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     """The task, a store of its examples, a model without dropout."""
     plain = ("model.dropout=0", *(("task.smoothing=0",) if "classification" in name else ()))
     config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, *plain)))
-    rows = open_data(DATA[name](tmp_path), config.task.wanted).split("train")
+    rows = open_columns(TASKS[name], config.task, DATA[name](tmp_path)).split("train")
     task: Any = TASKS[name].prepare(config.task, rows)
     store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.fields)
     assert all(len(some) == len(store) for some in task.costs(store))

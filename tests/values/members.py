@@ -24,6 +24,7 @@ from regard.values import (
     Vector,
     Video,
 )
+from regard.values.words import Words
 
 SIDES = st.integers(1, 5)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=7)
@@ -99,4 +100,5 @@ MEMBERS: dict[str, st.SearchStrategy[Value]] = {
     "audio": st.builds(Audio, SOUNDS, st.integers(1, 48_000)),
     "video": st.builds(Video, pixels(SIDES, SIDES, SIDES, st.just(3)), st.floats(0.5, 60)),
     "items": items(),
+    "words": st.lists(WORDS.filter(bool), max_size=5).map(lambda some: Words(tuple(some))),
 }
