@@ -66,7 +66,8 @@ class Interrupts:
             return
         again = threading.Timer(0.02, _press)  # when this hook is done
         again.daemon = True
-        again.start()
+        with suppress(KeyboardInterrupt):  # one that comes while the thread starts, which it does all the same
+            again.start()
 
     def _watch(self) -> None:
         """Hears of each Ctrl-C although the main thread may not."""

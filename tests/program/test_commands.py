@@ -153,7 +153,7 @@ def test_talking_to_it_ends_with_an_empty_line_or_ctrl_d(cli: Cli, run: Path) ->
         assert said.status == 0
         assert f"> {answer}\n" in said.out
     said = cli("predict", run, "-n", 2, stdin=b"abc" * 100 + b"\nabc\n\n", typed=True)
-    assert "has 300 tokens; this model was made for at most 256" in said.err
+    assert "has 300 tokens, this model takes 256" in said.err
     assert len(said.out.splitlines()) >= 2, "what cannot be taken does not end the conversation"
 
 

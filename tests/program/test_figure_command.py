@@ -67,7 +67,7 @@ def test_a_figure_needs_a_run_and_an_input(cli: Callable[..., Any], run: Path) -
     for arguments in ((), (run,)):
         said = cli("figure", *arguments, "--of", "lens")
         assert (said.status, said.out) == (2, "")
-        assert "RUN and an INPUT" in said.err
+        assert "is missing; give both" in said.err
 
 
 def test_playback_is_a_page_with_a_frame_for_each_snapshot(

@@ -185,7 +185,7 @@ def test_output_that_cannot_be_written_is_one_sentence(
     if plain(name).status == 0:
         assert told.status == 1
         why = "it is closed" if what == "closed" else "the disk is full"
-        assert told.sentence.startswith(f"regard: cannot write to standard output: {why}")
+        assert told.sentence.startswith(f"regard: cannot write standard output: {why}")
     else:
         assert told.status == 2
 
