@@ -324,7 +324,8 @@ def test_a_body_without_classes_gives_vectors_and_refuses_labels(name: str, tmp_
     got = torch.stack([torch.from_numpy(vector.numbers) for vector in run.predict(paths)])
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
     (found,) = run.neighbours(paths[:1], paths, 2)
-    assert found.ranked[0] == (paths[0], pytest.approx(1, abs=1e-5))
+    nearest, cosine = found.ranked[0]
+    assert (str(nearest), cosine) == (paths[0], pytest.approx(1, abs=1e-5))
     assert all(finding.holds for finding in run.verify(paths))
     with refused(InputError, where="image-classification", key="labels"):
         run.evaluate(data)
