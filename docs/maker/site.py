@@ -55,7 +55,7 @@ def stage(lang: str, folder: Path) -> None:
         write(folder / "tour" / f"{page.name}.md", made(page, answers(page), folder / "tour"))
     for name in _OTHER_PAGES:
         write(folder / f"{name}.md", links((DOCS / f"{name}{suffix(lang)}").read_text("utf-8")))
-    for name in ("configuration.md", "explorer-api.md", "values.md"):
+    for name in ("architecture.md", "configuration.md", "explorer-api.md", "extending.md", "values.md"):
         write(folder / name, (DOCS / name).read_text("utf-8"))
     examples(lang, folder)
     shutil.copytree(DOCS / "images", folder / "images")

@@ -15,7 +15,7 @@ from numba.extending import overload
 
 from regard.decode.kernels import ANY_ORDER
 from regard.decode.kernels.products import int8_linear, linear
-from regard.decode.loops import add_norm, attend, look, turn
+from regard.decode.loops import add_norm, attend, cross_attend, rotate
 
 
 class Weights(NamedTuple):
@@ -28,15 +28,17 @@ class Weights(NamedTuple):
     cross_out: Any
     up: Any
     down: Any
-    gains: Any
+    norm_weight: Any
     """(3 · L, D): of the norm that follows each part."""
-    shifts: Any
+    norm_bias: Any
 
     @staticmethod
-    def of(linears: Iterable[tuple[np.ndarray, ...]], gains: np.ndarray, shifts: np.ndarray) -> Weights:
+    def of(
+        linears: Iterable[tuple[np.ndarray, ...]], norm_weight: np.ndarray, norm_bias: np.ndarray
+    ) -> Weights:
         """From the linears in the order above."""
         qkv, out, cross_q, cross_out, up, down = linears
-        return Weights(qkv, out, cross_q, cross_out, up, down, gains, shifts)
+        return Weights(qkv, out, cross_q, cross_out, up, down, norm_weight, norm_bias)
 
 
 def _apply(x, part, i, clipped, y):  # type: ignore[no-untyped-def]
@@ -66,7 +68,7 @@ def blocks(x, h, weights, norm, attention, rotating, cache, memory):  # type: ig
     cross-attention. rotating: (at, cos, sin, interleaved, and whether cross-attention is rotated, too).
     cache: keys and values, both of (L, rows, H, capacity, C), the paths with the steps where rows begin, and
     how many steps there are with this one.
-    memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `look`.
+    memory: (L, tokens, 2 · H · C), keys before values, with `owner` and `starts` as in `cross_attend`.
     """
     eps, centred = norm
     heads, scale, cross_heads, cross_scale = attention
@@ -80,16 +82,16 @@ def blocks(x, h, weights, norm, attention, rotating, cache, memory):  # type: ig
     for i in range(len(keys)):
         _apply(h, weights.qkv, i, False, qkv)
         if cos.shape[1]:
-            turn(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
+            rotate(at, cos, sin, 2 * heads, inner // heads, interleaved, qkv)
         attend(qkv, path[:, :steps], first, scale, keys[i], values[i], z)
         _apply(z, weights.out, i, False, y)
-        add_norm(x, y, weights.gains[3 * i], weights.shifts[3 * i], eps, centred, h)
+        add_norm(x, y, weights.norm_weight[3 * i], weights.norm_bias[3 * i], eps, centred, h)
         _apply(h, weights.cross_q, i, False, q)
         if crossing and cos.shape[1]:
-            turn(at, cos, sin, cross_heads, q.shape[1] // cross_heads, interleaved, q)
-        look(q, owner, starts, cross_heads, cross_scale, both[i], cross_z)
+            rotate(at, cos, sin, cross_heads, q.shape[1] // cross_heads, interleaved, q)
+        cross_attend(q, owner, starts, cross_heads, cross_scale, both[i], cross_z)
         _apply(cross_z, weights.cross_out, i, False, y)
-        add_norm(x, y, weights.gains[3 * i + 1], weights.shifts[3 * i + 1], eps, centred, h)
+        add_norm(x, y, weights.norm_weight[3 * i + 1], weights.norm_bias[3 * i + 1], eps, centred, h)
         _apply(h, weights.up, i, True, hidden)
         _apply(hidden, weights.down, i, False, y)
-        add_norm(x, y, weights.gains[3 * i + 2], weights.shifts[3 * i + 2], eps, centred, h)
+        add_norm(x, y, weights.norm_weight[3 * i + 2], weights.norm_bias[3 * i + 2], eps, centred, h)

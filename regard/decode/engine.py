@@ -1,7 +1,7 @@
 """A model taken apart for decoding on a processor: its products, its norms, and how they follow one another.
 
 An engine holds no input: it is made once for a model and used for all that it decodes (`native.py`). It is
-made anew when a weight has changed. What a model must be like is in `_suits`; how products are made, in
+made anew when a weight has changed. What a model must be like is in `_supported`; how products are made, in
 `linears.py`.
 """
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from regard.decode import blocks as nests
 from regard.decode import loops
-from regard.decode.linears import COPIED, Numbers, bias_of, pack, product
+from regard.decode.linears import COPIED, Buffer, bias_of, pack, product
 from regard.model.attention import Attention
 from regard.model.block import Block, PostResidual, PreResidual
 from regard.model.embed import TokenEmbedding
@@ -32,11 +32,12 @@ from regard.model.transformer import EncoderDecoder, Transformer
 Model = EncoderDecoder | Transformer
 
 
-def _suits(model: Model) -> bool:
+def _supported(model: Model) -> bool:
     tensors = (*model.parameters(), *model.buffers())
     here = all(x.device.type == "cpu" for x in tensors)
     plain = all(x.dtype in (torch.float32, torch.int8) for x in tensors)
-    return here and plain and _bare(model.head) and all(_ordinary(*reader) for reader in _readers(model))
+    standard = _is_one_product(model.head) and all(_is_standard(*reader) for reader in _readers(model))
+    return here and plain and standard
 
 
 def _readers(model: Model) -> list[tuple[Stack, nn.Module, type]]:
@@ -46,12 +47,12 @@ def _readers(model: Model) -> list[tuple[Stack, nn.Module, type]]:
     return [(model.encoder, model.source, Full), (model.decoder, model.target, Causal)]
 
 
-def _bare(head: nn.Module) -> bool:
+def _is_one_product(head: nn.Module) -> bool:
     """Whether it is one product."""
     return type(head) in (VocabularyHead, Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
 
 
-def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
+def _is_standard(stack: Stack, embed: nn.Module, mask: type) -> bool:
     return (
         type(embed) is TokenEmbedding
         and embed.types is None
@@ -61,11 +62,11 @@ def _ordinary(stack: Stack, embed: nn.Module, mask: type) -> bool:
         and not stack.position.biases
         and not stack.position.stretches
         and all(isinstance(p, nn.Identity) or _is_norm(p) for p in (stack.entry_norm, stack.final_norm))
-        and all(_ordinary_block(block) for block in stack.blocks)
+        and all(_is_standard_block(block) for block in stack.blocks)
     )
 
 
-def _ordinary_block(block: nn.Module) -> bool:
+def _is_standard_block(block: nn.Module) -> bool:
     if type(block) is not Block or type(block.feedforward) is not FeedForward:
         return False
     attentions = [block.attention, *([] if block.cross is None else [block.cross])]
@@ -83,17 +84,17 @@ def _is_norm(part: nn.Module) -> bool:
     return torchs and part.weight is not None
 
 
-class Room:
+class Workspace:
     """What the operations on so many rows write into, made once and used by all layers."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self._made: dict[tuple[str, int], Numbers] = {}
+        self._made: dict[tuple[str, int], Buffer] = {}
 
-    def get(self, name: str, width: int) -> Numbers:
+    def get(self, name: str, width: int) -> Buffer:
         made = self._made.get((name, width))
         if made is None:
-            made = self._made[name, width] = Numbers.of((self.rows, width))
+            made = self._made[name, width] = Buffer.of((self.rows, width))
         return made
 
 
@@ -103,13 +104,13 @@ class _AddNorm:
     def __init__(self, norm: nn.Module) -> None:
         self.centred = isinstance(norm, nn.LayerNorm)
         assert isinstance(norm, nn.LayerNorm | nn.RMSNorm)
-        self.gain = norm.weight.detach().numpy()
-        shift = getattr(norm, "bias", None)
-        self.shift = np.zeros_like(self.gain) if shift is None else shift.detach().numpy()
+        self.weight = norm.weight.detach().numpy()
+        bias = getattr(norm, "bias", None)
+        self.bias = np.zeros_like(self.weight) if bias is None else bias.detach().numpy()
         self.eps = norm.eps if norm.eps is not None else torch.finfo(torch.float32).eps
 
-    def __call__(self, x: Numbers, y: Numbers, out: Numbers) -> None:
-        loops.add_norm(x.array, y.array, self.gain, self.shift, self.eps, self.centred, out.array)
+    def __call__(self, x: Buffer, y: Buffer, out: Buffer) -> None:
+        loops.add_norm(x.array, y.array, self.weight, self.bias, self.eps, self.centred, out.array)
 
 
 class Layer:
@@ -140,7 +141,7 @@ class StackParts:
 
     def __init__(self, stack: Stack, embed: Any, copied: bool) -> None:
         self.position: PositionPart = stack.position
-        self.turns_memory = stack.config.cross_position
+        self.rotates_memory = stack.config.cross_position
         self.width = stack.config.width
         self.table, self.factor = embed.weight.detach().numpy(), embed.factor
         blocks: list[Block] = list(stack.blocks)  # type: ignore[arg-type]
@@ -159,52 +160,54 @@ class StackParts:
         heads = self.layers[0].heads
         self.shape = len(self.layers), heads, self.layers[0].inner // heads
         """Layers, heads, and the width of one."""
-        self._known_places = np.empty((0, self.width), np.float32)
+        self._position_table = np.empty((0, self.width), np.float32)
 
-    def enter(self, tokens: np.ndarray, at: np.ndarray, start: int, length: int, room: Room) -> Numbers:
+    def enter(
+        self, tokens: np.ndarray, at: np.ndarray, start: int, length: int, workspace: Workspace
+    ) -> Buffer:
         """The residual stream of (R,) tokens; `at` counts from `start` within the next `length` places."""
-        x, y = room.get("x", self.width), room.get("y", self.width)
-        if not loops.embed(tokens, self.table, self.factor, at, self._places(start, length), x.array):
+        x, y = workspace.get("x", self.width), workspace.get("y", self.width)
+        if not loops.embed(tokens, self.table, self.factor, at, self._positions(start, length), x.array):
             raise IndexError(f"an id is outside of the {len(self.table)} of the vocabulary")
         if self.entry is not None or self.first is not None:
             y.tensor.zero_()
         if self.entry is not None:
             self.entry(x, y, x)
         if self.first is not None:
-            self.first(x, y, room.get("h", self.width))
+            self.first(x, y, workspace.get("h", self.width))
         return x
 
-    def _places(self, start: int, length: int) -> np.ndarray:
+    def _positions(self, start: int, length: int) -> np.ndarray:
         """(length, D): what is added to vectors to tell where they stand. Raises: what the position does."""
-        if start + length > len(self._known_places):
+        if start + length > len(self._position_table):
             zeros = torch.zeros(1, start + length, self.width)
-            self._known_places = self.position.add(zeros, Contiguous(0, start + length))[0].numpy()
-        return self._known_places[start : start + length]
+            self._position_table = self.position.add(zeros, Contiguous(0, start + length))[0].numpy()
+        return self._position_table[start : start + length]
 
     def run(
         self,
-        x: Numbers,
-        room: Room,
-        attend: Callable[[int, Layer, Numbers, Numbers], None],
-        look: Callable[[int, Layer, Numbers, Numbers], None] | None = None,
-    ) -> Numbers:
+        x: Buffer,
+        workspace: Workspace,
+        attend: Callable[[int, Layer, Buffer, Buffer], None],
+        cross_attend: Callable[[int, Layer, Buffer, Buffer], None] | None = None,
+    ) -> Buffer:
         """All blocks; returns what the last norm gives."""
-        y = room.get("y", self.width)
-        h = x if self.after else room.get("h", self.width)
+        y = workspace.get("y", self.width)
+        h = x if self.after else workspace.get("h", self.width)
         norms = iter(self.norms)
         for index, layer in enumerate(self.layers):
-            qkv, z = room.get("qkv", 3 * layer.inner), room.get("z", layer.inner)
+            qkv, z = workspace.get("qkv", 3 * layer.inner), workspace.get("z", layer.inner)
             layer.qkv(h, qkv)
             attend(index, layer, qkv, z)
             layer.out(z, y)
             next(norms)(x, y, h)
-            if look is not None:
-                q, z = room.get("q", layer.cross_inner), room.get("z", layer.cross_inner)
+            if cross_attend is not None:
+                q, z = workspace.get("q", layer.cross_inner), workspace.get("z", layer.cross_inner)
                 layer.cross_q(h, q)
-                look(index, layer, q, z)
+                cross_attend(index, layer, q, z)
                 layer.cross_out(z, y)
                 next(norms)(x, y, h)
-            hidden = room.get("hidden", layer.hidden)
+            hidden = workspace.get("hidden", layer.hidden)
             layer.up(h, hidden)
             layer.down(hidden, y)
             next(norms)(x, y, h)
@@ -216,11 +219,11 @@ class StackParts:
         cos, sin, interleaved = self.angles(start, length)
         width = self.layers[0].inner // self.layers[0].heads
 
-        def turn(x: np.ndarray, vectors: int) -> None:
+        def rotate(x: np.ndarray, vectors: int) -> None:
             if cos.size:
-                loops.turn(at, cos, sin, vectors, width, interleaved, x)
+                loops.rotate(at, cos, sin, vectors, width, interleaved, x)
 
-        return turn
+        return rotate
 
     def angles(self, start: int, length: int) -> tuple[np.ndarray, np.ndarray, bool]:
         """Cosines and sines of these places, (length, pairs) each; no pairs if nothing is rotated."""
@@ -261,7 +264,7 @@ def engine_of(model: Model) -> Engine | None:
                 state.append((x.data_ptr(), 0 if x.is_inference() else x._version))
     known = _engines.get(model)
     if known is None or known[0] != state:
-        known = _engines[model] = state, Engine(model) if _suits(model) else None
+        known = _engines[model] = state, Engine(model) if _supported(model) else None
     return known[1]
 
 
@@ -282,10 +285,10 @@ def _packed(stack: Stack, made: StackParts) -> nests.Weights | None:
     alike = len({type(linear) for linear in flat}) == 1
     if not (few and alike and all(block.feedforward.activation is nn.functional.relu for block in blocks)):
         return None
-    gains, shifts = (np.stack([getattr(norm, name) for norm in made.norms]) for name in ("gain", "shift"))
+    norms = (np.stack([getattr(norm, name) for norm in made.norms]) for name in ("weight", "bias"))
     kinds = list(zip(*linears, strict=True))
     parts = [[np.stack([pack(x) for x in kind]) for kind in kinds]]
     if isinstance(flat[0], Int8Linear):
         parts.append([np.stack([x.scale.numpy() for x in kind]) for kind in kinds])
     parts.append([np.stack([bias_of(x) for x in kind]) for kind in kinds])
-    return nests.Weights.of(zip(*parts, strict=True), gains, shifts)
+    return nests.Weights.of(zip(*parts, strict=True), *norms)

@@ -44,7 +44,7 @@ def listening() -> bool:
     return _LISTENER.get() is not None
 
 
-def tell(step: Step) -> None:
+def emit(step: Step) -> None:
     """Tell whoever listens."""
     listener = _LISTENER.get()
     if listener is not None:
@@ -52,7 +52,7 @@ def tell(step: Step) -> None:
 
 
 @contextmanager
-def hear(listener: Listener) -> Iterator[None]:
+def listen(listener: Listener) -> Iterator[None]:
     """Hear of the steps of searches in this thread or task."""
     token = _LISTENER.set(listener)
     try:

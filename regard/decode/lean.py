@@ -43,7 +43,7 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
     )
     biased = model.decoder.position.biases or model.decoder.position.stretches
     plain = type(config.mask) is Causal and not (config.pattern or biased or model.training or watching())
-    return ordinary and plain and not _hollow(positions)
+    return ordinary and plain and not _has_empty_row(positions)
 
 
 _FOR_ONE_THREAD = 2**24
@@ -65,14 +65,14 @@ class LeanStepper:
         memory = model.encode(source, positions)
         padding = _padding(positions, memory)
         at = Contiguous(0, memory.shape[1]) if positions is None else positions
-        turn = model.decoder.memory_rotation(at, memory.device)
+        rotation = model.decoder.memory_rotation(at, memory.device)
         self._inputs, self._slots, self._length = len(source), 0, 0
-        self._layers = [_Layer(block, memory, padding, turn) for block in model.decoder.blocks]  # type: ignore[arg-type]
+        self._layers = [_Layer(block, memory, padding, rotation) for block in model.decoder.blocks]  # type: ignore[arg-type]
         self._head = _head(model.head)
         self._weights = sum(
             x.numel() for part in (model.decoder, model.head) for x in part.state_dict().values()
         )
-        self._sight: Tensor | None = None  # (B, places, slots): 0 where a slot is seen, else -inf
+        self._mask: Tensor | None = None  # (B, places, slots): 0 where a slot is seen, else -inf
         self._expected = capacity
         self._reserve(capacity)
 
@@ -95,9 +95,9 @@ class LeanStepper:
         start, stop = self._slots, self._slots + places
         if stop > self._capacity:
             self._reserve(max(stop, 2 * start, places * self._expected))
-        sight = self._see(start, stop)
+        mask = self._extend_mask(start, stop)
         for layer in self._layers:
-            x = layer.forward(x, start, stop, rotation, sight)
+            x = layer.forward(x, start, stop, rotation, mask)
         self._slots, self._length = stop, self._length + 1
         x = decoder.final_norm(x)
         if places > 1:
@@ -108,40 +108,42 @@ class LeanStepper:
         self._capacity = capacity
         for layer in self._layers:
             layer.reserve(capacity, self._slots)
-        if self._sight is not None:
-            more = capacity - self._sight.shape[2]
-            self._sight = F.pad(self._sight, (0, more))
+        if self._mask is not None:
+            more = capacity - self._mask.shape[2]
+            self._mask = F.pad(self._mask, (0, more))
 
-    def _see(self, start: int, stop: int) -> Tensor | None:
+    def _extend_mask(self, start: int, stop: int) -> Tensor | None:
         """What each place sees: what it descends from, and itself."""
-        if self._sight is None:
+        if self._mask is None:
             return None
-        new = self._sight[:, :, start:stop]
+        new = self._mask[:, :, start:stop]
         new.fill_(float("-inf")).diagonal(dim1=1, dim2=2).zero_()
-        return self._sight[:, None, :, :stop]
+        return self._mask[:, None, :, :stop]
 
     def reorder(self, rows: Tensor) -> None:
-        self._descend(rows, self._inputs)
+        self._inherit(rows, self._inputs)
 
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
         self._inputs = len(inputs)
-        self._descend(rows, self._inputs)
+        self._inherit(rows, self._inputs)
         for layer in self._layers:
             layer.select(inputs, self._slots)
 
-    def _descend(self, rows: Tensor, inputs: int) -> None:
+    def _inherit(self, rows: Tensor, inputs: int) -> None:
         """Each row goes on from what row `rows[i]` sees."""
-        if self._sight is not None:
-            chosen = self._sight.flatten(0, 1).index_select(0, rows)
-            self._sight = chosen.view(inputs, -1, chosen.shape[1])
+        if self._mask is not None:
+            chosen = self._mask.flatten(0, 1).index_select(0, rows)
+            self._mask = chosen.view(inputs, -1, chosen.shape[1])
         elif len(rows) > inputs:  # so far an input had one place, and all see all of its slots
-            self._sight = self._layers[0].keys.new_zeros((inputs, len(rows) // inputs, self._capacity))
+            self._mask = self._layers[0].keys.new_zeros((inputs, len(rows) // inputs, self._capacity))
 
 
 class _Layer:
     """One block with what it has seen: keys and values of (slots, B, H · C), and those of the memory."""
 
-    def __init__(self, block: Block, memory: Tensor, padding: Tensor | None, turn: Rotation | None) -> None:
+    def __init__(
+        self, block: Block, memory: Tensor, padding: Tensor | None, rotation: Rotation | None
+    ) -> None:
         """`turn`: how the keys of the memory are rotated, if they are."""
         attention, cross = block.attention, block.cross
         assert isinstance(attention, Attention)
@@ -149,20 +151,20 @@ class _Layer:
         assert block.cross_residual is not None
         self.attention, self.cross, self.padding = attention, cross, padding
         self.inputs = len(memory)
-        self.qkv, self.out = _product(attention.qkv), _product(attention.out)
-        self.project_memory(memory, turn)
-        self.around = [
+        self.qkv, self.out = _linear(attention.qkv), _linear(attention.out)
+        self.project_memory(memory, rotation)
+        self.residuals = [
             _residual(block.attention_residual, self._attend),
-            _residual(block.cross_residual, self._look),
+            _residual(block.cross_residual, self._cross_attend),
             _residual(block.feedforward_residual, _feedforward(block.feedforward)),
         ]
 
-    def project_memory(self, memory: Tensor, turn: Rotation | None) -> None:
-        self.turns = turn is not None
-        self.look_q, self.look_out = _product(self.cross.q), _product(self.cross.out)
+    def project_memory(self, memory: Tensor, rotation: Rotation | None) -> None:
+        self.rotates_memory = rotation is not None
+        self.cross_q, self.cross_out = _linear(self.cross.q), _linear(self.cross.out)
         inner = self.attention.heads * self.attention.head_width
         self.keys = self.values = memory.new_empty((0, self.inputs, inner))
-        k, v = self.cross.project_memory(memory, turn)
+        k, v = self.cross.project_memory(memory, rotation)
         self.memory_keys, self.memory_values = k.contiguous(), v.contiguous()  # (B, H, S, C)
 
     def reserve(self, capacity: int, used: int) -> None:
@@ -179,11 +181,11 @@ class _Layer:
         self.padding = None if self.padding is None else self.padding[inputs]
 
     def forward(
-        self, x: Tensor, start: int, stop: int, rotation: Rotation | None, sight: Tensor | None
+        self, x: Tensor, start: int, stop: int, rotation: Rotation | None, mask: Tensor | None
     ) -> Tensor:
         """(rows, D) → (rows, D), for the tokens that get the slots from `start` to `stop`."""
-        self.start, self.stop, self.rotation, self.sight = start, stop, rotation, sight
-        for part in self.around:
+        self.start, self.stop, self.rotation, self.mask = start, stop, rotation, mask
+        for part in self.residuals:
             x = part(x)
         return x
 
@@ -196,29 +198,29 @@ class _Layer:
         pairs = self.inputs * part.heads
         k = self.keys[:stop].view(stop, pairs, part.head_width).permute(1, 2, 0)
         v = self.values[:stop].view(stop, pairs, part.head_width).transpose(0, 1)
-        return self.out(self._answer(q, k, v, part, self.sight))
+        return self.out(self._attention(q, k, v, part, self.mask))
 
-    def _look(self, x: Tensor) -> Tensor:
+    def _cross_attend(self, x: Tensor) -> Tensor:
         k, v = self.memory_keys.flatten(0, 1).transpose(1, 2), self.memory_values.flatten(0, 1)
-        q = self.look_q(x)
-        if self.turns and self.rotation is not None:
+        q = self.cross_q(x)
+        if self.rotates_memory and self.rotation is not None:
             q = rotate(q.view(len(q), self.cross.heads, 1, -1), self.rotation).reshape(q.shape)
-        return self.look_out(self._answer(q, k, v, self.cross, self.padding))
+        return self.cross_out(self._attention(q, k, v, self.cross, self.padding))
 
-    def _answer(self, q: Tensor, k: Tensor, v: Tensor, part: Attention, sight: Tensor | None) -> Tensor:
+    def _attention(self, q: Tensor, k: Tensor, v: Tensor, part: Attention, mask: Tensor | None) -> Tensor:
         """Attention of (rows, H · C) queries on (B · H, C, S) keys and (B · H, S, C) values; `sight`,
         (B, 1, places | 1, S), is added to the scores."""
         rows, heads, C = len(q), part.heads, part.head_width
         places, pairs = rows // self.inputs, self.inputs * heads
         q = q.reshape(places, pairs, C).transpose(0, 1)
-        scores = torch.baddbmm(_nothing(q), q, k, beta=0.0, alpha=part.scale)  # (B · H, places, S)
-        if sight is not None:
-            scores.view(self.inputs, heads, places, -1).add_(sight)
+        scores = torch.baddbmm(_unused(q), q, k, beta=0.0, alpha=part.scale)  # (B · H, places, S)
+        if mask is not None:
+            scores.view(self.inputs, heads, places, -1).add_(mask)
         z = torch.bmm(scores.softmax(-1), v)  # (B · H, places, C)
         return z.transpose(0, 1).reshape(rows, heads * C)
 
 
-def _nothing(like: Tensor) -> Tensor:
+def _unused(like: Tensor) -> Tensor:
     """What `baddbmm` with a beta of 0 does not look at."""
     return like.new_empty((1, 1, 1))
 
@@ -235,7 +237,7 @@ def _rotated(qkv: Tensor, part: Attention, rotation: Rotation | None) -> Tensor:
 Function = Callable[[Tensor], Tensor]
 
 
-def _product(linear: nn.Module) -> Function:
+def _linear(linear: nn.Module) -> Function:
     """A linear as a function of (rows, D): for a float one, the product alone."""
     if type(linear) is not nn.Linear:
         return linear.forward
@@ -248,7 +250,7 @@ def _product(linear: nn.Module) -> Function:
 def _feedforward(part: nn.Module) -> Function:
     if type(part) is not FeedForward:
         return part.forward
-    up, activation, down = _product(part.up), part.activation, _product(part.down)
+    up, activation, down = _linear(part.up), part.activation, _linear(part.down)
     return lambda x: down(activation(up(x)))
 
 
@@ -265,18 +267,18 @@ def _head(head: nn.Module) -> Function:
     if type(head) is not VocabularyHead or not head.bare:
         return head.forward
     weight = head.weight.t()
-    room = weight.new_empty((0, weight.shape[1]))
+    workspace = weight.new_empty((0, weight.shape[1]))
 
     def logits(x: Tensor) -> Tensor:
-        nonlocal room
-        if len(x) > len(room):
-            room = x.new_empty((len(x), weight.shape[1]))
-        return torch.mm(x, weight, out=room[: len(x)])
+        nonlocal workspace
+        if len(x) > len(workspace):
+            workspace = x.new_empty((len(x), weight.shape[1]))
+        return torch.mm(x, weight, out=workspace[: len(x)])
 
     return logits
 
 
-def _hollow(positions: Positions | None) -> bool:
+def _has_empty_row(positions: Positions | None) -> bool:
     """Whether a row is nothing but padding, on which a softmax would have no answer."""
     return isinstance(positions, Ragged) and bool((positions.segment != 0).all(1).any())
 

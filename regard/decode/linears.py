@@ -35,20 +35,20 @@ _SHARED, _FEW = 2**21, 8
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Buffer:
     """Memory that torch and the loops both see."""
 
     tensor: Tensor
     array: np.ndarray
 
     @staticmethod
-    def of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Numbers:
+    def of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Buffer:
         tensor = torch.empty(shape, dtype=dtype)
-        return Numbers(tensor, tensor.numpy())
+        return Buffer(tensor, tensor.numpy())
 
 
 Activation = Callable[[Tensor], Tensor]
-Product = Callable[[Numbers, Numbers], None]
+Product = Callable[[Buffer, Buffer], None]
 """Writes into (R, N) what a linear makes of (R, D)."""
 _Kernel = Callable[[np.ndarray, int, int, np.ndarray], None]
 """The same for outputs from one to another, into (R, of these)."""
@@ -66,7 +66,7 @@ def product(linear: nn.Module, activation: Activation | None = None, *, copied: 
     if activation is None or clipped:
         return made
 
-    def activated(x: Numbers, y: Numbers) -> None:
+    def activated(x: Buffer, y: Buffer) -> None:
         made(x, y)
         y.tensor.copy_(activation(y.tensor))
 
@@ -74,7 +74,7 @@ def product(linear: nn.Module, activation: Activation | None = None, *, copied: 
 
 
 def _either(few: Product, many: Product) -> Product:
-    def made(x: Numbers, y: Numbers) -> None:
+    def made(x: Buffer, y: Buffer) -> None:
         (few if len(x.array) < torch_from() else many)(x, y)
 
     return made
@@ -83,7 +83,7 @@ def _either(few: Product, many: Product) -> Product:
 def _by_torch(linear: nn.Linear | VocabularyHead, clipped: bool) -> Product:
     weight, bias = linear.weight.detach().t(), None if linear.bias is None else linear.bias.detach()
 
-    def made(x: Numbers, y: Numbers) -> None:
+    def made(x: Buffer, y: Buffer) -> None:
         if bias is None:
             torch.mm(x.tensor, weight, out=y.tensor)
         else:
@@ -135,7 +135,7 @@ def _by_kernel(weight: Tensor, kernel: _Kernel) -> Product:
     outputs, trial = len(weight), _Trial()
     shareable = weight.nbytes >= _SHARED
 
-    def made(x: Numbers, y: Numbers) -> None:
+    def made(x: Buffer, y: Buffer) -> None:
         threads = torch.get_num_threads() if shareable and len(x.array) <= _FEW else 1
         if threads == 1:
             kernel(x.array, 0, outputs, y.array)
@@ -171,7 +171,7 @@ class _Trial:
         self._calls += 1
 
 
-def _share(kernel: _Kernel, threads: int, outputs: int, x: Numbers, y: Numbers) -> None:
+def _share(kernel: _Kernel, threads: int, outputs: int, x: Buffer, y: Buffer) -> None:
     """By several threads, each of which makes some outputs."""
     share = LANES * STRIP * -(-outputs // (LANES * STRIP * threads))
     parts = [(first, min(outputs, first + share)) for first in range(0, outputs, share)]
@@ -206,7 +206,7 @@ def torch_from() -> int:
     milliseconds, on one thread.
     """
     rows, width = 64, 512
-    x, y, linear = Numbers.of((rows, width)), Numbers.of((rows, width)), skip_init(nn.Linear, width, width)
+    x, y, linear = Buffer.of((rows, width)), Buffer.of((rows, width)), skip_init(nn.Linear, width, width)
     for tensor in (x.tensor, *(part.data for part in linear.parameters())):
         tensor.fill_(0.5)  # not at random: the user's random numbers stay what they are
     with computing_with(1), torch.inference_mode():

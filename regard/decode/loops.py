@@ -88,9 +88,9 @@ def _softmax(x, part, power):  # type: ignore[no-untyped-def]
         part[i], power[i] = _power((x[i] - largest) * _LOG2E)
     for i in range(len(x)):
         total += part[i] * scale[i]
-    share = np.float32(1) / total
+    inverse = np.float32(1) / total
     for i in range(len(x)):
-        x[i] = part[i] * scale[i] * share
+        x[i] = part[i] * scale[i] * inverse
 
 
 @compiled("f4(f4[::1], f4, f4[::1], i4[::1])")
@@ -108,20 +108,20 @@ def _sum_of_exponentials(x, largest, part, power):  # type: ignore[no-untyped-de
 
 
 @compiled("b1(i8[::1], f4[:, ::1], f4, i8[::1], f4[:, ::1], f4[:, ::1])")
-def embed(tokens, table, factor, at, places, x):  # type: ignore[no-untyped-def]
+def embed(tokens, table, factor, at, positions, x):  # type: ignore[no-untyped-def]
     """(R,) ids → (R, D) rows of the (V, D) table, times a factor, plus rows `at` of what tells places; and
     whether all ids are in the table."""
     for r in range(len(tokens)):
         if not 0 <= tokens[r] < len(table):
             return False
-        row, place, to = table[tokens[r]], places[at[r]], x[r]
+        row, position, to = table[tokens[r]], positions[at[r]], x[r]
         for d in range(len(to)):
-            to[d] = row[d] * factor + place[d]
+            to[d] = row[d] * factor + position[d]
     return True
 
 
 @compiled("void(i8[::1], f4[:, ::1], f4[:, ::1], i8, i8, b1, f4[:, ::1])")
-def turn(at, cos, sin, vectors, width, interleaved, x):  # type: ignore[no-untyped-def]
+def rotate(at, cos, sin, vectors, width, interleaved, x):  # type: ignore[no-untyped-def]
     """Rotate the first `vectors` vectors of C numbers in each row of x by rows `at` of the (n, pairs) tables;
     see `position.rotate`."""
     pairs = cos.shape[1]
@@ -136,7 +136,7 @@ def turn(at, cos, sin, vectors, width, interleaved, x):  # type: ignore[no-untyp
 
 
 @compiled("void(f4[:, ::1], f4[:, ::1], f4[::1], f4[::1], f4, b1, f4[:, ::1])")
-def add_norm(x, y, gain, shift, eps, centred, out):  # type: ignore[no-untyped-def]
+def add_norm(x, y, weight, bias, eps, centred, out):  # type: ignore[no-untyped-def]
     """x += y, and then `out`, which may be x, becomes its norm: LayerNorm, or RMSNorm if not `centred`."""
     D = x.shape[1]
     for r in range(len(x)):
@@ -151,7 +151,7 @@ def add_norm(x, y, gain, shift, eps, centred, out):  # type: ignore[no-untyped-d
             square += (a[d] - mean) * (a[d] - mean)
         size = np.float32(1) / np.sqrt(square / np.float32(D) + eps)
         for d in range(D):
-            to[d] = (a[d] - mean) * size * gain[d] + shift[d]
+            to[d] = (a[d] - mean) * size * weight[d] + bias[d]
 
 
 @compiled("void(f4[:, ::1], i4[:, :], i8[::1], f4, f4[:, :, :, ::1], f4[:, :, :, ::1], f4[:, ::1])")
@@ -164,7 +164,7 @@ def attend(qkv, path, first, scale, keys, values, out):  # type: ignore[no-untyp
     """
     heads, C, steps = keys.shape[1], keys.shape[3], path.shape[1]
     width = heads * C
-    rooms = np.empty(steps, np.float32), np.empty(steps, np.float32), np.empty(steps, np.int32)
+    scratch = np.empty(steps, np.float32), np.empty(steps, np.float32), np.empty(steps, np.int32)
     for r in range(len(qkv)):
         new, own = qkv[r], path[r, steps - 1]
         for h in range(heads):
@@ -175,7 +175,7 @@ def attend(qkv, path, first, scale, keys, values, out):  # type: ignore[no-untyp
     for r in range(len(qkv)):
         since = first[r]
         seen = steps - since
-        weights, part, power = rooms[0][:seen], rooms[1][:seen], rooms[2][:seen]
+        weights, part, power = scratch[0][:seen], scratch[1][:seen], scratch[2][:seen]
         for h in range(heads):
             q, z = qkv[r, h * C : h * C + C], out[r, h * C : h * C + C]
             for s in range(seen):
@@ -194,7 +194,7 @@ def attend(qkv, path, first, scale, keys, values, out):  # type: ignore[no-untyp
 
 
 @compiled("void(f4[:, ::1], i8[::1], i8[::1], i8, f4, f4[:, ::1], f4[:, ::1])")
-def look(q, owner, starts, heads, scale, memory, out):  # type: ignore[no-untyped-def]
+def cross_attend(q, owner, starts, heads, scale, memory, out):  # type: ignore[no-untyped-def]
     """Attention of queries, which begin each row of q, on all tokens of the input that a row belongs to.
 
     memory: (tokens, … + 2 · H · C), input after input without padding, from `starts[b]` up to
@@ -206,11 +206,11 @@ def look(q, owner, starts, heads, scale, memory, out):  # type: ignore[no-untype
     longest = 0
     for b in range(len(starts) - 1):
         longest = max(longest, starts[b + 1] - starts[b])
-    rooms = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(longest, np.int32)
+    scratch = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(longest, np.int32)
     for r in range(len(q)):
         first, last = starts[owner[r]], starts[owner[r] + 1]
         S = last - first
-        weights, part, power = rooms[0][:S], rooms[1][:S], rooms[2][:S]
+        weights, part, power = scratch[0][:S], scratch[1][:S], scratch[2][:S]
         for start in range(0, width, C):
             query, z = q[r, start : start + C], out[r, start : start + C]
             for s in range(S):
@@ -267,16 +267,16 @@ def continuations(logits, totals, best, parents, tokens):  # type: ignore[no-unt
     logits: (inputs · places, V). totals: (inputs, places), log-probabilities so far. best, parents, tokens:
     log-probabilities, the places they come from, and what is written. k is at most V.
     """
-    inputs, places = totals.shape
+    inputs, positions = totals.shape
     k = best.shape[1]
-    values, found = np.empty((places, k), np.float32), np.empty((places, k), np.int64)
-    nexts = np.empty(places, np.int64)
+    values, found = np.empty((positions, k), np.float32), np.empty((positions, k), np.int64)
+    nexts = np.empty(positions, np.int64)
     for i in range(inputs):
-        likely(logits[i * places : (i + 1) * places], values, found)
+        likely(logits[i * positions : (i + 1) * positions], values, found)
         nexts[:] = 0
         for j in range(k):  # of each place the next best one is compared
             chosen, reach = -1, np.float32(0)
-            for p in range(places):
+            for p in range(positions):
                 if nexts[p] < k:
                     total = totals[i, p] + values[p, nexts[p]]
                     if chosen < 0 or total > reach:

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from regard.decode import loops
 from regard.decode.blocks import blocks
-from regard.decode.engine import Engine, Layer, Room, engine_of
+from regard.decode.engine import Engine, Layer, Workspace, engine_of
 from regard.decode.fast import compiling
-from regard.decode.linears import Numbers, pool
+from regard.decode.linears import Buffer, pool
 from regard.decode.parallel import AT_LEAST
 from regard.decode.slots import Slots
 from regard.decode.stepper import KeptPrompt, PromptStepper
@@ -85,65 +85,65 @@ class NativeStepper:
             lengths = (positions.segment.expand(inputs, width) == 0).sum(1).numpy()
         self._starts = np.concatenate(([0], np.cumsum(lengths)))
         self._owner = np.arange(inputs)
-        self._memory = self._remember(source.numpy(), lengths)
+        self._memory = self._project_memory(source.numpy(), lengths)
         self._slots = Slots(*engine.decoder.shape, inputs, capacity)
-        self._room, self._zeros = Room(inputs), np.zeros(inputs, np.int64)
+        self._workspace, self._zeros = Workspace(inputs), np.zeros(inputs, np.int64)
 
-    def _remember(self, source: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _project_memory(self, source: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Every layer's keys and values of the encoder's output, (L, tokens, 2 · H · C)."""
         encoder, decoder = self._engine.encoder, self._engine.decoder
         assert encoder is not None
         layers = decoder.layers
         owner = np.repeat(self._owner, lengths)
         at = np.arange(len(owner)) - self._starts[owner]
-        room = Room(len(at))
-        turn, turn_memory = (stack.rotating(at, 0, source.shape[1]) for stack in (encoder, decoder))
+        workspace = Workspace(len(at))
+        rotate, rotate_memory = (stack.rotating(at, 0, source.shape[1]) for stack in (encoder, decoder))
 
-        def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
-            turn(qkv.array, 2 * layer.heads)
-            loops.look(qkv.array, owner, self._starts, layer.heads, layer.scale, qkv.array, z.array)
+        def attend(index: int, layer: Layer, qkv: Buffer, z: Buffer) -> None:
+            rotate(qkv.array, 2 * layer.heads)
+            loops.cross_attend(qkv.array, owner, self._starts, layer.heads, layer.scale, qkv.array, z.array)
 
-        made = Numbers.of((len(layers), len(at), 2 * layers[0].cross_inner))
+        made = Buffer.of((len(layers), len(at), 2 * layers[0].cross_inner))
         with _threads(len(at), self._engine.weights):
-            x = encoder.enter(source[owner, at], at, 0, source.shape[1], room)
-            memory = encoder.run(x, room, attend)
+            x = encoder.enter(source[owner, at], at, 0, source.shape[1], workspace)
+            memory = encoder.run(x, workspace, attend)
             for index, layer in enumerate(layers):
-                kv = Numbers(made.tensor[index], made.array[index])
+                kv = Buffer(made.tensor[index], made.array[index])
                 layer.cross_kv(memory, kv)
-                if decoder.turns_memory:
-                    turn_memory(kv.array, layer.cross_heads)
+                if decoder.rotates_memory:
+                    rotate_memory(kv.array, layer.cross_heads)
         return made.array
 
     def step(self, tokens: Tensor) -> Tensor:
         """What `Stepper.step` says."""
         engine, rows, at = self._engine, len(tokens), self._slots.length
-        if rows != self._room.rows:
-            self._room, self._zeros = Room(rows), np.zeros(rows, np.int64)
+        if rows != self._workspace.rows:
+            self._workspace, self._zeros = Workspace(rows), np.zeros(rows, np.int64)
         self._slots.grow()
-        logits = self._room.get("logits", engine.vocabulary)
+        logits = self._workspace.get("logits", engine.vocabulary)
         with _threads(rows, engine.weights):
-            x = engine.decoder.enter(tokens.numpy(), self._zeros, at, 1, self._room)
+            x = engine.decoder.enter(tokens.numpy(), self._zeros, at, 1, self._workspace)
             h = self._part_by_part(x) if engine.packed is None else self._all_at_once(x)
             engine.head(h, logits)
         return logits.tensor
 
-    def _part_by_part(self, x: Numbers) -> Numbers:
+    def _part_by_part(self, x: Buffer) -> Buffer:
         decoder = self._engine.decoder
-        turn = decoder.rotating(self._zeros, self._slots.length - 1, 1)
-        attend = _attending(self._slots, turn)
+        rotate = decoder.rotating(self._zeros, self._slots.length - 1, 1)
+        attend = _attending(self._slots, rotate)
 
-        def look(index: int, layer: Layer, q: Numbers, z: Numbers) -> None:
+        def cross_attend(index: int, layer: Layer, q: Buffer, z: Buffer) -> None:
             heads, scale, memory = layer.cross_heads, layer.cross_scale, self._memory[index]
-            if decoder.turns_memory:
-                turn(q.array, heads)
-            loops.look(q.array, self._owner, self._starts, heads, scale, memory, z.array)
+            if decoder.rotates_memory:
+                rotate(q.array, heads)
+            loops.cross_attend(q.array, self._owner, self._starts, heads, scale, memory, z.array)
 
-        return decoder.run(x, self._room, attend, look)
+        return decoder.run(x, self._workspace, attend, cross_attend)
 
-    def _all_at_once(self, x: Numbers) -> Numbers:
+    def _all_at_once(self, x: Buffer) -> Buffer:
         """The same by one call; a small step is over before a dozen calls would have begun."""
         decoder, at, slots = self._engine.decoder, self._slots.length - 1, self._slots
-        h = x if decoder.after else self._room.get("h", decoder.width)
+        h = x if decoder.after else self._workspace.get("h", decoder.width)
         layer, norm = decoder.layers[0], decoder.norms[0]
         given = (
             x.array,
@@ -151,7 +151,7 @@ class NativeStepper:
             self._engine.packed,
             (np.float32(norm.eps), norm.centred),
             (layer.heads, np.float32(layer.scale), layer.cross_heads, np.float32(layer.cross_scale)),
-            (self._zeros, *decoder.angles(at, 1), decoder.turns_memory),
+            (self._zeros, *decoder.angles(at, 1), decoder.rotates_memory),
             (slots.keys, slots.values, slots.path, slots.first, slots.length),
             (self._memory, self._owner, self._starts),
         )
@@ -197,8 +197,8 @@ class NativePromptStepper:
         count = max(1, min(self._threads, rows // AT_LEAST))
         bounds = [rows * i // count for i in range(count + 1)]
         self._rows = [slice(*pair) for pair in itertools.pairwise(bounds)]
-        self._rooms = [Room(rows.stop - rows.start) for rows in self._rows]
-        self._logits = Numbers.of((rows, self._engine.vocabulary))
+        self._workspaces = [Workspace(rows.stop - rows.start) for rows in self._rows]
+        self._logits = Buffer.of((rows, self._engine.vocabulary))
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
@@ -209,9 +209,10 @@ class NativePromptStepper:
         ids = tokens.numpy()
         if len(self._rows) == 1:
             with _threads(len(tokens), self._engine.weights):
-                self._take(ids, self._rows[0], self._rooms[0])
+                self._take(ids, self._rows[0], self._workspaces[0])
         else:
-            take, shares = functools.partial(self._take, ids), list(zip(self._rows, self._rooms, strict=True))
+            take = functools.partial(self._take, ids)
+            shares = list(zip(self._rows, self._workspaces, strict=True))
             others = [pool(self._most).submit(take, *share) for share in shares[1:]]
             with computing_with(1):  # as each of the others has
                 take(*shares[0])
@@ -221,15 +222,15 @@ class NativePromptStepper:
         return self._logits.tensor
 
     @torch.inference_mode()
-    def _take(self, ids: np.ndarray, rows: slice, room: Room) -> None:
+    def _take(self, ids: np.ndarray, rows: slice, workspace: Workspace) -> None:
         """Some rows through the step."""
         decoder, at = self._engine.decoder, self._at[rows]
         start = int(at.min())
         at, length = at - start, int(at.max()) - start + 1
-        x = decoder.enter(ids[rows], at, start, length, room)
+        x = decoder.enter(ids[rows], at, start, length, workspace)
         attend = _attending(self._slots, decoder.rotating(at, start, length), rows)
-        logits = Numbers(self._logits.tensor[rows], self._logits.array[rows])
-        self._engine.head(decoder.run(x, room, attend), logits)
+        logits = Buffer(self._logits.tensor[rows], self._logits.array[rows])
+        self._engine.head(decoder.run(x, workspace, attend), logits)
 
     def reorder(self, rows: Tensor) -> None:
         self._at = self._at[self._slots.reorder(rows)]
@@ -242,13 +243,13 @@ _ALL = slice(None)
 
 
 def _attending(
-    slots: Slots, turn: Callable[[np.ndarray, int], None], rows: slice = _ALL
-) -> Callable[[int, Layer, Numbers, Numbers], None]:
+    slots: Slots, rotate: Callable[[np.ndarray, int], None], rows: slice = _ALL
+) -> Callable[[int, Layer, Buffer, Buffer], None]:
     """Self-attention of some rows at the step that the slots have last."""
     path, first = slots.path[rows, : slots.length], slots.first[rows]
 
-    def attend(index: int, layer: Layer, qkv: Numbers, z: Numbers) -> None:
-        turn(qkv.array, 2 * layer.heads)
+    def attend(index: int, layer: Layer, qkv: Buffer, z: Buffer) -> None:
+        rotate(qkv.array, 2 * layer.heads)
         keys, values = slots.keys[index], slots.values[index]
         loops.attend(qkv.array, path, first, layer.scale, keys, values, z.array)
 

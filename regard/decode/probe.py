@@ -74,7 +74,7 @@ def run_probe(folder: Path) -> Outcome:
 
 def watch(command: list[str], patience: float = _PATIENCE) -> Outcome:
     """Run a command that reports, as `main` does, until it ends or says nothing for too long."""
-    words: deque[str] = deque(maxlen=50)
+    output: deque[str] = deque(maxlen=50)
     outcome, doing = None, "starting"
     try:
         process = subprocess.Popen(  # noqa: S603  (ourselves)
@@ -101,7 +101,7 @@ def watch(command: list[str], patience: float = _PATIENCE) -> Outcome:
             if "ending" in message:
                 outcome = Outcome(**message)
             elif not message:
-                words.append(line)
+                output.append(line)
         status = process.wait(patience)
     except (queue.Empty, subprocess.TimeoutExpired):
         return Outcome("fails", f"they hung when they were tried ({doing})")
@@ -110,7 +110,7 @@ def watch(command: list[str], patience: float = _PATIENCE) -> Outcome:
         process.wait()
     if status == 0 and outcome is not None:
         return outcome
-    return _crash(status, words)
+    return _crash(status, output)
 
 
 def _listen(pipe: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
@@ -142,10 +142,10 @@ def _message(line: str) -> dict[str, Any]:
     return {}
 
 
-def _crash(status: int, words: deque[str]) -> Outcome:
+def _crash(status: int, output: deque[str]) -> Outcome:
     """What became of a process that ended without saying how it went."""
-    loud = [word for word in words if "ERROR" in word or "Error" in word]
-    last = "".join(filter(str.isprintable, (loud or list(words) or [""])[-1][:200]))
+    loud = [word for word in output if "ERROR" in word or "Error" in word]
+    last = "".join(filter(str.isprintable, (loud or list(output) or [""])[-1][:200]))
     name = f"status {status}"
     if status < 0 and -status in set(signal.Signals):
         name = signal.Signals(-status).name
@@ -158,12 +158,12 @@ def _crash(status: int, words: deque[str]) -> Outcome:
 
 def main(check: str, folder: Path) -> None:
     """Import, compile, try; tell each step, and at last how it went."""
-    tell(doing="starting")
+    report(doing="starting")
     try:
         outcome = _tried(check, folder)
     except Exception as error:
         outcome = _failure(error)
-    tell(**vars(outcome))
+    report(**vars(outcome))
 
 
 def _failure(error: Exception) -> Outcome:
@@ -178,7 +178,7 @@ def _failure(error: Exception) -> Outcome:
     return Outcome(ending, f"they could not be compiled or tried ({type(error).__name__}: {text})")
 
 
-def tell(**what: object) -> None:
+def report(**what: object) -> None:
     """One line that the process which started this one understands."""
     say_json(what)
 
@@ -186,7 +186,7 @@ def tell(**what: object) -> None:
 def _tried(check: str, folder: Path) -> Outcome:
     import numba
 
-    tell(doing="starting torch")
+    report(doing="starting torch")
     from regard.decode.fast import import_loops
     from regard.decode.kernels import chosen, features
 
@@ -200,7 +200,7 @@ def _tried(check: str, folder: Path) -> Outcome:
         from regard.decode.probe_models import differences
 
         for what, difference, allowed in differences():
-            tell(doing=f"trying {what}")
+            report(doing=f"trying {what}")
             if not difference <= allowed:  # NaN, too
                 reason = f"they were wrong when they were tried ({what}, by {difference:.1e})"
                 return Outcome("fails", reason, **facts)
@@ -222,7 +222,7 @@ def _compiling(note: Callable[[str], None]) -> Iterator[None]:
                 note(name)
             else:
                 name = event.data.get("name", "")
-            tell(doing=f"compiling {name}")
+            report(doing=f"compiling {name}")
 
         def on_end(self, event: Any) -> None:
             pass

@@ -75,16 +75,18 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     if 0 < sampling.top_k < logits.shape[-1]:
         least = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
-    shares = logits.softmax(-1)
+    probabilities = logits.softmax(-1)
     if sampling.top_p < 1:
-        most_likely, order = shares.sort(descending=True, stable=True)
+        most_likely, order = probabilities.sort(descending=True, stable=True)
         before = most_likely.cumsum(-1) - most_likely  # a token stays if those before it do not suffice
         beyond = (before >= sampling.top_p) & (before > 0)
-        shares = shares.masked_fill(beyond.gather(1, order.argsort(1)), 0.0)
-        shares = shares / shares.sum(-1, keepdim=True)
+        probabilities = probabilities.masked_fill(beyond.gather(1, order.argsort(1)), 0.0)
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
     if sampling.min_p > 0:
-        shares = shares.masked_fill(shares < sampling.min_p * shares.amax(-1, keepdim=True), 0.0)
-    return shares / shares.sum(-1, keepdim=True)
+        probabilities = probabilities.masked_fill(
+            probabilities < sampling.min_p * probabilities.amax(-1, keepdim=True), 0.0
+        )
+    return probabilities / probabilities.sum(-1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -132,16 +134,16 @@ class Sampler:
         if self.sampling.temperature == 0:
             tokens = lowered.argmax(-1)
         else:
-            tokens = self._drawn(distribution(lowered, self.sampling))
+            tokens = self._sample(distribution(lowered, self.sampling))
         self.written.scatter_(1, tokens[:, None], True)
         return marked(tokens, logits), logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
 
-    def _drawn(self, shares: Tensor) -> Tensor:
+    def _sample(self, probabilities: Tensor) -> Tensor:
         """(rows, V) probabilities → (rows,) tokens: where the sum of those up to a token passes a number
         from 0 to 1."""
         self._counters = self._counters + _STEP
-        until = shares.cumsum(-1)
-        place = _mixed(self._counters)[:, None] * until[:, -1:]
+        until = probabilities.cumsum(-1)
+        place = _uniform(self._counters)[:, None] * until[:, -1:]
         # Rounding may take the number to the very sum; the last token that adds to it is the last one then.
         return torch.minimum((until <= place).sum(-1), until.argmax(-1))
 
@@ -167,13 +169,13 @@ def _start(seed: int, draws: Draws) -> int:
     return _signed(int.from_bytes(blake2b(name, digest_size=8).digest()))
 
 
-def _mixed(counters: Tensor) -> Tensor:
+def _uniform(counters: Tensor) -> Tensor:
     """Well-mixed numbers, at least 0 and less than 1, of these counters."""
-    mixed = (counters ^ _shifted(counters, 30)) * _ONE
-    mixed = (mixed ^ _shifted(mixed, 27)) * _OTHER
-    return _shifted(mixed ^ _shifted(mixed, 31), 40).float() / (1 << 24)
+    mixed = (counters ^ _shift_right(counters, 30)) * _ONE
+    mixed = (mixed ^ _shift_right(mixed, 27)) * _OTHER
+    return _shift_right(mixed ^ _shift_right(mixed, 31), 40).float() / (1 << 24)
 
 
-def _shifted(bits: Tensor, by: int) -> Tensor:
+def _shift_right(bits: Tensor, by: int) -> Tensor:
     """To the right; torch's own shift keeps the sign."""
     return (bits >> by) & ((1 << 64 - by) - 1)

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.decode.events import Step, listening, tell
+from regard.decode.events import Step, emit, listening
 from regard.decode.fast import have_loops
 from regard.decode.finite import check_logits, check_tokens, marked
 from regard.decode.stepper import Stepper
@@ -75,14 +75,14 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
         _keep(stepper, rows, device)
     tokens = torch.full((len(rows),), limits.bos, device=device)
     step = 0
-    told: dict[int, float] = {}  # log-probabilities by input, for whoever listens
+    log_probabilities: dict[int, float] = {}  # log-probabilities by input, for whoever listens
     while any(going):
         step += 1
         logits = stepper.step(tokens)
         check_logits(logits)
         tokens = marked(_most_likely(logits), logits)
         if listening():
-            told = _tell(logits, tokens, rows, told, limits, step)
+            log_probabilities = _emit(logits, tokens, rows, log_probabilities, limits, step)
         written = [limits.eos] * len(limits.limit)
         for place, token in enumerate(check_tokens(tokens.tolist())):
             if going[place]:
@@ -95,15 +95,16 @@ def stream(stepper: Stepper, limits: Limits, device: torch.device) -> Iterator[l
             tokens = tokens[_keep(stepper, kept, device)]
 
 
-def _tell(
+def _emit(
     logits: Tensor, tokens: Tensor, rows: list[int], before: dict[int, float], limits: Limits, step: int
 ) -> dict[int, float]:
     """Tell of one greedy step; `before` and what is returned: log-probabilities by input."""
-    shares = logits.float().log_softmax(-1).gather(1, tokens[:, None])[:, 0].tolist()
-    totals = {row: before.get(row, 0.0) + share for row, share in zip(rows, shares, strict=True)}
+    log_probabilities = logits.float().log_softmax(-1).gather(1, tokens[:, None])[:, 0].tolist()
+    pairs = zip(rows, log_probabilities, strict=True)
+    totals = {row: before.get(row, 0.0) + value for row, value in pairs}
     for row, token in zip(rows, tokens.tolist(), strict=True):
         done = token == limits.eos or step >= limits.limit[row]
-        tell(Step(row, [0], [0], [token], [totals[row]], [totals[row]], [done]))
+        emit(Step(row, [0], [0], [token], [totals[row]], [totals[row]], [done]))
     return totals
 
 
@@ -167,10 +168,10 @@ def beam_search(
         places = totals.shape[1]
         totals, parents, tokens = best_continuations(stepper.step(tokens.view(-1)), totals, width)
         closed = []
-        heard = zip(batch, totals.tolist(), parents.tolist(), tokens.tolist(), strict=True)
-        for row, (index, *grown) in enumerate(heard):
-            closed += [(row, place) for place in beams[index].grow(*grown)]
-            beams[index].tell(index, *grown)
+        grown = zip(batch, totals.tolist(), parents.tolist(), tokens.tolist(), strict=True)
+        for row, (index, *step) in enumerate(grown):
+            closed += [(row, place) for place in beams[index].grow(*step)]
+            beams[index].emit(index, *step)
         open_rows = [row for row, index in enumerate(batch) if beams[index].open]
         if not open_rows:
             break
@@ -223,13 +224,13 @@ class _Beam:
         self.length += 1
         self.finished = []
         self.places = [(token, self.places[parent]) for token, parent in zip(tokens, parents, strict=True)]
-        room, at_limit = self.width - len(self.done), self.length >= self.limit
+        free, at_limit = self.width - len(self.done), self.length >= self.limit
         closed, best_open = [], float("-inf")
         for place, total in enumerate(totals):
             ended = tokens[place] == self.eos
-            beyond = place >= room or total == float("-inf")
+            beyond = place >= free or total == float("-inf")
             if not beyond and (ended or at_limit):
-                room += not self._finish(place, total, ended)
+                free += not self._finish(place, total, ended)
             if beyond or ended:
                 closed.append(place)
             else:
@@ -246,11 +247,11 @@ class _Beam:
             token, node = node
             tokens.append(token)
         score = total / length_penalty(len(tokens), self.alpha)
-        made = Hypothesis(tokens[: 0 if ended else None : -1], total, score, ended)
-        said = self.text(made.tokens)
-        other = self.done.get(said)
+        hypothesis = Hypothesis(tokens[: 0 if ended else None : -1], total, score, ended)
+        key = self.text(hypothesis.tokens)
+        other = self.done.get(key)
         if other is None or other.score < score:
-            self.done[said] = made
+            self.done[key] = hypothesis
         return other is None
 
     def _decided(self, best_open: float) -> bool:
@@ -262,11 +263,11 @@ class _Beam:
         at = self.limit if self.alpha >= 0 else self.length + 1
         return self.best()[-1].score >= best_open / length_penalty(at, self.alpha)
 
-    def tell(self, index: int, totals: list[float], parents: list[int], tokens: list[int]) -> None:
+    def emit(self, index: int, totals: list[float], parents: list[int], tokens: list[int]) -> None:
         if listening():
             scores = [total / length_penalty(self.length, self.alpha) for total in totals]
             done = [place in self.finished for place in range(len(totals))]
-            tell(Step(index, parents, parents, tokens, totals, scores, done))
+            emit(Step(index, parents, parents, tokens, totals, scores, done))
 
     def best(self) -> list[Hypothesis]:
         return sorted(self.done.values(), key=lambda h: -h.score)[: self.n]

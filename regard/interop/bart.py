@@ -6,17 +6,26 @@ begins with two rows that nothing looks up, and normalises what enters a stack.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, both_sides, tokens_of
+from regard.interop.family import (
+    Family,
+    Plan,
+    Source,
+    Unsupported,
+    Weights,
+    both_sides,
+    expect,
+    task_options,
+    tokens_of,
+)
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
-from regard.interop.mapping import After, Row, Rule, Table, both, stacked
+from regard.interop.mapping import ROW, Rule, Table, in_blocks, rules_of, skipped
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
@@ -24,9 +33,22 @@ from regard.model.mask import Causal, Full
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
-from regard.model.transformer import EncoderDecoderConfig, ModelConfig, Tying
+from regard.model.transformer import EncoderDecoderConfig, Tying
 
 TARGET_FILE = "tokenizer.target.json"
+_BLOCK = {
+    "attention.qkv": "self_attn.{q,k,v}_proj",
+    "attention.out": "self_attn.out_proj",
+    "attention_residual.norm": "self_attn_layer_norm",
+    "cross.q": "encoder_attn.q_proj",
+    "cross.kv": "encoder_attn.{k,v}_proj",
+    "cross.out": "encoder_attn.out_proj",
+    "cross_residual.norm": "encoder_attn_layer_norm",
+    "feedforward.up": "fc1",
+    "feedforward.down": "fc2",
+    "feedforward_residual.norm": "final_layer_norm",
+}
+_SIDES = ("encoder", "decoder")
 _POSITIONS = 2  # rows of a table of learned positions before the first
 
 
@@ -40,6 +62,7 @@ class Bart(Family):
     """The id that an output ends with, where the configuration does not say it."""
     offset: ClassVar[int] = 2
     """Rows of a table of learned positions before the first."""
+    prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
     learned: ClassVar[bool] = True
     """Whether positions are, and what enters a stack is normalised."""
@@ -81,9 +104,7 @@ class Bart(Family):
             task="translation",
             options=options,
             model=model,
-            table=self.table(
-                model, source.architecture, source.checkpoint.config, prefixed=source.has("model.")
-            ),
+            table=source.table(self, model),
             tokenizers=both_sides(
                 source, TARGET_FILE, (embed.vocab, vocab), begin=begin, end="eos", starts=starts
             ),
@@ -108,9 +129,7 @@ class Bart(Family):
         return self.learned
 
     def _stack(self, keys: Keys, side: str, learned: bool) -> StackConfig:
-        width, heads = keys.size("d_model"), keys.size(f"{side}_attention_heads")
-        if width % heads:
-            raise keys.refuse("d_model", "it must be a multiple of the {limit} heads", heads)
+        width, heads = keys.heads("d_model", f"{side}_attention_heads")
         activation = keys.activation("activation_function", "gelu")
         positions = keys.whole("max_position_embeddings", 1024, least=1)
         return StackConfig(
@@ -131,56 +150,41 @@ class Bart(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
+    def table(self, weights: Weights) -> Table:
+        model, start = weights.model, weights.prefix
         assert isinstance(model, EncoderDecoderConfig)
-        start = "" if prefixed is False else "model."
-        shared, biases = f"{start}shared.weight", (1, model.target.vocab)
-        rules = [Rule("head.bias", ("final_logits_bias",), way=Row(), zeros=biases)]
-        tables = {side: f"{start}{side}.embed_tokens.weight" for side in _SIDES}
+        shared, tables = f"{start}shared", {side: f"{start}{side}.embed_tokens" for side in _SIDES}
         spare = [(f"{start}{side}.version", "a number of the library's that wrote it") for side in _SIDES]
+        names = {"target": shared}
         if model.tying == "three-way":
-            rules.append(Rule("target.weight", (shared,)))
-            copies = dict.fromkeys([*tables.values(), "lm_head.weight"], shared)
+            copies = {f"{name}.weight": f"{shared}.weight" for name in (*tables.values(), "lm_head")}
         else:
-            rules.append(Rule("source.weight", (tables["encoder"],)))
-            rules.append(Rule("target.weight", (tables["decoder"],)))
-            copies = {"lm_head.weight": tables["decoder"]} if model.tying == "two-way" else {}
-            if not copies:
-                rules.append(Rule("head.weight", ("lm_head.weight",)))
-            spare.append((shared, "a table that neither stack reads where tables are not tied"))
-        for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-            positions = f"{start}{side}.embed_positions.weight"
-            if isinstance(stack.position, Learned):
-                rules.append(Rule(f"{side}.position.table.weight", (positions,), way=After(self.offset)))
-            else:
-                spare.append((positions, "sinusoids, which follow from the positions"))
-            if stack.entry_norm:
-                rules += both(f"{side}.entry_norm", f"{start}{side}.layernorm_embedding")
-            for index in range(stack.depth):
-                rules += _block(stack, f"{side}.blocks.{index}.", f"{start}{side}.layers.{index}.")
-        return Table(tuple(rules), copies, tuple(spare))
+            names = {"source": tables["encoder"], "target": tables["decoder"]}
+            names["head.weight"] = "lm_head.weight"
+            copies = {"lm_head.weight": f"{tables['decoder']}.weight"} if model.tying == "two-way" else {}
+            spare.append((f"{shared}.weight", "a table that neither stack reads where tables are not tied"))
+        for side, stack in zip(_SIDES, (model.encoder, model.decoder), strict=True):
+            positions = f"{start}{side}.embed_positions"
+            names |= {f"{side}.position.table": positions}
+            names |= {f"{side}.entry_norm": f"{start}{side}.layernorm_embedding"}
+            names |= in_blocks(f"{side}.blocks", f"{start}{side}.layers", _BLOCK)
+            if not isinstance(stack.position, Learned):
+                spare.append((f"{positions}.weight", "sinusoids, which follow from the positions"))
+        skip = {f"{side}.position.table.weight": skipped(self.offset) for side in _SIDES}
+        biases = Rule("head.bias", ("final_logits_bias",), conversion=ROW, zeros=(1, model.target.vocab))
+        rules = (biases, *rules_of(weights.shapes, names, skip))
+        return Table(weights.shapes, rules, copies, tuple(spare))
 
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, EncoderDecoderConfig):
-            raise Unfit("it has one stack")
+        model = expect(bundle.model, EncoderDecoderConfig, "it has one stack")
         shares = model.tying != "two-way" and model.source == model.target
         if self.learned and not shares:
-            raise Unfit("its sides share no table")
+            raise Unsupported("its sides share no table")
         if not isinstance(model.encoder.position, Learned if self.learned else (Learned, Sinusoidal)):
-            raise Unfit(f"its positions are {model.encoder.position.kind}")
-        task = bundle.training.get("task")
-        options = task if isinstance(task, dict) else {}
-        longest = getattr(model.encoder.position, "length", options.get("max_length", 512))
+            raise Unsupported(f"its positions are {model.encoder.position.kind}")
+        longest = getattr(model.encoder.position, "length", task_options(bundle).get("max_length", 512))
         config = {
             "vocab_size": tokens_of(model).vocab,
             "d_model": model.encoder.width,
@@ -193,9 +197,7 @@ class Bart(Family):
             "tie_word_embeddings": model.tying != "none",
         }
         for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-            part = stack.feedforward
-            if not isinstance(part, MLP):
-                raise Unfit("its feed-forward parts are gated")
+            part = expect(stack.feedforward, MLP, "its feed-forward parts are gated")
             config |= {
                 f"{side}_layers": stack.depth,
                 f"{side}_attention_heads": stack.attention.heads,
@@ -230,24 +232,4 @@ class Marian(Bart):
         return not torch.allclose(table, made, atol=1e-3)
 
 
-_SIDES = ("encoder", "decoder")
 _NORMED = "BART normalises what enters a stack, Marian does not"
-
-
-def _block(stack: StackConfig, ours: str, theirs: str) -> list[Rule]:
-    width, own = stack.width, f"{theirs}self_attn."
-    rules = [
-        *stacked(f"{ours}attention.qkv", [f"{own}{name}_proj" for name in "qkv"], [width] * 3),
-        *both(f"{ours}attention.out", f"{own}out_proj"),
-        *both(f"{ours}attention_residual.norm", f"{theirs}self_attn_layer_norm"),
-        *both(f"{ours}feedforward.up", f"{theirs}fc1"),
-        *both(f"{ours}feedforward.down", f"{theirs}fc2"),
-        *both(f"{ours}feedforward_residual.norm", f"{theirs}final_layer_norm"),
-    ]
-    if stack.cross is not None:
-        cross = f"{theirs}encoder_attn."
-        rules += both(f"{ours}cross.q", f"{cross}q_proj")
-        rules += stacked(f"{ours}cross.kv", [f"{cross}k_proj", f"{cross}v_proj"], [width] * 2)
-        rules += both(f"{ours}cross.out", f"{cross}out_proj")
-        rules += both(f"{ours}cross_residual.norm", f"{theirs}encoder_attn_layer_norm")
-    return rules

@@ -10,19 +10,17 @@ from regard.bundle import Bundle
 from regard.data.tokenizer import Tokenizer
 from regard.interop.encoder import FILL, Encoder, Names, Sizes, classes
 from regard.interop.keys import Keys
-from regard.interop.origin import kept_origin
+from regard.interop.origin import load_origin
 from regard.model.feedforward import Activation
 from regard.model.position import Learned, LearnedAndRelative
 
-_LAYER = {
-    "q": "attention.self.query",
-    "k": "attention.self.key",
-    "v": "attention.self.value",
-    "out": "attention.output.dense",
-    "first_norm": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "second_norm": "output.LayerNorm",
+_BLOCK = {
+    "attention.qkv": "attention.self.{query,key,value}",
+    "attention.out": "attention.output.dense",
+    "attention_residual.norm": "attention.output.LayerNorm",
+    "feedforward.up": "intermediate.dense",
+    "feedforward.down": "output.dense",
+    "feedforward_residual.norm": "output.LayerNorm",
 }
 
 
@@ -35,7 +33,7 @@ class Bert(Encoder):
     prefix = "bert."
     names = Names(
         layers="encoder.layer",
-        layer=_LAYER,
+        block=_BLOCK,
         mask_transform="cls.predictions.transform.dense",
         mask_norm="cls.predictions.transform.LayerNorm",
         mask_product="cls.predictions.decoder",
@@ -76,7 +74,7 @@ class Roberta(Encoder):
 
     def _stated(self, bundle: Bundle) -> dict[str, Any]:
         own = Tokenizer.from_json(bundle.tokenizers["tokenizer.json"]).pad
-        return {"pad_token_id": kept_origin(bundle).config.get("pad_token_id", own)}
+        return {"pad_token_id": load_origin(bundle).config.get("pad_token_id", own)}
 
 
 class XlmRoberta(Roberta):
@@ -104,15 +102,13 @@ class DistilBert(Encoder):
     prefix = "distilbert."
     names = Names(
         layers="transformer.layer",
-        layer={
-            "q": "attention.q_lin",
-            "k": "attention.k_lin",
-            "v": "attention.v_lin",
-            "out": "attention.out_lin",
-            "first_norm": "sa_layer_norm",
-            "up": "ffn.lin1",
-            "down": "ffn.lin2",
-            "second_norm": "output_layer_norm",
+        block={
+            "attention.qkv": "attention.{q,k,v}_lin",
+            "attention.out": "attention.out_lin",
+            "attention_residual.norm": "sa_layer_norm",
+            "feedforward.up": "ffn.lin1",
+            "feedforward.down": "ffn.lin2",
+            "feedforward_residual.norm": "output_layer_norm",
         },
         mask_transform="vocab_transform",
         mask_norm="vocab_layer_norm",
@@ -159,9 +155,7 @@ class Electra(Encoder):
     sizes = Sizes(entry="embedding_size")
     class_activation = mask_activation = "gelu"
 
-    def _check(self, keys: Keys) -> None:
-        for name in ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout"):
-            keys.any(name)  # of heads that are not imported
+    ignored = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
 
 
 class MPNet(Encoder):
@@ -174,13 +168,11 @@ class MPNet(Encoder):
     prefix = "mpnet."
     names = replace(
         Roberta.names,
-        layer=_LAYER
+        block=_BLOCK
         | {
-            "q": "attention.attn.q",
-            "k": "attention.attn.k",
-            "v": "attention.attn.v",
-            "out": "attention.attn.o",
-            "first_norm": "attention.LayerNorm",
+            "attention.qkv": "attention.attn.{q,k,v}",
+            "attention.out": "attention.attn.o",
+            "attention_residual.norm": "attention.LayerNorm",
         },
         bias="encoder.relative_attention_bias",
     )

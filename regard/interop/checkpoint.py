@@ -7,7 +7,8 @@ outside the folder is read because a file inside it says so. This file does not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from regard.strict_json import CONFIGURATION, HEADER, VOCABULARY, Limit, read_ob
 from regard.weights import Entry, check_finite, read_header, read_weights
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _MOST_SHARDS = 4096
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _OLD_NAMES = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"))
@@ -138,7 +139,7 @@ def _header(path: Path) -> dict[str, Entry]:
 
 
 def _no_weights(place: Path) -> CheckpointError:
-    pickles = (path.name for path in place.iterdir() if path.suffix in _PICKLES)
+    pickles = (path.name for path in place.iterdir() if path.suffix in PICKLES)
     return no_weights(place, pickles, "convert it to safetensors with the library that wrote it")
 
 
@@ -167,12 +168,10 @@ def is_float(entry: Entry) -> bool:
     return entry.dtype in _FLOATS
 
 
-class _damage:  # noqa: N801  (a context manager, used like a function)
+@contextmanager
+def _damage() -> Iterator[None]:
     """What is wrong with a file of tensors is the checkpoint's fault."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, BundleError):
-            raise CheckpointError.of(error) from error
+    try:
+        yield
+    except BundleError as error:
+        raise CheckpointError.of(error) from error

@@ -48,7 +48,7 @@ def converted(keys: TokenizerKeys) -> tuple[str, bool]:
     Raises: CheckpointError where there is none, or none that can be taken.
     """
     checkpoint = keys.checkpoint
-    auto = keys.said.get("auto_map")
+    auto = keys.settings.get("auto_map")
     if isinstance(auto, dict) and "AutoTokenizer" in auto:
         raise keys.refuse("auto_map", "texts are cut by code of its own, which is never run")
     vocabulary, merges = checkpoint.text("vocab.json"), checkpoint.text("merges.txt")
@@ -173,7 +173,7 @@ def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callab
         case None:
             return replace(pieces, prefix=keys.flag("add_prefix_space", pieces.prefix)).backend(), _begun
         case _:  # Llama's normalises nothing, whatever the model says
-            if not keys.decided and keys.said.get("add_prefix_space") is None:
+            if not keys.decided and keys.settings.get("add_prefix_space") is None:
                 raise keys.refuse("add_prefix_space", _UNDECIDED)
             pieces = replace(pieces, charsmap=b"", tidy=False)
             return pieces.of_class(prefix, first=not keys.flag("legacy", False)).backend(), _begun
@@ -184,7 +184,7 @@ def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callab
 
 def _add_sentinels(keys: TokenizerKeys, backend: Backend) -> None:
     """T5's marks of what is to be filled in, the last one first, where the model has rows for them."""
-    count = keys.said.get("extra_ids", 100)
+    count = keys.settings.get("extra_ids", 100)
     if type(count) is not int or not 0 <= count <= _MOST_EXTRA:
         raise keys.refuse("extra_ids", "it must be a number up to {limit}", _MOST_EXTRA)
     names = [f"<extra_id_{index}>" for index in reversed(range(count))]

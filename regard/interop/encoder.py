@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
-from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect, tokens_of
 from regard.interop.keys import Keys, activation_name
 from regard.interop.labels import classes_of, label_options
-from regard.interop.mapping import After, Rule, Table, both, stacked
+from regard.interop.mapping import Table, in_blocks, rules_of, skipped
 from regard.interop.sentences import LENGTH, prompt_of, sentence_files, vector_of
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens, TokenTypes
@@ -27,7 +27,7 @@ from regard.model.mask import Full
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned, LearnedAndRelative
 from regard.model.stack import StackConfig
-from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.model.transformer import TransformerConfig
 
 FILL: str = "fill-mask"
 CLASSES: str = "text-classification"
@@ -53,8 +53,8 @@ class Names:
     """What a family calls its weights."""
 
     layers: str
-    layer: Mapping[str, str]
-    """Within each."""
+    block: Mapping[str, str]
+    """Within each, by our names."""
     mask_transform: str
     mask_norm: str
     mask_product: str
@@ -123,12 +123,11 @@ class Encoder(Family):
         model = TransformerConfig(embed, stack, self._head(source, task, len(labels), stack), Scaled())
         context = min(getattr(stack.position, "length", 512), 1 << 20)
         options = self._options(source, task, context, labels)
-        prefixed = source.has(self.prefix)
         return Plan(
             task=task,
             options=options,
             model=model,
-            table=self.table(model, source.architecture, source.checkpoint.config, prefixed=prefixed),
+            table=source.table(self, model),
             tokenizers={"tokenizer.json": tokenizer},
             files=_SILENCE if task == SPANS else {},
             labels=tuple(labels),
@@ -140,9 +139,7 @@ class Encoder(Family):
         )
         self._check(keys)
         sizes = self.sizes
-        width, heads = keys.size(sizes.width), keys.size(sizes.heads)
-        if width % heads:
-            raise keys.refuse(sizes.width, "it must be a multiple of the {limit} heads", heads)
+        width, heads = keys.heads(sizes.width, sizes.heads)
         positions, first = keys.size("max_position_embeddings"), self._first(config)
         if positions <= first:
             raise keys.refuse("max_position_embeddings", "of them the first {limit} are not used", first)
@@ -193,8 +190,8 @@ class Encoder(Family):
         if task == FILL:
             return {"kind": task, "context": context}
         if task == BODY:
-            said = source.checkpoint.json(LENGTH) or {}
-            longest = said.get("max_seq_length")
+            settings = source.checkpoint.json(LENGTH) or {}
+            longest = settings.get("max_seq_length")
             length = longest if type(longest) is int and longest >= 3 else context
             return {"kind": task, "max_length": length, "prompt": prompt_of(source.checkpoint)}
         if task == SPANS:
@@ -211,85 +208,64 @@ class Encoder(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
+    def table(self, weights: Weights) -> Table:
+        model, start, names = weights.model, weights.prefix, self.names
         assert isinstance(model, TransformerConfig)
-        task, names = self.architectures[architecture], self.names
-        prefixed = task != BODY if prefixed is None else prefixed
-        start = self.prefix if prefixed else ""
-        stack, embeddings = model.stack, f"{start}embeddings"
-        rules = [Rule("embed.weight", (f"{embeddings}.word_embeddings.weight",))]
-        if tokens_of(model).types is not None:
-            rules.append(Rule("embed.types", (f"{embeddings}.token_type_embeddings.weight",)))
-        positions = f"{embeddings}.position_embeddings.weight"
-        rules.append(Rule("stack.position.table.weight", (positions,), way=After(self._first(config))))
-        if isinstance(stack.position, LearnedAndRelative):
-            rules.append(Rule("stack.position.bias_table.weight", (f"{start}{names.bias}.weight",)))
-        rules += both("stack.entry_norm", f"{embeddings}.LayerNorm")
-        if stack.entry_width is not None:
-            rules += both("stack.entry_projection", f"{start}{names.entry}")
-        for index in range(stack.depth):
-            rules += self._layer(index, stack.width, f"{start}{names.layers}.{index}.")
-        spare = [(f"{embeddings}.position_ids", "position numbers, which follow from themselves")]
+        task, embeddings = self.architectures[weights.architecture], f"{start}embeddings"
+        known = {
+            "embed": f"{embeddings}.word_embeddings",
+            "embed.types": f"{embeddings}.token_type_embeddings.weight",
+            "stack.position.table": f"{embeddings}.position_embeddings",
+            "stack.position.bias_table": f"{start}{names.bias}",
+            "stack.entry_norm": f"{embeddings}.LayerNorm",
+            "stack.entry_projection": f"{start}{names.entry}",
+            **in_blocks("stack.blocks", f"{start}{names.layers}", names.block),
+        }
         copies: dict[str, str] = {}
         pooler, kept = f"{self.prefix}pooler.dense", [f"{start}pooler."]
+        spare = [(f"{embeddings}.position_ids", "position numbers, which follow from themselves")]
         if task == FILL:
-            rules += both("head.transform.dense", names.mask_transform)
-            rules += both("head.transform.norm", names.mask_norm)
-            product, biases = f"{names.mask_product}.weight", f"{names.mask_product}.bias"
-            if isinstance(model.head, Vocabulary) and model.head.tied:
-                copies[product] = f"{embeddings}.word_embeddings.weight"
-                copies |= {biases: names.mask_bias} if biases != names.mask_bias else {}
-                rules.append(Rule("head.bias", (names.mask_bias,)))
-            else:
-                rules += both("head", names.mask_product)
+            known |= {"head.transform.dense": names.mask_transform, "head.transform.norm": names.mask_norm}
+            if "head.weight" in weights.shapes:
+                known["head"] = names.mask_product
                 spare.append((names.mask_bias, "biases of the head that it does not read"))
                 kept.append(names.mask_bias)
+            else:
+                copies[f"{names.mask_product}.weight"] = f"{embeddings}.word_embeddings.weight"
+                if (biases := f"{names.mask_product}.bias") != names.mask_bias:
+                    copies[biases] = names.mask_bias
+                known["head.bias"] = names.mask_bias
         elif task == CLASSES:
             transform = names.class_transform
             transform = start + transform.removeprefix(self.prefix) if transform == pooler else transform
+<<<<<<< HEAD
+            known |= {"head.transform.dense": transform, "head": names.class_product}
+        elif task == SPANS:
+            known["head"] = "qa_outputs"
+=======
             rules += both("head.transform.dense", transform) + both("head", names.class_product)
         elif task in _PRODUCTS:
             rules += both("head", _PRODUCTS[task])
+>>>>>>> tokens
         if names.class_transform != pooler or task != CLASSES:
             spare.append((f"{start}pooler.", _POOLER))
-        heads = (*_OF_HEADS, *names.others) if task == BODY else names.others
-        heads = ("cls.seq_relationship.", *heads)
+        heads = ("cls.seq_relationship.", *(_OF_HEADS if task == BODY else ()), *names.others)
         spare += [(head, _HEAD) for head in heads]
-        return Table(tuple(rules), copies, tuple(spare), (*kept, *heads))
-
-    def _layer(self, index: int, width: int, start: str) -> list[Rule]:
-        ours, names = f"stack.blocks.{index}.", self.names.layer
-        qkv = [start + names[part] for part in "qkv"]
-        return [
-            *stacked(f"{ours}attention.qkv", qkv, [width] * 3),
-            *both(f"{ours}attention.out", start + names["out"]),
-            *both(f"{ours}attention_residual.norm", start + names["first_norm"]),
-            *both(f"{ours}feedforward.up", start + names["up"]),
-            *both(f"{ours}feedforward.down", start + names["down"]),
-            *both(f"{ours}feedforward_residual.norm", start + names["second_norm"]),
-        ]
+        skip = {"stack.position.table.weight": skipped(self._first(weights.config))}
+        rules = rules_of(weights.shapes, known, skip)
+        return Table(weights.shapes, tuple(rules), copies, tuple(spare), (*kept, *heads))
 
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig):
-            raise Unfit("it has two stacks")
+        model = expect(bundle.model, TransformerConfig, "it has two stacks")
         stack, embed, sizes = model.stack, tokens_of(model), self.sizes
-        part, position, norm = stack.feedforward, stack.position, stack.norm
+        part, position = stack.feedforward, stack.position
         if not isinstance(part, MLP) or not isinstance(position, type(self._position(1))):
-            raise Unfit(f"its positions are {position.kind}, and its feed-forward parts {part.kind}")
-        if not isinstance(norm, LayerNorm):
-            raise Unfit("its norm is not LayerNorm")
+            raise Unsupported(f"its positions are {position.kind}, and its feed-forward parts {part.kind}")
+        norm = expect(stack.norm, LayerNorm, "its norm is not LayerNorm")
         stated = self._stated(bundle)
-        said = {
+        settings = {
             sizes.width: stack.width,
             sizes.depth: stack.depth,
             sizes.heads: stack.attention.heads,
@@ -304,7 +280,7 @@ class Encoder(Family):
             "max_position_embeddings": position.length + self._first(stated),
             "tie_word_embeddings": getattr(model.head, "tied", True),
         }
-        return {key: value for key, value in said.items() if key is not None} | stated
+        return {key: value for key, value in settings.items() if key is not None} | stated
 
     def files(self, bundle: Bundle) -> dict[str, str]:
         return sentence_files(bundle)

@@ -21,12 +21,12 @@ from regard.bundle import Bundle, weights_of
 from regard.errors import CheckpointError
 from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
-from regard.interop.family import Family, Unfit
-from regard.interop.generation import written_generation
+from regard.interop.family import Family, Unsupported, Weights, task_options
+from regard.interop.generation import generation_file
 from regard.interop.image_processors import PREPROCESSOR
 from regard.interop.importing import FAMILIES, read_checkpoint
-from regard.interop.labels import written_labels
-from regard.interop.origin import kept_origin
+from regard.interop.labels import label_keys
+from regard.interop.origin import load_origin
 from regard.interop.tokenizer_files import TOKENIZER_CONFIG, tokenizer_files
 from regard.model.head import Classes
 from regard.schema import dump
@@ -62,7 +62,7 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
     for family, architecture in _candidates(bundle):
         try:
             _write(bundle, place, family, architecture)
-        except Unfit as why:
+        except Unsupported as why:
             reasons.setdefault(str(why), []).append(family.name)
             continue
         return Exported(place, family.name, architecture, bundle.parameters)
@@ -108,13 +108,12 @@ def _came_as(bundle: Bundle) -> tuple[str, str]:
 
 def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> None:
     config: dict[str, Any] = {"architectures": [architecture], "model_type": family.name, "dtype": "float32"}
-    origin = kept_origin(bundle)
+    origin = load_origin(bundle)
     ids, texts = tokenizer_files(bundle, family, origin)
-    config |= ids | family.config(bundle, architecture) | written_labels(bundle, origin.names)
+    config |= ids | family.config(bundle, architecture) | label_keys(bundle, origin.names)
     weights = _weights(bundle, family, architecture, config)
     texts |= dict(family.files(bundle))
-    task = bundle.training.get("task")
-    texts |= written_generation(task if isinstance(task, Mapping) else {}, config)
+    texts |= generation_file(task_options(bundle), config)
     if _came_as(bundle) == (family.name, architecture):
         config = dict(origin.config) | config
         for name, weight in origin.weights.items():
@@ -138,11 +137,14 @@ def _write(bundle: Bundle, place: Path, family: Family, architecture: str) -> No
 def _weights(
     bundle: Bundle, family: Family, architecture: str, config: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Theirs. Raises: Unfit when the family's models have others."""
-    ours, table = _once(bundle), family.table(bundle.model, architecture, config)
+    """Theirs. Raises: Unsupported when the family's models have others."""
+    shapes = weights_of(bundle.model, "the bundle")
+    prefix = "" if architecture == family.body else family.prefix
+    table = family.table(Weights(bundle.model, shapes, architecture, config, prefix))
+    ours = {name: bundle.weights[name] for name in shapes}
     for name in sorted({rule.ours for rule in table.rules} ^ set(ours)):
-        raise Unfit(f"it has {'no' if name not in ours else 'the'} weight '{name}'")
-    return table.give(family.weights(bundle.model, ours))
+        raise Unsupported(f"it has {'no' if name not in ours else 'the'} weight '{name}'")
+    return table.to_theirs(family.weights(bundle.model, ours))
 
 
 @contextmanager
@@ -159,14 +161,14 @@ def _beside(folder: Path, texts: Mapping[str, str]) -> Iterator[None]:
 
 
 def _prove(bundle: Bundle, folder: Path) -> None:
-    """Read it again. Raises: Unfit when that gives another model."""
+    """Read it again. Raises: Unsupported when that gives another model."""
     try:
         *_, plan, _ = read_checkpoint(folder)
     except CheckpointError as error:
-        raise Unfit(str(error).replace(f"{folder}/", "").replace(f"{folder}: ", "")) from error
+        raise Unsupported(str(error).replace(f"{folder}/", "").replace(f"{folder}: ", "")) from error
     there, here = dump(plan.model), dump(bundle.model)
     if (path := _first_difference(there, here, "model")) is not None:
-        raise Unfit(f"it has no place for {path}")
+        raise Unsupported(f"it has no place for {path}")
 
 
 def _first_difference(there: Any, here: Any, path: str) -> str | None:
@@ -181,9 +183,3 @@ def _first_difference(there: Any, here: Any, path: str) -> str | None:
                     return found
         return None
     return None if there == here else f"{path} = {json.dumps(here)}"
-
-
-def _once(bundle: Bundle) -> dict[str, Any]:
-    """Its weights under the names that a table knows."""
-    names = weights_of(bundle.model, "the bundle")
-    return {name: bundle.weights[name] for name in names}

@@ -9,19 +9,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from regard.bundle import Bundle
+from regard.bundle import Bundle, weights_of
 from regard.data.tokenizer_given import GivenTokenizer
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.generation import generation_options
 from regard.interop.keys import Keys
 from regard.interop.mapping import Table
-from regard.interop.vocabulary import Found
+from regard.interop.vocabulary import FoundTokenizer
 from regard.model.embed import Tokens
+from regard.model.head import Vocabulary
+from regard.model.init import Scaled
+from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, ModelConfig, TransformerConfig
+from regard.weights import Entry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """The weights that a family's table is to name."""
+
+    model: ModelConfig
+    """Whose they are."""
+    shapes: Mapping[str, Entry]
+    """By our names."""
+    architecture: str
+    config: Mapping[str, Any]
+    """The configuration beside them."""
+    prefix: str
+    """What the names of the body's begin with."""
+
+
+@dataclass(frozen=True)
 class Source:
     """What a family is given to read."""
 
@@ -53,14 +74,14 @@ class Source:
     architecture: str
     """The class that the configuration names, such as BertForMaskedLM."""
     keys: Keys
-    _found: list[Found] = field(default_factory=list)
+    _found: list[FoundTokenizer] = field(default_factory=list)
 
     def has(self, start: str) -> bool:
         """Whether the name of some weight begins like that."""
         return any(name.startswith(start) for name in self.checkpoint.entries)
 
     @property
-    def tokenizer(self) -> Found:
+    def tokenizer(self) -> FoundTokenizer:
         """The tokenizer of the folder, looked for when it is asked for."""
         if not self._found:
             from regard.interop.vocabulary import find_tokenizer
@@ -68,12 +89,28 @@ class Source:
             self._found.append(find_tokenizer(self.checkpoint))
         return self._found[0]
 
-    def writes(self, context: int, vocab: int) -> dict[str, Any]:
-        """What a task that continues texts is to know, of a model with so many ids."""
+    def table(self, family: Family, model: ModelConfig) -> Table:
+        """Which of the weights is which of the model's."""
+        prefix = family.prefix if self.has(family.prefix) else ""
+        shapes = weights_of(model, str(self.keys.where))
+        return family.table(Weights(model, shapes, self.architecture, self.checkpoint.config, prefix))
+
+    def text_generation(self, family: Family, stack: StackConfig, context: int, *, tied: bool) -> Plan:
+        """What a checkpoint of one causal stack becomes. `tied`: whether the head is the embedding's table
+        where the configuration does not say it."""
         from regard.interop.vocabulary import chat_template
 
+        vocab = self.keys.size("vocab_size")
+        head = Vocabulary(self.keys.flag("tie_word_embeddings", tied))
+        model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
         options = {"kind": "text-generation", "context": context, "template": chat_template(self.checkpoint)}
-        return options | generation_options(self.checkpoint, vocab, two_stacks=False)
+        return Plan(
+            task="text-generation",
+            options=options | generation_options(self.checkpoint, vocab, two_stacks=False),
+            model=model,
+            table=self.table(family, model),
+            tokenizers={"tokenizer.json": self.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
+        )
 
 
 def both_sides(
@@ -93,7 +130,7 @@ def both_sides(
     return found
 
 
-class Unfit(Exception):  # noqa: N818  (no error that a user meets by itself)
+class Unsupported(Exception):  # noqa: N818  (no error that a user meets by itself)
     """Why a model cannot be written as a family's."""
 
 
@@ -110,6 +147,8 @@ class Family(ABC):
     they have besides is left out."""
     body: ClassVar[str | None] = None
     """The class of it that has no head."""
+    ignored: ClassVar[tuple[str, ...]] = ()
+    """Keys of a configuration that change nothing here: of training, or of heads that are not imported."""
     kept_keys: ClassVar[tuple[str, ...]] = ()
     """Keys of a configuration that nothing here reads, and an export gives back."""
     prefix: ClassVar[str] = ""
@@ -123,33 +162,45 @@ class Family(ABC):
         """Read a checkpoint's configuration. Raises: CheckpointError for what cannot be imported."""
 
     @abstractmethod
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
-        """Which weight is which. `config`: the configuration beside them; `prefixed`: whether the names of
-        the body's begin with its name; None for what the library does."""
+    def table(self, weights: Weights) -> Table:
+        """Which weight is which."""
 
     @abstractmethod
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        """The configuration that says what the bundle's model is. Raises: Unfit when none can."""
+        """The configuration that says what the bundle's model is. Raises: Unsupported when none can."""
 
     def weights(self, model: ModelConfig, ours: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The same weights, as the family's table can give them."""
         return ours
 
     def files(self, bundle: Bundle) -> Mapping[str, str]:
-        """Further texts that belong to it, by their files. Raises: Unfit."""
+        """Further texts that belong to it, by their files. Raises: Unsupported."""
         return {}
 
 
+def expect(part: Any, kind: type[T] | tuple[type[T], ...], why: str) -> T:
+    """A part of a model, which must be of that kind. Raises: Unsupported, which says why."""
+    if not isinstance(part, kind):
+        raise Unsupported(why)
+    return part
+
+
+def task_options(bundle: Bundle) -> Mapping[str, Any]:
+    """The options of the task that the bundle was made for."""
+    options = bundle.training.get("task")
+    return options if isinstance(options, Mapping) else {}
+
+
+def one_stack(bundle: Bundle) -> tuple[TransformerConfig, Vocabulary]:
+    """A model that writes, and its head. Raises: Unsupported for another."""
+    why = "it is not one stack with a vocabulary"
+    model = expect(bundle.model, TransformerConfig, why)
+    return model, expect(model.head, Vocabulary, why)
+
+
 def tokens_of(model: TransformerConfig | EncoderDecoderConfig) -> Tokens:
-    """The embedding of what a model reads. Raises: Unfit when it reads no tokens."""
+    """The embedding of what a model reads. Raises: Unsupported when it reads no tokens."""
     embed = model.embed if isinstance(model, TransformerConfig) else model.source
     if not isinstance(embed, Tokens):
-        raise Unfit(f"it reads {embed.kind}, not tokens")
+        raise Unsupported(f"it reads {embed.kind}, not tokens")
     return embed

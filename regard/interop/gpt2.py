@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, one_stack, tokens_of
 from regard.interop.keys import activation_name
-from regard.interop.mapping import LeadingTimes, Rule, Table, Transposed, both
+from regard.interop.mapping import TRANSPOSED, Table, in_blocks, rules_of, scaled_queries
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
-from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
-from regard.model.head import Vocabulary
-from regard.model.init import Scaled
 from regard.model.mask import Causal
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
-from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.model.transformer import TransformerConfig
 
-_TURNED = Transposed()
-_SUMMARY = ("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels")
+_BLOCK = {
+    "attention.qkv": "attn.c_attn",
+    "attention.out": "attn.c_proj",
+    "attention_residual.norm": "ln_1",
+    "feedforward.up": "mlp.c_fc",
+    "feedforward.down": "mlp.c_proj",
+    "feedforward_residual.norm": "ln_2",
+}
+_MASK = "the causal mask, which is no weight"
 
 
 class Gpt2(Family):
@@ -33,17 +36,18 @@ class Gpt2(Family):
     name: ClassVar[str] = "gpt2"
     architectures: ClassVar[dict[str, str]] = {"GPT2LMHeadModel": "text-generation"}
     aliases: ClassVar[dict[str, str]] = {"GPT2Model": "GPT2LMHeadModel"}
+    ignored: ClassVar[tuple[str, ...]] = (
+        *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels"),
+        *("summary_first_dropout", "embd_pdrop", "reorder_and_upcast_attn"),
+    )
+    prefix: ClassVar[str] = "transformer."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         scaled = keys.flag("scale_attn_weights", True)
-        lessened = keys.flag("scale_attn_by_inverse_layer_idx", False)
-        for name in (*_SUMMARY, "summary_first_dropout", "embd_pdrop", "reorder_and_upcast_attn"):
-            keys.any(name)  # of heads that are not imported, of training, of halves
-        width, heads = keys.size("n_embd"), keys.size("n_head")
-        if width % heads:
-            raise keys.refuse("n_embd", "it must be a multiple of the {limit} heads", heads)
+        divided = keys.flag("scale_attn_by_inverse_layer_idx", False)
+        width, heads = keys.heads("n_embd", "n_head")
         positions = keys.size("n_positions", keys.any("n_ctx"))  # where both stand, only the first is read
         stack = StackConfig(
             width=width,
@@ -62,65 +66,33 @@ class Gpt2(Family):
             placement=PreNorm(),
             dropout=keys.rate("resid_pdrop", 0.1),
         )
-        vocab = keys.size("vocab_size")
-        head = Vocabulary(keys.flag("tie_word_embeddings", True))
-        model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
-        table = self.table(
-            model, source.architecture, source.checkpoint.config, prefixed=source.has("transformer.")
-        )
-        return Plan(
-            task="text-generation",
-            options=source.writes(positions, vocab),
-            model=model,
-            table=_lessened(table, width) if lessened else table,
-            tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
-        )
+        plan = source.text_generation(self, stack, positions, tied=True)
+        return replace(plan, table=_divided(plan.table, width)) if divided else plan
 
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
+    def table(self, weights: Weights) -> Table:
+        model, start = weights.model, weights.prefix
         assert isinstance(model, TransformerConfig)
-        start = "" if prefixed is False else "transformer."
-        rules = [
-            Rule("embed.weight", (f"{start}wte.weight",)),
-            Rule("stack.position.table.weight", (f"{start}wpe.weight",)),
-            *both("stack.final_norm", f"{start}ln_f"),
-        ]
-        spare = []
-        for index in range(model.stack.depth):
-            ours, theirs = f"stack.blocks.{index}.", f"{start}h.{index}."
-            rules += both(f"{ours}attention.qkv", f"{theirs}attn.c_attn", way=_TURNED)
-            rules += both(f"{ours}attention.out", f"{theirs}attn.c_proj", way=_TURNED)
-            rules += both(f"{ours}attention_residual.norm", f"{theirs}ln_1")
-            rules += both(f"{ours}feedforward.up", f"{theirs}mlp.c_fc", way=_TURNED)
-            rules += both(f"{ours}feedforward.down", f"{theirs}mlp.c_proj", way=_TURNED)
-            rules += both(f"{ours}feedforward_residual.norm", f"{theirs}ln_2")
-            why = "the causal mask, which is no weight"
-            spare += [(f"{theirs}attn.bias", why), (f"{theirs}attn.masked_bias", why)]
-        tied = isinstance(model.head, Vocabulary) and model.head.tied
-        if not tied:
-            rules.append(Rule("head.weight", ("lm_head.weight",)))
-        return Table(tuple(rules), {"lm_head.weight": f"{start}wte.weight"} if tied else {}, tuple(spare))
+        names = {
+            "embed": f"{start}wte",
+            "stack.position.table": f"{start}wpe",
+            "stack.final_norm": f"{start}ln_f",
+            "head": "lm_head",
+            **in_blocks("stack.blocks", f"{start}h", _BLOCK),
+        }
+        transposed = {f"stack.blocks.#.{name}.weight": TRANSPOSED for name in _BLOCK if "norm" not in name}
+        rules = rules_of(weights.shapes, names, transposed)
+        tied = {} if "head.weight" in weights.shapes else {"lm_head.weight": f"{start}wte.weight"}
+        blocks = (f"{start}h.{index}.attn." for index in range(model.stack.depth))
+        masks = ((block + name, _MASK) for block in blocks for name in ("bias", "masked_bias"))
+        return Table(weights.shapes, tuple(rules), tied, tuple(masks))
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vocabulary):
-            raise Unfit("it is not one stack with a vocabulary")
-        stack, part, position, norm = (
-            model.stack,
-            model.stack.feedforward,
-            model.stack.position,
-            model.stack.norm,
-        )
+        model, head = one_stack(bundle)
+        stack, part = model.stack, model.stack.feedforward
+        position, norm = stack.position, stack.norm
         if not isinstance(part, MLP) or not isinstance(position, Learned) or not isinstance(norm, LayerNorm):
-            raise Unfit(
-                f"its parts are {part.kind}, {position.kind} and {norm.kind}, not mlp, learned and layer"
-            )
+            kinds = f"{part.kind}, {position.kind} and {norm.kind}"
+            raise Unsupported(f"its parts are {kinds}, not mlp, learned and layer")
         return {
             "vocab_size": tokens_of(model).vocab,
             "n_embd": stack.width,
@@ -134,16 +106,15 @@ class Gpt2(Family):
             "attn_pdrop": stack.attention.dropout,
             "layer_norm_epsilon": norm.eps,
             "scale_attn_weights": getattr(stack.attention.score, "scale", None) is None,
-            "tie_word_embeddings": model.head.tied,
+            "tie_word_embeddings": head.tied,
         }
 
 
-def _lessened(table: Table, width: int) -> Table:
+def _divided(table: Table, width: int) -> Table:
     """The same where the scores of block n are divided by n: its queries are, where they are made."""
-    rules = []
-    for rule in table.rules:
-        if ".attention.qkv." in rule.ours:
-            factor = 1.0 / (1 + int(rule.ours.split(".")[2]))
-            rule = replace(rule, way=LeadingTimes(width, factor, transposed=rule.ours.endswith("weight")))
-        rules.append(rule)
-    return replace(table, rules=tuple(rules))
+    conversions = {}
+    for name in table.shapes:
+        if ".attention.qkv." in name:
+            factor = 1.0 / (1 + int(name.split(".")[2]))
+            conversions[name] = scaled_queries(width, factor, transposed=name.endswith("weight"))
+    return table.with_conversions(conversions)

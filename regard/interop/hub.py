@@ -20,7 +20,7 @@ from urllib.error import HTTPError as FetchError
 
 from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
 from regard.errors import CheckpointError, DownloadError, InputError, needs, why
-from regard.interop.checkpoint import CONFIG, INDEX, WEIGHTS, no_weights
+from regard.interop.checkpoint import CONFIG, INDEX, PICKLES, WEIGHTS, no_weights
 from regard.strict_json import HEADER, read_object
 
 __all__ = ["HubCheckpoint", "fetched", "is_hub_name"]
@@ -36,7 +36,6 @@ _READ = re.compile(
 )
 """What an import reads beside the weights: configurations, tokenizers, the steps of sentence encoders."""
 _MODULE_WEIGHTS = re.compile(r"\d+_\w+/model\.safetensors")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".ot")
 _MOST = 1 << 40
 """Bytes of a file of which the Hub does not say the size."""
 
@@ -107,7 +106,7 @@ def _fetch_all(name: str, files: dict[str, RemoteFile], place: Path, progress: P
             return fetch(files[path], place / path, progress)
 
     if WEIGHTS not in files and INDEX not in files:
-        pickles = (path for path in files if path.endswith(_PICKLES))
+        pickles = (path for path in files if path.endswith((*PICKLES, ".ot")))
         raise no_weights(name, pickles, "take a revision or a copy of it with safetensors")
     bring(CONFIG)
     for path in files:

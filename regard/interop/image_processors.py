@@ -13,7 +13,7 @@ from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, 
 from regard.data.readers.images import Filter
 from regard.errors import CheckpointError, ConfigError
 from regard.interop.checkpoint import Checkpoint
-from regard.interop.family import Unfit
+from regard.interop.family import Unsupported
 from regard.interop.keys import Keys
 from regard.schema import dump, parse
 from regard.strict_json import loads
@@ -61,25 +61,24 @@ _CLASSES = {"vit": "ViT", "deit": "DeiT", "dinov2": "Bit", "dinov2_with_register
 """That of each family of models, where the file does not even name one."""
 
 
-def _completed(said: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+def _completed(settings: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
     """With what its class does where the file is silent."""
-    named = said.get("image_processor_type") or said.get("feature_extractor_type")
+    named = settings.get("image_processor_type") or settings.get("feature_extractor_type")
     kind = str(named).removesuffix("Fast").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
     kind = kind if named else _CLASSES.get(str(checkpoint.config.get("model_type")), "")
-    found = _DEFAULTS.get(kind, {}) | {key: value for key, value in said.items() if value is not None}
-    if said.get("do_resize") is False and said.get("size") is None:
+    found = _DEFAULTS.get(kind, {}) | {key: value for key, value in settings.items() if value is not None}
+    if settings.get("do_resize") is False and settings.get("size") is None:
         found.pop("size", None)
     return found
 
 
 def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> ImageProcessor:
     """What the images of a model with so many channels are like. Raises: CheckpointError."""
-    said, where = checkpoint.json(PREPROCESSOR), checkpoint.folder / PREPROCESSOR
-    if said is None:
+    settings, where = checkpoint.json(PREPROCESSOR), checkpoint.folder / PREPROCESSOR
+    if settings is None:
         raise CheckpointError("{where} is missing, which says how images are sized and centred", where)
-    keys = Keys(_completed(said, checkpoint), where, _SIDE)
-    for name in _NOTED.split():
-        keys.any(name)
+    keys = Keys(_completed(settings, checkpoint), where, _SIDE)
+    keys.ignore(*_NOTED.split())
     keys.only("do_pad", None, "images are not padded") if keys.any("do_pad") else None
     keys.only("pad_size", None, "images are not padded")
     resize, crop = _resize(keys), keys.flag("do_center_crop", "crop_size" in keys)
@@ -93,20 +92,20 @@ def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> Ima
     return processor
 
 
-def written_image_processor(processor: ImageProcessor) -> dict[str, str]:
+def image_processor_file(processor: ImageProcessor) -> dict[str, str]:
     """The file that a bundle keeps it in."""
     return {IMAGE_PROCESSOR: json.dumps(dump(processor))}
 
 
-def image_processor_of(bundle: Bundle) -> dict[str, str]:
-    """The file that says what a bundle's images are like. Raises: Unfit."""
+def preprocessor_file(bundle: Bundle) -> dict[str, str]:
+    """The file that says what a bundle's images are like. Raises: Unsupported."""
     if IMAGE_PROCESSOR not in bundle.tokenizers:
-        raise Unfit("it does not say what its images are like")
+        raise Unsupported("it does not say what its images are like")
     processor: ImageProcessor = parse(
         ImageProcessor, loads(bundle.tokenizers[IMAGE_PROCESSOR]), IMAGE_PROCESSOR
     )
     resize, crop = processor.resize, processor.crop
-    said: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": resize is not None,
         "do_center_crop": crop,
@@ -118,16 +117,16 @@ def image_processor_of(bundle: Bundle) -> dict[str, str]:
     }
     own = {"height": processor.rows, "width": processor.columns}
     if isinstance(resize, Shorter):
-        said |= {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": resize.side}}
+        settings |= {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": resize.side}}
     else:
-        said["size"] = own if resize is None else {"height": resize.rows, "width": resize.columns}
+        settings["size"] = own if resize is None else {"height": resize.rows, "width": resize.columns}
     if resize is not None:
-        said["resample"] = next(number for number, name in _FILTERS.items() if name == resize.filter)
+        settings["resample"] = next(number for number, name in _FILTERS.items() if name == resize.filter)
     if crop:
-        said["crop_size"] = own
+        settings["crop_size"] = own
         if isinstance(resize, Stretch):
-            said["image_processor_type"] = "DeiTImageProcessor"
-    return {PREPROCESSOR: json.dumps(said, indent=2) + "\n"}
+            settings["image_processor_type"] = "DeiTImageProcessor"
+    return {PREPROCESSOR: json.dumps(settings, indent=2) + "\n"}
 
 
 def _resize(keys: Keys) -> Resize | None:
@@ -166,8 +165,7 @@ def _centre(keys: Keys, channels: int) -> tuple[tuple[float, ...], tuple[float, 
     times = WHITE * scale
     times = 1.0 if abs(times - 1) < 1e-6 else times  # a factor that was written with few digits
     if not keys.flag("do_normalize", True):
-        for name in ("image_mean", "image_std"):
-            keys.any(name)
+        keys.ignore("image_mean", "image_std")
         return (0.0,) * channels, (1 / times,) * channels
     mean, deviation = (_numbers(keys, name, channels) for name in ("image_mean", "image_std"))
     return tuple(x / times for x in mean), tuple(x / times for x in deviation)

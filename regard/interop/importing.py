@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regard import bundle as bundles
-from regard.bundle import JSON, Bundle, software_versions, weights_of
+from regard.bundle import JSON, Bundle, software_versions
 from regard.data.remote import Progress
 from regard.errors import BundleError, CheckpointError, TokenizerError
 from regard.interop.bart import Bart, Marian
@@ -23,11 +23,10 @@ from regard.interop.hub import fetched, is_hub_name
 from regard.interop.keys import Keys, refusal
 from regard.interop.labels import label_file
 from regard.interop.llama import Llama, Ministral, Mistral, Qwen2, Qwen3
-from regard.interop.origin import origin_of
+from regard.interop.origin import collect_origin
 from regard.interop.sentences import MODULES
 from regard.interop.t5 import MT5, T5
-from regard.interop.vit import DeiT, Dinov2, ViT
-from regard.interop.vit_registers import Dinov2WithRegisters
+from regard.interop.vit import DeiT, Dinov2, Dinov2WithRegisters, ViT
 from regard.locks import check_unlocked
 from regard.weights import most_blocks
 
@@ -87,9 +86,9 @@ def import_checkpoint(
     bundle = _bundle(checkpoint, family, architecture, plan, source)
     difference = largest = None
     if compare:
-        from regard.interop.reference import compared
+        from regard.interop.reference import compare_outputs
 
-        seen = compared(bundle, checkpoint, architecture)
+        seen = compare_outputs(bundle, checkpoint, architecture)
         if not seen.equal:
             sentence = (
                 "{where}: outputs differ from those of transformers by {value:.1e}, where the largest is"
@@ -99,16 +98,9 @@ def import_checkpoint(
         difference, largest = seen.difference, seen.largest
         notes += [] if seen.why is None else [f"not compared with transformers: {seen.why}"]
     bundles.save(bundle, place)
+    count = bundle.parameters
     return Imported(
-        folder=place,
-        family=family.name,
-        architecture=architecture,
-        task=plan.task,
-        parameters=bundle.parameters,
-        notes=tuple(notes),
-        difference=difference,
-        largest=largest,
-        source=source,
+        place, family.name, architecture, plan.task, count, tuple(notes), difference, largest, source
     )
 
 
@@ -141,13 +133,13 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
     limit = max([len(checkpoint.entries), *sizes])
     usual = DEFAULTS.get(family.name)
     keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries), usual)
+    keys.ignore(*family.ignored, *family.kept_keys)
     try:
         plan = family.plan(Source(checkpoint, architecture, keys))
         keys.finish()
-        ours = weights_of(plan.model, str(where))
     except (BundleError, TokenizerError, ValueError) as error:
         raise CheckpointError.of(error, where=where) from error
-    notes = plan.table.check(ours, checkpoint.entries, str(checkpoint.folder))
+    notes = plan.table.check(checkpoint.entries, str(checkpoint.folder))
     return plan, [*plan.notes, *notes]
 
 
@@ -160,11 +152,11 @@ def _bundle(
     if source is not None:
         origin["source"] = source
     weights = checkpoint.weights()
-    kept = origin_of(checkpoint, weights, plan.table.kept, family, len(plan.labels))
+    kept = collect_origin(checkpoint, weights, plan.table.kept, family, len(plan.labels))
     return Bundle(
         task=plan.task,
         model=plan.model,
-        weights=plan.table.take(weights, str(checkpoint.folder)),
+        weights=plan.table.to_ours(weights, str(checkpoint.folder)),
         tokenizers=texts | kept.file(),
         training={"task": dict(plan.options)},
         data={"imported": origin},
@@ -174,27 +166,27 @@ def _bundle(
 
 
 def _family(checkpoint: Checkpoint) -> Family:
-    said = checkpoint.config.get("model_type")
-    if not isinstance(said, str) or said not in FAMILIES:
+    settings = checkpoint.config.get("model_type")
+    if not isinstance(settings, str) or settings not in FAMILIES:
         where = checkpoint.folder / CONFIG
-        raise refusal(where, "model_type", said, "known are {limit}", ", ".join(FAMILIES))
-    return FAMILIES[said]
+        raise refusal(where, "model_type", settings, "known are {limit}", ", ".join(FAMILIES))
+    return FAMILIES[settings]
 
 
 def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:
     """The classes that it may be of: those that it names, or else all, of which the first counts whose
     weights are there. A folder of sentence-transformers holds a body, also where its
     configuration still names the class that it was trained from."""
-    said = checkpoint.config.get("architectures")
-    headed = isinstance(said, list) and str(said[:1]).endswith(("Classification']", "Answering']"))
+    settings = checkpoint.config.get("architectures")
+    headed = isinstance(settings, list) and str(settings[:1]).endswith(("Classification']", "Answering']"))
     if family.body is not None and not headed and (checkpoint.folder / MODULES).is_file():
         return [family.body]
-    if said is None or said == []:
+    if settings is None or settings == []:
         return sorted(family.architectures, key=lambda name: name == family.body)
-    names = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
+    names = [name for name in settings if isinstance(name, str)] if isinstance(settings, list) else []
     known = dict.fromkeys(family.aliases.get(name, name) for name in names)
     found = [name for name in known if name in family.architectures]
     if not found:
         why, limit = "of {family}, these can be imported: {limit}", ", ".join(family.architectures)
-        raise refusal(checkpoint.folder / CONFIG, "architectures", said, why, family.name, limit)
+        raise refusal(checkpoint.folder / CONFIG, "architectures", settings, why, family.name, limit)
     return found

@@ -54,7 +54,7 @@ these families reads."""
 IRRELEVANT = frozenset((_OF_THE_LIBRARY + _OF_GENERATION + _OF_PUBLISHERS).split())
 """Keys that change nothing of what a model makes of its input, or are read where they matter."""
 
-_PLAIN: dict[str, Any] = {
+_ONLY_VALUES: dict[str, Any] = {
     "cross_attention_hidden_size": None,
     "is_encoder_decoder": False,
     "tie_encoder_decoder": False,
@@ -72,7 +72,7 @@ _PLAIN: dict[str, Any] = {
 }
 """Keys with which only one value is what it would be without them."""
 
-_OF_DECODERS: dict[str, str] = {
+_DECODER_KEYS: dict[str, str] = {
     "is_decoder": "it is an encoder that sees no more than what stands before, for which there is no task",
     "add_cross_attention": "it is half of a model, which reads vectors that another half makes",
 }
@@ -139,6 +139,10 @@ class Keys:
         self._taken.add(name)
         return self._config.get(name)
 
+    def ignore(self, *names: str) -> None:
+        """Take keys that change nothing."""
+        self._taken.update(names)
+
     def size(self, name: str, default: int | None = None) -> int:
         """How many there are of something; the weights must have room for that many."""
         return self._up_to(self._limit, name, default)
@@ -146,6 +150,13 @@ class Keys:
     def depth(self, name: str, default: int | None = None) -> int:
         """How many blocks a stack has, each of which takes time to be made, whatever its size."""
         return self._up_to(self._blocks, name, default)
+
+    def heads(self, width: str, heads: str) -> tuple[int, int]:
+        """The width of a model and how many heads share it."""
+        found = self.size(width), self.size(heads)
+        if found[0] % found[1]:
+            raise self.refuse(width, "it must be a multiple of the {limit} heads", found[1])
+        return found
 
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
         value = self._present(name, default)
@@ -190,10 +201,9 @@ class Keys:
 
     def ids(self, name: str) -> tuple[int, ...]:
         """A token id, or several, or none."""
-        value = self._config.get(name)
-        found = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(type(x) is int and 0 <= x < 1 << 31 for x in found):
-            raise self.refuse(name, "it must be {limit}", "a token id, a list of them, or null")
+        found = as_ids(self._config.get(name))
+        if found is None:
+            raise self.refuse(name, "it must be {limit}", IDS)
         return tuple(found)
 
     def labels(self, count: int) -> list[str]:
@@ -217,10 +227,10 @@ class Keys:
         kinds = self._config.get("layer_types")
         if isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds):
             self._taken.add("layer_types")  # as it is without them
-        for name, why in _OF_DECODERS.items():
+        for name, why in _DECODER_KEYS.items():
             if self.any(name):
                 raise self.refuse(name, why)
-        for name, wanted in _PLAIN.items():
+        for name, wanted in _ONLY_VALUES.items():
             if name not in self._taken:
                 self.only(name, wanted, "the rest is not known here") if self._config.get(name) else None
                 self._taken.add(name)
@@ -245,6 +255,15 @@ class Keys:
         if value is None and default is None:
             raise CheckpointError("{where}: '{key}' is missing", self.where, name)
         return default if value is None else value
+
+
+IDS = "a token id, a list of them, or null"
+
+
+def as_ids(value: Any, count: int = 1 << 31) -> list[int] | None:
+    """A token id, several, or none (null), all below `count`; None for anything else."""
+    found = value if isinstance(value, list) else [] if value is None else [value]
+    return list(found) if all(type(index) is int and 0 <= index < count for index in found) else None
 
 
 def activation_name(activation: Activation) -> str:

@@ -5,13 +5,13 @@ written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
-from regard.interop.family import Source
+from regard.interop.family import Source, task_options
 from regard.interop.keys import refusal
 from regard.strict_json import loads
 
@@ -50,14 +50,13 @@ def label_file(labels: Sequence[str]) -> dict[str, str]:
     return {LABELS: json.dumps(dict.fromkeys(labels, 1), ensure_ascii=False)} if labels else {}
 
 
-def written_labels(bundle: Bundle, came: Sequence[str]) -> dict[str, Any]:
+def label_keys(bundle: Bundle, came: Sequence[str]) -> dict[str, Any]:
     """The keys of a configuration for a bundle's labels. `came`: their names as they were once imported."""
     if LABELS not in bundle.tokenizers:
         return {}
     names = list(loads(bundle.tokenizers[LABELS]))
     names = list(came) if len(came) == len(names) else names
-    task = bundle.training.get("task")
-    task = task if isinstance(task, Mapping) else {}
+    task = task_options(bundle)
     kind = _ONE if task.get("separator") is None else _SEVERAL
     kinds: dict[Any, dict[str, str]] = {"plain": {"problem_type": _NUMBER}, "sigmoid": {}}
     return {
@@ -75,10 +74,10 @@ def _separators() -> Iterator[str]:
 def _is_plain(source: Source) -> bool:
     """Whether the one number that a model gives is its output as it is; else it is a probability, as whoever
     ranks by such models takes it."""
-    said = source.checkpoint.config
-    own = said.get("sentence_transformers")
+    settings = source.checkpoint.config
+    own = settings.get("sentence_transformers")
     stated = own.get("activation_fn") if isinstance(own, dict) else None
-    stated = stated or said.get("sbert_ce_default_activation_function")
+    stated = stated or settings.get("sbert_ce_default_activation_function")
     if isinstance(stated, str):
         if stated.endswith((".Identity", ".Sigmoid")):
             return stated.endswith(".Identity")
@@ -88,4 +87,4 @@ def _is_plain(source: Source) -> bool:
             stated,
             "as the activation of its output, that is not supported",
         )
-    return said.get("problem_type") == _NUMBER
+    return settings.get("problem_type") == _NUMBER

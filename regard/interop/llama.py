@@ -6,25 +6,43 @@ differ in biases, in the window of what is seen, and in Qwen3's norms of queries
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit, tokens_of
+from regard.interop.family import (
+    Family,
+    Plan,
+    Source,
+    Unsupported,
+    Weights,
+    expect,
+    one_stack,
+    task_options,
+    tokens_of,
+)
 from regard.interop.keys import Keys, activation_name
-from regard.interop.mapping import Rule, Table, both, stacked
-from regard.interop.rotary import read_rotary, written_rotary
+from regard.interop.mapping import Table, in_blocks, rules_of
+from regard.interop.rotary import read_rotary, rotary_keys
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
-from regard.model.embed import Tokens
 from regard.model.feedforward import GatedMLP
-from regard.model.head import Vocabulary
-from regard.model.init import Scaled
 from regard.model.mask import Causal, MaskRule, Window
 from regard.model.norm import RMSNorm
 from regard.model.position import Rotary
 from regard.model.stack import LayerPattern, StackConfig
-from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.model.transformer import TransformerConfig
+
+_BLOCK = {
+    "attention.qkv": "self_attn.{q,k,v}_proj",
+    "attention.out": "self_attn.o_proj",
+    "attention.q_norm": "self_attn.q_norm",
+    "attention.k_norm": "self_attn.k_norm",
+    "attention_residual.norm": "input_layernorm",
+    "feedforward.gate_up": "mlp.{gate,up}_proj",
+    "feedforward.down": "mlp.down_proj",
+    "feedforward_residual.norm": "post_attention_layernorm",
+}
+_RATES = "rates of rotation, which follow from the configuration"
 
 
 class Llama(Family):
@@ -32,11 +50,16 @@ class Llama(Family):
 
     name: ClassVar[str] = "llama"
     architectures: ClassVar[dict[str, str]] = {"LlamaForCausalLM": "text-generation"}
+    prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
     head_width: ClassVar[int | None] = None
     """Of a head where the configuration does not say; None for width / heads."""
     longest: ClassVar[int] = 2048
     kv_heads: ClassVar[int | None] = None
+    biases: ClassVar[tuple[bool, bool] | None] = None
+    """Of what makes queries, keys and values, and of what joins the heads; None for what is configured."""
+    mlp_biased: ClassVar[bool] = True
+    """Whether feed-forward parts have biases where they are configured."""
     normed: ClassVar[bool] = False
     """Whether queries and keys are normalised."""
 
@@ -52,7 +75,7 @@ class Llama(Family):
             raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
         head_width = keys.size("head_dim", self.head_width or width // heads)
         depth, eps = keys.depth("num_hidden_layers"), keys.number("rms_norm_eps", 1e-6, 1e-30, 1.0)
-        bias, out_bias = self._biases(keys)
+        biases = self.biases or (keys.flag("attention_bias", False),) * 2
         context = keys.whole("max_position_embeddings", self.longest, least=1)
         stack = StackConfig(
             width=width,
@@ -61,15 +84,15 @@ class Llama(Family):
                 heads,
                 kv_heads,
                 head_width,
-                bias=bias,
-                out_bias=out_bias,
+                bias=biases[0],
+                out_bias=biases[1],
                 norm=RMSNorm(eps) if self.normed else None,
                 dropout=keys.rate("attention_dropout"),
             ),
             feedforward=GatedMLP(
                 keys.size("intermediate_size"),
                 keys.activation("hidden_act", "silu"),
-                bias=self._mlp_bias(keys),
+                bias=self.mlp_biased and keys.flag("mlp_bias", False),
             ),
             **_sight(self._rules(keys, depth)),
             position=read_rotary(keys, head_width, context),
@@ -77,26 +100,7 @@ class Llama(Family):
             placement=PreNorm(),
             dropout=0.0,
         )
-        vocab = keys.size("vocab_size")
-        head = Vocabulary(keys.flag("tie_word_embeddings", False))
-        model = TransformerConfig(Tokens(vocab, scale=False), stack, head, Scaled())
-        return Plan(
-            task="text-generation",
-            options=source.writes(context, vocab),
-            model=model,
-            table=self.table(
-                model, source.architecture, source.checkpoint.config, prefixed=source.has("model.")
-            ),
-            tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
-        )
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        """Of what makes queries, keys and values, and of what joins the heads."""
-        both_ = keys.flag("attention_bias", False)
-        return both_, both_
-
-    def _mlp_bias(self, keys: Keys) -> bool:
-        return keys.flag("mlp_bias", False)
+        return source.text_generation(self, stack, context, tied=False)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         """Who may see whom, block by block."""
@@ -104,61 +108,33 @@ class Llama(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
+    def table(self, weights: Weights) -> Table:
+        model, start = weights.model, weights.prefix
         assert isinstance(model, TransformerConfig)
-        start = "" if prefixed is False else "model."
         stack, part = model.stack, model.stack.attention
-        embedding = f"{start}embed_tokens.weight"
-        rules = [
-            Rule("embed.weight", (embedding,)),
-            Rule("stack.final_norm.weight", (f"{start}norm.weight",)),
-        ]
-        spare = [(f"{start}rotary_emb.inv_freq", "rates of rotation, which follow from the configuration")]
+        embedding, rates = f"{start}embed_tokens", "rotary_emb.inv_freq"
+        names = {
+            "embed": embedding,
+            "stack.final_norm": f"{start}norm",
+            "head": "lm_head",
+            **in_blocks("stack.blocks", f"{start}layers", _BLOCK),
+        }
         width = part.head_width or stack.width // part.heads
         shared = (part.kv_heads or part.heads) * width
-        out_bias = part.bias if part.out_bias is None else part.out_bias
-        gated = stack.feedforward
-        assert isinstance(gated, GatedMLP)
-        hidden = gated.hidden or 8 * stack.width // 3
-        for index in range(stack.depth):
-            ours, theirs = f"stack.blocks.{index}.", f"{start}layers.{index}."
-            attention, mlp = f"{theirs}self_attn.", f"{theirs}mlp."
-            qkv = [f"{attention}{name}_proj" for name in "qkv"]
-            rules += stacked(f"{ours}attention.qkv", qkv, (part.heads * width, shared, shared), part.bias)
-            rules += both(f"{ours}attention.out", f"{attention}o_proj", out_bias)
-            if part.norm is not None:
-                rules += both(f"{ours}attention.q_norm", f"{attention}q_norm", False)
-                rules += both(f"{ours}attention.k_norm", f"{attention}k_norm", False)
-            rules += both(f"{ours}attention_residual.norm", f"{theirs}input_layernorm", False)
-            gate_up = [f"{mlp}gate_proj", f"{mlp}up_proj"]
-            rules += stacked(f"{ours}feedforward.gate_up", gate_up, [hidden] * 2, gated.bias)
-            rules += both(f"{ours}feedforward.down", f"{mlp}down_proj", gated.bias)
-            rules += both(f"{ours}feedforward_residual.norm", f"{theirs}post_attention_layernorm", False)
-            spare.append((f"{attention}rotary_emb.inv_freq", spare[0][1]))
-        if isinstance(model.head, Vocabulary) and model.head.tied:
-            return Table(tuple(rules), {"lm_head.weight": embedding}, tuple(spare))
-        return Table((*rules, Rule("head.weight", ("lm_head.weight",))), {}, tuple(spare))
+        rows = {"stack.blocks.#.attention.qkv": (part.heads * width, shared, shared)}
+        rules = rules_of(weights.shapes, names, rows=rows)
+        tied = {} if "head.weight" in weights.shapes else {"lm_head.weight": f"{embedding}.weight"}
+        places = (start, *(f"{start}layers.{index}.self_attn." for index in range(stack.depth)))
+        return Table(weights.shapes, tuple(rules), tied, tuple((place + rates, _RATES) for place in places))
 
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vocabulary):
-            raise Unfit("it is not one stack with a vocabulary")
+        model, head = one_stack(bundle)
         stack, part, gated = model.stack, model.stack.attention, model.stack.feedforward
         if not isinstance(gated, GatedMLP) or not isinstance(stack.position, Rotary):
-            raise Unfit(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
-        if not isinstance(stack.norm, RMSNorm):
-            raise Unfit(f"its norm is {stack.norm.kind}, not rms")
-        task = bundle.training.get("task")
-        context = task.get("context") if isinstance(task, dict) else None
+            raise Unsupported(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
+        norm = expect(stack.norm, RMSNorm, f"its norm is {stack.norm.kind}, not rms")
         return {
             "vocab_size": tokens_of(model).vocab,
             "hidden_size": stack.width,
@@ -168,11 +144,11 @@ class Llama(Family):
             "num_key_value_heads": part.kv_heads or part.heads,
             "head_dim": part.head_width or stack.width // part.heads,
             "hidden_act": activation_name(gated.activation),
-            "max_position_embeddings": context or self.longest,
-            "rms_norm_eps": stack.norm.eps,
+            "max_position_embeddings": task_options(bundle).get("context") or self.longest,
+            "rms_norm_eps": norm.eps,
             "attention_dropout": part.dropout,
-            "tie_word_embeddings": model.head.tied,
-            **written_rotary(stack.position),
+            "tie_word_embeddings": head.tied,
+            **rotary_keys(stack.position),
             **self._written(stack),
         }
 
@@ -187,12 +163,8 @@ class Mistral(Llama):
     architectures: ClassVar[dict[str, str]] = {"MistralForCausalLM": "text-generation"}
     longest = 131072
     kv_heads = 8
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        return False, False
-
-    def _mlp_bias(self, keys: Keys) -> bool:
-        return False
+    biases = (False, False)
+    mlp_biased = False
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         window = _stated_window(keys)
@@ -201,7 +173,7 @@ class Mistral(Llama):
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         windows, _ = _windows(stack)
         if not all(windows) and any(windows):
-            raise Unfit("its blocks differ in what they see")
+            raise Unsupported("its blocks differ in what they see")
         return {"sliding_window": windows[0]}
 
 
@@ -227,12 +199,8 @@ class Qwen2(Llama):
     name: ClassVar[str] = "qwen2"
     architectures: ClassVar[dict[str, str]] = {"Qwen2ForCausalLM": "text-generation"}
     longest = 32768
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        return True, False
-
-    def _mlp_bias(self, keys: Keys) -> bool:
-        return False
+    biases: ClassVar[tuple[bool, bool] | None] = (True, False)
+    mlp_biased = False
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         used = keys.flag("use_sliding_window", False)
@@ -247,10 +215,13 @@ class Qwen2(Llama):
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
-        said: dict[str, Any] = {"use_sliding_window": any(windows), "layer_types": kinds}
+        config: dict[str, Any] = {"use_sliding_window": any(windows), "layer_types": kinds}
         if any(windows):
-            said |= {"sliding_window": max(filter(None, windows)), "max_window_layers": kinds.index(_SOME)}
-        return said
+            config |= {
+                "sliding_window": max(filter(None, windows)),
+                "max_window_layers": kinds.index(_SOME),
+            }
+        return config
 
 
 class Qwen3(Qwen2):
@@ -259,11 +230,8 @@ class Qwen3(Qwen2):
     name: ClassVar[str] = "qwen3"
     architectures: ClassVar[dict[str, str]] = {"Qwen3ForCausalLM": "text-generation"}
     head_width = 128
+    biases = None
     normed = True
-
-    def _biases(self, keys: Keys) -> tuple[bool, bool]:
-        both_ = keys.flag("attention_bias", False)
-        return both_, both_
 
     def _written(self, stack: StackConfig) -> dict[str, Any]:
         return {**super()._written(stack), "attention_bias": stack.attention.bias}
@@ -302,10 +270,10 @@ def _sight(rules: list[MaskRule]) -> dict[str, Any]:
 
 
 def _windows(stack: StackConfig) -> tuple[list[int | None], list[str]]:
-    """How many tokens each block sees, None for all, and what the library calls that. Raises: Unfit."""
+    """How many tokens each block sees, None for all, and what the library calls that. Raises: Unsupported."""
     if any(layer.position is not None for layer in stack.pattern):
-        raise Unfit("its blocks differ in how they are rotated")
+        raise Unsupported("its blocks differ in how they are rotated")
     windows = [rule.before + 1 if isinstance(rule, Window) else None for rule in stack.rules]
     if len({window for window in windows if window}) > 1:
-        raise Unfit("its blocks have windows of several sizes")
+        raise Unsupported("its blocks have windows of several sizes")
     return windows, [_SOME if window else _ALL for window in windows]

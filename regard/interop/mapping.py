@@ -6,9 +6,10 @@ Importing takes every rule from right to left, exporting from left to right, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,124 +22,71 @@ from regard.weights import Entry
 T = TypeVar("T")
 
 
-class Way(Protocol):
-    """A change that can be undone."""
-
-    def take(self, theirs: Tensor) -> Tensor: ...
-
-    def give(self, ours: Tensor) -> Tensor: ...
-
-
 @dataclass(frozen=True)
-class Same:
-    """No change."""
+class Conversion:
+    """A change of a tensor that can be undone."""
 
-    def take(self, theirs: Tensor) -> Tensor:
-        return theirs
-
-    def give(self, ours: Tensor) -> Tensor:
-        return ours
+    to_ours: Callable[[Tensor], Tensor]
+    to_theirs: Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Transposed:
-    """Inputs and outputs change places (GPT-2 keeps its linears that way)."""
-
-    def take(self, theirs: Tensor) -> Tensor:
-        return theirs.t()
-
-    def give(self, ours: Tensor) -> Tensor:
-        return ours.t()
+SAME = Conversion(lambda theirs: theirs, lambda ours: ours)
+TRANSPOSED = Conversion(torch.t, torch.t)
+"""Inputs and outputs change places (GPT-2 keeps its linears that way)."""
+ROW = Conversion(lambda theirs: theirs[0] if len(theirs) == 1 else theirs, lambda ours: ours[None])
+"""Theirs is (1, n), ours (n,)."""
 
 
-@dataclass(frozen=True)
-class After:
-    """Theirs has `rows` rows before ours which only padding looks up; they are given as zeros."""
-
-    rows: int
-
-    def take(self, theirs: Tensor) -> Tensor:
-        return theirs[self.rows :]
-
-    def give(self, ours: Tensor) -> Tensor:
-        return torch.cat((ours.new_zeros((self.rows, *ours.shape[1:])), ours))
-
-
-@dataclass(frozen=True)
-class Times:
+def scaled(factor: float) -> Conversion:
     """Ours is theirs times a number."""
-
-    factor: float
-
-    def take(self, theirs: Tensor) -> Tensor:
-        return theirs * self.factor
-
-    def give(self, ours: Tensor) -> Tensor:
-        return ours / self.factor
+    return Conversion(lambda theirs: theirs * factor, lambda ours: ours / factor)
 
 
-@dataclass(frozen=True)
-class LeadingTimes:
+def skipped(rows: int) -> Conversion:
+    """Theirs has `rows` rows before ours which only padding looks up; they are given as zeros."""
+    return Conversion(
+        lambda theirs: theirs[rows:],
+        lambda ours: torch.cat((ours.new_zeros((rows, *ours.shape[1:])), ours)),
+    )
+
+
+def scaled_queries(rows: int, factor: float, *, transposed: bool) -> Conversion:
     """Of ours, the first `rows` are theirs times a number; theirs may be transposed."""
 
-    rows: int
-    factor: float
-    transposed: bool
+    def turned(x: Tensor) -> Tensor:
+        return x.t() if transposed else x
 
-    def take(self, theirs: Tensor) -> Tensor:
-        return self._times(theirs.t() if self.transposed else theirs, self.factor)
+    def times(x: Tensor, factor: float) -> Tensor:
+        return torch.cat((x[:rows] * factor, x[rows:]))
 
-    def give(self, ours: Tensor) -> Tensor:
-        theirs = self._times(ours, 1 / self.factor)
-        return theirs.t() if self.transposed else theirs
-
-    def _times(self, rows: Tensor, factor: float) -> Tensor:
-        return torch.cat((rows[: self.rows] * factor, rows[self.rows :]))
+    return Conversion(
+        lambda theirs: times(turned(theirs), factor), lambda ours: turned(times(ours, 1 / factor))
+    )
 
 
-@dataclass(frozen=True)
-class Row:
-    """Theirs is (1, n), ours (n,)."""
-
-    def take(self, theirs: Tensor) -> Tensor:
-        return theirs[0] if len(theirs) == 1 else theirs
-
-    def give(self, ours: Tensor) -> Tensor:
-        return ours[None]
-
-
-@dataclass(frozen=True)
-class Regridded:
+def resized(
+    theirs: tuple[int, int], ours: tuple[int, int], leading: int, registers: int = 0, *, antialias: bool
+) -> Conversion:
     """Ours is a table of positions (n, D) on another grid than theirs (1, n, D), made from it by bicubic
-    interpolation; the first `leading` of its rows stand on no grid. After those, ours has rows of zeros for
-    `unplaced` registers, of which theirs knows nothing."""
+    interpolation. `theirs`, `ours`: rows and columns of the grids. The first `leading` rows stand on no grid;
+    after those, ours has rows of zeros for `registers`, of which theirs knows nothing."""
 
-    theirs: tuple[int, int]
-    """Rows and columns of the grid."""
-    ours: tuple[int, int]
-    leading: int
-    unplaced: int = 0
-    antialias: bool = False
-
-    def take(self, theirs: Tensor) -> Tensor:
-        made, rest = self._made(theirs[0], self.theirs, self.ours).tensor_split([self.leading])
-        return torch.cat((made, rest.new_zeros((self.unplaced, *rest.shape[1:])), rest))
-
-    def give(self, ours: Tensor) -> Tensor:
-        table = torch.cat((ours[: self.leading], ours[self.leading + self.unplaced :]))
-        return self._made(table, self.ours, self.theirs)[None]
-
-    def _made(self, table: Tensor, before: tuple[int, int], after: tuple[int, int]) -> Tensor:
+    def interpolated(table: Tensor, before: tuple[int, int], after: tuple[int, int]) -> Tensor:
         if before == after:
             return table
-        places = table[self.leading :].t().reshape(1, -1, *before)  # (1, D, h, w)
-        made = F.interpolate(
-            places, size=after, mode="bicubic", align_corners=False, antialias=self.antialias
-        )
-        return torch.cat((table[: self.leading], made[0].flatten(1).t()))
+        grid = table[leading:].t().reshape(1, -1, *before)  # (1, D, h, w)
+        grid = F.interpolate(grid, size=after, mode="bicubic", align_corners=False, antialias=antialias)
+        return torch.cat((table[:leading], grid[0].flatten(1).t()))
 
+    def to_ours(table: Tensor) -> Tensor:
+        first, rest = interpolated(table[0], theirs, ours).tensor_split([leading])
+        return torch.cat((first, rest.new_zeros((registers, *rest.shape[1:])), rest))
 
-SAME = Same()
+    def to_theirs(table: Tensor) -> Tensor:
+        table = torch.cat((table[:leading], table[leading + registers :]))
+        return interpolated(table, ours, theirs)[None]
+
+    return Conversion(to_ours, to_theirs)
 
 
 @dataclass(frozen=True)
@@ -149,28 +97,28 @@ class Rule:
     theirs: tuple[str, ...]
     rows: tuple[int, ...] = ()
     """How many rows each of several has."""
-    way: Way = SAME
+    conversion: Conversion = SAME
     axis: int = 0
     zeros: tuple[int, ...] = ()
     """The shape of theirs, where it may be missing and is 0 everywhere then."""
 
-    def take(self, theirs: Sequence[Tensor]) -> Tensor:
-        parts = [self.way.take(tensor) for tensor in theirs]
+    def to_ours(self, theirs: Sequence[Tensor]) -> Tensor:
+        parts = [self.conversion.to_ours(tensor) for tensor in theirs]
         return parts[0] if len(parts) == 1 else torch.cat(parts, self.axis)
 
-    def give(self, ours: Tensor) -> list[Tensor]:
+    def to_theirs(self, ours: Tensor) -> list[Tensor]:
         parts = [ours] if len(self.theirs) == 1 else list(ours.split(list(self.rows), self.axis))
-        return [self.way.give(part) for part in parts]
+        return [self.conversion.to_theirs(part) for part in parts]
 
 
 @dataclass(frozen=True)
 class Averaged(Rule):
     """`ours` is the mean of `theirs`; each of them is given as that mean."""
 
-    def take(self, theirs: Sequence[Tensor]) -> Tensor:
+    def to_ours(self, theirs: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(theirs)).mean(0)
 
-    def give(self, ours: Tensor) -> list[Tensor]:
+    def to_theirs(self, ours: Tensor) -> list[Tensor]:
         return [ours] * len(self.theirs)
 
 
@@ -178,6 +126,8 @@ class Averaged(Rule):
 class Table:
     """All that is to be known of the weights of one model."""
 
+    shapes: Mapping[str, Entry]
+    """Ours."""
     rules: tuple[Rule, ...]
     copies: Mapping[str, str]
     """Names that may stand for a weight a second time, and the name that it has in `rules`."""
@@ -186,18 +136,23 @@ class Table:
     kept: tuple[str, ...] = ()
     """Those of them that an export gives back."""
 
-    def check(self, ours: Mapping[str, Entry], theirs: Mapping[str, Entry], where: str) -> list[str]:
+    def with_conversions(self, conversions: Mapping[str, Conversion]) -> Table:
+        """The same with other conversions of some of our weights, by their names."""
+        rules = (replace(r, conversion=conversions.get(r.ours, r.conversion)) for r in self.rules)
+        return replace(self, rules=tuple(rules))
+
+    def check(self, theirs: Mapping[str, Entry], where: str) -> list[str]:
         """Refuse a weight that is missing, left over or of another shape; what is left out, in words."""
         theirs = self._under_own_names(theirs)
         known = set()
         for rule in self.rules:
             if rule.zeros and rule.theirs[0] not in theirs:
                 continue
-            wanted = rule.give(torch.empty(ours[rule.ours].shape, device="meta"))
+            wanted = rule.to_theirs(torch.empty(self.shapes[rule.ours].shape, device="meta"))
             for name, tensor in zip(rule.theirs, wanted, strict=True):
                 self._check_one(name, tuple(tensor.shape), theirs, where)
                 known.add(name)
-        assert {rule.ours for rule in self.rules} == set(ours), "a family's table forgets a weight"
+        assert {rule.ours for rule in self.rules} == set(self.shapes), "a family's table forgets a weight"
         notes: dict[str, int] = {}
         for name, entry in theirs.items():
             if name in known:
@@ -235,7 +190,7 @@ class Table:
             sentence = "{where}: the weight '{key}' is {value}, which holds no floats"
             raise CheckpointError(sentence, where, name, theirs[name])
 
-    def take(self, theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    def to_ours(self, theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
         """Ours of theirs, which have been checked. Raises: CheckpointError for copies that differ."""
         theirs = self._under_own_names(theirs)
         absent = {
@@ -248,27 +203,48 @@ class Table:
             if name in theirs and not torch.equal(theirs[name], theirs[first]):
                 sentence = "{where}: '{key}' differs from '{other}', to which it is tied"
                 raise CheckpointError(sentence, where, name, first)
-        return {
-            rule.ours: rule.take([theirs[name] for name in rule.theirs]).contiguous() for rule in self.rules
-        }
+        ours = ((rule.ours, rule.to_ours([theirs[name] for name in rule.theirs])) for rule in self.rules)
+        return {name: tensor.contiguous() for name, tensor in ours}
 
-    def give(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def to_theirs(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Theirs of ours."""
         return {
             name: tensor.contiguous()
             for rule in self.rules
-            for name, tensor in zip(rule.theirs, rule.give(ours[rule.ours]), strict=True)
+            for name, tensor in zip(rule.theirs, rule.to_theirs(ours[rule.ours]), strict=True)
         }
 
 
-def both(ours: str, theirs: str, bias: bool = True, way: Way = SAME) -> list[Rule]:
-    """A linear's or a norm's `weight` and, with `bias`, its `bias`. `way` is for the weight."""
-    found = [Rule(f"{ours}.weight", (f"{theirs}.weight",), way=way)]
-    return [*found, Rule(f"{ours}.bias", (f"{theirs}.bias",))] if bias else found
+def rules_of(
+    shapes: Mapping[str, Entry],
+    names: Mapping[str, str],
+    conversions: Mapping[str, Conversion] | None = None,
+    rows: Mapping[str, tuple[int, ...]] | None = None,
+) -> list[Rule]:
+    """The rules of those of our weights that `names` knows: theirs by ours.
+
+    Both are names of a weight, or of the part that has one or several. `#` is the number of a block; `{a,b}`
+    in theirs stands for several that lie one upon the other in ours, of the same size unless `rows` says
+    otherwise. `conversions` and `rows` are by the names of ours, as in `names`.
+    """
+    rules, conversions, rows = [], conversions or {}, rows or {}
+    for ours, entry in shapes.items():
+        number = re.search(r"\.(\d+)\.", ours)
+        pattern = ours if number is None else ours.replace(number[0], ".#.", 1)
+        part, _, kind = pattern.rpartition(".")
+        theirs = names.get(pattern, f"{names[part]}.{kind}" if part in names else None)
+        if theirs is None:
+            continue
+        before, _, rest = theirs.replace("#", number[1] if number else "#").partition("{")
+        several, _, after = rest.rpartition("}")
+        made = tuple(f"{before}{name}{after}" for name in several.split(","))
+        size = entry.shape[0] // len(made)
+        equal = entry.shape[0] - size * (len(made) - 1), *[size] * (len(made) - 1)
+        sizes = rows.get(pattern, rows.get(part, equal))
+        rules.append(Rule(ours, made, sizes, conversions.get(pattern, SAME)))
+    return rules
 
 
-def stacked(ours: str, theirs: Iterable[str], rows: Iterable[int], bias: bool = True) -> list[Rule]:
-    """A linear of ours that makes at once what several of theirs make."""
-    names, sizes = tuple(theirs), tuple(rows)
-    kinds = ("weight", "bias") if bias else ("weight",)
-    return [Rule(f"{ours}.{kind}", tuple(f"{name}.{kind}" for name in names), sizes) for kind in kinds]
+def in_blocks(ours: str, theirs: str, names: Mapping[str, str]) -> dict[str, str]:
+    """Names within each block as names within the model, for `rules_of`."""
+    return {f"{ours}.#.{name}": f"{theirs}.#.{name_}" for name, name_ in names.items()}

@@ -49,22 +49,22 @@ class Origin:
 
     def file(self) -> dict[str, str]:
         """The file of a bundle; none where there is nothing to keep."""
-        said: dict[str, Any] = {}
+        state: dict[str, Any] = {}
         if self.names:
-            said["names"] = list(self.names)
+            state["names"] = list(self.names)
         if self.tokenizer:
-            said["tokenizer"] = dict(self.tokenizer)
+            state["tokenizer"] = dict(self.tokenizer)
         if self.config:
-            said["config"] = dict(self.config)
+            state["config"] = dict(self.config)
         if self.prompts:
-            said["prompts"] = dict(self.prompts)
+            state["prompts"] = dict(self.prompts)
         if self.weights:
             made = safetensors.torch.save({name: w.contiguous() for name, w in self.weights.items()})
-            said["weights"] = base64.b64encode(made).decode("ascii")
-        return {ORIGIN: json.dumps(said, ensure_ascii=False)} if said else {}
+            state["weights"] = base64.b64encode(made).decode("ascii")
+        return {ORIGIN: json.dumps(state, ensure_ascii=False)} if state else {}
 
 
-def origin_of(
+def collect_origin(
     checkpoint: Checkpoint, weights: Mapping[str, Tensor], kept: tuple[str, ...], family: Family, classes: int
 ) -> Origin:
     """What is to be kept of a checkpoint. `kept`: the beginnings of weights that are left out, but given
@@ -76,29 +76,29 @@ def origin_of(
     }
     if sum(weight.nbytes for weight in found.values()) > _MOST:
         found = {}
-    said = checkpoint.json("tokenizer_config.json", HEADER) or {}
+    state = checkpoint.json("tokenizer_config.json", HEADER) or {}
     if not (checkpoint.folder / "tokenizer.json").is_file():
         usual = OF_CLASSES.get(read_keys(checkpoint).kind or "", {})
-        said = usual | {name: said[name] for name in _OF_TOKENIZER if name in said}
+        state = usual | {name: state[name] for name in _OF_TOKENIZER if name in state}
     labels = checkpoint.config.get("id2label")
-    said_names = labels if isinstance(labels, dict) else {}
-    names = [name for index in range(classes) if isinstance(name := said_names.get(str(index)), str)]
+    label_names = labels if isinstance(labels, dict) else {}
+    names = [name for index in range(classes) if isinstance(name := label_names.get(str(index)), str)]
     config = {key: checkpoint.config[key] for key in family.kept_keys if key in checkpoint.config}
     prompts = checkpoint.json(PROMPTS) or {}
     prompts = {key: prompts[key] for key in _OF_PROMPTS if prompts.get(key)}
-    return Origin(tuple(names) if len(names) == classes else (), said, found, config, prompts)
+    return Origin(tuple(names) if len(names) == classes else (), state, found, config, prompts)
 
 
-def kept_origin(bundle: Bundle) -> Origin:
+def load_origin(bundle: Bundle) -> Origin:
     """What was kept. Raises: CheckpointError when the file is damaged."""
     text = bundle.tokenizers.get(ORIGIN)
     if text is None:
         return Origin()
     try:
-        said = loads(text, VOCABULARY)
-        weights = safetensors.torch.load(base64.b64decode(said.get("weights", ""), validate=True) or _EMPTY)
-        names = tuple(map(str, said.get("names", ())))
-        tokenizer, config, prompts = (dict(said.get(key, {})) for key in ("tokenizer", "config", "prompts"))
+        state = loads(text, VOCABULARY)
+        weights = safetensors.torch.load(base64.b64decode(state.get("weights", ""), validate=True) or _EMPTY)
+        names = tuple(map(str, state.get("names", ())))
+        tokenizer, config, prompts = (dict(state.get(key, {})) for key in ("tokenizer", "config", "prompts"))
         return Origin(names, tokenizer, weights, config, prompts)
     except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, SafetensorError) as error:
         raise damaged(CheckpointError, ORIGIN, error) from error

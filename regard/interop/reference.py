@@ -47,7 +47,7 @@ class Comparison:
         return self.difference <= TOLERANCE * self.largest  # which no NaN is
 
 
-def compared(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> Comparison:
+def compare_outputs(bundle: Bundle, checkpoint: Checkpoint, architecture: str) -> Comparison:
     """Our outputs and transformers', for random input."""
     if importlib.util.find_spec("transformers") is None:
         return Comparison(why="it is not installed")

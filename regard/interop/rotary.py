@@ -20,11 +20,11 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
     """The positions of a configuration. Raises: CheckpointError for a kind that cannot be imported."""
     # Where both stand, the library takes what is of the form of before.
     name = "rope_scaling" if keys.any("rope_scaling") else "rope_parameters"
-    said = keys.any(name) or {}
+    rope = keys.any(name) or {}
     keys.any("rope_parameters" if name == "rope_scaling" else "rope_scaling")
-    if not isinstance(said, dict) or any(isinstance(value, dict) for value in said.values()):
+    if not isinstance(rope, dict) or any(isinstance(value, dict) for value in rope.values()):
         raise keys.refuse(name, "it must be an object, the same for all layers")
-    inner = Keys(_joined(keys, said), f"{keys.where}: {name}", 1 << 31)
+    inner = Keys(_joined(keys, rope), f"{keys.where}: {name}", 1 << 31)
     kind = inner.any("rope_type") or inner.any("type") or "default"
     inner.any("type"), inner.any("rope_type")
     base = inner.number("rope_theta", 10000.0, least=1.0)
@@ -63,41 +63,45 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
     return Rotary(base, turned / head_width, scaling=scaling)
 
 
-def written_rotary(position: Rotary) -> dict[str, Any]:
+def rotary_keys(position: Rotary) -> dict[str, Any]:
     """The keys that say what the positions are."""
-    said: dict[str, Any] = {"rope_type": "default", "rope_theta": position.base}
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": position.base}
     if position.fraction != 1.0:
-        said["partial_rotary_factor"] = position.fraction
+        rope["partial_rotary_factor"] = position.fraction
     match position.scaling:
         case Interpolated(factor):
-            said |= {"rope_type": "linear", "factor": factor}
+            rope |= {"rope_type": "linear", "factor": factor}
         case Llama3(factor, original, low, high):
-            said |= {
+            rope |= {
                 "rope_type": "llama3",
                 "factor": factor,
                 "low_freq_factor": low,
                 "high_freq_factor": high,
             }
-            said["original_max_position_embeddings"] = original
+            rope["original_max_position_embeddings"] = original
         case Yarn(factor, original, fast, slow, amplitude, whole):
-            said |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
-            said |= {"beta_fast": fast, "beta_slow": slow, "truncate": whole}
-            said |= {} if amplitude is None else {"attention_factor": amplitude}
+            rope |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
+            rope |= {"beta_fast": fast, "beta_slow": slow, "truncate": whole}
+            rope |= {} if amplitude is None else {"attention_factor": amplitude}
         case Dynamic(factor):
-            said |= {"rope_type": "dynamic", "factor": factor}
+            rope |= {"rope_type": "dynamic", "factor": factor}
         case LongRope(original, short, long, amplitude):
-            said |= {"rope_type": "longrope", "original_max_position_embeddings": original}
-            said |= {"short_factor": list(short), "long_factor": list(long), "attention_factor": amplitude}
-    return {"rope_parameters": said}
+            rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
+            rope |= {
+                "short_factor": list(short),
+                "long_factor": list(long),
+                "attention_factor": amplitude,
+            }
+    return {"rope_parameters": rope}
 
 
-def _joined(keys: Keys, said: dict[str, Any]) -> dict[str, Any]:
+def _joined(keys: Keys, rope: dict[str, Any]) -> dict[str, Any]:
     """With what may stand outside of the object: it counts where the object does not say it, but for the
     length of the first training, which counts before what the object says."""
-    found = dict(said)
+    found = dict(rope)
     for name in ("rope_theta", "partial_rotary_factor", _ORIGINAL):
         value = keys.any(name)
-        if value is not None and (name == _ORIGINAL or name not in said):
+        if value is not None and (name == _ORIGINAL or name not in rope):
             found[name] = value
     return found
 

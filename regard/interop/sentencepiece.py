@@ -96,12 +96,8 @@ class Pieces:
         """The same as a class of transformers cuts: see `prefix`, `first` and `words`."""
         return replace(self, prefix=prefix, first=first, words=words)
 
-    def to_hf(self) -> str:
-        """The `tokenizer.json` that cuts alike, save for how the compiled normalisation is done."""
-        return self.backend().to_str()
-
     def backend(self) -> Backend:
-        """The same, opened."""
+        """The tokenizer that cuts alike, save for how the compiled normalisation is done."""
         if not self.unigram:
             return self._bpe()
         unknown = self.kinds.index(_UNKNOWN) if _UNKNOWN in self.kinds else None

@@ -13,9 +13,9 @@ from typing import Any
 from regard.bundle import Bundle
 from regard.errors import CheckpointError, damaged
 from regard.interop.checkpoint import Checkpoint
-from regard.interop.family import Unfit
+from regard.interop.family import Unsupported, task_options
 from regard.interop.keys import refusal
-from regard.interop.origin import PROMPTS, kept_origin
+from regard.interop.origin import PROMPTS, load_origin
 from regard.interop.tokenizer_keys import SENTENCES
 from regard.model.head import Pooling, Vector
 from regard.model.transformer import TransformerConfig
@@ -54,8 +54,8 @@ def vector_of(checkpoint: Checkpoint) -> Vector:
 
 def prompt_of(checkpoint: Checkpoint) -> str:
     """What stands before every text that the folder's encoder is given. Raises: CheckpointError."""
-    said = checkpoint.json(PROMPTS) or {}
-    default, prompts = said.get("default_prompt_name"), said.get("prompts")
+    settings = checkpoint.json(PROMPTS) or {}
+    default, prompts = settings.get("default_prompt_name"), settings.get("prompts")
     if default is None:
         return ""
     prompt = prompts.get(default) if isinstance(default, str) and isinstance(prompts, Mapping) else None
@@ -86,10 +86,10 @@ def _modules(checkpoint: Checkpoint, text: str) -> dict[str, str]:
 
 
 def _pooling(checkpoint: Checkpoint, file: str) -> Pooling:
-    said = checkpoint.json(file) or {}
-    modes = [name.removeprefix("pooling_mode_") for name, on in said.items() if on is True]
-    modes = [name for name in modes if f"pooling_mode_{name}" in said]
-    named = said.get("pooling_mode")
+    settings = checkpoint.json(file) or {}
+    modes = [name.removeprefix("pooling_mode_") for name, on in settings.items() if on is True]
+    modes = [name for name in modes if f"pooling_mode_{name}" in settings]
+    named = settings.get("pooling_mode")
     if named is not None:
         listed = named if isinstance(named, list) else [named]
         modes += [_NEW_MODES.get(str(name), str(name)) for name in listed]
@@ -102,8 +102,8 @@ def _pooling(checkpoint: Checkpoint, file: str) -> Pooling:
 
 def _check_use(checkpoint: Checkpoint, normalised: bool) -> None:
     """Refuse what changes how vectors are compared, by name."""
-    said = checkpoint.json(PROMPTS) or {}
-    similarity = said.get("similarity_fn_name")
+    settings = checkpoint.json(PROMPTS) or {}
+    similarity = settings.get("similarity_fn_name")
     # The product of vectors of length one is their cosine.
     if similarity not in (None, "cosine") and not (similarity == "dot" and normalised):
         why = 'only "cosine", or "dot" after Normalize, can be taken, as texts are compared by a cosine'
@@ -111,13 +111,13 @@ def _check_use(checkpoint: Checkpoint, normalised: bool) -> None:
 
 
 def sentence_files(bundle: Bundle) -> dict[str, str]:
-    """What says how a bundle's encoder makes one vector of a text; nothing for others. Raises: Unfit."""
+    """What says how a bundle's encoder makes one vector of a text; none for others. Raises: Unsupported."""
     model = bundle.model
     if not isinstance(model, TransformerConfig) or not isinstance(model.head, Vector):
         return {}
     head = model.head
     if head.pooling not in _MODES.values():
-        raise Unfit(f"its vectors are pooled by '{head.pooling}'")
+        raise Unsupported(f"its vectors are pooled by '{head.pooling}'")
     places = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
     steps = [
         {
@@ -130,12 +130,11 @@ def sentence_files(bundle: Bundle) -> dict[str, str]:
     ]
     pooling: dict[str, Any] = {"word_embedding_dimension": model.stack.width}
     pooling |= {f"pooling_mode_{name}": mode == head.pooling for name, mode in _MODES.items()}
-    task = bundle.training.get("task")
-    longest = task.get("max_length") if isinstance(task, Mapping) else None
+    options = task_options(bundle)
+    longest, prompt = options.get("max_length"), options.get("prompt")
     files: dict[str, Any] = {MODULES: steps, POOLING: pooling}
-    prompt = task.get("prompt") if isinstance(task, Mapping) else None
-    if said := _prompts(dict(kept_origin(bundle).prompts), prompt if isinstance(prompt, str) else ""):
-        files[PROMPTS] = said
+    if settings := _prompts(dict(load_origin(bundle).prompts), prompt if isinstance(prompt, str) else ""):
+        files[PROMPTS] = settings
     if type(longest) is int:
         files[LENGTH] = {"max_seq_length": longest, "do_lower_case": False}
     return {name: json.dumps(content, indent=2) + "\n" for name, content in files.items()}

@@ -5,15 +5,14 @@ Where the head is the embedding's table, T5 divides what enters it by √D; here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unfit
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
 from regard.interop.generation import generation_options, stated
 from regard.interop.keys import Keys, activation_name
-from regard.interop.mapping import SAME, Rule, Table, Times, both, stacked
+from regard.interop.mapping import SAME, Conversion, Table, in_blocks, rules_of, scaled
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
@@ -23,8 +22,24 @@ from regard.model.norm import RMSNorm
 from regard.model.position import RelativeBias
 from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
-from regard.model.transformer import EncoderDecoderConfig, ModelConfig
+from regard.model.transformer import EncoderDecoderConfig
 
+_ENCODER = {
+    "attention.qkv": "layer.0.SelfAttention.{q,k,v}",
+    "attention.out": "layer.0.SelfAttention.o",
+    "attention_residual.norm": "layer.0.layer_norm",
+    "feedforward.gate_up": "layer.1.DenseReluDense.{wi_0,wi_1}",
+    "feedforward.up": "layer.1.DenseReluDense.wi",
+    "feedforward.down": "layer.1.DenseReluDense.wo",
+    "feedforward_residual.norm": "layer.1.layer_norm",
+}
+_DECODER = {name: theirs.replace("layer.1", "layer.2") for name, theirs in _ENCODER.items()} | {
+    "cross.q": "layer.1.EncDecAttention.q",
+    "cross.kv": "layer.1.EncDecAttention.{k,v}",
+    "cross.out": "layer.1.EncDecAttention.o",
+    "cross_residual.norm": "layer.1.layer_norm",
+}
+_BLOCKS = {"encoder": _ENCODER, "decoder": _DECODER}
 _LONGEST = 512  # tokens of its training; the bias allows any number
 
 
@@ -38,6 +53,7 @@ class T5(Family):
     """The feed-forward parts, where the configuration does not say it."""
     scales: ClassVar[bool] = True
     """Whether a head that is the embedding's table has its input divided by √D."""
+    ignored: ClassVar[tuple[str, ...]] = ("n_positions", "decoder_layers")
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
 
     # ------------------------------------------------------------------ reading
@@ -74,13 +90,11 @@ class T5(Family):
             cross=attention,
         )
         vocab = keys.size("vocab_size")
-        said_tied = keys.flag("tie_word_embeddings", True)
-        scaled = keys.flag("scale_decoder_outputs", said_tied) and self.scales
-        own = not (said_tied and self.scales) and source.has("lm_head.weight")
+        tied = keys.flag("tie_word_embeddings", True)
+        divided = keys.flag("scale_decoder_outputs", tied) and self.scales
+        own = not (tied and self.scales) and source.has("lm_head.weight")
         embed = Tokens(vocab, scale=False)
         model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
-        for name in ("n_positions", "decoder_layers"):
-            keys.any(name)
         start = stated(source.checkpoint, "decoder_start_token_id")
         start = (*keys.ids("pad_token_id"), 0)[0] if start is None else start
         if type(start) is not int or not 0 <= start < vocab:
@@ -91,34 +105,37 @@ class T5(Family):
             task="translation",
             options=options,
             model=model,
-            table=_table(model, scaled),
+            table=source.table(self, model).with_conversions(_scaled(decoder, divided)),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin=start, end="eos")},
         )
 
     # ------------------------------------------------------------------ weights
 
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
+    def table(self, weights: Weights) -> Table:
+        model = weights.model
         assert isinstance(model, EncoderDecoderConfig)
-        return _table(model, scaled=model.tying == "three-way" and self.scales)
+        names = {"target": "shared", "head": "lm_head"}
+        copies = {f"{side}.embed_tokens.weight": "shared.weight" for side in _BLOCKS}
+        copies |= {"lm_head.weight": "shared.weight"} if model.tying == "three-way" else {}
+        for side, block in _BLOCKS.items():
+            bias = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias"
+            names |= {f"{side}.position.table": bias, f"{side}.final_norm": f"{side}.final_layer_norm"}
+            names |= in_blocks(f"{side}.blocks", f"{side}.block", block)
+        scale = model.tying == "three-way" and self.scales
+        rules = rules_of(weights.shapes, names, _scaled(model.decoder) if scale else None)
+        unread = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+        why = "a bias that T5 itself never reads"
+        return Table(weights.shapes, tuple(rules), copies, ((unread, why),))
 
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, EncoderDecoderConfig):
-            raise Unfit("it has one stack")
+        model = expect(bundle.model, EncoderDecoderConfig, "it has one stack")
         stack, part = model.encoder, model.encoder.feedforward
         if not isinstance(stack.position, RelativeBias) or not isinstance(stack.norm, RMSNorm):
-            raise Unfit(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")
+            raise Unsupported(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")
         if part.hidden is None:
-            raise Unfit("its hidden width is not stated")
+            raise Unsupported("its hidden width is not stated")
         name = activation_name(part.activation)
         if isinstance(part, GatedMLP):
             name = "gated-gelu" if name == "gelu_new" else f"gated-{name}"
@@ -161,12 +178,12 @@ def _buckets(keys: Keys) -> int:
 def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:
     """`relu`, or a gate and what it is: `gated-gelu`, by which the tanh form is meant. The two keys that
     follow from it count before it where they are written, too."""
-    said = keys.any("feed_forward_proj") or usual
-    kinds = said.split("-") if isinstance(said, str) else []
+    settings = keys.any("feed_forward_proj") or usual
+    kinds = settings.split("-") if isinstance(settings, str) else []
     if not 1 <= len(kinds) <= 2 or (len(kinds) == 2 and kinds[0] != "gated"):
         raise keys.refuse("feed_forward_proj", "it must be an activation, or 'gated-' and one")
     named = "dense_act_fn" if "dense_act_fn" in keys else "feed_forward_proj"
-    name = keys.any("dense_act_fn") or ("gelu_new" if said == "gated-gelu" else kinds[-1])
+    name = keys.any("dense_act_fn") or ("gelu_new" if settings == "gated-gelu" else kinds[-1])
     activation = Keys({named: name}, keys.where, 1).activation(named, usual)
     hidden, rate = keys.size("d_ff"), keys.rate("dropout_rate", 0.1)
     if keys.flag("is_gated_act", kinds[0] == "gated"):
@@ -174,45 +191,6 @@ def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:
     return MLP(hidden, activation, bias=False, dropout=rate)
 
 
-def _table(model: EncoderDecoderConfig, scaled: bool) -> Table:
-    rules = [Rule("target.weight", ("shared.weight",))]
-    copies = {f"{side}.embed_tokens.weight": "shared.weight" for side in ("encoder", "decoder")}
-    if model.tying == "three-way":
-        copies["lm_head.weight"] = "shared.weight"
-    else:
-        rules.append(Rule("head.weight", ("lm_head.weight",)))
-    for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-        way = Times(stack.width**-0.5) if side == "decoder" and scaled else SAME
-        first = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        rules.append(Rule(f"{side}.position.table.weight", (first,)))
-        rules.append(Rule(f"{side}.final_norm.weight", (f"{side}.final_layer_norm.weight",), way=way))
-        for index in range(stack.depth):
-            rules += _block(stack, f"{side}.blocks.{index}.", f"{side}.block.{index}.layer.")
-    unread = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
-    return Table(tuple(rules), copies, ((unread, "a bias that T5 itself never reads"),))
-
-
-def _block(stack: StackConfig, ours: str, theirs: str) -> list[Rule]:
-    part, last = stack.feedforward, 1 if stack.cross is None else 2
-    assert part.hidden is not None
-    inner = stack.attention.heads * (stack.attention.head_width or 0)
-    own, dense = f"{theirs}0.SelfAttention.", f"{theirs}{last}.DenseReluDense."
-    rules = [
-        *stacked(f"{ours}attention.qkv", [own + name for name in "qkv"], [inner] * 3, False),
-        *both(f"{ours}attention.out", f"{own}o", False),
-        *both(f"{ours}attention_residual.norm", f"{theirs}0.layer_norm", False),
-        *both(f"{ours}feedforward.down", f"{dense}wo", False),
-        *both(f"{ours}feedforward_residual.norm", f"{theirs}{last}.layer_norm", False),
-    ]
-    if isinstance(part, GatedMLP):
-        gates = [f"{dense}wi_0", f"{dense}wi_1"]
-        rules += stacked(f"{ours}feedforward.gate_up", gates, [part.hidden] * 2, False)
-    else:
-        rules += both(f"{ours}feedforward.up", f"{dense}wi", False)
-    if stack.cross is not None:
-        cross = f"{theirs}1.EncDecAttention."
-        rules += both(f"{ours}cross.q", f"{cross}q", False)
-        rules += stacked(f"{ours}cross.kv", [f"{cross}k", f"{cross}v"], [inner] * 2, False)
-        rules += both(f"{ours}cross.out", f"{cross}o", False)
-        rules += both(f"{ours}cross_residual.norm", f"{theirs}1.layer_norm", False)
-    return rules
+def _scaled(decoder: StackConfig, scale: bool = True) -> dict[str, Conversion]:
+    """What divides the input of the head by √D, if it is divided."""
+    return {"decoder.final_norm.weight": scaled(decoder.width**-0.5) if scale else SAME}

@@ -15,7 +15,7 @@ from tokenizers.processors import TemplateProcessing
 from regard.bundle import Bundle
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_given import GivenTokenizer
-from regard.interop.family import Family
+from regard.interop.family import Family, task_options
 from regard.interop.origin import Origin
 from regard.interop.vocabulary import TARGET
 from regard.model.embed import Tokens
@@ -33,15 +33,14 @@ def tokenizer_files(bundle: Bundle, family: Family, origin: Origin) -> tuple[dic
     tokenizers = {name: Tokenizer.from_json(text) for name, text in found.items()}
     tokenizer = tokenizers[TOKENIZER]
     target = next((other for other in tokenizers.values() if _pieces(other) != _pieces(tokenizer)), None)
-    said = dict(origin.tokenizer)
-    if "tokenizer_class" not in said:  # where there is a class, its file said all that it needs
-        said = _configuration(tokenizer, bundle, family) | said
-    task = bundle.training.get("task")
-    if isinstance(task, dict) and task.get("template") is not None:
-        said["chat_template"] = task["template"]
+    settings = dict(origin.tokenizer)
+    if "tokenizer_class" not in settings:  # where there is a class, its file said all that it needs
+        settings = _configuration(tokenizer, bundle, family) | settings
+    if (template := task_options(bundle).get("template")) is not None:
+        settings["chat_template"] = template
     files = {
         TOKENIZER: _framing(tokenizer, bundle),
-        TOKENIZER_CONFIG: json.dumps(said, ensure_ascii=False, indent=2),
+        TOKENIZER_CONFIG: json.dumps(settings, ensure_ascii=False, indent=2),
     }
     if target is not None:
         own = json.dumps(_configuration(target, bundle, family), ensure_ascii=False, indent=2)

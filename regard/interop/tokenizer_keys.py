@@ -79,7 +79,7 @@ class TokenizerKeys:
     """What a folder says of its tokenizer."""
 
     checkpoint: Checkpoint
-    said: Mapping[str, Any]
+    settings: Mapping[str, Any]
     """The keys of tokenizer_config.json and of special_tokens_map.json; of these, the second come first where
     the first do not describe the tokens that were added."""
     kind: str | None
@@ -91,26 +91,25 @@ class TokenizerKeys:
 
     def refuse(self, key: str, why: str, *limit: object) -> CheckpointError:
         """The error for a key that cannot be honoured. As `refusal`."""
-        return refusal(self.checkpoint.folder / CONFIG, key, self.said.get(key), why, *limit)
+        return refusal(self.checkpoint.folder / CONFIG, key, self.settings.get(key), why, *limit)
 
     def flag(self, key: str, usual: bool) -> bool:
         """A key that is true or false; null is its usual value. Raises: CheckpointError."""
-        value = self.said.get(key)
+        value = self.settings.get(key)
         if value is not None and type(value) is not bool:
             raise self.refuse(key, "it must be {limit}", "true or false")
         return usual if value is None else value
 
     def name(self, role: str, usual: str) -> str:
         """The token with that role."""
-        token = self.said.get(f"{role}_token")
-        name = token.get("content") if isinstance(token, dict) else token
-        return name if isinstance(name, str) else usual
+        name = token_name(self.settings.get(f"{role}_token"))
+        return usual if name is None else name
 
     def token(self, name: str, takes_space: bool = False) -> AddedToken:
         """A special token as the files describe it; where they do not, it may take white space before it."""
-        added = self.said.get("added_tokens_decoder")
+        added = self.settings.get("added_tokens_decoder")
         described = [*added.values()] if isinstance(added, dict) else []
-        described += [token for role, token in self.said.items() if role.endswith("_token")]
+        described += [token for role, token in self.settings.items() if role.endswith("_token")]
         for token in described:
             if isinstance(token, dict) and token.get("content") == name:
                 return _token(token | {"special": True})
@@ -127,8 +126,8 @@ class TokenizerKeys:
 def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
     """Raises: CheckpointError for what cannot be read, or cuts by a program that is not here."""
     config, special = dict(checkpoint.json(CONFIG, HEADER) or {}), dict(checkpoint.json(SPECIAL) or {})
-    said = config | special if config.get("added_tokens_decoder") is None else special | config
-    stated = said.get("tokenizer_class") or checkpoint.config.get("tokenizer_class")
+    settings = config | special if config.get("added_tokens_decoder") is None else special | config
+    stated = settings.get("tokenizer_class") or checkpoint.config.get("tokenizer_class")
     if stated is not None and not isinstance(stated, str):
         raise refusal(checkpoint.folder / CONFIG, "tokenizer_class", stated, "it must be {limit}", "a name")
     named = stated.removesuffix("Fast") if stated else None
@@ -136,19 +135,19 @@ def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
     as_it_is = named in _GENERIC
     keys = TokenizerKeys(
         checkpoint,
-        said,
+        settings,
         usual if named is None or as_it_is else named,
         as_it_is,
         not (named is None or as_it_is or checkpoint.config.get("model_type") in _BY_NO_CLASS),
     )
-    if said.get("word_tokenizer_type") not in (None, "basic"):
+    if settings.get("word_tokenizer_type") not in (None, "basic"):
         raise keys.refuse("word_tokenizer_type", "texts are cut by that program, which is not here")
     if keys.kind in _PROGRAMS:
         raise keys.refuse("tokenizer_class", "it cuts by code of its own, which is not here")
     return keys
 
 
-def obeyed(keys: TokenizerKeys, text: str) -> str:
+def with_overrides(keys: TokenizerKeys, text: str) -> str:
     """A `tokenizer.json`, changed where the keys beside it contradict it, as transformers does; the same text
     where they do not. Raises: CheckpointError."""
     try:
@@ -170,7 +169,7 @@ def _change_normaliser(keys: TokenizerKeys, content: dict[str, Any]) -> bool:
 
 def bert_options(keys: TokenizerKeys) -> dict[str, Any]:
     """How BERT's texts are normalised, as `tokenizers` calls it."""
-    strip = keys.said.get("strip_accents")
+    strip = keys.settings.get("strip_accents")
     return {
         "lowercase": keys.flag("do_lower_case", True),
         "strip_accents": None if strip is None else keys.flag("strip_accents", False),
@@ -184,7 +183,7 @@ def _change_splitting(keys: TokenizerKeys, content: dict[str, Any]) -> bool:
     first = content.get("pre_tokenizer") or {}
     prefix = keys.flag("add_prefix_space", False)
     # Some classes have steps before it, of which transformers obeys this key only where it is written.
-    inner = first.get("pretokenizers", []) if "add_prefix_space" in keys.said else []
+    inner = first.get("pretokenizers", []) if "add_prefix_space" in keys.settings else []
     steps = [step for step in (first, *inner) if step.get("type") == "ByteLevel"]
     changed = any(step.get("add_prefix_space") is not prefix for step in steps)
     for step in steps:
@@ -192,16 +191,16 @@ def _change_splitting(keys: TokenizerKeys, content: dict[str, Any]) -> bool:
     return changed
 
 
-def lowers(checkpoint: Checkpoint) -> bool:
+def lowercases(checkpoint: Checkpoint) -> bool:
     """Whether the folder is sentence-transformers' and says that texts are in lower case before all else.
 
     Raises: CheckpointError."""
-    said = (checkpoint.json(SENTENCES) or {}).get("do_lower_case", False)
-    if said not in (True, False, None):
+    settings = (checkpoint.json(SENTENCES) or {}).get("do_lower_case", False)
+    if settings not in (True, False, None):
         raise refusal(
-            checkpoint.folder / SENTENCES, "do_lower_case", said, "it must be {limit}", "true or false"
+            checkpoint.folder / SENTENCES, "do_lower_case", settings, "it must be {limit}", "true or false"
         )
-    return said is True
+    return settings is True
 
 
 def add_tokens(keys: TokenizerKeys, backend: Backend) -> bool:
@@ -229,11 +228,12 @@ def add_tokens(keys: TokenizerKeys, backend: Backend) -> bool:
 
 def _declared(keys: TokenizerKeys) -> tuple[dict[int, AddedToken], str]:
     """Tokens by their ids, and the file that says so."""
-    tokens = keys.said.get("added_tokens_decoder")
+    tokens = keys.settings.get("added_tokens_decoder")
     try:
         if tokens is not None:
             return {_index(index): _token(token) for index, token in tokens.items()}, CONFIG
-        special = set(_further(keys)) | {keys.name(role, "") for role in _roles(keys)}
+        named = (token_name(token) for key, token in keys.settings.items() if key.endswith("_token"))
+        special = {*_further(keys), *named}
         names = keys.checkpoint.json(ADDED, VOCABULARY) or {}
         return {
             _index(index): AddedToken(name, special=name in special, normalized=name not in special)
@@ -250,24 +250,24 @@ def _index(value: Any) -> int:
     return index
 
 
-def _token(said: dict[str, Any]) -> AddedToken:
-    flags = {name: said.get(name) is True for name in ("single_word", "lstrip", "rstrip", "special")}
-    if not isinstance(said["content"], str) or not said["content"]:
+def _token(settings: dict[str, Any]) -> AddedToken:
+    flags = {name: settings.get(name) is True for name in ("single_word", "lstrip", "rstrip", "special")}
+    if not isinstance(settings["content"], str) or not settings["content"]:
         raise ValueError("no name")
-    return AddedToken(said["content"], normalized=said.get("normalized") is not False, **flags)
-
-
-def _roles(keys: TokenizerKeys) -> list[str]:
-    """The roles that the files name a token for."""
-    return [key.removesuffix("_token") for key in keys.said if key.endswith("_token")]
+    return AddedToken(settings["content"], normalized=settings.get("normalized") is not False, **flags)
 
 
 def _further(keys: TokenizerKeys) -> list[str]:
     """The names of special tokens that have no role."""
     found = []
     for key in ("additional_special_tokens", "extra_special_tokens"):
-        some = keys.said.get(key)
+        some = keys.settings.get(key)
         for token in some if isinstance(some, list) else []:
-            name = token.get("content") if isinstance(token, dict) else token
-            found += [name] if isinstance(name, str) and name else []
+            found += [name] if (name := token_name(token)) else []
     return list(dict.fromkeys(found))
+
+
+def token_name(token: Any) -> str | None:
+    """What a file calls a token: a string, or an object that describes it."""
+    name = token.get("content") if isinstance(token, dict) else token
+    return name if isinstance(name, str) else None

@@ -10,13 +10,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from regard.bundle import Bundle
 from regard.data.image_processor import ImageProcessor
-from regard.interop.family import Family, Plan, Source, Unfit
-from regard.interop.image_processors import image_processor_of, read_image_processor, written_image_processor
+from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
+from regard.interop.image_processors import image_processor_file, preprocessor_file, read_image_processor
 from regard.interop.keys import Keys, activation_name
 from regard.interop.labels import classes_of, label_options
-from regard.interop.mapping import Averaged, Regridded, Row, Rule, Table, Times, Way, both, stacked
+from regard.interop.mapping import (
+    ROW,
+    Averaged,
+    Conversion,
+    Rule,
+    Table,
+    in_blocks,
+    resized,
+    rules_of,
+    scaled,
+)
 from regard.model.attention import AttentionConfig
 from regard.model.block import LayerScale, Placement, PreNorm
 from regard.model.embed import Patches
@@ -31,9 +43,19 @@ from regard.model.transformer import ModelConfig, TransformerConfig
 
 CLASSES = "image-classification"
 _SIDE = 1 << 14  # pixels
+_TABLE, _FIRST = "stack.position.table.weight", "embed.first"
+_REGISTERS, _MOST_REGISTERS = 4, 64
+_NO_IMAGES = "it does not read images"
 _NO_LABELS = "it knows no labels yet: it gives vectors, and `regard train image-classification` with --init"
 _NO_LABELS += " begins with its body"
-_ROW = Row()
+_BLOCK = {
+    "attention.qkv": "attention.attention.{query,key,value}",
+    "attention.out": "attention.output.dense",
+    "attention_residual.norm": "layernorm_before",
+    "feedforward_residual.norm": "layernorm_after",
+    "feedforward.up": "intermediate.dense",
+    "feedforward.down": "output.dense",
+}
 _OF_OTHER_HEADS = ("encoder_stride", "pooler_output_size", "pooler_act")
 _OF_BACKBONES = (
     *("out_features", "out_indices", "_out_features", "_out_indices", "stage_names"),
@@ -45,10 +67,7 @@ class ViT(Family):
     """ViT itself."""
 
     name: ClassVar[str] = "vit"
-    architectures: ClassVar[dict[str, str]] = {
-        "ViTForImageClassification": CLASSES,
-        "ViTModel": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = {"ViTForImageClassification": CLASSES, "ViTModel": CLASSES}
     body: ClassVar[str] = "ViTModel"
     prefix: ClassVar[str] = "vit."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
@@ -65,9 +84,10 @@ class ViT(Family):
     antialias: ClassVar[bool] = False
     """How positions are stretched to images of another size."""
     pooling: ClassVar[Pooling] = "first"
-    norms: ClassVar[tuple[str, str]] = ("layernorm_before", "layernorm_after")
-    parts: ClassVar[tuple[str, str]] = ("intermediate.dense", "output.dense")
-    """The two products of the feed-forward part."""
+    block: ClassVar[Mapping[str, str]] = _BLOCK
+    """What weights are called within a block."""
+    gated_block: ClassVar[Mapping[str, str]] = {}
+    """The same where feed-forward parts have gates, as far as it differs."""
 
     # ------------------------------------------------------------------ reading
 
@@ -78,11 +98,12 @@ class ViT(Family):
         embed = self._fitted(keys, made, processor)
         head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
+        width, heads = keys.heads("hidden_size", "num_attention_heads")
         stack = StackConfig(
-            width=self._width(keys),
+            width=width,
             depth=keys.depth("num_hidden_layers"),
             attention=AttentionConfig(
-                keys.size("num_attention_heads"),
+                heads,
                 bias=(biased := keys.flag("qkv_bias", True)),
                 out_bias=None if biased else True,
                 dropout=keys.rate("attention_probs_dropout_prob", 0.0),
@@ -95,16 +116,11 @@ class ViT(Family):
             dropout=keys.rate("hidden_dropout_prob", 0.0),
         )
         model = TransformerConfig(embed, stack, head, Scaled())
-        table = self.table(
-            model, source.architecture, source.checkpoint.config, prefixed=source.has(self.prefix)
-        )
+        table = source.table(self, model)
         notes = [] if count else [_NO_LABELS]
         if embed != made:
-            rules = (
-                replace(rule, way=self._places(made, embed)) if rule.ours.endswith("table.weight") else rule
-                for rule in table.rules
-            )
-            table = replace(table, rules=tuple(rules))
+            conversion = self._resized(made, embed)
+            table = table.with_conversions({_TABLE: conversion})
             notes.append(f"positions were stretched from {_shown(made)} pixels to {_shown(embed)}")
         labels = keys.labels(count) if count else []
         options = {"kind": CLASSES, "channels": processor.channels}
@@ -114,16 +130,10 @@ class ViT(Family):
             model=model,
             table=table,
             tokenizers={},
-            files=written_image_processor(processor),
+            files=image_processor_file(processor),
             labels=tuple(labels),
             notes=tuple(notes),
         )
-
-    def _width(self, keys: Keys) -> int:
-        width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
-        if width % heads:
-            raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
-        return width
 
     def _patches(self, keys: Keys) -> Patches:
         """The images that the weights were made for."""
@@ -146,8 +156,6 @@ class ViT(Family):
         return embed
 
     def _feedforward(self, keys: Keys) -> FeedForwardPart:
-        for name in _OF_OTHER_HEADS:
-            keys.any(name)
         return MLP(keys.size("intermediate_size"), keys.activation("hidden_act", "gelu"))
 
     def _placement(self, keys: Keys) -> Placement:
@@ -165,75 +173,51 @@ class ViT(Family):
 
     # ------------------------------------------------------------------ weights
 
-    def _places(self, made: Patches, embed: Patches) -> Way:
+    def _resized(self, made: Patches, embed: Patches) -> Conversion:
         """How a table of positions for images of one size becomes one for another."""
         theirs, ours = ((some.pixel_rows // some.patch, some.columns) for some in (made, embed))
-        unplaced = 0 if self.placed else made.registers
-        return Regridded(theirs, ours, made.leading - unplaced, unplaced, self.antialias)
+        registers = 0 if self.placed else made.registers
+        return resized(theirs, ours, made.leading - registers, registers, antialias=self.antialias)
 
-    def table(
-        self,
-        model: ModelConfig,
-        architecture: str,
-        config: Mapping[str, Any],
-        *,
-        prefixed: bool | None = None,
-    ) -> Table:
+    def table(self, weights: Weights) -> Table:
+        model, start = weights.model, weights.prefix
         assert isinstance(model, TransformerConfig)
         embed = model.embed
         assert isinstance(embed, Patches)
-        prefixed = architecture != self.body if prefixed is None else prefixed
-        start = self.prefix if prefixed else ""
-        there = f"{start}embeddings"
-        leading = [f"{there}.{name}" for name in ("cls_token", self.further) if name]
-        places = self._places(embed, embed)
-        rules = [
-            *both("embed", f"{there}.patch_embeddings.projection"),
-            Rule("embed.first", tuple(leading), (1, embed.registers), _ROW),
-            Rule("stack.position.table.weight", (f"{there}.position_embeddings",), way=places),
-            *both("stack.final_norm", f"{start}layernorm"),
-            *self._class_rules(architecture, model.stack.width),
-        ]
-        for index in range(model.stack.depth):
-            rules += self._layer(index, model.stack, f"{start}encoder.layer.{index}.")
+        embeddings, products = f"{start}embeddings", self._products(weights.architecture)
+        leading = ",".join(name for name in ("cls_token", self.further) if name)
+        gated = self.gated_block if isinstance(model.stack.feedforward, GatedMLP) else {}
+        names = {
+            "embed": f"{embeddings}.patch_embeddings.projection",
+            _FIRST: f"{embeddings}.{{{leading}}}",
+            _TABLE: f"{embeddings}.position_embeddings",
+            "stack.final_norm": f"{start}layernorm",
+            **in_blocks("stack.blocks", f"{start}encoder.layer", {**self.block, **gated}),
+        }
+        names |= {"head": products[0]} if len(products) == 1 else {}
+        conversions = {_FIRST: ROW, _TABLE: self._resized(embed, embed)}
+        rules = rules_of(weights.shapes, names, conversions, {_FIRST: (1, embed.registers)})
+        if len(products) == 2:  # the mean of two heads is one that reads both vectors with half the weights
+            both, biases = (tuple(f"{name}.{kind}" for name in products) for kind in ("weight", "bias"))
+            rules.append(Rule("head.weight", both, (model.stack.width,) * 2, scaled(0.5), axis=1))
+            rules.append(Averaged("head.bias", biases))
         spare = (
-            (f"{there}.mask_token", "what stands for hidden patches, which only its pretraining hides"),
+            (f"{embeddings}.mask_token", "what stands for hidden patches, which only its pretraining hides"),
             (f"{start}pooler.", "the layer over the first vector, which this head does not read"),
         )
-        return Table(tuple(rules), {}, spare, tuple(name for name, _ in spare))
+        return Table(weights.shapes, tuple(rules), {}, spare, tuple(name for name, _ in spare))
 
     def _products(self, architecture: str) -> tuple[str, ...]:
         """The products of the head, of which a body has none."""
         return () if architecture == self.body else ("classifier",)
 
-    def _class_rules(self, architecture: str, width: int) -> list[Rule]:
-        return [rule for name in self._products(architecture) for rule in both("head", name)]
-
-    def _layer(self, index: int, stack: StackConfig, start: str) -> list[Rule]:
-        ours, inside = f"stack.blocks.{index}.", f"{start}attention.attention."
-        qkv = [f"{inside}{part}" for part in ("query", "key", "value")]
-        first, second = self.norms
-        return [
-            *stacked(f"{ours}attention.qkv", qkv, [stack.width] * 3, stack.attention.bias),
-            *both(f"{ours}attention.out", f"{start}attention.output.dense"),
-            *both(f"{ours}attention_residual.norm", start + first),
-            *both(f"{ours}feedforward_residual.norm", start + second),
-            *self._products_of(f"{ours}feedforward.", stack.feedforward, start),
-        ]
-
-    def _products_of(self, ours: str, part: FeedForwardPart, start: str) -> list[Rule]:
-        up, down = self.parts
-        return [*both(f"{ours}up", start + up), *both(f"{ours}down", start + down)]
-
     # ------------------------------------------------------------------ writing
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
-        model = bundle.model
-        if not isinstance(model, TransformerConfig) or not isinstance(model.embed, Patches):
-            raise Unfit("it does not read images")
-        stack, embed = model.stack, model.embed
+        model = expect(bundle.model, TransformerConfig, _NO_IMAGES)
+        stack, embed = model.stack, expect(model.embed, Patches, _NO_IMAGES)
         if not isinstance(stack.norm, LayerNorm) or stack.placement.kind != self.placement.kind:
-            raise Unfit(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
+            raise Unsupported(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
         return {
             "hidden_size": stack.width,
             "num_hidden_layers": stack.depth,
@@ -249,16 +233,14 @@ class ViT(Family):
         }
 
     def _part_written(self, stack: StackConfig) -> dict[str, Any]:
-        part = stack.feedforward
-        if not isinstance(part, MLP):
-            raise Unfit("its feed-forward parts are not plain")
+        part = expect(stack.feedforward, MLP, "its feed-forward parts are not plain")
         return {
             "intermediate_size": part.hidden or 4 * stack.width,
             "hidden_act": activation_name(part.activation),
         }
 
     def files(self, bundle: Bundle) -> dict[str, str]:
-        return image_processor_of(bundle)
+        return preprocessor_file(bundle)
 
 
 class DeiT(ViT):
@@ -283,17 +265,6 @@ class DeiT(ViT):
             return ("cls_classifier", "distillation_classifier")
         return super()._products(architecture)
 
-    def _class_rules(self, architecture: str, width: int) -> list[Rule]:
-        products = self._products(architecture)
-        if len(products) < 2:
-            return super()._class_rules(architecture, width)
-        weights, biases = (tuple(f"{name}.{kind}" for name in products) for kind in ("weight", "bias"))
-        # The mean of two heads is one that looks at both vectors with half the weights.
-        return [
-            Rule("head.weight", weights, (width, width), Times(0.5), axis=1),
-            Averaged("head.bias", biases),
-        ]
-
 
 class Dinov2(ViT):
     """A ViT that has learned without labels."""
@@ -310,8 +281,18 @@ class Dinov2(ViT):
     eps: ClassVar[float] = 1e-6
     patch: ClassVar[int] = 14
     pooling: ClassVar[Pooling] = "first-and-mean"
-    norms: ClassVar[tuple[str, str]] = ("norm1", "norm2")
-    parts: ClassVar[tuple[str, str]] = ("mlp.fc1", "mlp.fc2")
+    block: ClassVar[Mapping[str, str]] = _BLOCK | {
+        "attention_residual.norm": "norm1",
+        "attention_residual.gain": "layer_scale1.lambda1",
+        "feedforward_residual.norm": "norm2",
+        "feedforward_residual.gain": "layer_scale2.lambda1",
+        "feedforward.up": "mlp.fc1",
+        "feedforward.down": "mlp.fc2",
+    }
+    gated_block: ClassVar[Mapping[str, str]] = {
+        "feedforward.gate_up": "mlp.weights_in",
+        "feedforward.down": "mlp.weights_out",
+    }
 
     def _fitted(self, keys: Keys, embed: Patches, processor: ImageProcessor) -> Patches:
         if embed.pixel_rows != embed.pixel_columns:
@@ -323,8 +304,6 @@ class Dinov2(ViT):
         return super()._fitted(keys, embed, processor)
 
     def _feedforward(self, keys: Keys) -> FeedForwardPart:
-        for name in _OF_BACKBONES:
-            keys.any(name)
         keys.rate("drop_path_rate", 0.0)  # of training only
         hidden = int(keys.size("hidden_size") * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
         activation = keys.activation("hidden_act", "gelu")
@@ -335,20 +314,6 @@ class Dinov2(ViT):
     def _placement(self, keys: Keys) -> Placement:
         return LayerScale(keys.number("layerscale_value", 1.0))
 
-    def _layer(self, index: int, stack: StackConfig, start: str) -> list[Rule]:
-        ours = f"stack.blocks.{index}."
-        return [
-            *super()._layer(index, stack, start),
-            Rule(f"{ours}attention_residual.gain", (f"{start}layer_scale1.lambda1",)),
-            Rule(f"{ours}feedforward_residual.gain", (f"{start}layer_scale2.lambda1",)),
-        ]
-
-    def _products_of(self, ours: str, part: FeedForwardPart, start: str) -> list[Rule]:
-        if isinstance(part, MLP):
-            return super()._products_of(ours, part, start)
-        names = (f"{start}mlp.weights_in", f"{start}mlp.weights_out")
-        return [*both(f"{ours}gate_up", names[0]), *both(f"{ours}down", names[1])]
-
     def _part_written(self, stack: StackConfig) -> dict[str, Any]:
         part, width = stack.feedforward, stack.width
         assert isinstance(stack.placement, LayerScale)
@@ -357,7 +322,7 @@ class Dinov2(ViT):
         sizes = ((ratio, _gated(ratio * width) if gated else ratio * width) for ratio in range(1, 65))
         ratio = next((ratio for ratio, size in sizes if size == hidden), None)
         if ratio is None:
-            raise Unfit(f"its {hidden} hidden values are no whole multiple of its width")
+            raise Unsupported(f"its {hidden} hidden values are no whole multiple of its width")
         activation = "gelu" if gated else activation_name(part.activation)
         return {
             "mlp_ratio": ratio,
@@ -365,6 +330,46 @@ class Dinov2(ViT):
             "hidden_act": activation,
             "layerscale_value": stack.placement.start,
         }
+
+
+class Dinov2WithRegisters(Dinov2):
+    """arXiv 2309.16588: learned vectors without a position stand between the class token and the patches, and
+    classes are read from the class token and the patches alone."""
+
+    name: ClassVar[str] = "dinov2_with_registers"
+    architectures: ClassVar[dict[str, str]] = {
+        "Dinov2WithRegistersForImageClassification": CLASSES,
+        "Dinov2WithRegistersModel": CLASSES,
+    }
+    body: ClassVar[str] = "Dinov2WithRegistersModel"
+    prefix: ClassVar[str] = "dinov2_with_registers."
+    patch: ClassVar[int] = 16
+    further: ClassVar[str] = "register_tokens"
+    placed: ClassVar[bool] = False
+    antialias: ClassVar[bool] = True
+
+    def _patches(self, keys: Keys) -> Patches:
+        count = keys.whole("num_register_tokens", _REGISTERS)
+        if count > _MOST_REGISTERS:
+            raise keys.refuse("num_register_tokens", "it must be at most {limit}", _MOST_REGISTERS)
+        return replace(super()._patches(keys), registers=count)
+
+    def weights(self, model: ModelConfig, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Where registers have places after all, since they were trained here, these become part of them:
+        both are only ever added."""
+        assert isinstance(model, TransformerConfig)
+        assert isinstance(model.embed, Patches)
+        here = slice(1, 1 + model.embed.registers)
+        first, table = ours[_FIRST].clone(), ours[_TABLE].clone()
+        first[here] += table[here]
+        table[here] = 0
+        return {**ours, _FIRST: first, _TABLE: table}
+
+    def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
+        config = super().config(bundle, architecture)
+        assert isinstance(bundle.model, TransformerConfig)
+        assert isinstance(bundle.model.embed, Patches)
+        return config | {"num_register_tokens": bundle.model.embed.registers}
 
 
 def _gated(hidden: int) -> int:
@@ -391,6 +396,3 @@ def _written_sides(embed: Patches) -> int | list[int]:
 
 def _shown(embed: Patches) -> str:
     return f"{embed.pixel_columns} × {embed.pixel_rows}"
-
-
-__all__ = ["DeiT", "Dinov2", "ViT"]

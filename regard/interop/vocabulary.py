@@ -19,14 +19,21 @@ from regard.errors import CheckpointError, RegardError
 from regard.interop.checkpoint import Checkpoint
 from regard.interop.converted import converted, one_side
 from regard.interop.generation import GENERATION, stated
-from regard.interop.keys import refusal
-from regard.interop.tokenizer_keys import CONFIG, TokenizerKeys, add_tokens, lowers, obeyed, read_keys
+from regard.interop.keys import IDS, as_ids, refusal
+from regard.interop.tokenizer_keys import (
+    CONFIG,
+    TokenizerKeys,
+    add_tokens,
+    lowercases,
+    read_keys,
+    token_name,
+    with_overrides,
+)
 from regard.strict_json import HEADER, VOCABULARY, check_limit
 
 CHAT_TEMPLATE = "chat_template.jinja"
 TARGET = "target/tokenizer.json"
 """The target's, where an export of ours has one for each side: no form of the library's keeps two."""
-_ROLES = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
     "unk": ("[UNK]", "<unk>"),
@@ -39,7 +46,7 @@ _USUAL = {
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundTokenizer:
     """The tokenizer of a folder."""
 
     text: str
@@ -116,15 +123,15 @@ class Found:
 def chat_template(checkpoint: Checkpoint) -> str | None:
     """How a dialogue is written for the model, if the folder says it: a file, or a key of the tokenizer's
     configuration, which may hold several by name. Raises: CheckpointError when that is no text."""
-    said: Any = checkpoint.text(CHAT_TEMPLATE)
-    if said is None:
-        said = (checkpoint.json(CONFIG, HEADER) or {}).get("chat_template")
-    if isinstance(said, list):
-        named = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
-        said = named.get("default")
-    if said is not None and not isinstance(said, str):
+    settings: Any = checkpoint.text(CHAT_TEMPLATE)
+    if settings is None:
+        settings = (checkpoint.json(CONFIG, HEADER) or {}).get("chat_template")
+    if isinstance(settings, list):
+        named = {entry.get("name"): entry.get("template") for entry in settings if isinstance(entry, dict)}
+        settings = named.get("default")
+    if settings is not None and not isinstance(settings, str):
         raise CheckpointError("{where}: the {key} is not a text", checkpoint.folder, "chat template")
-    return said
+    return settings
 
 
 def has_sides(checkpoint: Checkpoint) -> bool:
@@ -138,7 +145,7 @@ def has_sides(checkpoint: Checkpoint) -> bool:
     return there("source.spm", "target.spm")
 
 
-def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
+def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> FoundTokenizer:
     """The tokenizer in the folder. Raises: CheckpointError when there is none that can be read."""
     keys = read_keys(checkpoint)
     try:
@@ -153,18 +160,17 @@ def find_tokenizer(checkpoint: Checkpoint, side: str = "source") -> Found:
         raise
     except RegardError as error:
         raise CheckpointError.of(error, where=checkpoint.folder) from error
-    if lowers(checkpoint):
+    if lowercases(checkpoint):
         steps = [backend.normalizer] if backend.normalizer is not None else []
         backend.normalizer = Sequence([Lowercase(), *steps])
         text = backend.to_str()
     # Where each side has ids of its own, the configuration speaks of the target's.
     config = {} if keys.flag("separate_vocabs", False) else checkpoint.config
-    ids = _roles(config, keys.said, backend.token_to_id)
+    ids = _roles(config, keys.settings, backend.token_to_id)
     tokens = backend.get_added_tokens_decoder()
     special = tuple(sorted(index for index, token in tokens.items() if token.special))
     named = {token.content: index for index, token in tokens.items()}
-    frame = _first(backend), _between(backend)
-    return Found(text, ids, special, *frame, _ends(checkpoint), sentencepiece, named)
+    return FoundTokenizer(text, ids, special, *_framing(backend), _ends(checkpoint), sentencepiece, named)
 
 
 def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
@@ -176,58 +182,46 @@ def _text(keys: TokenizerKeys, side: str) -> tuple[str, bool]:
     if side == "target":
         return text, False
     check_limit(text, VOCABULARY)
-    text = obeyed(keys, text)
+    text = with_overrides(keys, text)
     tried(text)
     backend = open_backend(text)
     return (backend.to_str() if add_tokens(keys, backend) else text), False
 
 
-def _first(backend: Backend) -> int | None:
-    """What stands before a text that has been framed."""
+def _framing(backend: Backend) -> tuple[int | None, tuple[int, ...]]:
+    """What stands before a text that has been framed, and between the texts of a pair."""
     try:
-        framed, bare = (backend.encode("a", add_special_tokens=framed).ids for framed in (True, False))
+        framed, bare = (backend.encode("a", add_special_tokens=added).ids for added in (True, False))
+        pair = backend.encode("a", "b", add_special_tokens=True)
     except Exception as error:  # the library has no narrower class for it
         raise CheckpointError("{where} cannot cut a text: {value}", "tokenizer.json", error) from error
-    return framed[0] if framed and framed[:1] != bare[:1] else None
-
-
-def _between(backend: Backend) -> tuple[int, ...]:
-    """What stands between the texts of a pair that has been framed."""
-    try:
-        framed = backend.encode("a", "b", add_special_tokens=True)
-    except Exception as error:  # the library has no narrower class for it
-        raise CheckpointError("{where} cannot cut a pair: {value}", "tokenizer.json", error) from error
-    sides = [{i for i, side in enumerate(framed.sequence_ids) if side == which} for which in (0, 1)]
-    if not all(sides):
-        return ()
-    return tuple(framed.ids[max(sides[0]) + 1 : min(sides[1])])
+    first = framed[0] if framed and framed[:1] != bare[:1] else None
+    sides = [[i for i, side in enumerate(pair.sequence_ids) if side == which] for which in (0, 1)]
+    return first, tuple(pair.ids[sides[0][-1] + 1 : sides[1][0]]) if all(sides) else ()
 
 
 def _ends(checkpoint: Checkpoint) -> tuple[int, ...]:
     """The ids that end what is written: one or several, in the configuration of generation or else in that of
     the model."""
     value = stated(checkpoint, "eos_token_id")
-    some = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(type(index) is int and 0 <= index < 1 << 31 for index in some):
-        why, limit = "in config.json and {file} it must be {limit}", "a token id, a list of them, or null"
-        raise refusal(checkpoint.folder, "eos_token_id", value, why, GENERATION, limit)
-    return tuple(dict.fromkeys(some))
+    if (ids := as_ids(value)) is None:
+        why = "in config.json and {file} it must be {limit}"
+        raise refusal(checkpoint.folder, "eos_token_id", value, why, GENERATION, IDS)
+    return tuple(dict.fromkeys(ids))
 
 
 def _roles(
-    config: Mapping[str, Any], said: Mapping[str, Any], index: Callable[[str], int | None]
+    config: Mapping[str, Any], settings: Mapping[str, Any], index: Callable[[str], int | None]
 ) -> dict[str, int]:
     """The id of each role: what the tokenizer's files say, else the configuration, else the usual name."""
     ids = {}
-    for role in _ROLES:
-        token = said.get(f"{role}_token")
-        name = token.get("content") if isinstance(token, dict) else token
-        told = config.get(f"{role}_token_id")
-        if isinstance(name, str) and index(name) is not None:
+    for role in _USUAL:
+        name, id_ = token_name(settings.get(f"{role}_token")), config.get(f"{role}_token_id")
+        if name is not None and index(name) is not None:
             ids[role] = index(name)
-        elif type(told) is int and told >= 0:
-            ids[role] = told
-        elif f"{role}_token" not in said:
+        elif type(id_) is int and id_ >= 0:
+            ids[role] = id_
+        elif f"{role}_token" not in settings:
             usual = (index(name) for name in _USUAL[role])
             ids[role] = next((found for found in usual if found is not None), None)
     return {role: found for role, found in ids.items() if found is not None}

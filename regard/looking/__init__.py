@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from regard.data.rows import Row
-from regard.decode.events import Step, hear
+from regard.decode.events import Step, listen
 from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
 from regard.insight.alignment import Alignment, cross_attention
@@ -56,7 +56,7 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     recorder = Recorder(model, choice)
     # Windows and texts go one after the other, so that nothing is padded; samples of one text side by side.
     tokens = _SAMPLES if decoding.n > 1 and "sampling" in supported(task) else 1
-    with torch.inference_mode(), hear(recorder.hear), recorder.watching():
+    with torch.inference_mode(), listen(recorder.hear), recorder.watching():
         (said,) = task.predict(model, [task.input.parse(text)], replace(decoding, batch_tokens=tokens))
     passes, search = recorded(recorder, names := naming(task))
     if choice.steps and (first := min(choice.steps)) > len(search):
@@ -79,7 +79,7 @@ def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alig
     if not source:
         raise InputError("the input has no tokens to align with; give a text")
     told: list[Step] = []
-    with torch.inference_mode(), hear(told.append):
+    with torch.inference_mode(), listen(told.append):
         (said,) = checked(task.predict(model, [given], decoding))
     written = Searched(said, tuple(grown(told, naming(task)))).written
     # What is given at a step is the token before; what is looked at serves the token after.

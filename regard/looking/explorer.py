@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from regard.decode.events import Step, hear
+from regard.decode.events import Step, listen
 from regard.errors import InputError, unknown
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
@@ -286,7 +286,7 @@ class Explorer:
         # An int8 W_O rounds all heads together: one without weights would still be felt by the others.
         tapped |= bool(changes.heads_off) and is_int8(self.model)
         model = self._variant(question, opening, silent=not tapped)
-        with torch.inference_mode(), hear(heard), ExitStack() as stack:
+        with torch.inference_mode(), listen(heard), ExitStack() as stack:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
             (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)

@@ -15,7 +15,7 @@ from regard.data.continuation import Continuation
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import prompt_stepper_for, speculative_stepper_for
 from regard.decode.constraints import NO_RULES, Rules
-from regard.decode.events import Step, listening, tell
+from regard.decode.events import Step, emit, listening
 from regard.decode.finite import check_tokens
 from regard.decode.sampling import Draws, Sampler, Sampling, seed_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
@@ -115,7 +115,7 @@ def _stepper(
 
 def _tell(outputs: list[Output], tokens: list[int], parents: list[int], done: list[bool]) -> None:
     totals, scores = [output.total for output in outputs], [output.score for output in outputs]
-    tell(Step(0, parents, list(range(len(outputs))), tokens, totals, scores, done, ranked=False))
+    emit(Step(0, parents, list(range(len(outputs))), tokens, totals, scores, done, ranked=False))
 
 
 def say_unseen(outputs: Sequence[Output], context: int) -> None:

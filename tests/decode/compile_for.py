@@ -26,7 +26,7 @@ def compile_blocks() -> None:
     """What is compiled when it is first called, for both kinds of weights, without calling it."""
     from regard.decode import native, probe_models
     from regard.decode.engine import Engine
-    from regard.decode.linears import Numbers
+    from regard.decode.linears import Buffer
     from regard.decode.slots import Slots
 
     real = native.blocks
@@ -48,7 +48,7 @@ def compile_blocks() -> None:
         stepper._memory = np.zeros((len(engine.decoder.layers), 4, 2 * layer.cross_inner), np.float32)
         stepper._zeros = stepper._owner = np.zeros(2, np.int64)
         stepper._starts = np.array([0, 4])
-        stepper._all_at_once(Numbers.of((2, engine.decoder.width)))
+        stepper._all_at_once(Buffer.of((2, engine.decoder.width)))
     assert len(real.signatures) == 2
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from regard.decode import linears, loops
 from regard.decode.fast import have_loops
 from regard.decode.kernels import products
-from regard.decode.linears import Numbers, bias_of, pack
+from regard.decode.linears import Buffer, bias_of, pack
 from regard.model.quantize import Int8Linear
 
 ROWS = [1, 2, 3, 4, 5, 6, 7, 13]
@@ -73,7 +73,7 @@ def test_threads_that_share_a_product_change_nothing(
     monkeypatch.setattr(linears, "_SHARED", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     linear = Int8Linear(nn.Linear(64, 331)) if int8 else nn.Linear(64, 331)
-    x, y = Numbers.of((rows, 64)), Numbers.of((rows, 331))
+    x, y = Buffer.of((rows, 64)), Buffer.of((rows, 331))
     x.tensor.normal_()
     product, results = linears.product(linear), []
     for _ in range(9):  # tried both ways, then chosen
@@ -90,12 +90,12 @@ def test_a_product_is_its_linear_by_whichever_way(
     activation: Callable[[Tensor], Tensor] | None, copied: bool, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     linear = nn.Linear(20, 33, bias=copied)
-    x = Numbers.of((rows, 20))
+    x = Buffer.of((rows, 20))
     x.tensor.normal_()
     want = linear(x.tensor).detach()
     for torch_from in (0, 6, sys.maxsize):
         monkeypatch.setattr(linears, "torch_from", lambda torch_from=torch_from: torch_from)
-        y = Numbers.of((rows, 33))
+        y = Buffer.of((rows, 33))
         linears.product(linear, activation, copied=copied)(x, y)
         torch.testing.assert_close(y.tensor, want if activation is None else activation(want))
 

@@ -11,7 +11,7 @@ import torch
 from members import DEPTH, PARTS, V, close, encoder_decoder, ids, transformer
 from torch import Tensor, nn
 
-from regard.decode.events import hear
+from regard.decode.events import listen
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.errors import InputError
@@ -32,7 +32,7 @@ parts = pytest.mark.parametrize("stack", PARTS.values(), ids=PARTS.keys())
 
 def traced(model: Any, run: Callable[[], Any], choice: Choice = Choice()) -> tuple[Any, Trace]:  # noqa: B008
     recorder = Recorder(model, choice)
-    with hear(recorder.hear), recorder.watching():
+    with listen(recorder.hear), recorder.watching():
         answer = run()
     passes, search = recorded(recorder, NAMING)
     return answer, Trace("", "", "", None, (), passes, search)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from regard.decode.events import hear
+from regard.decode.events import listen
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.insight.recorder import Choice, Recorder
@@ -65,7 +65,7 @@ def measured(model: Any, run: Callable[[], Any], choice: Choice) -> tuple[int, i
     """Bytes alive at most, bytes alive in the end, and bytes of what was kept."""
     recorder = Recorder(model, choice)
     with Live() as live:
-        with hear(recorder.hear), recorder.watching():
+        with listen(recorder.hear), recorder.watching():
             run()
         held = live.now
     kept = [x for forward in recorder.forwards for x in (forward.given, *forward.values.values())]
