@@ -44,8 +44,8 @@ def data_lines(name: str | None, *, as_json: bool) -> Iterator[str]:
             use = f" (a checkpoint: regard import {checkpoint.name} RUN)"
             yield from _entry_lines(about, use, as_json=as_json)
     if name in known and not as_json and known[name].columns and _is_here(known[name]):
-        columns = known[name].columns
-        data = open_data(name, columns, forms=(AsJson(),) * len(columns))
+        names = known[name].columns
+        data = open_data(name, names, forms=(AsJson(),) * len(names))
         for row in islice(data.split("train"), 5):
             yield f"{'':15} {'  →  '.join(_beginning(value) for value in row.values)}"
 
