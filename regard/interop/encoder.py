@@ -238,15 +238,9 @@ class Encoder(Family):
         elif task == CLASSES:
             transform = names.class_transform
             transform = start + transform.removeprefix(self.prefix) if transform == pooler else transform
-<<<<<<< HEAD
             known |= {"head.transform.dense": transform, "head": names.class_product}
-        elif task == SPANS:
-            known["head"] = "qa_outputs"
-=======
-            rules += both("head.transform.dense", transform) + both("head", names.class_product)
         elif task in _PRODUCTS:
-            rules += both("head", _PRODUCTS[task])
->>>>>>> tokens
+            known["head"] = _PRODUCTS[task]
         if names.class_transform != pooler or task != CLASSES:
             spare.append((f"{start}pooler.", _POOLER))
         heads = ("cls.seq_relationship.", *(_OF_HEADS if task == BODY else ()), *names.others)

@@ -364,7 +364,7 @@ def _first(names: Sequence[str], there: Sequence[str]) -> str | None:
 
 
 def _best(logs: np.ndarray, n: int) -> list[tuple[tuple[int, ...], float]]:
-    """From (words, K) the n likeliest choices of one of K for each word, with their log-probabilities."""
+    """From (words, K) the n most likely choices of one of K for each word, with their log-probabilities."""
     if n == 1:
         return [(tuple(logs.argmax(1).tolist()), float(logs.max(1).sum()))]
     best: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
