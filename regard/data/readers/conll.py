@@ -48,9 +48,11 @@ class ConllTable:
         for number, _, content in read_lines(path):
             if isinstance(content, Problem):
                 if not skip:
-                    raise DataError(
-                        "{where}: {value}; mend it, or --on-error skip", f"{path}:{number}", content
+                    sentence = (
+                        "{where}: {value}; mend this line, from which the columns follow, or leave it out"
+                        " with --on-error skip"
                     )
+                    raise DataError(sentence, f"{path}:{number}", content)
             elif stated := _PLUS.match(content):
                 names = tuple(name.lower() for name in stated[1].split())
             elif not content.strip():
