@@ -66,7 +66,7 @@ class Interrupts:
             return
         again = threading.Timer(0.02, _press)  # when this hook is done
         again.daemon = True
-        with suppress(KeyboardInterrupt):  # one that comes while the thread starts, which it does all the same
+        with suppress(KeyboardInterrupt):  # of one while the thread starts, which it does all the same
             again.start()
 
     def _watch(self) -> None:
