@@ -81,15 +81,16 @@ def test_a_run_begins_with_what_it_is_told(pairs: Path, tmp_path: Path) -> None:
     begin = tuple(tokenizer.encode("fade"))
     for beam in (1, 3):
         (found,) = run.predictions(["abc"], Decoding(beam=beam, begin=begin, max_length=9))
-        assert found.text.startswith("fade")
+        assert found.value.plain().startswith("fade")
     (ended,) = run.predictions(["abc"], Decoding(begin=(*begin, tokenizer.eos), max_length=9))
-    assert ended.text == "fade"
+    assert ended.value.plain() == "fade"
     assert run.task.decode_ids((*begin, tokenizer.eos)) == ("fade", True)
     assert run.task.decode_ids(begin) == ("fade", False)
 
 
 def test_tasks_that_write_nothing_refuse_it() -> None:
     from regard.tasks import TASKS, Task
+    from regard.tasks.decoding import check_decoding
 
     class Silent(TASKS["text-classification"]):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -97,4 +98,4 @@ def test_tasks_that_write_nothing_refuse_it() -> None:
 
     silent: Task = Silent()
     with refused(InputError, key="tokens to begin with"):
-        silent.check(Decoding(begin=(1,)))
+        check_decoding(silent, Decoding(begin=(1,)))

@@ -126,7 +126,6 @@ CHECKPOINTS: tuple[Published, ...] = (
         "bert",
         kind="BertForTokenClassification",
         said={"_num_labels": 9},
-        refused="architectures: tags of single tokens have no task here yet",
     ),
     Published("FacebookAI/roberta-base", "roberta"),
     Published("FacebookAI/roberta-large-mnli", "roberta classes", said={"_num_labels": 3}),

@@ -97,7 +97,7 @@ def check(folder: Path, **parts: Any) -> None:
         ("bert", "is_decoder", True),
         ("bert", "a_new_idea", 3),
         ("bert", "model_type", "mamba"),
-        ("bert", "architectures", ["BertForTokenClassification"]),
+        ("bert", "architectures", ["BertForMultipleChoice"]),
         ("bert", "quantization_config", {"bits": 4}),
         ("bert", "auto_map", {"AutoModel": "evil.py"}),
         ("qwen3", "rope_parameters", {"rope_type": "dynamic", "factor": 0.5, "rope_theta": 100.0}),

@@ -175,7 +175,7 @@ def stories(folder: Path) -> None:
         "eos_token_id": 2,
     }
     (folder / "config.json").write_text(json.dumps(keys), "utf-8")
-    (folder / "tokenizer.json").write_text(_pieces(abs(vocab)).to_hf(), "utf-8")
+    (folder / "tokenizer.json").write_text(_pieces(abs(vocab)).backend().to_str(), "utf-8")
 
 
 def _pieces(vocab: int) -> Pieces:

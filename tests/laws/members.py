@@ -17,6 +17,7 @@ from regard.model.block import Placement
 from regard.model.embed import Embed, Patches, Tokens, TokenTypes
 from regard.model.feedforward import FeedForwardPart
 from regard.model.head import Classes, Head, Transform, Vector, Vocabulary
+from regard.model.head_tokens import TokenClasses
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
 from regard.model.norm import Norm, RMSNorm
@@ -58,6 +59,7 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Rotary2D: (Rotary2D(columns=3, leading=1, base=10.0),),
     Vocabulary: (Vocabulary(), Vocabulary(tied=False)),
     Classes: (
+        TokenClasses(3),
         Classes(3),
         Classes(3, "first"),
         Classes(3, "first-and-second"),

@@ -166,7 +166,8 @@ def test_evaluation_as_json(cli: Cli, run: Path, pairs: Path) -> None:
         *("bleu", "bleu_signature", "chrf", "chrf_signature"),
         *("exact", "token_error_rate", "token_accuracy", "count"),
     }
-    assert (found["data"], found["split"], found["baselines"]) == (str(pairs), "test", {})
+    assert Path(found["data"]).name == pairs.name  # of whichever process trained it
+    assert (found["split"], found["baselines"]) == ("test", {})
     assert "tok:char" in found["metrics"]["bleu_signature"]
     result = regard.load(run).evaluate(decoding=Decoding(beam=2), tokenize="char")
     assert result.metrics == found["metrics"]
