@@ -59,13 +59,13 @@ SAMPLES: dict[type, tuple[Any, ...]] = {
     Rotary2D: (Rotary2D(columns=3, leading=1, base=10.0),),
     Vocabulary: (Vocabulary(), Vocabulary(tied=False)),
     Classes: (
-        TokenClasses(3),
         Classes(3),
         Classes(3, "first"),
         Classes(3, "first-and-second"),
         Classes(3, "first-and-mean", Transform("relu")),
         Classes(3, "first-and-mean", skipped=2),
     ),
+    TokenClasses: (TokenClasses(3),),
     Vector: (Vector(), Vector("first", normalised=False)),
     Tokens: (
         Tokens(V),
