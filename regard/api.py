@@ -46,11 +46,13 @@ def train(
 
     Raises: errors.RegardError; KeyboardInterrupt, after saving, when told to stop.
     """
-    limit = None if budget is None else seconds(budget)
-    start = None if init is None else str(init)
-    keys = preset, config, settings, steps, epochs, limit, seed, snapshots, source, target, start
+    asked = Asked(
+        task, str(data), preset=preset, config=config, settings=settings, steps=steps, epochs=epochs,
+        budget=None if budget is None else seconds(budget), seed=seed, snapshots=snapshots,
+        source=source, target=target, init=None if init is None else str(init),
+    )  # fmt: skip
     trained = run_job(
-        Asked(task, str(data), *keys),
+        asked,
         out,
         resume=resume,
         overwrite=overwrite,
