@@ -41,8 +41,7 @@ def train(
     `data`: a built-in set's name, a file or a folder. `source`, `target`: names of the columns. `preset`: a
     size. One of `steps`, `epochs` and `budget` (seconds, or "10m") ends training. `config`: keys that differ
     from the defaults, or a file of them; `settings`: single ones, as "train.lr=1e-3". `init`: a pretrained
-    bundle to fine-tune. `workers`: processes that decode images while training goes on; with 0 they are
-    decoded once, and their pixels kept on disk.
+    bundle to fine-tune. `workers`: processes that decode images as needed; with 0 their pixels are on disk.
 
     Raises: errors.RegardError; KeyboardInterrupt, after saving, when told to stop.
     """

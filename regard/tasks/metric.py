@@ -49,10 +49,6 @@ class Metric(ABC):
         """The figure that chooses, as a number of which more is better."""
         return -float(figures[self.key]) if self.lower else float(figures[self.key])
 
-    def better(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-        """Whether `one` is better than `other`."""
-        return self.selection_score(one) > self.selection_score(other)
-
 
 @runtime_checkable
 class Tokenizes(Protocol):
