@@ -14,6 +14,7 @@ from regard.course.parts import (
     Attention,
     axis,
     build,
+    example,
     log_lines,
     observe,
     observe_attention,
@@ -22,7 +23,7 @@ from regard.course.parts import (
     step,
 )
 from regard.insight.parameters import Whole
-from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block, BlockContext, Placement, PostNorm, PreNorm
 from regard.model.feedforward import MLP, FeedForward
@@ -51,7 +52,14 @@ def _gradient(make: Callable[[], nn.Module], depth: int) -> float:
     return float(torch.autograd.grad((y * random(1, 5, _WIDTH, seed=2)).sum(), x)[0].norm())
 
 
-def _add_and_norm(deepest: int) -> Computed:
+@example(
+    "add-and-norm",
+    Words("Add & Norm", "残差连接与层归一化（Add & Norm）"),
+    "A block in steps, and how the gradient changes with depth, with and without.",
+    "逐步计算一个块，并比较有无残差与归一化时梯度随深度的变化。",
+    Whole("deepest", Words("the deepest, as a power of 2", "最深的层数（2 的幂次）"), 5, 1, 6),
+)
+def add_and_norm(deepest: int) -> Computed:
     depths = tuple(2**power for power in range(deepest + 1))
     block = build(2, lambda: _block(PostNorm(), 4))
     x = random(1, 3, 4, seed=1)
@@ -77,11 +85,9 @@ def _add_and_norm(deepest: int) -> Computed:
 def _added(x: Tensor, change: Tensor, added: Tensor) -> Step:
     return step(
         Words("Add", "相加"),
-        Words(
-            "What attention makes is added to what it was given. The part has to learn only the change,"
-            " and the gradient has a way past it.",
-            "把注意力的输出加到它的输入上。这样该部分只需学习“改变量”，梯度也有了一条直路。",
-        ),
+        "What attention makes is added to what it was given. The part has to learn only the change,"
+        " and the gradient has a way past it.",
+        "把注意力的输出加到它的输入上。这样该部分只需学习“改变量”，梯度也有了一条直路。",
         Values("x", x, _ROWS),
         Values("attention(x)", change, _ROWS),
         Values("x + attention(x)", added, _ROWS),
@@ -92,12 +98,9 @@ def _added(x: Tensor, change: Tensor, added: Tensor) -> Step:
 def _normed(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor) -> Step:
     return step(
         Words("Norm", "归一化"),
-        Words(
-            "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a"
-            " learned gain and shift (1 and 0 here, as at the start).",
-            "每一行各自在宽度方向上变成均值 0、标准差 1，再乘以可学习的增益、加上偏移（这里是初始的 1 和"
-            " 0）。",
-        ),
+        "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a"
+        " learned gain and shift (1 and 0 here, as at the start).",
+        "每一行各自在宽度方向上变成均值 0、标准差 1，再乘以可学习的增益、加上偏移（这里是初始的 1 和 0）。",
         Values(Words("mean", "均值"), mean, rows=_ROWS),
         Values(Words("deviation", "标准差"), deviation, rows=_ROWS),
         Values(Words("after the norm", "归一化之后"), normed, rows=_ROWS),
@@ -116,12 +119,10 @@ def _deeper(depths: tuple[int, ...]) -> Step:
     rows = tuple((depth, *(sizes[name][i] for name, _ in kinds)) for i, depth in enumerate(depths))
     return step(
         Words("With and without: the gradient over depth", "有与没有：梯度随深度的变化"),
-        Words(
-            "The length of the gradient that reaches the input, through ever more blocks. With neither it"
-            f" vanishes ({rows[-1][1]:.1e} at depth {depths[-1]}); with Add & Norm it arrives.",
-            f"传回输入端的梯度长度，块数逐渐增多。两者都没有时梯度消失（深度 {depths[-1]} 时为"
-            f" {rows[-1][1]:.1e}），有了 Add & Norm，梯度就能传到。",
-        ),
+        "The length of the gradient that reaches the input, through ever more blocks. With neither it"
+        f" vanishes ({rows[-1][1]:.1e} at depth {depths[-1]}); with Add & Norm it arrives.",
+        f"传回输入端的梯度长度，块数逐渐增多。两者都没有时梯度消失（深度 {depths[-1]} 时为"
+        f" {rows[-1][1]:.1e}），有了 Add & Norm，梯度就能传到。",
         Table(
             Words("length of the gradient at the input", "输入端梯度的长度"),
             (_DEPTH, *(name for name, _ in kinds)),
@@ -139,7 +140,15 @@ def _deeper(depths: tuple[int, ...]) -> Step:
     )
 
 
-def _feedforward(hidden_width: int, seed: int) -> Computed:
+@example(
+    "feed-forward",
+    Words("The feed-forward part", "前馈网络"),
+    "Wider, bent, narrow again: each token by itself.",
+    "变宽、过激活函数、变回原宽：逐个词元加工。",
+    Whole("hidden_width", Words("numbers in between", "中间的宽度"), 8, 4, 32),
+    seed(),
+)
+def feed_forward(hidden_width: int, seed: int) -> Computed:
     module = build(4, lambda: FeedForward(4, MLP(hidden=hidden_width)))
     x = random(1, 3, 4, seed=seed)
     out, seen = observe(module, lambda: module(x))
@@ -154,9 +163,8 @@ def _feedforward(hidden_width: int, seed: int) -> Computed:
         _activated(hidden),
         step(
             Words("Narrow again", "变回原宽"),
-            Words(
-                "A second matrix brings it back to the width of the stream.", "第二个矩阵把它变回原来的宽度。"
-            ),
+            "A second matrix brings it back to the width of the stream.",
+            "第二个矩阵把它变回原来的宽度。",
             Values("W_2", w2),
             Values("b_2", module.down.bias),
             Values(OUTPUT, down, rows=_ROWS),
@@ -176,11 +184,9 @@ def _feedforward(hidden_width: int, seed: int) -> Computed:
 def _widened(x: Tensor, module: FeedForward, up: Tensor) -> Step:
     return step(
         Words("Wider", "变宽"),
-        Words(
-            "Attention moves things between tokens; the feed-forward part works on each token by"
-            " itself. First a matrix makes the vector wider.",
-            "注意力在词元之间传递信息；前馈部分则对每个词元单独加工。先用一个矩阵把向量变宽。",
-        ),
+        "Attention moves things between tokens; the feed-forward part works on each token by"
+        " itself. First a matrix makes the vector wider.",
+        "注意力在词元之间传递信息；前馈部分则对每个词元单独加工。先用一个矩阵把向量变宽。",
         Values("x", x, rows=_ROWS),
         Values("W_1", module.up.weight.T),
         Values("b_1", module.up.bias),
@@ -193,30 +199,9 @@ def _activated(hidden: Tensor) -> Step:
     off = float((hidden == 0).to(REAL).mean())
     return step(
         Words("Bent: the activation", "激活函数"),
-        Words(
-            f"What is below 0 becomes 0 (ReLU): here {off:.0%} of all numbers. Without this the two"
-            " matrices would be one.",
-            f"小于 0 的变成 0（ReLU）：这里占 {off:.0%}。没有这一步非线性，两个矩阵就等于一个。",
-        ),
+        f"What is below 0 becomes 0 (ReLU): here {off:.0%} of all numbers. Without this the two"
+        " matrices would be one.",
+        f"小于 0 的变成 0（ReLU）：这里占 {off:.0%}。没有这一步非线性，两个矩阵就等于一个。",
         Values("hidden", hidden, rows=_ROWS),
         formula="hidden = max(0, up)",
     )
-
-
-ADD_AND_NORM = Example(
-    "add-and-norm",
-    Words("Add & Norm", "残差连接与层归一化（Add & Norm）"),
-    Words(
-        "A block in steps, and how the gradient changes with depth, with and without.",
-        "逐步计算一个块，并比较有无残差与归一化时梯度随深度的变化。",
-    ),
-    _add_and_norm,
-    (Whole("deepest", Words("the deepest, as a power of 2", "最深的层数（2 的幂次）"), 5, 1, 6),),
-)
-FEED_FORWARD = Example(
-    "feed-forward",
-    Words("The feed-forward part", "前馈网络"),
-    Words("Wider, bent, narrow again: each token by itself.", "变宽、过激活函数、变回原宽：逐个词元加工。"),
-    _feedforward,
-    (Whole("hidden_width", Words("numbers in between", "中间的宽度"), 8, 4, 32), seed()),
-)

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from regard.insight.parameters import Whole
+from regard.insight.parameters import Parameter, Whole
 from regard.insight.plotting import graph_objects
 from regard.insight.worked import (
+    Computed,
     Drawing,
+    Example,
     Label,
     Lang,
     Product,
@@ -186,6 +188,15 @@ def gradient_descent(model: nn.Module, loss: Callable[[], Tensor], steps: int, r
                 weight.sub_(gradient, alpha=rate)
 
 
-def step(title: Words, text: Words, *values: Shown, formula: str = "", figure: Drawing | None = None) -> Step:
-    """What is done and why, its numbers, its formula."""
-    return Step(title, text, formula, values, figure)
+def step(
+    title: Words, en: str, zh: str, *values: Shown, formula: str = "", figure: Drawing | None = None
+) -> Step:
+    """What is done and why in both languages, its numbers, its formula."""
+    return Step(title, Words(en, zh), formula, values, figure)
+
+
+def example(
+    name: str, title: Words, en: str, zh: str, *parameters: Parameter
+) -> Callable[[Callable[..., Computed]], Example]:
+    """Makes an example of the function that computes it. `en`, `zh`: what it shows, in a sentence."""
+    return lambda make: Example(name, title, Words(en, zh), make, parameters)

@@ -52,7 +52,7 @@ def explained(name: str, inputs: Inputs = Inputs()) -> Worked:
         if present and name != owner:
             raise InputError("'{where}' has no use for {key}; {limit} does", name, option, owner)
     if matrices:
-        return attention_by_hand.example(_read_matrices(inputs.matrices)).worked()
+        return attention_by_hand.of_matrices(_read_matrices(inputs.matrices)).worked()
     if text:
         return explain_text.example(inputs.text, inputs.tokenizer).worked()
     return (explain_myths.example(full=True) if inputs.full else EXAMPLES[name]).worked()

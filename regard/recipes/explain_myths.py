@@ -137,7 +137,7 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
     except RegardError as problem:
         if must or isinstance(problem, DataError):
             raise
-        return step(_CLAIM, Words(f"Not tried: {problem}", f"未能验证：{problem}"))
+        return step(_CLAIM, f"Not tried: {problem}", f"未能验证：{problem}")
     started = time.perf_counter()
     found = {}
     for kind, part in ((False, (0.0, 0.5)), (True, (0.5, 1.0))):
@@ -157,17 +157,15 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
     rows = tuple((f"batch_first={kind}", score) for kind, score in found.items())
     return step(
         _CLAIM,
-        Words(
-            "nn.TransformerEncoderLayer takes (tokens, batch, width) unless told otherwise. Given (batch,"
-            " tokens, width) it runs without a word: the class token of an image attends to the class"
-            " tokens of the other images, never to its own patches, so that it knows nothing of its"
-            f" image. Just trained on {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it"
-            " is, 96.1 % mended.",
-            "nn.TransformerEncoderLayer 默认的输入是 (词元, 批, 宽度)。给它 (批, 词元, 宽度) 也不报错："
-            "一张图的分类词元只会看同批其他图的分类词元，从不看自己的小块，对自己的图一无所知。"
-            f"刚刚训练过（{which_zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1"
-            " %。",
-        ),
+        "nn.TransformerEncoderLayer takes (tokens, batch, width) unless told otherwise. Given (batch,"
+        " tokens, width) it runs without a word: the class token of an image attends to the class"
+        " tokens of the other images, never to its own patches, so that it knows nothing of its"
+        f" image. Just trained on {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it"
+        " is, 96.1 % mended.",
+        "nn.TransformerEncoderLayer 默认的输入是 (词元, 批, 宽度)。给它 (批, 词元, 宽度) 也不报错："
+        "一张图的分类词元只会看同批其他图的分类词元，从不看自己的小块，对自己的图一无所知。"
+        f"刚刚训练过（{which_zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1"
+        " %。",
         Table(
             Words("test accuracy in percent", "测试准确率（%）"),
             (Words("layer", "层"), Words("accuracy", "准确率")),

@@ -118,13 +118,11 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
 def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
     return step(
         Words("Text to pieces", "文本切成词片"),
-        Words(
-            f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
-            " knows; a mark such as ## says that a piece goes on inside a word. Marks for beginning and"
-            " end are put around it.",
-            f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
-            " 之类的记号表示接在词的内部。首尾各加一个标记。",
-        ),
+        f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
+        " knows; a mark such as ## says that a piece goes on inside a word. Marks for beginning and"
+        " end are put around it.",
+        f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
+        " 之类的记号表示接在词的内部。首尾各加一个标记。",
         Table(
             Words("pieces and ids", "词片与 id"),
             (Words("place", "位置"), Words("piece", "词片"), "id"),
@@ -139,11 +137,9 @@ def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
     part = part if count < width else Words("", "")
     return step(
         Words("Ids to vectors", "id 变成向量"),
-        Words(
-            "Each id picks a row of the table, times √D where the model says so (here ×"
-            f" {embed.factor:.4g}).{part.en}",
-            f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。{part.zh}",
-        ),
+        "Each id picks a row of the table, times √D where the model says so (here ×"
+        f" {embed.factor:.4g}).{part.en}",
+        f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。{part.zh}",
         vectors,
         formula="x = E[id]·√D",
     )
@@ -152,11 +148,9 @@ def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
 def _placed(positions: Values, placed: Values) -> Step:
     return step(
         Words("Plus positions", "加上位置"),
-        Words(
-            "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
-            " input of the first block.",
-            "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
-        ),
+        "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
+        " input of the first block.",
+        "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
         positions,
         placed,
         formula="input = x + position",
