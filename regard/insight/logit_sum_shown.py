@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from regard.insight.ablation import Head
+from regard.insight.ablation_text import head_lines
 from regard.insight.logit_sum import LogitSum
 from regard.insight.plotting import graph_objects, subplots
 from regard.insight.words import LANGUAGES, Label, Lang, Words
@@ -68,13 +69,8 @@ def logit_lines(found: LogitSum) -> Iterator[str]:
     parts.sort(key=lambda part: -part[1])
     yield "adds most:      " + ", ".join(f"{name} ({x:+.3f})" for name, x in parts[:_BEST] if x > 0)
     yield "takes off most: " + ", ".join(f"{name} ({x:+.3f})" for name, x in parts[::-1][:_BEST] if x < 0)
-    names = list(dict.fromkeys(head.attention for head in found.heads))
-    width = max(map(len, (*names, *found.rest)), default=0)
-    count = 1 + max((head.head for head in found.heads), default=-1)
-    yield f"{'':{width}}" + "".join(f"{f'head {head}':>9}" for head in range(count))
-    for name in names:
-        cells = (found.heads.get(Head(name, head)) for head in range(count))
-        yield f"{name:{width}}" + "".join(f"{'' if x is None else f'{x:+.3f}':>9}" for x in cells)
+    width = max(map(len, (*(head.attention for head in found.heads), *found.rest)), default=0)
+    yield from head_lines(found.heads, width, "head {}", "{:+.3f}")
     for name, value in found.rest.items():
         yield f"{name:{width}}{value:>+9.3f}"
 
@@ -82,10 +78,7 @@ def logit_lines(found: LogitSum) -> Iterator[str]:
 def logit_object(found: LogitSum) -> dict[str, Any]:
     """`{"output": …, "against": … or null, "place": … or null, "token": …, "logit": …, "total": …, "heads":
     [{"attention": …, "head": …, "value": …}], "rest": [{"name": …, "value": …}]}`"""
-    heads = [
-        {"attention": head.attention, "head": head.head, "value": value}
-        for head, value in found.heads.items()
-    ]
+    heads = [{**asdict(head), "value": value} for head, value in found.heads.items()]
     rest = [{"name": name, "value": value} for name, value in found.rest.items()]
     about = {key: getattr(found, key) for key in ("output", "against", "place", "token", "logit", "total")}
     return {**about, "heads": heads, "rest": rest}

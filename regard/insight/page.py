@@ -15,7 +15,8 @@ from string import Template
 from typing import Any
 
 from regard.insight.plotting import plotly_script
-from regard.insight.worked import LANGUAGES, Drawing, Label, Lang, Words
+from regard.insight.words import LANGUAGES, Label, Lang, Words
+from regard.insight.worked import Drawing
 
 # Nothing may be fetched, whatever a page holds: the browser itself refuses.
 _POLICY = (

@@ -15,19 +15,16 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from regard.insight.words import Label, Lang, Words, said
 from regard.insight.worked import (
-    Label,
-    Lang,
     Proof,
     Shown,
     Step,
     Table,
     Values,
-    Words,
     Worked,
     number,
     numbers,
-    said,
 )
 from regard.visible import visible
 

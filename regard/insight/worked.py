@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from regard.insight.parameters import Parameter, Value, checked
-from regard.insight.words import LANGUAGES, Label, Lang, Words, said
+from regard.insight.words import Label, Lang, Words
 
 TOLERANCE = 1e-6
 """How far a step-by-step result may be from the fused one."""
@@ -214,27 +214,3 @@ def numbers(array: Tensor, digits: int = 3) -> list[list[str]]:
 def _pointed(value: float, digits: int) -> str:
     shown = number(value, digits)
     return f"{value:.{digits}f}" if shown.lstrip("-").isdigit() else shown
-
-
-__all__ = [
-    "LANGUAGES",
-    "TOLERANCE",
-    "Cell",
-    "Computed",
-    "Drawing",
-    "Example",
-    "Label",
-    "Lang",
-    "Product",
-    "Proof",
-    "Shown",
-    "Step",
-    "Table",
-    "Values",
-    "Words",
-    "Worked",
-    "number",
-    "numbers",
-    "plain",
-    "said",
-]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import regard
 from regard.errors import BundleError, InputError
-from regard.insight.ablation import Ablation, Head, ablate, heads_of, silenced
+from regard.insight.ablation import Ablation, Head, ablate, heads_of, silencing
 from regard.insight.ablation_text import ablation_lines, ablation_object
 from regard.insight.attribution import integrated_gradients
 from regard.insight.figures import heat, patches_by_attention, search_tree
@@ -28,6 +28,7 @@ from regard.model.embed import Tokens
 from regard.model.head import Classes
 from regard.model.mask import Causal
 from regard.model.stack import StackConfig
+from regard.model.tap import open_taps
 from regard.model.transformer import Transformer, TransformerConfig
 from regard.weights import write_weights
 from tests.shared import refused
@@ -110,7 +111,7 @@ def test_a_silenced_head_is_one_whose_columns_of_the_last_matrix_are_zero(model:
     whole = model(ids)
     assert len(heads_of(model)) == DEPTH * HEADS
     for head in (Head("stack.blocks.1.attention", 3), Head("stack.blocks.0.attention", 0)):
-        with silenced(model, [head]):
+        with open_taps(model, silencing([head])):
             silent = model(ids)
         out = model.get_submodule(head.attention).out.weight
         kept = out.clone()
@@ -128,7 +129,7 @@ def test_ablation_measures_the_model_without_each_head(model: Transformer) -> No
     assert found.whole == float(model(ids).sum())
     assert found.without.keys() == set(heads_of(model))
     for head, figure in found.without.items():
-        with silenced(model, [head]):
+        with open_taps(model, silencing([head])):
             assert figure == float(model(ids).sum())
     assert told == [(i, DEPTH * HEADS) for i in range(1, DEPTH * HEADS + 1)]
     assert found.worth()[0][1] == max(found.whole - figure for figure in found.without.values())
