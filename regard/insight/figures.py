@@ -7,7 +7,8 @@ page of a trace draws the same from the same numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -35,6 +36,20 @@ def no_map(entry: Entry) -> InputError:
     return InputError("{key} has {value} axes; a map has {limit}", entry.name, entry.value.dim(), "2 or 3")
 
 
+_Titled = Sequence[tuple[str, Sequence[str]]]
+_WHOLE: Mapping[str, int] = MappingProxyType({})
+
+
+def label_axes(figure: Any, axes: _Titled, most: int, place: Mapping[str, int] = _WHOLE) -> None:
+    """Titles and labels of the rows, which go downwards, and of the columns; labels for up to `most` places.
+    `place`: which of subplots."""
+    for update, (title, labels) in zip((figure.update_yaxes, figure.update_xaxes), axes, strict=True):
+        places = list(range(len(labels)))  # equal labels would share a place
+        ticks = {"tickvals": places, "ticktext": shown(labels)} if 0 < len(labels) <= most else {}
+        update(title=title, **ticks, **place)
+    figure.update_yaxes(autorange="reversed", **place)
+
+
 def heat(entry: Entry) -> Any:
     """A heat map of a value of two axes; of three, one for each place of the first, side by side.
 
@@ -43,9 +58,9 @@ def heat(entry: Entry) -> Any:
     go = graph_objects()
     if entry.value.dim() not in (2, 3):
         raise no_map(entry)
-    sheets = entry.value.float() if entry.value.dim() == 3 else entry.value.float()[None]
-    labels = entry.axes[0].labels if entry.value.dim() == 3 else (entry.name,)
-    titles = [f"{entry.axes[0].name} {label}" if entry.value.dim() == 3 else label for label in labels]
+    sheets, titles = entry.value.float(), [f"{entry.axes[0].name} {label}" for label in entry.axes[0].labels]
+    if entry.value.dim() == 2:
+        sheets, titles = sheets[None], [entry.name]
     columns = min(4, len(sheets))
     rows = math.ceil(len(sheets) / columns)
     figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
@@ -57,11 +72,7 @@ def heat(entry: Entry) -> Any:
         trace = go.Heatmap(z=sheet.tolist(), colorscale=colours, showscale=index == 0, **scale)
         place = {"row": index // columns + 1, "col": index % columns + 1}
         figure.add_trace(trace, **place)
-        for update, axis in ((figure.update_yaxes, entry.axes[-2]), (figure.update_xaxes, entry.axes[-1])):
-            update(title=axis.name, **place)
-            if axis.labels and len(axis.labels) <= _MOST_TICKS:
-                update(tickvals=list(range(len(axis.labels))), ticktext=shown(axis.labels), **place)
-        figure.update_yaxes(autorange="reversed", **place)
+        label_axes(figure, [(axis.name, axis.labels) for axis in entry.axes[-2:]], _MOST_TICKS, place)
     figure.update_layout(
         width=_GAP + columns * (_PIECE + _GAP), height=_GAP + rows * (_PIECE + _GAP), template="plotly_white"
     )
@@ -84,7 +95,6 @@ def cells(
     and nothing has no colour. `square`: cells are as wide as they are high.
     """
     go = graph_objects()
-    down, across = list(range(len(rows))), list(range(len(columns)))  # equal names would share a place
     largest = 1.0 if share else float(value.abs().max()) or 1.0
     cut = texts is not None and len(columns) <= _MOST_TICKS
     heatmap = go.Heatmap(
@@ -101,13 +111,7 @@ def cells(
         meta={"scale": "share" if share else "signed"},
     )
     figure = go.Figure(heatmap)
-    for update, places, names, title in (
-        (figure.update_yaxes, down, rows, titles[0]),
-        (figure.update_xaxes, across, columns, titles[1]),
-    ):
-        labelled = {"tickvals": places, "ticktext": shown(names)} if len(names) <= 4 * _MOST_TICKS else {}
-        update(title=title, **labelled)
-    figure.update_yaxes(autorange="reversed")
+    label_axes(figure, list(zip(titles, (rows, columns), strict=True)), 4 * _MOST_TICKS)
     if square:
         figure.update_xaxes(constrain="domain")
         figure.update_yaxes(scaleanchor="x", constrain="domain")
@@ -155,11 +159,8 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
         update(title=_MOSAIC[what].of(lang), tickvals=middles, ticktext=names, showgrid=False, zeroline=False)
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(side="top")
-    figure.update_layout(
-        width=2 * _GAP + heads * _MAP,
-        height=2 * _GAP + len(layers) * _MAP,
-        template="plotly_white",
-    )
+    size = {"width": 2 * _GAP + heads * _MAP, "height": 2 * _GAP + len(layers) * _MAP}
+    figure.update_layout(**size, template="plotly_white")
     return figure
 
 

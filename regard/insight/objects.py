@@ -14,11 +14,11 @@ Numbers are whole (they read back to the same bits). What JSON has no number for
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from regard.insight.parameters import Choice, Parameter
-from regard.insight.worked import Label, Proof, Shown, Step, Values, Words, Worked
+from regard.insight.worked import Label, Shown, Step, Values, Words, Worked
 from regard.strict_json import plain
 
 FORMAT = 1
@@ -33,7 +33,11 @@ def as_object(worked: Worked, *, origins: bool = False) -> dict[str, Any]:
         "title": _words(worked.title),
         "text": _words(worked.text),
         "steps": [step_object(step, origins=origins) for step in worked.steps],
-        "proofs": [_proof(proof) for proof in worked.proofs],
+        "proofs": [
+            {"claim": _words(one.claim)}
+            | {key: plain(getattr(one, key)) for key in ("difference", "tolerance", "holds")}
+            for one in worked.proofs
+        ],
         "holds": worked.holds,
     }
 
@@ -58,17 +62,8 @@ def step_object(step: Step, *, origins: bool = False) -> dict[str, Any]:
     }
 
 
-def _proof(proof: Proof) -> dict[str, Any]:
-    return {
-        "claim": _words(proof.claim),
-        "difference": plain(proof.difference),
-        "tolerance": proof.tolerance,
-        "holds": proof.holds,
-    }
-
-
 def _words(label: Label) -> dict[str, str]:
-    return {"en": label.en, "zh": label.zh} if isinstance(label, Words) else {"en": label, "zh": label}
+    return asdict(label if isinstance(label, Words) else Words(label, label))
 
 
 def _shown(value: Shown) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -41,17 +42,13 @@ def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en") -
         choice=lang,
         policy=escape(_POLICY),
         title=escape(title.of(lang)),
-        titles=as_json({"en": title.en, "zh": title.zh}),
+        titles=as_json(asdict(title)),
         style=asset("page.css"),
         body=body,
-        plotly=_plotly() if figures else "",
+        # As text, which the page's own script runs when the page has been shown.
+        plotly=f'<script type="text/plain" id="plotly">{plotly_script()}</script>' if figures else "",
         script=asset("page.js"),
     )
-
-
-def _plotly() -> str:
-    """Plotly's script as text, which the page's own script runs when the page has been shown."""
-    return f'<script type="text/plain" id="plotly">{plotly_script()}</script>'
 
 
 def as_json(value: Any) -> str:
