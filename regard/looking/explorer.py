@@ -46,6 +46,11 @@ LENGTH = 24
 """Tokens that a text goes on for, unless told."""
 
 
+T = TypeVar("T")
+Opening = tuple[list[int], list[int]]
+"""What the model is given for an input, and what its writing goes on from."""
+
+
 @dataclass(frozen=True)
 class Question:
     """What is looked at: an input, how the answer is searched for, what is changed."""
@@ -121,7 +126,7 @@ class Explorer:
                 return self._traced(question, choice)
             searched = self._search(question, opening)
             passes = self._forced(question, opening, searched.written[:-1], choice)
-            return self._answer(question, searched.said, opening, passes, searched.written)
+            return self._answer(question, searched.said, passes, opening, searched.written)
 
     def next(self, question: Question) -> Answer:
         """What may come after the tokens that are given, with nothing written."""
@@ -132,7 +137,7 @@ class Explorer:
                 raise InputError("{where} does not write token by token", self.task.name)
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
             said = Prediction(Text(self.decoded(question.begin, question.text)[0]))
-            return self._answer(question, said, opening, passes, question.begin)
+            return self._answer(question, said, passes, opening, question.begin)
 
     def search(self, question: Question) -> Searched:
         """The search, step by step."""
@@ -186,9 +191,8 @@ class Explorer:
             self._check(question, ())
             return self._variant(question, self.opening(question.text), silent=True)
 
-    def opening(self, text: str) -> tuple[list[int], list[int]] | None:
-        """What the model is given for an input, and what its writing goes on from; None where nothing is
-        written."""
+    def opening(self, text: str) -> Opening | None:
+        """Of an input; None where nothing is written."""
         return self.task.opening(self.task.input.parse(text)) if isinstance(self.task, Generates) else None
 
     def decoded(self, ids: Sequence[int], text: str | None = None) -> tuple[str, bool]:
@@ -224,11 +228,8 @@ class Explorer:
         embed = model.source if isinstance(model, EncoderDecoder) else model.embed
         given = embed.example(device)
         target = [torch.arange(3, device=device)[None]] if isinstance(model, EncoderDecoder) else []
-        recorder = Recorder(model)
-        with torch.inference_mode(), recorder.watching():
-            model(given, *target)
-        passes, _ = recorded(recorder, self.naming)
-        return {name: entry for one in passes for name, entry in with_derived(model, one).entries.items()}
+        _, passes = self._record(Question(""), None, Choice(), lambda model: model(given, *target))
+        return {name: entry for one in passes for name, entry in one.entries.items()}
 
     def _needed(self, names: Collection[str]) -> set[str]:
         return {needed for name in names for needed in recorded_for(name)} | {"head.logits"}
@@ -239,6 +240,17 @@ class Explorer:
         return [name for name, words in parts if "blocks" not in words or int(words[2]) in layers]
 
     # ------------------------------------------------------------------ how
+
+    def _record(
+        self, question: Question, opening: Opening | None, choice: Choice, run: Callable[[Model], T]
+    ) -> tuple[T, tuple[Pass, ...]]:
+        """What `run` gives of the changed model, and the passes through it."""
+        model = self._variant(question, opening)
+        recorder = Recorder(model, choice)
+        with torch.inference_mode(), recorder.watching(question.changes.taps()):
+            result = run(model)
+        passes, _ = recorded(recorder, self.naming)
+        return result, tuple(with_derived(model, one) for one in passes)
 
     def _check(self, question: Question, names: Collection[str] | None) -> None:
         question.changes.check(self.model)
@@ -256,9 +268,7 @@ class Explorer:
         if question.length is not None and "max_length" not in self.supports:
             raise InputError("{where} writes no tokens, and so has no {key}", self.task.name, "length")
 
-    def _variant(
-        self, question: Question, opening: tuple[list[int], list[int]] | None, *, silent: bool = False
-    ) -> Model:
+    def _variant(self, question: Question, opening: Opening | None, *, silent: bool = False) -> Model:
         changes = question.changes
         read = None if opening is None else len(opening[0] or opening[1])
         off = changes.heads_off if silent else frozenset()
@@ -266,11 +276,11 @@ class Explorer:
         made = lambda: variant(self.model, changes, self.tied, read, silent=silent)  # noqa: E731
         return _kept(self._variants, key, made, max(2, min(_KEPT, _VARIED // self._size)))
 
-    def _search(self, question: Question, opening: tuple[list[int], list[int]], n: int = 1) -> Searched:
+    def _search(self, question: Question, opening: Opening, n: int = 1) -> Searched:
         n = n if question.beam > 1 else 1
         return _kept(self._searched, (question, n), lambda: self._searched_for(question, opening, n))
 
-    def _searched_for(self, question: Question, opening: tuple[list[int], list[int]], n: int) -> Searched:
+    def _searched_for(self, question: Question, opening: Opening, n: int) -> Searched:
         told: list[Step] = []
 
         def heard(step: Step) -> None:
@@ -292,7 +302,7 @@ class Explorer:
             (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
         return Searched(said, tuple(grown(told, self.naming)), tuple(opening[1]))
 
-    def _guess(self, opening: tuple[list[int], list[int]]) -> tuple[int, ...]:
+    def _guess(self, opening: Opening) -> tuple[int, ...]:
         """How the last answer went on from here: a change often leaves it as it was, and what is typed may
         be what was foretold."""
         source, start = opening
@@ -302,7 +312,7 @@ class Explorer:
                 return ids[len(start) :]
         return ()
 
-    def _length(self, question: Question, opening: tuple[list[int], list[int]]) -> int | None:
+    def _length(self, question: Question, opening: Opening) -> int | None:
         """Most tokens to write: of a text that goes on, so many as are seen with what it goes on from."""
         if isinstance(self.model, EncoderDecoder):
             return None if question.length is None else max(question.length, len(question.begin) + 1)
@@ -313,58 +323,40 @@ class Explorer:
         return min(room, max(LENGTH if question.length is None else question.length, len(question.begin)))
 
     def _forced(
-        self,
-        question: Question,
-        opening: tuple[list[int], list[int]],
-        written: Sequence[int],
-        choice: Choice,
+        self, question: Question, opening: Opening, written: Sequence[int], choice: Choice
     ) -> tuple[Pass, ...]:
         """One pass over the source and all that was written."""
         source, start = opening
-        model = self._variant(question, opening)
-        given = [] if not isinstance(model, EncoderDecoder) else [self._ids(source)]
+        given = [self._ids(source)] if isinstance(self.model, EncoderDecoder) else []
         if given and not source:  # nothing was said
             return ()
-        recorder = Recorder(model, choice)
-        with torch.inference_mode(), recorder.watching(question.changes.taps()):
-            model(*given, self._ids([*start, *written]))
-        passes, _ = recorded(recorder, self.naming)
-        return tuple(with_derived(model, one) for one in passes)
+        ids = self._ids([*start, *written])
+        return self._record(question, opening, choice, lambda model: model(*given, ids))[1]
 
     def _ids(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor([list(ids)], device=next(self.model.parameters()).device)
 
     def _traced(self, question: Question, choice: Choice) -> Answer:
         """Where nothing is written, a prediction is one pass, or one for each text or window."""
-        model = self._variant(question, None)
-        recorder = Recorder(model, choice)
-        decoding = Decoding(batch_tokens=1)  # so that nothing is padded
-        with torch.inference_mode(), recorder.watching(question.changes.taps()):
-            (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
-        passes, _ = recorded(recorder, self.naming)
-        made = tuple(with_derived(model, one) for one in passes)
-        return Answer(said, made, order=self._order(question, made, None))
+        given, decoding = self.task.input.parse(question.text), Decoding(batch_tokens=1)  # nothing is padded
+        predict = lambda model: self.task.predict(model, [given], decoding)  # noqa: E731
+        (said,), passes = self._record(question, None, choice, predict)
+        return self._answer(question, said, passes)
 
     def _answer(
         self,
         question: Question,
         said: Prediction[Any],
-        opening: tuple[list[int], list[int]],
         passes: tuple[Pass, ...],
-        written: tuple[int, ...],
+        opening: Opening | None = None,
+        written: tuple[int, ...] = (),
     ) -> Answer:
-        order = self._order(question, passes, len(opening[0] or opening[1]))
-        return Answer(said, passes, len(opening[1]), written, order)
-
-    def _order(
-        self, question: Question, passes: tuple[Pass, ...], read: int | None
-    ) -> tuple[int, ...] | None:
-        shuffle = question.changes.shuffle
-        if shuffle is None or not passes:
-            return None
-        length = len(passes[0].tokens)
-        told = shuffle.order(length if read is None else read)
-        return (*told, *range(len(told), length))
+        shuffle, order = question.changes.shuffle, None
+        if shuffle is not None and passes:
+            length = len(passes[0].tokens)
+            told = shuffle.order(length if opening is None else len(opening[0] or opening[1]))
+            order = (*told, *range(len(told), length))
+        return Answer(said, passes, None if opening is None else len(opening[1]), written, order)
 
 
 def answer_of(said: Prediction[Any]) -> tuple[str, float | None, tuple[tuple[str, float], ...]]:
@@ -379,9 +371,6 @@ def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:
     return tuple(
         by_axis.get(axis.name, size) for axis, size in zip(entry.axes, entry.value.shape, strict=True)
     )
-
-
-T = TypeVar("T")
 
 
 def _kept(some: OrderedDict[Hashable, T], key: Hashable, make: Callable[[], T], most: int = _KEPT) -> T:
