@@ -14,17 +14,7 @@ from torch import Tensor, nn
 from regard.insight.parameters import Parameter, Whole
 from regard.insight.plotting import graph_objects
 from regard.insight.words import Label, Lang, Words, said
-from regard.insight.worked import (
-    Computed,
-    Drawing,
-    Example,
-    Product,
-    Proof,
-    Shown,
-    Step,
-    Table,
-    Values,
-)
+from regard.insight.worked import Computed, Drawing, Example, Product, Proof, Shown, Step, Table, Values
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 from regard.model.mask import Contiguous, MaskRule, dense, lower
 from regard.model.score import Additive, DotProduct

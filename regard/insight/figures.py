@@ -172,58 +172,34 @@ def _pairs(entry: Entry, layers: int, heads: int, gap: int) -> list[list[str]]:
     return [*lines, *([empty * heads] * gap)] * layers
 
 
-def patches_by_attention(
-    weights: Tensor,
-    grid: tuple[int, int],
-    leading: int,
-    query: int = 0,
-    image: Tensor | None = None,
-    heads: Sequence[str] = (),
-) -> Any:
-    """The patches of an image, for each head coloured by how much the vector `query` (0: the class token)
-    looks at them (Dosovitskiy et al., arXiv 2010.11929, figure 6).
+def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
+    """A traced image, and its patches, for each head that was recorded of a layer coloured by how much the
+    vector `query` (0: the class token) looks at them (Dosovitskiy et al., arXiv 2010.11929, figure 6).
 
-    `weights`: (H, N, N) of one layer; `grid`: patches down and across; `leading`: vectors before the patches;
-    `image`: (C, rows, columns), shown first; `heads`: how the heads are called, their numbers by default.
-
-    Raises: InputError for a vector that there is not.
+    Raises: InputError where there is no image or no such vector, or the layer was not recorded.
     """
     go = graph_objects()
-    check_number("vector", query, weights.shape[1])
-    heads = heads or [str(head) for head in range(len(weights))]
-    maps = weights[:, query, leading:].unflatten(-1, grid)
-    pieces: list[Tensor] = [*([] if image is None else [image.mean(0)]), *maps]
-    titles = [*([] if image is None else ["image"]), *(f"head {head}" for head in heads)]
+    given, weights = trace["given"], trace[f"stack.blocks.{layer}.attention.weights"]
+    if given.value.dim() != 3:
+        raise InputError("this trace is not of an image")
+    check_number("vector", query, weights.value.shape[1])
+    grid, leading = patch_grid(weights.axes[-1].labels)
+    pieces: list[Tensor] = [given.value.mean(0), *weights.value[:, query, leading:].unflatten(-1, grid)]
+    titles = ["image", *(f"head {head}" for head in weights.axes[0].labels)]
     columns = min(5, len(pieces))
     rows = math.ceil(len(pieces) / columns)
     figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
     for index, piece in enumerate(pieces):
-        grey = index == 0 and image is not None
         place = {"row": index // columns + 1, "col": index % columns + 1}
-        colours = "Greys_r" if grey else "Blues"
-        heatmap = go.Heatmap(z=piece.tolist(), colorscale=colours, showscale=False, zmin=None if grey else 0)
-        heatmap.meta = {} if grey else {"scale": "share"}
-        figure.add_trace(heatmap, **place)
-        figure.update_xaxes(showticklabels=False, constrain="domain", **place)
-        number = "" if index == 0 else str(index + 1)
-        figure.update_yaxes(
-            autorange="reversed", showticklabels=False, scaleanchor=f"x{number}", constrain="domain", **place
-        )
+        style = {"colorscale": "Blues", "zmin": 0, "meta": {"scale": "share"}}
+        style = style if index else {"colorscale": "Greys_r", "meta": {}}
+        figure.add_trace(go.Heatmap(z=piece.tolist(), showscale=False, **style), **place)
+        plain = {"showticklabels": False, "constrain": "domain"}
+        figure.update_xaxes(**plain, **place)
+        anchor = f"x{index + 1 if index else ''}"
+        figure.update_yaxes(autorange="reversed", scaleanchor=anchor, **plain, **place)
     figure.update_layout(width=_GAP + columns * 180, height=_GAP + rows * 200, template="plotly_white")
     return figure
-
-
-def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
-    """`patches_by_attention` of a layer of a traced image, for the heads that were recorded.
-
-    Raises: InputError where there is no image, or the layer was not recorded.
-    """
-    given, weights = trace["given"], trace[f"stack.blocks.{layer}.attention.weights"]
-    if given.value.dim() != 3:
-        raise InputError("this trace is not of an image")
-    grid, leading = patch_grid(weights.axes[-1].labels)
-    heads = weights.axes[0].labels
-    return patches_by_attention(weights.value, grid, leading, query, given.value, heads)
 
 
 def patch_grid(labels: Sequence[str]) -> tuple[tuple[int, int], int]:

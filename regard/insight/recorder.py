@@ -41,11 +41,9 @@ class Choice:
     layers: frozenset[int] | None = None
     heads: frozenset[int] | None = None
     steps: frozenset[int] | None = None
-    points: tuple[str, ...] = ("*",)
-    """Of a layer, as patterns: `attention.weights`, `residual`."""
     names: frozenset[str] | None = None
-    """Whole names; then nothing else is kept, whatever the layers and points say. What is given to the model
-    always is."""
+    """Whole names; then nothing else is kept, whatever the layers say. What is given to the model always
+    is."""
     most: int | None = None
     """Numbers that may be kept; what would go beyond is refused."""
 
@@ -161,8 +159,8 @@ class Recorder:
                 continue
             names += [f"{stack}.{point}" for point in _AROUND]
             layers = self.choice.layers
-            for layer in range(len(part.blocks)) if layers is None else sorted(layers):
-                names += [f"{stack}.blocks.{layer}.{point}" for point in self.choice.points]
+            chosen = range(len(part.blocks)) if layers is None else sorted(layers)
+            names += [f"{stack}.blocks.{layer}.*" for layer in chosen]
         return dict.fromkeys(names, self._see) | self._first()
 
     def _first(self) -> dict[str, See]:
@@ -172,8 +170,8 @@ class Recorder:
         """The first layer's keys tell how far a pass reaches, whether or not they are kept."""
         if self._here is not None:
             self._here.keys = value.shape[2]
-        layers, points, names = self.choice.layers, self.choice.points, self.choice.names
-        if name in names if names is not None else (layers is None or 0 in layers) and points == ("*",):
+        layers, names = self.choice.layers, self.choice.names
+        if name in names if names is not None else layers is None or 0 in layers:
             self._see(name, value)
 
     def _see(self, name: str, value: Tensor) -> None:

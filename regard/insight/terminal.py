@@ -16,16 +16,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from regard.insight.words import Label, Lang, Words, said
-from regard.insight.worked import (
-    Proof,
-    Shown,
-    Step,
-    Table,
-    Values,
-    Worked,
-    number,
-    numbers,
-)
+from regard.insight.worked import Proof, Shown, Step, Table, Values, Worked, number, numbers
 from regard.visible import visible
 
 _WIDE = r"\u2e80-\u9fff\uff00-\uffef"

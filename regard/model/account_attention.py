@@ -7,18 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from regard.errors import InputError
-from regard.model.account import (
-    Entry,
-    Factor,
-    Index,
-    Made,
-    Numbers,
-    made_of,
-    normed,
-    one,
-    product,
-    vector,
-)
+from regard.model.account import Entry, Factor, Index, Made, Numbers, made_of, normed, one, product, vector
 from regard.model.account_linear import applied, linear
 from regard.model.part import Origin, Origins
 

@@ -15,14 +15,14 @@ from regard.errors import BundleError, InputError
 from regard.insight.ablation import Ablation, Head, ablate, heads_of, silencing
 from regard.insight.ablation_text import ablation_lines, ablation_object
 from regard.insight.attribution import integrated_gradients
-from regard.insight.figures import heat, patches_by_attention, search_tree
+from regard.insight.figures import heat, patches_figure, search_tree
 from regard.insight.lens import logit_lens
 from regard.insight.patching import patch
 from regard.insight.playback import losses, played, snapshots
 from regard.insight.recorded import Naming, recorded
 from regard.insight.recorder import Recorder
 from regard.insight.rollout import rolled_out, rollout
-from regard.insight.trace import Grown, Trace, best_path
+from regard.insight.trace import Axis, Entry, Grown, Pass, Trace, best_path
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.head import Classes
@@ -238,12 +238,20 @@ def test_figures_hold_the_numbers(model: Transformer) -> None:
     torch.testing.assert_close(torch.tensor(figure.data[3].z), weights.value[3])
     with refused(InputError, key="head.logits", value=1):
         heat(trace["head.logits"])
-    maps = patches_by_attention(torch.rand(HEADS, 7, 7), (2, 3), 1, image=torch.rand(3, 4, 6))
-    assert [len(piece.z) for piece in maps.data] == [4, *[2] * HEADS]
-    named = patches_by_attention(torch.rand(2, 7, 7), (2, 3), 1, heads=("1", "4"))
-    assert [note.text for note in named.layout.annotations] == ["head 1", "head 4"]
+    names = ("[CLS]", *(f"{row},{column}" for row in range(2) for column in range(3)))
+    axes = (Axis("head", ("1", "4")), Axis("query", names), Axis("key", names))
+    entries = [
+        Entry("given", torch.rand(3, 4, 6), tuple(map(Axis, ("colour", "row", "column")))),
+        Entry("stack.blocks.0.attention.weights", torch.rand(2, 7, 7), axes),
+    ]
+    one = Pass("stack", 1, 0, 0, names, {entry.name: entry for entry in entries})
+    image = replace(trace, passes=(one,))
+    maps = patches_figure(image, 0)
+    assert [len(piece.z) for piece in maps.data] == [4, 2, 2]
+    torch.testing.assert_close(torch.tensor(maps.data[2].z), entries[1].value[1, 0, 1:].view(2, 3))
+    assert [note.text for note in maps.layout.annotations] == ["image", "head 1", "head 4"]
     with refused(InputError, key="vector", value=7, limit=6):
-        patches_by_attention(torch.rand(2, 7, 7), (2, 3), 1, query=7)
+        patches_figure(image, 0, query=7)
     search = [
         Grown((0, 0), (0, 0), ("a", "b"), (1, 2), (-1.0, -2.0), (-1.0, -2.0), (False, False)),
         Grown((1, 0), (1, 0), ("<", "d"), (3, 4), (-2.5, -3.0), (-0.9, -1.5), (True, True)),

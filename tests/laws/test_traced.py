@@ -204,7 +204,7 @@ def test_only_what_was_chosen_is_kept_and_no_scores_are_formed_elsewhere(
     monkeypatch.setattr(
         module, "attention_scores", lambda *args, **more: (formed.append(1), scores(*args, **more))[1]
     )
-    chosen = Choice(layers=frozenset([1]), heads=frozenset([2, 3]), points=("attention.*",))
+    chosen = Choice(layers=frozenset([1]), heads=frozenset([2, 3]))
     _, some = traced(model, lambda: model(target), chosen)
     assert len(formed) == 1
     assert DEPTH == 2
