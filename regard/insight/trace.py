@@ -164,14 +164,14 @@ def best_path(search: Sequence[Grown]) -> tuple[int, ...]:
 def _chains(passes: Sequence[Pass]) -> list[list[Pass]]:
     """Passes of the answer that go on from one another."""
     chains: list[list[Pass]] = []
+    last: dict[str, list[Pass]] = {}
     for one in passes:
         if not one.chosen:
             continue
-        before = next((chain for chain in reversed(chains) if chain[0].kind == one.kind), None)
-        if one.start == 0 or before is None:
-            chains.append([one])
-        else:
-            before.append(one)
+        if one.start == 0 or one.kind not in last:
+            chains.append([])
+            last[one.kind] = chains[-1]
+        last[one.kind].append(one)
     return chains
 
 
