@@ -133,22 +133,24 @@ def variant(
         return model
     kept: dict[int, Any] = {id(x): x for x in (*model.parameters(), *model.buffers())}
     weights = dict(model.named_parameters(remove_duplicate=False))
+
+    def own(shared: Tensor) -> Tensor:
+        """A copy that the variant has for itself."""
+        if kept[id(shared)] is shared:
+            kept[id(shared)] = nn.Parameter(shared.detach().clone(), requires_grad=False)
+        copied: Tensor = kept[id(shared)]
+        return copied
+
     with torch.no_grad():
         for edit in changes.edits:
             for name in tied.of(edit.weight):
-                if name not in weights:
-                    continue  # an int8 head, which does not follow its table any more
-                old = weights[name]
-                if kept[id(old)] is old:
-                    kept[id(old)] = nn.Parameter(old.detach().clone(), requires_grad=False)
-                kept[id(old)][edit.index] = edit.value
+                if name in weights:  # not an int8 head, which does not follow its table any more
+                    own(weights[name])[edit.index] = edit.value
         for head in off:
             part = model.get_submodule(head.attention)
             assert isinstance(part, Attention)
-            joins, width = part.out.weight, part.head_width
-            if kept[id(joins)] is joins:
-                kept[id(joins)] = nn.Parameter(joins.detach().clone(), requires_grad=False)
-            kept[id(joins)][:, head.head * width : (head.head + 1) * width] = 0.0
+            width = part.head_width
+            own(part.out.weight)[:, head.head * width : (head.head + 1) * width] = 0.0
     other: Model = copy.deepcopy(model, kept)
     if changes.shuffle is not None:
         _shuffle(other.reader.position, changes.shuffle, length)

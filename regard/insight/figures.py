@@ -146,11 +146,10 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
         z[row, :T, : len(small), :S] = small.transpose(0, 1)
     values = [[None if x != x else round(x, 5) for x in line] for line in z.flatten(2).flatten(0, 1).tolist()]
     heatmap = go.Heatmap(z=values, colorscale="Blues", zmin=0, zmax=1, showscale=False, hoverongaps=False)
-    heatmap.meta = {"scale": "share"}
-    heatmap.hovertemplate = "%{z:.4f}<extra></extra>"
+    heatmap.update(meta={"scale": "share"}, hovertemplate="%{z:.4f}<extra></extra>")
     if shapes[0] == (T, S):
-        heatmap.text = _pairs(layers[0], len(layers), heads, gap)
-        heatmap.hovertemplate = "%{text}: %{z:.4f}<extra></extra>"
+        texts = _pairs(layers[0], len(layers), heads, gap)
+        heatmap.update(text=texts, hovertemplate="%{text}: %{z:.4f}<extra></extra>")
     figure = go.Figure(heatmap)
     counts = ([entry.name.split(".")[2] for entry in layers], list(map(str, range(heads))))
     updates = (figure.update_yaxes, figure.update_xaxes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -140,21 +141,19 @@ def _counted(what: str, count: int) -> tuple[Label, ...]:
 
 
 def _heat(sheet: list[list[float]], largest: float, lang: Lang) -> Any:
-    go = graph_objects()
-    heat = go.Heatmap(z=sheet, colorscale="RdBu", zmin=-largest, zmax=largest, showscale=False)
-    heat.meta = {"scale": "signed"}
     place = f"{_W['layer'].of(lang)} %{{y}}, {_W['head'].of(lang)} %{{x}}"
-    heat.hovertemplate = place + ": %{z:.4f}<extra></extra>"
-    return heat
+    style = {"colorscale": "RdBu", "zmin": -largest, "zmax": largest, "showscale": False}
+    hover = {"hovertemplate": place + ": %{z:.4f}<extra></extra>", "meta": {"scale": "signed"}}
+    return graph_objects().Heatmap(z=sheet, **style, **hover)
 
 
 def _bar(names: Sequence[str], values: Sequence[float]) -> Any:
-    go = graph_objects()
     colours = ["#2166ac" if value >= 0 else "#b2182b" for value in values]
-    bars = go.Bar(x=values, y=names, orientation="h", marker={"color": colours}, showlegend=False)
-    bars.text, bars.textposition = [f"{value:+.2f}" for value in values], "outside"
-    bars.hovertemplate = "%{y}: %{x:.4f}<extra></extra>"
-    return bars
+    texts = {"text": [f"{value:+.2f}" for value in values], "textposition": "outside"}
+    style = {"orientation": "h", "marker": {"color": colours}, "showlegend": False}
+    return graph_objects().Bar(
+        x=values, y=names, hovertemplate="%{y}: %{x:.4f}<extra></extra>", **texts, **style
+    )
 
 
 def _step(count: int, most: int = 16) -> int:
@@ -165,12 +164,8 @@ def _step(count: int, most: int = 16) -> int:
 def _sheets(found: LogitSum) -> dict[str, list[list[float]]]:
     """Of each kind of attention: what each head adds, by layers."""
     sheets: dict[str, list[list[float]]] = {}
-    rows: dict[str, list[float]] = {}
-    for head, value in found.heads.items():
-        if head.attention not in rows:
-            kind = head.attention.rpartition(".")[2]
-            sheets.setdefault(kind, []).append(rows.setdefault(head.attention, []))
-        rows[head.attention].append(value)
+    for attention, heads in groupby(found.heads.items(), lambda item: item[0].attention):
+        sheets.setdefault(attention.rpartition(".")[2], []).append([value for _, value in heads])
     return sheets
 
 

@@ -14,7 +14,7 @@ Numbers are whole (they read back to the same bits). What JSON has no number for
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from regard.insight.parameters import Choice, Parameter
@@ -44,8 +44,7 @@ def as_object(worked: Worked, *, origins: bool = False) -> dict[str, Any]:
 
 def parameter_object(parameter: Parameter) -> dict[str, Any]:
     """What can be changed in an example, for whoever draws a control."""
-    about = {field.name: getattr(parameter, field.name) for field in fields(parameter)}
-    about["label"] = _words(parameter.label)
+    about = vars(parameter) | {"label": _words(parameter.label)}
     if isinstance(parameter, Choice):
         about["options"] = [{"value": value, "label": _words(label)} for value, label in parameter.options]
     return about

@@ -117,7 +117,8 @@ class _Labels:
         outputs = self.chosen or self.naming.outputs
         names = {"query": tokens, "key": keys, "memory": self.memory, "output": outputs}
         name = _GIVEN[forward.kind]
-        yield name, self._given(name, forward.given[row], names)
+        given = forward.given[row]
+        yield name, self._entry(name, given, _IMAGE if given.dim() == 3 else ("query",), names)
         for name, value in forward.values.items():
             point = name.rpartition(".")[2]
             crosses, shared = ".cross." in name, len(value) == 1
@@ -135,9 +136,6 @@ class _Labels:
             yield name, entry
             if name == "head.logits":
                 yield "head.probabilities", self._probabilities(one, names)
-
-    def _given(self, name: str, given: Tensor, names: _Names) -> Entry:
-        return self._entry(name, given, _IMAGE if given.dim() == 3 else ("query",), names)
 
     def _probabilities(self, logits: Tensor, names: _Names) -> Entry:
         logits = logits.float()
