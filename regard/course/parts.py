@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from regard.insight.parameters import Parameter, Whole
 from regard.insight.plotting import graph_objects
-from regard.insight.words import Label, Lang, Words, said
-from regard.insight.worked import Computed, Drawing, Example, Product, Proof, Shown, Step, Table, Values
+from regard.insight.words import Label, Lang, Words, label_text
+from regard.insight.worked import Computed, Content, Drawing, Example, Product, Proof, Step, Table, Values
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 from regard.model.mask import Contiguous, MaskRule, dense, lower
 from regard.model.score import Additive, DotProduct
@@ -134,7 +134,7 @@ def log_lines(
 
     def draw(lang: Lang) -> Any:
         go = graph_objects()
-        curves = [go.Scatter(y=y, name=said(line, lang), **style) for line, y in lines.items()]
+        curves = [go.Scatter(y=y, name=label_text(line, lang), **style) for line, y in lines.items()]
         heights: dict[str, Any] = {"type": "log", "exponentformat": "power"}
         heights |= {"title": {"text": yaxis.of(lang)}} if yaxis else {}
         return go.Figure(curves, {"xaxis": {"title": {"text": xaxis.of(lang)}}, "yaxis": heights})
@@ -176,7 +176,7 @@ def gradient_descent(model: nn.Module, loss: Callable[[], Tensor], steps: int, r
 
 
 def step(
-    title: Words, en: str, zh: str, *values: Shown, formula: str = "", figure: Drawing | None = None
+    title: Words, en: str, zh: str, *values: Content, formula: str = "", figure: Drawing | None = None
 ) -> Step:
     """What is done and why in both languages, its numbers, its formula."""
     return Step(title, Words(en, zh), formula, values, figure)

@@ -38,7 +38,7 @@ def dot_product(length: float) -> Computed:
     columns = torch.stack((*keys.T, steps.scores[0], cosines, angles, steps.weights[0]), 1)
     rows = tuple((word, *row) for word, row in zip(words, columns.tolist(), strict=True))
     heads = ("k1", "k2", "q·k", "cos", Words("angle", "角度（°）"), Words("weight", "权重"))
-    shown = step(
+    only = step(
         Words(f"q = [{length:g}, 0] beside five keys", f"q = [{length:g}, 0] 与五个键"),
         "The dot product is the two lengths times the cosine of the angle: positive when they point the"
         " same way, 0 when they are orthogonal, negative when they point apart. Unlike the cosine it"
@@ -48,7 +48,7 @@ def dot_product(length: float) -> Computed:
         Table(Words("keys", "各个键"), (Words("key", "键"), *heads), rows),
         formula="q·k = |q|·|k|·cos θ    weights = softmax(q·k)",
     )
-    return (shown,), (steps.proof(),)
+    return (only,), (steps.proof(),)
 
 
 def _size(score: int) -> Words:
@@ -70,7 +70,7 @@ def softmax_overflow(first: int) -> Computed:
     shifted = (scores - scores.max()).exp()
     naive, stable = powers / powers.sum(), shifted / shifted.sum()
     library = Attention(torch.ones(1, 1), scores.T, torch.eye(3), scale=1.0)
-    shown = step(
+    only = step(
         _size(first),
         "float32 ends near e^88.7. Beyond it e^x is ∞, and ∞/∞ is not a number. Taking the largest"
         " score from all of them first changes nothing, since numerator and denominator are divided by"
@@ -86,7 +86,7 @@ def softmax_overflow(first: int) -> Computed:
     )
     weights = Words("max subtracted = attention_weights()", "减去最大值 = attention_weights()")
     fused = Words("max subtracted = attend(), fused", "减去最大值 = 融合算子 attend()")
-    return (shown,), (Proof.of(weights, stable, library.weights), Proof.of(fused, stable, library.fused))
+    return (only,), (Proof.of(weights, stable, library.weights), Proof.of(fused, stable, library.fused))
 
 
 @example(

@@ -71,14 +71,14 @@ def ablate(
     *,
     lower: bool = False,
     heads: Collection[Head] | None = None,
-    told: Callable[[int, int], None] = lambda done, all_: None,
+    on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Ablation:
-    """Measure the model whole, and without each of `heads`, by default all. `told`: how many
+    """Measure the model whole, and without each of `heads`, by default all. `on_progress`: how many
     are done, of all."""
     which = heads_of(model) if heads is None else list(heads)
     whole, without = measure(), dict[Head, float]()
     for done, head in enumerate(which, 1):
         with open_taps(model, silencing([head])):
             without[head] = measure()
-        told(done, len(which))
+        on_progress(done, len(which))
     return Ablation(metric, whole, without, lower)

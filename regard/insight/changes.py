@@ -50,8 +50,8 @@ class Shuffle:
 
     def order(self, length: int) -> list[int]:
         """The position that each of `length` tokens is told."""
-        chance = torch.Generator().manual_seed(self.seed)
-        mixed = torch.randperm(max(0, length - self.start), generator=chance) + self.start
+        rng = torch.Generator().manual_seed(self.seed)
+        mixed = torch.randperm(max(0, length - self.start), generator=rng) + self.start
         return [*range(min(self.start, length)), *mixed.tolist()]
 
 
@@ -161,7 +161,7 @@ def _shuffle(part: PositionPart, shuffle: Shuffle, length: int | None) -> None:
     """Tell `part`, which belongs to nobody else, other positions than there are. Masks know nothing of it."""
     add, rotation, bias = part.add, part.rotation, part.bias
 
-    def told(at: Positions, device: torch.device) -> Ragged:
+    def shuffled(at: Positions, device: torch.device) -> Ragged:
         known = at.on(device)
         order = shuffle.order(known.length if length is None else length)
         bound = max(known.bound, len(order))
@@ -169,9 +169,9 @@ def _shuffle(part: PositionPart, shuffle: Shuffle, length: int | None) -> None:
         table[: len(order)] = torch.tensor(order, dtype=torch.long, device=device)
         return Ragged(table[known.position], known.segment, bound)
 
-    def moved(x: Tensor, at: Positions) -> Tensor:
-        return add(x, told(at, x.device))
+    def add_shuffled(x: Tensor, at: Positions) -> Tensor:
+        return add(x, shuffled(at, x.device))
 
-    part.add = moved  # type: ignore[method-assign]
-    part.rotation = lambda at, device: rotation(told(at, device), device)  # type: ignore[method-assign]
-    part.bias = lambda query, key, device: bias(told(query, device), told(key, device), device)  # type: ignore[method-assign]
+    part.add = add_shuffled  # type: ignore[method-assign]
+    part.rotation = lambda at, device: rotation(shuffled(at, device), device)  # type: ignore[method-assign]
+    part.bias = lambda query, key, device: bias(shuffled(query, device), shuffled(key, device), device)  # type: ignore[method-assign]

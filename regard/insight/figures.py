@@ -26,7 +26,7 @@ _MOST_TICKS = 40
 _SEEN = str.maketrans({"<": "‹", ">": "›", "\n": "↵", "\t": "⇥", "\r": "␍"})
 
 
-def shown(pieces: Sequence[str]) -> list[str]:
+def plot_labels(pieces: Sequence[str]) -> list[str]:
     """Plotly would take `</s>` for markup, and shows nothing of white space."""
     return [piece.translate(_SEEN) for piece in pieces]
 
@@ -45,7 +45,7 @@ def label_axes(figure: Any, axes: _Titled, most: int, place: Mapping[str, int] =
     `place`: which of subplots."""
     for update, (title, labels) in zip((figure.update_yaxes, figure.update_xaxes), axes, strict=True):
         places = list(range(len(labels)))  # equal labels would share a place
-        ticks = {"tickvals": places, "ticktext": shown(labels)} if 0 < len(labels) <= most else {}
+        ticks = {"tickvals": places, "ticktext": plot_labels(labels)} if 0 < len(labels) <= most else {}
         update(title=title, **ticks, **place)
     figure.update_yaxes(autorange="reversed", **place)
 
@@ -99,9 +99,9 @@ def cells(
     cut = texts is not None and len(columns) <= _MOST_TICKS
     heatmap = go.Heatmap(
         z=value.tolist(),
-        text=None if texts is None else [shown(line) for line in texts],
+        text=None if texts is None else [plot_labels(line) for line in texts],
         texttemplate="%{text}" if cut else None,
-        customdata=[[[row, column] for column in shown(columns)] for row in shown(rows)],
+        customdata=[[[row, column] for column in plot_labels(columns)] for row in plot_labels(rows)],
         hovertemplate="%{customdata[0]} · %{customdata[1]}: %{z:.4g}"
         + ("" if texts is None else "<br>%{text}")
         + "<extra></extra>",
@@ -165,7 +165,7 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
 
 def _pairs(entry: Entry, layers: int, heads: int, gap: int) -> list[list[str]]:
     """Who looks at whom, for each cell of a mosaic."""
-    rows, columns = (shown(axis.labels) for axis in entry.axes[1:])
+    rows, columns = (plot_labels(axis.labels) for axis in entry.axes[1:])
     empty = [""] * gap
     lines = [[*(f"{row} → {column}" for column in columns), *empty] * heads for row in rows]
     return [*lines, *([empty * heads] * gap)] * layers
@@ -246,7 +246,7 @@ def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en")
         x=[step for step, _, _ in nodes],
         y=[place for _, place, _ in nodes],
         mode="markers+text",
-        text=shown([grown.tokens[place] for _, place, grown in nodes]),
+        text=plot_labels([grown.tokens[place] for _, place, grown in nodes]),
         textposition="top center",
         marker={
             "size": 10,

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import Any
 
 from regard.insight.parameters import Choice, Parameter
-from regard.insight.worked import Label, Shown, Step, Values, Words, Worked
+from regard.insight.worked import Content, Label, Step, Values, Words, Worked
 from regard.strict_json import plain
 
 FORMAT = 1
@@ -56,7 +56,7 @@ def step_object(step: Step, *, origins: bool = False) -> dict[str, Any]:
         "title": _words(step.title),
         "text": _words(step.text),
         "formula": step.formula,
-        "values": [_shown(value) | (_origin(value) if origins else {}) for value in step.values],
+        "values": [_content(value) | (_origin(value) if origins else {}) for value in step.values],
         "figure": None if step.figure is None else _words(step.figure.name),
     }
 
@@ -65,7 +65,7 @@ def _words(label: Label) -> dict[str, str]:
     return asdict(label if isinstance(label, Words) else Words(label, label))
 
 
-def _shown(value: Shown) -> dict[str, Any]:
+def _content(value: Content) -> dict[str, Any]:
     name, columns = _words(value.name), [_words(label) for label in value.columns]
     if isinstance(value, Values):
         return {
@@ -81,7 +81,7 @@ def _shown(value: Shown) -> dict[str, Any]:
     return {"kind": "table", "name": name, "columns": columns, "rows": rows}
 
 
-def _origin(value: Shown) -> dict[str, Any]:
+def _origin(value: Content) -> dict[str, Any]:
     if not isinstance(value, Values) or value.origin is None:
         return {}
     product = value.origin

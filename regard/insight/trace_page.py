@@ -171,8 +171,8 @@ def _likely(trace: Trace) -> Iterator[str]:
         entry = one.entries.get("head.probabilities")
         if entry is None:
             continue
-        shares, outputs, rows = _ranked(entry)
-        value, place = shares.topk(min(_BEST, shares.shape[-1]))
+        probabilities, outputs, rows = _ranked(entry)
+        value, place = probabilities.topk(min(_BEST, probabilities.shape[-1]))
         lines = [
             (escape(row), [_share(outputs[at], share) for share, at in zip(some, here, strict=True)])
             for row, some, here in zip(rows, value.tolist(), place.tolist(), strict=True)
@@ -192,8 +192,8 @@ def _ranked(entry: Entry) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
 
 
 def _share(output: str, share: float) -> str:
-    shown = f'{escape(output)} <span class="share">{number(share)}</span>'
-    return f'<td class="word likely" style="--w:{share:.3f}">{shown}</td>'
+    cell = f'{escape(output)} <span class="share">{number(share)}</span>'
+    return f'<td class="word likely" style="--w:{share:.3f}">{cell}</td>'
 
 
 def _drawings(trace: Trace) -> Iterator[str]:

@@ -50,14 +50,15 @@ def _most_likely(one: Pass, lang: Lang) -> Iterator[str]:
     if entry.value.dim() == 1:
         yield "  " + best(entry, entry.value)
         return
-    for token, shares in list(zip(entry.axes[0].labels, entry.value, strict=True))[-_MOST_STEPS:]:
-        yield f"  {_W['after'].of(lang)} {token:16} {best(entry, shares)}"
+    for token, probabilities in list(zip(entry.axes[0].labels, entry.value, strict=True))[-_MOST_STEPS:]:
+        yield f"  {_W['after'].of(lang)} {token:16} {best(entry, probabilities)}"
 
 
-def best(entry: Entry, shares: Tensor, count: int = _BEST) -> str:
+def best(entry: Entry, probabilities: Tensor, count: int = _BEST) -> str:
     """The most likely of a head's outputs."""
     labels = entry.axes[-1].labels
-    value, place = shares.topk(min(count, len(labels)))
+    value, place = probabilities.topk(min(count, len(labels)))
     return "  ".join(
-        f"{labels[at]} {share:.3f}" for at, share in zip(place.tolist(), value.tolist(), strict=True)
+        f"{labels[at]} {probability:.3f}"
+        for at, probability in zip(place.tolist(), value.tolist(), strict=True)
     )

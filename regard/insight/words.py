@@ -24,6 +24,6 @@ Label = str | Words
 """A name: a plain text is the same in both languages, as a token or a symbol is."""
 
 
-def said(label: Label, lang: Lang) -> str:
+def label_text(label: Label, lang: Lang) -> str:
     """A name in one language."""
     return label.of(lang) if isinstance(label, Words) else label

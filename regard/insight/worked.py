@@ -113,7 +113,7 @@ class Drawing:
     draw: Callable[[Lang], Any]
 
 
-Shown = Values | Table
+Content = Values | Table
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Step:
     title: Words
     text: Words
     formula: str = ""
-    values: tuple[Shown, ...] = ()
+    values: tuple[Content, ...] = ()
     figure: Drawing | None = None
 
 
@@ -212,5 +212,5 @@ def numbers(array: Tensor, digits: int = 3) -> list[list[str]]:
 
 
 def _pointed(value: float, digits: int) -> str:
-    shown = number(value, digits)
-    return f"{value:.{digits}f}" if shown.lstrip("-").isdigit() else shown
+    text = number(value, digits)
+    return f"{value:.{digits}f}" if text.lstrip("-").isdigit() else text

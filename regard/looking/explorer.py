@@ -24,7 +24,7 @@ from regard.errors import InputError, unknown
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
 from regard.insight.progress import progressed
-from regard.insight.recorded import Naming, grown, recorded
+from regard.insight.recorded import Naming, passes_of, search_steps
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
@@ -249,7 +249,7 @@ class Explorer:
         recorder = Recorder(model, choice)
         with torch.inference_mode(), recorder.watching(question.changes.taps()):
             result = run(model)
-        passes, _ = recorded(recorder, self.naming)
+        passes, _ = passes_of(recorder, self.naming)
         return result, tuple(with_derived(model, one) for one in passes)
 
     def _check(self, question: Question, names: Collection[str] | None) -> None:
@@ -281,11 +281,11 @@ class Explorer:
         return _kept(self._searched, (question, n), lambda: self._searched_for(question, opening, n))
 
     def _searched_for(self, question: Question, opening: Opening, n: int) -> Searched:
-        told: list[Step] = []
+        steps: list[Step] = []
 
-        def heard(step: Step) -> None:
+        def on_step(step: Step) -> None:
             progressed()  # so that a search is given up which nobody waits for
-            told.append(step)
+            steps.append(step)
 
         length = self._length(question, opening)
         guess = self._guess(opening)
@@ -296,11 +296,11 @@ class Explorer:
         # An int8 W_O rounds all heads together: one without weights would still be felt by the others.
         tapped |= bool(changes.heads_off) and is_int8(self.model)
         model = self._variant(question, opening, silent=not tapped)
-        with torch.inference_mode(), listen(heard), ExitStack() as stack:
+        with torch.inference_mode(), listen(on_step), ExitStack() as stack:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
             (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
-        return Searched(said, tuple(grown(told, self.naming)), tuple(opening[1]))
+        return Searched(said, tuple(search_steps(steps, self.naming)), tuple(opening[1]))
 
     def _guess(self, opening: Opening) -> tuple[int, ...]:
         """How the last answer went on from here: a change often leaves it as it was, and what is typed may
@@ -354,8 +354,8 @@ class Explorer:
         shuffle, order = question.changes.shuffle, None
         if shuffle is not None and passes:
             length = len(passes[0].tokens)
-            told = shuffle.order(length if opening is None else len(opening[0] or opening[1]))
-            order = (*told, *range(len(told), length))
+            places = shuffle.order(length if opening is None else len(opening[0] or opening[1]))
+            order = (*places, *range(len(places), length))
         return Answer(said, passes, None if opening is None else len(opening[1]), written, order)
 
 

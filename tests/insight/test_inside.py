@@ -18,8 +18,8 @@ from regard.insight.attribution import integrated_gradients
 from regard.insight.figures import heat, patches_figure, search_tree
 from regard.insight.lens import logit_lens
 from regard.insight.patching import patch
-from regard.insight.playback import losses, played, snapshots
-from regard.insight.recorded import Naming, recorded
+from regard.insight.playback import losses, replay, snapshots
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Recorder
 from regard.insight.rollout import rolled_out, rollout
 from regard.insight.trace import Axis, Entry, Grown, Pass, Trace, best_path
@@ -55,7 +55,7 @@ def traced(model: Transformer, ids: Tensor) -> Trace:
     recorder = Recorder(model)
     with torch.no_grad(), recorder.watching():
         model(ids)
-    passes, search = recorded(recorder, NAMING)
+    passes, search = passes_of(recorder, NAMING)
     return Trace("", "", "", None, (), passes, search, NAMING.outputs)
 
 
@@ -125,7 +125,7 @@ def test_a_silenced_head_is_one_whose_columns_of_the_last_matrix_are_zero(model:
 def test_ablation_measures_the_model_without_each_head(model: Transformer) -> None:
     ids = torch.randint(0, V, (3, T))
     told: list[tuple[int, int]] = []
-    found = ablate(model, lambda: float(model(ids).sum()), told=lambda *seen: told.append(seen))
+    found = ablate(model, lambda: float(model(ids).sum()), on_progress=lambda *seen: told.append(seen))
     assert found.whole == float(model(ids).sum())
     assert found.without.keys() == set(heads_of(model))
     for head, figure in found.without.items():
@@ -211,16 +211,16 @@ def test_playback_refuses_runs_without_snapshots_and_weights_of_others(
     with refused(InputError, remedy="--snapshots"):
         snapshots(tmp_path)
     with refused(BundleError, where="step-000002"):
-        list(played(model, snapshots(run), lambda: None))
+        list(replay(model, snapshots(run), lambda: None))
     (tmp_path / "snapshots").mkdir()
     bad = tmp_path / "snapshots" / "step-000003.safetensors"
     bad.write_bytes(b"no weights")
     with pytest.raises(BundleError):
-        list(played(model, snapshots(tmp_path), lambda: None))
+        list(replay(model, snapshots(tmp_path), lambda: None))
     before = {key: x.clone() for key, x in model.state_dict().items()}
     write_weights(bad, {key: x * 0 for key, x in model.named_parameters()})
     answers = [
-        float(y.sum()) for _, y in played(model, snapshots(tmp_path), lambda: model(torch.ones(1, 2).long()))
+        float(y.sum()) for _, y in replay(model, snapshots(tmp_path), lambda: model(torch.ones(1, 2).long()))
     ]
     assert answers == [0.0]
     assert all(torch.equal(x, before[key]) for key, x in model.state_dict().items())
