@@ -8,20 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from regard.course.parts import (
-    OUTPUT,
-    REAL,
-    Attention,
-    axis,
-    build,
-    example,
-    log_lines,
-    observe,
-    observe_attention,
-    random,
-    seed,
-    step,
-)
+from regard.course import parts
+from regard.course.parts import OUTPUT, REAL, Attention, axis, example, random, seed, step
 from regard.insight.parameters import Whole
 from regard.insight.worked import Computed, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
@@ -45,7 +33,7 @@ def _bare() -> nn.Module:
 
 def _gradient(make: Callable[[], nn.Module], depth: int) -> float:
     """The length of the gradient at the input, of a random direction at the output."""
-    blocks = build(3, lambda: nn.ModuleList(make() for _ in range(depth)))
+    blocks = parts.build(3, lambda: nn.ModuleList(make() for _ in range(depth)))
     y = x = random(1, 5, _WIDTH, seed=1).requires_grad_()
     for block in blocks:
         y = block(y, BlockContext(None)) if isinstance(block, Block) else block(y)
@@ -61,11 +49,11 @@ def _gradient(make: Callable[[], nn.Module], depth: int) -> float:
 )
 def add_and_norm(deepest: int) -> Computed:
     depths = tuple(2**power for power in range(deepest + 1))
-    block = build(2, lambda: _block(PostNorm(), 4))
+    block = parts.build(2, lambda: _block(PostNorm(), 4))
     x = random(1, 3, 4, seed=1)
     around = BlockContext(None)
     fused = block(x, around)
-    _, seen = observe_attention(block, "attention", lambda: block(x, around))
+    _, seen = parts.observe_attention(block, "attention", lambda: block(x, around))
     with torch.no_grad():
         attention = Attention(seen["q"], seen["k"], seen["v"])
         change = block.attention.out(attention.out.transpose(0, 1).flatten(1))
@@ -129,7 +117,7 @@ def _deeper(depths: tuple[int, ...]) -> Step:
             rows,
             digits=4,
         ),
-        figure=log_lines(
+        figure=parts.log_lines(
             Words("gradient at the input over depth", "输入端的梯度随深度的变化"),
             sizes,
             _DEPTH,
@@ -149,9 +137,9 @@ def _deeper(depths: tuple[int, ...]) -> Step:
     seed(),
 )
 def feed_forward(hidden_width: int, seed: int) -> Computed:
-    module = build(4, lambda: FeedForward(4, MLP(hidden=hidden_width)))
+    module = parts.build(4, lambda: FeedForward(4, MLP(hidden=hidden_width)))
     x = random(1, 3, 4, seed=seed)
-    out, seen = observe(module, lambda: module(x))
+    out, seen = parts.observe(module, lambda: module(x))
     with torch.no_grad():
         w2 = module.down.weight.T
         up = x[0] @ module.up.weight.T + module.up.bias

@@ -8,20 +8,8 @@ from html import escape
 from torch import Tensor
 
 from regard.insight.page import as_json, both, drawing, grid, page, paragraphs
-from regard.insight.worked import (
-    Cell,
-    Content,
-    Lang,
-    Product,
-    Proof,
-    Step,
-    Table,
-    Values,
-    Words,
-    Worked,
-    number,
-    numbers,
-)
+from regard.insight.words import Lang, Words
+from regard.insight.worked import Cell, Content, Product, Proof, Step, Table, Values, Worked, number, numbers
 
 _MOST_FACTORS = 4096
 """Numbers of a product's factors that are worth carrying, so that a sum can be shown."""
