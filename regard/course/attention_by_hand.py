@@ -173,9 +173,8 @@ def _rounded(steps: Attention) -> Step:
     ]
     return step(
         Words("Beside the textbook", "与教科书对照"),
-        "The article that this example comes from rounds the first query's weights to 0, 0.5 and 0.5"
-        " before it"
-        f" multiplies. That is its only difference, and it moves the output by up to {off:.3f}.",
+        "The article that this example comes from rounds the first query's weights to 0, 0.5 and 0.5 before"
+        f" it multiplies. That is its only difference, and it moves the output by up to {off:.3f}.",
         "这个例子出自一篇流传很广的文章。它先把第一个查询的权重取整为 0、0.5、0.5 再相乘。"
         f"差别只在这里，却让输出最多偏了 {off:.3f}。",
         Table(

@@ -117,10 +117,9 @@ def _predicted(losses: Tensor, probabilities: Tensor, steps: int, before: Tensor
         rows.append((_TARGET[place], context, words, _TARGET[target], float(p[target]), loss))
     return step(
         Words("Prediction and loss of each place", "每个位置的预测与损失"),
-        f"This tiny model has been trained for {steps} steps on this one sentence, just"
-        " now. The loss of a place is -ln of the probability that it gave the target; the loss of"
-        f" the sentence is their mean ({float(losses.mean()):.4f}; before training"
-        f" {float(before.mean()):.4f}).",
+        f"This tiny model has been trained for {steps} steps on this one sentence, just now. The loss of a"
+        " place is -ln of the probability that it gave the target; the loss of the sentence is their mean"
+        f" ({float(losses.mean()):.4f}; before training {float(before.mean()):.4f}).",
         f"这个小模型刚刚在这一句上训练了 {steps} 步。每个位置的损失是目标词概率的负对数，"
         f"整句损失是它们的平均（{float(losses.mean()):.4f}；训练前为 {float(before.mean()):.4f}）。",
         Table(

@@ -85,8 +85,7 @@ def _neighbours(before: Tensor, table: Tensor, steps: int) -> Step:
     near = tuple((word, *_closest(before, word), *_closest(table, word)) for word in (*_ANIMALS, *_FOODS))
     return step(
         Words("Nearest neighbours", "最近邻"),
-        f"The table was trained just now for {steps} steps to predict the next word of nine"
-        " sentences: the"
+        f"The table was trained just now for {steps} steps to predict the next word of nine sentences: the"
         " <animal> eats the <food>. Words that stand in the same places move together.",
         f"这张表刚刚训练了 {steps} 步，任务是预测九个句子（the <动物> eats the <食物>）的下一个词。"
         "出现在相同位置的词会彼此靠近。",

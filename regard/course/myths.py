@@ -108,8 +108,7 @@ def _vanishing(large: int) -> Step:
     return _myth(
         CLAIMS["vanishing"],
         "Half true: it keeps the softmax from saturating, which matters when d_k is large and scores have"
-        " variance"
-        " d_k. For small d_k it does little, and it does nothing against depth (see add-and-norm).",
+        " variance d_k. For small d_k it does little, and it does nothing against depth (see add-and-norm).",
         "只对一半：它让 softmax 不饱和，这在 d_k 大、分数方差为 d_k 时才要紧。d_k 小时作用不大，"
         "对网络加深引起的梯度消失更无能为力（见 add-and-norm）。",
         *rows,

@@ -67,9 +67,8 @@ def _collapsed(last: Tensor, rows: Sequence[tuple[int, float, float]], labels: L
     rounds = len(rows) - 1
     return step(
         Words("Round after round: everything becomes alike", "一轮又一轮：所有词元趋于相同"),
-        "Each output is a mean, and means lie between the points they are taken of. The greatest"
-        f" distance between two tokens shrinks from {rows[0][1]:.3f} to {rows[-1][1]:.6f} in"
-        f" {rounds} rounds.",
+        "Each output is a mean, and means lie between the points they are taken of. The greatest distance"
+        f" between two tokens shrinks from {rows[0][1]:.3f} to {rows[-1][1]:.6f} in {rounds} rounds.",
         "每个输出都是平均值，而平均值总落在被平均的点之间。"
         f"{rounds} 轮之后，两个词元间的最大距离从 {rows[0][1]:.3f} 缩小到 {rows[-1][1]:.6f}。",
         Table(
@@ -92,9 +91,8 @@ def _projected(first: Attention, projected: Attention, labels: Labels) -> Step:
         "Without projections scores are symmetric: x1 asks x2 exactly what x2 asks x1. W_Q and W_K"
         " let a token look for something other than itself, W_V lets it give something other than"
         " what it is found by. These are self-attention's parameters (random ones here).",
-        "没有投影时，分数是对称的：x1 问 x2 的，和 x2 问 x1 的完全一样。有了 W_Q 和 W_K，"
-        "词元可以寻找与自己不同的东西；有了 W_V，给出的内容也可以与被找到的依据不同。"
-        "自注意力的参数就在这里（此处是随机数）。",
+        "没有投影时，分数是对称的：x1 问 x2 的，和 x2 问 x1 的完全一样。有了 W_Q 和 W_K，词元可以寻找与自己"
+        "不同的东西；有了 W_V，给出的内容也可以与被找到的依据不同。自注意力的参数就在这里（此处是随机数）。",
         Values(Words("scores without", "无投影的分数"), first.scores, labels, labels),
         Values(Words("scores with", "有投影的分数"), projected.scores, labels, labels),
         Values(Words("weights with", "有投影的权重"), projected.weights, labels, labels),

@@ -64,9 +64,8 @@ def _inputs(x: Tensor, ws: tuple[Tensor, ...], raw: Attention) -> Step:
 def _one_hot(raw: Attention) -> Step:
     return step(
         Words("The softmax becomes one-hot", "softmax 退化成了独热"),
-        "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of"
-        " 20 is a factor of e^20. Every row picks one word and nothing of the others; its gradient"
-        " is nearly 0.",
+        "Scores are in the tens or hundreds, and the softmax looks at differences: a difference of 20 is a"
+        " factor of e^20. Every row picks one word and nothing of the others; its gradient is nearly 0.",
         "分数达到几十甚至几百，而 softmax 看的是差值：差 20 就是 e^20 倍。"
         "每一行几乎只选中一个词，其余全部丢掉，梯度也几乎为 0。",
         Values("Q·Kᵀ", raw.scores, _WORDS, _WORDS, origin=Product(raw.q, raw.k.T)),

@@ -108,9 +108,8 @@ def _rotated(rotated: Tensor) -> Step:
     spread = float((rotated - rotated[0]).abs().max())
     return step(
         Words("Rotary: queries and keys are turned", "旋转位置编码：转动查询和键"),
-        "Nothing is added. Query and key are turned by an angle that grows with their position, and"
-        " the score"
-        f" of the same two vectors depends on distance alone: rows differ by {spread:.1e} at most.",
+        "Nothing is added. Query and key are turned by an angle that grows with their position, and the"
+        f" score of the same two vectors depends on distance alone: rows differ by {spread:.1e} at most.",
         "不加任何东西，而是把查询和键按各自的位置转一个角度。同样两个向量的分数只取决于距离："
         f"各行最多相差 {spread:.1e}。",
         Values(
@@ -198,9 +197,8 @@ def _moved(bare: list[Attention], placed: list[Attention]) -> Step:
     swapped = tuple(_MEANING[i] for i in _SWAPPED)
     return step(
         Words("How far each word moved", "每个词变了多少"),
-        "Distance between what a word becomes in one sentence and in the other. Without positions"
-        " it is 0: the model cannot know who eats whom. With positions every word, and the"
-        " sentence, is different.",
+        "Distance between what a word becomes in one sentence and in the other. Without positions it is 0:"
+        " the model cannot know who eats whom. With positions every word, and the sentence, is different.",
         "同一个词在两句中的输出相距多远。没有位置信息时距离为 0：模型无从知道谁吃谁。加上位置之后，每"
         "个词和整句都变了。",
         Table(

@@ -49,10 +49,9 @@ def _waiting(length: int) -> Step:
     )
     return step(
         Words("Paths and waiting", "路径与等待"),
-        f"{n} words of width {d}. A recurrent net hands everything on from word to word, so the"
-        f" first is {n - 1} steps from the last and no step can begin before the one before it is"
-        " done. Attention joins any two words directly, all at once; its cost grows with the square"
-        " of the length instead.",
+        f"{n} words of width {d}. A recurrent net hands everything on from word to word, so the first is"
+        f" {n - 1} steps from the last and no step can begin before the one before it is done. Attention"
+        " joins any two words directly, all at once; its cost grows with the square of the length instead.",
         f"{n} 个词，宽度 {d}。循环网络一个词一个词地往下传：首尾相隔 {n - 1} 步，前一步没完，"
         "后一步就不能开始。注意力让任意两个词直接相连，全部同时计算；代价是计算量随长度的平方增长。",
         Table(Words("costs", "代价"), (Words("what", "项目"), *_KINDS), costs),
@@ -67,9 +66,8 @@ def _faded(distances: tuple[int, ...], gradients: dict[Label, list[float]]) -> S
         "Length of the gradient of the last word's output with respect to the word so many places"
         " back, both nets untrained. The LSTM forgets what is far before it has learned to keep it;"
         " attention hears all distances alike (without positions it cannot even tell them apart).",
-        "最后一个词的输出对若干位置之前的词求梯度，梯度的长度如下，两个网络都未经训练。"
-        "LSTM 还没学会记住，就先忘了远处的词；注意力对各种距离一视同仁（没有位置信息时甚至分不出远"
-        "近）。",
+        "最后一个词的输出对若干位置之前的词求梯度，梯度的长度如下，两个网络都未经训练。LSTM 还没学会记住，就"
+        "先忘了远处的词；注意力对各种距离一视同仁（没有位置信息时甚至分不出远近）。",
         Table(Words("length of the gradient", "梯度的长度"), (_DISTANCE, *_KINDS), rows, digits=5),
         formula="|∂ output_n / ∂ x_(n-d)|",
         figure=log_lines(

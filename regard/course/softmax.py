@@ -139,15 +139,13 @@ def _masked(allowed: Tensor, steps: Attention) -> Step:
     )
     return step(
         Words("-1e9, -inf, and neither", "-1e9、-inf，以及更好的办法"),
-        "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores"
-        " beside 1e9, all become equal, and the query takes the mean of what it may not see. In"
-        " float16 -1e9 does not exist. With -inf the empty row is 0/0. The library fills with the"
-        " lowest finite number and sets forbidden weights to 0 afterwards: zeros, and a gradient of"
-        " 0.",
-        "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32"
-        " 的精度会让分数淹没在 1e9 中，所有分数变得相等，查询反而把不该看的内容平均了一遍。float16"
-        " 里根本没有 -1e9。用 -inf，全遮的行就是 0/0。本库先填入最小的有限数，再把被禁止的权重置"
-        " 0：结果是零，梯度也是零。",
+        "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores beside"
+        " 1e9, all become equal, and the query takes the mean of what it may not see. In float16 -1e9 does"
+        " not exist. With -inf the empty row is 0/0. The library fills with the lowest finite number and"
+        " sets forbidden weights to 0 afterwards: zeros, and a gradient of 0.",
+        "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32 的精度会让分数淹没在 1e9"
+        " 中，所有分数变得相等，查询反而把不该看的内容平均了一遍。float16 里根本没有 -1e9。用 -inf，全遮的行"
+        "就是 0/0。本库先填入最小的有限数，再把被禁止的权重置 0：结果是零，梯度也是零。",
         Values(Words("weights, -1e9 added", "加 -1e9 的权重"), large, *_PAIRS),
         Values(Words("weights, -inf", "用 -inf 的权重"), infinite, *_PAIRS),
         Values(Words("weights, regard", "本库的权重"), steps.weights, *_PAIRS),

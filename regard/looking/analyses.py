@@ -123,10 +123,6 @@ def _in_floats(explorer: Explorer) -> bool:
     return _has_logits(explorer) and not is_int8(explorer.model)
 
 
-ALL: list[Analysis] = []
-"""In the order in which they are offered."""
-
-
 def _analysis(
     name: str,
     title: Words,
@@ -136,14 +132,9 @@ def _analysis(
     *,
     asks_other: bool = False,
     asks_number: bool = False,
-) -> Callable[[_Draw], _Draw]:
-    """Offers what draws one. `en`, `zh`: what is seen, and where it comes from."""
-
-    def offer(draw: _Draw) -> _Draw:
-        ALL.append(Analysis(name, title, Words(en, zh), draw, suits, asks_other, asks_number))
-        return draw
-
-    return offer
+) -> Callable[[_Draw], Analysis]:
+    """Makes an analysis of what draws it. `en`, `zh`: what is seen, and where it comes from."""
+    return lambda draw: Analysis(name, title, Words(en, zh), draw, suits, asks_other, asks_number)
 
 
 @_analysis(
@@ -326,3 +317,7 @@ def _neighbours(scene: Scene, lang: Lang) -> Any:
 def _patches(scene: Scene, lang: Lang) -> Any:
     layer = scene.depth("stack") - 1
     return patches_figure(scene.trace([f"stack.blocks.{layer}.attention.weights"]), layer)
+
+
+ALL = (_alignment, _lens, _sum, _gradients, _rollout, _patching, _neighbours, _patches)
+"""In the order in which they are offered."""

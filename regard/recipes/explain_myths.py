@@ -158,14 +158,12 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
     return step(
         _CLAIM,
         "nn.TransformerEncoderLayer takes (tokens, batch, width) unless told otherwise. Given (batch,"
-        " tokens, width) it runs without a word: the class token of an image attends to the class"
-        " tokens of the other images, never to its own patches, so that it knows nothing of its"
-        f" image. Just trained on {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it"
-        " is, 96.1 % mended.",
-        "nn.TransformerEncoderLayer 默认的输入是 (词元, 批, 宽度)。给它 (批, 词元, 宽度) 也不报错："
-        "一张图的分类词元只会看同批其他图的分类词元，从不看自己的小块，对自己的图一无所知。"
-        f"刚刚训练过（{which_zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1"
-        " %。",
+        " tokens, width) it runs without a word: the class token of an image attends to the class tokens of"
+        " the other images, never to its own patches, so that it knows nothing of its image. Just trained on"
+        f" {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it is, 96.1 % mended.",
+        "nn.TransformerEncoderLayer 默认的输入是 (词元, 批, 宽度)。给它 (批, 词元, 宽度) 也不报错：一张图的"
+        "分类词元只会看同批其他图的分类词元，从不看自己的小块，对自己的图一无所知。刚刚训练过"
+        f"（{which_zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1 %。",
         Table(
             Words("test accuracy in percent", "测试准确率（%）"),
             (Words("layer", "层"), Words("accuracy", "准确率")),

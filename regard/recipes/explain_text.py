@@ -118,9 +118,8 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
 def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
     return step(
         Words("Text to pieces", "文本切成词片"),
-        f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
-        " knows; a mark such as ## says that a piece goes on inside a word. Marks for beginning and"
-        " end are put around it.",
+        f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,} knows; a mark"
+        " such as ## says that a piece goes on inside a word. Marks for beginning and end are put around it.",
         f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
         " 之类的记号表示接在词的内部。首尾各加一个标记。",
         Table(
