@@ -49,7 +49,7 @@ class Shuffle:
     """So many tokens before them keep their positions: an image's class token."""
 
     def order(self, length: int) -> list[int]:
-        """The position that each of `length` tokens is told."""
+        """The position that each of `length` tokens gets."""
         rng = torch.Generator().manual_seed(self.seed)
         mixed = torch.randperm(max(0, length - self.start), generator=rng) + self.start
         return [*range(min(self.start, length)), *mixed.tolist()]

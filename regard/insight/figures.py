@@ -26,9 +26,9 @@ _MOST_TICKS = 40
 _SEEN = str.maketrans({"<": "‹", ">": "›", "\n": "↵", "\t": "⇥", "\r": "␍"})
 
 
-def plot_labels(pieces: Sequence[str]) -> list[str]:
+def plot_labels(texts: Sequence[str]) -> list[str]:
     """Plotly would take `</s>` for markup, and shows nothing of white space."""
-    return [piece.translate(_SEEN) for piece in pieces]
+    return [text.translate(_SEEN) for text in texts]
 
 
 def no_map(entry: Entry) -> InputError:
@@ -64,11 +64,11 @@ def heat(entry: Entry) -> Any:
     columns = min(4, len(sheets))
     rows = math.ceil(len(sheets) / columns)
     figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
-    share = entry.name.endswith((".weights", ".mask", ".probabilities"))
+    probabilities = entry.name.endswith((".weights", ".mask", ".probabilities"))
     largest = float(sheets.nan_to_num(0.0).abs().max()) or 1.0
     for index, sheet in enumerate(sheets):
-        scale = {"zmin": 0, "zmax": 1} if share else {"zmin": -largest, "zmax": largest}
-        colours = "Blues" if share else "RdBu"
+        scale = {"zmin": 0, "zmax": 1} if probabilities else {"zmin": -largest, "zmax": largest}
+        colours = "Blues" if probabilities else "RdBu"
         trace = go.Heatmap(z=sheet.tolist(), colorscale=colours, showscale=index == 0, **scale)
         place = {"row": index // columns + 1, "col": index % columns + 1}
         figure.add_trace(trace, **place)
@@ -86,16 +86,16 @@ def cells(
     *,
     texts: Sequence[Sequence[str]] | None = None,
     titles: tuple[str, str] = ("", ""),
-    share: bool = False,
+    probabilities: bool = False,
     square: bool = False,
 ) -> Any:
     """A heat map of (R, C) numbers with a name for each row and column, and a text in each cell.
 
-    `titles`: of the rows, of the columns. `share`: the numbers are parts of one; otherwise they have signs,
+    `titles`: of the rows, of the columns. `probabilities`: the numbers are; otherwise they have signs,
     and nothing has no colour. `square`: cells are as wide as they are high.
     """
     go = graph_objects()
-    largest = 1.0 if share else float(value.abs().max()) or 1.0
+    largest = 1.0 if probabilities else float(value.abs().max()) or 1.0
     cut = texts is not None and len(columns) <= _MOST_TICKS
     heatmap = go.Heatmap(
         z=value.tolist(),
@@ -105,10 +105,10 @@ def cells(
         hovertemplate="%{customdata[0]} · %{customdata[1]}: %{z:.4g}"
         + ("" if texts is None else "<br>%{text}")
         + "<extra></extra>",
-        colorscale="Blues" if share else "RdBu",
-        zmin=0 if share else -largest,
+        colorscale="Blues" if probabilities else "RdBu",
+        zmin=0 if probabilities else -largest,
         zmax=largest,
-        meta={"scale": "share" if share else "signed"},
+        meta={"scale": "share" if probabilities else "signed"},
     )
     figure = go.Figure(heatmap)
     label_axes(figure, list(zip(titles, (rows, columns), strict=True)), 4 * _MOST_TICKS)
@@ -183,16 +183,16 @@ def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
         raise InputError("this trace is not of an image")
     check_number("vector", query, weights.value.shape[1])
     grid, leading = patch_grid(weights.axes[-1].labels)
-    pieces: list[Tensor] = [given.value.mean(0), *weights.value[:, query, leading:].unflatten(-1, grid)]
+    maps: list[Tensor] = [given.value.mean(0), *weights.value[:, query, leading:].unflatten(-1, grid)]
     titles = ["image", *(f"head {head}" for head in weights.axes[0].labels)]
-    columns = min(5, len(pieces))
-    rows = math.ceil(len(pieces) / columns)
+    columns = min(5, len(maps))
+    rows = math.ceil(len(maps) / columns)
     figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
-    for index, piece in enumerate(pieces):
+    for index, one in enumerate(maps):
         place = {"row": index // columns + 1, "col": index % columns + 1}
         style = {"colorscale": "Blues", "zmin": 0, "meta": {"scale": "share"}}
         style = style if index else {"colorscale": "Greys_r", "meta": {}}
-        figure.add_trace(go.Heatmap(z=piece.tolist(), showscale=False, **style), **place)
+        figure.add_trace(go.Heatmap(z=one.tolist(), showscale=False, **style), **place)
         plain = {"showticklabels": False, "constrain": "domain"}
         figure.update_xaxes(**plain, **place)
         anchor = f"x{index + 1 if index else ''}"
@@ -221,7 +221,7 @@ _TREE = {
 def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en") -> Any:
     """What a beam search kept, step by step, and the way to its answer; dots that are ringed ended there."""
     go = graph_objects()
-    said = {key: words.of(lang) for key, words in _TREE.items()}
+    names = {key: words.of(lang) for key, words in _TREE.items()}
     figure = go.Figure()
     for best in (False, True):
         x: list[float | None] = []
@@ -232,7 +232,7 @@ def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en")
                 if on == best and math.isfinite(grown.totals[place]):
                     x += [step - 1, step, None]
                     y += [parent if step > 1 else 0, place, None]
-        name = said["answer" if best else "way"]
+        name = names["answer" if best else "way"]
         figure.add_scatter(
             x=x, y=y, mode="lines", name=name, line={"width": 4 if best else 1}, hoverinfo="skip"
         )
@@ -242,23 +242,19 @@ def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en")
         for place in range(len(grown.tokens))
         if math.isfinite(grown.totals[place])
     ]
+    symbols = ["circle-open" if grown.done[place] else "circle" for _, place, grown in nodes]
+    hover = [f"{names[key]} %{{customdata[{at}]:.4f}}" for at, key in enumerate(("total", "score"))]
     figure.add_scatter(
         x=[step for step, _, _ in nodes],
         y=[place for _, place, _ in nodes],
         mode="markers+text",
         text=plot_labels([grown.tokens[place] for _, place, grown in nodes]),
         textposition="top center",
-        marker={
-            "size": 10,
-            "symbol": ["circle-open" if grown.done[place] else "circle" for _, place, grown in nodes],
-        },
+        marker={"size": 10, "symbol": symbols},
         customdata=[(grown.totals[place], grown.scores[place]) for _, place, grown in nodes],
-        hovertemplate="<br>".join(
-            ("%{text}", f"{said['total']} %{{customdata[0]:.4f}}", f"{said['score']} %{{customdata[1]:.4f}}")
-        )
-        + "<extra></extra>",
+        hovertemplate="<br>".join(("%{text}", *hover)) + "<extra></extra>",
         showlegend=False,
     )
-    figure.update_yaxes(autorange="reversed", title=said["place"], dtick=1, zeroline=False)
-    figure.update_xaxes(title=said["step"], zeroline=False, dtick=max(1, len(search) // 20))
+    figure.update_yaxes(autorange="reversed", title=names["place"], dtick=1, zeroline=False)
+    figure.update_xaxes(title=names["step"], zeroline=False, dtick=max(1, len(search) // 20))
     return figure

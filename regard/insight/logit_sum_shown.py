@@ -171,18 +171,18 @@ def _sheets(found: LogitSum) -> dict[str, list[list[float]]]:
 
 def _bars(found: LogitSum, lang: Lang) -> Iterator[tuple[str, float]]:
     """What is not a head, those that say little together; all heads; the logit."""
-    said = {key: words.of(lang) for key, words in _W.items()}
+    names = {key: words.of(lang) for key, words in _W.items()}
     shifts: dict[str, float] = {}
     for name, value in found.rest.items():
         if name.endswith("position.added"):
-            yield said["position"], value
+            yield names["position"], value
         elif name.endswith(".feedforward.out"):
-            yield f"{said['feedforward']} {name.split('.')[2]}", value
+            yield f"{names['feedforward']} {name.split('.')[2]}", value
         elif name.endswith(".bias"):
             where = "head.bias" if name.startswith("head.") else "shifts"
             shifts[where] = shifts.get(where, 0.0) + value
         else:
-            yield said["embedding"], value
-    yield from ((said[where], shifts[where]) for where in ("shifts", "head.bias") if where in shifts)
-    yield said["heads"], sum(found.heads.values())
-    yield said["logit"], found.total
+            yield names["embedding"], value
+    yield from ((names[where], shifts[where]) for where in ("shifts", "head.bias") if where in shifts)
+    yield names["heads"], sum(found.heads.values())
+    yield names["logit"], found.total

@@ -73,8 +73,8 @@ def losses(run: Path) -> list[tuple[int, float]]:
     with path.open(encoding="utf-8", errors="replace") as file:
         while line := file.readline(_MOST_LINE):
             try:
-                said: Any = json.loads(line)
-                found.append((int(said["step"]), float(said["loss"])))
+                record: Any = json.loads(line)
+                found.append((int(record["step"]), float(record["loss"])))
             except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # another kind of line
                 continue
     return found

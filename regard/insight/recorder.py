@@ -125,7 +125,7 @@ class Recorder:
         self.forwards: list[Forward] = []
         """What passed by, in order."""
         self.steps: list[SearchStep] = []
-        """What a search said of its steps."""
+        """The steps of the search."""
         self._here: Forward | None = None
         self._count = 0
         self._remembered: set[str] = set()

@@ -174,7 +174,7 @@ def _likely(trace: Trace) -> Iterator[str]:
         probabilities, outputs, rows = _ranked(entry)
         value, place = probabilities.topk(min(_BEST, probabilities.shape[-1]))
         lines = [
-            (escape(row), [_share(outputs[at], share) for share, at in zip(some, here, strict=True)])
+            (escape(row), [_cell(outputs[at], p) for p, at in zip(some, here, strict=True)])
             for row, some, here in zip(rows, value.tolist(), place.tolist(), strict=True)
         ]
         head = [both(_W["after"]), *map(str, range(1, value.shape[1] + 1))] if rows[0] else []
@@ -191,9 +191,9 @@ def _ranked(entry: Entry) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
     return torch.atleast_2d(entry.value), outputs, first.labels if entry.value.dim() == 2 else ("",)
 
 
-def _share(output: str, share: float) -> str:
-    cell = f'{escape(output)} <span class="share">{number(share)}</span>'
-    return f'<td class="word likely" style="--w:{share:.3f}">{cell}</td>'
+def _cell(output: str, probability: float) -> str:
+    cell = f'{escape(output)} <span class="share">{number(probability)}</span>'
+    return f'<td class="word likely" style="--w:{probability:.3f}">{cell}</td>'
 
 
 def _drawings(trace: Trace) -> Iterator[str]:

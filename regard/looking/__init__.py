@@ -57,13 +57,13 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     # Windows and texts go one after the other, so that nothing is padded; samples of one text side by side.
     tokens = _SAMPLES if decoding.n > 1 and "sampling" in supported(task) else 1
     with torch.inference_mode(), listen(recorder.on_step), recorder.watching():
-        (said,) = task.predict(model, [task.input.parse(text)], replace(decoding, batch_tokens=tokens))
+        (prediction,) = task.predict(model, [task.input.parse(text)], replace(decoding, batch_tokens=tokens))
     passes, search = passes_of(recorder, names := naming(task))
     if choice.steps and (first := min(choice.steps)) > len(search):
         there = f"{len(search)} were taken" if search else f"{task.name} writes nothing step by step"
         raise InputError("there is no step {value}; {limit}", first, there)
     about = {"kind": model.config.kind}
-    return Trace(task.name, text, *answer_of(said), passes, search, names.outputs, about)
+    return Trace(task.name, text, *answer_of(prediction), passes, search, names.outputs, about)
 
 
 def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alignment:
@@ -80,8 +80,8 @@ def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alig
         raise InputError("the input has no tokens to align with; give a text")
     steps: list[Step] = []
     with torch.inference_mode(), listen(steps.append):
-        (said,) = checked(task.predict(model, [given], decoding))
-    written = Searched(said, tuple(search_steps(steps, naming(task)))).written
+        (prediction,) = checked(task.predict(model, [given], decoding))
+    written = Searched(prediction, tuple(search_steps(steps, naming(task)))).written
     # What is given at a step is the token before; what is looked at serves the token after.
     weights = cross_attention(model, source, [*start, *written[:-1]])
     called = naming(task)

@@ -151,7 +151,7 @@ def _alignment(scene: Scene, lang: Lang) -> Any:
     weights = cross_attention(scene.model, source, target)
     titles = _axes("output", "input", lang)
     # What is given at a step is the token before; what is looked at serves the token after.
-    return cells(weights, scene.following, scene.reading.tokens, titles=titles, share=True)
+    return cells(weights, scene.following, scene.reading.tokens, titles=titles, probabilities=True)
 
 
 @_analysis(
@@ -172,12 +172,12 @@ def _lens(scene: Scene, lang: Lang) -> Any:
     if entry.axes[-1].labels == ("start", "end") or logits.shape[-1] != len(trace.outputs):
         best = logits.softmax(1)[..., 0]  # (L, T): where an answer begins
         return cells(best, entry.axes[0].labels, trace.sequences[0].tokens,
-                     titles=_axes("layer", "input", lang), share=True)  # fmt: skip
-    shares, places = logits.softmax(-1).max(-1)
+                     titles=_axes("layer", "input", lang), probabilities=True)  # fmt: skip
+    best, places = logits.softmax(-1).max(-1)
     texts = [[trace.outputs[place] for place in line] for line in places.tolist()]
     tokens = scene.writing.tokens if entry.value.dim() == 3 else [""]
     titles = _axes("layer", "token", lang)
-    return cells(shares, entry.axes[0].labels, tokens, texts=texts, titles=titles, share=True)
+    return cells(best, entry.axes[0].labels, tokens, texts=texts, titles=titles, probabilities=True)
 
 
 _SUMMED = (".heads", ".out", ".sum", ".residual", ".added", ".placed", ".output")
@@ -234,7 +234,7 @@ def _rollout(scene: Scene, lang: Lang) -> Any:
     names = [f"{stack}.blocks.{number}.attention.weights" for number in range(scene.depth(stack))]
     entry = rolled_out(scene.trace([*names, f"{stack}.output"]), stack)
     query, key = (axis.labels for axis in entry.axes)
-    return cells(entry.value, query, key, titles=_axes("query", "key", lang), share=True)
+    return cells(entry.value, query, key, titles=_axes("query", "key", lang), probabilities=True)
 
 
 @_analysis(

@@ -43,7 +43,7 @@ _MOST = 2**26
 _VARIED = 2**28
 """Weights of changed models that are kept: each edit of a weight copies it whole."""
 LENGTH = 24
-"""Tokens that a text goes on for, unless told."""
+"""Tokens that a text goes on for, by default."""
 
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Answer:
     written: tuple[int, ...] = ()
     """Ids, the end token included."""
     order: tuple[int, ...] | None = None
-    """The positions that the first pass's tokens were told, if they were exchanged."""
+    """The positions that the first pass's tokens had, if they were exchanged."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class Explorer:
             if opening is None:
                 raise InputError("{where} does not write token by token", self.task.name)
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
-            said = Prediction(Text(self.decoded(question.begin, question.text)[0]))
-            return self._answer(question, said, passes, opening, question.begin)
+            prediction = Prediction(Text(self.decoded(question.begin, question.text)[0]))
+            return self._answer(question, prediction, passes, opening, question.begin)
 
     def search(self, question: Question) -> Searched:
         """The search, step by step."""
@@ -299,8 +299,8 @@ class Explorer:
         with torch.inference_mode(), listen(on_step), ExitStack() as stack:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
-            (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
-        return Searched(said, tuple(search_steps(steps, self.naming)), tuple(opening[1]))
+            (prediction,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
+        return Searched(prediction, tuple(search_steps(steps, self.naming)), tuple(opening[1]))
 
     def _guess(self, opening: Opening) -> tuple[int, ...]:
         """How the last answer went on from here: a change often leaves it as it was, and what is typed may
@@ -340,8 +340,8 @@ class Explorer:
         """Where nothing is written, a prediction is one pass, or one for each text or window."""
         given, decoding = self.task.input.parse(question.text), Decoding(batch_tokens=1)  # nothing is padded
         predict = lambda model: self.task.predict(model, [given], decoding)  # noqa: E731
-        (said,), passes = self._record(question, None, choice, predict)
-        return self._answer(question, said, passes)
+        (prediction,), passes = self._record(question, None, choice, predict)
+        return self._answer(question, prediction, passes)
 
     def _answer(
         self,
