@@ -77,8 +77,8 @@ def _one_hot(raw: Attention) -> Step:
 def _calmer(walks: dict[Words, Attention]) -> Step:
     rows: list[tuple[Cell, ...]] = []
     for name, steps in walks.items():
-        figures = steps.scores.std(), steps.weights.amax(-1).mean(), _entropy(steps.weights)
-        rows.append((name, *map(float, figures)))
+        entropy = torch.special.entr(steps.weights).sum(-1).mean()
+        rows.append((name, *map(float, (steps.scores.std(), steps.weights.amax(-1).mean(), entropy))))
     return step(
         Words("What the initialisation must do", "初始化应当做到什么"),
         "Scores should start with a deviation near 1. That takes all three: inputs of size 1 (a"
@@ -106,7 +106,3 @@ def _calmer(walks: dict[Words, Attention]) -> Step:
         Values(Words("weights in the end", "最终的权重"), steps.weights, _WORDS, _WORDS),
         Values(Words("output in the end", "最终的输出"), steps.out, _WORDS),
     )
-
-
-def _entropy(weights: Tensor) -> Tensor:
-    return torch.special.entr(weights).sum(-1).mean()

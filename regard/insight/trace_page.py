@@ -78,7 +78,8 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
     Raises: InputError when there is too much for one.
     """
     stored = _Stored(trace)
-    title = Words(f"Trace: {_short(trace.input)}", f"追踪：{_short(trace.input)}")
+    short = trace.input if len(trace.input) <= 40 else f"{trace.input[:39]}…"
+    title = Words(f"Trace: {short}", f"追踪：{short}")
     sections = [_header(trace), *_likely(trace), *_drawings(trace)]
     sections += [step_body(step, f"further-{index}") for index, step in enumerate(further)]
     sections += [_sequence(one, index) for index, one in enumerate(trace.sequences)]
@@ -95,10 +96,6 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
     made = page(title, body, figures=True, lang=lang)
     # After the shell's own script and Plotly's.
     return made.replace("</body>", f"<script>{asset('trace.js')}</script></body>", 1)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 class _Stored:
