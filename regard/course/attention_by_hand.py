@@ -78,8 +78,8 @@ def worked_by_hand(matrices: Matrices) -> Computed:
         _mean(unscaled),
     ]
     if matrices is CLASSIC:
-        steps.append(_rounded(unscaled))
-    return (*steps, _scaled(unscaled, scaled), _masked(masked)), (
+        steps.append(_rounding(unscaled))
+    return (*steps, _scaling(unscaled, scaled), _masking(masked)), (
         unscaled.proof(_claim("scale=1", "scale=1")),
         scaled.proof(_claim("scale=1/√d_k", "scale=1/√d_k")),
         masked.proof(_claim("scaled and causal", "缩放并加因果掩码")),
@@ -164,7 +164,7 @@ def _output(steps: Attention) -> Values:
     return Values(OUTPUT, steps.out, axis("z", len(steps.out)), digits=4, origin=product)
 
 
-def _rounded(steps: Attention) -> Step:
+def _rounding(steps: Attention) -> Step:
     rounded = weigh(TEXTBOOK[None, None], steps.v[None, None])[0, 0]
     exact, off = steps.out[:1], float((rounded - steps.out[:1]).abs().max())
     rows = [
@@ -186,7 +186,7 @@ def _rounded(steps: Attention) -> Step:
     )
 
 
-def _scaled(before: Attention, after: Attention) -> Step:
+def _scaling(before: Attention, after: Attention) -> Step:
     width = after.k.shape[1]
     top = tuple(float(x.weights.amax(-1).mean()) for x in (before, after))
     return step(
@@ -203,7 +203,7 @@ def _scaled(before: Attention, after: Attention) -> Step:
     )
 
 
-def _masked(steps: Attention) -> Step:
+def _masking(steps: Attention) -> Step:
     assert steps.allowed is not None
     scores = steps.scores.masked_fill(~steps.allowed, float("-inf"))
     return step(

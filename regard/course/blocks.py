@@ -62,7 +62,11 @@ def add_and_norm(deepest: int) -> Computed:
         normed = (added - mean) / (added.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
         after = normed + block.feedforward(normed)
         last = torch.nn.functional.layer_norm(after, (4,))
-    return (_added(x[0], change, added), _normed(mean, deviation, normed, last), _deeper(depths)), (
+    return (
+        _addition(x[0], change, added),
+        _normalisation(mean, deviation, normed, last),
+        _gradients_over_depth(depths),
+    ), (
         Proof.of(
             Words("the block in steps = the block, fused", "块逐步计算 = 块（融合算子）"), last, fused[0]
         ),
@@ -70,7 +74,7 @@ def add_and_norm(deepest: int) -> Computed:
     )
 
 
-def _added(x: Tensor, change: Tensor, added: Tensor) -> Step:
+def _addition(x: Tensor, change: Tensor, added: Tensor) -> Step:
     return step(
         Words("Add", "相加"),
         "What attention makes is added to what it was given. The part has to learn only the change,"
@@ -83,7 +87,7 @@ def _added(x: Tensor, change: Tensor, added: Tensor) -> Step:
     )
 
 
-def _normed(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor) -> Step:
+def _normalisation(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor) -> Step:
     return step(
         Words("Norm", "归一化"),
         "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a"
@@ -97,7 +101,7 @@ def _normed(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor) -> St
     )
 
 
-def _deeper(depths: tuple[int, ...]) -> Step:
+def _gradients_over_depth(depths: tuple[int, ...]) -> Step:
     kinds = (
         (Words("neither", "都没有"), _bare),
         (Words("after (paper)", "后置（论文）"), lambda: _block(PostNorm())),
@@ -147,8 +151,8 @@ def feed_forward(hidden_width: int, seed: int) -> Computed:
         down = hidden @ w2 + module.down.bias
         alone = torch.cat([module(x[:, i : i + 1]) for i in range(3)], 1)
     return (
-        _widened(x[0], module, up),
-        _activated(hidden),
+        _up_projection(x[0], module, up),
+        _activation(hidden),
         step(
             Words("Narrow again", "变回原宽"),
             "A second matrix brings it back to the width of the stream.",
@@ -169,7 +173,7 @@ def feed_forward(hidden_width: int, seed: int) -> Computed:
     )
 
 
-def _widened(x: Tensor, module: FeedForward, up: Tensor) -> Step:
+def _up_projection(x: Tensor, module: FeedForward, up: Tensor) -> Step:
     return step(
         Words("Wider", "变宽"),
         "Attention moves things between tokens; the feed-forward part works on each token by"
@@ -183,7 +187,7 @@ def _widened(x: Tensor, module: FeedForward, up: Tensor) -> Step:
     )
 
 
-def _activated(hidden: Tensor) -> Step:
+def _activation(hidden: Tensor) -> Step:
     off = float((hidden == 0).to(REAL).mean())
     return step(
         Words("Bent: the activation", "激活函数"),

@@ -67,8 +67,8 @@ def teacher_forcing(steps: int) -> Computed:
     total = vocabulary_loss(model.hidden(source, inputs)[0], model.head.weight, targets[0]) / len(losses)
     stepwise = torch.cat([model(source, inputs[:, : n + 1])[:, -1:] for n in range(inputs.shape[1])], 1)
     masked = Attention(seen["q"], seen["k"], seen["v"], Causal())
-    predicted = _predicted(losses, logits[0].softmax(-1), steps, before)
-    return (_shifted(), _allowed(seen["weights"]), predicted), (
+    predicted = _predictions(losses, logits[0].softmax(-1), steps, before)
+    return (_shift(), _mask(seen["weights"]), predicted), (
         Proof.of(
             Words("mean of the losses = the library's loss", "各位置损失的平均 = 本库的损失"),
             losses.mean(),
@@ -81,7 +81,7 @@ def teacher_forcing(steps: int) -> Computed:
     )
 
 
-def _shifted() -> Step:
+def _shift() -> Step:
     return step(
         Words("Shifted by one", "错开一位"),
         "I am a student → 我是一个学生. While training, the decoder is given the right words so"
@@ -97,7 +97,7 @@ def _shifted() -> Step:
     )
 
 
-def _allowed(weights: Tensor) -> Step:
+def _mask(weights: Tensor) -> Step:
     inputs = _TARGET[:-1]
     return step(
         Words("What each place may see", "每个位置能看到什么"),
@@ -108,7 +108,7 @@ def _allowed(weights: Tensor) -> Step:
     )
 
 
-def _predicted(losses: Tensor, probabilities: Tensor, steps: int, before: Tensor) -> Step:
+def _predictions(losses: Tensor, probabilities: Tensor, steps: int, before: Tensor) -> Step:
     rows = []
     for place, (loss, p) in enumerate(zip(losses.tolist(), probabilities, strict=True)):
         best = zip(*(x.tolist() for x in p.topk(3)), strict=True)
@@ -152,7 +152,7 @@ def cross_attention(steps: int) -> Computed:
     model = _translator(steps)
     _, seen = parts.observe_attention(model, "decoder.blocks.0.cross", lambda: model(source, inputs))
     attention = Attention(seen["q"], seen["k"], seen["v"])
-    return (_two_stacks(source, model.encode(source), seen), _across(attention, seen)), (
+    return (_two_stacks(source, model.encode(source), seen), _cross_weights(attention, seen)), (
         Proof.of(
             Words("cross-attention in steps = the model's, fused", "交叉注意力逐步计算 = 模型中的融合算子"),
             attention.out,
@@ -182,7 +182,7 @@ def _two_stacks(source: Tensor, memory: Tensor, seen: Mapping[str, Tensor]) -> S
     )
 
 
-def _across(attention: Attention, seen: Mapping[str, Tensor]) -> Step:
+def _cross_weights(attention: Attention, seen: Mapping[str, Tensor]) -> Step:
     heads = parts.head_names(2)
     return step(
         Words("Cross-attention", "交叉注意力"),

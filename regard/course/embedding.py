@@ -42,7 +42,7 @@ def one_hot(steps: int) -> Computed:
     hot = F.one_hot(ids[0], len(_VOCABULARY)).to(REAL)
     _, seen = observe_attention(model, "stack.blocks.0.attention", lambda: model(ids[:1]))
     labels = tuple(sentences[0])
-    return (_one_hot(hot, labels), _looked_up(table, hot, labels), _neighbours(before, table, steps)), (
+    return (_one_hot(hot, labels), _lookup(table, hot, labels), _neighbours(before, table, steps)), (
         Proof.of(
             Words("one-hot · E = lookup by the model", "独热 · E = 模型查表"),
             hot @ table,
@@ -69,7 +69,7 @@ def _one_hot(hot: Tensor, labels: tuple[str, ...]) -> Step:
     )
 
 
-def _looked_up(table: Tensor, hot: Tensor, labels: tuple[str, ...]) -> Step:
+def _lookup(table: Tensor, hot: Tensor, labels: tuple[str, ...]) -> Step:
     return step(
         Words("Lookup = product", "查表 = 矩阵乘法"),
         "A one-hot row times a table picks out one row of it. So the product need not be done: the"

@@ -35,7 +35,7 @@ def multi_head(tokens: int, heads: str) -> Computed:
     steps = Attention(seen["q"], seen["k"], seen["v"])
     joined = torch.cat(list(steps.out), -1)
     mixed = joined @ module.out.weight.T + module.out.bias
-    return (_split(x[0], seen), _by_itself(seen), _joined(joined, mixed, count), _cost()), (
+    return (_split(x[0], seen), _heads(seen), _concatenation(joined, mixed, count), _cost()), (
         Proof.of(Words("steps = the module, fused", "逐步计算 = 模块（融合算子）"), mixed, plain[0]),
         Proof.of(Words("the module observed = not observed", "有观察 = 无观察"), out.detach(), plain, 0.0),
         steps.proof(Words("each head in steps = attend()", "各头逐步计算 = attend()")),
@@ -57,7 +57,7 @@ def _split(x: Tensor, seen: Mapping[str, Tensor]) -> Step:
     )
 
 
-def _by_itself(seen: Mapping[str, Tensor]) -> Step:
+def _heads(seen: Mapping[str, Tensor]) -> Step:
     """`seen`: as for `_split`."""
     labels = axis("x", seen["q"].shape[1])
     return step(
@@ -70,7 +70,7 @@ def _by_itself(seen: Mapping[str, Tensor]) -> Step:
     )
 
 
-def _joined(joined: Tensor, mixed: Tensor, count: int) -> Step:
+def _concatenation(joined: Tensor, mixed: Tensor, count: int) -> Step:
     labels = axis("x", len(mixed))
     return step(
         Words("Side by side, times W_O", "拼接，再乘 W_O"),
@@ -120,7 +120,7 @@ def additive(seed: int) -> Computed:
     learned = random(1, 4, seed=seed + 3)
     dot, added = Attention(q, k, v), Attention(q, k, v, additive=learned)
     one_by_one = torch.stack([torch.stack([(learned[0] * (a + b).tanh()).sum() for b in k]) for a in q])
-    return (_inputs(added), _dot(dot), _added(added)), (
+    return (_inputs(added), _dot_products(dot), _additive_scores(added)), (
         dot.proof(Words("dot products in steps = attend(), fused", "点积逐步计算 = 融合算子 attend()")),
         added.proof(Words("additive in steps = attend(additive=v)", "加性逐步计算 = attend(additive=v)")),
         Proof.of(Words("additive scores pair by pair", "逐对计算的加性分数"), one_by_one, added.scores),
@@ -140,17 +140,17 @@ def _inputs(steps: Attention) -> Step:
     )
 
 
-def _dot(steps: Attention) -> Step:
+def _dot_products(steps: Attention) -> Step:
     return step(
         Words("Dot product", "点积"),
         "One matrix product scores all pairs, nothing to learn: this is what hardware is fastest at.",
         "一次矩阵乘法给所有词对打分，没有参数：硬件最擅长这个。",
-        *_scored(steps, Product(steps.q, steps.k.T, 0.5)),
+        *_score_values(steps, Product(steps.q, steps.k.T, 0.5)),
         formula="score = q·k / √d_k",
     )
 
 
-def _added(steps: Attention) -> Step:
+def _additive_scores(steps: Attention) -> Step:
     return step(
         Words("Additive", "加性"),
         "A small network scores each pair: q and k are added, squashed, and weighed by a learned"
@@ -158,12 +158,12 @@ def _added(steps: Attention) -> Step:
         " within ±Σ|v| and need no scale.",
         "用一个小网络给每个词对打分：q 与 k 相加、过 tanh，再用学到的向量 v 加权求和。"
         "它要存 T·S·C 个数，点积只要 T·S 个。分数不超过 ±Σ|v|，无需缩放。",
-        *_scored(steps),
+        *_score_values(steps),
         formula="score = v·tanh(q + k)",
     )
 
 
-def _scored(steps: Attention, origin: Product | None = None) -> tuple[Values, ...]:
+def _score_values(steps: Attention, origin: Product | None = None) -> tuple[Values, ...]:
     rows, columns = axis("q", 3), axis("k", 3)
     return (
         Values(SCORES, steps.scores, rows, columns, origin=origin),

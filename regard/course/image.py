@@ -49,7 +49,7 @@ def image_as_sentence(drawn: str) -> Computed:
     q, k, v, heads = (seen[f"stack.blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     weights = seen["stack.blocks.0.attention.weights"][0]
     learned = model.stack.position.table.weight
-    return (_cut(cut, drawn), _shapes(image, folded, seen), _weights(weights), _positions(learned)), (
+    return (_patches(cut, drawn), _shapes(image, folded, seen), _weights(weights), _positions(learned)), (
         Proof.of(
             Words("patches times W = a convolution", "图块乘 W = 卷积"), folded, seen["embed.out"][:, 1:]
         ),
@@ -61,7 +61,7 @@ def image_as_sentence(drawn: str) -> Computed:
     )
 
 
-def _cut(cut: Tensor, drawn: str) -> Step:
+def _patches(cut: Tensor, drawn: str) -> Step:
     return step(
         Words("Cut into patches", "切成图块"),
         f"An image of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"

@@ -43,13 +43,13 @@ def nothing_to_learn(tokens: int, width: int, rounds: int, seed: int) -> Compute
     proofs.append(projected.proof(Words("with projections", "加上投影之后")))
     labels = axis("x", tokens)
     return (
-        _unprojected(first, labels),
-        _collapsed(last, rows, labels),
-        _projected(first, projected, labels),
+        _without_projections(first, labels),
+        _collapse(last, rows, labels),
+        _with_projections(first, projected, labels),
     ), tuple(proofs)
 
 
-def _unprojected(steps: Attention, labels: Labels) -> Step:
+def _without_projections(steps: Attention, labels: Labels) -> Step:
     return step(
         Words("The vectors ask, answer and give by themselves", "向量自己提问、自己应答、自己给出内容"),
         "With Q = K = V = X nothing is learned: there is not one parameter. The score of two tokens"
@@ -63,7 +63,7 @@ def _unprojected(steps: Attention, labels: Labels) -> Step:
     )
 
 
-def _collapsed(last: Tensor, rows: Sequence[tuple[int, float, float]], labels: Labels) -> Step:
+def _collapse(last: Tensor, rows: Sequence[tuple[int, float, float]], labels: Labels) -> Step:
     rounds = len(rows) - 1
     return step(
         Words("Round after round: everything becomes alike", "一轮又一轮：所有词元趋于相同"),
@@ -85,7 +85,7 @@ def _collapsed(last: Tensor, rows: Sequence[tuple[int, float, float]], labels: L
     )
 
 
-def _projected(first: Attention, projected: Attention, labels: Labels) -> Step:
+def _with_projections(first: Attention, projected: Attention, labels: Labels) -> Step:
     return step(
         Words("What the projections are for", "投影矩阵的作用"),
         "Without projections scores are symmetric: x1 asks x2 exactly what x2 asks x1. W_Q and W_K"

@@ -39,7 +39,7 @@ def numpy_walk(size: float, seed: int) -> Computed:
         )
     }
     raw = next(iter(walks.values()))
-    return (_inputs(x, ws, raw), _one_hot(raw), _calmer(walks)), tuple(
+    return (_inputs(x, ws, raw), _one_hot(raw), _initialisation(walks)), tuple(
         steps.proof(name) for name, steps in walks.items()
     )
 
@@ -74,7 +74,7 @@ def _one_hot(raw: Attention) -> Step:
     )
 
 
-def _calmer(walks: dict[Words, Attention]) -> Step:
+def _initialisation(walks: dict[Words, Attention]) -> Step:
     rows: list[tuple[Cell, ...]] = []
     for name, steps in walks.items():
         entropy = torch.special.entr(steps.weights).sum(-1).mean()

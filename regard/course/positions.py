@@ -41,7 +41,7 @@ def positions(length: int, pairs: int) -> Computed:
     rotated = torch.stack([torch.stack([_rotary_score(q, k, s, s + d) for d in _DISTANCES]) for s in _STARTS])
     x = random(4, width, seed=4)
     order = torch.tensor([2, 0, 3, 1])
-    return (_sines(table), _similar(table, learned), _rotated(rotated), _permuted()), (
+    return (_sines(table), _similarity(table, learned), _rotary(rotated), _permutation()), (
         Proof.of(Words("the formula = the library's position part", "公式 = 本库的位置模块"), table, added),
         Proof.of(
             Words("permuting the input permutes the output, fused", "打乱输入只会打乱输出（融合算子）"),
@@ -79,7 +79,7 @@ def _sines(table: Tensor) -> Step:
     )
 
 
-def _similar(table: Tensor, learned: Tensor) -> Step:
+def _similarity(table: Tensor, learned: Tensor) -> Step:
     similar, tables = table @ table.T, (table @ table.T, learned @ learned.T)
     near = tuple((d, *(float(x[at, at + d]) for x in tables for at in (0, 9))) for d in _DISTANCES)
     return step(
@@ -104,7 +104,7 @@ def _similar(table: Tensor, learned: Tensor) -> Step:
     )
 
 
-def _rotated(rotated: Tensor) -> Step:
+def _rotary(rotated: Tensor) -> Step:
     spread = float((rotated - rotated[0]).abs().max())
     return step(
         Words("Rotary: queries and keys are turned", "旋转位置编码：转动查询和键"),
@@ -122,7 +122,7 @@ def _rotated(rotated: Tensor) -> Step:
     )
 
 
-def _permuted() -> Step:
+def _permutation() -> Step:
     return step(
         Words("A permuted sentence without positions", "没有位置信息时打乱句子"),
         "Without positions attention sees a bag of vectors: give it the tokens in another order and"
@@ -165,7 +165,7 @@ def order_matters(strength: float) -> Computed:
     at = sinusoids(torch.arange(4), 8).to(REAL) * strength
     bare = [_of_itself(x) for x in (one, other)]
     placed = [_of_itself(x + at) for x in (one, other)]
-    return (_inputs(one, at), _moved(bare, placed)), (
+    return (_inputs(one, at), _distances(bare, placed)), (
         *(steps.proof() for steps in placed),
         Proof.of(
             Words(
@@ -189,7 +189,7 @@ def _inputs(one: Tensor, at: Tensor) -> Step:
     )
 
 
-def _moved(bare: list[Attention], placed: list[Attention]) -> Step:
+def _distances(bare: list[Attention], placed: list[Attention]) -> Step:
     gaps = [(pair[0].out - pair[1].out[_SWAPPED]).norm(dim=1).tolist() for pair in (bare, placed)]
     rows: list[tuple[Cell, ...]] = list(zip(_MEANING, *gaps, strict=True))
     mean = [float((pair[0].out.mean(0) - pair[1].out.mean(0)).norm()) for pair in (bare, placed)]

@@ -35,12 +35,12 @@ def why_not_recurrent(length: int) -> Computed:
         (gradient,) = torch.autograd.grad((call()[0, -1] * aim).sum(), x)
         gradients[name] = gradient[0].norm(dim=-1).flip(0).tolist()
     _, seen = observe_attention(attention, "", lambda: attention(x))
-    return (_waiting(length), _faded(distances, gradients)), (
+    return (_path_lengths(length), _gradients(distances, gradients)), (
         Attention(seen["q"], seen["k"], seen["v"]).proof(),
     )
 
 
-def _waiting(length: int) -> Step:
+def _path_lengths(length: int) -> Step:
     n, d = length, _WIDTH
     costs = (
         (Words("longest path between two words", "两词间最长路径"), n - 1, 1),
@@ -59,7 +59,7 @@ def _waiting(length: int) -> Step:
     )
 
 
-def _faded(distances: tuple[int, ...], gradients: dict[Label, list[float]]) -> Step:
+def _gradients(distances: tuple[int, ...], gradients: dict[Label, list[float]]) -> Step:
     rows = tuple((distance, *(lengths[distance] for lengths in gradients.values())) for distance in distances)
     return step(
         Words("Gradient over distance", "梯度随距离的变化"),

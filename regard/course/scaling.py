@@ -39,7 +39,7 @@ def square_root(most: int, keys: int) -> Computed:
         rows.append((width, *figures))
         claim = Words(f"d_k = {width}: steps = fused", f"d_k = {width}：逐步 = 融合")
         proofs.append(scaled.proof(claim))
-    return (_sum_of_products(), _measured(keys, rows, widths), _not_done()), tuple(proofs)
+    return (_sum_of_products(), _measurements(keys, rows, widths), _limits()), tuple(proofs)
 
 
 def _sum_of_products() -> Step:
@@ -53,16 +53,16 @@ def _sum_of_products() -> Step:
     )
 
 
-def _measured(keys: int, rows: list[Row], widths: tuple[int, ...]) -> Step:
+def _measurements(keys: int, rows: list[Row], widths: tuple[int, ...]) -> Step:
     without, scaled_too = Words("without", "不缩放"), Words("with", "缩放")
     heads = (
         "d_k",
-        _joined(Words("variance", "方差"), without),
-        _joined(Words("variance", "方差"), scaled_too),
-        _joined(Words("largest weight", "最大权重"), without),
-        _joined(Words("gradient", "梯度"), without),
-        _joined(Words("largest weight", "最大权重"), scaled_too),
-        _joined(Words("gradient", "梯度"), scaled_too),
+        _compound(Words("variance", "方差"), without),
+        _compound(Words("variance", "方差"), scaled_too),
+        _compound(Words("largest weight", "最大权重"), without),
+        _compound(Words("gradient", "梯度"), without),
+        _compound(Words("largest weight", "最大权重"), scaled_too),
+        _compound(Words("gradient", "梯度"), scaled_too),
     )
     return step(
         Words("Measured, for growing d_k", "实测：d_k 逐渐增大"),
@@ -81,7 +81,7 @@ def _measured(keys: int, rows: list[Row], widths: tuple[int, ...]) -> Step:
     )
 
 
-def _not_done() -> Step:
+def _limits() -> Step:
     return step(
         Words("What it does not do", "它不能做什么"),
         "The scale keeps the softmax out of saturation at the start of training. It is no cure for"
@@ -90,7 +90,7 @@ def _not_done() -> Step:
     )
 
 
-def _joined(one: Words, other: Words) -> Words:
+def _compound(one: Words, other: Words) -> Words:
     return Words(f"{one.en}, {other.en}", f"{other.zh}时 {one.zh}")
 
 

@@ -100,7 +100,7 @@ def masks(seed: int) -> Computed:
     q, k, v = (random(3, 2, seed=seed + more) for more in range(3))
     allowed = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
     steps = Attention(q, k, v, allowed)
-    return (_allowed(allowed, steps), _masked(allowed, steps)), (
+    return (_visibility(allowed, steps), _ways_to_mask(allowed, steps)), (
         steps.proof(Words("masked steps = attend(), fused", "加掩码逐步计算 = 融合算子")),
         Proof.of(
             Words("the row that sees nothing gives zeros", "什么也看不见的行输出为零"),
@@ -110,7 +110,7 @@ def masks(seed: int) -> Computed:
     )
 
 
-def _allowed(allowed: Tensor, steps: Attention) -> Step:
+def _visibility(allowed: Tensor, steps: Attention) -> Step:
     return step(
         Words("Who may see whom; the third query sees nothing", "谁能看见谁；第三个查询什么也看不见"),
         "Such rows exist: padding asks too. A mask must make forbidden weights exactly 0, in every row.",
@@ -120,7 +120,7 @@ def _allowed(allowed: Tensor, steps: Attention) -> Step:
     )
 
 
-def _masked(allowed: Tensor, steps: Attention) -> Step:
+def _ways_to_mask(allowed: Tensor, steps: Attention) -> Step:
     large = (steps.scores.float() + (~allowed) * -1e9).softmax(-1)
     infinite = steps.scores.masked_fill(~allowed, float("-inf")).softmax(-1)
     numbers = (

@@ -91,9 +91,9 @@ def _make(text: str, folder: Path | None) -> Computed:
         return Values(name, x[:, : len(columns)], rows=pieces, columns=columns)
 
     return (
-        _cut(text, tokenizer, pieces, ids),
-        _looked_up(embed, shown(Words("vectors", "向量"), vectors[0])),
-        _placed(shown(Words("positions", "位置"), positions), shown(Words("input", "输入"), placed[0])),
+        _tokenization(text, tokenizer, pieces, ids),
+        _lookup(embed, shown(Words("vectors", "向量"), vectors[0])),
+        _positions(shown(Words("positions", "位置"), positions), shown(Words("input", "输入"), placed[0])),
     ), tuple(_proofs(stack, placed, seen))
 
 
@@ -115,7 +115,7 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
         )
 
 
-def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
+def _tokenization(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
     return step(
         Words("Text to pieces", "文本切成词片"),
         f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,} knows; a mark"
@@ -130,7 +130,7 @@ def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[i
     )
 
 
-def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
+def _lookup(embed: TokenEmbedding, vectors: Values) -> Step:
     count, width = len(vectors.columns), embed.weight.shape[1]
     part = Words(f" The first {count} of {width} columns are shown.", f"共 {width} 列，显示前 {count} 列。")
     part = part if count < width else Words("", "")
@@ -144,7 +144,7 @@ def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
     )
 
 
-def _placed(positions: Values, placed: Values) -> Step:
+def _positions(positions: Values, placed: Values) -> Step:
     return step(
         Words("Plus positions", "加上位置"),
         "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
