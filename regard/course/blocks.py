@@ -62,11 +62,7 @@ def add_and_norm(deepest: int) -> Computed:
         normed = (added - mean) / (added.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
         after = normed + block.feedforward(normed)
         last = torch.nn.functional.layer_norm(after, (4,))
-    return (
-        _addition(x[0], change, added),
-        _normalisation(mean, deviation, normed, last),
-        _gradients_over_depth(depths),
-    ), (
+    return (_sum(x[0], change, added), _norm(mean, deviation, normed, last), _depths(depths)), (
         Proof.of(
             Words("the block in steps = the block, fused", "块逐步计算 = 块（融合算子）"), last, fused[0]
         ),
@@ -74,7 +70,7 @@ def add_and_norm(deepest: int) -> Computed:
     )
 
 
-def _addition(x: Tensor, change: Tensor, added: Tensor) -> Step:
+def _sum(x: Tensor, change: Tensor, added: Tensor) -> Step:
     return step(
         Words("Add", "相加"),
         "What attention makes is added to what it was given. The part has to learn only the change,"
@@ -87,7 +83,7 @@ def _addition(x: Tensor, change: Tensor, added: Tensor) -> Step:
     )
 
 
-def _normalisation(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor) -> Step:
+def _norm(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor) -> Step:
     return step(
         Words("Norm", "归一化"),
         "Each row by itself is brought to mean 0 and deviation 1 over its width, then gets a"
@@ -101,7 +97,7 @@ def _normalisation(mean: Tensor, deviation: Tensor, normed: Tensor, last: Tensor
     )
 
 
-def _gradients_over_depth(depths: tuple[int, ...]) -> Step:
+def _depths(depths: tuple[int, ...]) -> Step:
     kinds = (
         (Words("neither", "都没有"), _bare),
         (Words("after (paper)", "后置（论文）"), lambda: _block(PostNorm())),
