@@ -144,26 +144,24 @@ def _batch_first(trial: Trial, *, must: bool) -> Step:
         with part_of(*part):
             found[kind] = _accuracy(trial, batch_first=kind, train=train, test=test)
     seconds = time.perf_counter() - started
-    which = (
-        f"all of MNIST, {trial.epochs} epochs, as in the notebook"
-        if trial is NOTEBOOK
-        else f"a quick variant: {len(train[0]):,} digits of 8 × 8, {trial.epochs} epochs; --run takes MNIST"
+    n, epochs = f"{len(train[0]):,}", trial.epochs
+    which = Words(
+        f"a quick variant: {n} digits of 8 × 8, {epochs} epochs; --run takes MNIST",
+        f"快速版：{n} 张 8 × 8 数字，{epochs} 个周期；加 --run 可在 MNIST 上训练",
     )
-    which_zh = (
-        f"完整的 MNIST，{trial.epochs} 个周期，与那份笔记一致"
-        if trial is NOTEBOOK
-        else f"快速版：{len(train[0]):,} 张 8 × 8 数字，{trial.epochs} 个周期；加 --run 可在 MNIST 上训练"
-    )
+    if trial is NOTEBOOK:
+        zh = f"完整的 MNIST，{epochs} 个周期，与那份笔记一致"
+        which = Words(f"all of MNIST, {epochs} epochs, as in the notebook", zh)
     rows = tuple((f"batch_first={kind}", score) for kind, score in found.items())
     return step(
         _CLAIM,
         "nn.TransformerEncoderLayer takes (tokens, batch, width) unless told otherwise. Given (batch,"
         " tokens, width) it runs without a word: the class token of an image attends to the class tokens of"
         " the other images, never to its own patches, so that it knows nothing of its image. Just trained on"
-        f" {which}; {seconds:.0f} s. Published for the notebook: 9.8 % as it is, 96.1 % mended.",
+        f" {which.en}; {seconds:.0f} s. Published for the notebook: 9.8 % as it is, 96.1 % mended.",
         "nn.TransformerEncoderLayer 默认的输入是 (词元, 批, 宽度)。给它 (批, 词元, 宽度) 也不报错：一张图的"
         "分类词元只会看同批其他图的分类词元，从不看自己的小块，对自己的图一无所知。刚刚训练过"
-        f"（{which_zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1 %。",
+        f"（{which.zh}），用时 {seconds:.0f} 秒。那份笔记的已知结果：原样 9.8 %，改正后 96.1 %。",
         Table(
             Words("test accuracy in percent", "测试准确率（%）"),
             (Words("layer", "层"), Words("accuracy", "准确率")),
