@@ -158,8 +158,8 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
         update(title=_MOSAIC[what].of(lang), tickvals=middles, ticktext=names, showgrid=False, zeroline=False)
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(side="top")
-    size = {"width": 2 * _GAP + heads * _MAP, "height": 2 * _GAP + len(layers) * _MAP}
-    figure.update_layout(**size, template="plotly_white")
+    extent = {"width": 2 * _GAP + heads * _MAP, "height": 2 * _GAP + len(layers) * _MAP}
+    figure.update_layout(**extent, template="plotly_white")
     return figure
 
 
@@ -190,13 +190,13 @@ def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
     figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
     for index, one in enumerate(maps):
         place = {"row": index // columns + 1, "col": index % columns + 1}
-        style = {"colorscale": "Blues", "zmin": 0, "meta": {"scale": "share"}}
-        style = style if index else {"colorscale": "Greys_r", "meta": {}}
-        figure.add_trace(go.Heatmap(z=one.tolist(), showscale=False, **style), **place)
-        plain = {"showticklabels": False, "constrain": "domain"}
-        figure.update_xaxes(**plain, **place)
-        anchor = f"x{index + 1 if index else ''}"
-        figure.update_yaxes(autorange="reversed", scaleanchor=anchor, **plain, **place)
+        colours, least = ("Blues", 0) if index else ("Greys_r", None)
+        heatmap = go.Heatmap(z=one.tolist(), colorscale=colours, showscale=False, zmin=least)
+        heatmap.meta = {"scale": "share"} if index else {}
+        figure.add_trace(heatmap, **place)
+        figure.update_xaxes(showticklabels=False, constrain="domain", **place)
+        square = {"scaleanchor": f"x{index + 1 if index else ''}", "constrain": "domain"}
+        figure.update_yaxes(autorange="reversed", showticklabels=False, **square, **place)
     figure.update_layout(width=_GAP + columns * 180, height=_GAP + rows * 200, template="plotly_white")
     return figure
 

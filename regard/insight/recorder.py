@@ -157,8 +157,8 @@ class Recorder:
                 names += [f"{stack}.{point}" for point in _AROUND]
                 layers = ["*"] if self.choice.layers is None else sorted(self.choice.layers)
                 names += [f"{stack}.blocks.{layer}.*" for layer in layers]
-        first = {f"{stack}.blocks.0.attention.k": self._see_first for stack in STACKS}
-        return dict.fromkeys(names, self._see) | first
+        points: dict[str, See] = dict.fromkeys(names, self._see)
+        return points | {f"{stack}.blocks.0.attention.k": self._see_first for stack in STACKS}
 
     def _see_first(self, name: str, value: Tensor) -> None:
         """The first layer's keys tell how far a pass reaches, whether or not they are kept."""
