@@ -70,15 +70,14 @@ def ablate(
     metric: str = "figure",
     *,
     lower: bool = False,
-    heads: Collection[Head] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Ablation:
-    """Measure the model whole, and without each of `heads`, by default all. `on_progress`: how many
+    """Measure the model whole, and without each head. `on_progress`: how many
     are done, of all."""
-    which = heads_of(model) if heads is None else list(heads)
+    heads = heads_of(model)
     whole, without = measure(), dict[Head, float]()
-    for done, head in enumerate(which, 1):
+    for done, head in enumerate(heads, 1):
         with open_taps(model, silencing([head])):
             without[head] = measure()
-        on_progress(done, len(which))
+        on_progress(done, len(heads))
     return Ablation(metric, whole, without, lower)

@@ -54,10 +54,10 @@ def _most_likely(one: Pass, lang: Lang) -> Iterator[str]:
         yield f"  {_W['after'].of(lang)} {token:16} {best(entry, probabilities)}"
 
 
-def best(entry: Entry, probabilities: Tensor, count: int = _BEST) -> str:
+def best(entry: Entry, probabilities: Tensor) -> str:
     """The most likely of a head's outputs."""
     labels = entry.axes[-1].labels
-    value, place = probabilities.topk(min(count, len(labels)))
+    value, place = probabilities.topk(min(_BEST, len(labels)))
     return "  ".join(
         f"{labels[at]} {probability:.3f}"
         for at, probability in zip(place.tolist(), value.tolist(), strict=True)

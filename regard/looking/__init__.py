@@ -102,8 +102,7 @@ def ablated(
         return float(evaluate(task, model, rows, decoding).figures[chosen.key])
 
     with torch.inference_mode():
-        found = ablate(model, measure, chosen.key, on_progress=on_progress)
-    return replace(found, lower=chosen.lower)
+        return ablate(model, measure, chosen.key, lower=chosen.lower, on_progress=on_progress)
 
 
 def played_back(

@@ -106,14 +106,6 @@ def _of_images(explorer: Explorer) -> bool:
     return explorer.task.input.kind == "image"
 
 
-def _of_words(explorer: Explorer) -> bool:
-    return not _of_images(explorer)
-
-
-def _two_sided(explorer: Explorer) -> bool:
-    return isinstance(explorer.model, EncoderDecoder)
-
-
 def _has_logits(explorer: Explorer) -> bool:
     return explorer.model.head.logits
 
@@ -143,7 +135,7 @@ def _analysis(
     "Which input served each output: cross-attention, the mean of all layers and heads (Bahdanau et"
     " al. 2014, section 5.2.1).",
     "每个输出用到了哪些输入：交叉注意力在所有层、所有头上的平均（Bahdanau 等，2014，5.2.1 节）。",
-    suits=_two_sided,
+    suits=lambda explorer: isinstance(explorer.model, EncoderDecoder),
 )
 def _alignment(scene: Scene, lang: Lang) -> Any:
     assert isinstance(scene.model, EncoderDecoder)
@@ -292,7 +284,7 @@ def _patching(scene: Scene, lang: Lang) -> Any:
     "Which embeddings point the same way as that of each input token: cosines (Mikolov et al. 2013,"
     " section 4).",
     "哪些词元的嵌入与输入中每个词元的方向最接近：余弦（Mikolov 等，2013，第 4 节）。",
-    suits=_of_words,
+    suits=lambda explorer: not _of_images(explorer),
 )
 def _neighbours(scene: Scene, lang: Lang) -> Any:
     model = scene.model

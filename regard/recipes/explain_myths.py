@@ -35,7 +35,6 @@ class Trial:
     epochs: int
     batch: int
     rate: float
-    test: str = "test"
 
 
 QUICK = Trial("digits", patch=2, width=32, hidden=64, epochs=12, batch=32, rate=2e-3)
@@ -133,7 +132,7 @@ def _accuracy(
 
 def _batch_first(trial: Trial, *, must: bool) -> Step:
     try:
-        train, test = _images(trial.data, "train"), _images(trial.data, trial.test)
+        train, test = _images(trial.data, "train"), _images(trial.data, "test")
     except RegardError as problem:
         if must or isinstance(problem, DataError):
             raise
