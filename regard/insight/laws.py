@@ -141,7 +141,8 @@ def _future(model: EncoderDecoder | Transformer, source: list[int], target: list
 
 def _rows(model: nn.Module, *rows: list[int]) -> Tensor:
     """(n, T), with zeros after what is shorter."""
-    return pad_sequence([torch.tensor(row) for row in rows], True).to(next(model.parameters()).device)
+    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    return ids.to(next(model.parameters()).device)
 
 
 def _lengths(rows: list[list[int]], ids: Tensor) -> Tensor:
