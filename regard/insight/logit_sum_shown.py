@@ -57,10 +57,6 @@ def logit_name(found: LogitSum, lang: Lang = "en") -> str:
     return _W["minus"].of(lang).format(f"'{found.output}'", f"'{found.against}'")
 
 
-def logit_title(found: LogitSum) -> Words:
-    return Words(*(_W["title"].of(lang).format(logit_name(found, lang)) for lang in LANGUAGES))
-
-
 def logit_lines(found: LogitSum) -> Iterator[str]:
     """For a terminal: what adds most and what takes off most, then all heads as a table, then the rest."""
     where = "" if found.place is None else f" after '{found.token}' (place {found.place})"
@@ -125,19 +121,16 @@ def logit_step(found: LogitSum) -> Step:
     ]
     rest = torch.tensor(list(found.rest.values()))[:, None]
     numbers.append(Values(_W["others"], rest, tuple(found.rest), (_W["adds"],)))
-    after = (found.token, found.place) if found.place is not None else None
-    text = [
-        ("" if after is None else _W["after"].of(lang).format(*after))
-        + _W["equal"].of(lang).format(found.logit, found.total, found.difference)
-        for lang in LANGUAGES
-    ]
+    after = Words("", "") if found.place is None else _W["after"].format(found.token, found.place)
+    equal = _W["equal"].format(found.logit, found.total, found.difference)
+    title = Words(*(_W["title"].of(lang).format(logit_name(found, lang)) for lang in LANGUAGES))
+    text = Words(after.en + equal.en, after.zh + equal.zh)
     figure = Drawing(_W["bars"], lambda lang: logit_figure(found, lang, bars_only=True))
-    return Step(logit_title(found), Words(*text), _FORMULA, tuple(numbers), figure)
+    return Step(title, text, _FORMULA, tuple(numbers), figure)
 
 
 def _counted(what: str, count: int) -> tuple[Label, ...]:
-    words = _COUNTED[what]
-    return tuple(Words(words.en.format(number), words.zh.format(number)) for number in range(count))
+    return tuple(_COUNTED[what].format(number) for number in range(count))
 
 
 def _heat(sheet: list[list[float]], largest: float, lang: Lang) -> Any:

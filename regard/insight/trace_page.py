@@ -85,8 +85,7 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
     sections += [_sequence(one, index) for index, one in enumerate(trace.sequences)]
     notes = [_W["half"]] if stored.half else []
     if len(trace.outputs) > _NAMED:
-        count = f"{len(trace.outputs):,}"
-        notes.append(Words(*(text.format(count) for text in (_W["left_out"].en, _W["left_out"].zh))))
+        notes.append(_W["left_out"].format(f"{len(trace.outputs):,}"))
     body = (
         f'<style>{asset("trace.css")}</style><main class="wide">{"".join(sections)}'
         + "".join(f'<p class="hint">{both(note)}</p>' for note in notes)

@@ -19,6 +19,10 @@ class Words:
     def of(self, lang: Lang) -> str:
         return self.zh if lang == "zh" else self.en
 
+    def format(self, *parts: object) -> Words:
+        """With `parts` in their places."""
+        return Words(self.en.format(*parts), self.zh.format(*parts))
+
 
 Label = str | Words
 """A name: a plain text is the same in both languages, as a token or a symbol is."""
