@@ -73,7 +73,7 @@ class Question:
 class Answer:
     """What was found."""
 
-    said: Prediction[Any]
+    prediction: Prediction[Any]
     passes: tuple[Pass, ...]
     """Of a task that writes, those of the encoder and the decoder, or of the one stack, over all of it."""
     begin: int | None = None
@@ -88,7 +88,7 @@ class Answer:
 class Searched:
     """A search and what came of it."""
 
-    said: Prediction[Any]
+    prediction: Prediction[Any]
     steps: tuple[Grown, ...]
     start: tuple[int, ...] = ()
     """The ids that were given before what was written."""
@@ -126,7 +126,7 @@ class Explorer:
                 return self._traced(question, choice)
             searched = self._search(question, opening)
             passes = self._forced(question, opening, searched.written[:-1], choice)
-            return self._answer(question, searched.said, passes, opening, searched.written)
+            return self._answer(question, searched.prediction, passes, opening, searched.written)
 
     def next(self, question: Question) -> Answer:
         """What may come after the tokens that are given, with nothing written."""
@@ -182,7 +182,7 @@ class Explorer:
                 names = list(self.outline) if layers is None else self._of_layers(frozenset(layers))
             found = self.answer(question, names)
             about = {"kind": self.model.config.kind, "parameters": self.parameters}
-            fields = (*answer_of(found.said), found.passes)
+            fields = (*answer_of(found.prediction), found.passes)
             return Trace(self.task.name, question.text, *fields, (), self.naming.outputs, about)
 
     def changed(self, question: Question) -> Model:
@@ -346,7 +346,7 @@ class Explorer:
     def _answer(
         self,
         question: Question,
-        said: Prediction[Any],
+        prediction: Prediction[Any],
         passes: tuple[Pass, ...],
         opening: Opening | None = None,
         written: tuple[int, ...] = (),
@@ -356,13 +356,13 @@ class Explorer:
             length = len(passes[0].tokens)
             places = shuffle.order(length if opening is None else len(opening[0] or opening[1]))
             order = (*places, *range(len(places), length))
-        return Answer(said, passes, None if opening is None else len(opening[1]), written, order)
+        return Answer(prediction, passes, None if opening is None else len(opening[1]), written, order)
 
 
-def answer_of(said: Prediction[Any]) -> tuple[str, float | None, tuple[tuple[str, float], ...]]:
+def answer_of(prediction: Prediction[Any]) -> tuple[str, float | None, tuple[tuple[str, float], ...]]:
     """A prediction as traces keep it: text, score, and other answers with theirs."""
-    others = tuple((value.plain(), score) for value, score in said.candidates if score is not None)
-    return said.value.plain(), said.score, others
+    others = tuple((value.plain(), score) for value, score in prediction.candidates if score is not None)
+    return prediction.value.plain(), prediction.score, others
 
 
 def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:
