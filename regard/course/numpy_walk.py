@@ -39,9 +39,8 @@ def numpy_walk(size: float, seed: int) -> Computed:
         )
     }
     raw = next(iter(walks.values()))
-    return (_inputs(x, ws, raw), _one_hot(raw), _initialisation(walks)), tuple(
-        steps.proof(name) for name, steps in walks.items()
-    )
+    proofs = tuple(steps.proof(name) for name, steps in walks.items())
+    return (_inputs(x, ws, raw), _one_hot(raw), _initialisation(walks)), proofs
 
 
 def _inputs(x: Tensor, ws: tuple[Tensor, ...], raw: Attention) -> Step:

@@ -25,9 +25,8 @@ _W = {
 def trace_lines(trace: Trace, lang: Lang = "en") -> Iterator[str]:
     """For a terminal."""
     yield f"{trace.task}: {trace.input}"
-    yield f"{_W['answer'].of(lang)}: {trace.answer}" + (
-        "" if trace.score is None else f"   ({trace.score:.4g})"
-    )
+    score = "" if trace.score is None else f"   ({trace.score:.4g})"
+    yield f"{_W['answer'].of(lang)}: {trace.answer}{score}"
     for one in trace.sequences:
         yield ""
         vectors = f"{len(one.tokens)} {_W['vectors'].of(lang)}"

@@ -62,15 +62,11 @@ class Values:
         shape = tuple(self.array.shape)
         assert len(shape) <= 3, shape
         for labels, axis in ((self.columns, -1), (self.rows, -2), (self.sheets, -3)):
-            assert not labels or (len(shape) >= -axis and len(labels) == shape[axis]), (
-                self.name,
-                axis,
-                shape,
-            )
+            fits = not labels or (len(shape) >= -axis and len(labels) == shape[axis])
+            assert fits, (self.name, axis, shape)
         if self.origin is not None:
-            assert torch.allclose(self.origin.made().to(self.array), self.array, rtol=1e-4, atol=1e-5), (
-                self.name
-            )
+            made = self.origin.made().to(self.array)
+            assert torch.allclose(made, self.array, rtol=1e-4, atol=1e-5), self.name
 
     @property
     def pages(self) -> list[tuple[Label, Tensor, Product | None]]:

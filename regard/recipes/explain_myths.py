@@ -103,9 +103,8 @@ def _images(name: str, split: str) -> tuple[Tensor, Tensor]:
     rows = list(open_data(name, ("image", "label")).split(split))
     grey = [torch.tensor(read_image(row.values[0])).reshape(-1) for row in rows]
     side = round(len(grey[0]) ** 0.5)
-    return torch.stack(grey).view(-1, side, side).float() / 255, torch.tensor(
-        [int(row.values[1]) for row in rows]
-    )
+    digits = torch.tensor([int(row.values[1]) for row in rows])
+    return torch.stack(grey).view(-1, side, side).float() / 255, digits
 
 
 def _accuracy(
