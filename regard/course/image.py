@@ -73,6 +73,7 @@ def _patches(cut: Tensor, drawn: str) -> Step:
 
 
 def _shapes(image: Tensor, folded: Tensor, seen: Mapping[str, Tensor]) -> Step:
+    pooled = Words("mean of the vectors (or the class token alone)", "向量的平均（也可只取分类词元）")
     return step(
         Words("Shapes at each step", "每一步的形状"),
         "From pixels to classes; 17 = 16 patches and one class token.",
@@ -84,10 +85,7 @@ def _shapes(image: Tensor, folded: Tensor, seen: Mapping[str, Tensor]) -> Step:
             (Words("+ class token", "加上分类词元"), seen["embed.out"].shape),
             (Words("+ positions", "加上位置"), seen["stack.input"].shape),
             (Words("after the blocks", "经过各块之后"), seen["stack.output"].shape),
-            (
-                Words("mean of the vectors (or the class token alone)", "向量的平均（也可只取分类词元）"),
-                seen["head.pooled"].shape,
-            ),
+            (pooled, seen["head.pooled"].shape),
             (Words("logits of 10 classes", "10 个类别的 logits"), seen["head.logits"].shape),
         ),
         formula="(B, 1, 28, 28) → (B, 16, 49) → (B, 16, D) → (B, 17, D) → (B, 10)",

@@ -99,12 +99,8 @@ def _vanishing(large: int) -> Step:
     for width in (4, large):
         q, k = random(100, width, seed=1), random(16, width, seed=2)
         for scale, en, zh in ((1.0, "not scaled", "不缩放"), (width**-0.5, "scaled", "缩放")):
-            rows.append(
-                (
-                    Words(f"gradient, d_k = {width}, {en}", f"梯度，d_k = {width}，{zh}"),
-                    gradient(q @ k.T * scale),
-                )
-            )
+            tried = Words(f"gradient, d_k = {width}, {en}", f"梯度，d_k = {width}，{zh}")
+            rows.append((tried, gradient(q @ k.T * scale)))
     return _myth(
         CLAIMS["vanishing"],
         "Half true: it keeps the softmax from saturating, which matters when d_k is large and scores have"
@@ -129,32 +125,24 @@ def _parameters() -> Step:
 
 def _vector() -> Step:
     x = random(3, 4, seed=1)
+    vector, matrix = (str(tuple((x @ random(*size, seed=2)).shape)) for size in ((4,), (4, 2)))
     return _myth(
         CLAIMS["vector"],
         "Then a query would be one number. It is a matrix, (D, d_k): a query is a vector.",
         "那样查询就只是一个数了。它是 (D, d_k) 的矩阵，查询是一个向量。",
-        (
-            Words("shape of X·w, w a vector", "w 是向量时 X·w 的形状"),
-            str(tuple((x @ random(4, seed=2)).shape)),
-        ),
-        (
-            Words("shape of X·W, W a matrix", "W 是矩阵时 X·W 的形状"),
-            str(tuple((x @ random(4, 2, seed=2)).shape)),
-        ),
+        (Words("shape of X·w, w a vector", "w 是向量时 X·w 的形状"), vector),
+        (Words("shape of X·W, W a matrix", "W 是矩阵时 X·W 的形状"), matrix),
     )
 
 
 def _large_number() -> Step:
-    scores = random(1, 4, seed=1).float()
+    weights = (random(1, 4, seed=1).float() - 1e9).softmax(-1)
     return _myth(
         CLAIMS["large_number"],
         "Only while something else in the row may be seen, and only in float32; see the example masks.",
         "只有行里还有可见的词元、并且用 float32 时才行；见示例 masks。",
         (Words("-1e9 as float16", "float16 中的 -1e9"), float(torch.tensor(-1e9).half())),
-        (
-            Words("largest weight where all is masked", "全部遮住时的最大权重"),
-            float((scores - 1e9).softmax(-1).max()),
-        ),
+        (Words("largest weight where all is masked", "全部遮住时的最大权重"), float(weights.max())),
     )
 
 

@@ -206,17 +206,11 @@ def _distances(bare: list[Attention], placed: list[Attention]) -> Step:
             (Words("word", "词"), Words("without positions", "无位置"), Words("with positions", "有位置")),
             tuple(rows),
         ),
-        Values(
-            Words("weights, 猫喜欢吃鱼, with", "“猫喜欢吃鱼”的权重，有位置"),
-            placed[0].weights,
-            _MEANING,
-            _MEANING,
-        ),
-        Values(
-            Words("weights, 鱼喜欢吃猫, with", "“鱼喜欢吃猫”的权重，有位置"),
-            placed[1].weights,
-            swapped,
-            swapped,
+        *(
+            Values(
+                Words(f"weights, {''.join(x)}, with", f"“{''.join(x)}”的权重，有位置"), steps.weights, x, x
+            )
+            for steps, x in zip(placed, (_MEANING, swapped), strict=True)
         ),
         formula="|output(猫 in 猫喜欢吃鱼) - output(猫 in 鱼喜欢吃猫)|",
     )
