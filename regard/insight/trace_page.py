@@ -19,7 +19,8 @@ from regard.errors import InputError
 from regard.insight.figures import patches_figure, search_tree
 from regard.insight.markup import step_body
 from regard.insight.names import names_object, title_of
-from regard.insight.page import as_json, asset, both, drawing, grid, page
+from regard.insight.page import as_json, both, drawing, grid, page
+from regard.insight.script import asset
 from regard.insight.trace import Entry, Pass, Trace
 from regard.insight.worked import Drawing, Lang, Step, Words, number
 
@@ -92,9 +93,7 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
         + f'</main><script type="application/json" id="trace">{as_json(stored.about)}</script>'
         f'<script type="text/plain" id="numbers">{stored.base64()}</script>'
     )
-    made = page(title, body, figures=True, lang=lang)
-    # After the shell's own script and Plotly's.
-    return made.replace("</body>", f"<script>{asset('trace.js')}</script></body>", 1)
+    return page(title, body, figures=True, lang=lang, script="trace")
 
 
 def _short(text: str) -> str:

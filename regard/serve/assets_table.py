@@ -12,13 +12,11 @@ _KINDS = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
-    "png": "image/png",
-    "woff2": "font/woff2",
 }
 PAGE = "index.html"
 PLOTLY = "plotly.min.js"
-SHARED = ("page.css",)
-"""Of the pages that `insight` writes: the explorer has their colours and tables."""
+SHARED = ("page.css", "dom.js", "floats.js", "plots.js", "shell.js", "sums.js")
+"""Of the pages that `insight` writes: the explorer has their colours, tables and figures."""
 
 
 @cache

@@ -4,8 +4,9 @@
 import { el, find, later, share, visible } from "./dom.js";
 import { Maps } from "./maps.js";
 import { Pad } from "./pad.js";
+import { begin } from "./shell.js";
 import { taskOf } from "./tasks.js";
-import { begin, say } from "./texts.js";
+import { say } from "./texts.js";
 import { unpack } from "./weights.js";
 
 const BEST = 4, BEST_CLASSES = 8, SOURCES = ["model", "arrays", "position", "tokenizer", "tasks"];
@@ -145,7 +146,7 @@ function inside() {
     el("p", {}, say("insideHelp")), sources);
 }
 
-begin(() => {
+begin(say, () => {
   const facts = [say("lead", about.parameters.toLocaleString("en")), about.dtype === "float16" ? say("half") : "", about.data ? say("trained", about.data) : ""];
   main.replaceChildren(
     el("header", {}, el("h1", {}, about.title), el("p", { class: "lead" }, say(about.task)), el("p", { class: "hint" }, facts.filter(Boolean).join(" "))),

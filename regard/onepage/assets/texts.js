@@ -1,6 +1,6 @@
 // Every word of the page in English and Chinese, and which of them is chosen.
 
-const root = document.documentElement;
+import { fill } from "./shell.js";
 
 export const TEXTS = {
   other: ["中文", "English"], theme: ["light / dark", "浅色 / 深色"],
@@ -34,39 +34,5 @@ export const TEXTS = {
   encoderPart: ["encoder", "编码器"], decoderPart: ["decoder", "解码器"], stackPart: ["stack", "主体"],
 };
 
-export const lang = () => (root.dataset.lang === "zh" ? "zh" : "en");
-
 // say("layer", 3): the words in the language that is chosen.
-export function say(key, ...given) {
-  const words = TEXTS[key][lang() === "zh" ? 1 : 0];
-  return given.reduce((text, x, i) => text.replace(`{${i}}`, () => String(x)), words);
-}
-
-const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing */ } };
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-function speak(act) {
-  root.lang = lang() === "zh" ? "zh-CN" : "en";
-  for (const one of document.querySelectorAll("[data-t]")) one.textContent = say(one.dataset.t);
-  act();
-}
-
-// `act`: draws the page; called at once, and after each change of language or colours.
-export function begin(act) {
-  const asked = kept("regard.lang") ?? (root.dataset.lang === "en" && navigator.language.toLowerCase().startsWith("zh") ? "zh" : null);
-  if (asked === "en" || asked === "zh") root.dataset.lang = asked;
-  if (["light", "dark"].includes(kept("regard.theme"))) root.dataset.theme = kept("regard.theme");
-  document.getElementById("lang").addEventListener("click", () => {
-    root.dataset.lang = lang() === "zh" ? "en" : "zh";
-    keep("regard.lang", lang());
-    speak(act);
-  });
-  document.getElementById("theme").addEventListener("click", () => {
-    root.dataset.theme = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && dark.matches) ? "light" : "dark";
-    keep("regard.theme", root.dataset.theme);
-    act();
-  });
-  dark.addEventListener("change", act);
-  speak(act);
-}
+export const say = (key, ...given) => fill(TEXTS[key], given);

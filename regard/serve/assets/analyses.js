@@ -4,7 +4,8 @@ import { Asked } from "./asked.js";
 import { el, later, visible } from "./dom.js";
 import { plot, plotly } from "./plot.js";
 import { emit, lean, look, model, store } from "./state.js";
-import { lang, of, say } from "./texts.js";
+import { lang } from "./shell.js";
+import { of, say } from "./texts.js";
 
 const WAIT = 250; // milliseconds of rest before something typed is computed
 

@@ -4,8 +4,10 @@ import { Refused, get, inProgress } from "./api.js";
 import { el, short } from "./dom.js";
 import { plot } from "./plot.js";
 import { emit, look, store } from "./state.js";
-import { lang, of, say } from "./texts.js";
-import { grid, sumLine } from "./worked.js";
+import { lang } from "./shell.js";
+import { sumLine } from "./sums.js";
+import { of, say } from "./texts.js";
+import { grid } from "./worked.js";
 
 const WAIT = 250; // milliseconds of rest before something typed is computed
 const SLOW = 400; // milliseconds after which the page says how far the computation is
@@ -18,6 +20,7 @@ export class Course {
     this.progress = el("div", { class: "course-progress", hidden: true }, this.bar, this.done);
     this.list = el("nav", { class: "course-list" });
     this.page = el("article", { class: "course-page" });
+    sumLine(this.page);
     element.replaceChildren(this.list, el("div", {}, this.progress, this.page));
   }
 
@@ -111,7 +114,6 @@ export class Course {
       this.page.replaceChildren(...head.flat(), this.#fields(), content);
       scrollTo(0, 0);
     }
-    sumLine(this.page);
     plots.forEach(([place, figure]) => plot(place, figure));
   }
 

@@ -7,7 +7,8 @@ import { el, svg } from "./dom.js";
 import { palette } from "./heat.js";
 import { boxName, sectionName } from "./sections.js";
 import { look, store } from "./state.js";
-import { lang, say } from "./texts.js";
+import { lang } from "./shell.js";
+import { say } from "./texts.js";
 
 const BOX = 66, NARROW = 42, GAP = 10, PAD = 9, CLOSED = 26, TALL = 48, FRAME = 32, LANE = FRAME + TALL + 16, BETWEEN = 22;
 

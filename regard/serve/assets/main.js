@@ -10,8 +10,9 @@ import { find, later, el } from "./dom.js";
 import { Input } from "./input.js";
 import { Inside } from "./inside.js";
 import { saving } from "./save.js";
+import { begin, lang } from "./shell.js";
 import { address, choose, emit, isChanged, lean, look, model, on, recall, restore, store } from "./state.js";
-import { begin, lang, say, setLang, turnTheme } from "./texts.js";
+import { say } from "./texts.js";
 import { Writing, outputs } from "./writing.js";
 
 const REST = 8; // milliseconds between two keys that make them one question
@@ -233,8 +234,6 @@ on("words", () => {
 });
 
 find("#model").addEventListener("change", (event) => choose(event.target.value));
-find("#lang").addEventListener("click", () => setLang(lang() === "en" ? "zh" : "en"));
-find("#theme").addEventListener("click", turnTheme);
 find("#to-explore").addEventListener("click", () => look({ mode: "inside" }));
 find("#to-course").addEventListener("click", () => look({ mode: "course" }));
 saving(inside, analyses, tell);
@@ -251,7 +250,7 @@ function arrive() {
 }
 
 async function start() {
-  begin();
+  begin(say, () => emit("words"), new URLSearchParams(location.search).get("lang")); // `regard look --lang zh`
   tell(say("loading"));
   try {
     ({ models: store.models, words: store.words } = await get("/api/models"));

@@ -2,7 +2,7 @@
 // The words for points, axes and formulas come with the models (insight/names.py).
 
 import { store } from "./state.js";
-import { fill } from "./texts.js";
+import { fill } from "./shell.js";
 
 const SECTIONS = {
   embed: [["Embedding", "嵌入"], ["Each token is looked up in a learned table: a row of numbers for each.", "每个词元在学到的表中查出一行数：它的向量。"]],

@@ -1,8 +1,6 @@
 // Every word of the page in English and Chinese, but for what the boxes of the model say (sections.js).
 
-import { emit } from "./state.js";
-
-const root = document.documentElement;
+import { fill, lang } from "./shell.js";
 
 export const TEXTS = {
   explore: ["Explore", "探索"], courseTab: ["Course", "课程"], model: ["Model", "模型"],
@@ -79,49 +77,11 @@ export const TEXTS = {
   contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: the integer is shown, and its sum where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],
 };
 
-export const lang = () => (root.dataset.lang === "zh" ? "zh" : "en");
-
 // say("layer", 3): the words in the language that is chosen.
 export function say(key, ...given) {
-  const both = TEXTS[key];
-  if (!both) throw new Error(`there is no text '${key}'`);
-  return fill(both, given);
+  if (!TEXTS[key]) throw new Error(`there is no text '${key}'`);
+  return fill(TEXTS[key], given);
 }
-
-export const fill = ([en, zh], given = []) => given.reduce((text, x, i) => text.replaceAll(`{${i}}`, String(x)), lang() === "zh" ? zh : en);
 
 // A text that came with both languages.
 export const of = (words) => (typeof words === "string" ? words : words?.[lang()] ?? "");
-
-// Words that stand in the page's own file: data-t for the text, data-t-label for the name.
-export function speak() {
-  for (const one of document.querySelectorAll("[data-t]")) one.textContent = say(one.dataset.t);
-  for (const one of document.querySelectorAll("[data-t-label]")) one.setAttribute("aria-label", say(one.dataset.tLabel));
-}
-
-const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing */ } };
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-export function setLang(chosen, remembered = true) {
-  root.dataset.lang = chosen;
-  root.lang = chosen === "zh" ? "zh-CN" : "en";
-  if (remembered) keep("regard.lang", chosen);
-  speak();
-  emit("words");
-}
-
-export function turnTheme() {
-  const isDark = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && dark.matches);
-  root.dataset.theme = isDark ? "light" : "dark";
-  keep("regard.theme", root.dataset.theme);
-  emit("words"); // canvases are drawn in the theme's colours
-}
-
-export function begin() {
-  root.dataset.theme = ["light", "dark"].includes(kept("regard.theme")) ? kept("regard.theme") : "auto";
-  const asked = new URLSearchParams(location.search).get("lang"); // `regard look --lang zh`
-  const wished = (["en", "zh"].includes(asked) ? asked : null) ?? kept("regard.lang") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
-  setLang(wished === "zh" ? "zh" : "en", false);
-  dark.addEventListener("change", () => emit("words"));
-}

@@ -1,19 +1,10 @@
 // The numbers of parts: decoding, slicing, and how each place of an axis is called.
 
-import { store } from "./state.js";
 import { visible } from "./dom.js";
+import { floats } from "./floats.js";
+import { store } from "./state.js";
 
-export function decode(values) {
-  if (!values) return null;
-  return { shape: values.shape, numbers: new Float32Array(bytesOf(values.data).buffer) };
-}
-
-function bytesOf(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const letters = atob(text), bytes = new Uint8Array(letters.length);
-  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
-  return bytes;
-}
+export const decode = (values) => values && { shape: values.shape, numbers: floats(values.data) };
 
 export const SHARES = new Set(["weights", "mask", "probabilities"]);
 
