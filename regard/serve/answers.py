@@ -131,12 +131,10 @@ def part_object(explorer: Explorer, entry: Entry, shape: Sequence[int]) -> dict[
     place = place_of(entry.name)
     stack = place.stack or (None if place.section == "head" else explorer.stack_of(entry.name))
     return {
-        "name": entry.name,
+        **vars(place),
         "stack": stack,
-        "layer": place.layer,
-        "section": place.section,
-        "point": place.point,
-        "title": {"en": (title := title_of(entry.name)).en, "zh": title.zh},
+        "name": entry.name,
+        "title": vars(title_of(entry.name)),
         "axes": [axis.name for axis in entry.axes],
         "shape": list(shape),
         "formula": entry.formula,
@@ -167,40 +165,18 @@ def _written(value: Tensor, asked: TraceAsked) -> Any:
 
 def account_object(found: Account) -> dict[str, Any]:
     """The sum behind a number; `## Number` of the documentation."""
-    return {
-        "part": found.part,
-        "index": list(found.index),
-        "value": plain(found.value),
-        "formula": found.formula,
-        "terms": [
-            {
-                "label": term.label,
-                "value": plain(term.value),
-                "factors": [_factor(one) for one in term.factors],
-            }
-            for term in found.terms
-        ],
-        "sum": plain(found.sum),
-        "stages": [
-            {
-                "op": stage.op,
-                "by": None if stage.by is None else _factor(stage.by),
-                "value": plain(stage.value),
-            }
-            for stage in found.stages
-        ],
-        "total": plain(found.total),
-    }
+    terms = [{**vars(term), "factors": [*map(_factor, term.factors)]} for term in found.terms]
+    stages = [{**vars(stage), "by": None if stage.by is None else _factor(stage.by)} for stage in found.stages]
+    made: dict[str, Any] = plain({**vars(found), "terms": terms, "stages": stages, "total": found.total})
+    return made
 
 
 def _factor(factor: Factor) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": factor.name, "value": plain(factor.value)}
+    about: dict[str, Any] = {"name": factor.name, "value": factor.value}
     for key in ("part", "weight"):
         if (name := getattr(factor, key)) is not None:
-            about |= {key: name, "index": list(factor.index)}
-    if factor.rounded:
-        about["rounded"] = True
-    return about
+            about |= {key: name, "index": factor.index}
+    return about | ({"rounded": True} if factor.rounded else {})
 
 
 # ---------------------------------------------------------------------- figures
@@ -269,18 +245,17 @@ def _score(value: float) -> float | str | None:
 def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, Any]]:
     """What has ended, best first; of what says the same the best."""
     ended = [
-        (grown.scores[place], step, place)
+        (score, step, place)
         for step, grown in enumerate(steps)
-        for place, done in enumerate(grown.done)
+        for place, (score, done) in enumerate(zip(grown.scores, grown.done, strict=True))
         if done
     ]
     made: dict[str, dict[str, Any]] = {}
     for score, step, place in sorted(ended, key=lambda one: -one[0]):
         ids: list[int] = []
-        for back in range(step, -1, -1):
-            ids.append(steps[back].ids[place])
-            place = steps[back].parents[place]
-        ids.reverse()
+        for grown in steps[step::-1]:
+            ids.insert(0, grown.ids[place])
+            place = grown.parents[place]
         text = explorer.decoded(ids)[0]
         made.setdefault(text, {"text": text, "score": _score(score), "ids": ids})
     return list(made.values())

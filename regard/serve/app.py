@@ -30,10 +30,10 @@ from regard.machine import share_heaps
 from regard.run import Run
 from regard.serve.answers import account_object, analysed, model_object, prediction, stepped, structure, tree
 from regard.serve.assets_table import PAGE, asset
-from regard.serve.bodies import BodyError, read_body
+from regard.serve.bodies import BODY, read_body
 from regard.serve.course import Course
 from regard.serve.guard import LOOPBACK, Guard
-from regard.serve.jobs import BusyError, JobQueue
+from regard.serve.jobs import JobQueue
 from regard.serve.json_answers import LINES, InProgress, Json
 from regard.serve.requests import (
     MOST_REPORTED,
@@ -167,17 +167,14 @@ def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
 
     def number(asked: NumberAsked) -> Response:
         explorer, question = models.one(asked.state, asked.which)
-        return Json(
-            account_object(explorer.account(question, asked.part, tuple(asked.index), asked.sequence))
-        )
+        found = explorer.account(question, asked.part, tuple(asked.index), asked.sequence)
+        return Json(account_object(found))
 
     def report(asked: ReportAsked) -> Response:
-        made = trace_page(models.traced(asked), asked.lang)
-        return _attached(made, "text/html; charset=utf-8", "trace.html")
+        return _attached(trace_page(models.traced(asked), asked.lang), "html", "text/html; charset=utf-8")
 
     def whole(asked: ReportAsked) -> Response:
-        made = "".join(trace_json(models.traced(asked)))
-        return _attached(made, "application/json", "trace.json")
+        return _attached("".join(trace_json(models.traced(asked))), "json", "application/json")
 
     looks("/api/predict", State, lambda s: both(s, lambda e, q: prediction(e, e.answer(q))))
     looks("/api/trace", TraceAsked, lambda a: both(a.state, lambda e, q: structure(e, q, a)))
@@ -190,15 +187,14 @@ def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
 
 
 async def _read(request: Request, reading: JobQueue, kind: type[A]) -> A:
-    body = b"".join([part async for part in request.stream()])  # which nobody keeps but this
+    body = request.scope.pop(BODY)  # which nobody keeps but this
     return await reading.run(request.receive, lambda: read_body(kind, body))
 
 
-def _attached(text: str, kind: str, name: str) -> Response:
-    content = text.encode("utf-8", "backslashreplace")
-    return Response(
-        content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+def _attached(text: str, form: str, kind: str) -> Response:
+    content, name = text.encode("utf-8", "backslashreplace"), f"trace.{form}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
@@ -239,10 +235,6 @@ def said_of(error: Exception) -> Response:
         return Response(status_code=499)  # which nobody reads
     if isinstance(error, StarletteError):
         return Json({"error": str(error.detail)}, error.status_code, headers=error.headers)
-    if isinstance(error, BodyError):
-        return Json({"error": str(error)}, error.status)
-    if isinstance(error, BusyError):
-        return Json({"error": str(error)}, 503, headers={"Retry-After": "1"})
     if isinstance(error, NonFiniteOutputError):
         return Json({"error": str(error)}, 409)  # which the page says in its own language
     if isinstance(error, RegardError):

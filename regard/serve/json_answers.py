@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import Response
+from fastapi import HTTPException, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
@@ -70,5 +70,5 @@ class InProgress(Response):
             await line(bytes(answer.body), False)
         finally:  # a task that is cancelled comes here too
             job.cancel()
-        if error is not None and not isinstance(error, RegardError | ClientDisconnect):
+        if error is not None and not isinstance(error, RegardError | HTTPException | ClientDisconnect):
             raise error  # which the terminal shows
