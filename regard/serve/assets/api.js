@@ -61,39 +61,26 @@ async function lastLine(reader, signal, told) {
 }
 
 export class Channel {
-  #running = false;
-  #next = null;
+  #newest = 0;
+  #running = null;
 
   // The answer, or undefined if a newer question came.
-  ask(path, body) {
-    return new Promise((resolve, reject) => {
-      this.#next?.resolve(undefined);
-      this.#next = { path, body, resolve, reject };
-      if (!this.#running) this.#run();
-    });
+  async ask(path, body) {
+    const mine = ++this.#newest, isNewest = () => mine === this.#newest;
+    await this.#running?.catch(() => {}); // whose own asker hears of it
+    if (!isNewest()) return undefined;
+    this.#running = post(path, body);
+    try {
+      const found = await this.#running;
+      return isNewest() ? found : undefined;
+    } catch (problem) {
+      if (isNewest()) throw problem;
+      return undefined;
+    }
   }
 
   // Forget what was asked.
   drop() {
-    this.#next?.resolve(undefined);
-    this.#next = null;
-    this.dropped = true;
-  }
-
-  async #run() {
-    this.#running = true;
-    while (this.#next) {
-      const { path, body, resolve, reject } = this.#next;
-      this.#next = null;
-      this.dropped = false;
-      try {
-        const found = await post(path, body);
-        resolve(this.#next || this.dropped ? undefined : found);
-      } catch (problem) {
-        if (this.#next || this.dropped) resolve(undefined);
-        else reject(problem);
-      }
-    }
-    this.#running = false;
+    this.#newest++;
   }
 }

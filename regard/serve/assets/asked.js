@@ -29,12 +29,4 @@ export class Asked {
     emit("problem", problem.message || say("gone"));
     this.show();
   }
-
-  // Put new contents in, and the focus where it was: on the control of the same `data-focus`.
-  replace(...contents) {
-    const had = this.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
-    this.element.replaceChildren(...contents);
-    const to = had && this.element.querySelector(`[data-focus="${CSS.escape(had)}"]`);
-    if (to) (to.disabled ? this.element.querySelector("button:not([disabled])") : to)?.focus({ preventScroll: true });
-  }
 }

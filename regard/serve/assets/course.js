@@ -25,18 +25,10 @@ export class Course {
   }
 
   async show() {
-    if (!this.examples) {
-      this.#progressed(0);
-      const slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
-      try {
-        ({ examples: this.examples } = await get("/api/course"));
-      } catch (problem) {
-        emit("problem", problem.message || say("gone"));
-        return;
-      } finally {
-        clearTimeout(slow);
-        this.progress.hidden = true;
-      }
+    try {
+      this.examples ??= (await this.#waitFor(() => get("/api/course"))).examples;
+    } catch (problem) {
+      return emit("problem", problem.message || say("gone"));
     }
     const at = this.examples.findIndex((one) => one.name === store.view.course);
     this.example = this.examples[Math.max(0, at)];
@@ -55,25 +47,32 @@ export class Course {
         this.examples.map((one, i) => el("option", { value: one.name, selected: one === this.example }, `${i + 1}. ${of(one.title)}`)))));
   }
 
+  // What takes long says how far it is.
+  async #waitFor(act) {
+    this.#progressed(0);
+    const slow = this.slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
+    try {
+      return await act();
+    } finally {
+      clearTimeout(slow);
+      if (this.slow === slow) this.progress.hidden = true;
+    }
+  }
+
   async compute() {
     const { name } = this.example, wanted = lang();
     this.leave(); // what was asked for before is given up
     const asked = this.asked = new AbortController();
     this.page.setAttribute("aria-busy", "true");
-    this.#progressed(0);
-    const slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
     try {
-      const found = await inProgress(`/api/course/${encodeURIComponent(name)}`, { lang: wanted, changes: store.view.given }, asked.signal, (share) => this.#progressed(share));
+      const body = { lang: wanted, changes: store.view.given };
+      const found = await this.#waitFor(() => inProgress(`/api/course/${encodeURIComponent(name)}`, body, asked.signal, (share) => this.#progressed(share)));
       if (!found) return;
-      this.found = found;
-      this.problem = null;
+      Object.assign(this, { found, problem: null });
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;
       this.problem = problem.message || say("gone");
       if (!problem.message) emit("problem", this.problem); // which goes away when the server is back
-    } finally {
-      clearTimeout(slow);
-      if (this.asked === asked) this.progress.hidden = true;
     }
     this.page.removeAttribute("aria-busy");
     this.#draw();

@@ -2,7 +2,7 @@
 // sum. Each factor leads on to where it comes from itself; a weight can be changed where it stands.
 
 import { Channel, Refused } from "./api.js";
-import { el, later, short } from "./dom.js";
+import { el, later, refill, short } from "./dom.js";
 import { formula } from "./sections.js";
 import { change, lean, store } from "./state.js";
 import { of, say } from "./texts.js";
@@ -74,12 +74,12 @@ export class NumberCard {
       return;
     }
     const { found } = this;
-    this.body.replaceChildren(...[top,
+    refill(this.body, top,
       el("p", { class: "card-name" }, el("code", {}, `${found.part}[${found.index.join(", ")}]`)),
       el("p", { class: "card-title" }, of(store.structure.find((part) => part.name === found.part)?.title)),
       el("p", { class: "card-value" }, short(found.value, 7)),
       found.formula ? el("p", { class: "card-formula" }, "= ", formula(found.formula)) : null,
-      ...this.#terms(found)].filter(Boolean));
+      this.#terms(found));
     this.live.textContent = `${short(found.value, 5)} = ${formula(found.formula ?? "")}`;
   }
 

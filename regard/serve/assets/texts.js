@@ -59,7 +59,7 @@ export const TEXTS = {
   written: ["Generated so far", "已生成的"], next: ["Candidates for the next token", "下一个词元的候选"], take: ["Next token", "下一个词元"], undo: ["Back one", "退一步"],
   start: ["From the start", "从头开始"], end: ["To the end", "写到结尾"], done: ["The output has ended.", "输出已结束。"], rank: ["rank {0}", "第 {0} 名"],
   another: ["Another token", "其他词元"], force: ["Force it", "强制写入"], unknown: ["‘{0}’ is no token of this model.", "“{0}”不是此模型的词元。"], emptyYet: ["nothing yet", "还没有"],
-  probability: ["probability", "概率"], token: ["Token", "词元"], 
+  probability: ["probability", "概率"],
 
   tree: ["The search as a tree", "搜索树"], treeHelp: ["Each box is a token that the beam kept, with the log-probability of the sequence so far; the path to the answer is marked. Press one to go on from there.", "每个方框是束搜索保留的一个词元，下面是到此为止的对数概率；通向答案的路径已标出。点击一个即可由此继续。"],
   wider: ["With a beam of 1 there is no tree: choose 2 or more.", "束宽为 1 时没有树：请选 2 或更大。"], hypotheses: ["Final hypotheses, best first", "最终的候选序列，从好到差"], total: ["log-probability {0}", "对数概率 {0}"],
