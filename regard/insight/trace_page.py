@@ -80,7 +80,8 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
     """
     stored = _Stored(trace)
     title = Words(f"Trace: {_short(trace.input)}", f"追踪：{_short(trace.input)}")
-    sections = [_header(trace), *_likely(trace), *_drawings(trace)]
+    drawings = list(_drawings(trace))
+    sections = [_header(trace), *_likely(trace), *drawings]
     sections += [step_body(step, f"further-{index}") for index, step in enumerate(further)]
     sections += [_sequence(one, index) for index, one in enumerate(trace.sequences)]
     notes = [_W["half"]] if stored.half else []
@@ -93,7 +94,8 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
         + f'</main><script type="application/json" id="trace">{as_json(stored.about)}</script>'
         f'<script type="text/plain" id="numbers">{stored.base64()}</script>'
     )
-    return page(title, body, figures=True, lang=lang, script="trace")
+    figures = bool(drawings) or any(step.figure for step in further)
+    return page(title, body, figures=figures, lang=lang, script="trace")
 
 
 def _short(text: str) -> str:

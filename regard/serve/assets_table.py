@@ -15,7 +15,7 @@ _KINDS = {
 }
 PAGE = "index.html"
 PLOTLY = "plotly.min.js"
-SHARED = ("page.css", "dom.js", "floats.js", "plots.js", "shell.js", "sums.js")
+SHARED = ("page.css", "dom.js", "floats.js", "heat.js", "plots.js", "shell.js", "sums.js")
 """Of the pages that `insight` writes: the explorer has their colours, tables and figures."""
 
 

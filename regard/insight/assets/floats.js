@@ -1,4 +1,4 @@
-// Numbers out of base64: little-endian, one after the other.
+// Numbers out of base64, little-endian and one after the other; and parts of them.
 
 // Half precision: 1 bit of sign, 5 of exponent, 10 of fraction.
 function half(bits) {
@@ -20,4 +20,18 @@ export function floats(base64, isHalf = false) {
   if (!isHalf) return new Float32Array(buffer);
   const all = Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
   return Float32Array.from(new Uint16Array(buffer), (bits) => all[bits]);
+}
+
+export const size = (shape) => shape.reduce((a, b) => a * b, 1);
+
+// Numbers of up to three axes as sheets of rows: one sheet for each head, or one in all.
+export function sheets({ shape, numbers }) {
+  const [columns, rows = 1, count = 1] = shape.toReversed();
+  return Array.from({ length: count }, (_, s) => ({ rows, columns, numbers: numbers.subarray(s * rows * columns, (s + 1) * rows * columns) }));
+}
+
+export function largest(numbers) {
+  let most = 0;
+  for (const x of numbers) if (Math.abs(x) > most && Number.isFinite(x)) most = Math.abs(x);
+  return most;
 }

@@ -8,7 +8,7 @@ import { sumLine } from "./sums.js";
 const titles = JSON.parse(find("#titles").textContent);
 
 // Plotly's script stands inside as text. To run it takes a browser a second or two; the page is shown first.
-export const plotly = new Promise((ready) => {
+const plotly = new Promise((ready) => {
   const source = find("#plotly");
   if (!source) return;
   const run = () => setTimeout(() => {

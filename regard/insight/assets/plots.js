@@ -1,14 +1,12 @@
 // Plotly's figures in the page's colours.
 
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // The colours of numbers from 0 to 1, or of those with a sign.
-export function scaleOf(isShare) {
+function scaleOf(isShare) {
   const [panel, plus, minus] = [colour("--panel"), `rgb(${colour("--plus")})`, `rgb(${colour("--minus")})`];
   return isShare ? [[0, panel], [1, plus]] : [[0, minus], [0.5, panel], [1, plus]];
 }
-
-export const PLAIN = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
 
 // A figure as the library makes it, for a place that is `narrow` or wide.
 export function themed({ data, layout, frames }, narrow) {
@@ -19,7 +17,8 @@ export function themed({ data, layout, frames }, narrow) {
   return {
     data: data.map((trace) => (trace.meta?.scale ? { ...trace, colorscale: scaleOf(trace.meta.scale === "share") } : trace)),
     layout: {
-      ...layout, ...axes, ...PLAIN, template: {}, autosize: true, width: undefined, height: undefined, font: { color: colour("--ink"), family: "inherit" },
+      ...layout, ...axes, template: {}, autosize: true, width: undefined, height: undefined,
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("--ink"), family: "inherit" },
       margin: narrow ? { l: 40, r: 8, t: 24, b: 40 } : { l: 60, r: 16, t: 24, b: 48 },
       legend: { ...(narrow ? { orientation: "h", y: -0.25 } : {}), ...layout.legend },
     },

@@ -4,13 +4,14 @@
 import { boxOf, boxes, begin, shownParts } from "./boxes.js";
 import { el, refill, roving, short } from "./dom.js";
 import { Figure } from "./figure.js";
+import { largest, sheets, size } from "./floats.js";
 import { Heat, thumbnail, together } from "./heat.js";
 import { Looks } from "./looks.js";
 import { NumberCard } from "./number.js";
 import { axisName, boxName, formula, pointName, sectionName, sectionText } from "./sections.js";
 import { change, isChanged, look, store } from "./state.js";
 import { of, say } from "./texts.js";
-import { SHARES, decode, difference, labels, largest, mostLikely, sheets, size } from "./values.js";
+import { SHARES, decode, difference, labels, mostLikely } from "./values.js";
 
 const WHOLE = 300_000; // numbers of a box up to which all of it is asked for
 const LIMIT = 2 ** 20; // numbers in one answer

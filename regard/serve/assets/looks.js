@@ -2,9 +2,9 @@
 // is chosen. An image's patches stand in the image.
 
 import { el, roving, share, visible } from "./dom.js";
+import { sheets } from "./floats.js";
 import { store } from "./state.js";
 import { say } from "./texts.js";
-import { sheets } from "./values.js";
 
 const NAMED = 4; // tokens that the sentence names
 const PATCH = /^(\d+),(\d+)$/;
