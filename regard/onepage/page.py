@@ -138,30 +138,23 @@ def _base64(weights: list[Tensor], dtype: Precision) -> str:
 def _about(run: Run) -> dict[str, Any]:
     """What the page must know of the model and its task."""
     model, task = run.bundle.model, run.task
-    about: dict[str, Any] = {
+    assert isinstance(task, FitsOnePage), "checked"
+    texts = [text for name, text in sorted(run.bundle.tokenizers.items()) if name.startswith("tok")]
+    keys = ("spec", "special", "pieces", "merges")
+    return {
         "task": task.name,
         "model": dump(model),
-        "tokenizers": [
-            _tokenizer(text) for name, text in sorted(run.bundle.tokenizers.items()) if name.startswith("tok")
-        ],
+        "tokenizers": [{key: content[key] for key in keys} for content in map(json.loads, texts)],
         "never": [],
+        **task.page_facts(_rooms(model)),
     }
-    assert isinstance(task, FitsOnePage), "checked"
-    return {**about, **task.page_facts([_room(stack) for stack in _stacks(model)])}
 
 
-def _stacks(model: Any) -> list[Any]:
-    return [model.encoder, model.decoder] if isinstance(model, EncoderDecoderConfig) else [model.stack]
-
-
-def _room(stack: Any) -> int:
-    """Tokens that a stack has positions for."""
-    return stack.position.length if isinstance(stack.position, Learned) else _ENDLESS
-
-
-def _tokenizer(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    return {key: content[key] for key in ("spec", "special", "pieces", "merges")}
+def _rooms(model: Any) -> list[int]:
+    """Tokens that each stack has positions for."""
+    stacks = [model.encoder, model.decoder] if isinstance(model, EncoderDecoderConfig) else [model.stack]
+    positions = [stack.position for stack in stacks]
+    return [one.length if isinstance(one, Learned) else _ENDLESS for one in positions]
 
 
 def _data(run: Run) -> str:

@@ -45,6 +45,9 @@ from regard.serve.requests import (
     TraceAsked,
 )
 
+_LONGEST_SENTENCE = 800
+"""Characters."""
+
 Object = dict[str, Any]
 A = TypeVar("A", bound=BaseModel)
 Look = TypeVar("Look", State, TraceAsked, NumberAsked, AnalysisAsked, ReportAsked)
@@ -222,11 +225,7 @@ def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
 
 def _errors(app: FastAPI) -> None:
     for kind in (RegardError, StarletteError, ClientDisconnect, Exception):
-        app.exception_handler(kind)(_refused)
-
-
-def _refused(request: Request, error: Exception) -> Response:
-    return said_of(error)
+        app.exception_handler(kind)(lambda request, error: said_of(error))
 
 
 def said_of(error: Exception) -> Response:
@@ -234,9 +233,15 @@ def said_of(error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=499)  # which nobody reads
     if isinstance(error, StarletteError):
-        return Json({"error": str(error.detail)}, error.status_code, headers=error.headers)
+        return _sentence(error.detail, error.status_code, error.headers)
     if isinstance(error, NonFiniteOutputError):
-        return Json({"error": str(error)}, 409)  # which the page says in its own language
+        return _sentence(str(error), 409)  # which the page says in its own language
     if isinstance(error, RegardError):
-        return Json({"error": str(error)}, 400 if error.exit_status == 2 else 500)
-    return Json({"error": "the server failed to answer that; its terminal shows why"}, 500)
+        return _sentence(str(error), 400 if error.exit_status == 2 else 500)
+    return _sentence("the server failed to answer that; its terminal shows why", 500)
+
+
+def _sentence(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Whatever was asked, and names, it is short enough to be read."""
+    short = text if len(text) <= _LONGEST_SENTENCE else f"{text[: _LONGEST_SENTENCE - 1]}…"
+    return Json({"error": short}, status, headers)

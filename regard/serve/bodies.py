@@ -24,7 +24,6 @@ MOST_VALUES = 30_000
 """Numbers, texts, lists and objects in one body."""
 MOST_KEYS = 64
 """Of one object."""
-_LONGEST_SENTENCE = 400
 _IMAGE = re.compile(rb'"data:image\\?/[\w.+-]{1,40};base64,([A-Za-z0-9+=/\\]*)"')
 
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -40,14 +39,14 @@ def read_body(kind: type[Asked], body: bytes) -> Asked:
     except RecursionError:
         raise HTTPException(422, "the request is no JSON that can be read: it is nested too deeply") from None
     except ValueError as error:  # half a UTF-8 character and numbers of thousands of digits too
-        raise HTTPException(422, f"the request is no JSON: {error}"[:_LONGEST_SENTENCE]) from error
+        raise HTTPException(422, f"the request is no JSON: {error}") from error
     _check_size(value)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(key) for key in first["loc"])
-        raise HTTPException(422, f"{where or 'the request'}: {first['msg']}"[:_LONGEST_SENTENCE]) from error
+        raise HTTPException(422, f"{where or 'the request'}: {first['msg']}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
