@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from regard.errors import InputError
 from regard.insight.names import place_of, title_of
 from regard.insight.sums import Account, Factor
 from regard.insight.trace import Entry, Grown, Pass
-from regard.looking.about import about
 from regard.looking.analyses import analysis
 from regard.looking.explorer import Answer, Explorer, Question, Searched, answer_of, shape_of
 from regard.looking.scene import Scene, UnansweredError
@@ -94,7 +94,8 @@ def _candidate(outputs: Sequence[str], at: int, share: float) -> dict[str, Any]:
 
 def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict[str, Any]:
     """T of the documentation: the prediction, every part, and the numbers that were asked for."""
-    parts = {part.name: part for part in (_part(part) for part in asked.parts)}
+    named = [Part(name=part) if isinstance(part, str) else part for part in asked.parts]
+    parts = {part.name: part for part in named}
     for name, part in parts.items():
         if name not in explorer.outline:
             continue  # which is refused by the explorer, with the nearest name
@@ -104,7 +105,9 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
                 raise InputError("{where} has no axis '{key}', only {limit}", name, axis, ", ".join(axes))
     found = explorer.answer(question, list(parts))
     memory = max((len(one.tokens) for one in found.passes if one.kind == "encoder"), default=0)
-    listed, numbers = [], 0
+    listed, numbers, in_base64 = [], 0, asked.encoding == "base64"
+    most = MOST_NUMBERS if in_base64 else MOST_LISTED
+    write = encoded if in_base64 else partial(rounded, digits=asked.digits)
     for sequence, one in enumerate(found.passes):
         for name, entry in explorer.outline.items():
             if explorer.stack_of(name) != one.kind or not (asked.structure or name in parts):
@@ -113,17 +116,11 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
             about = {"sequence": sequence, **part_object(explorer, entry, shape)}
             value = _cut(one.entries.get(name), parts.get(name))
             numbers += 0 if value is None else value.numel()
-            most = MOST_NUMBERS if asked.encoding == "base64" else MOST_LISTED
             if numbers > most:
                 sentence = "an answer has at most {limit:,} numbers {value}; ask for {remedy}"
                 raise InputError(sentence, most, *_HOW[asked.encoding])
-            about["values"] = None if value is None else _written(value, asked)
-            listed.append(about)
+            listed.append({**about, "values": None if value is None else write(value)})
     return {**prediction(explorer, found), "parts": listed}
-
-
-def _part(part: str | Part) -> Part:
-    return Part(name=part) if isinstance(part, str) else part
 
 
 def part_object(explorer: Explorer, entry: Entry, shape: Sequence[int]) -> dict[str, Any]:
@@ -154,10 +151,6 @@ def _cut(entry: Entry | None, part: Part | None) -> Tensor | None:
                 raise InputError(sentence, part.name, entry.axes[axis].name, at, value.shape[axis])
             value = value.select(axis, at)
     return value
-
-
-def _written(value: Tensor, asked: TraceAsked) -> Any:
-    return encoded(value) if asked.encoding == "base64" else rounded(value, asked.digits)
 
 
 # ---------------------------------------------------------------------- one number
@@ -259,11 +252,3 @@ def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, An
         text = explorer.decoded(ids)[0]
         made.setdefault(text, {"text": text, "score": _score(score), "ids": ids})
     return list(made.values())
-
-
-# ---------------------------------------------------------------------- models
-
-
-def model_object(name: str, explorer: Explorer, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What there is to be known of a model before it is asked."""
-    return {"name": name, **about(explorer), "examples": list(examples)}

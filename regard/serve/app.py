@@ -23,18 +23,19 @@ from regard.insight.trace import Trace
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_page import trace_page
 from regard.insight.worked import Example
+from regard.looking.about import about
 from regard.looking.about import weights as weights_of
 from regard.looking.explorer import Explorer, Question
 from regard.looking.inputs import text_of
 from regard.machine import share_heaps
 from regard.run import Run
-from regard.serve.answers import account_object, analysed, model_object, prediction, stepped, structure, tree
+from regard.serve.answers import account_object, analysed, prediction, stepped, structure, tree
 from regard.serve.assets_table import PAGE, asset
 from regard.serve.bodies import BODY, read_body
 from regard.serve.course import Course
 from regard.serve.guard import LOOPBACK, Guard
 from regard.serve.jobs import JobQueue
-from regard.serve.json_answers import LINES, InProgress, Json
+from regard.serve.json_answers import LINES, Json, in_progress
 from regard.serve.requests import (
     MOST_REPORTED,
     AnalysisAsked,
@@ -60,7 +61,8 @@ class Models:
         self.explorers = {name: run.explorer() for name, run in runs.items()}
         self.queues = {name: JobQueue("model") for name in runs}
         self.listed = [
-            model_object(name, explorer, runs[name].examples()) for name, explorer in self.explorers.items()
+            {"name": name, **about(explorer), "examples": runs[name].examples()}
+            for name, explorer in self.explorers.items()
         ]
 
     def explorer(self, name: str) -> Explorer:
@@ -217,7 +219,7 @@ def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
                 request.receive, lambda: Json(course.worked(name, asked.lang, values)), told
             )
 
-        return InProgress(work, said_of) if request.headers.get("accept") == LINES else await work()
+        return in_progress(work, said_of) if request.headers.get("accept") == LINES else await work()
 
 
 # ---------------------------------------------------------------------- errors: one sentence each
