@@ -16,8 +16,8 @@ const main = find("#main"), maps = new Maps(), draws = about.task === "image-cla
 const state = { text: about.examples[0] ?? "", pixels: null, begin: [], temperature: 1, draw: false, seed: 1, length: 32 };
 let answer = null, likely = null, pad = null;
 
-// Numbers from 0 to 1 that follow from the seed alone (mulberry32).
-function chance(seed) {
+// Numbers from 0 to 1 that follow from the seed alone.
+function mulberry32(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
     let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
@@ -29,7 +29,7 @@ function chance(seed) {
 export function compute() {
   const started = performance.now(), { begin: forced, temperature, length } = state;
   try {
-    const found = task.answer(draws ? state.pixels : state.text, { begin: forced, temperature, length: about.task === "text-generation" ? length : undefined, chance: state.draw ? chance(state.seed) : null });
+    const found = task.answer(draws ? state.pixels : state.text, { begin: forced, temperature, length: about.task === "text-generation" ? length : undefined, rng: state.draw ? mulberry32(state.seed) : null });
     return { ...found, seen: task.seen, took: performance.now() - started };
   } catch (problem) {
     if (!(problem.most > 0)) throw problem;
@@ -59,7 +59,7 @@ function typed(text) {
 // ---------------------------------------------------------------------- what was likely
 
 function best(logits, count) {
-  const shares = task.shares(logits, state.temperature);
+  const shares = task.probabilities(logits, state.temperature);
   return Array.from(shares.keys()).sort((a, b) => shares[b] - shares[a]).slice(0, count).map((id) => ({ id, share: shares[id] }));
 }
 
