@@ -10,7 +10,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-_IMPORT = re.compile(r'^import (?:\{([^}]*)\} from )?"\./([\w-]+)\.js";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (\w+))", re.MULTILINE)
 
 
@@ -36,15 +36,10 @@ def _add(found: dict[str, str], name: str, homes: tuple[str, ...]) -> None:
     for one in _IMPORT.finditer(source):
         if one[2] not in found:
             _add(found, one[2], homes)
-    body = _IMPORT.sub(_taken, source)
+    body = _IMPORT.sub(r"const {\1} = modules.\2;\n", source)
     names = ", ".join(one[1] for one in _EXPORT.finditer(body))
     body = _EXPORT.sub("", body)
     assert not re.search(r"^(?:import|export)\b", body, re.MULTILINE), f"{name}.js: an import of another form"
     assert "</script" not in body.lower(), name
     assert "<!--" not in body, name
     found[name] = f'modules.{name} = (() => {{\n"use strict";\n{body}return {{ {names} }};\n}})();\n'
-
-
-def _taken(one: re.Match[str]) -> str:
-    """An import as a line of a plain script; nothing where only the module's being there is wanted."""
-    return f"const {{{one[1].replace(' as ', ': ')}}} = modules.{one[2]};\n" if one[1] else ""

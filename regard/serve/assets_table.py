@@ -22,13 +22,10 @@ SHARED = ("page.css", "dom.js", "floats.js", "heat.js", "plots.js", "shell.js", 
 @cache
 def table() -> dict[str, tuple[bytes, str]]:
     """Name → contents and content type."""
-    found: dict[str, tuple[bytes, str]] = {}
     shared = [files("regard.insight") / "assets" / name for name in SHARED]
-    for file in [*(files("regard.serve") / "assets").iterdir(), *shared]:
-        kind = _KINDS.get(file.name.rpartition(".")[2])
-        if kind is not None and file.is_file():
-            found[file.name] = file.read_bytes(), kind
-    return found
+    own = (files("regard.serve") / "assets").iterdir()
+    kinds = {file: _KINDS.get(file.name.rpartition(".")[2]) for file in [*own, *shared]}
+    return {file.name: (file.read_bytes(), kind) for file, kind in kinds.items() if kind is not None}
 
 
 @cache

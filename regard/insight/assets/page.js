@@ -2,7 +2,7 @@
 
 import { el, find } from "./dom.js";
 import { themed } from "./plots.js";
-import { lang, onSystemTheme, setLang, toggleTheme } from "./shell.js";
+import { begin, lang } from "./shell.js";
 import { sumLine } from "./sums.js";
 
 const titles = JSON.parse(find("#titles").textContent);
@@ -30,16 +30,13 @@ function draw() {
   }
 }
 
-find("#lang").addEventListener("click", () => {
-  setLang(lang() === "en" ? "zh" : "en");
-  document.title = titles[lang()];
-  for (const readout of document.querySelectorAll(".readout")) readout.textContent = "";
-  draw();
-});
-find("#theme").addEventListener("click", () => {
-  toggleTheme();
-  draw();
-});
-onSystemTheme(draw);
+const drawings = [draw];
+export const onChange = (act) => drawings.push(act); // of language or colours
+
 sumLine(document);
 plotly.then(draw);
+begin(() => {
+  document.title = titles[lang()];
+  for (const readout of document.querySelectorAll(".readout")) readout.textContent = "";
+  for (const act of drawings) act();
+}, null, lang());

@@ -10,42 +10,31 @@ export const lang = () => (root.dataset.lang === "zh" ? "zh" : "en");
 // An English and a Chinese text: the one in the language that is chosen, with `given` in place of {0}, {1} …
 export const fill = ([en, zh], given = []) => given.reduce((text, x, i) => text.replaceAll(`{${i}}`, () => String(x)), lang() === "zh" ? zh : en);
 
-export function setLang(chosen) {
-  root.dataset.lang = chosen;
-  root.lang = chosen === "zh" ? "zh-CN" : "en";
-}
-
-export function toggleTheme() {
-  const isDark = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && dark.matches);
-  root.dataset.theme = isDark ? "light" : "dark";
-}
-
-export const onSystemTheme = (act) => dark.addEventListener("change", act);
-
 // What the browser remembers, where it remembers anything.
 const recall = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
 const remember = (name, value) => { try { localStorage.setItem(name, value); } catch { /* it does not */ } };
 
-// Of a page whose words are in a table: `say` has them by their keys, which stand in the page's own file as data-t, or
-// as data-t-label for a name. `act` draws the page; called at once, and after each change. `asked`: a language before all.
-export function begin(say, act, asked = null) {
+// `act` draws the page; called at once, and after each change. `say` has the words of a page by their keys, which stand in
+// its own file as data-t, or as data-t-label for a name. `asked`: a language before what the browser says.
+export function begin(act, say, asked = null) {
   const { dataset } = root;
   const speak = (chosen) => {
-    setLang(chosen);
+    dataset.lang = chosen;
+    root.lang = chosen === "zh" ? "zh-CN" : "en";
     for (const one of document.querySelectorAll("[data-t]")) one.textContent = say(one.dataset.t);
     for (const one of document.querySelectorAll("[data-t-label]")) one.setAttribute("aria-label", say(one.dataset.tLabel));
     act();
   };
   find("#lang").addEventListener("click", () => {
-    remember("regard.lang", lang() === "en" ? "zh" : "en");
     speak(lang() === "en" ? "zh" : "en");
+    remember("regard.lang", lang());
   });
   find("#theme").addEventListener("click", () => {
-    toggleTheme();
+    dataset.theme = dataset.theme === "dark" || (dataset.theme === "auto" && dark.matches) ? "light" : "dark";
     remember("regard.theme", dataset.theme);
     act();
   });
-  onSystemTheme(act);
+  dark.addEventListener("change", act);
   if (["light", "dark"].includes(recall("regard.theme"))) dataset.theme = recall("regard.theme");
   const reader = navigator.language.toLowerCase().startsWith("zh") ? "zh" : lang();
   speak([asked, recall("regard.lang"), reader].find((one) => ["en", "zh"].includes(one)));

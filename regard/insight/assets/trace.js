@@ -3,8 +3,8 @@
 import { el, find, later, short } from "./dom.js";
 import { floats, largest, sheets, size } from "./floats.js";
 import { Heat } from "./heat.js";
-import "./page.js";
-import { fill, lang, onSystemTheme } from "./shell.js";
+import { onChange } from "./page.js";
+import { fill, lang } from "./shell.js";
 import { numberTable } from "./sums.js";
 
 const about = JSON.parse(find("#trace").textContent);
@@ -211,12 +211,9 @@ function again() {
   for (const one of document.querySelectorAll("[data-en]")) one.textContent = one.dataset[lang()];
   for (const draw of drawn.values()) draw();
 }
-new MutationObserver(again).observe(document.documentElement, { attributes: true, attributeFilter: ["data-lang", "data-theme"] });
-onSystemTheme(again);
+onChange(again);
 let width = innerWidth;
-const soon = later(150, again);
-addEventListener("resize", () => {
-  if (innerWidth === width) return;
+addEventListener("resize", later(150, () => {
+  if (innerWidth !== width) again();
   width = innerWidth;
-  soon();
-});
+}));

@@ -59,13 +59,13 @@ function typed(text) {
 // ---------------------------------------------------------------------- what was likely
 
 function best(logits, count) {
-  const shares = task.probabilities(logits, state.temperature);
-  return Array.from(shares.keys()).sort((a, b) => shares[b] - shares[a]).slice(0, count).map((id) => ({ id, share: shares[id] }));
+  const probabilities = task.probabilities(logits, state.temperature);
+  return Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, count).map((id) => ({ id, probability: probabilities[id] }));
 }
 
 const nameOf = (id) => (writes && id === 3 ? say("end") : visible(task.outputs(id)));
 
-function choice({ id, share: p }, chosen, act) {
+function choice({ id, probability: p }, chosen, act) {
   const inside = [el("span", { class: "choice-token" }, nameOf(id)), el("span", { class: "choice-share" }, share(p)), el("span", { class: "bar-of", vars: { "--p": p } })];
   const kind = `choice${chosen ? " chosen" : ""}`;
   if (!act) return el("div", { class: kind }, inside);
@@ -146,7 +146,7 @@ function inside() {
     el("p", {}, say("insideHelp")), sources);
 }
 
-begin(say, () => {
+begin(() => {
   const facts = [say("lead", about.parameters.toLocaleString("en")), about.dtype === "float16" ? say("half") : "", about.data ? say("trained", about.data) : ""];
   main.replaceChildren(
     el("header", {}, el("h1", {}, about.title), el("p", { class: "lead" }, say(about.task)), el("p", { class: "hint" }, facts.filter(Boolean).join(" "))),
@@ -154,5 +154,5 @@ begin(say, () => {
     controls(), likely = el("section", { class: "likely" }), maps.element, inside(),
   );
   update();
-});
+}, say);
 addEventListener("resize", later(150, () => maps.show(maps.found, maps.image)));

@@ -53,10 +53,10 @@ class Task {
   probabilities(logits, temperature) { return softmax(logits, temperature); }
 }
 
-class Writer extends Task {
-  // Writes on from `given`, (T), until the model ends it or `most` tokens are written. `begin`: ids that are taken whatever
+class Generator extends Task {
+  // Continues `given`, (T), until the model ends it or `most` tokens are generated. `begin`: ids that are taken whatever
   // the model makes of them; `rng`: gives a number from 0 to 1, or is none to take the most likely; `temperature`: of sampling.
-  write(cache, given, most, { begin = [], rng = null, temperature = 1 }) {
+  generate(cache, given, most, { begin = [], rng = null, temperature = 1 }) {
     const steps = [], ids = [];
     while (ids.length < most) {
       const logits = this.model.step(given, cache), forced = begin[ids.length];
@@ -77,7 +77,7 @@ function sample(probabilities, at) {
   return id < 0 ? argmax(probabilities) : id;
 }
 
-class Translation extends Writer {
+class Translation extends Generator {
   constructor(about, weights) {
     super(about, weights);
     this.source = new Tokenizer(about.tokenizers[0]);
@@ -90,7 +90,7 @@ class Translation extends Writer {
     if (ids.length > max_length) throw new TooLong(ids.length, max_length);
     if (!ids.length) return { text: "", steps: [], sequences: [] };
     const given = [...ids, EOS], cache = this.model.begin(given);
-    const { steps, ids: written } = this.write(cache, [BOS], Math.min(room, options.length ?? 2 * ids.length + 20), options);
+    const { steps, ids: written } = this.generate(cache, [BOS], Math.min(room, options.length ?? 2 * ids.length + 20), options);
     const into = [BOS, ...written].slice(0, steps.length); // what the decoder was given at each step
     return { text: this.target.decode(written), written, steps, sequences: [
       { kind: "encoder", tokens: given.map((id) => this.source.piece(id)) },
@@ -101,7 +101,7 @@ class Translation extends Writer {
   outputs(id) { return this.target.piece(id); }
 }
 
-class TextGeneration extends Writer {
+class TextGeneration extends Generator {
   constructor(about, weights) {
     super(about, weights);
     this.tokenizer = new Tokenizer({ ...about.tokenizers[0], lines: about.lines });
@@ -112,7 +112,7 @@ class TextGeneration extends Writer {
     const prompt = [BOS, ...this.tokenizer.encodeDocument(text)], { max_length } = this.about;
     if (prompt.length >= max_length) throw new TooLong(prompt.length, max_length - 1);
     const most = Math.min(options.length ?? 32, max_length - prompt.length + 1);
-    const { steps, ids } = this.write(this.model.begin(), prompt, most, options);
+    const { steps, ids } = this.generate(this.model.begin(), prompt, most, options);
     const into = [...prompt, ...ids].slice(0, prompt.length + steps.length - 1);
     return { text: this.continued(prompt.slice(-BEFORE), ids), written: ids, prompt: prompt.length, steps, sequences: [{ kind: "stack", tokens: into.map((id) => this.tokenizer.piece(id)) }] };
   }

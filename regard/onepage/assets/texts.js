@@ -1,4 +1,4 @@
-// Every word of the page in English and Chinese, and which of them is chosen.
+// Every word of the page in English and Chinese.
 
 import { fill } from "./shell.js";
 
@@ -7,8 +7,8 @@ export const TEXTS = {
   lead: ["A trained Transformer that runs in this page: {0} parameters, nothing installed, nothing sent anywhere.", "一个训练好的 Transformer，就在这个页面里运行：{0} 个参数，无需安装，也不向任何地方发送数据。"],
   half: ["Its weights are rounded to half precision (16 bits), so that the page is small.", "为使页面更小，权重已舍入为半精度（16 位）。"],
   trained: ["Trained on: {0}", "训练数据：{0}"],
-  translation: ["Type, and it writes", "输入文字，它来写"], "text-generation": ["Type a beginning, and it goes on", "写一个开头，它接着写"],
-  "text-classification": ["Type, and it decides", "输入文字，它来判断"], "image-classification": ["Draw, and it decides", "画一画，它来判断"],
+  translation: ["Type text, and the model generates its output", "输入文字，模型生成输出"], "text-generation": ["Type a prompt, and the model continues it", "输入提示，模型接着生成"],
+  "text-classification": ["Type text, and the model classifies it", "输入文字，模型给出类别"], "image-classification": ["Draw, and the model classifies it", "画一画，模型给出类别"],
   input: ["Input", "输入"], examples: ["Examples", "示例"], placeholder: ["Type something", "在此输入"],
   draw: ["Draw here", "在此绘制"], clear: ["Clear", "清除"], sees: ["what the model sees", "模型看到的"],
   keys: ["With the keyboard: arrow keys move the pen, the space bar sets it down or lifts it.", "键盘：方向键移动画笔，空格键落笔或抬笔。"],

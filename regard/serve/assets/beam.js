@@ -1,14 +1,14 @@
 // The beam search as a tree: a column for each step, a box for each token that was kept, lines from those that
 // they go on from. The way to the answer is marked.
 
-import { Asked } from "./asked.js";
+import { Panel } from "./panel.js";
 import { el, refill, short, svg, visible } from "./dom.js";
 import { change, lean, look, store } from "./state.js";
 import { say } from "./texts.js";
 
 const WIDE = 84, TALL = 40, GAP = 34, DOWN = 12, DEFAULT = 4;
 
-export class Beam extends Asked {
+export class Beam extends Panel {
   async refresh() {
     if (store.state.beam < 2) return this.show();
     await this.ask("/api/beam", lean(store.state));

@@ -233,7 +233,7 @@ function arrive() {
 }
 
 async function start() {
-  begin(say, () => emit("words"), new URLSearchParams(location.search).get("lang")); // `regard look --lang zh`
+  begin(() => emit("words"), say, new URLSearchParams(location.search).get("lang")); // `regard look --lang zh`
   tell(say("loading"));
   try {
     ({ models: store.models, words: store.words } = await get("/api/models"));

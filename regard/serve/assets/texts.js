@@ -1,4 +1,4 @@
-// Every word of the page in English and Chinese, but for what the boxes of the model say (sections.js).
+// Every word of the page in English and Chinese, but for the boxes of the model (sections.js).
 
 import { fill, lang } from "./shell.js";
 
@@ -26,7 +26,7 @@ export const TEXTS = {
 
   answer: ["Answer", "输出"], unchanged: ["Original", "原来"], changedTo: ["With your changes", "更改之后"], score: ["score", "得分"],
   same: ["Your changes make no difference to the answer.", "您的更改没有改变输出。"], nothing: ["(nothing)", "（空）"],
-  likely: ["Top predictions", "概率最高的预测"], 
+  likely: ["Top predictions", "概率最高的预测"],
   from: ["Start", "起点"], until: ["End", "终点"], goOn: ["Force ‘{0}’ here and continue", "在这里强制写入“{0}”，并由此继续"],
   forced: ["The output begins with what you chose: {0}", "输出以您选择的内容开头：{0}"], free: ["Generate freely again", "恢复自由生成"],
   vector: ["The answer is a vector: see its numbers in the last box.", "输出是一个向量：数值见最后一个方框。"],
@@ -61,7 +61,7 @@ export const TEXTS = {
   another: ["Another token", "其他词元"], force: ["Force it", "强制写入"], unknown: ["‘{0}’ is no token of this model.", "“{0}”不是此模型的词元。"], emptyYet: ["nothing yet", "还没有"],
   probability: ["probability", "概率"],
 
-  tree: ["The search as a tree", "搜索树"], treeHelp: ["Each box is a token that the beam kept, with the log-probability of the sequence so far; the path to the answer is marked. Press one to go on from there.", "每个方框是束搜索保留的一个词元，下面是到此为止的对数概率；通向答案的路径已标出。点击一个即可由此继续。"],
+  tree: ["The search as a tree", "搜索树"], treeHelp: ["Each box is a token that the beam kept, with the log-probability of the sequence so far; the path to the answer is marked. Press one to continue from there.", "每个方框是束搜索保留的一个词元，下面是到此为止的对数概率；通向答案的路径已标出。点击一个即可由此继续。"],
   wider: ["With a beam of 1 there is no tree: choose 2 or more.", "束宽为 1 时没有树：请选 2 或更大。"], hypotheses: ["Final hypotheses, best first", "最终的候选序列，从好到差"], total: ["log-probability {0}", "对数概率 {0}"],
   ended: ["ended", "结束"], step: ["step {0}", "第 {0} 步"], treeOf: ["Tree of", "树的来源"],
 
@@ -74,7 +74,7 @@ export const TEXTS = {
   textUpTo: ["some text, at most {0} characters", "请输入文字，最多 {0} 个字符"],
   try: ["Change something", "改一改"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
   differs: ["largest difference", "最大误差"], allowed: ["allowed", "允许值"], holds: ["holds", "成立"], broken: ["BROKEN", "不成立"], previous: ["Previous", "上一个"], following: ["Next", "下一个"],
-  contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: the integer is shown, and its sum where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],
+  contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: it is shown in full, with the sum that it came from where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],
 };
 
 // say("layer", 3): the words in the language that is chosen.

@@ -1,14 +1,14 @@
 // Generation token by token: what is written, what may come next, and any other token by force.
 
 import { get } from "./api.js";
-import { Asked } from "./asked.js";
+import { Panel } from "./panel.js";
 import { el, refill, share, visible } from "./dom.js";
 import { change, lean, store } from "./state.js";
 import { say } from "./texts.js";
 
 const OFFERED = 200; // tokens that a field suggests
 
-export class Writing extends Asked {
+export class Writing extends Panel {
   async refresh() {
     await this.ask("/api/step", { ...lean(store.state), beam: 1 });
   }

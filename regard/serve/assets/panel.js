@@ -4,7 +4,7 @@ import { Channel, Refused } from "./api.js";
 import { emit, store } from "./state.js";
 import { say } from "./texts.js";
 
-export class Asked {
+export class Panel {
   constructor(element) {
     this.element = element;
     this.channel = new Channel();
