@@ -23,9 +23,7 @@ _POLICY = (
 )
 
 
-def page(
-    title: Words, body: str, *, figures: bool = False, lang: Lang = "en", script: str = "page"
-) -> str:
+def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en", script: str = "page") -> str:
     """The whole page around `body`, which holds markup already; `lang` is what it opens in.
 
     `figures`: whether `body` has any from `drawing`. `script`: the module that it runs, of `assets/`.
