@@ -78,7 +78,7 @@ class Guard:
             self._hold(scope, 0)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body. Raises: HTTPException where too much of it, or of all, arrives; ClientDisconnect."""
+        """The whole body. Raises: HTTPException where it, or all of them, are too large; ClientDisconnect."""
         parts, size, most = [], 0, largest(scope["path"])
         async for part in Request(scope, receive).stream():
             parts.append(part)
