@@ -214,9 +214,9 @@ def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
         asked = await _read(request, reading, CourseAsked)
         values = course.values(name, asked.changes)
 
-        async def work(told: Callable[[float], None] = lambda share: None) -> Response:
+        async def work(report: Callable[[float], None] = lambda share: None) -> Response:
             return await queue.run(
-                request.receive, lambda: Json(course.worked(name, asked.lang, values)), told
+                request.receive, lambda: Json(course.worked(name, asked.lang, values)), report
             )
 
         return in_progress(work, said_of) if request.headers.get("accept") == LINES else await work()

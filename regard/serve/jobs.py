@@ -33,10 +33,10 @@ class JobQueue:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"regard-{name}")
 
     async def run(
-        self, receive: Receive, job: Callable[[], T], told: Callable[[float], None] = lambda share: None
+        self, receive: Receive, job: Callable[[], T], report: Callable[[float], None] = lambda share: None
     ) -> T:
         """What `job` returns, or raises. `receive`: of a request whose body was read, to hear whether its
-        client is still there. `told`: hears, in the job's thread, how much is done.
+        client is still there. `report`: hears, in the job's thread, how much is done.
 
         Raises: HTTPException where there is too much to do; ClientDisconnect when the client has gone away.
         """
@@ -46,7 +46,7 @@ class JobQueue:
             if stopped.is_set():
                 raise ClientDisconnect
             if share is not None:
-                told(share)
+                report(share)
 
         def work() -> T:
             with on_progress(heard):

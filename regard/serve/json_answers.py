@@ -36,18 +36,18 @@ def in_progress(
 ) -> Response:
     """`{"progress": 0.25}` again and again, then a line that is the answer, or the sentence for an error.
 
-    `job`: told how to say how much is done, from any thread, gives the answer. `refused`: the answer for
-    what it raises.
+    `job`: called with what it reports its progress to, from any thread, gives the answer. `refused`: the
+    answer for what it raises.
     """
 
     async def lines() -> AsyncIterator[bytes]:
         done, sent = 0.0, -1.0
 
-        def told(share: float) -> None:
+        def report(share: float) -> None:
             nonlocal done
             done = share
 
-        under_way = asyncio.ensure_future(job(told))
+        under_way = asyncio.ensure_future(job(report))
         try:
             while not under_way.done():
                 if done != sent:

@@ -19,8 +19,8 @@ async function answer(path, body, { accept = "*/*", signal } = {}) {
   }
   if (reply.ok) return reply;
   if (reply.status === NOT_FINITE) throw new Refused(say("notFinite"));
-  const told = await reply.json().catch(() => ({}));
-  throw new Refused(told.error ?? `${reply.status} ${reply.statusText}`);
+  const { error } = await reply.json().catch(() => ({}));
+  throw new Refused(error ?? `${reply.status} ${reply.statusText}`);
 }
 
 // The server is gone, which the page says in its language; or we are, who want no answer any more.
@@ -33,11 +33,11 @@ export const get = async (path) => (await answer(path)).json();
 export const post = async (path, body) => (await answer(path, body)).json();
 export const file = async (path, body) => (await answer(path, body)).blob();
 
-// What takes long: `told` hears how much of it is done, from 0 to 1. Undefined if `signal` gave it up.
-export async function inProgress(path, body, signal, told) {
+// What takes long: `onProgress` hears how much of it is done, from 0 to 1. Undefined if `signal` gave it up.
+export async function inProgress(path, body, signal, onProgress) {
   try {
     const reply = await answer(path, body, { accept: LINES, signal });
-    const found = await lastLine(reply.body.getReader(), signal, told);
+    const found = await lastLine(reply.body.getReader(), signal, onProgress);
     if (found.error) throw new Refused(found.error);
     return found;
   } catch (problem) {
@@ -46,7 +46,7 @@ export async function inProgress(path, body, signal, told) {
   }
 }
 
-async function lastLine(reader, signal, told) {
+async function lastLine(reader, signal, onProgress) {
   const decoder = new TextDecoder();
   for (let text = ""; ;) {
     const { value, done } = await reader.read().catch(() => { throw gone(signal); });
@@ -55,7 +55,7 @@ async function lastLine(reader, signal, told) {
     if (!text.endsWith("\n")) continue;
     const last = JSON.parse(text.trimEnd().split("\n").at(-1));
     if (last.progress === undefined) return last;
-    told(last.progress);
+    onProgress(last.progress);
     text = "";
   }
 }
