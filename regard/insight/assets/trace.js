@@ -116,7 +116,7 @@ function heads(sequence, place) {
   const unique = (pattern) => [...new Set(all.map((entry) => entry.name.match(pattern)[1]))];
   const layers = unique(/blocks\.(\d+)\./), kinds = unique(/\.(attention|cross)\.[a-z]+$/);
   const called = { attention: ["self-attention", "自注意力"], cross: ["cross-attention", "交叉注意力"] };
-  const points = [["weights", "weights", "权重"], ["scores", "scores, before the softmax", "分数（softmax 之前）"], ["mask", "mask: who may see whom", "掩码：谁能看谁"]];
+  const points = [["weights", "weights", "权重"], ["scores", "scores, before the softmax", "分数（softmax 之前）"], ["mask", "mask: the keys that are allowed", "掩码：允许关注的键"]];
   const [layerBox, layer] = choice(["layer", "层"], layers.map((x) => [x, x, x]), layers.at(-1));
   const [kindBox, kind] = choice(["part", "部分"], kinds.map((x) => [x, ...called[x]]), kinds.at(-1));
   const recorded = points.filter(([name]) => all.some((entry) => entry.name.endsWith(`.${name}`)));

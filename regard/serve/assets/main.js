@@ -101,17 +101,6 @@ async function trace() {
   Object.assign(store, { traced: found, given: given() });
   predicted(found);
   inside.numbers();
-  mark();
-}
-
-// How long it took from a key to what is on the screen; tests and the curious read it.
-function mark() {
-  const [typed] = performance.getEntriesByName("typed");
-  if (!typed) return;
-  requestAnimationFrame(() => setTimeout(() => {
-    performance.measure("typed to drawn", { start: typed.startTime, end: performance.now() });
-    performance.clearMarks("typed");
-  }));
 }
 
 // What cannot be answered yet: nothing was drawn, or a turn says nothing.
