@@ -1,6 +1,7 @@
 // Tables of numbers, each tinted by its size; and the sum behind the one that pointer or arrow keys are on.
 
 import { el, short } from "./dom.js";
+import { largest } from "./floats.js";
 
 const TERMS = 12; // of a sum that are written out
 
@@ -13,7 +14,7 @@ export function framed(label, table, readout = false) {
 // `rows`: [name, numbers], `columns`: names; none of either where they have none. `write`: a number as its cell shows it.
 // `factors`: as JSON, the left and right side of a product, and its scale.
 export function numberTable({ label, caption = label, columns, rows, write, factors = null }) {
-  const named = rows.some(([name]) => name), sizes = rows.flatMap(([, line]) => Array.from(line, (x) => Math.abs(Number(x)))), most = Math.max(0, ...sizes.filter(Number.isFinite));
+  const named = rows.some(([name]) => name), most = largest(rows.flatMap(([, line]) => Array.from(line, Number)));
   const tint = (x) => (most && Number.isFinite(Number(x)) ? Math.abs(x) / most : 0);
   const cell = (x) => el("td", { class: x < 0 ? "minus" : null, vars: { "--w": tint(x) }, "data-v": short(x, 9) }, write(x));
   const head = columns.length ? el("thead", {}, el("tr", {}, named ? el("td") : null, columns.map((column) => el("th", { scope: "col" }, column)))) : null;
