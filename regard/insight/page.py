@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from html import escape
-from importlib.resources import files
 from string import Template
 from typing import Any
 
 from regard.insight.plotting import plotly_script
+from regard.insight.script import asset, scripts
 from regard.insight.words import LANGUAGES, Label, Lang, Words
 from regard.insight.worked import Drawing
 
@@ -26,16 +25,10 @@ _POLICY = (
 )
 
 
-@cache
-def asset(name: str) -> str:
-    """A file of the shell."""
-    return (files("regard.insight") / "assets" / name).read_text("utf-8")
-
-
-def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en") -> str:
+def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en", script: str = "page") -> str:
     """The whole page around `body`, which holds markup already; `lang` is what it opens in.
 
-    `figures`: whether `body` has any from `drawing`.
+    `figures`: whether `body` has any from `drawing`. `script`: the module that it runs, of `assets/`.
     """
     return Template(asset("page.html")).substitute(
         lang={"en": "en", "zh": "zh-CN"}[lang],
@@ -47,7 +40,7 @@ def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en") -
         body=body,
         # As text, which the page's own script runs when the page has been shown.
         plotly=f'<script type="text/plain" id="plotly">{plotly_script()}</script>' if figures else "",
-        script=asset("page.js"),
+        script="".join(scripts(script).values()),
     )
 
 
