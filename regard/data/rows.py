@@ -1,4 +1,4 @@
-"""What every reader gives: rows of text with the place they came from, and a count of what was left out.
+"""What every reader gives: rows of values with the place they came from, and a count of what was left out.
 
 `Rows` is a stream that can be read again and again; it holds a way to open the data, never the data, so a
 file of any size costs the memory of one row. This file does not know file formats, tokens or models.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from regard.data.splits import SPLIT_OF
 from regard.errors import DataError, nearest
@@ -20,9 +21,10 @@ PLACES = 3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One example: its text, a value a column, and `where` it was read, such as `pairs.tsv:17`."""
+    """One example: a value a column, and `where` it was read, such as `pairs.tsv:17`."""
 
-    values: tuple[str, ...]
+    values: tuple[Any, ...]
+    """Texts, or what the form of a column makes of its cells (`readers.forms`)."""
     where: str
     running: bool = False
     """Whether it is a line of a running text, with which the next row goes on."""

@@ -137,7 +137,10 @@ class _Labels:
                 yield "head.probabilities", self._probabilities(one, names)
 
     def _given(self, name: str, given: Tensor, names: _Names) -> Entry:
-        return self._entry(name, given, _IMAGE if given.dim() == 3 else ("query",), names)
+        if given.dim() == 3:
+            return self._entry(name, given, _IMAGE, names)
+        names = names | {"query": names["query"][-len(given) :]}  # of a row of numbers, those behind its vectors
+        return self._entry(name, given, ("query",), names)
 
     def _probabilities(self, logits: Tensor, names: _Names) -> Entry:
         logits = logits.float()
