@@ -6,6 +6,7 @@ file of any size costs the memory of one row. This file does not know file forma
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,9 +63,9 @@ class Tally:
 
     read: int = 0
     kept: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
     """How many rows were left out, by reason."""
-    places: dict[str, list[str]] = field(default_factory=dict)
+    places: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The first few places of each reason."""
     complete: bool = False
     """Whether the pass reached the end of the file."""
@@ -75,10 +76,9 @@ class Tally:
 
     def skip(self, reason: str, where: str) -> None:
         self.read += 1
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
-        places = self.places.setdefault(reason, [])
-        if len(places) < PLACES:
-            places.append(where)
+        self.skipped[reason] += 1
+        if self.skipped[reason] <= PLACES:
+            self.places[reason].append(where)
 
 
 @dataclass(slots=True)
@@ -118,11 +118,7 @@ class Report:
     @property
     def skipped(self) -> dict[str, int]:
         """How many rows were left out of all files, by reason."""
-        total: dict[str, int] = {}
-        for tally in self.tallies.values():
-            for reason, count in tally.skipped.items():
-                total[reason] = total.get(reason, 0) + count
-        return total
+        return sum((tally.skipped for tally in self.tallies.values()), Counter[str]())
 
     def places(self, reason: str) -> list[str]:
         """The first few places where rows were left out for `reason`."""

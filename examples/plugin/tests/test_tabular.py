@@ -24,6 +24,7 @@ from regard.data.readers.lines import Problem
 from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.insight.changes import NONE
 from regard.looking.explorer import Question
+from regard.model.init import Xavier
 from regard.values import from_json
 
 NAMES = ("age", "hours", "job", "city")
@@ -153,18 +154,20 @@ def test_a_broken_cell_is_refused_with_its_file_line_and_column(tmp_path: Path, 
 
 
 def test_rows_that_are_alike_stand_in_one_split_and_columns_can_be_named(tmp_path: Path) -> None:
-    rows = [(number, age, "a" if age > 3 else "b") for number, age in enumerate(list(range(8)) * 60)]
-    path = write(tmp_path / "some.csv", ("", "age", "class"), rows)
-    config = {"task": {"categories": ["age"], "target": "class"}}
+    rows = [(number, 1, age, "no", age % 2) for number, age in enumerate(list(range(300)) * 2)]
+    path = write(tmp_path / "some.csv", ("", "unit", "age", "note", "class"), rows)
+    config = {"task": {"categories": ["age"], "ignored": ["note"]}}
     run = regard.train("tabular-classification", path, tmp_path / "run", steps=2, config=config, **MICRO)
-    assert (run.task.config.numbers, run.task.config.categories) == ((), ("age",))
-    sides = [{row.values[:-1] for row in rows} for rows in run.open(path).splits.values() if rows]
-    assert not set.intersection(*sides)
+    assert (run.task.config.numbers, run.task.config.categories) == (("unit",), ("age",))
+    sides = [[row.values[:-1] for row in rows] for rows in run.open(path).splits.values()]
+    assert sum(map(len, sides)) == 600
+    assert len(set().union(*sides)) == sum(len(set(side)) for side in sides) == 300
+    assert all(sides), "what all rows have alike does not keep them together"
 
 
 def test_a_row_becomes_a_vector_a_column() -> None:
     part = FeatureEmbedding(5, Features(("x", "y"), ("job", "city"), (2, 3)))
-    part.initialise(regard.TransformerConfig.__dataclass_fields__["init"].default)
+    part.initialise(Xavier())
     W, b, rows = part.weight, part.bias, part.rows
     found = part(torch.tensor([[2.0, math.nan, 1.0, 3.0], [0.0, -1.0, 0.0, math.nan]]))
     wanted = [

@@ -37,7 +37,7 @@ from regard.errors import ConfigError, DataError, nearest, no_data, outside
 __all__ = ["Preview", "columns_of", "open_data"]
 
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
-_SHOWN = 3  # names of files
+_SHOWN = 3  # names of files or columns
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
 
 
@@ -232,7 +232,9 @@ def _open_path(
         rows, names_here = _open_files(files, columns, shares, reading, every)
         if len(shares) > 1 and not every:
             parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
-            how = "in parts that follow one another" if files.running else f"by a hash of {names_here[0]}"
+            key = [names_here[place] for place in reading.key]
+            by = ", ".join(key) if len(key) <= _SHOWN else f"{len(key)} columns"
+            how = "in parts that follow one another" if files.running else f"by a hash of {by}"
             reading.report.notes.append(f"{_shown(files)} was split {how}: {parts}")
         _check_agree(names, names_here, path)
         names = names or names_here

@@ -154,6 +154,7 @@ class TabularClassification(Task):
     }
     Config = TabularClassificationConfig
     config: TabularClassificationConfig
+    input = RecordSpec(Record)
     output = Labels
     independent = False
 
@@ -178,7 +179,7 @@ class TabularClassification(Task):
         if free and config.numbers is None:
             rows = columns.rows(free, tuple(map(CategoryForm, free)))
             sample = zip(*(row.values for row in islice(rows, SAMPLE)), strict=True)
-            found = [name for name, cells in zip(free, sample, strict=True) if are_numbers(cells)]
+            found = [name for name, cells in zip(free, sample, strict=False) if are_numbers(cells)]
         rest = tuple(name for name in free if name not in found)
         numbers = config.numbers or tuple(found)
         return replace(
