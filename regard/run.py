@@ -21,8 +21,8 @@ from regard.bundle import Bundle
 from regard.data.builtin import BUILTIN
 from regard.data.named import is_running
 from regard.data.readers import Preview
-from regard.data.text_input import lines_of
 from regard.data.rows import DataSet
+from regard.data.text_input import lines_of
 from regard.errors import BundleError, InputError, RegardError, outside
 from regard.evaluation import Evaluation, evaluated, metric_of, opened, rows_of
 from regard.insight.ablation import Ablation

@@ -1,5 +1,5 @@
-"""What suits a data set that has a name: data only, overridden by whatever the user says. A task names its own
-as `known_data`."""
+"""What suits a data set that has a name: data only, overridden by whatever the user says. A task names its
+own as `known_data`."""
 
 from __future__ import annotations
 

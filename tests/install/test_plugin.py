@@ -27,12 +27,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "plugin", install)
 
 
-def regard(installed: Path, *arguments: str | Path, status: int = 0) -> str:
+def python(installed: Path, *arguments: str | Path, status: int = 0) -> str:
+    """What a program of Python's says that has the package beside regard."""
     path = os.pathsep.join((str(installed), os.environ.get("PYTHONPATH", str(PLUGIN.parents[1]))))
-    command = [sys.executable, "-m", "regard", *arguments]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.returncode == status, done.stderr
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr or done.stdout
     return done.stdout if status == 0 else done.stderr
+
+
+def regard(installed: Path, *arguments: str | Path, status: int = 0) -> str:
+    return python(installed, "-m", "regard", *arguments, status=status)
 
 
 def test_parts_of_an_installed_package_are_trained_saved_verified_and_traced(
@@ -56,12 +61,8 @@ def test_parts_of_an_installed_package_are_trained_saved_verified_and_traced(
 
 
 def test_the_tests_of_the_package_hold(installed: Path) -> None:
-    path = os.pathsep.join((str(installed), str(PLUGIN.parents[1])))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--rootdir", PLUGIN]
-    done = subprocess.run(
-        [*command, PLUGIN / "tests"], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout
+    options = ("-q", "-p", "no:cacheprovider", "--rootdir", PLUGIN)
+    python(installed, "-m", "pytest", *options, PLUGIN / "tests")
 
 
 def test_a_task_of_an_installed_package_has_all_that_ours_have(installed: Path, tmp_path: Path) -> None:
@@ -106,11 +107,7 @@ assert VALUES["record"].schema()["properties"]["names"]
 from regard.insight.names import formula_words
 assert formula_words("[learned vector; x W + b; table[x] + b]").zh.startswith("[学到的向量")
 """
-    path = os.pathsep.join((str(installed), str(PLUGIN.parents[1])))
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    python(installed, "-c", program)
 
 
 def test_an_incomplete_part_of_another_package_is_left_out_with_a_line(
@@ -122,15 +119,9 @@ def test_an_incomplete_part_of_another_package_is_left_out_with_a_line(
     try:
         said = regard(installed, "doctor", "--json")
         program = "from regard.model.score import SCORES; print(sorted(SCORES))"
-        path = os.pathsep.join((str(installed), str(PLUGIN.parents[1])))
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-        )
+        scores = python(installed, "-c", program)
     finally:
         parts.write_text(whole)
     assert said
-    assert "soft-cap" not in done.stdout
-    assert "cosine" in done.stdout
+    assert "soft-cap" not in scores
+    assert "cosine" in scores

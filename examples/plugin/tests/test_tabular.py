@@ -79,7 +79,11 @@ FORWARD = FeatureEmbedding.forward
 
 @pytest.mark.parametrize(("forward", "learns"), [(FORWARD, True), (blind, False)])
 def test_a_real_table_is_learned_and_not_by_a_broken_model(
-    cancer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forward: Callable[..., Tensor], learns: bool
+    cancer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    forward: Callable[..., Tensor],
+    learns: bool,
 ) -> None:
     monkeypatch.setattr(FeatureEmbedding, "forward", forward)
     run = regard.train("tabular-classification", cancer, tmp_path / "run", steps=60, **MICRO)
@@ -119,7 +123,8 @@ def test_an_input_is_an_object_or_cells_and_an_unseen_category_is_answered(hired
 
 
 @pytest.mark.parametrize(
-    "given", ["70,40,smith", {"ages": 3}, {"age": "old"}, {"age": True}, {"age": [3]}, "[3]", '{"age": 1e999}']
+    "given",
+    ["70,40,smith", {"ages": 3}, {"age": "old"}, {"age": True}, {"age": [3]}, "[3]", '{"age": 1e999}'],
 )
 def test_an_input_that_the_model_cannot_take_is_refused(hired: regard.Run, given: Any) -> None:
     with pytest.raises(InputError):
@@ -141,7 +146,7 @@ def test_a_broken_cell_is_refused_with_its_file_line_and_column(tmp_path: Path, 
     rows[40] = ("old", *rows[40][1:])
     path = tmp_path / f"people.{ending}"
     if ending == "jsonl":
-        path.write_text("\n".join(json.dumps(dict(zip((*NAMES, "label"), row))) for row in rows))
+        path.write_text("\n".join(json.dumps(dict(zip((*NAMES, "label"), row, strict=True))) for row in rows))
     else:
         mark = "," if ending == "csv" else "\t"
         path.write_text("\n".join(mark.join(map(str, row)) for row in ((*NAMES, "label"), *rows)))
@@ -198,14 +203,24 @@ def test_a_record_is_a_value_like_any_other() -> None:
     assert from_json(record.to_json()) == Record.parse(str(record)) == record
     assert Record.parse({"age": 3, "name": "O'Hara <b>"}) == record
     assert "&lt;b&gt;" in record._repr_html_()
-    for given in ([3], {"age": math.inf}, {"age": {}}, {"kind": "record", "names": ["a", "a"], "cells": [1, 2]}):
+    for given in (
+        [3],
+        {"age": math.inf},
+        {"age": {}},
+        {"kind": "record", "names": ["a", "a"], "cells": [1, 2]},
+    ):
         with pytest.raises(InputError):
             Record.parse(given)
 
 
 def test_cells_are_numbers_categories_or_missing() -> None:
     number, category = NumberForm("age"), CategoryForm("job")
-    assert [number.text(cell, ()) for cell in ("3", " 2.5 ", "1e3", "", "NA", "?")] == [3, 2.5, 1000, *[None] * 3]
+    assert [number.text(cell, ()) for cell in ("3", " 2.5 ", "1e3", "", "NA", "?")] == [
+        3,
+        2.5,
+        1000,
+        *[None] * 3,
+    ]
     assert all(isinstance(number.text(cell, ()), Problem) for cell in ("x", "inf", [], {}, "1,5"))
     assert [category.text(cell, ()) for cell in (" a ", "nan", 3)] == ["a", None, "3"]
     assert are_numbers([*["1"] * 10, "x", None])

@@ -57,9 +57,10 @@ def open_data(
     string with a separator or a suffix that exists, is always a path.
 
     A single file of examples is split by a hash of its `key`, by default the first wanted column (94 % train,
-    3 % valid, 3 % test); running text (`.txt`, one column) in parts that follow one another (90, 5, 5 % of its bytes). Of a
-    folder without `valid`, 3 % (running text: the last 5 %) of train become it; a missing `test` is not made
-    up. A split that is cut from a small file may be empty. The files are looked at now and read later.
+    3 % valid, 3 % test); running text (`.txt`, one column) in parts that follow one another (90, 5, 5 % of
+    its bytes). Of a folder without `valid`, 3 % (running text: the last 5 %) of train become it; a missing
+    `test` is not made up. A split that is cut from a small file may be empty. The files are looked at now and
+    read later.
 
     Args:
         columns: the names of the columns wanted, in order; None for one to be found (`readers.columns`).
@@ -106,10 +107,13 @@ def columns_of(data: str | Path, *, named: bool = False) -> tuple[str, ...]:
     for file in found.paths:
         _check_size(file)
     table = _open_table(found, ())
-    if not named or table.columns != default_names(len(table.columns)):
+    first = table.tables[0] if isinstance(table, ShardedTable) else table
+    if not named or not isinstance(first, TsvTable | CsvTable) or first.first.header:
         return tuple(table.columns)
-    first = next(iter(table.records(tuple(range(len(table.columns))))))[1]  # which no rule takes for a header
-    return table.columns if isinstance(first, Problem) else tuple(str(cell).strip() for cell in first)
+    rows = (cells for _, cells in first.records(tuple(range(len(first.columns)))))
+    return next(
+        tuple(str(cell).strip() for cell in cells) for cells in rows if not isinstance(cells, Problem)
+    )
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ class Columns:
                     counter[cell] += 1
         names = (tuple(sorted(dict(counter.most_common(_MOST_CATEGORIES)))) for counter in counts)
         return cls(
-            dict(zip(numbers, map(Quantiles.of, seen), strict=True)), dict(zip(categories, names, strict=True))
+            dict(zip(numbers, map(Quantiles.of, seen), strict=True)),
+            dict(zip(categories, names, strict=True)),
         )
 
     @property

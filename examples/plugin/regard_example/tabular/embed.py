@@ -1,7 +1,7 @@
 """From a row of a table to vectors: the feature tokenizer of FT-Transformer (arXiv 2106.11959, section 3.3).
 
-(B, F) numbers → (B, 1 + F, D): a learned vector (the paper's [CLS]), then x_j · W_j + b_j for a number, and a row
-of the column's own table + b_j for a category. A missing value, NaN, is a vector of its column's own.
+(B, F) numbers → (B, 1 + F, D): a learned vector (the paper's [CLS]), then x_j · W_j + b_j for a number, and
+a row of the column's own table + b_j for a category. A missing value, NaN, is a vector of its column's own.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class Features(Embed):
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.categories) or not all(0 <= count < _MOST for count in self.counts):
-            raise ValueError(f"counts must be numbers from 0 to {_MOST - 1:,}, one for each of the categories")
+            raise ValueError(
+                f"counts must be numbers from 0 to {_MOST - 1:,}, one for each of the categories"
+            )
 
     def build(self, width: int) -> FeatureEmbedding:
         return FeatureEmbedding(width, self)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ from regard.schema import dump, parse
 from regard.strict_json import VOCABULARY, loads
 from regard.tasks import Decoding, InputSpec, Metric, Prediction, Task, TaskConfig
 from regard.tasks.labels import (
-    LABELS,
     answer,
     count_labels,
     kept_labels,
@@ -46,9 +45,8 @@ from regard.tasks.labels import (
 )
 from regard.tasks.metric import scored
 from regard.tasks.parts import kept
-from regard.tasks.task import Column
+from regard.tasks.task import Column, Presets
 from regard.values import Labels, Score, Text, Value
-
 from regard_example.tabular.cells import SAMPLE, CategoryForm, Columns, NumberForm, are_numbers
 from regard_example.tabular.embed import Features
 from regard_example.tabular.record import Record
@@ -117,7 +115,7 @@ class RecordSpec(InputSpec):
     """A row: an object, or the cells in the order of the columns, with commas or tabs between them."""
 
     def parse(self, given: object) -> Record:
-        """With a cell for each column. Raises: InputError for columns and cells that the model does not take."""
+        """With a cell for each column. Raises: InputError for columns or cells that it cannot take."""
         names = [str(column.name) for column in self.columns]
         if isinstance(given, str) and not given.lstrip().startswith("{"):
             cells = next(csv.reader([given], delimiter="\t" if "\t" in given else ","), [])
@@ -145,7 +143,7 @@ class TabularClassification(Task):
     """See the module's docstring."""
 
     name = "tabular-classification"
-    presets = {
+    presets: ClassVar[Presets] = {
         "micro": _model(1, 32, 4, 64),
         "mini": _model(2, 64, 4, 96),
         "tiny": _model(3, 96, 8, 128),
@@ -158,9 +156,7 @@ class TabularClassification(Task):
     output = Labels
     independent = False
 
-    def __init__(
-        self, config: TabularClassificationConfig, columns: Columns, labels: dict[str, int]
-    ) -> None:
+    def __init__(self, config: TabularClassificationConfig, columns: Columns, labels: dict[str, int]) -> None:
         """`labels`: how often each stood in the training part, in the order of the classes."""
         self.config, self.learned, self.labels = config, columns, labels
         self._place = {label: place for place, label in enumerate(labels)}
@@ -182,9 +178,7 @@ class TabularClassification(Task):
             found = [name for name, cells in zip(free, sample, strict=False) if are_numbers(cells)]
         rest = tuple(name for name in free if name not in found)
         numbers = config.numbers or tuple(found)
-        return replace(
-            config, target=target, numbers=numbers, categories=(*(config.categories or ()), *rest)
-        )
+        return replace(config, target=target, numbers=numbers, categories=(*(config.categories or ()), *rest))
 
     def evaluated_on(self, columns: Preview) -> TabularClassification:
         return self
@@ -212,7 +206,9 @@ class TabularClassification(Task):
                 raise BundleError("{where} does not say what the columns hold", COLUMNS) from problem
             if columns.names != numbers + categories:
                 sentence = "{where} is of the columns {value}; the data have {limit}"
-                raise ConfigError(sentence, COLUMNS, ", ".join(columns.names), ", ".join(numbers + categories))
+                raise ConfigError(
+                    sentence, COLUMNS, ", ".join(columns.names), ", ".join(numbers + categories)
+                )
         else:
             columns = Columns.of((row.values for row in rows), numbers, categories)
         if rows is None:
@@ -226,7 +222,9 @@ class TabularClassification(Task):
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         embed, head = getattr(model, "embed", None), getattr(model, "head", None)
         if not (isinstance(embed, Features) and isinstance(head, Classes)):
-            sentence = "{where} needs a {key} of kind 'transformer', with embedding 'features', head 'classes'"
+            sentence = (
+                "{where} needs a {key} of kind 'transformer', with embedding 'features', head 'classes'"
+            )
             raise ConfigError(sentence, self.name, "model")
         counts = tuple(map(len, self.learned.categories.values()))
         wanted = Features(tuple(self.learned.numbers), tuple(self.learned.categories), counts)
