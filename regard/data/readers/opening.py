@@ -91,8 +91,8 @@ def open_data(
     return DataSet(str(data), splits, names, report, fingerprint=_fingerprint(path, names, tuple(splits)))
 
 
-def columns_of(data: str | Path, *, named: bool = False) -> tuple[str, ...]:
-    """The names of all columns of some data, whichever may be wanted of them. `named`: whether it is known
+def columns_of(data: str | Path, *, header: bool = False) -> tuple[str, ...]:
+    """The names of all columns of some data, whichever may be wanted of them. `header`: whether it is known
     that a table's first line names them.
 
     Raises: DataError as `open_data`.
@@ -108,7 +108,7 @@ def columns_of(data: str | Path, *, named: bool = False) -> tuple[str, ...]:
         _check_size(file)
     table = _open_table(found, ())
     first = table.tables[0] if isinstance(table, ShardedTable) else table
-    if not named or not isinstance(first, TsvTable | CsvTable) or first.first.header:
+    if not header or not isinstance(first, TsvTable | CsvTable) or first.first.header:
         return tuple(table.columns)
     rows = (cells for _, cells in first.records(tuple(range(len(first.columns)))))
     return next(
@@ -130,7 +130,7 @@ class Preview:
 
     def header(self) -> tuple[str, ...]:
         """The same of a table whose first line names them, whatever it looks like."""
-        return columns_of(self.data, named=True)
+        return columns_of(self.data, header=True)
 
     def rows(self, columns: Wanted, forms: Forms = ()) -> Rows:
         """Some columns of the rows that are trained on."""
