@@ -139,9 +139,8 @@ class _Labels:
     def _given(self, name: str, given: Tensor, names: _Names) -> Entry:
         if given.dim() == 3:
             return self._entry(name, given, _IMAGE, names)
-        names = names | {
-            "query": names["query"][-len(given) :]
-        }  # of a row of numbers, those behind its vectors
+        own = names["query"][-len(given) :]  # without the learned vectors before those of a row of numbers
+        names = names | {"query": own}
         return self._entry(name, given, ("query",), names)
 
     def _probabilities(self, logits: Tensor, names: _Names) -> Entry:
