@@ -23,6 +23,8 @@ import regard
 from regard.data.readers.lines import Problem
 from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.insight.changes import NONE
+from regard.looking.about import about
+from regard.looking.analyses import analyses, drawn
 from regard.looking.explorer import Question
 from regard.model.init import Xavier
 from regard.values import from_json
@@ -193,9 +195,18 @@ def test_every_number_of_a_prediction_can_be_asked_about(hired: regard.Run) -> N
     for token in range(5):
         account = explorer.account(question, "embed.out", (token, 3), None)
         assert account.total == pytest.approx(account.value, abs=1e-6)
-    sums = hired.figure("sum", "30,,clerk,York")
-    assert sums.data
     assert all(finding.holds for finding in hired.verify())
+
+
+def test_pages_ask_for_a_row_as_text_and_draw_what_they_draw_of_others(hired: regard.Run) -> None:
+    pytest.importorskip("plotly")
+    explorer = hired.explorer()
+    assert about(explorer)["takes"] == {"kind": "text"}
+    first, second = (str(example["text"]) for example in hired.examples(2))
+    assert len(hired.predict([first, second])) == 2
+    assert analyses(explorer).keys() >= {"lens", "sum", "rollout", "patching"}
+    for name in analyses(explorer).keys() - {"gradients"}:  # which need one more package
+        assert drawn(explorer, name, first, other=second).data
 
 
 def test_a_record_is_a_value_like_any_other() -> None:
