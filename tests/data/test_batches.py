@@ -134,7 +134,7 @@ def test_limits_that_cannot_be_kept_are_refused(arguments):
 
 def test_processes_that_the_plan_was_not_made_for_are_refused():
     plan = Batches([np.array([1, 2, 3])], 9, 1)
-    for rank, world in ((0, 2), (1, 1)):  # a run refuses them earlier: accumulate is a multiple of the processes
+    for rank, world in ((0, 2), (1, 1)):  # by a run before that: it accumulates a multiple of its processes
         with pytest.raises(AssertionError):
             plan.epoch(0, rank, world)
 
