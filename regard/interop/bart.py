@@ -6,6 +6,7 @@ begins with two rows that nothing looks up, and normalises what enters a stack.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ from regard.model.norm import LayerNorm
 from regard.model.position import Learned, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, Tying
+from regard.registry import register
 
 TARGET_FILE = "tokenizer.target.json"
 _BLOCK = {
@@ -52,6 +54,7 @@ _SIDES = ("encoder", "decoder")
 _POSITIONS = 2  # rows of a table of learned positions before the first
 
 
+@register
 class Bart(Family):
     """BART itself."""
 
@@ -64,6 +67,14 @@ class Bart(Family):
     """Rows of a table of learned positions before the first."""
     prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    defaults: ClassVar[Mapping[str, int]] = {
+        "vocab_size": 50265,
+        "d_model": 1024,
+        **{f"{side}_layers": 12 for side in _SIDES},
+        **{f"{side}_attention_heads": 16 for side in _SIDES},
+        **{f"{side}_ffn_dim": 4096 for side in _SIDES},
+    }
+    tokenizer = "BartTokenizer"
     learned: ClassVar[bool] = True
     """Whether positions are, and what enters a stack is normalised."""
     starts: ClassVar[bool] = True
@@ -104,7 +115,7 @@ class Bart(Family):
             task="translation",
             options=options,
             model=model,
-            table=source.table(self, model),
+            table=source.table(model),
             tokenizers=both_sides(
                 source, TARGET_FILE, (embed.vocab, vocab), begin=begin, end="eos", starts=starts
             ),
@@ -209,12 +220,15 @@ class Bart(Family):
         return config if self.learned else config | own
 
 
+@register
 class Marian(Bart):
     """A translator of Marian's."""
 
     name: ClassVar[str] = "marian"
     architectures: ClassVar[dict[str, str]] = {"MarianMTModel": "translation"}
     aliases: ClassVar[dict[str, str]] = {"MarianModel": "MarianMTModel"}
+    defaults: ClassVar[Mapping[str, int]] = {**Bart.defaults, "vocab_size": 58101}
+    tokenizer = "MarianTokenizer"
     learned = False
     starts = False
     forced_end = 0

@@ -13,6 +13,7 @@ from regard.interop.keys import Keys
 from regard.interop.origin import load_origin
 from regard.model.feedforward import Activation
 from regard.model.position import Learned, LearnedAndRelative
+from regard.registry import register
 
 _BLOCK = {
     "attention.qkv": "attention.self.{query,key,value}",
@@ -22,8 +23,17 @@ _BLOCK = {
     "feedforward.down": "output.dense",
     "feedforward_residual.norm": "output.LayerNorm",
 }
+_DEFAULTS = {
+    "vocab_size": 30522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+}
 
 
+@register
 class Bert(Encoder):
     """BERT itself."""
 
@@ -31,6 +41,8 @@ class Bert(Encoder):
     architectures = classes("Bert") | {"BertForPreTraining": FILL}
     body = "BertModel"
     prefix = "bert."
+    defaults = _DEFAULTS
+    tokenizer = "BertTokenizer"
     names = Names(
         layers="encoder.layer",
         block=_BLOCK,
@@ -43,6 +55,7 @@ class Bert(Encoder):
     )
 
 
+@register
 class Roberta(Encoder):
     """RoBERTa (arXiv 1907.11692): positions are counted from the padding's id on, and its tokenizer never
     tells texts apart, however many types there are."""
@@ -51,6 +64,8 @@ class Roberta(Encoder):
     architectures = classes("Roberta")
     body = "RobertaModel"
     prefix = "roberta."
+    defaults = _DEFAULTS | {"vocab_size": 50265}
+    tokenizer = "RobertaTokenizer"
     kept_keys = ("pad_token_id",)
     names = replace(
         Bert.names,
@@ -77,22 +92,29 @@ class Roberta(Encoder):
         return {"pad_token_id": load_origin(bundle).config.get("pad_token_id", own)}
 
 
+@register
 class XlmRoberta(Roberta):
     """XLM-R (arXiv 1911.02116): RoBERTa of a hundred languages, with another tokenizer."""
 
     name: ClassVar[str] = "xlm-roberta"
     architectures = classes("XLMRoberta")
     body = "XLMRobertaModel"
+    defaults = _DEFAULTS
+    tokenizer = "XLMRobertaTokenizer"
 
 
+@register
 class Camembert(Roberta):
     """CamemBERT (arXiv 1911.03894): RoBERTa of French, with another tokenizer."""
 
     name: ClassVar[str] = "camembert"
     architectures = classes("Camembert")
     body = "CamembertModel"
+    defaults = _DEFAULTS
+    tokenizer = "CamembertTokenizer"
 
 
+@register
 class DistilBert(Encoder):
     """DistilBERT (arXiv 1910.01108): half as deep, without token types."""
 
@@ -100,6 +122,15 @@ class DistilBert(Encoder):
     architectures = classes("DistilBert")
     body = "DistilBertModel"
     prefix = "distilbert."
+    defaults: ClassVar[Mapping[str, int]] = {
+        "vocab_size": 30522,
+        "dim": 768,
+        "n_layers": 6,
+        "n_heads": 12,
+        "hidden_dim": 3072,
+        "max_position_embeddings": 512,
+    }
+    tokenizer = "BertTokenizer"
     names = Names(
         layers="transformer.layer",
         block={
@@ -134,6 +165,7 @@ class DistilBert(Encoder):
         keys.flag("sinusoidal_pos_embds", False)  # how the table was begun; it is a table all the same
 
 
+@register
 class Electra(Encoder):
     """ELECTRA (arXiv 2003.10555): its embedding may be narrower than its blocks. What its discriminator says
     of each token is of its pretraining only, and left out; what is left is a body."""
@@ -143,6 +175,8 @@ class Electra(Encoder):
     body = "ElectraModel"
     aliases: ClassVar[dict[str, str]] = {"ElectraForPreTraining": "ElectraModel"}
     prefix = "electra."
+    defaults = _DEFAULTS | {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}
+    tokenizer = "BertTokenizer"
     names = replace(
         Roberta.names,
         mask_transform="generator_predictions.dense",
@@ -158,6 +192,7 @@ class Electra(Encoder):
     ignored = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
 
 
+@register
 class MPNet(Encoder):
     """MPNet (arXiv 2004.09297): positions also bias the scores, by one table that all blocks share; they are
     counted as RoBERTa's are, from the id 1 on. There are no token types."""
@@ -166,6 +201,8 @@ class MPNet(Encoder):
     architectures = classes("MPNet")
     body = "MPNetModel"
     prefix = "mpnet."
+    defaults = _DEFAULTS | {"vocab_size": 30527}
+    tokenizer = "MPNetTokenizer"
     names = replace(
         Roberta.names,
         block=_BLOCK

@@ -127,7 +127,7 @@ class Encoder(Family):
             task=task,
             options=options,
             model=model,
-            table=source.table(self, model),
+            table=source.table(model),
             tokenizers={"tokenizer.json": tokenizer},
             files=_SILENCE if task == SPANS else {},
             labels=tuple(labels),

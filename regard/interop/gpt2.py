@@ -18,6 +18,7 @@ from regard.model.position import Learned
 from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
+from regard.registry import register
 
 _BLOCK = {
     "attention.qkv": "attn.c_attn",
@@ -27,9 +28,11 @@ _BLOCK = {
     "feedforward.down": "mlp.c_proj",
     "feedforward_residual.norm": "ln_2",
 }
+_DEFAULTS = {"vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
 _MASK = "the causal mask, which is no weight"
 
 
+@register
 class Gpt2(Family):
     """See the module's docstring."""
 
@@ -42,6 +45,8 @@ class Gpt2(Family):
     )
     prefix: ClassVar[str] = "transformer."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    defaults = _DEFAULTS
+    tokenizer = "GPT2Tokenizer"
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
@@ -66,7 +71,7 @@ class Gpt2(Family):
             placement=PreNorm(),
             dropout=keys.rate("resid_pdrop", 0.1),
         )
-        plan = source.text_generation(self, stack, positions, tied=True)
+        plan = source.text_generation(stack, positions, tied=True)
         return replace(plan, table=_divided(plan.table, width)) if divided else plan
 
     def table(self, weights: Weights) -> Table:

@@ -6,6 +6,7 @@ differ in biases, in the window of what is seen, and in Qwen3's norms of queries
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
@@ -31,6 +32,7 @@ from regard.model.norm import RMSNorm
 from regard.model.position import Rotary
 from regard.model.stack import LayerPattern, StackConfig
 from regard.model.transformer import TransformerConfig
+from regard.registry import register
 
 _BLOCK = {
     "attention.qkv": "self_attn.{q,k,v}_proj",
@@ -42,9 +44,17 @@ _BLOCK = {
     "feedforward.down": "mlp.down_proj",
     "feedforward_residual.norm": "post_attention_layernorm",
 }
+_DEFAULTS = {
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "intermediate_size": 11008,
+}
 _RATES = "rates of rotation, which follow from the configuration"
 
 
+@register
 class Llama(Family):
     """Llama itself."""
 
@@ -52,6 +62,8 @@ class Llama(Family):
     architectures: ClassVar[dict[str, str]] = {"LlamaForCausalLM": "text-generation"}
     prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    defaults: ClassVar[Mapping[str, int]] = _DEFAULTS
+    tokenizer = "LlamaTokenizer"
     head_width: ClassVar[int | None] = None
     """Of a head where the configuration does not say; None for width / heads."""
     longest: ClassVar[int] = 2048
@@ -100,7 +112,7 @@ class Llama(Family):
             placement=PreNorm(),
             dropout=0.0,
         )
-        return source.text_generation(self, stack, context, tied=False)
+        return source.text_generation(stack, context, tied=False)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         """Who may see whom, block by block."""
@@ -156,11 +168,14 @@ class Llama(Family):
         return {"attention_bias": stack.attention.bias, "mlp_bias": getattr(stack.feedforward, "bias", False)}
 
 
+@register
 class Mistral(Llama):
     """Llama without biases, each token seeing a window of those before it."""
 
     name: ClassVar[str] = "mistral"
     architectures: ClassVar[dict[str, str]] = {"MistralForCausalLM": "text-generation"}
+    defaults = _DEFAULTS | {"intermediate_size": 14336}
+    tokenizer_counts = False
     longest = 131072
     kv_heads = 8
     biases = (False, False)
@@ -177,6 +192,7 @@ class Mistral(Llama):
         return {"sliding_window": windows[0]}
 
 
+@register
 class Ministral(Mistral):
     """Mistral, some of whose blocks see a window and others everything."""
 
@@ -193,11 +209,14 @@ class Ministral(Mistral):
         return {"sliding_window": max(filter(None, windows), default=None), "layer_types": kinds}
 
 
+@register
 class Qwen2(Llama):
     """Llama with biases where queries, keys and values are made."""
 
     name: ClassVar[str] = "qwen2"
     architectures: ClassVar[dict[str, str]] = {"Qwen2ForCausalLM": "text-generation"}
+    defaults = _DEFAULTS | {"vocab_size": 151936, "intermediate_size": 22016}
+    tokenizer = "Qwen2Tokenizer"
     longest = 32768
     biases: ClassVar[tuple[bool, bool] | None] = (True, False)
     mlp_biased = False
@@ -224,6 +243,7 @@ class Qwen2(Llama):
         return config
 
 
+@register
 class Qwen3(Qwen2):
     """Qwen2 whose queries and keys are normalised, with biases if the configuration says so."""
 

@@ -23,6 +23,7 @@ from regard.model.position import RelativeBias
 from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig
+from regard.registry import register
 
 _ENCODER = {
     "attention.qkv": "layer.0.SelfAttention.{q,k,v}",
@@ -40,9 +41,11 @@ _DECODER = {name: theirs.replace("layer.1", "layer.2") for name, theirs in _ENCO
     "cross_residual.norm": "layer.1.layer_norm",
 }
 _BLOCKS = {"encoder": _ENCODER, "decoder": _DECODER}
+_DEFAULTS = {"vocab_size": 32128, "d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8}
 _LONGEST = 512  # tokens of its training; the bias allows any number
 
 
+@register
 class T5(Family):
     """See the module's docstring."""
 
@@ -55,6 +58,8 @@ class T5(Family):
     """Whether a head that is the embedding's table has its input divided by √D."""
     ignored: ClassVar[tuple[str, ...]] = ("n_positions", "decoder_layers")
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    defaults = _DEFAULTS
+    tokenizer = "T5Tokenizer"
 
     # ------------------------------------------------------------------ reading
 
@@ -105,7 +110,7 @@ class T5(Family):
             task="translation",
             options=options,
             model=model,
-            table=source.table(self, model).with_conversions(_scaled(decoder, divided)),
+            table=source.table(model).with_conversions(_scaled(decoder, divided)),
             tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin=start, end="eos")},
         )
 
@@ -158,6 +163,7 @@ class T5(Family):
         }
 
 
+@register
 class MT5(T5):
     """T5 of a hundred languages (arXiv 2010.11934)."""
 
@@ -166,6 +172,7 @@ class MT5(T5):
     aliases: ClassVar[dict[str, str]] = {}
     proj: ClassVar[str] = "gated-gelu"
     scales: ClassVar[bool] = False
+    defaults = _DEFAULTS | {"vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
 
 
 def _buckets(keys: Keys) -> int:

@@ -40,6 +40,7 @@ from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.registry import register
 
 CLASSES = "image-classification"
 _SIDE = 1 << 14  # pixels
@@ -56,6 +57,7 @@ _BLOCK = {
     "feedforward.up": "intermediate.dense",
     "feedforward.down": "output.dense",
 }
+_DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
 _OF_OTHER_HEADS = ("encoder_stride", "pooler_output_size", "pooler_act")
 _OF_BACKBONES = (
     *("out_features", "out_indices", "_out_features", "_out_indices", "stage_names"),
@@ -63,6 +65,7 @@ _OF_BACKBONES = (
 )
 
 
+@register
 class ViT(Family):
     """ViT itself."""
 
@@ -71,6 +74,8 @@ class ViT(Family):
     body: ClassVar[str] = "ViTModel"
     prefix: ClassVar[str] = "vit."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
+    defaults = _DEFAULTS | {"intermediate_size": 3072}
+    image_processor = "ViT"
     placement: ClassVar[Placement] = PreNorm()
     eps: ClassVar[float] = 1e-12
     """Of the norms, where the configuration does not say it."""
@@ -94,7 +99,7 @@ class ViT(Family):
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         made = self._patches(keys)
-        processor = read_image_processor(source.checkpoint, 3 if made.channels == 3 else 1)
+        processor = read_image_processor(source, 3 if made.channels == 3 else 1)
         embed = self._fitted(keys, made, processor)
         head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
@@ -116,7 +121,7 @@ class ViT(Family):
             dropout=keys.rate("hidden_dropout_prob", 0.0),
         )
         model = TransformerConfig(embed, stack, head, Scaled())
-        table = source.table(self, model)
+        table = source.table(model)
         notes = [] if count else [_NO_LABELS]
         if embed != made:
             conversion = self._resized(made, embed)
@@ -243,6 +248,7 @@ class ViT(Family):
         return preprocessor_file(bundle)
 
 
+@register
 class DeiT(ViT):
     """A ViT with a second vector before the patches, which has learned from a teacher."""
 
@@ -254,6 +260,7 @@ class DeiT(ViT):
     }
     body: ClassVar[str] = "DeiTModel"
     prefix: ClassVar[str] = "deit."
+    image_processor = "DeiT"
     registers: ClassVar[int] = 1
     further: ClassVar[str] = "distillation_token"
 
@@ -266,6 +273,7 @@ class DeiT(ViT):
         return super()._products(architecture)
 
 
+@register
 class Dinov2(ViT):
     """A ViT that has learned without labels."""
 
@@ -277,6 +285,8 @@ class Dinov2(ViT):
     body: ClassVar[str] = "Dinov2Model"
     prefix: ClassVar[str] = "dinov2."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_BACKBONES
+    defaults = _DEFAULTS
+    image_processor = "Bit"
     placement: ClassVar[Placement] = LayerScale(1.0)
     eps: ClassVar[float] = 1e-6
     patch: ClassVar[int] = 14
@@ -332,6 +342,7 @@ class Dinov2(ViT):
         }
 
 
+@register
 class Dinov2WithRegisters(Dinov2):
     """arXiv 2309.16588: learned vectors without a position stand between the class token and the patches, and
     classes are read from the class token and the patches alone."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from regard.interop.defaults import DEFAULTS
-from regard.interop.importing import FAMILIES, read_checkpoint
+from regard.interop.family import FAMILIES
+from regard.interop.importing import read_checkpoint
 from tests.interop.families import ALL, checkpoint, randomised, write_files
 from tests.interop.test_edges import IDS, REAL, output, theirs, told
 
@@ -20,7 +20,9 @@ def test_a_size_that_is_not_stated_is_the_librarys(name: str) -> None:
     import transformers
 
     config = transformers.AutoConfig.for_model(name)
-    assert dict(DEFAULTS[name]) == {key: getattr(config, key) for key in DEFAULTS[name]}
+    defaults = FAMILIES[name].defaults
+    assert defaults
+    assert dict(defaults) == {key: getattr(config, key) for key in defaults}
 
 
 @torch.no_grad()
