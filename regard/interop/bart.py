@@ -25,12 +25,12 @@ from regard.interop.family import (
     tokens_of,
 )
 from regard.interop.generation import generation_options, stated
-from regard.interop.keys import Keys, activation_name
+from regard.interop.keys import Keys
 from regard.interop.mapping import ROW, Rule, Table, in_blocks, rules_of, skipped
-from regard.model.attention import AttentionConfig
+from regard.interop.stack_keys import StackKeys
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
-from regard.model.mask import Causal, Full
+from regard.model.mask import Causal
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
@@ -51,6 +51,21 @@ _BLOCK = {
     "feedforward_residual.norm": "final_layer_norm",
 }
 _SIDES = ("encoder", "decoder")
+_SIZES = {
+    side: StackKeys(
+        width="d_model",
+        depth=f"{side}_layers",
+        heads=f"{side}_attention_heads",
+        hidden=f"{side}_ffn_dim",
+        activation="activation_function",
+        dropout="dropout",
+        attention_dropout="attention_dropout",
+        eps=None,
+        default_attention_dropout=0.0,
+        default_eps=LayerNorm().eps,
+    )
+    for side in _SIDES
+}
 _POSITIONS = 2  # rows of a table of learned positions before the first
 
 
@@ -140,22 +155,15 @@ class Bart(Family):
         return self.learned
 
     def _stack(self, keys: Keys, side: str, learned: bool) -> StackConfig:
-        width, heads = keys.heads("d_model", f"{side}_attention_heads")
-        activation = keys.activation("activation_function", "gelu")
+        stack = _SIZES[side].read(keys)
+        part = expect(stack.feedforward, MLP, "")
         positions = keys.whole("max_position_embeddings", 1024, least=1)
-        return StackConfig(
-            width=width,
-            depth=keys.depth(f"{side}_layers"),
-            attention=AttentionConfig(heads, dropout=keys.rate("attention_dropout")),
-            feedforward=MLP(
-                keys.size(f"{side}_ffn_dim"), activation, dropout=keys.rate("activation_dropout")
-            ),
-            mask=Full(),
+        return replace(
+            stack,
+            feedforward=replace(part, dropout=keys.rate("activation_dropout")),
             position=Learned(keys.size("max_position_embeddings", positions))
             if learned
             else Sinusoidal(interleaved=False),
-            norm=LayerNorm(),
-            dropout=keys.rate("dropout", 0.1),
             entry_norm=self.learned,
         )
 
@@ -198,24 +206,15 @@ class Bart(Family):
         longest = getattr(model.encoder.position, "length", task_options(bundle).get("max_length", 512))
         config = {
             "vocab_size": tokens_of(model).vocab,
-            "d_model": model.encoder.width,
             "max_position_embeddings": longest,
             "scale_embedding": model.target.scale,
-            "dropout": model.encoder.dropout,
-            "attention_dropout": model.encoder.attention.dropout,
             "is_encoder_decoder": True,
             "forced_eos_token_id": None,  # unless the configuration of generation says so
             "tie_word_embeddings": model.tying != "none",
         }
-        for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-            part = expect(stack.feedforward, MLP, "its feed-forward parts are gated")
-            config |= {
-                f"{side}_layers": stack.depth,
-                f"{side}_attention_heads": stack.attention.heads,
-                f"{side}_ffn_dim": part.hidden or 4 * stack.width,
-                "activation_function": activation_name(part.activation),
-                "activation_dropout": part.dropout,
-            }
+        for side, stack in (("decoder", model.decoder), ("encoder", model.encoder)):
+            config |= _SIZES[side].write(stack)
+            config["activation_dropout"] = getattr(stack.feedforward, "dropout", 0.0)
         own = {"decoder_vocab_size": model.target.vocab, "share_encoder_decoder_embeddings": shares}
         return config if self.learned else config | own
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.data.tokenizer import Tokenizer
-from regard.interop.encoder import FILL, Encoder, Names, Sizes, classes
+from regard.interop.encoder import FILL, Encoder, Names, classes
 from regard.interop.keys import Keys
 from regard.interop.origin import load_origin
+from regard.interop.stack_keys import StackKeys
 from regard.model.feedforward import Activation
 from regard.model.position import Learned, LearnedAndRelative
 from regard.registry import register
@@ -148,7 +149,7 @@ class DistilBert(Encoder):
         class_transform="pre_classifier",
         class_product="classifier",
     )
-    sizes = Sizes(
+    sizes = StackKeys(
         width="dim",
         depth="n_layers",
         heads="n_heads",
@@ -157,8 +158,8 @@ class DistilBert(Encoder):
         dropout="dropout",
         attention_dropout="attention_dropout",
         eps=None,
-        types=None,
     )
+    types = None
     class_activation = "relu"
 
     def _check(self, keys: Keys) -> None:
@@ -186,7 +187,7 @@ class Electra(Encoder):
         entry="embeddings_project",
         others=("discriminator_predictions.",),
     )
-    sizes = Sizes(entry="embedding_size")
+    entry = "embedding_size"
     class_activation = mask_activation = "gelu"
 
     ignored = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
@@ -213,7 +214,7 @@ class MPNet(Encoder):
         },
         bias="encoder.relative_attention_bias",
     )
-    sizes = Sizes(types=None)
+    types = None
     mask_activation: ClassVar[Activation | None] = "gelu"
     between = 2
 

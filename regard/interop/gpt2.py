@@ -6,17 +6,13 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unsupported, Weights, one_stack, tokens_of
-from regard.interop.keys import activation_name
+from regard.interop.family import Family, Plan, Source, Weights, expect, one_stack, tokens_of
 from regard.interop.mapping import TRANSPOSED, Table, in_blocks, rules_of, scaled_queries
-from regard.model.attention import AttentionConfig
+from regard.interop.stack_keys import StackKeys
 from regard.model.block import PreNorm
-from regard.model.feedforward import MLP
 from regard.model.mask import Causal
-from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.score import DotProduct
-from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
 from regard.registry import register
 
@@ -29,6 +25,19 @@ _BLOCK = {
     "feedforward_residual.norm": "ln_2",
 }
 _DEFAULTS = {"vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
+_SIZES = StackKeys(
+    width="n_embd",
+    depth="n_layer",
+    heads="n_head",
+    hidden="n_inner",
+    activation="activation_function",
+    dropout="resid_pdrop",
+    attention_dropout="attn_pdrop",
+    eps="layer_norm_epsilon",
+    default_hidden=4,
+    default_activation="gelu_new",
+    default_eps=1e-5,
+)
 _MASK = "the causal mask, which is no weight"
 
 
@@ -52,27 +61,17 @@ class Gpt2(Family):
         keys = source.keys
         scaled = keys.flag("scale_attn_weights", True)
         divided = keys.flag("scale_attn_by_inverse_layer_idx", False)
-        width, heads = keys.heads("n_embd", "n_head")
+        made = _SIZES.read(keys)
         positions = keys.size("n_positions", keys.any("n_ctx"))  # where both stand, only the first is read
-        stack = StackConfig(
-            width=width,
-            depth=keys.depth("n_layer"),
-            attention=AttentionConfig(
-                heads,
-                score=DotProduct() if scaled else DotProduct(1.0),
-                dropout=keys.rate("attn_pdrop", 0.1),
-            ),
-            feedforward=MLP(
-                keys.size("n_inner", 4 * width), keys.activation("activation_function", "gelu_new")
-            ),
+        stack = replace(
+            made,
+            attention=replace(made.attention, score=DotProduct() if scaled else DotProduct(1.0)),
             mask=Causal(),
             position=Learned(positions),
-            norm=LayerNorm(keys.number("layer_norm_epsilon", 1e-5, 1e-30, 1.0)),
             placement=PreNorm(),
-            dropout=keys.rate("resid_pdrop", 0.1),
         )
         plan = source.text_generation(stack, positions, tied=True)
-        return replace(plan, table=_divided(plan.table, width)) if divided else plan
+        return replace(plan, table=_divided(plan.table, stack.width)) if divided else plan
 
     def table(self, weights: Weights) -> Table:
         model, start = weights.model, weights.prefix
@@ -93,23 +92,12 @@ class Gpt2(Family):
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model, head = one_stack(bundle)
-        stack, part = model.stack, model.stack.feedforward
-        position, norm = stack.position, stack.norm
-        if not isinstance(part, MLP) or not isinstance(position, Learned) or not isinstance(norm, LayerNorm):
-            kinds = f"{part.kind}, {position.kind} and {norm.kind}"
-            raise Unsupported(f"its parts are {kinds}, not mlp, learned and layer")
-        return {
+        stack = model.stack
+        position = expect(stack.position, Learned, f"its parts are {stack.position.kind}, not learned")
+        return _SIZES.write(stack) | {
             "vocab_size": tokens_of(model).vocab,
-            "n_embd": stack.width,
-            "n_layer": stack.depth,
-            "n_head": stack.attention.heads,
-            "n_inner": part.hidden or 4 * stack.width,
             "n_positions": position.length,
-            "activation_function": activation_name(part.activation),
-            "resid_pdrop": stack.dropout,
             "embd_pdrop": stack.dropout,
-            "attn_pdrop": stack.attention.dropout,
-            "layer_norm_epsilon": norm.eps,
             "scale_attn_weights": getattr(stack.attention.score, "scale", None) is None,
             "tie_word_embeddings": head.tied,
         }

@@ -29,14 +29,12 @@ from regard.interop.mapping import (
     rules_of,
     scaled,
 )
-from regard.model.attention import AttentionConfig
+from regard.interop.stack_keys import StackKeys
 from regard.model.block import LayerScale, Placement, PreNorm
 from regard.model.embed import Patches
 from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
 from regard.model.head import Classes, Pooling, Vector
 from regard.model.init import Scaled
-from regard.model.mask import Full
-from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
@@ -77,10 +75,9 @@ class ViT(Family):
     defaults = _DEFAULTS | {"intermediate_size": 3072}
     image_processor = "ViT"
     placement: ClassVar[Placement] = PreNorm()
-    eps: ClassVar[float] = 1e-12
-    """Of the norms, where the configuration does not say it."""
+    sizes: ClassVar[StackKeys] = StackKeys(default_dropout=0.0, default_attention_dropout=0.0)
     patch: ClassVar[int] = 16
-    """Pixels along a patch, likewise."""
+    """Pixels along a patch, where the configuration does not say it."""
     registers: ClassVar[int] = 0
     further: ClassVar[str] = ""
     """The weight of the vectors that stand between the class token and the patches, where there are some."""
@@ -103,22 +100,12 @@ class ViT(Family):
         embed = self._fitted(keys, made, processor)
         head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
-        width, heads = keys.heads("hidden_size", "num_attention_heads")
-        stack = StackConfig(
-            width=width,
-            depth=keys.depth("num_hidden_layers"),
-            attention=AttentionConfig(
-                heads,
-                bias=(biased := keys.flag("qkv_bias", True)),
-                out_bias=None if biased else True,
-                dropout=keys.rate("attention_probs_dropout_prob", 0.0),
-            ),
-            feedforward=self._feedforward(keys),
-            mask=Full(),
+        stack, biased = self.sizes.read(keys, self._feedforward(keys)), keys.flag("qkv_bias", True)
+        stack = replace(
+            stack,
+            attention=replace(stack.attention, bias=biased, out_bias=None if biased else True),
             position=Learned(embed.length),
-            norm=LayerNorm(keys.number("layer_norm_eps", self.eps, 1e-30, 1.0)),
             placement=self._placement(keys),
-            dropout=keys.rate("hidden_dropout_prob", 0.0),
         )
         model = TransformerConfig(embed, stack, head, Scaled())
         table = source.table(model)
@@ -160,8 +147,9 @@ class ViT(Family):
             raise keys.refuse("image_size", why, f"{processor.columns} × {processor.rows}")
         return embed
 
-    def _feedforward(self, keys: Keys) -> FeedForwardPart:
-        return MLP(keys.size("intermediate_size"), keys.activation("hidden_act", "gelu"))
+    def _feedforward(self, keys: Keys) -> FeedForwardPart | None:
+        """The feed-forward parts, where `sizes` does not say them."""
+        return None
 
     def _placement(self, keys: Keys) -> Placement:
         return self.placement
@@ -221,28 +209,17 @@ class ViT(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = expect(bundle.model, TransformerConfig, _NO_IMAGES)
         stack, embed = model.stack, expect(model.embed, Patches, _NO_IMAGES)
-        if not isinstance(stack.norm, LayerNorm) or stack.placement.kind != self.placement.kind:
+        if stack.placement.kind != self.placement.kind:
             raise Unsupported(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
-        return {
-            "hidden_size": stack.width,
-            "num_hidden_layers": stack.depth,
-            "num_attention_heads": stack.attention.heads,
-            **self._part_written(stack),
-            "hidden_dropout_prob": stack.dropout,
-            "attention_probs_dropout_prob": stack.attention.dropout,
-            "layer_norm_eps": stack.norm.eps,
+        return self._write_sizes(stack) | {
             "qkv_bias": stack.attention.bias,
             "image_size": _written_sides(embed),
             "patch_size": embed.patch,
             "num_channels": embed.channels,
         }
 
-    def _part_written(self, stack: StackConfig) -> dict[str, Any]:
-        part = expect(stack.feedforward, MLP, "its feed-forward parts are not plain")
-        return {
-            "intermediate_size": part.hidden or 4 * stack.width,
-            "hidden_act": activation_name(part.activation),
-        }
+    def _write_sizes(self, stack: StackConfig) -> dict[str, Any]:
+        return self.sizes.write(stack)
 
     def files(self, bundle: Bundle) -> dict[str, str]:
         return preprocessor_file(bundle)
@@ -288,7 +265,7 @@ class Dinov2(ViT):
     defaults = _DEFAULTS
     image_processor = "Bit"
     placement: ClassVar[Placement] = LayerScale(1.0)
-    eps: ClassVar[float] = 1e-6
+    sizes: ClassVar[StackKeys] = replace(ViT.sizes, default_eps=1e-6)
     patch: ClassVar[int] = 14
     pooling: ClassVar[Pooling] = "first-and-mean"
     block: ClassVar[Mapping[str, str]] = _BLOCK | {
@@ -324,7 +301,7 @@ class Dinov2(ViT):
     def _placement(self, keys: Keys) -> Placement:
         return LayerScale(keys.number("layerscale_value", 1.0))
 
-    def _part_written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_sizes(self, stack: StackConfig) -> dict[str, Any]:
         part, width = stack.feedforward, stack.width
         assert isinstance(stack.placement, LayerScale)
         gated = isinstance(part, GatedMLP)
@@ -334,7 +311,7 @@ class Dinov2(ViT):
         if ratio is None:
             raise Unsupported(f"its {hidden} hidden values are no whole multiple of its width")
         activation = "gelu" if gated else activation_name(part.activation)
-        return {
+        return self.sizes.write(stack, feedforward=False) | {
             "mlp_ratio": ratio,
             "use_swiglu_ffn": gated,
             "hidden_act": activation,
