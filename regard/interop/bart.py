@@ -19,12 +19,11 @@ from regard.interop.family import (
     Source,
     Unsupported,
     Weights,
-    both_sides,
     expect,
     task_options,
     tokens_of,
 )
-from regard.interop.generation import generation_options, stated
+from regard.interop.generation import stated
 from regard.interop.keys import Keys
 from regard.interop.mapping import ROW, Rule, Table, in_blocks, rules_of, skipped
 from regard.interop.stack_keys import StackKeys
@@ -37,7 +36,6 @@ from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, Tying
 from regard.registry import register
 
-TARGET_FILE = "tokenizer.target.json"
 _BLOCK = {
     "attention.qkv": "self_attn.{q,k,v}_proj",
     "attention.out": "self_attn.out_proj",
@@ -92,8 +90,8 @@ class Bart(Family):
     tokenizer = "BartTokenizer"
     learned: ClassVar[bool] = True
     """Whether positions are, and what enters a stack is normalised."""
-    starts: ClassVar[bool] = True
-    """Whether an input begins with a token of its own."""
+    starts: ClassVar[str | None] = "bos"
+    """The role of what an input begins with."""
 
     # ------------------------------------------------------------------ reading
 
@@ -118,22 +116,12 @@ class Bart(Family):
             tying = "three-way" if shares else "two-way"
         target = replace(embed, vocab=vocab)
         model = EncoderDecoderConfig(embed, target, encoder, decoder, tying, head_bias=True)
-        begin = stated(source.checkpoint, "decoder_start_token_id")
-        if type(begin) is not int or not 0 <= begin < vocab:
-            raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
-        context = keys.whole("max_position_embeddings", 1024, least=1)
-        starts = "bos" if self.starts else None
-        options = {"kind": "translation", "max_length": context}
-        end = self.forced_end if self.forced_end < vocab else None
-        options |= generation_options(source.checkpoint, vocab, two_stacks=True, forced_end=end)
-        return Plan(
-            task="translation",
-            options=options,
-            model=model,
-            table=source.table(model),
-            tokenizers=both_sides(
-                source, TARGET_FILE, (embed.vocab, vocab), begin=begin, end="eos", starts=starts
-            ),
+        return source.translation(
+            model,
+            stated(source.checkpoint, "decoder_start_token_id"),
+            keys.whole("max_position_embeddings", 1024, least=1),
+            starts=self.starts,
+            forced_end=self.forced_end if self.forced_end < vocab else None,
         )
 
     def _check(self, keys: Keys) -> None:
@@ -229,7 +217,7 @@ class Marian(Bart):
     defaults: ClassVar[Mapping[str, int]] = {**Bart.defaults, "vocab_size": 58101}
     tokenizer = "MarianTokenizer"
     learned = False
-    starts = False
+    starts = None
     forced_end = 0
     offset = 0
 

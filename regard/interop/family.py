@@ -112,20 +112,32 @@ class Source:
             tokenizers={"tokenizer.json": self.tokenizer.tokenizer(vocab, begin="bos", end="eos")},
         )
 
-
-def both_sides(
-    source: Source, name: str, sizes: tuple[int, int], *, begin: int, **options: Any
-) -> dict[str, GivenTokenizer]:
-    """The tokenizers of a model with two stacks, by their files. `sizes`: how many ids each side has;
-    `begin`: the target's first; `options` as for `FoundTokenizer.tokenizer`."""
-    sides = has_sides(source.checkpoint)
-    # A source does not begin with the id that a target begins with, so that any will do where it lacks that.
-    own, one = min(begin, sizes[0] - 1), sizes[0] == sizes[1]
-    found = {"tokenizer.json": source.tokenizer.tokenizer(sizes[0], begin=own, written=one, **options)}
-    if sides or not one:
-        target = find_tokenizer(source.checkpoint, "target") if sides else source.tokenizer
-        found[name] = target.tokenizer(sizes[1], begin=begin, **options)
-    return found
+    def translation(
+        self,
+        model: EncoderDecoderConfig,
+        begin: object,
+        length: int,
+        *,
+        starts: str | None = None,
+        forced_end: int | None = None,
+    ) -> Plan:
+        """What a checkpoint of two stacks becomes. `begin`: what is stated as the id that a decoder begins with;
+        `length`: the longest output, in tokens; `starts`: the role of what an input begins with;
+        `forced_end`: as of `generation_options`. Raises: CheckpointError."""
+        own, vocab = tokens_of(model).vocab, model.target.vocab
+        if type(begin) is not int or not 0 <= begin < vocab:
+            raise self.keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
+        options = {"kind": "translation", "max_length": length}
+        options |= generation_options(self.checkpoint, vocab, two_stacks=True, forced_end=forced_end)
+        table, sides, one = self.table(model), has_sides(self.checkpoint), own == vocab
+        first = min(begin, own - 1)  # of no meaning in a source, so that any will do where it lacks that id
+        source = self.tokenizer.tokenizer(own, begin=first, end="eos", starts=starts, written=one)
+        tokenizers = {"tokenizer.json": source}
+        if sides or not one:
+            target = find_tokenizer(self.checkpoint, "target") if sides else self.tokenizer
+            made = target.tokenizer(vocab, begin=begin, end="eos", starts=starts)
+            tokenizers["tokenizer.target.json"] = made
+        return Plan("translation", options, model, table, tokenizers)
 
 
 class Unsupported(Exception):  # noqa: N818  (no error that a user meets by itself)

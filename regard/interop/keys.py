@@ -199,11 +199,11 @@ class Keys:
             raise self.refuse(name, "known are {limit}", ", ".join(_ACTIVATIONS))
         return _ACTIVATIONS[value]
 
-    def ids(self, name: str) -> tuple[int, ...]:
-        """A token id, or several, or none."""
-        found = as_ids(self._config.get(name))
+    def ids(self, name: str, count: int = 1 << 31) -> tuple[int, ...]:
+        """A token id, or several, or none, all below `count`."""
+        found = as_ids(self._config.get(name), count)
         if found is None:
-            raise self.refuse(name, "it must be {limit}", IDS)
+            raise self.refuse(name, "it must be ids below {limit:,}, or null", count)
         return tuple(found)
 
     def labels(self, count: int) -> list[str]:

@@ -13,6 +13,19 @@ from regard.model.position import Rotary
 from regard.model.rotary_scaling import Dynamic, Interpolated, Llama3, LongRope, Scaling, Yarn
 
 _ORIGINAL = "original_max_position_embeddings"
+_KEYS = {
+    "factor": "factor",
+    "original": _ORIGINAL,
+    "low": "low_freq_factor",
+    "high": "high_freq_factor",
+    "fast": "beta_fast",
+    "slow": "beta_slow",
+    "whole": "truncate",
+    "short": "short_factor",
+    "long": "long_factor",
+    "amplitude": "attention_factor",
+}
+"""What the library calls the fields of a scaling."""
 _KINDS = "default, linear, dynamic, llama3, longrope and yarn"
 
 
@@ -68,30 +81,10 @@ def rotary_keys(position: Rotary) -> dict[str, Any]:
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": position.base}
     if position.fraction != 1.0:
         rope["partial_rotary_factor"] = position.fraction
-    match position.scaling:
-        case Interpolated(factor):
-            rope |= {"rope_type": "linear", "factor": factor}
-        case Llama3(factor, original, low, high):
-            rope |= {
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low,
-                "high_freq_factor": high,
-            }
-            rope["original_max_position_embeddings"] = original
-        case Yarn(factor, original, fast, slow, amplitude, whole):
-            rope |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
-            rope |= {"beta_fast": fast, "beta_slow": slow, "truncate": whole}
-            rope |= {} if amplitude is None else {"attention_factor": amplitude}
-        case Dynamic(factor):
-            rope |= {"rope_type": "dynamic", "factor": factor}
-        case LongRope(original, short, long, amplitude):
-            rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
-            rope |= {
-                "short_factor": list(short),
-                "long_factor": list(long),
-                "attention_factor": amplitude,
-            }
+    if (scaling := position.scaling) is not None:
+        rope["rope_type"] = "linear" if isinstance(scaling, Interpolated) else scaling.kind
+        fields = {"factor": scaling.factor} if isinstance(scaling, Dynamic) else vars(scaling)
+        rope |= {_KEYS[name]: x for name, x in fields.items() if name in _KEYS and x is not None}
     return {"rope_parameters": rope}
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
-from regard.interop.generation import generation_options, stated
+from regard.interop.generation import stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Conversion, Table, in_blocks, rules_of, scaled
 from regard.model.attention import AttentionConfig
@@ -102,17 +102,8 @@ class T5(Family):
         model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
         start = stated(source.checkpoint, "decoder_start_token_id")
         start = (*keys.ids("pad_token_id"), 0)[0] if start is None else start
-        if type(start) is not int or not 0 <= start < vocab:
-            raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
-        options = {"kind": "translation", "max_length": _LONGEST}
-        options |= generation_options(source.checkpoint, vocab, two_stacks=True)
-        return Plan(
-            task="translation",
-            options=options,
-            model=model,
-            table=source.table(model).with_conversions(_scaled(decoder, divided)),
-            tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin=start, end="eos")},
-        )
+        plan = source.translation(model, start, _LONGEST)
+        return replace(plan, table=plan.table.with_conversions(_scaled(decoder, divided)))
 
     # ------------------------------------------------------------------ weights
 

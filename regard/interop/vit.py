@@ -63,12 +63,17 @@ _OF_BACKBONES = (
 )
 
 
+def _classes(start: str, *more: str) -> dict[str, str]:
+    """The classes of a family, whose names begin like that."""
+    return {f"{start}{end}": CLASSES for end in ("ForImageClassification", *more, "Model")}
+
+
 @register
 class ViT(Family):
     """ViT itself."""
 
     name: ClassVar[str] = "vit"
-    architectures: ClassVar[dict[str, str]] = {"ViTForImageClassification": CLASSES, "ViTModel": CLASSES}
+    architectures: ClassVar[dict[str, str]] = _classes("ViT")
     body: ClassVar[str] = "ViTModel"
     prefix: ClassVar[str] = "vit."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
@@ -155,14 +160,12 @@ class ViT(Family):
         return self.placement
 
     def _head(self, source: Source, embed: Patches) -> Classes | Vector:
-        pooling = self._pooling(source.architecture)
-        if source.architecture == self.body:
-            return Vector(pooling, normalised=False)
-        count = classes_of(source, self._products(source.architecture)[0])
+        products = self._products(source.architecture)
+        if not products:
+            return Vector(self.pooling, normalised=False)
+        pooling = "first-and-second" if len(products) == 2 else self.pooling
+        count = classes_of(source, products[0])
         return Classes(count, pooling, skipped=0 if self.placed else embed.registers)
-
-    def _pooling(self, architecture: str) -> Pooling:
-        return self.pooling
 
     # ------------------------------------------------------------------ weights
 
@@ -201,7 +204,9 @@ class ViT(Family):
         return Table(weights.shapes, tuple(rules), {}, spare, tuple(name for name, _ in spare))
 
     def _products(self, architecture: str) -> tuple[str, ...]:
-        """The products of the head, of which a body has none."""
+        """The products of the head: a body has none, a model that learned from a teacher two."""
+        if architecture.endswith("WithTeacher"):
+            return ("cls_classifier", "distillation_classifier")
         return () if architecture == self.body else ("classifier",)
 
     # ------------------------------------------------------------------ writing
@@ -230,24 +235,12 @@ class DeiT(ViT):
     """A ViT with a second vector before the patches, which has learned from a teacher."""
 
     name: ClassVar[str] = "deit"
-    architectures: ClassVar[dict[str, str]] = {
-        "DeiTForImageClassification": CLASSES,
-        "DeiTForImageClassificationWithTeacher": CLASSES,
-        "DeiTModel": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = _classes("DeiT", "ForImageClassificationWithTeacher")
     body: ClassVar[str] = "DeiTModel"
     prefix: ClassVar[str] = "deit."
     image_processor = "DeiT"
     registers: ClassVar[int] = 1
     further: ClassVar[str] = "distillation_token"
-
-    def _pooling(self, architecture: str) -> Pooling:
-        return "first-and-second" if architecture.endswith("WithTeacher") else "first"
-
-    def _products(self, architecture: str) -> tuple[str, ...]:
-        if architecture.endswith("WithTeacher"):
-            return ("cls_classifier", "distillation_classifier")
-        return super()._products(architecture)
 
 
 @register
@@ -255,10 +248,7 @@ class Dinov2(ViT):
     """A ViT that has learned without labels."""
 
     name: ClassVar[str] = "dinov2"
-    architectures: ClassVar[dict[str, str]] = {
-        "Dinov2ForImageClassification": CLASSES,
-        "Dinov2Model": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = _classes("Dinov2")
     body: ClassVar[str] = "Dinov2Model"
     prefix: ClassVar[str] = "dinov2."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_BACKBONES
@@ -325,10 +315,7 @@ class Dinov2WithRegisters(Dinov2):
     classes are read from the class token and the patches alone."""
 
     name: ClassVar[str] = "dinov2_with_registers"
-    architectures: ClassVar[dict[str, str]] = {
-        "Dinov2WithRegistersForImageClassification": CLASSES,
-        "Dinov2WithRegistersModel": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = _classes("Dinov2WithRegisters")
     body: ClassVar[str] = "Dinov2WithRegistersModel"
     prefix: ClassVar[str] = "dinov2_with_registers."
     patch: ClassVar[int] = 16
