@@ -42,8 +42,9 @@ class Buffer:
     array: np.ndarray
 
     @staticmethod
-    def of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Buffer:
-        tensor = torch.empty(shape, dtype=dtype)
+    def of(shape: tuple[int, ...]) -> Buffer:
+        """New memory for float32."""
+        tensor = torch.empty(shape, dtype=torch.float32)
         return Buffer(tensor, tensor.numpy())
 
 

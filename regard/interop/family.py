@@ -121,7 +121,7 @@ class Source:
         starts: str | None = None,
         forced_end: int | None = None,
     ) -> Plan:
-        """What a checkpoint of two stacks becomes. `begin`: what is stated as the id that a decoder begins with;
+        """What a checkpoint of two stacks becomes. `begin`: the value for the id that a decoder begins with;
         `length`: the longest output, in tokens; `starts`: the role of what an input begins with;
         `forced_end`: as of `generation_options`. Raises: CheckpointError."""
         own, vocab = tokens_of(model).vocab, model.target.vocab

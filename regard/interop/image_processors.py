@@ -29,28 +29,15 @@ image_seq_length size_divisor
 """Keys of how its library handles images, whatever they become."""
 
 
-_HALVES = [0.5, 0.5, 0.5]
+_SQUARE = {"height": 224, "width": 224}
+_CROPPED = {"resample": 3, "crop_size": _SQUARE, "do_center_crop": True}
+_CENTRED = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "ViT": {
-        "resample": 2,
-        "size": {"height": 224, "width": 224},
-        "do_center_crop": False,
-        "image_mean": _HALVES,
-        "image_std": _HALVES,
-    },
-    "DeiT": {
-        "resample": 3,
-        "size": {"height": 256, "width": 256},
-        "crop_size": {"height": 224, "width": 224},
-        "do_center_crop": True,
-        "image_mean": _HALVES,
-        "image_std": _HALVES,
-    },
+    "ViT": {"resample": 2, "size": _SQUARE, "do_center_crop": False, **_CENTRED},
+    "DeiT": {"size": {"height": 256, "width": 256}, **_CROPPED, **_CENTRED},
     "Bit": {
-        "resample": 3,
         "size": {"shortest_edge": 224},
-        "crop_size": {"height": 224, "width": 224},
-        "do_center_crop": True,
+        **_CROPPED,
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
         "image_std": [0.26862954, 0.26130258, 0.27577711],
     },

@@ -98,12 +98,12 @@ def _images(bundle: Bundle) -> Tensor | None:
 
 def _ids(bundle: Bundle, checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     """Ids that any model takes, from a generator of its own."""
-    chance = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     model = bundle.model
     if isinstance(model, TransformerConfig):
         longest = getattr(model.stack.position, "length", _LENGTH)
         embed = tokens_of(model)
-        ids = torch.randint(0, embed.vocab, (_ROWS, min(_LENGTH, longest)), generator=chance)
+        ids = torch.randint(0, embed.vocab, (_ROWS, min(_LENGTH, longest)), generator=rng)
         # RoBERTa counts positions by what is not padding, which has the id 1 in MPNet whatever is said.
         avoid = {1, checkpoint.config.get("pad_token_id"), embed.types.separator if embed.types else None}
         other = next((id_ for id_ in reversed(range(embed.vocab)) if id_ not in avoid), 0)
@@ -114,8 +114,8 @@ def _ids(bundle: Bundle, checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     longest = min(getattr(s.position, "length", _LENGTH) for s in (model.encoder, model.decoder))
     shape = (_ROWS, min(_LENGTH, longest))
     return (
-        torch.randint(2, model.source.vocab, shape, generator=chance),
-        torch.randint(2, model.target.vocab, shape, generator=chance),
+        torch.randint(2, model.source.vocab, shape, generator=rng),
+        torch.randint(2, model.target.vocab, shape, generator=rng),
     )
 
 

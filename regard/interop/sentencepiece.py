@@ -92,10 +92,6 @@ class Pieces:
             kinds=(*kinds, *self.kinds[start:], *(_CONTROL for _ in after)),
         )
 
-    def of_class(self, prefix: bool, *, first: bool = False, words: bool = False) -> Pieces:
-        """The same as a class of transformers cuts: see `prefix`, `first` and `words`."""
-        return replace(self, prefix=prefix, first=first, words=words)
-
     def backend(self) -> Backend:
         """The tokenizer that cuts alike, save for how the compiled normalisation is done."""
         if not self.unigram:
