@@ -30,7 +30,6 @@ from regard.interop.stack_keys import StackKeys
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
 from regard.model.mask import Causal
-from regard.model.norm import LayerNorm
 from regard.model.position import Learned, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, Tying
@@ -49,18 +48,19 @@ _BLOCK = {
     "feedforward_residual.norm": "final_layer_norm",
 }
 _SIDES = ("encoder", "decoder")
-_SIZES = {
+_STACKS = {
     side: StackKeys(
-        width="d_model",
-        depth=f"{side}_layers",
-        heads=f"{side}_attention_heads",
-        hidden=f"{side}_ffn_dim",
-        activation="activation_function",
-        dropout="dropout",
-        attention_dropout="attention_dropout",
-        eps=None,
-        default_attention_dropout=0.0,
-        default_eps=LayerNorm().eps,
+        StackConfig(width=0, depth=0, feedforward=MLP(activation="gelu")),
+        {
+            "width": "d_model",
+            "depth": f"{side}_layers",
+            "attention.heads": f"{side}_attention_heads",
+            "attention.dropout": "attention_dropout",
+            "feedforward.hidden": f"{side}_ffn_dim",
+            "feedforward.activation": "activation_function",
+            "feedforward.dropout": "activation_dropout",
+            "dropout": "dropout",
+        },
     )
     for side in _SIDES
 }
@@ -143,12 +143,10 @@ class Bart(Family):
         return self.learned
 
     def _stack(self, keys: Keys, side: str, learned: bool) -> StackConfig:
-        stack = _SIZES[side].read(keys)
-        part = expect(stack.feedforward, MLP, "")
+        stack = _STACKS[side].read(keys)
         positions = keys.whole("max_position_embeddings", 1024, least=1)
         return replace(
             stack,
-            feedforward=replace(part, dropout=keys.rate("activation_dropout")),
             position=Learned(keys.size("max_position_embeddings", positions))
             if learned
             else Sinusoidal(interleaved=False),
@@ -201,8 +199,7 @@ class Bart(Family):
             "tie_word_embeddings": model.tying != "none",
         }
         for side, stack in (("decoder", model.decoder), ("encoder", model.encoder)):
-            config |= _SIZES[side].write(stack)
-            config["activation_dropout"] = getattr(stack.feedforward, "dropout", 0.0)
+            config |= _STACKS[side].write(stack)
         own = {"decoder_vocab_size": model.target.vocab, "share_encoder_decoder_embeddings": shares}
         return config if self.learned else config | own
 

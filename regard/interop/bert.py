@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.data.tokenizer import Tokenizer
-from regard.interop.encoder import FILL, Encoder, Names, classes
+from regard.interop.encoder import FILL, PLAIN, Encoder, Names, classes
 from regard.interop.keys import Keys
 from regard.interop.origin import load_origin
 from regard.interop.stack_keys import StackKeys
 from regard.model.feedforward import Activation
-from regard.model.position import Learned, LearnedAndRelative
+from regard.model.position import LearnedAndRelative
 from regard.registry import register
 
 _BLOCK = {
@@ -24,6 +24,8 @@ _BLOCK = {
     "feedforward.down": "output.dense",
     "feedforward_residual.norm": "output.LayerNorm",
 }
+_BUCKETS, _FARTHEST = 32, 128
+"""Of MPNet's bias; the reference's code reads no others."""
 _DEFAULTS = {
     "vocab_size": 30522,
     "hidden_size": 768,
@@ -149,15 +151,18 @@ class DistilBert(Encoder):
         class_transform="pre_classifier",
         class_product="classifier",
     )
-    sizes = StackKeys(
-        width="dim",
-        depth="n_layers",
-        heads="n_heads",
-        hidden="hidden_dim",
-        activation="activation",
-        dropout="dropout",
-        attention_dropout="attention_dropout",
-        eps=None,
+    stack = StackKeys(
+        PLAIN.base,
+        {
+            "width": "dim",
+            "depth": "n_layers",
+            "attention.heads": "n_heads",
+            "attention.dropout": "attention_dropout",
+            "feedforward.hidden": "hidden_dim",
+            "feedforward.activation": "activation",
+            "position.length": "max_position_embeddings",
+            "dropout": "dropout",
+        },
     )
     types = None
     class_activation = "relu"
@@ -214,6 +219,7 @@ class MPNet(Encoder):
         },
         bias="encoder.relative_attention_bias",
     )
+    stack = replace(PLAIN, base=replace(PLAIN.base, position=LearnedAndRelative(0, _BUCKETS, _FARTHEST)))
     types = None
     mask_activation: ClassVar[Activation | None] = "gelu"
     between = 2
@@ -221,15 +227,8 @@ class MPNet(Encoder):
     def _check(self, keys: Keys) -> None:
         keys.only("relative_attention_num_buckets", _BUCKETS, "the reference's code counts on it")
 
-    def _position(self, length: int) -> Learned | LearnedAndRelative:
-        return LearnedAndRelative(length, _BUCKETS, _FARTHEST)
-
     def _first(self, config: Mapping[str, Any]) -> int:
         return 2
 
     def _stated(self, bundle: Bundle) -> dict[str, Any]:
         return {"relative_attention_num_buckets": _BUCKETS, "pad_token_id": 1}
-
-
-_BUCKETS, _FARTHEST = 32, 128
-"""Of MPNet's bias; the reference's code reads no others."""

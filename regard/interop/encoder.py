@@ -18,12 +18,14 @@ from regard.interop.labels import classes_of, label_options
 from regard.interop.mapping import Table, in_blocks, rules_of, skipped
 from regard.interop.sentences import LENGTH, prompt_of, sentence_files, vector_of
 from regard.interop.stack_keys import StackKeys
+from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens, TokenTypes
 from regard.model.feedforward import MLP, Activation
 from regard.model.head import Classes, Head, Spans, Transform, Vocabulary
 from regard.model.head_tokens import TokenClasses
 from regard.model.init import Scaled
-from regard.model.position import Learned, LearnedAndRelative
+from regard.model.norm import LayerNorm
+from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
 
@@ -74,11 +76,36 @@ def classes(start: str) -> dict[str, str]:
     return {f"{start}For{head}": task for head, task in heads.items()} | {f"{start}Model": BODY}
 
 
+PLAIN = StackKeys(
+    StackConfig(
+        width=0,
+        depth=0,
+        attention=AttentionConfig(dropout=0.1),
+        feedforward=MLP(activation="gelu"),
+        position=Learned(),
+        norm=LayerNorm(1e-12),
+        entry_norm=True,
+    ),
+    {
+        "width": "hidden_size",
+        "depth": "num_hidden_layers",
+        "attention.heads": "num_attention_heads",
+        "attention.dropout": "attention_probs_dropout_prob",
+        "feedforward.hidden": "intermediate_size",
+        "feedforward.activation": "hidden_act",
+        "position.length": "max_position_embeddings",
+        "norm.eps": "layer_norm_eps",
+        "dropout": "hidden_dropout_prob",
+    },
+)
+"""BERT's."""
+
+
 class Encoder(Family):
     """See the module's docstring."""
 
     names: ClassVar[Names]
-    sizes: ClassVar[StackKeys] = StackKeys()
+    stack: ClassVar[StackKeys] = PLAIN
     types: ClassVar[str | None] = "type_vocab_size"
     """The key of how many token types there are; None where there are none."""
     entry: ClassVar[str | None] = None
@@ -95,7 +122,7 @@ class Encoder(Family):
 
     def plan(self, source: Source) -> Plan:
         keys, task = source.keys, self.architectures[source.architecture]
-        stack = self._stack(keys, source.checkpoint.config)
+        stack = self._read_stack(keys, source.checkpoint.config)
         vocab = keys.size("vocab_size")
         tokenizer = source.tokenizer.tokenizer(vocab, begin="cls", end="sep", between=self.between)
         count = keys.size(self.types, 2) if self.types else 0
@@ -118,25 +145,21 @@ class Encoder(Family):
             labels=tuple(labels),
         )
 
-    def _stack(self, keys: Keys, config: Mapping[str, Any]) -> StackConfig:
+    def _read_stack(self, keys: Keys, config: Mapping[str, Any]) -> StackConfig:
         keys.only(
             "position_embedding_type", "absolute", "the relative kinds were dropped by the library itself"
         )
         self._check(keys)
-        stack = self.sizes.read(keys)
-        positions, first = keys.size("max_position_embeddings"), self._first(config)
-        if positions <= first:
+        stack, first = self.stack.read(keys), self._first(config)
+        position: Any = stack.position
+        if position.length <= first:
             raise keys.refuse("max_position_embeddings", "of them the first {limit} are not used", first)
         entry = keys.size(self.entry, 128) if self.entry else stack.width
-        width = None if entry == stack.width else entry
-        position = self._position(positions - first)
-        return replace(stack, position=position, entry_norm=True, entry_width=width)
+        position = replace(position, length=position.length - first)
+        return replace(stack, position=position, entry_width=None if entry == stack.width else entry)
 
     def _check(self, keys: Keys) -> None:
         """Take the keys that only this family has. Raises: CheckpointError."""
-
-    def _position(self, length: int) -> Learned | LearnedAndRelative:
-        return Learned(length)
 
     def _first(self, config: Mapping[str, Any]) -> int:
         """The row of the table of positions at which they begin."""
@@ -229,17 +252,15 @@ class Encoder(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = expect(bundle.model, TransformerConfig, "it has two stacks")
         stack, embed, stated = model.stack, tokens_of(model), self._stated(bundle)
-        why = f"its positions are {stack.position.kind}"
-        position = expect(stack.position, type(self._position(1)), why)
-        config = self.sizes.write(stack) | {
+        config = self.stack.write(stack) | {
             "vocab_size": embed.vocab,
-            "max_position_embeddings": position.length + self._first(stated),
             "tie_word_embeddings": getattr(model.head, "tied", True),
         }
         if self.types is not None:
             config[self.types] = embed.types.count if embed.types else 0
         if self.entry is not None:
             config[self.entry] = stack.entry_width or stack.width
+        config["max_position_embeddings"] += self._first(stated)
         return config | stated
 
     def files(self, bundle: Bundle) -> dict[str, str]:

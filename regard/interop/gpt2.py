@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Weights, expect, one_stack, tokens_of
+from regard.interop.family import Family, Plan, Source, Weights, one_stack, tokens_of
 from regard.interop.mapping import TRANSPOSED, Table, in_blocks, rules_of, scaled_queries
 from regard.interop.stack_keys import StackKeys
+from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
+from regard.model.feedforward import MLP
 from regard.model.mask import Causal
+from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.score import DotProduct
+from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
 from regard.registry import register
 
@@ -25,18 +29,28 @@ _BLOCK = {
     "feedforward_residual.norm": "ln_2",
 }
 _DEFAULTS = {"vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
-_SIZES = StackKeys(
-    width="n_embd",
-    depth="n_layer",
-    heads="n_head",
-    hidden="n_inner",
-    activation="activation_function",
-    dropout="resid_pdrop",
-    attention_dropout="attn_pdrop",
-    eps="layer_norm_epsilon",
-    default_hidden=4,
-    default_activation="gelu_new",
-    default_eps=1e-5,
+_STACK = StackKeys(
+    StackConfig(
+        width=0,
+        depth=0,
+        attention=AttentionConfig(dropout=0.1),
+        feedforward=MLP(activation="gelu-tanh"),
+        mask=Causal(),
+        position=Learned(),
+        norm=LayerNorm(1e-5),
+        placement=PreNorm(),
+    ),
+    {
+        "width": "n_embd",
+        "depth": "n_layer",
+        "attention.heads": "n_head",
+        "attention.dropout": "attn_pdrop",
+        "feedforward.hidden": "n_inner",
+        "feedforward.activation": "activation_function",
+        "position.length": "n_positions",
+        "norm.eps": "layer_norm_epsilon",
+        "dropout": "resid_pdrop",
+    },
 )
 _MASK = "the causal mask, which is no weight"
 
@@ -61,16 +75,12 @@ class Gpt2(Family):
         keys = source.keys
         scaled = keys.flag("scale_attn_weights", True)
         divided = keys.flag("scale_attn_by_inverse_layer_idx", False)
-        made = _SIZES.read(keys)
-        positions = keys.size("n_positions", keys.any("n_ctx"))  # where both stand, only the first is read
-        stack = replace(
-            made,
-            attention=replace(made.attention, score=DotProduct() if scaled else DotProduct(1.0)),
-            mask=Causal(),
-            position=Learned(positions),
-            placement=PreNorm(),
-        )
-        plan = source.text_generation(stack, positions, tied=True)
+        # Of the two keys of positions only the first is read where both stand.
+        others = {"feedforward.hidden": 4 * keys.size("n_embd"), "position.length": keys.any("n_ctx")}
+        stack = _STACK.read(keys, others)
+        attention = replace(stack.attention, score=DotProduct() if scaled else DotProduct(1.0))
+        stack = replace(stack, attention=attention)
+        plan = source.text_generation(stack, keys.size("n_positions", keys.any("n_ctx")), tied=True)
         return replace(plan, table=_divided(plan.table, stack.width)) if divided else plan
 
     def table(self, weights: Weights) -> Table:
@@ -93,10 +103,8 @@ class Gpt2(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model, head = one_stack(bundle)
         stack = model.stack
-        position = expect(stack.position, Learned, f"its parts are {stack.position.kind}, not learned")
-        return _SIZES.write(stack) | {
+        return _STACK.write(stack) | {
             "vocab_size": tokens_of(model).vocab,
-            "n_positions": position.length,
             "embd_pdrop": stack.dropout,
             "scale_attn_weights": getattr(stack.attention.score, "scale", None) is None,
             "tie_word_embeddings": head.tied,

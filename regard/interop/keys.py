@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from regard.errors import CheckpointError, nearest
 from regard.model.feedforward import Activation
@@ -78,28 +78,12 @@ _DECODER_KEYS: dict[str, str] = {
 }
 """Keys that are supported as false only, and what a model is with which they are true."""
 
+_OF_TANH = "gelu_new gelu_fast gelu_pytorch_tanh gelu_python_tanh gelu_accurate"
 _ACTIVATIONS: dict[str, Activation] = {
-    "relu": "relu",
-    "gelu": "gelu",
+    **{name.replace("-", "_"): name for name in get_args(Activation) if name != "gelu-tanh"},
+    **dict.fromkeys(_OF_TANH.split(), "gelu-tanh"),
     "gelu_python": "gelu",
-    "gelu_new": "gelu-tanh",
-    "gelu_fast": "gelu-tanh",
-    "gelu_pytorch_tanh": "gelu-tanh",
-    "gelu_python_tanh": "gelu-tanh",
-    "gelu_accurate": "gelu-tanh",
-    "quick_gelu": "quick-gelu",
-    "gelu_10": "gelu-10",
-    "relu2": "relu2",
-    "relu6": "relu6",
-    "leaky_relu": "leaky-relu",
-    "mish": "mish",
-    "sigmoid": "sigmoid",
-    "hardswish": "hardswish",
-    "laplace": "laplace",
-    "linear": "linear",
-    "silu": "silu",
     "swish": "silu",
-    "tanh": "tanh",
 }
 
 
@@ -150,13 +134,6 @@ class Keys:
     def depth(self, name: str, default: int | None = None) -> int:
         """How many blocks a stack has, each of which takes time to be made, whatever its size."""
         return self._up_to(self._blocks, name, default)
-
-    def heads(self, width: str, heads: str) -> tuple[int, int]:
-        """The width of a model and how many heads share it."""
-        found = self.size(width), self.size(heads)
-        if found[0] % found[1]:
-            raise self.refuse(width, "it must be a multiple of the {limit} heads", found[1])
-        return found
 
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
         value = self._present(name, default)

@@ -7,6 +7,7 @@ differ in biases, in the window of what is seen, and in Qwen3's norms of queries
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
@@ -21,9 +22,10 @@ from regard.interop.family import (
     task_options,
     tokens_of,
 )
-from regard.interop.keys import Keys, activation_name
+from regard.interop.keys import Keys
 from regard.interop.mapping import Table, in_blocks, rules_of
 from regard.interop.rotary import read_rotary, rotary_keys
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.feedforward import GatedMLP
@@ -51,6 +53,27 @@ _DEFAULTS = {
     "num_attention_heads": 32,
     "intermediate_size": 11008,
 }
+_BASE = StackConfig(
+    width=0,
+    depth=0,
+    attention=AttentionConfig(bias=False, out_bias=False),
+    feedforward=GatedMLP(),
+    norm=RMSNorm(1e-6),
+    placement=PreNorm(),
+    dropout=0.0,
+)
+_NAMES = {
+    "width": "hidden_size",
+    "depth": "num_hidden_layers",
+    "attention.heads": "num_attention_heads",
+    "attention.kv_heads": "num_key_value_heads",
+    "attention.head_width": "head_dim",
+    "attention.dropout": "attention_dropout",
+    "feedforward.hidden": "intermediate_size",
+    "feedforward.activation": "hidden_act",
+    "norm.eps": "rms_norm_eps",
+}
+_BIASES = {"attention.bias": "attention_bias", "attention.out_bias": "attention_bias"}
 _RATES = "rates of rotation, which follow from the configuration"
 
 
@@ -64,16 +87,11 @@ class Llama(Family):
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
     defaults: ClassVar[Mapping[str, int]] = _DEFAULTS
     tokenizer = "LlamaTokenizer"
+    stack: ClassVar[StackKeys] = StackKeys(_BASE, _NAMES | _BIASES | {"feedforward.bias": "mlp_bias"})
     head_width: ClassVar[int | None] = None
     """Of a head where the configuration does not say; None for width / heads."""
     longest: ClassVar[int] = 2048
     kv_heads: ClassVar[int | None] = None
-    biases: ClassVar[tuple[bool, bool] | None] = None
-    """Of what makes queries, keys and values, and of what joins the heads; None for what is configured."""
-    mlp_biased: ClassVar[bool] = True
-    """Whether feed-forward parts have biases where they are configured."""
-    normed: ClassVar[bool] = False
-    """Whether queries and keys are normalised."""
 
     # ------------------------------------------------------------------ reading
 
@@ -86,32 +104,10 @@ class Llama(Family):
         if "head_dim" not in keys and self.head_width is None and width % heads:
             raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
         head_width = keys.size("head_dim", self.head_width or width // heads)
-        depth, eps = keys.depth("num_hidden_layers"), keys.number("rms_norm_eps", 1e-6, 1e-30, 1.0)
-        biases = self.biases or (keys.flag("attention_bias", False),) * 2
+        stack = self.stack.read(keys, {"attention.kv_heads": kv_heads, "attention.head_width": head_width})
         context = keys.whole("max_position_embeddings", self.longest, least=1)
-        stack = StackConfig(
-            width=width,
-            depth=depth,
-            attention=AttentionConfig(
-                heads,
-                kv_heads,
-                head_width,
-                bias=biases[0],
-                out_bias=biases[1],
-                norm=RMSNorm(eps) if self.normed else None,
-                dropout=keys.rate("attention_dropout"),
-            ),
-            feedforward=GatedMLP(
-                keys.size("intermediate_size"),
-                keys.activation("hidden_act", "silu"),
-                bias=self.mlp_biased and keys.flag("mlp_bias", False),
-            ),
-            **_sight(self._rules(keys, depth)),
-            position=read_rotary(keys, head_width, context),
-            norm=RMSNorm(eps),
-            placement=PreNorm(),
-            dropout=0.0,
-        )
+        position = read_rotary(keys, head_width, context)
+        stack = replace(stack, **_sight(self._rules(keys, stack.depth)), position=position)
         return source.text_generation(stack, context, tied=False)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
@@ -143,29 +139,20 @@ class Llama(Family):
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model, head = one_stack(bundle)
-        stack, part, gated = model.stack, model.stack.attention, model.stack.feedforward
-        if not isinstance(gated, GatedMLP) or not isinstance(stack.position, Rotary):
-            raise Unsupported(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
-        norm = expect(stack.norm, RMSNorm, f"its norm is {stack.norm.kind}, not rms")
+        stack = model.stack
+        position = expect(stack.position, Rotary, f"its positions are {stack.position.kind}")
         return {
+            **self.stack.write(stack),
             "vocab_size": tokens_of(model).vocab,
-            "hidden_size": stack.width,
-            "intermediate_size": gated.hidden or 8 * stack.width // 3,
-            "num_hidden_layers": stack.depth,
-            "num_attention_heads": part.heads,
-            "num_key_value_heads": part.kv_heads or part.heads,
-            "head_dim": part.head_width or stack.width // part.heads,
-            "hidden_act": activation_name(gated.activation),
             "max_position_embeddings": task_options(bundle).get("context") or self.longest,
-            "rms_norm_eps": norm.eps,
-            "attention_dropout": part.dropout,
             "tie_word_embeddings": head.tied,
-            **rotary_keys(stack.position),
-            **self._written(stack),
+            **rotary_keys(position),
+            **self._write_rules(stack),
         }
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
-        return {"attention_bias": stack.attention.bias, "mlp_bias": getattr(stack.feedforward, "bias", False)}
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
+        """The keys that say who may see whom. Raises: Unsupported."""
+        return {}
 
 
 @register
@@ -178,14 +165,13 @@ class Mistral(Llama):
     tokenizer_counts = False
     longest = 131072
     kv_heads = 8
-    biases = (False, False)
-    mlp_biased = False
+    stack = StackKeys(_BASE, _NAMES)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         window = _stated_window(keys)
         return [Causal() if window is None else Window(window - 1)] * depth
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, _ = _windows(stack)
         if not all(windows) and any(windows):
             raise Unsupported("its blocks differ in what they see")
@@ -204,7 +190,7 @@ class Ministral(Mistral):
         usual = [_ALL if window is None else _SOME] * depth
         return _by_kind(keys, usual if kinds is None else kinds, depth, window)
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
         return {"sliding_window": max(filter(None, windows), default=None), "layer_types": kinds}
 
@@ -218,8 +204,7 @@ class Qwen2(Llama):
     defaults = _DEFAULTS | {"vocab_size": 151936, "intermediate_size": 22016}
     tokenizer = "Qwen2Tokenizer"
     longest = 32768
-    biases: ClassVar[tuple[bool, bool] | None] = (True, False)
-    mlp_biased = False
+    stack = StackKeys(replace(_BASE, attention=AttentionConfig(bias=True, out_bias=False)), _NAMES)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         used = keys.flag("use_sliding_window", False)
@@ -232,7 +217,7 @@ class Qwen2(Llama):
         usual = [_SOME if near and index >= first else _ALL for index in range(depth)]
         return _by_kind(keys, usual if kinds is None else kinds, depth, window)
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
         config: dict[str, Any] = {"use_sliding_window": any(windows), "layer_types": kinds}
         if any(windows):
@@ -250,11 +235,10 @@ class Qwen3(Qwen2):
     name: ClassVar[str] = "qwen3"
     architectures: ClassVar[dict[str, str]] = {"Qwen3ForCausalLM": "text-generation"}
     head_width = 128
-    biases = None
-    normed = True
-
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
-        return {**super()._written(stack), "attention_bias": stack.attention.bias}
+    stack = StackKeys(
+        replace(_BASE, attention=AttentionConfig(bias=False, out_bias=False, norm=RMSNorm(1e-6))),
+        _NAMES | _BIASES | {"attention.norm.eps": "rms_norm_eps"},
+    )
 
 
 def _stated_window(keys: Keys) -> int | None:

@@ -45,10 +45,10 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
         raise inner.refuse("rope_theta", "it must be more than {limit}", 1)
     fraction = inner.number("partial_rotary_factor", 1.0, 0.0, 1.0)
     fraction = 1.0 if kind == "default" else fraction  # these families do not read it then
-    turned = int(head_width * fraction)
-    if turned % 2 or not turned:
-        why = "an even number of a head's {limit} numbers must be turned, not {turned}"
-        raise keys.refuse(name, why, head_width, turned)
+    rotated = int(head_width * fraction)
+    if rotated % 2 or not rotated:
+        why = "an even number of a head's {limit} numbers must be rotated, not {rotated}"
+        raise keys.refuse(name, why, head_width, rotated)
     scaling: Scaling | None
     match kind:
         case "default":
@@ -64,16 +64,16 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
         case "yarn":
             scaling = _yarn(inner, context)
         case "dynamic":
-            if turned < 4:
+            if rotated < 4:
                 raise keys.refuse(name, "a base that grows needs four numbers of a head or more")
             scaling = Dynamic(inner.number("factor", least=1.0), context)
         case "longrope":
-            scaling = _longrope(inner, context, turned // 2)
+            scaling = _longrope(inner, context, rotated // 2)
         case _:
             raise inner.refuse("rope_type" if "rope_type" in inner else "type", "known are {limit}", _KINDS)
     inner.any("original_max_position_embeddings") if kind in ("default", "linear", "dynamic") else None
     inner.finish()
-    return Rotary(base, turned / head_width, scaling=scaling)
+    return Rotary(base, rotated / head_width, scaling=scaling)
 
 
 def rotary_keys(position: Rotary) -> dict[str, Any]:

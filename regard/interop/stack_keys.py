@@ -1,76 +1,89 @@
-"""What families call the sizes of a plain stack: one table, by which a configuration is read and written.
+"""What families call the numbers of a stack: a table, by which a configuration is read and written.
 
-Plain: LayerNorms, and feed-forward parts of two products. This file does not know positions, masks, nor where
-norms stand.
+A family says by a stack which parts its stacks have, and by names which keys say the rest. This file does not
+know families.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from regard.interop.family import Unsupported
 from regard.interop.keys import Keys, activation_name
 from regard.model.attention import AttentionConfig
-from regard.model.feedforward import MLP, FeedForwardPart
-from regard.model.norm import LayerNorm
+from regard.model.feedforward import GatedMLP
 from regard.model.stack import StackConfig
 
 
 @dataclass(frozen=True)
 class StackKeys:
-    """The keys of a configuration, and what counts where it lacks one."""
+    """The stacks of a family and the keys of its configurations."""
 
-    width: str = "hidden_size"
-    depth: str = "num_hidden_layers"
-    heads: str = "num_attention_heads"
-    hidden: str = "intermediate_size"
-    activation: str = "hidden_act"
-    dropout: str = "hidden_dropout_prob"
-    attention_dropout: str = "attention_probs_dropout_prob"
-    eps: str | None = "layer_norm_eps"
-    """Of the norms; None where it is always the same."""
-    default_hidden: int | None = None
-    """In widths; None where `Family.defaults` has it."""
-    default_activation: str = "gelu"
-    default_dropout: float = 0.1
-    default_attention_dropout: float = 0.1
-    default_eps: float = 1e-12
+    base: StackConfig
+    """Its parts, and the rates, activations and the like that count where a configuration is silent."""
+    names: Mapping[str, str]
+    """The keys, by where in a stack their values stand, such as `attention.heads`."""
 
-    def read(self, keys: Keys, feedforward: FeedForwardPart | None = None) -> StackConfig:
-        """The stack, with norms after the sums. `feedforward`: the parts of that name, where these keys do
-        not say them. Raises: CheckpointError."""
-        width, heads = keys.heads(self.width, self.heads)
-        if feedforward is None:
-            hidden = keys.size(self.hidden, self.default_hidden and self.default_hidden * width)
-            feedforward = MLP(hidden, keys.activation(self.activation, self.default_activation))
-        dropout = keys.rate(self.attention_dropout, self.default_attention_dropout)
-        eps = self.default_eps
-        return StackConfig(
-            width=width,
-            depth=keys.depth(self.depth),
-            attention=AttentionConfig(heads, dropout=dropout),
-            feedforward=feedforward,
-            norm=LayerNorm(keys.number(self.eps, eps, 1e-30, 1.0) if self.eps else eps),
-            dropout=keys.rate(self.dropout, self.default_dropout),
-        )
+    def read(self, keys: Keys, defaults: Mapping[str, int | None] | None = None) -> StackConfig:
+        """The stack of a configuration. `defaults`: sizes that count where it has none, by their places.
 
-    def write(self, stack: StackConfig, *, feedforward: bool = True) -> dict[str, Any]:
-        """The keys that say what the stack is; of its feed-forward parts, too, where that is asked for.
-        Raises: Unsupported."""
-        part, norm = stack.feedforward, stack.norm
-        if not isinstance(norm, LayerNorm) or (feedforward and not isinstance(part, MLP)):
-            raise Unsupported(f"its parts are {part.kind} and {norm.kind}, not mlp and layer")
-        config = {
-            self.width: stack.width,
-            self.depth: stack.depth,
-            self.heads: stack.attention.heads,
-            self.dropout: stack.dropout,
-            self.attention_dropout: stack.attention.dropout,
-        }
-        if self.eps:
-            config[self.eps] = norm.eps
-        if feedforward:
-            config[self.hidden] = part.hidden or 4 * stack.width
-            config[self.activation] = activation_name(part.activation)
-        return config
+        Raises: CheckpointError.
+        """
+        stack = self.base
+        for path, key in self.names.items():
+            usual: Any = attrgetter(path)(self.base)
+            match path.rpartition(".")[2]:
+                case "depth":
+                    value: Any = keys.depth(key, (defaults or {}).get(path))
+                case "dropout":
+                    value = keys.rate(key, usual)
+                case "eps":
+                    value = keys.number(key, usual, 1e-30, 1.0)
+                case "activation":
+                    value = keys.activation(key, activation_name(usual))
+                case "max_distance":
+                    value = keys.whole(key, usual, least=2)
+                case "bias" | "out_bias":
+                    value = keys.flag(key, usual)
+                case _:
+                    value = keys.size(key, (defaults or {}).get(path))
+            stack = _changed(stack, path, value)
+        heads = stack.attention.heads
+        if stack.attention.head_width is None and stack.width % heads:
+            raise keys.refuse(self.names["width"], "it must be a multiple of the {limit} heads", heads)
+        return stack
+
+    def write(self, stack: StackConfig) -> dict[str, Any]:
+        """The keys that say what the stack is. Raises: Unsupported when its parts are others."""
+        parts = dict.fromkeys(path.rpartition(".")[0] for path in self.names)
+        ours, theirs = (_kinds(some, parts) for some in (stack, self.base))
+        if ours != theirs:
+            raise Unsupported(f"its parts are {' and '.join(ours)}, not {' and '.join(theirs)}")
+        return {key: _written(stack, path) for path, key in self.names.items()}
+
+
+def _kinds(stack: StackConfig, parts: Iterable[str]) -> list[str]:
+    """Of those parts that have alternatives."""
+    found = (attrgetter(part)(stack) for part in parts if part)
+    return [getattr(part, "kind", "none") for part in found if not isinstance(part, AttentionConfig)]
+
+
+def _changed(config: Any, path: str, value: Any) -> Any:
+    """The same with another value at that place."""
+    name, _, rest = path.partition(".")
+    return replace(config, **{name: _changed(getattr(config, name), rest, value) if rest else value})
+
+
+def _written(stack: StackConfig, path: str) -> Any:
+    """What stands there, or follows from the rest, as a configuration has it."""
+    value = attrgetter(path)(stack)
+    if value is None:
+        hidden = 8 * stack.width // 3 if isinstance(stack.feedforward, GatedMLP) else 4 * stack.width
+        heads = stack.attention.heads
+        own = {"kv_heads": heads, "head_width": stack.width // heads, "hidden": hidden}
+        own["out_bias"] = stack.attention.bias
+        return own[path.rpartition(".")[2]]
+    return activation_name(value) if path.endswith("activation") else value

@@ -13,6 +13,7 @@ from regard.interop.family import Family, Plan, Source, Unsupported, Weights, ex
 from regard.interop.generation import stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Conversion, Table, in_blocks, rules_of, scaled
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
@@ -42,6 +43,27 @@ _DECODER = {name: theirs.replace("layer.1", "layer.2") for name, theirs in _ENCO
 }
 _BLOCKS = {"encoder": _ENCODER, "decoder": _DECODER}
 _DEFAULTS = {"vocab_size": 32128, "d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8}
+_STACK = StackKeys(
+    StackConfig(
+        width=0,
+        depth=0,
+        attention=AttentionConfig(score=DotProduct(1.0), bias=False, dropout=0.1),
+        position=RelativeBias(bidirectional=True),
+        norm=RMSNorm(1e-6),
+        placement=PreNorm(),
+    ),
+    {
+        "width": "d_model",
+        "depth": "num_layers",
+        "attention.heads": "num_heads",
+        "attention.head_width": "d_kv",
+        "attention.dropout": "dropout_rate",
+        "position.buckets": "relative_attention_num_buckets",
+        "position.max_distance": "relative_attention_max_distance",
+        "norm.eps": "layer_norm_epsilon",
+        "dropout": "dropout_rate",
+    },
+)
 _LONGEST = 512  # tokens of its training; the bias allows any number
 
 
@@ -66,33 +88,15 @@ class T5(Family):
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         keys.only("is_encoder_decoder", True, "it has two stacks")
-        part = _feedforward(keys, self.proj)
-        heads, eps = keys.size("num_heads"), keys.number("layer_norm_epsilon", 1e-6, 1e-30, 1.0)
-        rate = keys.rate("dropout_rate", 0.1)
-        attention = AttentionConfig(
-            heads, head_width=keys.size("d_kv", 64), score=DotProduct(1.0), bias=False, dropout=rate
-        )
-        position = RelativeBias(
-            _buckets(keys), keys.whole("relative_attention_max_distance", 128, least=2), bidirectional=True
-        )
-        if position.max_distance <= position.buckets // 2:
-            raise keys.refuse("relative_attention_max_distance", "it must be more than half of the buckets")
-        encoder = StackConfig(
-            width=keys.size("d_model"),
-            depth=(depth := keys.depth("num_layers")),
-            attention=attention,
-            feedforward=part,
-            position=position,
-            norm=RMSNorm(eps),
-            placement=PreNorm(),
-            dropout=rate,
-        )
+        encoder = _STACK.read(keys, {"attention.head_width": 64, "position.buckets": 32})
+        encoder = replace(encoder, feedforward=_feedforward(keys, self.proj))
+        _check_position(keys, encoder.position)
         decoder = replace(
             encoder,
-            depth=keys.depth("num_decoder_layers", depth),
+            depth=keys.depth("num_decoder_layers", encoder.depth),
             mask=Causal(),
-            position=replace(position, bidirectional=False),
-            cross=attention,
+            position=replace(encoder.position, bidirectional=False),
+            cross=encoder.attention,
         )
         vocab = keys.size("vocab_size")
         tied = keys.flag("tie_word_embeddings", True)
@@ -128,26 +132,16 @@ class T5(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = expect(bundle.model, EncoderDecoderConfig, "it has one stack")
         stack, part = model.encoder, model.encoder.feedforward
-        if not isinstance(stack.position, RelativeBias) or not isinstance(stack.norm, RMSNorm):
-            raise Unsupported(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")
         if part.hidden is None:
             raise Unsupported("its hidden width is not stated")
         name = activation_name(part.activation)
         if isinstance(part, GatedMLP):
             name = "gated-gelu" if name == "gelu_new" else f"gated-{name}"
         tied = model.tying == "three-way"
-        return {
+        return _STACK.write(stack) | {
             "vocab_size": model.target.vocab,
-            "d_model": stack.width,
-            "d_kv": stack.attention.head_width or stack.width // stack.attention.heads,
             "d_ff": part.hidden,
-            "num_layers": stack.depth,
             "num_decoder_layers": model.decoder.depth,
-            "num_heads": stack.attention.heads,
-            "relative_attention_num_buckets": stack.position.buckets,
-            "relative_attention_max_distance": stack.position.max_distance,
-            "dropout_rate": stack.dropout,
-            "layer_norm_epsilon": stack.norm.eps,
             "feed_forward_proj": name,
             "tie_word_embeddings": tied,
             "is_encoder_decoder": True,
@@ -166,11 +160,11 @@ class MT5(T5):
     defaults = _DEFAULTS | {"vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
 
 
-def _buckets(keys: Keys) -> int:
-    buckets = keys.size("relative_attention_num_buckets", 32)
-    if buckets < 4:
+def _check_position(keys: Keys, position: Any) -> None:
+    if position.buckets < 4:
         raise keys.refuse("relative_attention_num_buckets", "it must be {limit} or more", 4)
-    return buckets
+    if position.max_distance <= position.buckets // 2:
+        raise keys.refuse("relative_attention_max_distance", "it must be more than half of the buckets")
 
 
 def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from regard.bundle import Bundle
 from regard.data.image_processor import ImageProcessor
+from regard.interop.encoder import PLAIN
 from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
 from regard.interop.image_processors import image_processor_file, preprocessor_file, read_image_processor
 from regard.interop.keys import Keys, activation_name
@@ -30,11 +31,13 @@ from regard.interop.mapping import (
     scaled,
 )
 from regard.interop.stack_keys import StackKeys
-from regard.model.block import LayerScale, Placement, PreNorm
+from regard.model.attention import AttentionConfig
+from regard.model.block import LayerScale, PreNorm
 from regard.model.embed import Patches
 from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
 from regard.model.head import Classes, Pooling, Vector
 from regard.model.init import Scaled
+from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
@@ -55,6 +58,10 @@ _BLOCK = {
     "feedforward.up": "intermediate.dense",
     "feedforward.down": "output.dense",
 }
+_STACK = StackKeys(
+    replace(PLAIN.base, attention=AttentionConfig(), placement=PreNorm(), dropout=0.0, entry_norm=False),
+    {p: key for p, key in PLAIN.names.items() if p != "position.length"} | {"attention.bias": "qkv_bias"},
+)
 _DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
 _OF_OTHER_HEADS = ("encoder_stride", "pooler_output_size", "pooler_act")
 _OF_BACKBONES = (
@@ -79,8 +86,7 @@ class ViT(Family):
     kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
     defaults = _DEFAULTS | {"intermediate_size": 3072}
     image_processor = "ViT"
-    placement: ClassVar[Placement] = PreNorm()
-    sizes: ClassVar[StackKeys] = StackKeys(default_dropout=0.0, default_attention_dropout=0.0)
+    stack: ClassVar[StackKeys] = _STACK
     patch: ClassVar[int] = 16
     """Pixels along a patch, where the configuration does not say it."""
     registers: ClassVar[int] = 0
@@ -105,13 +111,9 @@ class ViT(Family):
         embed = self._fitted(keys, made, processor)
         head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
-        stack, biased = self.sizes.read(keys, self._feedforward(keys)), keys.flag("qkv_bias", True)
-        stack = replace(
-            stack,
-            attention=replace(stack.attention, bias=biased, out_bias=None if biased else True),
-            position=Learned(embed.length),
-            placement=self._placement(keys),
-        )
+        stack = self._read_stack(keys)
+        attention = replace(stack.attention, out_bias=None if stack.attention.bias else True)
+        stack = replace(stack, attention=attention, position=Learned(embed.length))
         model = TransformerConfig(embed, stack, head, Scaled())
         table = source.table(model)
         notes = [] if count else [_NO_LABELS]
@@ -152,12 +154,8 @@ class ViT(Family):
             raise keys.refuse("image_size", why, f"{processor.columns} × {processor.rows}")
         return embed
 
-    def _feedforward(self, keys: Keys) -> FeedForwardPart | None:
-        """The feed-forward parts, where `sizes` does not say them."""
-        return None
-
-    def _placement(self, keys: Keys) -> Placement:
-        return self.placement
+    def _read_stack(self, keys: Keys) -> StackConfig:
+        return self.stack.read(keys)
 
     def _head(self, source: Source, embed: Patches) -> Classes | Vector:
         products = self._products(source.architecture)
@@ -214,17 +212,16 @@ class ViT(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = expect(bundle.model, TransformerConfig, _NO_IMAGES)
         stack, embed = model.stack, expect(model.embed, Patches, _NO_IMAGES)
-        if stack.placement.kind != self.placement.kind:
+        if stack.placement.kind != self.stack.base.placement.kind:
             raise Unsupported(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
-        return self._write_sizes(stack) | {
-            "qkv_bias": stack.attention.bias,
+        return self._write_stack(stack) | {
             "image_size": _written_sides(embed),
             "patch_size": embed.patch,
             "num_channels": embed.channels,
         }
 
-    def _write_sizes(self, stack: StackConfig) -> dict[str, Any]:
-        return self.sizes.write(stack)
+    def _write_stack(self, stack: StackConfig) -> dict[str, Any]:
+        return self.stack.write(stack)
 
     def files(self, bundle: Bundle) -> dict[str, str]:
         return preprocessor_file(bundle)
@@ -254,8 +251,10 @@ class Dinov2(ViT):
     kept_keys: ClassVar[tuple[str, ...]] = _OF_BACKBONES
     defaults = _DEFAULTS
     image_processor = "Bit"
-    placement: ClassVar[Placement] = LayerScale(1.0)
-    sizes: ClassVar[StackKeys] = replace(ViT.sizes, default_eps=1e-6)
+    stack: ClassVar[StackKeys] = StackKeys(
+        replace(_STACK.base, norm=LayerNorm(1e-6), placement=LayerScale(1.0)),
+        {path: key for path, key in _STACK.names.items() if not path.startswith("feedforward")},
+    )
     patch: ClassVar[int] = 14
     pooling: ClassVar[Pooling] = "first-and-mean"
     block: ClassVar[Mapping[str, str]] = _BLOCK | {
@@ -280,18 +279,17 @@ class Dinov2(ViT):
         embed = replace(embed, pixel_rows=processor.rows, pixel_columns=processor.columns)
         return super()._fitted(keys, embed, processor)
 
-    def _feedforward(self, keys: Keys) -> FeedForwardPart:
+    def _read_stack(self, keys: Keys) -> StackConfig:
         keys.rate("drop_path_rate", 0.0)  # of training only
         hidden = int(keys.size("hidden_size") * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
         activation = keys.activation("hidden_act", "gelu")
+        part: FeedForwardPart = MLP(hidden, activation)
         if keys.flag("use_swiglu_ffn", False):
-            return GatedMLP(_gated(hidden), "silu", bias=True)
-        return MLP(hidden, activation)
+            part = GatedMLP(_gated(hidden), "silu", bias=True)
+        scale = LayerScale(keys.number("layerscale_value", 1.0))
+        return replace(self.stack.read(keys), feedforward=part, placement=scale)
 
-    def _placement(self, keys: Keys) -> Placement:
-        return LayerScale(keys.number("layerscale_value", 1.0))
-
-    def _write_sizes(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_stack(self, stack: StackConfig) -> dict[str, Any]:
         part, width = stack.feedforward, stack.width
         assert isinstance(stack.placement, LayerScale)
         gated = isinstance(part, GatedMLP)
@@ -301,7 +299,7 @@ class Dinov2(ViT):
         if ratio is None:
             raise Unsupported(f"its {hidden} hidden values are no whole multiple of its width")
         activation = "gelu" if gated else activation_name(part.activation)
-        return self.sizes.write(stack, feedforward=False) | {
+        return self.stack.write(stack) | {
             "mlp_ratio": ratio,
             "use_swiglu_ffn": gated,
             "hidden_act": activation,
