@@ -30,7 +30,7 @@ from regard.interop.stack_keys import StackKeys
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
 from regard.model.mask import Causal
-from regard.model.position import Learned, Sinusoidal, sinusoids
+from regard.model.position import Learned, Position, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, Tying
 from regard.registry import register
@@ -99,10 +99,14 @@ class Bart(Family):
         keys = source.keys
         keys.only("is_encoder_decoder", True, "it has two stacks")
         self._check(keys)
-        learned = self._learned(source)
-        encoder = self._stack(keys, "encoder", learned)
-        decoder = replace(self._stack(keys, "decoder", learned), mask=Causal())
-        decoder = replace(decoder, cross=decoder.attention)
+        longest = keys.whole("max_position_embeddings", 1024, least=1)
+        position: Position = Sinusoidal(interleaved=False)
+        if self._learned(source):
+            position = Learned(keys.size("max_position_embeddings", longest))
+        encoder, decoder = (
+            replace(_STACKS[side].read(keys), position=position, entry_norm=self.learned) for side in _SIDES
+        )
+        decoder = replace(decoder, mask=Causal(), cross=decoder.attention)
         keys.any("num_hidden_layers")  # the encoder's depth once more
         shares = keys.flag("share_encoder_decoder_embeddings", True)
         if self.learned and not shares:
@@ -119,7 +123,7 @@ class Bart(Family):
         return source.translation(
             model,
             stated(source.checkpoint, "decoder_start_token_id"),
-            keys.whole("max_position_embeddings", 1024, least=1),
+            longest,
             starts=self.starts,
             forced_end=self.forced_end if self.forced_end < vocab else None,
         )
@@ -141,17 +145,6 @@ class Bart(Family):
     def _learned(self, source: Source) -> bool:
         """Whether positions are learned."""
         return self.learned
-
-    def _stack(self, keys: Keys, side: str, learned: bool) -> StackConfig:
-        stack = _STACKS[side].read(keys)
-        positions = keys.whole("max_position_embeddings", 1024, least=1)
-        return replace(
-            stack,
-            position=Learned(keys.size("max_position_embeddings", positions))
-            if learned
-            else Sinusoidal(interleaved=False),
-            entry_norm=self.learned,
-        )
 
     # ------------------------------------------------------------------ weights
 

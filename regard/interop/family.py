@@ -238,6 +238,4 @@ def one_stack(bundle: Bundle) -> tuple[TransformerConfig, Vocabulary]:
 def tokens_of(model: TransformerConfig | EncoderDecoderConfig) -> Tokens:
     """The embedding of what a model reads. Raises: Unsupported when it reads no tokens."""
     embed = model.embed if isinstance(model, TransformerConfig) else model.source
-    if not isinstance(embed, Tokens):
-        raise Unsupported(f"it reads {embed.kind}, not tokens")
-    return embed
+    return expect(embed, Tokens, f"it reads {embed.kind}, not tokens")

@@ -28,6 +28,11 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "watermarking_config": (None,),
 }
 """What would change every output and is not supported, and the values with which it does not."""
+_NAMES = {
+    **{name: name for name in ("repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens")},
+    "begin_suppress": "begin_suppress_tokens",
+}
+"""Keys that stand in the file as they are in a task's options, by their names there."""
 _NO_PENALTY = ("repetition_penalty", 1.0)
 
 
@@ -80,11 +85,7 @@ def generation_file(options: Mapping[str, Any], ids: Mapping[str, Any]) -> dict[
         return {}
     bad = [*([token] for token in options.get("never") or ()), *map(list, rules.get("bad_words") or ())]
     settings = {name: ids[name] for name in ids if name.endswith("_token_id")}
-    for key in ("repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens"):
-        if rules.get(key):
-            settings[key] = rules[key]
-    if rules.get("begin_suppress"):
-        settings["begin_suppress_tokens"] = rules["begin_suppress"]
+    settings |= {key: rules[name] for name, key in _NAMES.items() if rules.get(name)}
     if bad:
         settings["bad_words_ids"] = bad
     if rules.get("opening"):

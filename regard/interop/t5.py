@@ -90,12 +90,13 @@ class T5(Family):
         keys.only("is_encoder_decoder", True, "it has two stacks")
         encoder = _STACK.read(keys, {"attention.head_width": 64, "position.buckets": 32})
         encoder = replace(encoder, feedforward=_feedforward(keys, self.proj))
-        _check_position(keys, encoder.position)
+        position: Any = encoder.position
+        _check_position(keys, position)
         decoder = replace(
             encoder,
             depth=keys.depth("num_decoder_layers", encoder.depth),
             mask=Causal(),
-            position=replace(encoder.position, bidirectional=False),
+            position=replace(position, bidirectional=False),
             cross=encoder.attention,
         )
         vocab = keys.size("vocab_size")
