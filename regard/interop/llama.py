@@ -186,9 +186,8 @@ class Ministral(Mistral):
     architectures: ClassVar[dict[str, str]] = {"MinistralForCausalLM": "text-generation"}
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
-        window, kinds = _stated_window(keys), keys.any("layer_types")
-        usual = [_ALL if window is None else _SOME] * depth
-        return _by_kind(keys, usual if kinds is None else kinds, depth, window)
+        window = _stated_window(keys)
+        return _by_kind(keys, [_ALL if window is None else _SOME] * depth, window)
 
     def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
@@ -215,7 +214,7 @@ class Qwen2(Llama):
             raise keys.refuse("layer_types", "without use_sliding_window all must be full_attention")
         near = used and window is not None
         usual = [_SOME if near and index >= first else _ALL for index in range(depth)]
-        return _by_kind(keys, usual if kinds is None else kinds, depth, window)
+        return _by_kind(keys, usual, window)
 
     def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
@@ -252,8 +251,11 @@ def _stated_window(keys: Keys) -> int | None:
 _ALL, _SOME = "full_attention", "sliding_attention"
 
 
-def _by_kind(keys: Keys, kinds: Any, depth: int, window: int | None) -> list[MaskRule]:
-    """Who may see whom, block by block, from the library's word for each. Raises: CheckpointError."""
+def _by_kind(keys: Keys, usual: list[str], window: int | None) -> list[MaskRule]:
+    """Who may see whom, block by block, from the library's word for each, which is usual where none is stated.
+    Raises: CheckpointError."""
+    kinds, depth = keys.any("layer_types"), len(usual)
+    kinds = usual if kinds is None else kinds
     if not isinstance(kinds, list) or len(kinds) != depth or not set(map(str, kinds)) <= {_ALL, _SOME}:
         why = "it must say {limit} of each of the {layers} layers"
         raise keys.refuse("layer_types", why, f"{_ALL} or {_SOME}", depth)

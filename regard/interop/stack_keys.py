@@ -34,10 +34,11 @@ class StackKeys:
         """
         stack = self.base
         for path, key in self.names.items():
-            usual: Any = attrgetter(path)(self.base)
+            size, usual = (defaults or {}).get(path), attrgetter(path)(self.base)
+            value: Any
             match path.rpartition(".")[2]:
                 case "depth":
-                    value: Any = keys.depth(key, (defaults or {}).get(path))
+                    value = keys.depth(key, size)
                 case "dropout":
                     value = keys.rate(key, usual)
                 case "eps":
@@ -49,7 +50,7 @@ class StackKeys:
                 case "bias" | "out_bias":
                     value = keys.flag(key, usual)
                 case _:
-                    value = keys.size(key, (defaults or {}).get(path))
+                    value = keys.size(key, size)
             stack = _changed(stack, path, value)
         heads = stack.attention.heads
         if stack.attention.head_width is None and stack.width % heads:
