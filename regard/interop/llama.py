@@ -252,8 +252,8 @@ _ALL, _SOME = "full_attention", "sliding_attention"
 
 
 def _by_kind(keys: Keys, usual: list[str], window: int | None) -> list[MaskRule]:
-    """Who may see whom, block by block, from the library's word for each, which is usual where none is stated.
-    Raises: CheckpointError."""
+    """Who may see whom, block by block, from the library's word for each. `usual`: those that count where
+    the configuration is silent. Raises: CheckpointError."""
     kinds, depth = keys.any("layer_types"), len(usual)
     kinds = usual if kinds is None else kinds
     if not isinstance(kinds, list) or len(kinds) != depth or not set(map(str, kinds)) <= {_ALL, _SOME}:
