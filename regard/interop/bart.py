@@ -27,6 +27,7 @@ from regard.interop.generation import stated
 from regard.interop.keys import Keys
 from regard.interop.mapping import ROW, Rule, Table, in_blocks, rules_of, skipped
 from regard.interop.stack_keys import StackKeys
+from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
 from regard.model.mask import Causal
@@ -50,7 +51,7 @@ _BLOCK = {
 _SIDES = ("encoder", "decoder")
 _STACKS = {
     side: StackKeys(
-        StackConfig(width=0, depth=0, feedforward=MLP(activation="gelu")),
+        StackConfig(1024, 12, AttentionConfig(16), MLP(4096, "gelu")),
         {
             "width": "d_model",
             "depth": f"{side}_layers",
@@ -80,14 +81,9 @@ class Bart(Family):
     """Rows of a table of learned positions before the first."""
     prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
-    defaults: ClassVar[Mapping[str, int]] = {
-        "vocab_size": 50265,
-        "d_model": 1024,
-        **{f"{side}_layers": 12 for side in _SIDES},
-        **{f"{side}_attention_heads": 16 for side in _SIDES},
-        **{f"{side}_ffn_dim": 4096 for side in _SIDES},
-    }
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 50265}
     tokenizer = "BartTokenizer"
+    stacks: ClassVar[Mapping[str, StackKeys]] = _STACKS
     learned: ClassVar[bool] = True
     """Whether positions are, and what enters a stack is normalised."""
     starts: ClassVar[str | None] = "bos"
@@ -103,9 +99,8 @@ class Bart(Family):
         position: Position = Sinusoidal(interleaved=False)
         if self._learned(source):
             position = Learned(keys.size("max_position_embeddings", longest))
-        encoder, decoder = (
-            replace(_STACKS[side].read(keys), position=position, entry_norm=self.learned) for side in _SIDES
-        )
+        stacks = (self.stacks[side].read(keys) for side in _SIDES)
+        encoder, decoder = (replace(x, position=position, entry_norm=self.learned) for x in stacks)
         decoder = replace(decoder, mask=Causal(), cross=decoder.attention)
         keys.any("num_hidden_layers")  # the encoder's depth once more
         shares = keys.flag("share_encoder_decoder_embeddings", True)
@@ -192,7 +187,7 @@ class Bart(Family):
             "tie_word_embeddings": model.tying != "none",
         }
         for side, stack in (("decoder", model.decoder), ("encoder", model.encoder)):
-            config |= _STACKS[side].write(stack)
+            config |= self.stacks[side].write(stack)
         own = {"decoder_vocab_size": model.target.vocab, "share_encoder_decoder_embeddings": shares}
         return config if self.learned else config | own
 
@@ -204,7 +199,7 @@ class Marian(Bart):
     name: ClassVar[str] = "marian"
     architectures: ClassVar[dict[str, str]] = {"MarianMTModel": "translation"}
     aliases: ClassVar[dict[str, str]] = {"MarianModel": "MarianMTModel"}
-    defaults: ClassVar[Mapping[str, int]] = {**Bart.defaults, "vocab_size": 58101}
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 58101}
     tokenizer = "MarianTokenizer"
     learned = False
     starts = None

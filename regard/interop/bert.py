@@ -12,7 +12,7 @@ from regard.interop.encoder import FILL, PLAIN, Encoder, Names, classes
 from regard.interop.keys import Keys
 from regard.interop.origin import load_origin
 from regard.interop.stack_keys import StackKeys
-from regard.model.feedforward import Activation
+from regard.model.feedforward import MLP, Activation
 from regard.model.position import LearnedAndRelative
 from regard.registry import register
 
@@ -26,14 +26,7 @@ _BLOCK = {
 }
 _BUCKETS, _FARTHEST = 32, 128
 """Of MPNet's bias; the reference's code reads no others."""
-_DEFAULTS = {
-    "vocab_size": 30522,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 512,
-}
+_VOCAB = {"vocab_size": 30522}
 
 
 @register
@@ -44,7 +37,7 @@ class Bert(Encoder):
     architectures = classes("Bert") | {"BertForPreTraining": FILL}
     body = "BertModel"
     prefix = "bert."
-    defaults = _DEFAULTS
+    defaults = _VOCAB
     tokenizer = "BertTokenizer"
     names = Names(
         layers="encoder.layer",
@@ -67,7 +60,7 @@ class Roberta(Encoder):
     architectures = classes("Roberta")
     body = "RobertaModel"
     prefix = "roberta."
-    defaults = _DEFAULTS | {"vocab_size": 50265}
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 50265}
     tokenizer = "RobertaTokenizer"
     kept_keys = ("pad_token_id",)
     names = replace(
@@ -102,7 +95,7 @@ class XlmRoberta(Roberta):
     name: ClassVar[str] = "xlm-roberta"
     architectures = classes("XLMRoberta")
     body = "XLMRobertaModel"
-    defaults = _DEFAULTS
+    defaults = _VOCAB
     tokenizer = "XLMRobertaTokenizer"
 
 
@@ -113,7 +106,7 @@ class Camembert(Roberta):
     name: ClassVar[str] = "camembert"
     architectures = classes("Camembert")
     body = "CamembertModel"
-    defaults = _DEFAULTS
+    defaults = _VOCAB
     tokenizer = "CamembertTokenizer"
 
 
@@ -125,14 +118,7 @@ class DistilBert(Encoder):
     architectures = classes("DistilBert")
     body = "DistilBertModel"
     prefix = "distilbert."
-    defaults: ClassVar[Mapping[str, int]] = {
-        "vocab_size": 30522,
-        "dim": 768,
-        "n_layers": 6,
-        "n_heads": 12,
-        "hidden_dim": 3072,
-        "max_position_embeddings": 512,
-    }
+    defaults = _VOCAB
     tokenizer = "BertTokenizer"
     names = Names(
         layers="transformer.layer",
@@ -152,7 +138,7 @@ class DistilBert(Encoder):
         class_product="classifier",
     )
     stack = StackKeys(
-        PLAIN.base,
+        replace(PLAIN.base, depth=6),
         {
             "width": "dim",
             "depth": "n_layers",
@@ -181,7 +167,7 @@ class Electra(Encoder):
     body = "ElectraModel"
     aliases: ClassVar[dict[str, str]] = {"ElectraForPreTraining": "ElectraModel"}
     prefix = "electra."
-    defaults = _DEFAULTS | {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}
+    defaults = _VOCAB
     tokenizer = "BertTokenizer"
     names = replace(
         Roberta.names,
@@ -191,6 +177,15 @@ class Electra(Encoder):
         mask_bias="generator_lm_head.bias",
         entry="embeddings_project",
         others=("discriminator_predictions.",),
+    )
+    stack = replace(
+        PLAIN,
+        base=replace(
+            PLAIN.base,
+            width=256,
+            attention=replace(PLAIN.base.attention, heads=4),
+            feedforward=MLP(1024, "gelu"),
+        ),
     )
     entry = "embedding_size"
     class_activation = mask_activation = "gelu"
@@ -207,7 +202,7 @@ class MPNet(Encoder):
     architectures = classes("MPNet")
     body = "MPNetModel"
     prefix = "mpnet."
-    defaults = _DEFAULTS | {"vocab_size": 30527}
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 30527}
     tokenizer = "MPNetTokenizer"
     names = replace(
         Roberta.names,
@@ -219,7 +214,7 @@ class MPNet(Encoder):
         },
         bias="encoder.relative_attention_bias",
     )
-    stack = replace(PLAIN, base=replace(PLAIN.base, position=LearnedAndRelative(0, _BUCKETS, _FARTHEST)))
+    stack = replace(PLAIN, base=replace(PLAIN.base, position=LearnedAndRelative(512, _BUCKETS, _FARTHEST)))
     types = None
     mask_activation: ClassVar[Activation | None] = "gelu"
     between = 2

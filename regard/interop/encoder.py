@@ -78,11 +78,11 @@ def classes(start: str) -> dict[str, str]:
 
 PLAIN = StackKeys(
     StackConfig(
-        width=0,
-        depth=0,
-        attention=AttentionConfig(dropout=0.1),
-        feedforward=MLP(activation="gelu"),
-        position=Learned(),
+        width=768,
+        depth=12,
+        attention=AttentionConfig(12, dropout=0.1),
+        feedforward=MLP(3072, "gelu"),
+        position=Learned(512),
         norm=LayerNorm(1e-12),
         entry_norm=True,
     ),

@@ -28,15 +28,14 @@ _BLOCK = {
     "feedforward.down": "mlp.c_proj",
     "feedforward_residual.norm": "ln_2",
 }
-_DEFAULTS = {"vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
 _STACK = StackKeys(
     StackConfig(
-        width=0,
-        depth=0,
-        attention=AttentionConfig(dropout=0.1),
+        width=768,
+        depth=12,
+        attention=AttentionConfig(12, dropout=0.1),
         feedforward=MLP(activation="gelu-tanh"),
         mask=Causal(),
-        position=Learned(),
+        position=Learned(1024),
         norm=LayerNorm(1e-5),
         placement=PreNorm(),
     ),
@@ -68,19 +67,18 @@ class Gpt2(Family):
     )
     prefix: ClassVar[str] = "transformer."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
-    defaults = _DEFAULTS
+    defaults: ClassVar[dict[str, int]] = {"vocab_size": 50257}
     tokenizer = "GPT2Tokenizer"
+    stack: ClassVar[StackKeys] = _STACK
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         scaled = keys.flag("scale_attn_weights", True)
         divided = keys.flag("scale_attn_by_inverse_layer_idx", False)
-        # Of the two keys of positions only the first is read where both stand.
-        others = {"feedforward.hidden": 4 * keys.size("n_embd"), "position.length": keys.any("n_ctx")}
-        stack = _STACK.read(keys, others)
+        stack = self.stack.read(keys, {"position.length": keys.any("n_ctx")})  # read where it is alone
         attention = replace(stack.attention, score=DotProduct() if scaled else DotProduct(1.0))
         stack = replace(stack, attention=attention)
-        plan = source.text_generation(stack, keys.size("n_positions", keys.any("n_ctx")), tied=True)
+        plan = source.text_generation(stack, getattr(stack.position, "length", 0), tied=True)
         return replace(plan, table=_divided(plan.table, stack.width)) if divided else plan
 
     def table(self, weights: Weights) -> Table:
@@ -103,7 +101,7 @@ class Gpt2(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model, head = one_stack(bundle)
         stack = model.stack
-        return _STACK.write(stack) | {
+        return self.stack.write(stack) | {
             "vocab_size": tokens_of(model).vocab,
             "embd_pdrop": stack.dropout,
             "scale_attn_weights": getattr(stack.attention.score, "scale", None) is None,

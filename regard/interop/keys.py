@@ -96,11 +96,11 @@ class Keys:
         where: Path | str,
         limit: int,
         blocks: int = 0,
-        defaults: Mapping[str, int] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         """`limit`: no size of the model can exceed it. `blocks`: nor can its stacks have more. `defaults`:
         what counts where a key is missing that nobody gives another value for then."""
-        self._defaults = defaults or {}
+        self._defaults = dict(defaults or {})
         self._config, self.where, self._limit, self._blocks = dict(config), where, limit, blocks
         self._taken: set[str] = set(IRRELEVANT)
 
@@ -229,9 +229,12 @@ class Keys:
         self._taken.add(name)
         value = self._config.get(name)
         default = self._defaults.get(name) if default is None else default
-        if value is None and default is None:
+        if value is not None:
+            return value
+        if default is None:
             raise CheckpointError("{where}: '{key}' is missing", self.where, name)
-        return default if value is None else value
+        self._defaults[name] = default
+        return default
 
 
 IDS = "a token id, a list of them, or null"

@@ -46,22 +46,16 @@ _BLOCK = {
     "feedforward.down": "mlp.down_proj",
     "feedforward_residual.norm": "post_attention_layernorm",
 }
-_DEFAULTS = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "intermediate_size": 11008,
-}
 _BASE = StackConfig(
-    width=0,
-    depth=0,
-    attention=AttentionConfig(bias=False, out_bias=False),
-    feedforward=GatedMLP(),
+    width=4096,
+    depth=32,
+    attention=AttentionConfig(32, bias=False, out_bias=False),
+    feedforward=GatedMLP(11008),
     norm=RMSNorm(1e-6),
     placement=PreNorm(),
     dropout=0.0,
 )
+_QWEN = replace(_BASE, feedforward=GatedMLP(22016))
 _NAMES = {
     "width": "hidden_size",
     "depth": "num_hidden_layers",
@@ -85,28 +79,19 @@ class Llama(Family):
     architectures: ClassVar[dict[str, str]] = {"LlamaForCausalLM": "text-generation"}
     prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
-    defaults: ClassVar[Mapping[str, int]] = _DEFAULTS
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 32000}
     tokenizer = "LlamaTokenizer"
     stack: ClassVar[StackKeys] = StackKeys(_BASE, _NAMES | _BIASES | {"feedforward.bias": "mlp_bias"})
-    head_width: ClassVar[int | None] = None
-    """Of a head where the configuration does not say; None for width / heads."""
     longest: ClassVar[int] = 2048
-    kv_heads: ClassVar[int | None] = None
 
     # ------------------------------------------------------------------ reading
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
-        width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
-        kv_heads = keys.size("num_key_value_heads", self.kv_heads or heads)
-        if heads % kv_heads:
-            raise keys.refuse("num_key_value_heads", "it must divide the {limit} heads", heads)
-        if "head_dim" not in keys and self.head_width is None and width % heads:
-            raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
-        head_width = keys.size("head_dim", self.head_width or width // heads)
-        stack = self.stack.read(keys, {"attention.kv_heads": kv_heads, "attention.head_width": head_width})
+        stack = self.stack.read(keys)
+        assert stack.attention.head_width is not None
         context = keys.whole("max_position_embeddings", self.longest, least=1)
-        position = read_rotary(keys, head_width, context)
+        position = read_rotary(keys, stack.attention.head_width, context)
         stack = replace(stack, **_sight(self._rules(keys, stack.depth)), position=position)
         return source.text_generation(stack, context, tied=False)
 
@@ -161,11 +146,11 @@ class Mistral(Llama):
 
     name: ClassVar[str] = "mistral"
     architectures: ClassVar[dict[str, str]] = {"MistralForCausalLM": "text-generation"}
-    defaults = _DEFAULTS | {"intermediate_size": 14336}
     tokenizer_counts = False
     longest = 131072
-    kv_heads = 8
-    stack = StackKeys(_BASE, _NAMES)
+    stack = StackKeys(
+        replace(_BASE, attention=replace(_BASE.attention, kv_heads=8), feedforward=GatedMLP(14336)), _NAMES
+    )
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         window = _stated_window(keys)
@@ -200,10 +185,10 @@ class Qwen2(Llama):
 
     name: ClassVar[str] = "qwen2"
     architectures: ClassVar[dict[str, str]] = {"Qwen2ForCausalLM": "text-generation"}
-    defaults = _DEFAULTS | {"vocab_size": 151936, "intermediate_size": 22016}
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 151936}
     tokenizer = "Qwen2Tokenizer"
     longest = 32768
-    stack = StackKeys(replace(_BASE, attention=AttentionConfig(bias=True, out_bias=False)), _NAMES)
+    stack = StackKeys(replace(_QWEN, attention=replace(_QWEN.attention, bias=True)), _NAMES)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         used = keys.flag("use_sliding_window", False)
@@ -233,9 +218,8 @@ class Qwen3(Qwen2):
 
     name: ClassVar[str] = "qwen3"
     architectures: ClassVar[dict[str, str]] = {"Qwen3ForCausalLM": "text-generation"}
-    head_width = 128
     stack = StackKeys(
-        replace(_BASE, attention=AttentionConfig(bias=False, out_bias=False, norm=RMSNorm(1e-6))),
+        replace(_QWEN, attention=replace(_QWEN.attention, head_width=128, norm=RMSNorm(1e-6))),
         _NAMES | _BIASES | {"attention.norm.eps": "rms_norm_eps"},
     )
 

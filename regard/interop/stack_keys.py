@@ -23,22 +23,22 @@ class StackKeys:
     """The stacks of a family and the keys of its configurations."""
 
     base: StackConfig
-    """Its parts, and the rates, activations and the like that count where a configuration is silent."""
+    """Its parts, and what counts where a configuration is silent; a size of 0 or None is none that counts."""
     names: Mapping[str, str]
     """The keys, by where in a stack their values stand, such as `attention.heads`."""
 
     def read(self, keys: Keys, defaults: Mapping[str, int | None] | None = None) -> StackConfig:
-        """The stack of a configuration. `defaults`: sizes that count where it has none, by their places.
+        """The stack of a configuration. `defaults`: further sizes that count, by their places.
 
         Raises: CheckpointError.
         """
         stack = self.base
         for path, key in self.names.items():
-            size, usual = (defaults or {}).get(path), attrgetter(path)(self.base)
+            usual: Any = (defaults or {}).get(path) or attrgetter(path)(self.base)
             value: Any
             match path.rpartition(".")[2]:
                 case "depth":
-                    value = keys.depth(key, size)
+                    value = keys.depth(key, usual or None)
                 case "dropout":
                     value = keys.rate(key, usual)
                 case "eps":
@@ -50,12 +50,18 @@ class StackKeys:
                 case "bias" | "out_bias":
                     value = keys.flag(key, usual)
                 case _:
-                    value = keys.size(key, size)
+                    value = keys.size(key, _derived(stack, path) if usual is None else usual or None)
             stack = _changed(stack, path, value)
-        heads = stack.attention.heads
-        if stack.attention.head_width is None and stack.width % heads:
-            raise keys.refuse(self.names["width"], "it must be a multiple of the {limit} heads", heads)
+        self._check_heads(keys, stack)
         return stack
+
+    def _check_heads(self, keys: Keys, stack: StackConfig) -> None:
+        heads, kv_heads = stack.attention.heads, stack.attention.kv_heads or 1
+        if heads % kv_heads:
+            raise keys.refuse(self.names["attention.kv_heads"], "it must divide the {limit} heads", heads)
+        stated = self.base.attention.head_width or self.names.get("attention.head_width", "") in keys
+        if stack.width % heads and not stated:
+            raise keys.refuse(self.names["width"], "it must be a multiple of the {limit} heads", heads)
 
     def write(self, stack: StackConfig) -> dict[str, Any]:
         """The keys that say what the stack is. Raises: Unsupported when its parts are others."""
@@ -82,9 +88,14 @@ def _written(stack: StackConfig, path: str) -> Any:
     """What stands there, or follows from the rest, as a configuration has it."""
     value = attrgetter(path)(stack)
     if value is None:
-        hidden = 8 * stack.width // 3 if isinstance(stack.feedforward, GatedMLP) else 4 * stack.width
-        heads = stack.attention.heads
-        own = {"kv_heads": heads, "head_width": stack.width // heads, "hidden": hidden}
-        own["out_bias"] = stack.attention.bias
-        return own[path.rpartition(".")[2]]
+        return _derived(stack, path)
     return activation_name(value) if path.endswith("activation") else value
+
+
+def _derived(stack: StackConfig, path: str) -> Any:
+    """What follows from the rest where nothing stands there."""
+    hidden = 8 * stack.width // 3 if isinstance(stack.feedforward, GatedMLP) else 4 * stack.width
+    heads = max(1, stack.attention.heads)
+    own = {"kv_heads": heads, "head_width": max(1, stack.width // heads), "hidden": hidden}
+    own["out_bias"] = stack.attention.bias
+    return own[path.rpartition(".")[2]]

@@ -42,12 +42,11 @@ _DECODER = {name: theirs.replace("layer.1", "layer.2") for name, theirs in _ENCO
     "cross_residual.norm": "layer.1.layer_norm",
 }
 _BLOCKS = {"encoder": _ENCODER, "decoder": _DECODER}
-_DEFAULTS = {"vocab_size": 32128, "d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8}
 _STACK = StackKeys(
     StackConfig(
-        width=0,
-        depth=0,
-        attention=AttentionConfig(score=DotProduct(1.0), bias=False, dropout=0.1),
+        width=512,
+        depth=6,
+        attention=AttentionConfig(8, head_width=64, score=DotProduct(1.0), bias=False, dropout=0.1),
         position=RelativeBias(bidirectional=True),
         norm=RMSNorm(1e-6),
         placement=PreNorm(),
@@ -80,7 +79,8 @@ class T5(Family):
     """Whether a head that is the embedding's table has its input divided by √D."""
     ignored: ClassVar[tuple[str, ...]] = ("n_positions", "decoder_layers")
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
-    defaults = _DEFAULTS
+    defaults: ClassVar[dict[str, int]] = {"vocab_size": 32128, "d_ff": 2048}
+    stack: ClassVar[StackKeys] = _STACK
     tokenizer = "T5Tokenizer"
 
     # ------------------------------------------------------------------ reading
@@ -88,7 +88,7 @@ class T5(Family):
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         keys.only("is_encoder_decoder", True, "it has two stacks")
-        encoder = _STACK.read(keys, {"attention.head_width": 64, "position.buckets": 32})
+        encoder = self.stack.read(keys)
         encoder = replace(encoder, feedforward=_feedforward(keys, self.proj))
         position: Any = encoder.position
         _check_position(keys, position)
@@ -139,7 +139,7 @@ class T5(Family):
         if isinstance(part, GatedMLP):
             name = "gated-gelu" if name == "gelu_new" else f"gated-{name}"
         tied = model.tying == "three-way"
-        return _STACK.write(stack) | {
+        return self.stack.write(stack) | {
             "vocab_size": model.target.vocab,
             "d_ff": part.hidden,
             "num_decoder_layers": model.decoder.depth,
@@ -158,7 +158,10 @@ class MT5(T5):
     aliases: ClassVar[dict[str, str]] = {}
     proj: ClassVar[str] = "gated-gelu"
     scales: ClassVar[bool] = False
-    defaults = _DEFAULTS | {"vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
+    defaults: ClassVar[dict[str, int]] = {"vocab_size": 250112, "d_ff": 1024}
+    stack: ClassVar[StackKeys] = replace(
+        _STACK, base=replace(_STACK.base, depth=8, attention=replace(_STACK.base.attention, heads=6))
+    )
 
 
 def _check_position(keys: Keys, position: Any) -> None:

@@ -59,10 +59,9 @@ _BLOCK = {
     "feedforward.down": "output.dense",
 }
 _STACK = StackKeys(
-    replace(PLAIN.base, attention=AttentionConfig(), placement=PreNorm(), dropout=0.0, entry_norm=False),
+    replace(PLAIN.base, attention=AttentionConfig(12), placement=PreNorm(), dropout=0.0, entry_norm=False),
     {p: key for p, key in PLAIN.names.items() if p != "position.length"} | {"attention.bias": "qkv_bias"},
 )
-_DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
 _OF_OTHER_HEADS = ("encoder_stride", "pooler_output_size", "pooler_act")
 _OF_BACKBONES = (
     *("out_features", "out_indices", "_out_features", "_out_indices", "stage_names"),
@@ -84,7 +83,6 @@ class ViT(Family):
     body: ClassVar[str] = "ViTModel"
     prefix: ClassVar[str] = "vit."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
-    defaults = _DEFAULTS | {"intermediate_size": 3072}
     image_processor = "ViT"
     stack: ClassVar[StackKeys] = _STACK
     patch: ClassVar[int] = 16
@@ -249,7 +247,6 @@ class Dinov2(ViT):
     body: ClassVar[str] = "Dinov2Model"
     prefix: ClassVar[str] = "dinov2."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_BACKBONES
-    defaults = _DEFAULTS
     image_processor = "Bit"
     stack: ClassVar[StackKeys] = StackKeys(
         replace(_STACK.base, norm=LayerNorm(1e-6), placement=LayerScale(1.0)),
@@ -281,13 +278,14 @@ class Dinov2(ViT):
 
     def _read_stack(self, keys: Keys) -> StackConfig:
         keys.rate("drop_path_rate", 0.0)  # of training only
-        hidden = int(keys.size("hidden_size") * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
+        stack = self.stack.read(keys)
+        hidden = int(stack.width * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
         activation = keys.activation("hidden_act", "gelu")
         part: FeedForwardPart = MLP(hidden, activation)
         if keys.flag("use_swiglu_ffn", False):
             part = GatedMLP(_gated(hidden), "silu", bias=True)
         scale = LayerScale(keys.number("layerscale_value", 1.0))
-        return replace(self.stack.read(keys), feedforward=part, placement=scale)
+        return replace(stack, feedforward=part, placement=scale)
 
     def _write_stack(self, stack: StackConfig) -> dict[str, Any]:
         part, width = stack.feedforward, stack.width
