@@ -66,9 +66,11 @@ class StackKeys:
     def write(self, stack: StackConfig) -> dict[str, Any]:
         """The keys that say what the stack is. Raises: Unsupported when its parts are others."""
         parts = dict.fromkeys(path.rpartition(".")[0] for path in self.names)
-        ours, theirs = (_kinds(some, parts) for some in (stack, self.base))
-        if ours != theirs:
-            raise Unsupported(f"its parts are {' and '.join(ours)}, not {' and '.join(theirs)}")
+        for inner in (False, True):  # of families that differ inside of a part, all have the same reason
+            which = [part for part in parts if ("." in part) is inner]
+            ours, theirs = (_kinds(some, which) for some in (stack, self.base))
+            if ours != theirs:
+                raise Unsupported(f"its parts are {' and '.join(ours)}, not {' and '.join(theirs)}")
         return {key: _written(stack, path) for path, key in self.names.items()}
 
 
