@@ -23,7 +23,8 @@ class StackKeys:
     """The stacks of a family and the keys of its configurations."""
 
     base: StackConfig
-    """Its parts, and what counts where a configuration is silent; a size of 0 or None is none that counts."""
+    """Its parts, and what counts where a configuration is silent: a size of None follows from the others, one
+    of 0 must be stated."""
     names: Mapping[str, str]
     """The keys, by where in a stack their values stand, such as `attention.heads`."""
 
