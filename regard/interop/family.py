@@ -171,7 +171,7 @@ class Family(ABC):
     library's class."""
     tokenizer: ClassVar[str | None] = None
     """The class of its tokenizers, without 'Fast', where no file names one."""
-    tokenizer_counts: ClassVar[bool] = True
+    tokenizer_by_class: ClassVar[bool] = True
     """Whether transformers' AutoTokenizer runs its tokenizers by the class that a file names."""
     image_processor: ClassVar[str] = ""
     """The class of its image processors, without 'ImageProcessor', where no file names one."""

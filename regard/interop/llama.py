@@ -146,7 +146,7 @@ class Mistral(Llama):
 
     name: ClassVar[str] = "mistral"
     architectures: ClassVar[dict[str, str]] = {"MistralForCausalLM": "text-generation"}
-    tokenizer_counts = False
+    tokenizer_by_class = False
     longest = 131072
     stack = StackKeys(
         replace(_BASE, attention=replace(_BASE.attention, kv_heads=8), feedforward=GatedMLP(14336)), _NAMES

@@ -35,23 +35,24 @@ class StackKeys:
         """
         stack = self.base
         for path, key in self.names.items():
-            usual: Any = (defaults or {}).get(path) or attrgetter(path)(self.base)
+            further, default = (defaults or {}).get(path), attrgetter(path)(self.base)
+            default = default if further is None else further
             value: Any
             match path.rpartition(".")[2]:
                 case "depth":
-                    value = keys.depth(key, usual or None)
+                    value = keys.depth(key, default or None)
                 case "dropout":
-                    value = keys.rate(key, usual)
+                    value = keys.rate(key, default)
                 case "eps":
-                    value = keys.number(key, usual, 1e-30, 1.0)
+                    value = keys.number(key, default, 1e-30, 1.0)
                 case "activation":
-                    value = keys.activation(key, activation_name(usual))
+                    value = keys.activation(key, activation_name(default))
                 case "max_distance":
-                    value = keys.whole(key, usual, least=2)
+                    value = keys.whole(key, default, least=2)
                 case "bias" | "out_bias":
-                    value = keys.flag(key, usual)
+                    value = keys.flag(key, default)
                 case _:
-                    value = keys.size(key, _derived(stack, path) if usual is None else usual or None)
+                    value = keys.size(key, _derived(stack, path) if default is None else default or None)
             stack = _changed(stack, path, value)
         self._check_heads(keys, stack)
         return stack

@@ -118,7 +118,7 @@ def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
         settings,
         getattr(family, "tokenizer", None) if named is None or as_it_is else named,
         as_it_is,
-        not (named is None or as_it_is) and getattr(family, "tokenizer_counts", True),
+        not (named is None or as_it_is) and getattr(family, "tokenizer_by_class", True),
     )
     if settings.get("word_tokenizer_type") not in (None, "basic"):
         raise keys.refuse("word_tokenizer_type", "texts are cut by that program, which is not here")
