@@ -35,8 +35,8 @@ class StackKeys:
         """
         stack = self.base
         for path, key in self.names.items():
-            further, default = (defaults or {}).get(path), attrgetter(path)(self.base)
-            default = default if further is None else further
+            further = (defaults or {}).get(path)
+            default: Any = attrgetter(path)(self.base) if further is None else further
             value: Any
             match path.rpartition(".")[2]:
                 case "depth":
