@@ -117,8 +117,7 @@ class _Labels:
         outputs = self.chosen or self.naming.outputs
         names = {"query": tokens, "key": keys, "memory": self.memory, "output": outputs}
         name = _GIVEN[forward.kind]
-        given = forward.given[row]
-        yield name, self._entry(name, given, _IMAGE if given.dim() == 3 else ("query",), names)
+        yield name, self._given(name, forward.given[row], names)
         for name, value in forward.values.items():
             point = name.rpartition(".")[2]
             crosses, shared = ".cross." in name, len(value) == 1
@@ -136,6 +135,12 @@ class _Labels:
             yield name, entry
             if name == "head.logits":
                 yield "head.probabilities", self._probabilities(one, names)
+
+    def _given(self, name: str, given: Tensor, names: _Names) -> Entry:
+        if given.dim() == 3:
+            return self._entry(name, given, _IMAGE, names)
+        own = names["query"][-len(given) :]  # without the learned vectors before those of a row of numbers
+        return self._entry(name, given, ("query",), names | {"query": own})
 
     def _probabilities(self, logits: Tensor, names: _Names) -> Entry:
         logits = logits.float()

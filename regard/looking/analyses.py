@@ -106,6 +106,12 @@ def _of_images(explorer: Explorer) -> bool:
     return explorer.task.input.kind == "image"
 
 
+def _of_words(explorer: Explorer) -> bool:
+    """Whether there is a table of which each token is a row."""
+    model = explorer.model
+    return (model.source if isinstance(model, EncoderDecoder) else model.embed).table is not None
+
+
 def _has_logits(explorer: Explorer) -> bool:
     return explorer.model.head.logits
 
@@ -284,7 +290,7 @@ def _patching(scene: Scene, lang: Lang) -> Any:
     "Which embeddings point the same way as that of each input token: cosines (Mikolov et al. 2013,"
     " section 4).",
     "哪些词元的嵌入与输入中每个词元的方向最接近：余弦（Mikolov 等，2013，第 4 节）。",
-    suits=lambda explorer: not _of_images(explorer),
+    suits=_of_words,
 )
 def _neighbours(scene: Scene, lang: Lang) -> Any:
     model = scene.model
@@ -304,7 +310,7 @@ def _neighbours(scene: Scene, lang: Lang) -> Any:
     "How much each head of the last layer looks at each patch from the class token (Dosovitskiy et"
     " al. 2020, figure 6).",
     "最后一层的每个头从分类词元看向各个图块的程度（Dosovitskiy 等，2020，图 6）。",
-    suits=lambda explorer: explorer.leading > 0,
+    suits=lambda explorer: _of_images(explorer) and explorer.leading > 0,
 )
 def _patches(scene: Scene, lang: Lang) -> Any:
     layer = scene.depth("stack") - 1
