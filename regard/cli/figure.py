@@ -144,7 +144,7 @@ def _listed(loaded: Any, lang: Lang) -> list[str]:
 def _write(path: Path, figures: dict[Lang, Any], title: str, about: str, lang: Lang) -> None:
     from regard.errors import DependencyError, why
     from regard.files import atomic_file, write_text
-    from regard.insight.figures import shown
+    from regard.insight.figures import plot_labels
     from regard.insight.page import drawing, page, paragraphs
     from regard.insight.words import Words
     from regard.insight.worked import Drawing
@@ -155,7 +155,7 @@ def _write(path: Path, figures: dict[Lang, Any], title: str, about: str, lang: L
         write_text(path, page(Words(title, title), body, figures=True, lang=lang))
         return
     try:
-        figures[lang].update_layout(title=shown([title])[0])
+        figures[lang].update_layout(title=plot_labels([title])[0])
         made = figures[lang].to_image(format=path.suffix.lower()[1:], scale=2)
     except (ImportError, ValueError, RuntimeError) as problem:
         sentence = (

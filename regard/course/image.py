@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.course.parts import Attention, Labels, build, observe, random, shape_table, step
+from regard.course.parts import Attention, Labels, build, example, observe, random, shape_table, step
 from regard.insight.parameters import Choice
-from regard.insight.worked import Computed, Example, Proof, Step, Values, Words
+from regard.insight.worked import Computed, Proof, Step, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.embed import PatchEmbedding, Patches
 from regard.model.feedforward import MLP
@@ -28,7 +28,14 @@ _SHAPES = {
 }
 
 
-def _make(drawn: str) -> Computed:
+@example(
+    "image-as-sentence",
+    Words("An image as a sentence", "把图像当作句子"),
+    "28 × 28 pixels → 16 patches → + class token → (B, 17, D), shapes at each step.",
+    "28 × 28 像素 → 16 个图块 → 加分类词元 → (B, 17, D)，每一步的形状。",
+    Choice("drawn", Words("image", "图片"), "cross", tuple(_SHAPES.items())),
+)
+def image_as_sentence(drawn: str) -> Computed:
     patches = Patches(1, _SIDE, _SIDE, _PATCH)
     attention = AttentionConfig(heads=2)
     stack = StackConfig(_WIDTH, 2, attention, MLP(hidden=32), position=Learned(patches.length), dropout=0.0)
@@ -42,7 +49,7 @@ def _make(drawn: str) -> Computed:
     q, k, v, heads = (seen[f"stack.blocks.0.attention.{name}"][0] for name in ("q", "k", "v", "heads"))
     weights = seen["stack.blocks.0.attention.weights"][0]
     learned = model.stack.position.table.weight
-    return (_cut(cut, drawn), _shapes(image, folded, seen), _weights(weights), _positions(learned)), (
+    return (_patches(cut, drawn), _shapes(image, folded, seen), _weights(weights), _positions(learned)), (
         Proof.of(
             Words("patches times W = a convolution", "图块乘 W = 卷积"), folded, seen["embed.out"][:, 1:]
         ),
@@ -54,26 +61,23 @@ def _make(drawn: str) -> Computed:
     )
 
 
-def _cut(cut: Tensor, drawn: str) -> Step:
+def _patches(cut: Tensor, drawn: str) -> Step:
     return step(
         Words("Cut into patches", "切成图块"),
-        Words(
-            f"An image of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"
-            f" {_PATCH}, read row by row like words. Shown is the second patch.",
-            f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 个图块，每块 {_PATCH} ×"
-            f" {_PATCH}，像读文字一样逐行读。下面是第二块。",
-        ),
+        f"An image of {_SIDE} × {_SIDE} ({_SHAPES[drawn].en}) becomes 4 × 4 patches of {_PATCH} ×"
+        f" {_PATCH}, read row by row like words. Shown is the second patch.",
+        f"一张 {_SIDE} × {_SIDE} 的图（{_SHAPES[drawn].zh}）切成 4 × 4 个图块，每块 {_PATCH} ×"
+        f" {_PATCH}，像读文字一样逐行读。下面是第二块。",
         Values(Words("patch 2", "第 2 块"), cut[1]),
     )
 
 
 def _shapes(image: Tensor, folded: Tensor, seen: Mapping[str, Tensor]) -> Step:
+    pooled = Words("mean of the vectors (or the class token alone)", "向量的平均（也可只取分类词元）")
     return step(
         Words("Shapes at each step", "每一步的形状"),
-        Words(
-            "From pixels to classes; 17 = 16 patches and one class token.",
-            "从像素到类别；17 = 16 个图块加一个分类词元。",
-        ),
+        "From pixels to classes; 17 = 16 patches and one class token.",
+        "从像素到类别；17 = 16 个图块加一个分类词元。",
         shape_table(
             (Words("image (B, channels, H, W)", "图片 (B, 通道, 高, 宽)"), image.shape),
             (Words("16 patches of 49 pixels", "16 个图块，每块 49 个像素"), (1, 16, _PATCH**2)),
@@ -81,10 +85,7 @@ def _shapes(image: Tensor, folded: Tensor, seen: Mapping[str, Tensor]) -> Step:
             (Words("+ class token", "加上分类词元"), seen["embed.out"].shape),
             (Words("+ positions", "加上位置"), seen["stack.input"].shape),
             (Words("after the blocks", "经过各块之后"), seen["stack.output"].shape),
-            (
-                Words("mean of the vectors (or the class token alone)", "向量的平均（也可只取分类词元）"),
-                seen["head.pooled"].shape,
-            ),
+            (pooled, seen["head.pooled"].shape),
             (Words("logits of 10 classes", "10 个类别的 logits"), seen["head.logits"].shape),
         ),
         formula="(B, 1, 28, 28) → (B, 16, 49) → (B, 16, D) → (B, 17, D) → (B, 10)",
@@ -95,11 +96,9 @@ def _weights(weights: Tensor) -> Step:
     places: Labels = (Words("class", "分类"), *map(str, range(1, 17)))
     return step(
         Words("Patches attend to patches", "图块之间的注意力"),
-        Words(
-            "The same attention as for words, with weights that are random still. Rows look at columns:"
-            " the class token and patches 1 to 16.",
-            "与文字完全相同的注意力，参数还是随机的。每行看各列：分类词元和第 1 到第 16 个图块。",
-        ),
+        "The same attention as for words, with weights that are random still. Rows look at columns:"
+        " the class token and patches 1 to 16.",
+        "与文字完全相同的注意力，参数还是随机的。每行看各列：分类词元和第 1 到第 16 个图块。",
         Values(Words("weights, head 1", "权重，第 1 头"), weights[0], rows=places, columns=places),
     )
 
@@ -111,13 +110,11 @@ def _positions(learned: Tensor) -> Step:
     )
     return step(
         Words("Fixed and learned positions", "固定位置与可学习位置"),
-        Words(
-            "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid"
-            " from the start (half of the width is for rows, half for columns); a learned table is"
-            " random and must find it.",
-            "每个图块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
-            "（一半宽度表示行，一半表示列）；可学习的表是随机的，要自己学出来。",
-        ),
+        "Cosine of each patch's position with that of row 2, column 2. Fixed sines know the grid"
+        " from the start (half of the width is for rows, half for columns); a learned table is"
+        " random and must find it.",
+        "每个图块的位置向量与第 2 行第 2 列那块的余弦。固定的正弦一开始就知道网格"
+        "（一半宽度表示行，一半表示列）；可学习的表是随机的，要自己学出来。",
         Values(Words("fixed", "固定"), grids[0]),
         Values(Words("learned, untrained", "可学习，未训练"), grids[1]),
     )
@@ -133,15 +130,3 @@ def _image(shape: str) -> Tensor:
         image[..., 4:24, 4:24] = 1
         image[..., 8:20, 8:20] = 0
     return image
-
-
-EXAMPLE = Example(
-    "image-as-sentence",
-    Words("An image as a sentence", "把图像当作句子"),
-    Words(
-        "28 × 28 pixels → 16 patches → + class token → (B, 17, D), shapes at each step.",
-        "28 × 28 像素 → 16 个图块 → 加分类词元 → (B, 17, D)，每一步的形状。",
-    ),
-    _make,
-    (Choice("drawn", Words("image", "图片"), "cross", tuple(_SHAPES.items())),),
-)

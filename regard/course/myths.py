@@ -55,8 +55,8 @@ def proofs() -> tuple[Proof, ...]:
     return (Attention(*CLASSIC.projected(), scale=1.0).proof(),)
 
 
-def _myth(claim: Words, verdict: Words, *rows: tuple[Cell, ...]) -> Step:
-    return step(claim, verdict, Table(Words("tried", "实测"), (_TRIED, _RESULT), rows, digits=4))
+def _myth(claim: Words, en: str, zh: str, *rows: tuple[Cell, ...]) -> Step:
+    return step(claim, en, zh, Table(Words("tried", "实测"), (_TRIED, _RESULT), rows, digits=4))
 
 
 def _rounding() -> Step:
@@ -65,10 +65,8 @@ def _rounding() -> Step:
     show = lambda x: ", ".join(f"{y:.4f}" for y in x.tolist())  # noqa: E731
     return _myth(
         CLAIMS["rounding"],
-        Words(
-            "Not by the code above it: the weights were rounded by hand before the product.",
-            "上面的代码得不到这个结果：权重在相乘之前被手工取整了。",
-        ),
+        "Not by the code above it: the weights were rounded by hand before the product.",
+        "上面的代码得不到这个结果：权重在相乘之前被手工取整了。",
         (Words("weights rounded to 0, 0.5, 0.5", "权重取整为 0、0.5、0.5"), show(rounded)),
         (Words("exact weights", "精确的权重"), show(exact)),
     )
@@ -93,7 +91,7 @@ def _key_width(heads: int) -> Step:
         (Words(f"variance of scores divided by √{n}", f"除以 √{n} 的分数方差"), float(scores / n))
         for n in divisors
     ]
-    return _myth(CLAIMS["key_width"], verdict, *rows)
+    return _myth(CLAIMS["key_width"], verdict.en, verdict.zh, *rows)
 
 
 def _vanishing(large: int) -> Step:
@@ -101,21 +99,14 @@ def _vanishing(large: int) -> Step:
     for width in (4, large):
         q, k = random(100, width, seed=1), random(16, width, seed=2)
         for scale, en, zh in ((1.0, "not scaled", "不缩放"), (width**-0.5, "scaled", "缩放")):
-            rows.append(
-                (
-                    Words(f"gradient, d_k = {width}, {en}", f"梯度，d_k = {width}，{zh}"),
-                    gradient(q @ k.T * scale),
-                )
-            )
+            tried = Words(f"gradient, d_k = {width}, {en}", f"梯度，d_k = {width}，{zh}")
+            rows.append((tried, gradient(q @ k.T * scale)))
     return _myth(
         CLAIMS["vanishing"],
-        Words(
-            "Half true: it keeps the softmax from saturating, which matters when d_k is large and scores have"
-            " variance"
-            " d_k. For small d_k it does little, and it does nothing against depth (see add-and-norm).",
-            "只对一半：它让 softmax 不饱和，这在 d_k 大、分数方差为 d_k 时才要紧。d_k 小时作用不大，"
-            "对网络加深引起的梯度消失更无能为力（见 add-and-norm）。",
-        ),
+        "Half true: it keeps the softmax from saturating, which matters when d_k is large and scores have"
+        " variance d_k. For small d_k it does little, and it does nothing against depth (see add-and-norm).",
+        "只对一半：它让 softmax 不饱和，这在 d_k 大、分数方差为 d_k 时才要紧。d_k 小时作用不大，"
+        "对网络加深引起的梯度消失更无能为力（见 add-and-norm）。",
         *rows,
     )
 
@@ -125,10 +116,8 @@ def _parameters() -> Step:
         count = describe(AttentionConfig(heads=8).build(512)).parameters
     return _myth(
         CLAIMS["parameters"],
-        Words(
-            "The weighted mean has none; the projections around it are all there is to learn.",
-            "加权平均本身没有；它周围的投影才是要学的东西。",
-        ),
+        "The weighted mean has none; the projections around it are all there is to learn.",
+        "加权平均本身没有；它周围的投影才是要学的东西。",
         (Words("attend(x, x, x)", "attend(x, x, x)"), 0),
         (Words("a layer of width 512: 4·512² + 4·512", "宽 512 的一层：4·512² + 4·512"), f"{count:,}"),
     )
@@ -136,36 +125,24 @@ def _parameters() -> Step:
 
 def _vector() -> Step:
     x = random(3, 4, seed=1)
+    vector, matrix = (str(tuple((x @ random(*size, seed=2)).shape)) for size in ((4,), (4, 2)))
     return _myth(
         CLAIMS["vector"],
-        Words(
-            "Then a query would be one number. It is a matrix, (D, d_k): a query is a vector.",
-            "那样查询就只是一个数了。它是 (D, d_k) 的矩阵，查询是一个向量。",
-        ),
-        (
-            Words("shape of X·w, w a vector", "w 是向量时 X·w 的形状"),
-            str(tuple((x @ random(4, seed=2)).shape)),
-        ),
-        (
-            Words("shape of X·W, W a matrix", "W 是矩阵时 X·W 的形状"),
-            str(tuple((x @ random(4, 2, seed=2)).shape)),
-        ),
+        "Then a query would be one number. It is a matrix, (D, d_k): a query is a vector.",
+        "那样查询就只是一个数了。它是 (D, d_k) 的矩阵，查询是一个向量。",
+        (Words("shape of X·w, w a vector", "w 是向量时 X·w 的形状"), vector),
+        (Words("shape of X·W, W a matrix", "W 是矩阵时 X·W 的形状"), matrix),
     )
 
 
 def _large_number() -> Step:
-    scores = random(1, 4, seed=1).float()
+    weights = (random(1, 4, seed=1).float() - 1e9).softmax(-1)
     return _myth(
         CLAIMS["large_number"],
-        Words(
-            "Only while something else in the row may be seen, and only in float32; see the example masks.",
-            "只有行里还有可见的词元、并且用 float32 时才行；见示例 masks。",
-        ),
+        "Only while something else in the row may be seen, and only in float32; see the example masks.",
+        "只有行里还有可见的词元、并且用 float32 时才行；见示例 masks。",
         (Words("-1e9 as float16", "float16 中的 -1e9"), float(torch.tensor(-1e9).half())),
-        (
-            Words("largest weight where all is masked", "全部遮住时的最大权重"),
-            float((scores - 1e9).softmax(-1).max()),
-        ),
+        (Words("largest weight where all is masked", "全部遮住时的最大权重"), float(weights.max())),
     )
 
 
@@ -180,11 +157,8 @@ def _no_eval() -> Step:
             found.append(float((layer(x) - layer(x)).abs().max()))
     return _myth(
         CLAIMS["no_eval"],
-        Words(
-            "Dropout goes on: the same input gives another answer each time, and a worse one. Call"
-            " model.eval().",
-            "dropout 仍在生效：同样的输入每次结果不同，而且更差。测试前请调用 model.eval()。",
-        ),
+        "Dropout goes on: the same input gives another answer each time, and a worse one. Call model.eval().",
+        "dropout 仍在生效：同样的输入每次结果不同，而且更差。测试前请调用 model.eval()。",
         (Words("two answers differ, training mode", "训练模式下两次结果之差"), found[0]),
         (Words("two answers differ, after eval()", "eval() 之后两次结果之差"), found[1]),
     )
@@ -201,10 +175,8 @@ def _never_ran() -> Step:
     )
     return _myth(
         CLAIMS["never_ran"],
-        Words(
-            "`num_head`, `bitch_size` and their like stand in listings that many have copied. Run them:",
-            "`num_head`、`bitch_size` 之类的写法被反复转抄。运行一下：",
-        ),
+        "`num_head`, `bitch_size` and their like stand in listings that many have copied. Run them:",
+        "`num_head`、`bitch_size` 之类的写法被反复转抄。运行一下：",
         *((code, _error(call)) for code, call in tries),
     )
 

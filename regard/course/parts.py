@@ -11,21 +11,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from regard.insight.parameters import Whole
+from regard.insight.parameters import Parameter, Whole
 from regard.insight.plotting import graph_objects
-from regard.insight.worked import (
-    Drawing,
-    Label,
-    Lang,
-    Product,
-    Proof,
-    Shown,
-    Step,
-    Table,
-    Values,
-    Words,
-    said,
-)
+from regard.insight.words import Label, Lang, Words, label_text
+from regard.insight.worked import Computed, Content, Drawing, Example, Product, Proof, Step, Table, Values
 from regard.model.attention import attend, attention_scores, attention_weights, weigh
 from regard.model.mask import Contiguous, MaskRule, dense, lower
 from regard.model.score import Additive, DotProduct
@@ -145,7 +134,7 @@ def log_lines(
 
     def draw(lang: Lang) -> Any:
         go = graph_objects()
-        curves = [go.Scatter(y=y, name=said(line, lang), **style) for line, y in lines.items()]
+        curves = [go.Scatter(y=y, name=label_text(line, lang), **style) for line, y in lines.items()]
         heights: dict[str, Any] = {"type": "log", "exponentformat": "power"}
         heights |= {"title": {"text": yaxis.of(lang)}} if yaxis else {}
         return go.Figure(curves, {"xaxis": {"title": {"text": xaxis.of(lang)}}, "yaxis": heights})
@@ -186,6 +175,15 @@ def gradient_descent(model: nn.Module, loss: Callable[[], Tensor], steps: int, r
                 weight.sub_(gradient, alpha=rate)
 
 
-def step(title: Words, text: Words, *values: Shown, formula: str = "", figure: Drawing | None = None) -> Step:
-    """What is done and why, its numbers, its formula."""
-    return Step(title, text, formula, values, figure)
+def step(
+    title: Words, en: str, zh: str, *values: Content, formula: str = "", figure: Drawing | None = None
+) -> Step:
+    """What is done and why in both languages, its numbers, its formula."""
+    return Step(title, Words(en, zh), formula, values, figure)
+
+
+def example(
+    name: str, title: Words, en: str, zh: str, *parameters: Parameter
+) -> Callable[[Callable[..., Computed]], Example]:
+    """Makes an example of the function that computes it. `en`, `zh`: what it shows, in a sentence."""
+    return lambda make: Example(name, title, Words(en, zh), make, parameters)

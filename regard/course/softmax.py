@@ -5,16 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regard.course.parts import REAL, SCORES, Attention, axis, random, seed, step
+from regard.course.parts import REAL, SCORES, Attention, axis, example, random, seed, step
 from regard.insight.parameters import Real, Whole
-from regard.insight.worked import Computed, Example, Proof, Step, Table, Values, Words
+from regard.insight.worked import Computed, Proof, Step, Table, Values, Words
 
 _LARGEST = 89
 """The first integer whose power of e is none in float32."""
 _PAIRS = axis("q", 3), axis("k", 3)
 
 
-def _angles(length: float) -> Computed:
+@example(
+    "dot-product",
+    Words("The dot product as an angle", "点积就是角度"),
+    "Parallel, orthogonal and opposite vectors, and what a softmax makes of them.",
+    "平行、正交、反向的向量，以及 softmax 之后的样子。",
+    Real("length", Words("length of the query", "查询的长度"), 2.0, 0.1, 20.0),
+)
+def dot_product(length: float) -> Computed:
     query = torch.tensor([[length, 0.0]], dtype=REAL)
     keys = torch.tensor([[3, 0], [1, 1], [0, 2], [-1, 1], [-1, 0]], dtype=REAL)
     steps = Attention(query, keys, keys, scale=1.0)
@@ -31,19 +38,17 @@ def _angles(length: float) -> Computed:
     columns = torch.stack((*keys.T, steps.scores[0], cosines, angles, steps.weights[0]), 1)
     rows = tuple((word, *row) for word, row in zip(words, columns.tolist(), strict=True))
     heads = ("k1", "k2", "q·k", "cos", Words("angle", "角度（°）"), Words("weight", "权重"))
-    shown = step(
+    only = step(
         Words(f"q = [{length:g}, 0] beside five keys", f"q = [{length:g}, 0] 与五个键"),
-        Words(
-            "The dot product is the two lengths times the cosine of the angle: positive when they point the"
-            " same way, 0 when they are orthogonal, negative when they point apart. Unlike the cosine it"
-            " grows with length, so a long key is heard more.",
-            "点积等于两个长度之积再乘以夹角的余弦：同向为正，正交为 0，反向为负。"
-            "与余弦不同，点积随长度增大，所以长的键“声音更大”。",
-        ),
+        "The dot product is the two lengths times the cosine of the angle: positive when they point the"
+        " same way, 0 when they are orthogonal, negative when they point apart. Unlike the cosine it"
+        " grows with length, so a long key is heard more.",
+        "点积等于两个长度之积再乘以夹角的余弦：同向为正，正交为 0，反向为负。"
+        "与余弦不同，点积随长度增大，所以长的键“声音更大”。",
         Table(Words("keys", "各个键"), (Words("key", "键"), *heads), rows),
         formula="q·k = |q|·|k|·cos θ    weights = softmax(q·k)",
     )
-    return (shown,), (steps.proof(),)
+    return (only,), (steps.proof(),)
 
 
 def _size(score: int) -> Words:
@@ -52,21 +57,26 @@ def _size(score: int) -> Words:
     return Words(f"e^{score} is too large", f"e^{score} 太大了")
 
 
-def _overflow(first: int) -> Computed:
+@example(
+    "softmax-overflow",
+    Words("Softmax without overflow", "不溢出的 softmax"),
+    "Why the largest score is subtracted first.",
+    "为什么要先减去最大的分数。",
+    Whole("first", Words("the first score", "第一个分数"), 1000, 0, 2000),
+)
+def softmax_overflow(first: int) -> Computed:
     scores = torch.tensor([[first, first + 1, first + 2]], dtype=torch.float32)
     powers = scores.exp()
     shifted = (scores - scores.max()).exp()
     naive, stable = powers / powers.sum(), shifted / shifted.sum()
     library = Attention(torch.ones(1, 1), scores.T, torch.eye(3), scale=1.0)
-    shown = step(
+    only = step(
         _size(first),
-        Words(
-            "float32 ends near e^88.7. Beyond it e^x is ∞, and ∞/∞ is not a number. Taking the largest"
-            " score from all of them first changes nothing, since numerator and denominator are divided by"
-            " the same, and no power is above 1.",
-            "float32 最大约为 e^88.7，再大就成了 ∞，而 ∞/∞ 不是数（NaN）。"
-            "先让所有分数减去最大值，分子分母同除一个数，结果不变，幂也都不超过 1。",
-        ),
+        "float32 ends near e^88.7. Beyond it e^x is ∞, and ∞/∞ is not a number. Taking the largest"
+        " score from all of them first changes nothing, since numerator and denominator are divided by"
+        " the same, and no power is above 1.",
+        "float32 最大约为 e^88.7，再大就成了 ∞，而 ∞/∞ 不是数（NaN）。"
+        "先让所有分数减去最大值，分子分母同除一个数，结果不变，幂也都不超过 1。",
         Values(SCORES, scores),
         Values("e^s", powers),
         Values(Words("naive softmax", "直接计算的 softmax"), naive),
@@ -76,14 +86,21 @@ def _overflow(first: int) -> Computed:
     )
     weights = Words("max subtracted = attention_weights()", "减去最大值 = attention_weights()")
     fused = Words("max subtracted = attend(), fused", "减去最大值 = 融合算子 attend()")
-    return (shown,), (Proof.of(weights, stable, library.weights), Proof.of(fused, stable, library.fused))
+    return (only,), (Proof.of(weights, stable, library.weights), Proof.of(fused, stable, library.fused))
 
 
-def _masks(seed: int) -> Computed:
+@example(
+    "masks",
+    Words("-1e9, -inf, and the row that sees nothing", "-1e9、-inf 与全被遮住的行"),
+    "What a mask should be made of, and what goes wrong otherwise.",
+    "掩码该用什么数，用错了会怎样。",
+    seed(11),
+)
+def masks(seed: int) -> Computed:
     q, k, v = (random(3, 2, seed=seed + more) for more in range(3))
     allowed = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
     steps = Attention(q, k, v, allowed)
-    return (_allowed(allowed, steps), _masked(allowed, steps)), (
+    return (_visibility(allowed, steps), _ways_to_mask(allowed, steps)), (
         steps.proof(Words("masked steps = attend(), fused", "加掩码逐步计算 = 融合算子")),
         Proof.of(
             Words("the row that sees nothing gives zeros", "什么也看不见的行输出为零"),
@@ -93,19 +110,17 @@ def _masks(seed: int) -> Computed:
     )
 
 
-def _allowed(allowed: Tensor, steps: Attention) -> Step:
+def _visibility(allowed: Tensor, steps: Attention) -> Step:
     return step(
         Words("Who may see whom; the third query sees nothing", "谁能看见谁；第三个查询什么也看不见"),
-        Words(
-            "Such rows exist: padding asks too. A mask must make forbidden weights exactly 0, in every row.",
-            "这种行确实存在：填充位置也会提问。掩码必须让被禁止的权重在每一行里都恰好为 0。",
-        ),
+        "Such rows exist: padding asks too. A mask must make forbidden weights exactly 0, in every row.",
+        "这种行确实存在：填充位置也会提问。掩码必须让被禁止的权重在每一行里都恰好为 0。",
         Values(Words("allowed", "允许"), allowed, *_PAIRS),
         Values(SCORES, steps.scores, *_PAIRS),
     )
 
 
-def _masked(allowed: Tensor, steps: Attention) -> Step:
+def _ways_to_mask(allowed: Tensor, steps: Attention) -> Step:
     large = (steps.scores.float() + (~allowed) * -1e9).softmax(-1)
     infinite = steps.scores.masked_fill(~allowed, float("-inf")).softmax(-1)
     numbers = (
@@ -124,17 +139,13 @@ def _masked(allowed: Tensor, steps: Attention) -> Step:
     )
     return step(
         Words("-1e9, -inf, and neither", "-1e9、-inf，以及更好的办法"),
-        Words(
-            "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores"
-            " beside 1e9, all become equal, and the query takes the mean of what it may not see. In"
-            " float16 -1e9 does not exist. With -inf the empty row is 0/0. The library fills with the"
-            " lowest finite number and sets forbidden weights to 0 afterwards: zeros, and a gradient of"
-            " 0.",
-            "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32"
-            " 的精度会让分数淹没在 1e9 中，所有分数变得相等，查询反而把不该看的内容平均了一遍。float16"
-            " 里根本没有 -1e9。用 -inf，全遮的行就是 0/0。本库先填入最小的有限数，再把被禁止的权重置"
-            " 0：结果是零，梯度也是零。",
-        ),
+        "Adding -1e9 works where something may be seen. In the empty row float32 loses the scores beside"
+        " 1e9, all become equal, and the query takes the mean of what it may not see. In float16 -1e9 does"
+        " not exist. With -inf the empty row is 0/0. The library fills with the lowest finite number and"
+        " sets forbidden weights to 0 afterwards: zeros, and a gradient of 0.",
+        "只要一行里还有可见的词元，加 -1e9 就没问题。但在全被遮住的行里，float32 的精度会让分数淹没在 1e9"
+        " 中，所有分数变得相等，查询反而把不该看的内容平均了一遍。float16 里根本没有 -1e9。用 -inf，全遮的行"
+        "就是 0/0。本库先填入最小的有限数，再把被禁止的权重置 0：结果是零，梯度也是零。",
         Values(Words("weights, -1e9 added", "加 -1e9 的权重"), large, *_PAIRS),
         Values(Words("weights, -inf", "用 -inf 的权重"), infinite, *_PAIRS),
         Values(Words("weights, regard", "本库的权重"), steps.weights, *_PAIRS),
@@ -143,29 +154,3 @@ def _masked(allowed: Tensor, steps: Attention) -> Step:
             Words("the number itself", "这个数本身"), (Words("number", "数"), Words("is", "实际值")), numbers
         ),
     )
-
-
-ANGLES = Example(
-    "dot-product",
-    Words("The dot product as an angle", "点积就是角度"),
-    Words(
-        "Parallel, orthogonal and opposite vectors, and what a softmax makes of them.",
-        "平行、正交、反向的向量，以及 softmax 之后的样子。",
-    ),
-    _angles,
-    (Real("length", Words("length of the query", "查询的长度"), 2.0, 0.1, 20.0),),
-)
-OVERFLOW = Example(
-    "softmax-overflow",
-    Words("Softmax without overflow", "不溢出的 softmax"),
-    Words("Why the largest score is subtracted first.", "为什么要先减去最大的分数。"),
-    _overflow,
-    (Whole("first", Words("the first score", "第一个分数"), 1000, 0, 2000),),
-)
-MASKS = Example(
-    "masks",
-    Words("-1e9, -inf, and the row that sees nothing", "-1e9、-inf 与全被遮住的行"),
-    Words("What a mask should be made of, and what goes wrong otherwise.", "掩码该用什么数，用错了会怎样。"),
-    _masks,
-    (seed(11),),
-)

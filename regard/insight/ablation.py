@@ -6,9 +6,9 @@ model and a measure, not data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -40,21 +40,11 @@ def silencing(heads: Collection[Head]) -> dict[str, See]:
     places: dict[str, list[int]] = {}
     for head in heads:
         places.setdefault(f"{head.attention}.heads", []).append(head.head)
-    return {name: _without(which) for name, which in places.items()}
+    return {name: partial(_without, which) for name, which in places.items()}
 
 
-@contextmanager
-def silenced(model: nn.Module, heads: Collection[Head]) -> Iterator[None]:
-    """What these heads give is 0 in here."""
-    with open_taps(model, silencing(heads)):
-        yield
-
-
-def _without(heads: list[int]) -> See:
-    def see(name: str, value: Tensor) -> Tensor:
-        return value.index_fill(1, torch.tensor(heads, device=value.device), 0.0)
-
-    return see
+def _without(heads: list[int], name: str, value: Tensor) -> Tensor:
+    return value.index_fill(1, torch.tensor(heads, device=value.device), 0.0)
 
 
 @dataclass(frozen=True)
@@ -80,15 +70,14 @@ def ablate(
     metric: str = "figure",
     *,
     lower: bool = False,
-    heads: Collection[Head] | None = None,
-    told: Callable[[int, int], None] = lambda done, all_: None,
+    on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Ablation:
-    """Measure the model whole, and without each of `heads`, by default all. `told`: how many
+    """Measure the model whole, and without each head. `on_progress`: how many
     are done, of all."""
-    which = heads_of(model) if heads is None else list(heads)
+    heads = heads_of(model)
     whole, without = measure(), dict[Head, float]()
-    for done, head in enumerate(which, 1):
-        with silenced(model, [head]):
+    for done, head in enumerate(heads, 1):
+        with open_taps(model, silencing([head])):
             without[head] = measure()
-        told(done, len(which))
+        on_progress(done, len(heads))
     return Ablation(metric, whole, without, lower)

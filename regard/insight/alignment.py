@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regard.insight.figures import shown
+from regard.insight.figures import label_axes
 from regard.insight.plotting import graph_objects
 from regard.insight.trace import check_number
 from regard.model.tap import open_taps
@@ -31,15 +31,16 @@ class Alignment:
     def figure(self):  # type: ignore[no-untyped-def]
         """A Plotly heat map: outputs downwards, inputs across."""
         go = graph_objects()
+        across, down = len(self.inputs), len(self.outputs)
         # Equal letters would share a row; numbers keep them apart, and the labels show what they stand for.
-        columns, rows = list(range(len(self.inputs))), list(range(len(self.outputs)))
-        heat = go.Heatmap(z=self.weights.tolist(), x=columns, y=rows, colorscale="Blues", zmin=0, zmax=1)
+        places = {"x": list(range(across)), "y": list(range(down))}
+        heat = go.Heatmap(z=self.weights.tolist(), **places, colorscale="Blues", zmin=0, zmax=1)
         figure = go.Figure(heat)
-        figure.update_xaxes(tickvals=columns, ticktext=shown(self.inputs), side="top", title="input")
-        figure.update_yaxes(tickvals=rows, ticktext=shown(self.outputs), autorange="reversed", title="output")
+        label_axes(figure, (("output", self.outputs), ("input", self.inputs)), max(across, down))
+        figure.update_xaxes(side="top")
         figure.update_layout(
-            width=_MARGIN + _CELL * len(columns),
-            height=_MARGIN + _CELL * len(rows),
+            width=_MARGIN + _CELL * across,
+            height=_MARGIN + _CELL * down,
             template="plotly_white",
             margin={"l": 70, "r": 20, "t": 110, "b": 20},
         )

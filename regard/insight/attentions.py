@@ -44,21 +44,14 @@ def attentions(given: Any, tokens: Sequence[str] = (), source: Sequence[str] = (
         raise InputError("there are no {key} in what was given; {remedy}", "attention weights", _HOW)
     paired = any(field.startswith(("encoder", "decoder")) for field in found)
     own = "decoder" if paired else "stack"
-    passes = []
-    if "encoder_attentions" in found:
-        entries = dict(_entries("encoder", "attention", found["encoder_attentions"], source, source))
-        passes.append(_pass("encoder", entries))
-    entries = {}
-    for field, part in (
-        ("attentions", "attention"),
-        ("decoder_attentions", "attention"),
-        ("cross_attentions", "cross"),
-    ):
-        if field in found:
-            seen = source if part == "cross" else tokens
-            entries |= dict(_entries(own, part, found[field], tokens, seen))
-    if entries:
-        passes.append(_pass(own, dict(sorted(entries.items(), key=lambda item: int(item[0].split(".")[2])))))
+    stacks: dict[str, dict[str, Entry]] = {}
+    for field, layers in found.items():
+        kind, part = "encoder" if field.startswith("encoder") else own, "attention"
+        rows = columns = source if kind == "encoder" else tokens
+        if field == "cross_attentions":
+            part, columns = "cross", source
+        stacks.setdefault(kind, {}).update(_entries(kind, part, layers, rows, columns))
+    passes = [_pass(kind, stacks[kind]) for kind in ("encoder", own) if kind in stacks]
     text = " ".join(passes[0].tokens)
     return Trace("attention", text, "", None, (), tuple(passes))
 
@@ -183,5 +176,6 @@ def _names(tokens: Sequence[str], size: int, stack: str) -> tuple[str, ...]:
 
 
 def _pass(kind: str, entries: dict[str, Entry]) -> Pass:
+    entries = dict(sorted(entries.items(), key=lambda item: int(item[0].split(".")[2])))  # by layers
     first = next(iter(entries.values()))
     return Pass(kind, 1, 0, 0, first.axes[1].labels, entries)

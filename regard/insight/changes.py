@@ -49,9 +49,9 @@ class Shuffle:
     """So many tokens before them keep their positions: an image's class token."""
 
     def order(self, length: int) -> list[int]:
-        """The position that each of `length` tokens is told."""
-        chance = torch.Generator().manual_seed(self.seed)
-        mixed = torch.randperm(max(0, length - self.start), generator=chance) + self.start
+        """The position that each of `length` tokens gets."""
+        rng = torch.Generator().manual_seed(self.seed)
+        mixed = torch.randperm(max(0, length - self.start), generator=rng) + self.start
         return [*range(min(self.start, length)), *mixed.tolist()]
 
 
@@ -133,22 +133,24 @@ def variant(
         return model
     kept: dict[int, Any] = {id(x): x for x in (*model.parameters(), *model.buffers())}
     weights = dict(model.named_parameters(remove_duplicate=False))
+
+    def own(shared: Tensor) -> Tensor:
+        """A copy that the variant has for itself."""
+        if kept[id(shared)] is shared:
+            kept[id(shared)] = nn.Parameter(shared.detach().clone(), requires_grad=False)
+        copied: Tensor = kept[id(shared)]
+        return copied
+
     with torch.no_grad():
         for edit in changes.edits:
             for name in tied.of(edit.weight):
-                if name not in weights:
-                    continue  # an int8 head, which does not follow its table any more
-                old = weights[name]
-                if kept[id(old)] is old:
-                    kept[id(old)] = nn.Parameter(old.detach().clone(), requires_grad=False)
-                kept[id(old)][edit.index] = edit.value
+                if name in weights:  # not an int8 head, which does not follow its table any more
+                    own(weights[name])[edit.index] = edit.value
         for head in off:
             part = model.get_submodule(head.attention)
             assert isinstance(part, Attention)
-            joins, width = part.out.weight, part.head_width
-            if kept[id(joins)] is joins:
-                kept[id(joins)] = nn.Parameter(joins.detach().clone(), requires_grad=False)
-            kept[id(joins)][:, head.head * width : (head.head + 1) * width] = 0.0
+            width = part.head_width
+            own(part.out.weight)[:, head.head * width : (head.head + 1) * width] = 0.0
     other: Model = copy.deepcopy(model, kept)
     if changes.shuffle is not None:
         _shuffle(other.reader.position, changes.shuffle, length)
@@ -159,7 +161,7 @@ def _shuffle(part: PositionPart, shuffle: Shuffle, length: int | None) -> None:
     """Tell `part`, which belongs to nobody else, other positions than there are. Masks know nothing of it."""
     add, rotation, bias = part.add, part.rotation, part.bias
 
-    def told(at: Positions, device: torch.device) -> Ragged:
+    def shuffled(at: Positions, device: torch.device) -> Ragged:
         known = at.on(device)
         order = shuffle.order(known.length if length is None else length)
         bound = max(known.bound, len(order))
@@ -167,9 +169,9 @@ def _shuffle(part: PositionPart, shuffle: Shuffle, length: int | None) -> None:
         table[: len(order)] = torch.tensor(order, dtype=torch.long, device=device)
         return Ragged(table[known.position], known.segment, bound)
 
-    def moved(x: Tensor, at: Positions) -> Tensor:
-        return add(x, told(at, x.device))
+    def add_shuffled(x: Tensor, at: Positions) -> Tensor:
+        return add(x, shuffled(at, x.device))
 
-    part.add = moved  # type: ignore[method-assign]
-    part.rotation = lambda at, device: rotation(told(at, device), device)  # type: ignore[method-assign]
-    part.bias = lambda query, key, device: bias(told(query, device), told(key, device), device)  # type: ignore[method-assign]
+    part.add = add_shuffled  # type: ignore[method-assign]
+    part.rotation = lambda at, device: rotation(shuffled(at, device), device)  # type: ignore[method-assign]
+    part.bias = lambda query, key, device: bias(shuffled(query, device), shuffled(key, device), device)  # type: ignore[method-assign]

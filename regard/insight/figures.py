@@ -7,7 +7,8 @@ page of a trace draws the same from the same numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,14 +26,28 @@ _MOST_TICKS = 40
 _SEEN = str.maketrans({"<": "‹", ">": "›", "\n": "↵", "\t": "⇥", "\r": "␍"})
 
 
-def shown(pieces: Sequence[str]) -> list[str]:
+def plot_labels(texts: Sequence[str]) -> list[str]:
     """Plotly would take `</s>` for markup, and shows nothing of white space."""
-    return [piece.translate(_SEEN) for piece in pieces]
+    return [text.translate(_SEEN) for text in texts]
 
 
 def no_map(entry: Entry) -> InputError:
     """What to raise for a value that is no matrix, nor one for each head."""
     return InputError("{key} has {value} axes; a map has {limit}", entry.name, entry.value.dim(), "2 or 3")
+
+
+_Titled = Sequence[tuple[str, Sequence[str]]]
+_WHOLE: Mapping[str, int] = MappingProxyType({})
+
+
+def label_axes(figure: Any, axes: _Titled, most: int, place: Mapping[str, int] = _WHOLE) -> None:
+    """Titles and labels of the rows, which go downwards, and of the columns; labels for up to `most` places.
+    `place`: which of subplots."""
+    for update, (title, labels) in zip((figure.update_yaxes, figure.update_xaxes), axes, strict=True):
+        places = list(range(len(labels)))  # equal labels would share a place
+        ticks = {"tickvals": places, "ticktext": plot_labels(labels)} if 0 < len(labels) <= most else {}
+        update(title=title, **ticks, **place)
+    figure.update_yaxes(autorange="reversed", **place)
 
 
 def heat(entry: Entry) -> Any:
@@ -43,25 +58,21 @@ def heat(entry: Entry) -> Any:
     go = graph_objects()
     if entry.value.dim() not in (2, 3):
         raise no_map(entry)
-    sheets = entry.value.float() if entry.value.dim() == 3 else entry.value.float()[None]
-    labels = entry.axes[0].labels if entry.value.dim() == 3 else (entry.name,)
-    titles = [f"{entry.axes[0].name} {label}" if entry.value.dim() == 3 else label for label in labels]
+    sheets, titles = entry.value.float(), [f"{entry.axes[0].name} {label}" for label in entry.axes[0].labels]
+    if entry.value.dim() == 2:
+        sheets, titles = sheets[None], [entry.name]
     columns = min(4, len(sheets))
     rows = math.ceil(len(sheets) / columns)
     figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
-    share = entry.name.endswith((".weights", ".mask", ".probabilities"))
+    probabilities = entry.name.endswith((".weights", ".mask", ".probabilities"))
     largest = float(sheets.nan_to_num(0.0).abs().max()) or 1.0
     for index, sheet in enumerate(sheets):
-        scale = {"zmin": 0, "zmax": 1} if share else {"zmin": -largest, "zmax": largest}
-        colours = "Blues" if share else "RdBu"
+        scale = {"zmin": 0, "zmax": 1} if probabilities else {"zmin": -largest, "zmax": largest}
+        colours = "Blues" if probabilities else "RdBu"
         trace = go.Heatmap(z=sheet.tolist(), colorscale=colours, showscale=index == 0, **scale)
         place = {"row": index // columns + 1, "col": index % columns + 1}
         figure.add_trace(trace, **place)
-        for update, axis in ((figure.update_yaxes, entry.axes[-2]), (figure.update_xaxes, entry.axes[-1])):
-            update(title=axis.name, **place)
-            if axis.labels and len(axis.labels) <= _MOST_TICKS:
-                update(tickvals=list(range(len(axis.labels))), ticktext=shown(axis.labels), **place)
-        figure.update_yaxes(autorange="reversed", **place)
+        label_axes(figure, [(axis.name, axis.labels) for axis in entry.axes[-2:]], _MOST_TICKS, place)
     figure.update_layout(
         width=_GAP + columns * (_PIECE + _GAP), height=_GAP + rows * (_PIECE + _GAP), template="plotly_white"
     )
@@ -75,39 +86,32 @@ def cells(
     *,
     texts: Sequence[Sequence[str]] | None = None,
     titles: tuple[str, str] = ("", ""),
-    share: bool = False,
+    probabilities: bool = False,
     square: bool = False,
 ) -> Any:
     """A heat map of (R, C) numbers with a name for each row and column, and a text in each cell.
 
-    `titles`: of the rows, of the columns. `share`: the numbers are parts of one; otherwise they have signs,
+    `titles`: of the rows, of the columns. `probabilities`: the numbers are; otherwise they have signs,
     and nothing has no colour. `square`: cells are as wide as they are high.
     """
     go = graph_objects()
-    down, across = list(range(len(rows))), list(range(len(columns)))  # equal names would share a place
-    largest = 1.0 if share else float(value.abs().max()) or 1.0
+    largest = 1.0 if probabilities else float(value.abs().max()) or 1.0
     cut = texts is not None and len(columns) <= _MOST_TICKS
     heatmap = go.Heatmap(
         z=value.tolist(),
-        text=None if texts is None else [shown(line) for line in texts],
+        text=None if texts is None else [plot_labels(line) for line in texts],
         texttemplate="%{text}" if cut else None,
-        customdata=[[[row, column] for column in shown(columns)] for row in shown(rows)],
+        customdata=[[[row, column] for column in plot_labels(columns)] for row in plot_labels(rows)],
         hovertemplate="%{customdata[0]} · %{customdata[1]}: %{z:.4g}"
         + ("" if texts is None else "<br>%{text}")
         + "<extra></extra>",
-        colorscale="Blues" if share else "RdBu",
-        zmin=0 if share else -largest,
+        colorscale="Blues" if probabilities else "RdBu",
+        zmin=0 if probabilities else -largest,
         zmax=largest,
-        meta={"scale": "share" if share else "signed"},
+        meta={"scale": "share" if probabilities else "signed"},
     )
     figure = go.Figure(heatmap)
-    for update, places, names, title in (
-        (figure.update_yaxes, down, rows, titles[0]),
-        (figure.update_xaxes, across, columns, titles[1]),
-    ):
-        labelled = {"tickvals": places, "ticktext": shown(names)} if len(names) <= 4 * _MOST_TICKS else {}
-        update(title=title, **labelled)
-    figure.update_yaxes(autorange="reversed")
+    label_axes(figure, list(zip(titles, (rows, columns), strict=True)), 4 * _MOST_TICKS)
     if square:
         figure.update_xaxes(constrain="domain")
         figure.update_yaxes(scaleanchor="x", constrain="domain")
@@ -142,11 +146,10 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
         z[row, :T, : len(small), :S] = small.transpose(0, 1)
     values = [[None if x != x else round(x, 5) for x in line] for line in z.flatten(2).flatten(0, 1).tolist()]
     heatmap = go.Heatmap(z=values, colorscale="Blues", zmin=0, zmax=1, showscale=False, hoverongaps=False)
-    heatmap.meta = {"scale": "share"}
-    heatmap.hovertemplate = "%{z:.4f}<extra></extra>"
+    heatmap.update(meta={"scale": "share"}, hovertemplate="%{z:.4f}<extra></extra>")
     if shapes[0] == (T, S):
-        heatmap.text = _pairs(layers[0], len(layers), heads, gap)
-        heatmap.hovertemplate = "%{text}: %{z:.4f}<extra></extra>"
+        texts = _pairs(layers[0], len(layers), heads, gap)
+        heatmap.update(text=texts, hovertemplate="%{text}: %{z:.4f}<extra></extra>")
     figure = go.Figure(heatmap)
     counts = ([entry.name.split(".")[2] for entry in layers], list(map(str, range(heads))))
     updates = (figure.update_yaxes, figure.update_xaxes)
@@ -155,74 +158,47 @@ def mosaic(layers: Sequence[Entry], lang: Lang = "en") -> Any:
         update(title=_MOSAIC[what].of(lang), tickvals=middles, ticktext=names, showgrid=False, zeroline=False)
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(side="top")
-    figure.update_layout(
-        width=2 * _GAP + heads * _MAP,
-        height=2 * _GAP + len(layers) * _MAP,
-        template="plotly_white",
-    )
+    extent = {"width": 2 * _GAP + heads * _MAP, "height": 2 * _GAP + len(layers) * _MAP}
+    figure.update_layout(**extent, template="plotly_white")
     return figure
 
 
 def _pairs(entry: Entry, layers: int, heads: int, gap: int) -> list[list[str]]:
     """Who looks at whom, for each cell of a mosaic."""
-    rows, columns = (shown(axis.labels) for axis in entry.axes[1:])
+    rows, columns = (plot_labels(axis.labels) for axis in entry.axes[1:])
     empty = [""] * gap
     lines = [[*(f"{row} → {column}" for column in columns), *empty] * heads for row in rows]
     return [*lines, *([empty * heads] * gap)] * layers
 
 
-def patches_by_attention(
-    weights: Tensor,
-    grid: tuple[int, int],
-    leading: int,
-    query: int = 0,
-    image: Tensor | None = None,
-    heads: Sequence[str] = (),
-) -> Any:
-    """The patches of an image, for each head coloured by how much the vector `query` (0: the class token)
-    looks at them (Dosovitskiy et al., arXiv 2010.11929, figure 6).
+def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
+    """A traced image, and its patches, for each head that was recorded of a layer coloured by how much the
+    vector `query` (0: the class token) looks at them (Dosovitskiy et al., arXiv 2010.11929, figure 6).
 
-    `weights`: (H, N, N) of one layer; `grid`: patches down and across; `leading`: vectors before the patches;
-    `image`: (C, rows, columns), shown first; `heads`: how the heads are called, their numbers by default.
-
-    Raises: InputError for a vector that there is not.
+    Raises: InputError where there is no image or no such vector, or the layer was not recorded.
     """
     go = graph_objects()
-    check_number("vector", query, weights.shape[1])
-    heads = heads or [str(head) for head in range(len(weights))]
-    maps = weights[:, query, leading:].unflatten(-1, grid)
-    pieces: list[Tensor] = [*([] if image is None else [image.mean(0)]), *maps]
-    titles = [*([] if image is None else ["image"]), *(f"head {head}" for head in heads)]
-    columns = min(5, len(pieces))
-    rows = math.ceil(len(pieces) / columns)
-    figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
-    for index, piece in enumerate(pieces):
-        grey = index == 0 and image is not None
-        place = {"row": index // columns + 1, "col": index % columns + 1}
-        colours = "Greys_r" if grey else "Blues"
-        heatmap = go.Heatmap(z=piece.tolist(), colorscale=colours, showscale=False, zmin=None if grey else 0)
-        heatmap.meta = {} if grey else {"scale": "share"}
-        figure.add_trace(heatmap, **place)
-        figure.update_xaxes(showticklabels=False, constrain="domain", **place)
-        number = "" if index == 0 else str(index + 1)
-        figure.update_yaxes(
-            autorange="reversed", showticklabels=False, scaleanchor=f"x{number}", constrain="domain", **place
-        )
-    figure.update_layout(width=_GAP + columns * 180, height=_GAP + rows * 200, template="plotly_white")
-    return figure
-
-
-def patches_figure(trace: Trace, layer: int, query: int = 0) -> Any:
-    """`patches_by_attention` of a layer of a traced image, for the heads that were recorded.
-
-    Raises: InputError where there is no image, or the layer was not recorded.
-    """
     given, weights = trace["given"], trace[f"stack.blocks.{layer}.attention.weights"]
     if given.value.dim() != 3:
         raise InputError("this trace is not of an image")
+    check_number("vector", query, weights.value.shape[1])
     grid, leading = patch_grid(weights.axes[-1].labels)
-    heads = weights.axes[0].labels
-    return patches_by_attention(weights.value, grid, leading, query, given.value, heads)
+    maps: list[Tensor] = [given.value.mean(0), *weights.value[:, query, leading:].unflatten(-1, grid)]
+    titles = ["image", *(f"head {head}" for head in weights.axes[0].labels)]
+    columns = min(5, len(maps))
+    rows = math.ceil(len(maps) / columns)
+    figure = subplots().make_subplots(rows, columns, subplot_titles=titles)
+    for index, one in enumerate(maps):
+        place = {"row": index // columns + 1, "col": index % columns + 1}
+        colours, least = ("Blues", 0) if index else ("Greys_r", None)
+        heatmap = go.Heatmap(z=one.tolist(), colorscale=colours, showscale=False, zmin=least)
+        heatmap.meta = {"scale": "share"} if index else {}
+        figure.add_trace(heatmap, **place)
+        figure.update_xaxes(showticklabels=False, constrain="domain", **place)
+        square = {"scaleanchor": f"x{index + 1 if index else ''}", "constrain": "domain"}
+        figure.update_yaxes(autorange="reversed", showticklabels=False, **square, **place)
+    figure.update_layout(width=_GAP + columns * 180, height=_GAP + rows * 200, template="plotly_white")
+    return figure
 
 
 def patch_grid(labels: Sequence[str]) -> tuple[tuple[int, int], int]:
@@ -245,7 +221,7 @@ _TREE = {
 def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en") -> Any:
     """What a beam search kept, step by step, and the way to its answer; dots that are ringed ended there."""
     go = graph_objects()
-    said = {key: words.of(lang) for key, words in _TREE.items()}
+    names = {key: words.of(lang) for key, words in _TREE.items()}
     figure = go.Figure()
     for best in (False, True):
         x: list[float | None] = []
@@ -256,7 +232,7 @@ def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en")
                 if on == best and math.isfinite(grown.totals[place]):
                     x += [step - 1, step, None]
                     y += [parent if step > 1 else 0, place, None]
-        name = said["answer" if best else "way"]
+        name = names["answer" if best else "way"]
         figure.add_scatter(
             x=x, y=y, mode="lines", name=name, line={"width": 4 if best else 1}, hoverinfo="skip"
         )
@@ -266,23 +242,19 @@ def search_tree(search: Sequence[Grown], path: Sequence[int], lang: Lang = "en")
         for place in range(len(grown.tokens))
         if math.isfinite(grown.totals[place])
     ]
+    symbols = ["circle-open" if grown.done[place] else "circle" for _, place, grown in nodes]
+    hover = [f"{names[key]} %{{customdata[{at}]:.4f}}" for at, key in enumerate(("total", "score"))]
     figure.add_scatter(
         x=[step for step, _, _ in nodes],
         y=[place for _, place, _ in nodes],
         mode="markers+text",
-        text=shown([grown.tokens[place] for _, place, grown in nodes]),
+        text=plot_labels([grown.tokens[place] for _, place, grown in nodes]),
         textposition="top center",
-        marker={
-            "size": 10,
-            "symbol": ["circle-open" if grown.done[place] else "circle" for _, place, grown in nodes],
-        },
+        marker={"size": 10, "symbol": symbols},
         customdata=[(grown.totals[place], grown.scores[place]) for _, place, grown in nodes],
-        hovertemplate="<br>".join(
-            ("%{text}", f"{said['total']} %{{customdata[0]:.4f}}", f"{said['score']} %{{customdata[1]:.4f}}")
-        )
-        + "<extra></extra>",
+        hovertemplate="<br>".join(("%{text}", *hover)) + "<extra></extra>",
         showlegend=False,
     )
-    figure.update_yaxes(autorange="reversed", title=said["place"], dtick=1, zeroline=False)
-    figure.update_xaxes(title=said["step"], zeroline=False, dtick=max(1, len(search) // 20))
+    figure.update_yaxes(autorange="reversed", title=names["place"], dtick=1, zeroline=False)
+    figure.update_xaxes(title=names["step"], zeroline=False, dtick=max(1, len(search) // 20))
     return figure

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from regard.model.mask import Contiguous, Ragged, dense, lower
 from regard.model.tap import open_taps
@@ -71,15 +72,15 @@ def _writes(model: EncoderDecoder | Transformer) -> bool:
 
 def _logits(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> Tensor:
     """(1, T, V)"""
-    given = [_row(model, source)] if isinstance(model, EncoderDecoder) else []
-    return model(*given, _row(model, target))
+    given = [_rows(model, source)] if isinstance(model, EncoderDecoder) else []
+    return model(*given, _rows(model, target))
 
 
 @torch.inference_mode()
 def _cached(model: EncoderDecoder | Transformer, source: list[int], target: list[int]) -> float:
     cache, steps = model.cache(), []
-    memory = model.encode(_row(model, source)) if isinstance(model, EncoderDecoder) else None
-    for token in _row(model, target).unbind(1):
+    memory = model.encode(_rows(model, source)) if isinstance(model, EncoderDecoder) else None
+    for token in _rows(model, target).unbind(1):
         if isinstance(model, EncoderDecoder):
             hidden = model.decode(token[:, None], memory, cache=cache)
         else:
@@ -116,15 +117,14 @@ def _padded(model: EncoderDecoder | Transformer, rows: list[tuple[list[int], lis
     t = [target for _, target in rows]
     if isinstance(model, EncoderDecoder):
         s = [source for source, _ in rows]
-        ids, at = _rows(model, s), _lengths(model, s)
-        places = Ragged.from_lengths(at, ids.shape[1])
-        given = _rows(model, t)
+        ids, given = _rows(model, *s), _rows(model, *t)
+        places = Ragged.from_lengths(_lengths(s, ids), ids.shape[1])
         together = model(ids, given, places, Contiguous(0, given.shape[1]))
         found = [together[row : row + 1, : len(target)] for row, target in enumerate(t)]
     else:
         longest = max(map(len, t))
-        given = _rows(model, [[0] * (longest - len(target)) + target for target in t])
-        together = model(given, Ragged.from_lengths(_lengths(model, t), longest, "left"))
+        given = _rows(model, *([0] * (longest - len(target)) + target for target in t))
+        together = model(given, Ragged.from_lengths(_lengths(t, given), longest, "left"))
         found = [together[row : row + 1] for row in range(len(t))]
         if together.dim() == 3:  # a prediction for each token
             found = [logits[:, longest - len(target) :] for logits, target in zip(found, t, strict=True)]
@@ -139,21 +139,14 @@ def _future(model: EncoderDecoder | Transformer, source: list[int], target: list
     return _apart(_logits(model, source, target)[:, :half], _logits(model, source, other)[:, :half])
 
 
-def _row(model: nn.Module, ids: list[int]) -> Tensor:
-    return torch.tensor([ids], device=_device(model))
+def _rows(model: nn.Module, *rows: list[int]) -> Tensor:
+    """(n, T), with zeros after what is shorter."""
+    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    return ids.to(next(model.parameters()).device)
 
 
-def _rows(model: nn.Module, rows: list[list[int]]) -> Tensor:
-    longest = max(len(row) for row in rows)
-    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=_device(model))
-
-
-def _lengths(model: nn.Module, rows: list[list[int]]) -> Tensor:
-    return torch.tensor([len(row) for row in rows], device=_device(model))
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
+def _lengths(rows: list[list[int]], ids: Tensor) -> Tensor:
+    return torch.tensor(list(map(len, rows)), device=ids.device)
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

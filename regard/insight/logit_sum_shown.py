@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 import torch
 
-from regard.insight.ablation import Head
+from regard.insight.ablation_text import head_lines
 from regard.insight.logit_sum import LogitSum
 from regard.insight.plotting import graph_objects, subplots
 from regard.insight.words import LANGUAGES, Label, Lang, Words
@@ -55,10 +57,6 @@ def logit_name(found: LogitSum, lang: Lang = "en") -> str:
     return _W["minus"].of(lang).format(f"'{found.output}'", f"'{found.against}'")
 
 
-def logit_title(found: LogitSum) -> Words:
-    return Words(*(_W["title"].of(lang).format(logit_name(found, lang)) for lang in LANGUAGES))
-
-
 def logit_lines(found: LogitSum) -> Iterator[str]:
     """For a terminal: what adds most and what takes off most, then all heads as a table, then the rest."""
     where = "" if found.place is None else f" after '{found.token}' (place {found.place})"
@@ -68,13 +66,8 @@ def logit_lines(found: LogitSum) -> Iterator[str]:
     parts.sort(key=lambda part: -part[1])
     yield "adds most:      " + ", ".join(f"{name} ({x:+.3f})" for name, x in parts[:_BEST] if x > 0)
     yield "takes off most: " + ", ".join(f"{name} ({x:+.3f})" for name, x in parts[::-1][:_BEST] if x < 0)
-    names = list(dict.fromkeys(head.attention for head in found.heads))
-    width = max(map(len, (*names, *found.rest)), default=0)
-    count = 1 + max((head.head for head in found.heads), default=-1)
-    yield f"{'':{width}}" + "".join(f"{f'head {head}':>9}" for head in range(count))
-    for name in names:
-        cells = (found.heads.get(Head(name, head)) for head in range(count))
-        yield f"{name:{width}}" + "".join(f"{'' if x is None else f'{x:+.3f}':>9}" for x in cells)
+    width = max(map(len, (*(head.attention for head in found.heads), *found.rest)), default=0)
+    yield from head_lines(found.heads, width, "head {}", "{:+.3f}")
     for name, value in found.rest.items():
         yield f"{name:{width}}{value:>+9.3f}"
 
@@ -82,10 +75,7 @@ def logit_lines(found: LogitSum) -> Iterator[str]:
 def logit_object(found: LogitSum) -> dict[str, Any]:
     """`{"output": …, "against": … or null, "place": … or null, "token": …, "logit": …, "total": …, "heads":
     [{"attention": …, "head": …, "value": …}], "rest": [{"name": …, "value": …}]}`"""
-    heads = [
-        {"attention": head.attention, "head": head.head, "value": value}
-        for head, value in found.heads.items()
-    ]
+    heads = [{**asdict(head), "value": value} for head, value in found.heads.items()]
     rest = [{"name": name, "value": value} for name, value in found.rest.items()]
     about = {key: getattr(found, key) for key in ("output", "against", "place", "token", "logit", "total")}
     return {**about, "heads": heads, "rest": rest}
@@ -131,37 +121,32 @@ def logit_step(found: LogitSum) -> Step:
     ]
     rest = torch.tensor(list(found.rest.values()))[:, None]
     numbers.append(Values(_W["others"], rest, tuple(found.rest), (_W["adds"],)))
-    after = (found.token, found.place) if found.place is not None else None
-    text = [
-        ("" if after is None else _W["after"].of(lang).format(*after))
-        + _W["equal"].of(lang).format(found.logit, found.total, found.difference)
-        for lang in LANGUAGES
-    ]
+    after = Words("", "") if found.place is None else _W["after"].format(found.token, found.place)
+    equal = _W["equal"].format(found.logit, found.total, found.difference)
+    title = Words(*(_W["title"].of(lang).format(logit_name(found, lang)) for lang in LANGUAGES))
+    text = Words(after.en + equal.en, after.zh + equal.zh)
     figure = Drawing(_W["bars"], lambda lang: logit_figure(found, lang, bars_only=True))
-    return Step(logit_title(found), Words(*text), _FORMULA, tuple(numbers), figure)
+    return Step(title, text, _FORMULA, tuple(numbers), figure)
 
 
 def _counted(what: str, count: int) -> tuple[Label, ...]:
-    words = _COUNTED[what]
-    return tuple(Words(words.en.format(number), words.zh.format(number)) for number in range(count))
+    return tuple(_COUNTED[what].format(number) for number in range(count))
 
 
 def _heat(sheet: list[list[float]], largest: float, lang: Lang) -> Any:
-    go = graph_objects()
-    heat = go.Heatmap(z=sheet, colorscale="RdBu", zmin=-largest, zmax=largest, showscale=False)
-    heat.meta = {"scale": "signed"}
     place = f"{_W['layer'].of(lang)} %{{y}}, {_W['head'].of(lang)} %{{x}}"
-    heat.hovertemplate = place + ": %{z:.4f}<extra></extra>"
-    return heat
+    style = {"colorscale": "RdBu", "zmin": -largest, "zmax": largest, "showscale": False}
+    hover = {"hovertemplate": place + ": %{z:.4f}<extra></extra>", "meta": {"scale": "signed"}}
+    return graph_objects().Heatmap(z=sheet, **style, **hover)
 
 
 def _bar(names: Sequence[str], values: Sequence[float]) -> Any:
-    go = graph_objects()
     colours = ["#2166ac" if value >= 0 else "#b2182b" for value in values]
-    bars = go.Bar(x=values, y=names, orientation="h", marker={"color": colours}, showlegend=False)
-    bars.text, bars.textposition = [f"{value:+.2f}" for value in values], "outside"
-    bars.hovertemplate = "%{y}: %{x:.4f}<extra></extra>"
-    return bars
+    texts = {"text": [f"{value:+.2f}" for value in values], "textposition": "outside"}
+    style = {"orientation": "h", "marker": {"color": colours}, "showlegend": False}
+    return graph_objects().Bar(
+        x=values, y=names, hovertemplate="%{y}: %{x:.4f}<extra></extra>", **texts, **style
+    )
 
 
 def _step(count: int, most: int = 16) -> int:
@@ -172,29 +157,25 @@ def _step(count: int, most: int = 16) -> int:
 def _sheets(found: LogitSum) -> dict[str, list[list[float]]]:
     """Of each kind of attention: what each head adds, by layers."""
     sheets: dict[str, list[list[float]]] = {}
-    rows: dict[str, list[float]] = {}
-    for head, value in found.heads.items():
-        if head.attention not in rows:
-            kind = head.attention.rpartition(".")[2]
-            sheets.setdefault(kind, []).append(rows.setdefault(head.attention, []))
-        rows[head.attention].append(value)
+    for attention, heads in groupby(found.heads.items(), lambda item: item[0].attention):
+        sheets.setdefault(attention.rpartition(".")[2], []).append([value for _, value in heads])
     return sheets
 
 
 def _bars(found: LogitSum, lang: Lang) -> Iterator[tuple[str, float]]:
     """What is not a head, those that say little together; all heads; the logit."""
-    said = {key: words.of(lang) for key, words in _W.items()}
+    names = {key: words.of(lang) for key, words in _W.items()}
     shifts: dict[str, float] = {}
     for name, value in found.rest.items():
         if name.endswith("position.added"):
-            yield said["position"], value
+            yield names["position"], value
         elif name.endswith(".feedforward.out"):
-            yield f"{said['feedforward']} {name.split('.')[2]}", value
+            yield f"{names['feedforward']} {name.split('.')[2]}", value
         elif name.endswith(".bias"):
             where = "head.bias" if name.startswith("head.") else "shifts"
             shifts[where] = shifts.get(where, 0.0) + value
         else:
-            yield said["embedding"], value
-    yield from ((said[where], shifts[where]) for where in ("shifts", "head.bias") if where in shifts)
-    yield said["heads"], sum(found.heads.values())
-    yield said["logit"], found.total
+            yield names["embedding"], value
+    yield from ((names[where], shifts[where]) for where in ("shifts", "head.bias") if where in shifts)
+    yield names["heads"], sum(found.heads.values())
+    yield names["logit"], found.total

@@ -8,20 +8,8 @@ from html import escape
 from torch import Tensor
 
 from regard.insight.page import as_json, both, drawing, grid, page, paragraphs
-from regard.insight.worked import (
-    Cell,
-    Lang,
-    Product,
-    Proof,
-    Shown,
-    Step,
-    Table,
-    Values,
-    Words,
-    Worked,
-    number,
-    numbers,
-)
+from regard.insight.words import Lang, Words
+from regard.insight.worked import Cell, Content, Product, Proof, Step, Table, Values, Worked, number, numbers
 
 _MOST_FACTORS = 4096
 """Numbers of a product's factors that are worth carrying, so that a sum can be shown."""
@@ -69,7 +57,7 @@ def step_body(step: Step, key: str, count: int | None = None) -> str:
     """A section; `key`: an id that no other has on the page; `count`: where steps have an order."""
     number_ = "" if count is None else f'<span class="count">{count}</span> '
     formula = f'<p class="formula">{escape(step.formula)}</p>' if step.formula else ""
-    values = "".join(_shown(value, f"{key}-{index}") for index, value in enumerate(step.values))
+    values = "".join(_render(value, f"{key}-{index}") for index, value in enumerate(step.values))
     figure = drawing(f"{key}-figure", step.figure) if step.figure is not None else ""
     return (
         f'<section id="{key}"><h2>{number_}{both(step.title)}</h2>'
@@ -88,7 +76,7 @@ def proofs_body(proofs: tuple[Proof, ...], key: str) -> str:
     return f'<section class="proofs"><h2>{both(_PROOFS)}</h2>{table}</section>'
 
 
-def _shown(value: Shown, key: str) -> str:
+def _render(value: Content, key: str) -> str:
     if isinstance(value, Table):
         return _table(value, key)
     shape = " × ".join(map(str, value.array.shape))
@@ -101,23 +89,23 @@ def _shown(value: Shown, key: str) -> str:
 
 
 def _sheet(key: str, title: str, value: Values, sheet: Tensor, origin: Product | None) -> str:
-    cells, shown = sheet.tolist(), numbers(sheet, value.digits)
+    cells, texts = sheet.tolist(), numbers(sheet, value.digits)
     largest = max((abs(x) for row in cells for x in row if math.isfinite(x)), default=0.0)
     head = ["", *map(both, value.columns)] if value.columns else []
     rows = [
-        (both(label), [_number(x, text, largest) for x, text in zip(numbers_, texts, strict=True)])
-        for label, numbers_, texts in zip(value.rows or [""] * len(cells), cells, shown, strict=True)
+        (both(label), [_number(x, text, largest) for x, text in zip(*row, strict=True)])
+        for label, *row in zip(value.rows or [""] * len(cells), cells, texts, strict=True)
     ]
     return grid(key, title, head, rows, attributes=f'class="numbers"{_origin(origin)}')
 
 
-def _number(value: float, shown: str, largest: float) -> str:
+def _number(value: float, text: str, largest: float) -> str:
     """A cell, tinted by how large its number is among the others."""
     exact = f"{value:.9g}"
     if not math.isfinite(value) or not largest:
-        return f'<td data-v="{exact}">{shown}</td>'
+        return f'<td data-v="{exact}">{text}</td>'
     share, sign = abs(value) / largest, ' class="minus"' if value < 0 else ""
-    return f'<td{sign} data-v="{exact}" style="--w:{share:.2g}">{shown}</td>'
+    return f'<td{sign} data-v="{exact}" style="--w:{share:.2g}">{text}</td>'
 
 
 def _origin(origin: Product | None) -> str:

@@ -60,8 +60,7 @@ POINTS = {
     "residual": Words("to the next layer", "传给下一层"),
     "given": Words("given", "输入"),
     "added": Words("added", "加上的"),
-    "bias": Words("bias", "偏置"),
-    "memory_bias": Words("bias", "偏置"),
+    **dict.fromkeys(("bias", "memory_bias"), Words("bias", "偏置")),
     "placed": Words("embedding + position", "嵌入 + 位置"),
     "entered": Words("before it is widened", "加宽之前"),
     "input": Words("into layer 0", "进入第 0 层"),
@@ -70,8 +69,7 @@ POINTS = {
     "pooled": Words("pooled", "汇聚"),
     "logits": Words("logits", "logit"),
     "probabilities": Words("softmax", "softmax"),
-    "attention.out": Words("· W_O", "· W_O"),
-    "cross.out": Words("· W_O", "· W_O"),
+    **dict.fromkeys(("attention.out", "cross.out"), Words("· W_O", "· W_O")),
     "feedforward.out": Words("· W_down", "· W_down"),
     "embed.out": Words("vectors", "向量"),
     "q_rotated": Words("Q, rotated", "Q（旋转后）"),
@@ -84,9 +82,7 @@ _SPELLED = {
     "masked": Words("masked scores", "加掩码后的分数"),
     "weights": Words("attention weights", "注意力权重"),
     "heads": Words("weighted values of each head", "各头加权后的值"),
-    "attention.out": Words("output", "输出"),
-    "cross.out": Words("output", "输出"),
-    "feedforward.out": Words("output", "输出"),
+    **dict.fromkeys(("attention.out", "cross.out", "feedforward.out"), Words("output", "输出")),
     "up": Words("widened", "升维"),
     "sum": Words("sum", "相加"),
     "gathered": Words("gathered from the tokens", "从词元汇聚"),
@@ -97,8 +93,7 @@ _SPELLED = {
 
 AXES = {
     "query": Words("token", "词元"),
-    "key": Words("attends to", "关注"),
-    "memory": Words("attends to", "关注"),
+    **dict.fromkeys(("key", "memory"), Words("attends to", "关注")),
     "head": Words("head", "头"),
     "group": Words("group", "组"),
     "channel": Words("dimension of the head", "头内维度"),
@@ -220,8 +215,8 @@ def axis_words(axis: str) -> Words:
 def names_object() -> dict[str, dict[str, list[str]]]:
     """The tables for a page's script: key → [English, Chinese]."""
 
-    def pairs(table: dict[str, Words]) -> dict[str, list[str]]:
-        return {key: [words.en, words.zh] for key, words in table.items()}
-
     formulas = {formula: formula_words(formula) for formula in _formulas()}
-    return {"points": pairs(_points()), "axes": pairs(AXES), "formulas": pairs(formulas)}
+    tables = {"points": _points(), "axes": AXES, "formulas": formulas}
+    return {
+        kind: {key: [words.en, words.zh] for key, words in table.items()} for kind, table in tables.items()
+    }

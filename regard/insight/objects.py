@@ -14,11 +14,11 @@ Numbers are whole (they read back to the same bits). What JSON has no number for
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict
 from typing import Any
 
 from regard.insight.parameters import Choice, Parameter
-from regard.insight.worked import Label, Proof, Shown, Step, Values, Words, Worked
+from regard.insight.worked import Content, Label, Step, Values, Words, Worked
 from regard.strict_json import plain
 
 FORMAT = 1
@@ -33,15 +33,18 @@ def as_object(worked: Worked, *, origins: bool = False) -> dict[str, Any]:
         "title": _words(worked.title),
         "text": _words(worked.text),
         "steps": [step_object(step, origins=origins) for step in worked.steps],
-        "proofs": [_proof(proof) for proof in worked.proofs],
+        "proofs": [
+            {"claim": _words(one.claim)}
+            | {key: plain(getattr(one, key)) for key in ("difference", "tolerance", "holds")}
+            for one in worked.proofs
+        ],
         "holds": worked.holds,
     }
 
 
 def parameter_object(parameter: Parameter) -> dict[str, Any]:
     """What can be changed in an example, for whoever draws a control."""
-    about = {field.name: getattr(parameter, field.name) for field in fields(parameter)}
-    about["label"] = _words(parameter.label)
+    about = vars(parameter) | {"label": _words(parameter.label)}
     if isinstance(parameter, Choice):
         about["options"] = [{"value": value, "label": _words(label)} for value, label in parameter.options]
     return about
@@ -53,25 +56,16 @@ def step_object(step: Step, *, origins: bool = False) -> dict[str, Any]:
         "title": _words(step.title),
         "text": _words(step.text),
         "formula": step.formula,
-        "values": [_shown(value) | (_origin(value) if origins else {}) for value in step.values],
+        "values": [_content(value) | (_origin(value) if origins else {}) for value in step.values],
         "figure": None if step.figure is None else _words(step.figure.name),
     }
 
 
-def _proof(proof: Proof) -> dict[str, Any]:
-    return {
-        "claim": _words(proof.claim),
-        "difference": plain(proof.difference),
-        "tolerance": proof.tolerance,
-        "holds": proof.holds,
-    }
-
-
 def _words(label: Label) -> dict[str, str]:
-    return {"en": label.en, "zh": label.zh} if isinstance(label, Words) else {"en": label, "zh": label}
+    return asdict(label if isinstance(label, Words) else Words(label, label))
 
 
-def _shown(value: Shown) -> dict[str, Any]:
+def _content(value: Content) -> dict[str, Any]:
     name, columns = _words(value.name), [_words(label) for label in value.columns]
     if isinstance(value, Values):
         return {
@@ -87,7 +81,7 @@ def _shown(value: Shown) -> dict[str, Any]:
     return {"kind": "table", "name": name, "columns": columns, "rows": rows}
 
 
-def _origin(value: Shown) -> dict[str, Any]:
+def _origin(value: Content) -> dict[str, Any]:
     if not isinstance(value, Values) or value.origin is None:
         return {}
     product = value.origin

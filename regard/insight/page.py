@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from html import escape
 from string import Template
 from typing import Any
 
 from regard.insight.plotting import plotly_script
 from regard.insight.script import asset, scripts
-from regard.insight.worked import LANGUAGES, Drawing, Label, Lang, Words
+from regard.insight.words import LANGUAGES, Label, Lang, Words
+from regard.insight.worked import Drawing
 
 # Nothing may be fetched, whatever a page holds: the browser itself refuses.
 _POLICY = (
@@ -33,17 +35,13 @@ def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en", s
         choice=lang,
         policy=escape(_POLICY),
         title=escape(title.of(lang)),
-        titles=as_json({"en": title.en, "zh": title.zh}),
+        titles=as_json(asdict(title)),
         style=asset("page.css"),
         body=body,
-        plotly=_plotly() if figures else "",
+        # As text, which the page's own script runs when the page has been shown.
+        plotly=f'<script type="text/plain" id="plotly">{plotly_script()}</script>' if figures else "",
         script="".join(scripts(script).values()),
     )
-
-
-def _plotly() -> str:
-    """Plotly's script as text, which the page's own script runs when the page has been shown."""
-    return f'<script type="text/plain" id="plotly">{plotly_script()}</script>'
 
 
 def as_json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What can be changed in a worked example: a number, a switch, a text or a choice, each with what it may be.
+"""What can be changed in a worked example: a number, a text or a choice, each with what it may be.
 
 An example declares them, a page draws a control for each; the values come back here and are checked.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from regard.errors import InputError, outside, unknown
 from regard.insight.words import Words
 
-Value = bool | int | float | str
+Value = int | float | str
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,6 @@ class Real:
 
 
 @dataclass(frozen=True)
-class Switch:
-    """Yes or no."""
-
-    name: str
-    label: Words
-    default: bool
-    kind: Literal["switch"] = "switch"
-
-    def checked(self, value: object) -> Value:
-        if not isinstance(value, bool):
-            raise outside(InputError, self.name, value, "true or false")
-        return value
-
-
-@dataclass(frozen=True)
 class Line:
     """A text."""
 
@@ -100,7 +85,7 @@ class Choice:
         return value
 
 
-Parameter = Whole | Real | Switch | Line | Choice
+Parameter = Whole | Real | Line | Choice
 
 
 def checked(parameters: Sequence[Parameter], changes: Mapping[str, Any]) -> dict[str, Value]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from regard.errors import InputError
 from regard.insight.progress import progressed
-from regard.model.tap import See, open_taps
+from regard.model.tap import open_taps
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
@@ -68,18 +69,15 @@ def _tried(
     found = []
     for place in range(value.shape[1]):
         progressed()
-        with open_taps(model, {name: _put(value, place)}):
+        with open_taps(model, {name: partial(_put, value, place)}):
             found.append(float(measure(run())))
     return found
 
 
-def _put(value: Tensor, place: int) -> See:
-    def see(name: str, here: Tensor) -> Tensor:
-        if here.shape != value.shape:
-            sentence = "the two inputs differ in length: {value} and {limit} tokens"
-            raise InputError(sentence, here.shape[1], value.shape[1])
-        mixed = here.clone()
-        mixed[:, place] = value[:, place]
-        return mixed
-
-    return see
+def _put(value: Tensor, place: int, name: str, here: Tensor) -> Tensor:
+    if here.shape != value.shape:
+        sentence = "the two inputs differ in length: {value} and {limit} tokens"
+        raise InputError(sentence, here.shape[1], value.shape[1])
+    mixed = here.clone()
+    mixed[:, place] = value[:, place]
+    return mixed

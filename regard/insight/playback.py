@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import BundleError, InputError
-from regard.insight.figures import no_map, shown
+from regard.insight.figures import no_map, plot_labels
 from regard.insight.plotting import graph_objects, subplots
 from regard.insight.trace import Entry, check_number
 from regard.weights import read_weights
@@ -26,7 +26,7 @@ from regard.weights import read_weights
 FOLDER, LOG = "snapshots", "log.jsonl"
 _NAME = re.compile(r"step-(\d{1,12})\.safetensors")
 _MOST_LINE = 1 << 16  # characters of a line of the log
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 def snapshots(run: Path) -> dict[int, Path]:
@@ -40,9 +40,7 @@ def snapshots(run: Path) -> dict[int, Path]:
 
 
 @torch.no_grad()
-def played(
-    model: nn.Module, files: Mapping[int, Path], look: Callable[[], Found]
-) -> Iterator[tuple[int, Found]]:
+def replay(model: nn.Module, files: Mapping[int, Path], look: Callable[[], T]) -> Iterator[tuple[int, T]]:
     """What `look` finds with the weights of each snapshot; the model has its own again in the end.
 
     Raises: BundleError for a file that is not of this model.
@@ -75,8 +73,8 @@ def losses(run: Path) -> list[tuple[int, float]]:
     with path.open(encoding="utf-8", errors="replace") as file:
         while line := file.readline(_MOST_LINE):
             try:
-                said: Any = json.loads(line)
-                found.append((int(said["step"]), float(said["loss"])))
+                record: Any = json.loads(line)
+                found.append((int(record["step"]), float(record["loss"])))
             except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # another kind of line
                 continue
     return found
@@ -112,7 +110,7 @@ class Playback:
         ]
         for update, axis in ((figure.update_yaxes, first.axes[-2]), (figure.update_xaxes, first.axes[-1])):
             places = list(range(len(axis.labels)))
-            update(tickvals=places, ticktext=shown(axis.labels), title=axis.name, row=1, col=1)
+            update(tickvals=places, ticktext=plot_labels(axis.labels), title=axis.name, row=1, col=1)
         figure.update_yaxes(autorange="reversed", row=1, col=1)
         figure.update_xaxes(title="step", row=1, col=2)
         figure.update_layout(

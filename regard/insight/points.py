@@ -4,23 +4,17 @@ from __future__ import annotations
 
 _VECTORS = ("query", "width")
 AXES: dict[str, tuple[str, ...]] = {
-    "q_pre_rotary": ("head", "query", "channel"),
-    "q": ("head", "query", "channel"),
-    "k_pre_rotary": ("group", "key", "channel"),
-    "k": ("group", "key", "channel"),
-    "v": ("group", "key", "channel"),
-    "scores": ("head", "query", "key"),
-    "mask": ("query", "key"),
-    "weights": ("head", "query", "key"),
-    "heads": ("head", "query", "channel"),
-    "bias": ("head", "query", "key"),
-    "memory_bias": ("head", "query", "memory"),
-    "up": ("query", "hidden"),
-    "gate": ("query", "hidden"),
-    "hidden": ("query", "hidden"),
-    "gathered": ("width",),
-    "pooled": ("width",),
-    "vector": ("width",),
+    point: axes
+    for axes, points in (
+        (("head", "query", "channel"), ("q_pre_rotary", "q", "heads")),
+        (("group", "key", "channel"), ("k_pre_rotary", "k", "v")),
+        (("head", "query", "key"), ("scores", "weights", "bias")),
+        (("head", "query", "memory"), ("memory_bias",)),
+        (("query", "key"), ("mask",)),
+        (("query", "hidden"), ("up", "gate", "hidden")),
+        (("width",), ("gathered", "pooled", "vector")),
+    )
+    for point in points
 }
 """By the last part of a name. What is not here is a vector for each token."""
 

@@ -12,21 +12,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Listener = Callable[[float | None], None]
-"""Told how much is done, from 0 to 1, or None by who cannot know."""
+"""Called with how much is done, from 0 to 1, or None by who cannot know."""
 
 _LISTENER: ContextVar[Listener | None] = ContextVar("regard_progress_listener", default=None)
 
 
-def progressed(share: float | None = None) -> None:
+def progressed(fraction: float | None = None) -> None:
     """Tell whoever listens. Raises: whatever the listener raises."""
     listener = _LISTENER.get()
     if listener is not None:
-        listener(share)
+        listener(fraction)
 
 
 @contextmanager
 def on_progress(listener: Listener) -> Iterator[None]:
-    """Hear of progress in this thread or task."""
+    """Be called with progress in this thread or task."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -36,10 +36,10 @@ def on_progress(listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def part_of(start: float, end: float) -> Iterator[None]:
-    """What is reported inside is that much of the whole: 0 is told as `start`, 1 as `end`."""
+    """What is reported inside is that much of the whole: 0 is reported as `start`, 1 as `end`."""
     outer = _LISTENER.get()
     if outer is None:
         yield
         return
-    with on_progress(lambda share: outer(None if share is None else start + (end - start) * share)):
+    with on_progress(lambda fraction: outer(None if fraction is None else start + (end - start) * fraction)):
         yield

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from regard.insight.points import axes_of
-from regard.insight.recorder import BY_GROUP, Forward, Recorder, Told
+from regard.insight.recorder import BY_GROUP, Forward, Recorder, SearchStep
 from regard.insight.trace import Axis, Entry, Grown, Pass, best_path
 from regard.model.part import Origin
 
@@ -34,24 +34,24 @@ class Naming:
     """Whether each output is a yes or no of its own, instead of one of all."""
 
 
-def recorded(recorder: Recorder, naming: Naming) -> tuple[tuple[Pass, ...], tuple[Grown, ...]]:
+def passes_of(recorder: Recorder, naming: Naming) -> tuple[tuple[Pass, ...], tuple[Grown, ...]]:
     """A pass for each row of each forward that was kept, and what the search did."""
-    search = tuple(grown(recorder.told, naming))
+    search = tuple(search_steps(recorder.steps, naming))
     return tuple(_Labels(recorder, naming, search).passes()), search
 
 
-def grown(steps: Iterable[Told], naming: Naming) -> Iterator[Grown]:
-    """What a search told of its steps, for people to read."""
-    for told in steps:
+def search_steps(steps: Iterable[SearchStep], naming: Naming) -> Iterator[Grown]:
+    """The steps of a search, for people to read."""
+    for step in steps:
         yield Grown(
-            parents=tuple(told.parents),
-            rows=tuple(told.rows),
-            tokens=tuple(naming.target(told.tokens)),
-            ids=tuple(told.tokens),
-            totals=tuple(told.totals),
-            scores=tuple(told.scores),
-            done=tuple(told.done),
-            ranked=told.ranked,
+            parents=tuple(step.parents),
+            rows=tuple(step.rows),
+            tokens=tuple(naming.target(step.tokens)),
+            ids=tuple(step.tokens),
+            totals=tuple(step.totals),
+            scores=tuple(step.scores),
+            done=tuple(step.done),
+            ranked=step.ranked,
         )
 
 
@@ -140,19 +140,18 @@ class _Labels:
         if given.dim() == 3:
             return self._entry(name, given, _IMAGE, names)
         own = names["query"][-len(given) :]  # without the learned vectors before those of a row of numbers
-        names = names | {"query": own}
-        return self._entry(name, given, ("query",), names)
+        return self._entry(name, given, ("query",), names | {"query": own})
 
     def _probabilities(self, logits: Tensor, names: _Names) -> Entry:
         logits = logits.float()
         if self.naming.independent:
-            shares, formula = logits.sigmoid(), "σ(logits)"
+            probabilities, formula = logits.sigmoid(), "σ(logits)"
         elif self.chosen:
-            shares, formula = logits.softmax(0), "softmax(logits) over all tokens"
+            probabilities, formula = logits.softmax(0), "softmax(logits) over all tokens"
         else:
-            shares, formula = logits.softmax(-1), "softmax(logits)"
+            probabilities, formula = logits.softmax(-1), "softmax(logits)"
         axes = axes_of("head.probabilities", pooled=self.pooled)
-        return replace(self._entry("head.probabilities", shares, axes, names), formula=formula)
+        return replace(self._entry("head.probabilities", probabilities, axes, names), formula=formula)
 
     def _entry(self, name: str, value: Tensor, kinds: tuple[str, ...], names: _Names) -> Entry:
         origin = self.origins.get(name, Origin(""))

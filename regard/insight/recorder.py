@@ -5,7 +5,7 @@ only the chosen heads are copied. So what is held is what was asked for, and one
 Of steps that were not chosen nothing is copied.
 
 A recorder watches any number of forwards of one model. Steps are counted by what a search tells it
-(`hear`). What the values are called is `recorded.py`'s business.
+(`on_step`). What the values are called is `recorded.py`'s business.
 """
 
 from __future__ import annotations
@@ -41,11 +41,9 @@ class Choice:
     layers: frozenset[int] | None = None
     heads: frozenset[int] | None = None
     steps: frozenset[int] | None = None
-    points: tuple[str, ...] = ("*",)
-    """Of a layer, as patterns: `attention.weights`, `residual`."""
     names: frozenset[str] | None = None
-    """Whole names; then nothing else is kept, whatever the layers and points say. What is given to the model
-    always is."""
+    """Whole names; then nothing else is kept, whatever the layers say. What is given to the model always
+    is."""
     most: int | None = None
     """Numbers that may be kept; what would go beyond is refused."""
 
@@ -75,7 +73,7 @@ def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
     return None if numbers is None else frozenset(numbers)
 
 
-class Told(Protocol):
+class SearchStep(Protocol):
     """What a search says of a step; `decode/events.py` has it in full."""
 
     @property
@@ -126,8 +124,8 @@ class Recorder:
         self.model, self.choice = model, choice
         self.forwards: list[Forward] = []
         """What passed by, in order."""
-        self.told: list[Told] = []
-        """What a search said of its steps."""
+        self.steps: list[SearchStep] = []
+        """The steps of the search."""
         self._here: Forward | None = None
         self._count = 0
         self._remembered: set[str] = set()
@@ -144,41 +142,34 @@ class Recorder:
         with open_taps(self.model, points):
             yield
 
-    def hear(self, told: Told) -> None:
+    def on_step(self, step: SearchStep) -> None:
         """What a search says; of several inputs only the first is followed."""
-        if told.input == 0:
-            self.told.append(told)
+        if step.input == 0:
+            self.steps.append(step)
 
     def _points(self) -> dict[str, See]:
         if self.choice.names is not None:
             names = [*_BEGINS, *sorted(self.choice.names)]
             names += ["source.out"] * ("target.out" in names)  # a table that both sides share has one name
-            return dict.fromkeys(names, self._see) | self._first()
-        names = list(_OUTSIDE)
-        for stack in STACKS:
-            part = getattr(self.model, stack, None)
-            if part is None:
-                continue
-            names += [f"{stack}.{point}" for point in _AROUND]
-            layers = self.choice.layers
-            for layer in range(len(part.blocks)) if layers is None else sorted(layers):
-                names += [f"{stack}.blocks.{layer}.{point}" for point in self.choice.points]
-        return dict.fromkeys(names, self._see) | self._first()
-
-    def _first(self) -> dict[str, See]:
-        return {f"{stack}.blocks.0.attention.k": self._see_first for stack in STACKS}
+        else:
+            names = list(_OUTSIDE)
+            for stack in STACKS:
+                names += [f"{stack}.{point}" for point in _AROUND]
+                layers = ["*"] if self.choice.layers is None else sorted(self.choice.layers)
+                names += [f"{stack}.blocks.{layer}.*" for layer in layers]
+        points: dict[str, See] = dict.fromkeys(names, self._see)
+        return points | {f"{stack}.blocks.0.attention.k": self._see_first for stack in STACKS}
 
     def _see_first(self, name: str, value: Tensor) -> None:
         """The first layer's keys tell how far a pass reaches, whether or not they are kept."""
         if self._here is not None:
             self._here.keys = value.shape[2]
-        layers, points, names = self.choice.layers, self.choice.points, self.choice.names
-        if name in names if names is not None else (layers is None or 0 in layers) and points == ("*",):
+        if name in (self.choice.names or ()):
             self._see(name, value)
 
     def _see(self, name: str, value: Tensor) -> None:
         if name in _BEGINS:
-            self._here = Forward(_BEGINS[name], len(self.told) + 1, _copied(value.detach()))
+            self._here = Forward(_BEGINS[name], len(self.steps) + 1, _copied(value.detach()))
             self.forwards.append(self._here)
             return
         here, steps = self._here, self.choice.steps

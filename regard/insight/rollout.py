@@ -15,18 +15,15 @@ from regard.errors import InputError
 from regard.insight.trace import Axis, Entry, Trace
 
 
-def rollout(layers: Sequence[Tensor], residual: float = 0.5) -> Tensor:
+def rollout(layers: Sequence[Tensor]) -> Tensor:
     """(H, T, T) weights of each layer, the first first → (T, T): from each vector to each input token.
-
-    `residual`: how much of a vector is taken to be what it was before, from 0 to 1.
 
     Raises: InputError when there is no layer.
     """
     joined: Tensor | None = None
     for weights in layers:
         mean = weights.double().mean(0)
-        kept = torch.eye(len(mean), dtype=mean.dtype) * residual
-        layer = (1 - residual) * mean + kept
+        layer = 0.5 * mean + 0.5 * torch.eye(len(mean), dtype=mean.dtype)
         layer = layer / layer.sum(-1, keepdim=True)
         joined = layer if joined is None else layer @ joined
     if joined is None:

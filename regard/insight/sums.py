@@ -10,18 +10,7 @@ from __future__ import annotations
 import math
 
 from regard.insight.trace import check_index
-from regard.model.account import (
-    Account,
-    Entry,
-    Factor,
-    Index,
-    Made,
-    Numbers,
-    Term,
-    made_of,
-    one,
-    softmax,
-)
+from regard.model.account import Account, Entry, Factor, Index, Made, Numbers, Term, made_of, one, softmax
 
 
 def account(numbers: Numbers, name: str, index: Index) -> Account:

@@ -15,20 +15,8 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from regard.insight.worked import (
-    Label,
-    Lang,
-    Proof,
-    Shown,
-    Step,
-    Table,
-    Values,
-    Words,
-    Worked,
-    number,
-    numbers,
-    said,
-)
+from regard.insight.words import Label, Lang, Words, label_text
+from regard.insight.worked import Content, Proof, Step, Table, Values, Worked, number, numbers
 from regard.visible import visible
 
 _WIDE = r"\u2e80-\u9fff\uff00-\uffef"
@@ -47,7 +35,7 @@ _HOLDS, _BROKEN = Words("holds", "成立"), Words("BROKEN", "不成立")
 def print_worked(worked: Worked, lang: Lang, console: Console) -> None:
     """Print all of it."""
     with console.capture() as made:
-        console.print(Text(_said(worked.title, lang), style="bold underline"))
+        console.print(Text(_label(worked.title, lang), style="bold underline"))
         console.print(_prose(worked.text.of(lang), console.width))
         for count, step in enumerate(worked.steps, 1):
             print_step(step, count, lang, console)
@@ -62,36 +50,36 @@ def print_worked(worked: Worked, lang: Lang, console: Console) -> None:
 def print_step(step: Step, count: int, lang: Lang, console: Console) -> None:
     """Print one step under its number."""
     console.print()
-    console.print(Text(f"{count}. {_said(step.title, lang)}", style="bold"))
+    console.print(Text(f"{count}. {_label(step.title, lang)}", style="bold"))
     text = step.text.of(lang)
     parts: list[RenderableType] = [_prose(text, console.width - _INDENT)] if text else []
     if step.formula:
         parts.append(Text(visible(step.formula, keep="\n"), style="cyan"))
     for value in step.values:
-        parts += _shown(value, lang, console.width - _INDENT)
+        parts += _render(value, lang, console.width - _INDENT)
     if step.figure is not None:
-        parts.append(Text(_FIGURE.of(lang).format(_said(step.figure.name, lang)), style="dim"))
+        parts.append(Text(_FIGURE.of(lang).format(_label(step.figure.name, lang)), style="dim"))
     console.print(Padding(Group(*parts), (0, 0, 0, _INDENT), expand=False))
 
 
-def _said(label: Label, lang: Lang) -> str:
+def _label(label: Label, lang: Lang) -> str:
     """Tokens and labels may be anybody's."""
-    return visible(said(label, lang))
+    return visible(label_text(label, lang))
 
 
 def _proof(proof: Proof, lang: Lang) -> Text:
     word, style = (_HOLDS, "green") if proof.holds else (_BROKEN, "bold red")
     result = _RESULT.of(lang).format(f"{proof.difference:.1e}", f"{proof.tolerance:.0e}")
-    return Text.assemble((word.of(lang), style), f"  {_said(proof.claim, lang)}: {result}")
+    return Text.assemble((word.of(lang), style), f"  {_label(proof.claim, lang)}: {result}")
 
 
-def _shown(value: Shown, lang: Lang, width: int) -> list[RenderableType]:
+def _render(value: Content, lang: Lang, width: int) -> list[RenderableType]:
     if isinstance(value, Table):
-        return [Text(f"\n{_said(value.name, lang)}", style="italic"), _table(value, lang)]
+        return [Text(f"\n{_label(value.name, lang)}", style="italic"), _table(value, lang)]
     shape = " × ".join(map(str, value.array.shape))
     parts: list[RenderableType] = []
     for name, sheet, _ in value.pages:
-        title = " · ".join(filter(None, (_said(value.name, lang), _said(name, lang))))
+        title = " · ".join(filter(None, (_label(value.name, lang), _label(name, lang))))
         parts.append(Text.assemble((f"\n{title}", "italic"), (f"  ({shape})" if shape else "", "dim")))
         parts += _grids(value, numbers(sheet, value.digits), lang, width)
     return parts
@@ -101,7 +89,7 @@ def _table(table: Table, lang: Lang) -> Grid:
     """Words may wrap, numbers not."""
     grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     rows = [
-        [_said(c, lang) if isinstance(c, str | Words) else number(c, table.digits) for c in row]
+        [_label(c, lang) if isinstance(c, str | Words) else number(c, table.digits) for c in row]
         for row in table.rows
     ]
     for place, label in enumerate(table.columns):
@@ -110,7 +98,7 @@ def _table(table: Table, lang: Lang) -> Grid:
         )
         least = max((cell_len(row[place]) for row in rows), default=0) if numeric else None
         justify: Literal["left", "right"] = "right" if numeric else "left"
-        grid.add_column(Text(_said(label, lang)), justify=justify, min_width=least, overflow="fold")
+        grid.add_column(Text(_label(label, lang)), justify=justify, min_width=least, overflow="fold")
     for row in rows:
         grid.add_row(*map(Text, row))
     return grid
@@ -118,8 +106,8 @@ def _table(table: Table, lang: Lang) -> Grid:
 
 def _grids(value: Values, cells: list[list[str]], lang: Lang, width: int) -> list[Grid]:
     """One below another, each as wide as fits."""
-    rows = [_said(label, lang) for label in value.rows]
-    heads = [_said(label, lang) for label in value.columns] or [""] * len(cells[0])
+    rows = [_label(label, lang) for label in value.rows]
+    heads = [_label(label, lang) for label in value.columns] or [""] * len(cells[0])
     widths = [
         max(cell_len(head), *(len(row[place]) for row in cells)) + _GAP for place, head in enumerate(heads)
     ]

@@ -1,8 +1,9 @@
 """A whole prediction as named numbers: what `regard trace` makes.
 
 An `Entry` is one value of the computation: its name (the tap's, `decoder.blocks.1.cross.weights`), what its
-axes mean, and which formula made it from which others. A `Pass` holds the entries of one sequence going once
-through the model; a `Trace` all passes of one prediction, and what the search did between them.
+axes mean, and which formula made it from which others; its type is in `model/account.py`. A `Pass` holds the
+entries of one sequence going once through the model; a `Trace` all passes of one prediction, and what the
+search did between them.
 
 Names of axes:
 
@@ -11,56 +12,24 @@ Names of axes:
     channel  C, numbers of a head                    width   D                   hidden F
     output   V, what the head chooses among          colour, row, column of an image's pixels
 
-How values are recorded is in `recorder.py`, how entries are made of one another in `origins.py`.
+How values are recorded is in `recorder.py`; how they are made of one another, the model says (`origins`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from regard.errors import InputError, nearest
+from regard.errors import InputError
+from regard.model.account import Axis, Entry, not_recorded
 
 WHOLE = 0
 """The `step` of passes that were joined to one."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What an axis counts, and how people call each of its places."""
-
-    name: str
-    labels: tuple[str, ...] = ()
-    """Empty where places have no names, as along a vector."""
-
-
-@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
-class Entry:
-    """One value of a computation."""
-
-    name: str
-    value: Tensor
-    """On the host, an axis for each of `axes`."""
-    axes: tuple[Axis, ...]
-    formula: str = ""
-    """How it was made, in the words of the papers."""
-    sources: tuple[str, ...] = ()
-    """The names of what it was made from; not all of them need have been recorded."""
-
-    def __repr__(self) -> str:
-        axes = ", ".join(
-            f"{axis.name} {size}" for axis, size in zip(self.axes, self.value.shape, strict=True)
-        )
-        return f"Entry({self.name}: {axes})"
-
-
-def not_recorded(name: str, known: Iterable[str]) -> InputError:
-    """What to raise when there is no value of that name."""
-    return InputError("nothing of the name '{key}' was recorded", name, remedy=nearest(name, known))
 
 
 def check_number(what: str, number: int, count: int) -> None:
@@ -195,14 +164,14 @@ def best_path(search: Sequence[Grown]) -> tuple[int, ...]:
 def _chains(passes: Sequence[Pass]) -> list[list[Pass]]:
     """Passes of the answer that go on from one another."""
     chains: list[list[Pass]] = []
+    last: dict[str, list[Pass]] = {}
     for one in passes:
         if not one.chosen:
             continue
-        before = next((chain for chain in reversed(chains) if chain[0].kind == one.kind), None)
-        if one.start == 0 or before is None:
-            chains.append([one])
-        else:
-            before.append(one)
+        if one.start == 0 or one.kind not in last:
+            chains.append([])
+            last[one.kind] = chains[-1]
+        last[one.kind].append(one)
     return chains
 
 
@@ -215,10 +184,9 @@ def joined(passes: Sequence[Pass]) -> Pass:
     tokens = tuple(token for one in passes for token in one.tokens)
     keys = max((axis.labels for one in passes for entry in one for axis in entry.axes
                 if axis.name == "key"), key=len, default=())  # fmt: skip
-    entries = {}
-    for name in names:
-        parts = [one.entries[name] for one in passes if name in one.entries]
-        entries[name] = _joined(parts, keys)
+    entries = {
+        name: _joined([one.entries[name] for one in passes if name in one.entries], keys) for name in names
+    }
     first = passes[0]
     return Pass(first.kind, WHOLE, first.place, first.start, tokens, entries)
 
@@ -242,10 +210,7 @@ def _joined(parts: Sequence[Entry], keys: tuple[str, ...]) -> Entry:
 
 def _widened(part: Entry, kinds: list[str], keys: int) -> Tensor:
     """With zeros for keys that came later."""
-    if "key" not in kinds or part.value.shape[kinds.index("key")] == keys:
+    if kinds[-1] != "key":
         return part.value
-    at = kinds.index("key")
-    shape = list(part.value.shape)
-    shape[at] = keys - shape[at]
-    empty = float("nan") if part.name.endswith((".scores", ".bias")) else 0
-    return torch.cat((part.value, part.value.new_full(shape, empty)), at)
+    empty = torch.nan if part.name.endswith((".scores", ".bias")) else 0
+    return F.pad(part.value, (0, keys - part.value.shape[-1]), value=empty)

@@ -39,16 +39,12 @@ def trace_json(trace: Trace, further: Mapping[str, Any] = MappingProxyType({})) 
     head = {
         "format": FORMAT,
         "kind": "trace",
-        "task": trace.task,
-        "input": trace.input,
-        "answer": trace.answer,
-        "score": plain(trace.score),
-        "alternatives": [[text, plain(score)] for text, score in trace.alternatives],
+        **{key: getattr(trace, key) for key in ("task", "input", "answer", "score", "alternatives")},
         "model": dict(trace.about),
-        "outputs": list(trace.outputs),
-        "path": list(trace.path),
-        "search": [plain(asdict(grown)) for grown in trace.search],
-        **plain(dict(further)),
+        "outputs": trace.outputs,
+        "path": trace.path,
+        "search": [asdict(grown) for grown in trace.search],
+        **further,
     }
     yield _text(head)[:-1] + ',"passes":['
     for index, one in enumerate(trace.passes):
@@ -58,14 +54,7 @@ def trace_json(trace: Trace, further: Mapping[str, Any] = MappingProxyType({})) 
 
 
 def _pass(one: Pass) -> Iterator[str]:
-    head = {
-        "kind": one.kind,
-        "step": one.step,
-        "place": one.place,
-        "start": one.start,
-        "chosen": one.chosen,
-        "tokens": list(one.tokens),
-    }
+    head = {key: getattr(one, key) for key in ("kind", "step", "place", "start", "chosen", "tokens")}
     yield _text(head)[:-1] + ',"entries":['
     for index, entry in enumerate(one):
         yield ("," if index else "") + _entry(entry)
@@ -76,12 +65,10 @@ def _entry(entry: Entry) -> str:
     head = {
         "name": entry.name,
         "axes": [axis.name for axis in entry.axes],
-        "labels": [
-            list(axis.labels) if axis.labels and axis.name != "output" else None for axis in entry.axes
-        ],
-        "shape": list(entry.value.shape),
+        "labels": [axis.labels if axis.labels and axis.name != "output" else None for axis in entry.axes],
+        "shape": entry.value.shape,
         "formula": entry.formula,
-        "sources": list(entry.sources),
+        "sources": entry.sources,
     }
     return f'{_text(head)[:-1]},"value":{numbers(entry.value)}}}'
 

@@ -79,15 +79,15 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
     Raises: InputError when there is too much for one.
     """
     stored = _Stored(trace)
-    title = Words(f"Trace: {_short(trace.input)}", f"追踪：{_short(trace.input)}")
+    short = trace.input if len(trace.input) <= 40 else f"{trace.input[:39]}…"
+    title = Words(f"Trace: {short}", f"追踪：{short}")
     drawings = list(_drawings(trace))
     sections = [_header(trace), *_likely(trace), *drawings]
     sections += [step_body(step, f"further-{index}") for index, step in enumerate(further)]
     sections += [_sequence(one, index) for index, one in enumerate(trace.sequences)]
     notes = [_W["half"]] if stored.half else []
     if len(trace.outputs) > _NAMED:
-        count = f"{len(trace.outputs):,}"
-        notes.append(Words(*(text.format(count) for text in (_W["left_out"].en, _W["left_out"].zh))))
+        notes.append(_W["left_out"].format(f"{len(trace.outputs):,}"))
     body = (
         f'<style>{asset("trace.css")}</style><main class="wide">{"".join(sections)}'
         + "".join(f'<p class="hint">{both(note)}</p>' for note in notes)
@@ -96,10 +96,6 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
     )
     figures = bool(drawings) or any(step.figure for step in further)
     return page(title, body, figures=figures, lang=lang, script="trace")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 class _Stored:
@@ -172,10 +168,10 @@ def _likely(trace: Trace) -> Iterator[str]:
         entry = one.entries.get("head.probabilities")
         if entry is None:
             continue
-        shares, outputs, rows = _ranked(entry)
-        value, place = shares.topk(min(_BEST, shares.shape[-1]))
+        probabilities, outputs, rows = _ranked(entry)
+        value, place = probabilities.topk(min(_BEST, probabilities.shape[-1]))
         lines = [
-            (escape(row), [_share(outputs[at], share) for share, at in zip(some, here, strict=True)])
+            (escape(row), [_cell(outputs[at], p) for p, at in zip(some, here, strict=True)])
             for row, some, here in zip(rows, value.tolist(), place.tolist(), strict=True)
         ]
         head = [both(_W["after"]), *map(str, range(1, value.shape[1] + 1))] if rows[0] else []
@@ -192,9 +188,9 @@ def _ranked(entry: Entry) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
     return torch.atleast_2d(entry.value), outputs, first.labels if entry.value.dim() == 2 else ("",)
 
 
-def _share(output: str, share: float) -> str:
-    shown = f'{escape(output)} <span class="share">{number(share)}</span>'
-    return f'<td class="word likely" style="--w:{share:.3f}">{shown}</td>'
+def _cell(output: str, probability: float) -> str:
+    cell = f'{escape(output)} <span class="share">{number(probability)}</span>'
+    return f'<td class="word likely" style="--w:{probability:.3f}">{cell}</td>'
 
 
 def _drawings(trace: Trace) -> Iterator[str]:

@@ -25,9 +25,8 @@ _W = {
 def trace_lines(trace: Trace, lang: Lang = "en") -> Iterator[str]:
     """For a terminal."""
     yield f"{trace.task}: {trace.input}"
-    yield f"{_W['answer'].of(lang)}: {trace.answer}" + (
-        "" if trace.score is None else f"   ({trace.score:.4g})"
-    )
+    score = "" if trace.score is None else f"   ({trace.score:.4g})"
+    yield f"{_W['answer'].of(lang)}: {trace.answer}{score}"
     for one in trace.sequences:
         yield ""
         vectors = f"{len(one.tokens)} {_W['vectors'].of(lang)}"
@@ -50,14 +49,15 @@ def _most_likely(one: Pass, lang: Lang) -> Iterator[str]:
     if entry.value.dim() == 1:
         yield "  " + best(entry, entry.value)
         return
-    for token, shares in list(zip(entry.axes[0].labels, entry.value, strict=True))[-_MOST_STEPS:]:
-        yield f"  {_W['after'].of(lang)} {token:16} {best(entry, shares)}"
+    for token, probabilities in list(zip(entry.axes[0].labels, entry.value, strict=True))[-_MOST_STEPS:]:
+        yield f"  {_W['after'].of(lang)} {token:16} {best(entry, probabilities)}"
 
 
-def best(entry: Entry, shares: Tensor, count: int = _BEST) -> str:
+def best(entry: Entry, probabilities: Tensor) -> str:
     """The most likely of a head's outputs."""
     labels = entry.axes[-1].labels
-    value, place = shares.topk(min(count, len(labels)))
+    value, place = probabilities.topk(min(_BEST, len(labels)))
     return "  ".join(
-        f"{labels[at]} {share:.3f}" for at, share in zip(place.tolist(), value.tolist(), strict=True)
+        f"{labels[at]} {probability:.3f}"
+        for at, probability in zip(place.tolist(), value.tolist(), strict=True)
     )

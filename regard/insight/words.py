@@ -19,11 +19,15 @@ class Words:
     def of(self, lang: Lang) -> str:
         return self.zh if lang == "zh" else self.en
 
+    def format(self, *parts: object) -> Words:
+        """With `parts` in their places."""
+        return Words(self.en.format(*parts), self.zh.format(*parts))
+
 
 Label = str | Words
 """A name: a plain text is the same in both languages, as a token or a symbol is."""
 
 
-def said(label: Label, lang: Lang) -> str:
+def label_text(label: Label, lang: Lang) -> str:
     """A name in one language."""
     return label.of(lang) if isinstance(label, Words) else label

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from regard.insight.parameters import Parameter, Value, checked
-from regard.insight.words import LANGUAGES, Label, Lang, Words, said
+from regard.insight.words import Label, Lang, Words
 
 TOLERANCE = 1e-6
 """How far a step-by-step result may be from the fused one."""
@@ -62,15 +62,11 @@ class Values:
         shape = tuple(self.array.shape)
         assert len(shape) <= 3, shape
         for labels, axis in ((self.columns, -1), (self.rows, -2), (self.sheets, -3)):
-            assert not labels or (len(shape) >= -axis and len(labels) == shape[axis]), (
-                self.name,
-                axis,
-                shape,
-            )
+            fits = not labels or (len(shape) >= -axis and len(labels) == shape[axis])
+            assert fits, (self.name, axis, shape)
         if self.origin is not None:
-            assert torch.allclose(self.origin.made().to(self.array), self.array, rtol=1e-4, atol=1e-5), (
-                self.name
-            )
+            made = self.origin.made().to(self.array)
+            assert torch.allclose(made, self.array, rtol=1e-4, atol=1e-5), self.name
 
     @property
     def pages(self) -> list[tuple[Label, Tensor, Product | None]]:
@@ -113,7 +109,7 @@ class Drawing:
     draw: Callable[[Lang], Any]
 
 
-Shown = Values | Table
+Content = Values | Table
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ class Step:
     title: Words
     text: Words
     formula: str = ""
-    values: tuple[Shown, ...] = ()
+    values: tuple[Content, ...] = ()
     figure: Drawing | None = None
 
 
@@ -212,29 +208,5 @@ def numbers(array: Tensor, digits: int = 3) -> list[list[str]]:
 
 
 def _pointed(value: float, digits: int) -> str:
-    shown = number(value, digits)
-    return f"{value:.{digits}f}" if shown.lstrip("-").isdigit() else shown
-
-
-__all__ = [
-    "LANGUAGES",
-    "TOLERANCE",
-    "Cell",
-    "Computed",
-    "Drawing",
-    "Example",
-    "Label",
-    "Lang",
-    "Product",
-    "Proof",
-    "Shown",
-    "Step",
-    "Table",
-    "Values",
-    "Words",
-    "Worked",
-    "number",
-    "numbers",
-    "plain",
-    "said",
-]
+    text = number(value, digits)
+    return f"{value:.{digits}f}" if text.lstrip("-").isdigit() else text

@@ -17,8 +17,8 @@ from regard.decode.events import Step, listen
 from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
 from regard.insight.alignment import Alignment, cross_attention
-from regard.insight.playback import Playback, losses, played, snapshots
-from regard.insight.recorded import Naming, grown, recorded
+from regard.insight.playback import Playback, losses, replay, snapshots
+from regard.insight.recorded import Naming, passes_of, search_steps
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Trace
 from regard.looking.explorer import Searched, answer_of
@@ -56,14 +56,14 @@ def traced(task: Task, model: nn.Module, text: str, decoding: Decoding, choice: 
     recorder = Recorder(model, choice)
     # Windows and texts go one after the other, so that nothing is padded; samples of one text side by side.
     tokens = _SAMPLES if decoding.n > 1 and "sampling" in supported(task) else 1
-    with torch.inference_mode(), listen(recorder.hear), recorder.watching():
-        (said,) = task.predict(model, [task.input.parse(text)], replace(decoding, batch_tokens=tokens))
-    passes, search = recorded(recorder, names := naming(task))
+    with torch.inference_mode(), listen(recorder.on_step), recorder.watching():
+        (prediction,) = task.predict(model, [task.input.parse(text)], replace(decoding, batch_tokens=tokens))
+    passes, search = passes_of(recorder, names := naming(task))
     if choice.steps and (first := min(choice.steps)) > len(search):
         there = f"{len(search)} were taken" if search else f"{task.name} writes nothing step by step"
         raise InputError("there is no step {value}; {limit}", first, there)
     about = {"kind": model.config.kind}
-    return Trace(task.name, text, *answer_of(said), passes, search, names.outputs, about)
+    return Trace(task.name, text, *answer_of(prediction), passes, search, names.outputs, about)
 
 
 def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alignment:
@@ -78,10 +78,10 @@ def aligned(task: Task, model: nn.Module, text: str, decoding: Decoding) -> Alig
     source, start = task.opening(given)
     if not source:
         raise InputError("the input has no tokens to align with; give a text")
-    told: list[Step] = []
-    with torch.inference_mode(), listen(told.append):
-        (said,) = checked(task.predict(model, [given], decoding))
-    written = Searched(said, tuple(grown(told, naming(task)))).written
+    steps: list[Step] = []
+    with torch.inference_mode(), listen(steps.append):
+        (prediction,) = checked(task.predict(model, [given], decoding))
+    written = Searched(prediction, tuple(search_steps(steps, naming(task)))).written
     # What is given at a step is the token before; what is looked at serves the token after.
     weights = cross_attention(model, source, [*start, *written[:-1]])
     called = naming(task)
@@ -93,7 +93,7 @@ def ablated(
     model: nn.Module,
     rows: Sequence[Row],
     decoding: Decoding,
-    told: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
 ) -> Ablation:
     """The task's metric on these rows with all heads and without each."""
     chosen = task.metric()
@@ -102,8 +102,7 @@ def ablated(
         return float(evaluate(task, model, rows, decoding).figures[chosen.key])
 
     with torch.inference_mode():
-        found = ablate(model, measure, chosen.key, told=told)
-    return replace(found, lower=chosen.lower)
+        return ablate(model, measure, chosen.key, lower=chosen.lower, on_progress=on_progress)
 
 
 def played_back(
@@ -130,7 +129,7 @@ def played_back(
         recorder = Recorder(model, only)
         with recorder.watching():
             model(*inputs)
-        passes, _ = recorded(recorder, naming(task))
+        passes, _ = passes_of(recorder, naming(task))
         return next(one[name] for one in passes if name in one.entries)
 
-    return Playback(dict(played(model, files, look)), losses(folder))
+    return Playback(dict(replay(model, files, look)), losses(folder))

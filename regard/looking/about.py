@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from regard.insight.recorder import STACKS
@@ -29,11 +30,10 @@ def about(explorer: Explorer) -> dict[str, Any]:
 
 
 def _analysis(one: Analysis) -> dict[str, Any]:
-    title, about = ({"en": words.en, "zh": words.zh} for words in (one.title, one.about))
     return {
         "name": one.name,
-        "title": title,
-        "about": about,
+        "title": asdict(one.title),
+        "about": asdict(one.about),
         "other": one.asks_other,
         "number": one.asks_number,
     }

@@ -24,7 +24,7 @@ from regard.errors import InputError, unknown
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
 from regard.insight.progress import progressed
-from regard.insight.recorded import Naming, grown, recorded
+from regard.insight.recorded import Naming, passes_of, search_steps
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
@@ -43,7 +43,12 @@ _MOST = 2**26
 _VARIED = 2**28
 """Weights of changed models that are kept: each edit of a weight copies it whole."""
 LENGTH = 24
-"""Tokens that a text goes on for, unless told."""
+"""Tokens that a text goes on for, by default."""
+
+
+T = TypeVar("T")
+Opening = tuple[list[int], list[int]]
+"""What the model is given for an input, and what its writing goes on from."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Question:
 class Answer:
     """What was found."""
 
-    said: Prediction[Any]
+    prediction: Prediction[Any]
     passes: tuple[Pass, ...]
     """Of a task that writes, those of the encoder and the decoder, or of the one stack, over all of it."""
     begin: int | None = None
@@ -76,14 +81,14 @@ class Answer:
     written: tuple[int, ...] = ()
     """Ids, the end token included."""
     order: tuple[int, ...] | None = None
-    """The positions that the first pass's tokens were told, if they were exchanged."""
+    """The positions that the first pass's tokens had, if they were exchanged."""
 
 
 @dataclass(frozen=True)
 class Searched:
     """A search and what came of it."""
 
-    said: Prediction[Any]
+    prediction: Prediction[Any]
     steps: tuple[Grown, ...]
     start: tuple[int, ...] = ()
     """The ids that were given before what was written."""
@@ -121,7 +126,7 @@ class Explorer:
                 return self._traced(question, choice)
             searched = self._search(question, opening)
             passes = self._forced(question, opening, searched.written[:-1], choice)
-            return self._answer(question, searched.said, opening, passes, searched.written)
+            return self._answer(question, searched.prediction, passes, opening, searched.written)
 
     def next(self, question: Question) -> Answer:
         """What may come after the tokens that are given, with nothing written."""
@@ -131,8 +136,8 @@ class Explorer:
             if opening is None:
                 raise InputError("{where} does not write token by token", self.task.name)
             passes = self._forced(question, opening, question.begin, Choice(names=frozenset({"head.logits"})))
-            said = Prediction(Text(self.decoded(question.begin, question.text)[0]))
-            return self._answer(question, said, opening, passes, question.begin)
+            prediction = Prediction(Text(self.decoded(question.begin, question.text)[0]))
+            return self._answer(question, prediction, passes, opening, question.begin)
 
     def search(self, question: Question) -> Searched:
         """The search, step by step."""
@@ -177,7 +182,7 @@ class Explorer:
                 names = list(self.outline) if layers is None else self._of_layers(frozenset(layers))
             found = self.answer(question, names)
             about = {"kind": self.model.config.kind, "parameters": self.parameters}
-            fields = (*answer_of(found.said), found.passes)
+            fields = (*answer_of(found.prediction), found.passes)
             return Trace(self.task.name, question.text, *fields, (), self.naming.outputs, about)
 
     def changed(self, question: Question) -> Model:
@@ -186,9 +191,8 @@ class Explorer:
             self._check(question, ())
             return self._variant(question, self.opening(question.text), silent=True)
 
-    def opening(self, text: str) -> tuple[list[int], list[int]] | None:
-        """What the model is given for an input, and what its writing goes on from; None where nothing is
-        written."""
+    def opening(self, text: str) -> Opening | None:
+        """Of an input; None where nothing is written."""
         return self.task.opening(self.task.input.parse(text)) if isinstance(self.task, Generates) else None
 
     def decoded(self, ids: Sequence[int], text: str | None = None) -> tuple[str, bool]:
@@ -224,11 +228,8 @@ class Explorer:
         embed = model.source if isinstance(model, EncoderDecoder) else model.embed
         given = embed.example(device)
         target = [torch.arange(3, device=device)[None]] if isinstance(model, EncoderDecoder) else []
-        recorder = Recorder(model)
-        with torch.inference_mode(), recorder.watching():
-            model(given, *target)
-        passes, _ = recorded(recorder, self.naming)
-        return {name: entry for one in passes for name, entry in with_derived(model, one).entries.items()}
+        _, passes = self._record(Question(""), None, Choice(), lambda model: model(given, *target))
+        return {name: entry for one in passes for name, entry in one.entries.items()}
 
     def _needed(self, names: Collection[str]) -> set[str]:
         return {needed for name in names for needed in recorded_for(name)} | {"head.logits"}
@@ -239,6 +240,17 @@ class Explorer:
         return [name for name, words in parts if "blocks" not in words or int(words[2]) in layers]
 
     # ------------------------------------------------------------------ how
+
+    def _record(
+        self, question: Question, opening: Opening | None, choice: Choice, run: Callable[[Model], T]
+    ) -> tuple[T, tuple[Pass, ...]]:
+        """What `run` gives of the changed model, and the passes through it."""
+        model = self._variant(question, opening)
+        recorder = Recorder(model, choice)
+        with torch.inference_mode(), recorder.watching(question.changes.taps()):
+            result = run(model)
+        passes, _ = passes_of(recorder, self.naming)
+        return result, tuple(with_derived(model, one) for one in passes)
 
     def _check(self, question: Question, names: Collection[str] | None) -> None:
         question.changes.check(self.model)
@@ -256,9 +268,7 @@ class Explorer:
         if question.length is not None and "max_length" not in self.supports:
             raise InputError("{where} writes no tokens, and so has no {key}", self.task.name, "length")
 
-    def _variant(
-        self, question: Question, opening: tuple[list[int], list[int]] | None, *, silent: bool = False
-    ) -> Model:
+    def _variant(self, question: Question, opening: Opening | None, *, silent: bool = False) -> Model:
         changes = question.changes
         read = None if opening is None else len(opening[0] or opening[1])
         off = changes.heads_off if silent else frozenset()
@@ -266,16 +276,16 @@ class Explorer:
         made = lambda: variant(self.model, changes, self.tied, read, silent=silent)  # noqa: E731
         return _kept(self._variants, key, made, max(2, min(_KEPT, _VARIED // self._size)))
 
-    def _search(self, question: Question, opening: tuple[list[int], list[int]], n: int = 1) -> Searched:
+    def _search(self, question: Question, opening: Opening, n: int = 1) -> Searched:
         n = n if question.beam > 1 else 1
         return _kept(self._searched, (question, n), lambda: self._searched_for(question, opening, n))
 
-    def _searched_for(self, question: Question, opening: tuple[list[int], list[int]], n: int) -> Searched:
-        told: list[Step] = []
+    def _searched_for(self, question: Question, opening: Opening, n: int) -> Searched:
+        steps: list[Step] = []
 
-        def heard(step: Step) -> None:
+        def on_step(step: Step) -> None:
             progressed()  # so that a search is given up which nobody waits for
-            told.append(step)
+            steps.append(step)
 
         length = self._length(question, opening)
         guess = self._guess(opening)
@@ -286,13 +296,13 @@ class Explorer:
         # An int8 W_O rounds all heads together: one without weights would still be felt by the others.
         tapped |= bool(changes.heads_off) and is_int8(self.model)
         model = self._variant(question, opening, silent=not tapped)
-        with torch.inference_mode(), listen(heard), ExitStack() as stack:
+        with torch.inference_mode(), listen(on_step), ExitStack() as stack:
             if tapped:
                 stack.enter_context(open_taps(model, changes.taps()))
-            (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
-        return Searched(said, tuple(grown(told, self.naming)), tuple(opening[1]))
+            (prediction,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
+        return Searched(prediction, tuple(search_steps(steps, self.naming)), tuple(opening[1]))
 
-    def _guess(self, opening: tuple[list[int], list[int]]) -> tuple[int, ...]:
+    def _guess(self, opening: Opening) -> tuple[int, ...]:
         """How the last answer went on from here: a change often leaves it as it was, and what is typed may
         be what was foretold."""
         source, start = opening
@@ -302,7 +312,7 @@ class Explorer:
                 return ids[len(start) :]
         return ()
 
-    def _length(self, question: Question, opening: tuple[list[int], list[int]]) -> int | None:
+    def _length(self, question: Question, opening: Opening) -> int | None:
         """Most tokens to write: of a text that goes on, so many as are seen with what it goes on from."""
         if isinstance(self.model, EncoderDecoder):
             return None if question.length is None else max(question.length, len(question.begin) + 1)
@@ -313,64 +323,46 @@ class Explorer:
         return min(room, max(LENGTH if question.length is None else question.length, len(question.begin)))
 
     def _forced(
-        self,
-        question: Question,
-        opening: tuple[list[int], list[int]],
-        written: Sequence[int],
-        choice: Choice,
+        self, question: Question, opening: Opening, written: Sequence[int], choice: Choice
     ) -> tuple[Pass, ...]:
         """One pass over the source and all that was written."""
         source, start = opening
-        model = self._variant(question, opening)
-        given = [] if not isinstance(model, EncoderDecoder) else [self._ids(source)]
+        given = [self._ids(source)] if isinstance(self.model, EncoderDecoder) else []
         if given and not source:  # nothing was said
             return ()
-        recorder = Recorder(model, choice)
-        with torch.inference_mode(), recorder.watching(question.changes.taps()):
-            model(*given, self._ids([*start, *written]))
-        passes, _ = recorded(recorder, self.naming)
-        return tuple(with_derived(model, one) for one in passes)
+        ids = self._ids([*start, *written])
+        return self._record(question, opening, choice, lambda model: model(*given, ids))[1]
 
     def _ids(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor([list(ids)], device=next(self.model.parameters()).device)
 
     def _traced(self, question: Question, choice: Choice) -> Answer:
         """Where nothing is written, a prediction is one pass, or one for each text or window."""
-        model = self._variant(question, None)
-        recorder = Recorder(model, choice)
-        decoding = Decoding(batch_tokens=1)  # so that nothing is padded
-        with torch.inference_mode(), recorder.watching(question.changes.taps()):
-            (said,) = self.task.predict(model, [self.task.input.parse(question.text)], decoding)
-        passes, _ = recorded(recorder, self.naming)
-        made = tuple(with_derived(model, one) for one in passes)
-        return Answer(said, made, order=self._order(question, made, None))
+        given, decoding = self.task.input.parse(question.text), Decoding(batch_tokens=1)  # nothing is padded
+        predict = lambda model: self.task.predict(model, [given], decoding)  # noqa: E731
+        (prediction,), passes = self._record(question, None, choice, predict)
+        return self._answer(question, prediction, passes)
 
     def _answer(
         self,
         question: Question,
-        said: Prediction[Any],
-        opening: tuple[list[int], list[int]],
+        prediction: Prediction[Any],
         passes: tuple[Pass, ...],
-        written: tuple[int, ...],
+        opening: Opening | None = None,
+        written: tuple[int, ...] = (),
     ) -> Answer:
-        order = self._order(question, passes, len(opening[0] or opening[1]))
-        return Answer(said, passes, len(opening[1]), written, order)
-
-    def _order(
-        self, question: Question, passes: tuple[Pass, ...], read: int | None
-    ) -> tuple[int, ...] | None:
-        shuffle = question.changes.shuffle
-        if shuffle is None or not passes:
-            return None
-        length = len(passes[0].tokens)
-        told = shuffle.order(length if read is None else read)
-        return (*told, *range(len(told), length))
+        shuffle, order = question.changes.shuffle, None
+        if shuffle is not None and passes:
+            length = len(passes[0].tokens)
+            places = shuffle.order(length if opening is None else len(opening[0] or opening[1]))
+            order = (*places, *range(len(places), length))
+        return Answer(prediction, passes, None if opening is None else len(opening[1]), written, order)
 
 
-def answer_of(said: Prediction[Any]) -> tuple[str, float | None, tuple[tuple[str, float], ...]]:
+def answer_of(prediction: Prediction[Any]) -> tuple[str, float | None, tuple[tuple[str, float], ...]]:
     """A prediction as traces keep it: text, score, and other answers with theirs."""
-    others = tuple((value.plain(), score) for value, score in said.candidates if score is not None)
-    return said.value.plain(), said.score, others
+    others = tuple((value.plain(), score) for value, score in prediction.candidates if score is not None)
+    return prediction.value.plain(), prediction.score, others
 
 
 def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:
@@ -379,9 +371,6 @@ def shape_of(entry: Entry, tokens: int, memory: int) -> tuple[int, ...]:
     return tuple(
         by_axis.get(axis.name, size) for axis, size in zip(entry.axes, entry.value.shape, strict=True)
     )
-
-
-T = TypeVar("T")
 
 
 def _kept(some: OrderedDict[Hashable, T], key: Hashable, make: Callable[[], T], most: int = _KEPT) -> T:

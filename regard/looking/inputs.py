@@ -7,10 +7,8 @@ model's own size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Literal
 
 import numpy as np
 
@@ -28,59 +26,24 @@ _DECODING = Lock()
 """Images of any size are decoded one at a time, whichever models they are for."""
 
 
-@dataclass(frozen=True)
-class Text:
-    """One text."""
-
-    text: str
-    kind: Literal["text"] = "text"
+def check_kind(kind: str, takes: InputSpec) -> None:
+    """Raises: InputError when the task takes another kind of input."""
+    if kind != takes.kind:
+        raise InputError("this model takes a {limit}, not a {value}", takes.kind, kind)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two texts."""
-
-    first: str
-    second: str
-    kind: Literal["pair"] = "pair"
+def pair_text(first: str, second: str) -> str:
+    """Two texts as one."""
+    return "\t".join(text.replace("\t", " ") for text in (first, second))
 
 
-@dataclass(frozen=True, repr=False)
-class Image:
-    """An image."""
-
-    content: bytes
-    """Of a file."""
-    kind: Literal["image"] = "image"
+def dialogue_text(turns: Iterable[tuple[str, str]]) -> str:
+    """What was said so far, as roles and contents."""
+    return messages_as_text([Message(*turn) for turn in turns])
 
 
-@dataclass(frozen=True)
-class Dialogue:
-    """What was said so far."""
-
-    turns: tuple[tuple[str, str], ...]
-    """Role and content."""
-    kind: Literal["dialogue"] = "dialogue"
-
-
-Given = Text | Pair | Image | Dialogue
-
-
-def text_of(given: Given, takes: InputSpec) -> str:
-    """What the task takes. Raises: InputError when it takes another kind of input, or the image is none."""
-    if given.kind != takes.kind:
-        raise InputError("this model takes a {limit}, not a {value}", takes.kind, given.kind)
-    if isinstance(given, Pair):
-        return "\t".join(text.replace("\t", " ") for text in (given.first, given.second))
-    if isinstance(given, Dialogue):
-        return messages_as_text([Message(*turn) for turn in given.turns])
-    if isinstance(given, Image):
-        return _fitted(given.content, takes.shape)
-    return given.text
-
-
-def _fitted(content: bytes, shape: Sequence[int]) -> str:
-    """The image in the size that the model takes."""
+def image_text(content: bytes, shape: Sequence[int]) -> str:
+    """An image's file in the size that the model takes. Raises: InputError when it is none."""
     channels, rows, columns = shape
     with _DECODING:
         found = decode(content)

@@ -23,9 +23,9 @@ _HOLES = ("[MASK]", "<mask>")
 class UnansweredError(InputError):
     """This prediction has nothing of the kind to show; said in both languages, for people who try things."""
 
-    def __init__(self, words: Words) -> None:
-        super().__init__(words.en)
-        self.words = words
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(en)
+        self.words = Words(en, zh)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Scene:
         found = self.explorer.trace(self.question, names=names)
         if not found.sequences:
             raise UnansweredError(
-                Words("there is nothing to look at: the input is empty", "输入为空，没有可看的内容")
+                "there is nothing to look at: the input is empty", "输入为空，没有可看的内容"
             )
         return found
 
@@ -107,10 +107,8 @@ class Scene:
             last = len(tokens) - len(opening[1])
             if not 0 <= self.number <= last:
                 raise UnansweredError(
-                    Words(
-                        f"token {self.number} was not written; there are {last + 1}, from 0",
-                        f"没有写出第 {self.number} 个词元；共有 {last + 1} 个，从 0 数起",
-                    )
+                    f"token {self.number} was not written; there are {last + 1}, from 0",
+                    f"没有写出第 {self.number} 个词元；共有 {last + 1} 个，从 0 数起",
                 )
             return len(opening[1]) - 1 + self.number
         if self.model.head.outputs:

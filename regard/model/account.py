@@ -21,26 +21,38 @@ MOST_TERMS = 1024
 Index = tuple[int, ...]
 
 
-class Axis(Protocol):
-    """One axis of a recorded value."""
+@dataclass(frozen=True)
+class Axis:
+    """What an axis counts, and how people call each of its places."""
 
-    @property
-    def labels(self) -> tuple[str, ...]: ...
+    name: str
+    labels: tuple[str, ...] = ()
+    """Empty where places have no names, as along a vector."""
 
 
-class Entry(Protocol):
-    """A recorded value, as a trace has it."""
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
+class Entry:
+    """One value of a computation."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> Tensor: ...
-    @property
-    def axes(self) -> Sequence[Axis]: ...
-    @property
-    def formula(self) -> str: ...
-    @property
-    def sources(self) -> tuple[str, ...]: ...
+    name: str
+    value: Tensor
+    """On the host, an axis for each of `axes`."""
+    axes: tuple[Axis, ...]
+    formula: str = ""
+    """How it was made, in the words of the papers."""
+    sources: tuple[str, ...] = ()
+    """The names of what it was made from; not all of them need have been recorded."""
+
+    def __repr__(self) -> str:
+        axes = ", ".join(
+            f"{axis.name} {size}" for axis, size in zip(self.axes, self.value.shape, strict=True)
+        )
+        return f"Entry({self.name}: {axes})"
+
+
+def not_recorded(name: str, known: Iterable[str]) -> InputError:
+    """What to raise when there is no value of that name."""
+    return InputError("nothing of the name '{key}' was recorded", name, remedy=nearest(name, known))
 
 
 @dataclass(frozen=True)
@@ -111,8 +123,7 @@ class Numbers:
     def entry(self, name: str) -> Entry:
         """Raises: InputError when it was not recorded."""
         if name not in self.entries:
-            hint = nearest(name, self.entries)
-            raise InputError("nothing of the name '{key}' was recorded", name, remedy=hint)
+            raise not_recorded(name, self.entries)
         return self.entries[name]
 
     def row(self, name: str, *index: int) -> Tensor:

@@ -7,18 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from regard.errors import InputError
-from regard.model.account import (
-    Entry,
-    Factor,
-    Index,
-    Made,
-    Numbers,
-    made_of,
-    normed,
-    one,
-    product,
-    vector,
-)
+from regard.model.account import Entry, Factor, Index, Made, Numbers, made_of, normed, one, product, vector
 from regard.model.account_linear import applied, linear
 from regard.model.part import Origin, Origins
 
@@ -76,11 +65,15 @@ def _number(entry: Entry, at: int) -> int:
     return int(labels[at]) if labels else at
 
 
+def _row(entry: Entry, number: int) -> int:
+    """Where a head, or group of heads, stands in an entry that may hold only some."""
+    labels = entry.axes[0].labels
+    return labels.index(str(number)) if labels else number
+
+
 def _group(numbers: Numbers, part: Attention, entry: Entry, at: int, name: str) -> int:
     """Where the keys or values of a head stand in theirs."""
-    group = _number(entry, at) * part.kv_heads // part.heads
-    labels = numbers.entry(name).axes[0].labels
-    return labels.index(str(group)) if labels else group
+    return _row(numbers.entry(name), _number(entry, at) * part.kv_heads // part.heads)
 
 
 def _projected(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
@@ -152,14 +145,9 @@ def _score(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Mad
     biases = [name for name in entry.sources if name.endswith("bias") and name in numbers.entries]
     if biases:
         bias = numbers.entry(biases[0])
-        made = made.plus("+ bias", numbers.part("bias", bias.name, *_of_bias(bias, entry, index)))
+        row = _row(bias, _number(entry, index[0]))
+        made = made.plus("+ bias", numbers.part("bias", bias.name, row, *index[1:]))
     return made
-
-
-def _of_bias(bias: Entry, entry: Entry, index: Index) -> Index:
-    labels = bias.axes[0].labels
-    number = str(_number(entry, index[0]))
-    return (labels.index(number) if labels else index[0], *index[1:])
 
 
 def _masked(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:
@@ -191,12 +179,8 @@ def _weighed(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> M
         )
         for key in range(weights.value.shape[2])
     )
-    silent = _is_off(numbers, entry, head)
+    silent = (place, _number(entry, head)) in numbers.heads_off
     return made.times("× 0: head off", Factor("off", 0.0)) if silent else made
-
-
-def _is_off(numbers: Numbers, entry: Entry, head: int) -> bool:
-    return (entry.name.removesuffix(".heads"), _number(entry, head)) in numbers.heads_off
 
 
 def _joined(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:

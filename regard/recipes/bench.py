@@ -72,9 +72,8 @@ def ceilings(device: torch.device = _CPU) -> Iterator[tuple[str, float, str]]:
     """What was measured, its figure and unit: matrix products at the sizes that matter, and memory."""
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         for rows, inner, out in ((1024, 512, 2048), (2048, 128, 8000)):
-            rows = max(
-                16, round(rows / max(1.0, slowdown(device, dtype)))
-            )  # what is emulated shows it sooner
+            # What is emulated shows it sooner.
+            rows = max(16, round(rows / max(1.0, slowdown(device, dtype))))
             a, b = (torch.randn(size, device=device).to(dtype) for size in ((rows, inner), (inner, out)))
             speed = 2 * rows * inner * out / _fastest(lambda a=a, b=b: a @ b, device) / 1e9  # type: ignore[misc]
             yield f"product {rows} x {inner} x {out}, {str(dtype)[6:]}", speed, "GFLOP/s"

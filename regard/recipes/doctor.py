@@ -10,6 +10,7 @@ import copy
 import json
 import os
 import platform
+import re
 import statistics
 import textwrap
 import time
@@ -154,9 +155,8 @@ def _extras() -> Iterator[tuple[str, Value]]:
 
 def _package(requirement: str) -> str:
     """The name that a requirement begins with."""
-    name = requirement.strip()
-    ends = (i for i, letter in enumerate(name) if not (letter.isalnum() or letter in "-_."))
-    return name[: next(ends, len(name))]
+    found = re.match(r"[\w.-]*", requirement.strip())
+    return found[0] if found else ""
 
 
 def _torch() -> Iterator[tuple[str, Value]]:
@@ -197,12 +197,12 @@ def _speed() -> Iterator[tuple[str, Callable[[], Value]]]:
     a, b = torch.randn(rows, inner), torch.randn(inner, outputs)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         x, w = a.to(dtype), b.to(dtype)
-        yield f"torch {str(dtype)[6:]}, GFLOP/s", _rate(work, partial(torch.mm, x, w))
+        yield f"torch {str(dtype)[6:]}, GFLOP/s", partial(_rate, work, partial(torch.mm, x, w))
     levels, weights = (torch.randint(-127, 128, (n, inner), dtype=torch.int8) for n in (rows, outputs))
-    yield "torch int8, GFLOP/s", _rate(work, lambda: torch._int_mm(levels, weights.t()))
+    yield "torch int8, GFLOP/s", partial(_rate, work, lambda: torch._int_mm(levels, weights.t()))
     if fast.have_loops():
         for name, product in _kernel_products(a, outputs):
-            yield f"kernels {name}, GFLOP/s", _rate(work, product)
+            yield f"kernels {name}, GFLOP/s", partial(_rate, work, product)
     yield from _decoding()
 
 
@@ -249,16 +249,11 @@ def _decoding() -> Iterator[tuple[str, Callable[[], Value]]]:
                 stepper = make(model, ids, Contiguous(0, source), steps)
                 greedy(stepper, Limits(1, -1, [steps] * batch), torch.device("cpu"))
 
-            yield f"tiny {dtype}, {name}, tok/s", _rate(batch * steps, decode)
+            yield f"tiny {dtype}, {name}, tok/s", partial(_rate, batch * steps, decode)
 
 
-def _rate(work: float, call: Callable[[], object]) -> Callable[[], float]:
-    """Work a second, when it is asked for."""
-    return lambda: _measured(work, call)
-
-
-def _measured(work: float, call: Callable[[], object]) -> float:
-    """By the median of as many calls as there is time for."""
+def _rate(work: float, call: Callable[[], object]) -> float:
+    """Work a second, by the median of as many calls as there is time for."""
     times: list[float] = []
     call()
     while not times or sum(times) < _SPEED_SECONDS:

@@ -4,7 +4,7 @@ model, such as a tokenizer or a trained run."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -52,7 +52,7 @@ def explained(name: str, inputs: Inputs = Inputs()) -> Worked:
         if present and name != owner:
             raise InputError("'{where}' has no use for {key}; {limit} does", name, option, owner)
     if matrices:
-        return attention_by_hand.example(_read_matrices(inputs.matrices)).worked()
+        return attention_by_hand.of_matrices(_read_matrices(inputs.matrices)).worked()
     if text:
         return explain_text.example(inputs.text, inputs.tokenizer).worked()
     return (explain_myths.example(full=True) if inputs.full else EXAMPLES[name]).worked()
@@ -70,9 +70,7 @@ def _read_matrices(paths: MatrixFiles) -> attention_by_hand.Matrices:
 def example_lines(lang: Lang, *, as_json: bool = False) -> list[str]:
     """Name and purpose of each."""
     if as_json:
-        return [
-            json.dumps({"name": e.name, "title": {"en": e.title.en, "zh": e.title.zh}}, ensure_ascii=False)
-            for e in EXAMPLES.values()
-        ]
+        about = [{"name": example.name, "title": asdict(example.title)} for example in EXAMPLES.values()]
+        return [json.dumps(one, ensure_ascii=False) for one in about]
     width = max(map(len, EXAMPLES))
     return [f"{example.name:{width}}  {example.text.of(lang)}" for example in EXAMPLES.values()]

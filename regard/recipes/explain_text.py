@@ -91,9 +91,9 @@ def _make(text: str, folder: Path | None) -> Computed:
         return Values(name, x[:, : len(columns)], rows=pieces, columns=columns)
 
     return (
-        _cut(text, tokenizer, pieces, ids),
-        _looked_up(embed, shown(Words("vectors", "向量"), vectors[0])),
-        _placed(shown(Words("positions", "位置"), positions), shown(Words("input", "输入"), placed[0])),
+        _tokenization(text, tokenizer, pieces, ids),
+        _lookup(embed, shown(Words("vectors", "向量"), vectors[0])),
+        _positions(shown(Words("positions", "位置"), positions), shown(Words("input", "输入"), placed[0])),
     ), tuple(_proofs(stack, placed, seen))
 
 
@@ -115,16 +115,13 @@ def _proofs(stack: Stack, placed: Tensor, seen: Mapping[str, Tensor]) -> Iterato
         )
 
 
-def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
+def _tokenization(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[int]) -> Step:
     return step(
         Words("Text to pieces", "文本切成词片"),
-        Words(
-            f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,}"
-            " knows; a mark such as ## says that a piece goes on inside a word. Marks for beginning and"
-            " end are put around it.",
-            f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
-            " 之类的记号表示接在词的内部。首尾各加一个标记。",
-        ),
+        f"“{text}” is normalised and cut into pieces that the vocabulary of {tokenizer.size:,} knows; a mark"
+        " such as ## says that a piece goes on inside a word. Marks for beginning and end are put around it.",
+        f"先把“{text}”规范化，再切成词表（{tokenizer.size:,} 项）里有的词片；##"
+        " 之类的记号表示接在词的内部。首尾各加一个标记。",
         Table(
             Words("pieces and ids", "词片与 id"),
             (Words("place", "位置"), Words("piece", "词片"), "id"),
@@ -133,30 +130,26 @@ def _cut(text: str, tokenizer: Tokenizer, pieces: Sequence[str], ids: Sequence[i
     )
 
 
-def _looked_up(embed: TokenEmbedding, vectors: Values) -> Step:
+def _lookup(embed: TokenEmbedding, vectors: Values) -> Step:
     count, width = len(vectors.columns), embed.weight.shape[1]
     part = Words(f" The first {count} of {width} columns are shown.", f"共 {width} 列，显示前 {count} 列。")
     part = part if count < width else Words("", "")
     return step(
         Words("Ids to vectors", "id 变成向量"),
-        Words(
-            "Each id picks a row of the table, times √D where the model says so (here ×"
-            f" {embed.factor:.4g}).{part.en}",
-            f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。{part.zh}",
-        ),
+        "Each id picks a row of the table, times √D where the model says so (here ×"
+        f" {embed.factor:.4g}).{part.en}",
+        f"每个 id 取出表中的一行，并按模型设定乘以 √D（这里 × {embed.factor:.4g}）。{part.zh}",
         vectors,
         formula="x = E[id]·√D",
     )
 
 
-def _placed(positions: Values, placed: Values) -> Step:
+def _positions(positions: Values, placed: Values) -> Step:
     return step(
         Words("Plus positions", "加上位置"),
-        Words(
-            "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
-            " input of the first block.",
-            "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
-        ),
+        "What this model adds for each place (nothing, if order enters elsewhere), and the sum: the"
+        " input of the first block.",
+        "模型为每个位置加上的向量（若顺序从别处进入则为零），以及两者之和：第一个块的输入。",
         positions,
         placed,
         formula="input = x + position",

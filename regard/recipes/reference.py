@@ -35,11 +35,7 @@ _SIDES = (
         "task.tokenizer.",
         "`task.target_tokenizer` has the keys of its sibling.",
     ),
-    (
-        _SIDE.pattern,
-        "model.SIDE.",
-        "SIDE is `encoder` or `decoder`, or `stack` of a model that has one.",
-    ),
+    (_SIDE.pattern, "model.SIDE.", "SIDE is `encoder` or `decoder`, or `stack` of a model that has one."),
     (
         r"\bmodel\.(target|embed)\.",
         "model.source.",

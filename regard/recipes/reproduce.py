@@ -84,7 +84,7 @@ def run_recipe(
 def _report(run: Run, recipe: Recipe, name: str, seed: int, as_json: bool) -> None:
     """Evaluate it and print the figure beside the published one."""
     searches = "beam" in supported(run.task)
-    decoding = Decoding(beam=recipe.beam, alpha=recipe.alpha) if searches else Decoding()
+    decoding = Decoding(beam=recipe.beam) if searches else Decoding()
     result = run.evaluate(split=recipe.split, decoding=decoding, tokenize=recipe.tokenize)
     seconds = run.bundle.metrics.get("seconds")
     if as_json:

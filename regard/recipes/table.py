@@ -26,7 +26,6 @@ class Recipe:
     preset: str | None = None
     beam: int = 5
     """Of a task that searches with beams."""
-    alpha: float = 0.6
     tokenize: str | None = None
     show: int = 3
     task: str = "translation"

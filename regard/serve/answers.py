@@ -33,7 +33,7 @@ _HOW = {"base64": ("in base64", "fewer parts"), "lists": ("as lists", "fewer par
 
 def prediction(explorer: Explorer, found: Answer) -> dict[str, Any]:
     """P of the documentation."""
-    answer, score, alternatives = answer_of(found.said)
+    answer, score, alternatives = answer_of(found.prediction)
     return {
         "answer": answer,
         "score": plain(score),
@@ -209,7 +209,7 @@ def stepped(explorer: Explorer, question: Question) -> dict[str, Any]:
 def tree(explorer: Explorer, found: Searched) -> dict[str, Any]:
     """What a beam search kept, step by step; `## Beam` of the documentation."""
     return {
-        "answer": found.said.value.plain(),
+        "answer": found.prediction.value.plain(),
         "path": list(found.path),
         "hypotheses": _hypotheses(explorer, found.steps),
         "steps": [

@@ -26,7 +26,7 @@ from regard.insight.worked import Example
 from regard.looking.about import about
 from regard.looking.about import weights as weights_of
 from regard.looking.explorer import Explorer, Question
-from regard.looking.inputs import text_of
+from regard.looking.inputs import check_kind
 from regard.machine import share_heaps
 from regard.run import Run
 from regard.serve.answers import account_object, analysed, prediction, stepped, structure, tree
@@ -73,8 +73,8 @@ class Models:
     def asked(self, state: State) -> tuple[Explorer, Question]:
         """Raises: InputError for an input that the model does not take."""
         explorer = self.explorer(state.model)
-        text = text_of(state.input.given(), explorer.task.input)
-        return explorer, state.question(text, explorer.leading)
+        check_kind(state.input.kind, takes := explorer.task.input)
+        return explorer, state.question(state.input.as_text(takes.shape), explorer.leading)
 
     def both(self, state: State, answer: Callable[[Explorer, Question], Object]) -> Object:
         """What is said without and with the changes; null for the latter where there are none."""

@@ -8,6 +8,7 @@ thousands.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -16,7 +17,7 @@ from regard.errors import InputError
 from regard.insight.ablation import Head
 from regard.insight.changes import Changes, Edit, Shuffle
 from regard.looking.explorer import Question
-from regard.looking.inputs import Dialogue, Given, Image, Pair, Text
+from regard.looking.inputs import dialogue_text, image_text, pair_text
 from regard.serve.bodies import LARGEST_IMAGE
 
 LONGEST_TEXT = 20_000
@@ -56,8 +57,9 @@ class TextInput(Asked):
     kind: Literal["text"]
     text: Words
 
-    def given(self) -> Given:
-        return Text(self.text)
+    def as_text(self, shape: Sequence[int]) -> str:
+        """What the task takes; `shape`: channels, rows and columns that images are brought to."""
+        return self.text
 
 
 class PairInput(Asked):
@@ -67,8 +69,8 @@ class PairInput(Asked):
     first: Words
     second: Words
 
-    def given(self) -> Given:
-        return Pair(self.first, self.second)
+    def as_text(self, shape: Sequence[int]) -> str:
+        return pair_text(self.first, self.second)
 
 
 class ImageInput(Asked):
@@ -77,14 +79,15 @@ class ImageInput(Asked):
     kind: Literal["image"]
     data: Annotated[str, Field(strict=True, max_length=LARGEST_IMAGE)]
 
-    def given(self) -> Given:
+    def as_text(self, shape: Sequence[int]) -> str:
         head, comma, text = self.data.partition(",")
         if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
             raise InputError("{key} is no image; give it as {limit}", "data", "data:image/png;base64,…")
         try:
-            return Image(base64.b64decode(text, validate=True))
+            content = base64.b64decode(text, validate=True)
         except ValueError as error:
             raise InputError("what follows 'base64,' of {key} is not base64", "data") from error
+        return image_text(content, shape)
 
 
 class Turn(Asked):
@@ -100,8 +103,8 @@ class DialogueInput(Asked):
     kind: Literal["dialogue"]
     turns: Annotated[list[Turn], Field(fail_fast=True, min_length=1, max_length=100)]
 
-    def given(self) -> Given:
-        return Dialogue(tuple((turn.role, turn.content) for turn in self.turns))
+    def as_text(self, shape: Sequence[int]) -> str:
+        return dialogue_text((turn.role, turn.content) for turn in self.turns)
 
 
 Input = Annotated[TextInput | PairInput | ImageInput | DialogueInput, Field(discriminator="kind")]

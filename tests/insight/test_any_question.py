@@ -166,7 +166,11 @@ def test_any_change_of_an_example_is_taken_or_refused(name: str, changes: dict) 
 def test_an_int8_run_is_traced_and_its_numbers_have_sums(small: Run) -> None:
     explorer, question = small.explorer(), Question("abc")
     trace = small.trace("abc")
-    assert trace.answer == small.predict(["abc"])[0].plain() == explorer.answer(question).said.value.plain()
+    assert (
+        trace.answer
+        == small.predict(["abc"])[0].plain()
+        == explorer.answer(question).prediction.value.plain()
+    )
     for name in ("encoder.blocks.0.attention.q", "decoder.blocks.0.feedforward.up", "head.logits"):
         index = (0,) * len(explorer.outline[name].axes)
         made = explorer.account(question, name, index, None)

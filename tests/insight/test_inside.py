@@ -12,22 +12,23 @@ from torch import Tensor
 
 import regard
 from regard.errors import BundleError, InputError
-from regard.insight.ablation import Ablation, Head, ablate, heads_of, silenced
+from regard.insight.ablation import Ablation, Head, ablate, heads_of, silencing
 from regard.insight.ablation_text import ablation_lines, ablation_object
 from regard.insight.attribution import integrated_gradients
-from regard.insight.figures import heat, patches_by_attention, search_tree
+from regard.insight.figures import heat, patches_figure, search_tree
 from regard.insight.lens import logit_lens
 from regard.insight.patching import patch
-from regard.insight.playback import losses, played, snapshots
-from regard.insight.recorded import Naming, recorded
+from regard.insight.playback import losses, replay, snapshots
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Recorder
 from regard.insight.rollout import rolled_out, rollout
-from regard.insight.trace import Grown, Trace, best_path
+from regard.insight.trace import Axis, Entry, Grown, Pass, Trace, best_path
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.head import Classes
 from regard.model.mask import Causal
 from regard.model.stack import StackConfig
+from regard.model.tap import open_taps
 from regard.model.transformer import Transformer, TransformerConfig
 from regard.weights import write_weights
 from tests.shared import refused
@@ -54,7 +55,7 @@ def traced(model: Transformer, ids: Tensor) -> Trace:
     recorder = Recorder(model)
     with torch.no_grad(), recorder.watching():
         model(ids)
-    passes, search = recorded(recorder, NAMING)
+    passes, search = passes_of(recorder, NAMING)
     return Trace("", "", "", None, (), passes, search, NAMING.outputs)
 
 
@@ -110,7 +111,7 @@ def test_a_silenced_head_is_one_whose_columns_of_the_last_matrix_are_zero(model:
     whole = model(ids)
     assert len(heads_of(model)) == DEPTH * HEADS
     for head in (Head("stack.blocks.1.attention", 3), Head("stack.blocks.0.attention", 0)):
-        with silenced(model, [head]):
+        with open_taps(model, silencing([head])):
             silent = model(ids)
         out = model.get_submodule(head.attention).out.weight
         kept = out.clone()
@@ -124,11 +125,11 @@ def test_a_silenced_head_is_one_whose_columns_of_the_last_matrix_are_zero(model:
 def test_ablation_measures_the_model_without_each_head(model: Transformer) -> None:
     ids = torch.randint(0, V, (3, T))
     told: list[tuple[int, int]] = []
-    found = ablate(model, lambda: float(model(ids).sum()), told=lambda *seen: told.append(seen))
+    found = ablate(model, lambda: float(model(ids).sum()), on_progress=lambda *seen: told.append(seen))
     assert found.whole == float(model(ids).sum())
     assert found.without.keys() == set(heads_of(model))
     for head, figure in found.without.items():
-        with silenced(model, [head]):
+        with open_taps(model, silencing([head])):
             assert figure == float(model(ids).sum())
     assert told == [(i, DEPTH * HEADS) for i in range(1, DEPTH * HEADS + 1)]
     assert found.worth()[0][1] == max(found.whole - figure for figure in found.without.values())
@@ -210,16 +211,16 @@ def test_playback_refuses_runs_without_snapshots_and_weights_of_others(
     with refused(InputError, remedy="--snapshots"):
         snapshots(tmp_path)
     with refused(BundleError, where="step-000002"):
-        list(played(model, snapshots(run), lambda: None))
+        list(replay(model, snapshots(run), lambda: None))
     (tmp_path / "snapshots").mkdir()
     bad = tmp_path / "snapshots" / "step-000003.safetensors"
     bad.write_bytes(b"no weights")
     with pytest.raises(BundleError):
-        list(played(model, snapshots(tmp_path), lambda: None))
+        list(replay(model, snapshots(tmp_path), lambda: None))
     before = {key: x.clone() for key, x in model.state_dict().items()}
     write_weights(bad, {key: x * 0 for key, x in model.named_parameters()})
     answers = [
-        float(y.sum()) for _, y in played(model, snapshots(tmp_path), lambda: model(torch.ones(1, 2).long()))
+        float(y.sum()) for _, y in replay(model, snapshots(tmp_path), lambda: model(torch.ones(1, 2).long()))
     ]
     assert answers == [0.0]
     assert all(torch.equal(x, before[key]) for key, x in model.state_dict().items())
@@ -237,12 +238,20 @@ def test_figures_hold_the_numbers(model: Transformer) -> None:
     torch.testing.assert_close(torch.tensor(figure.data[3].z), weights.value[3])
     with refused(InputError, key="head.logits", value=1):
         heat(trace["head.logits"])
-    maps = patches_by_attention(torch.rand(HEADS, 7, 7), (2, 3), 1, image=torch.rand(3, 4, 6))
-    assert [len(piece.z) for piece in maps.data] == [4, *[2] * HEADS]
-    named = patches_by_attention(torch.rand(2, 7, 7), (2, 3), 1, heads=("1", "4"))
-    assert [note.text for note in named.layout.annotations] == ["head 1", "head 4"]
+    names = ("[CLS]", *(f"{row},{column}" for row in range(2) for column in range(3)))
+    axes = (Axis("head", ("1", "4")), Axis("query", names), Axis("key", names))
+    entries = [
+        Entry("given", torch.rand(3, 4, 6), tuple(map(Axis, ("colour", "row", "column")))),
+        Entry("stack.blocks.0.attention.weights", torch.rand(2, 7, 7), axes),
+    ]
+    one = Pass("stack", 1, 0, 0, names, {entry.name: entry for entry in entries})
+    image = replace(trace, passes=(one,))
+    maps = patches_figure(image, 0)
+    assert [len(piece.z) for piece in maps.data] == [4, 2, 2]
+    torch.testing.assert_close(torch.tensor(maps.data[2].z), entries[1].value[1, 0, 1:].view(2, 3))
+    assert [note.text for note in maps.layout.annotations] == ["image", "head 1", "head 4"]
     with refused(InputError, key="vector", value=7, limit=6):
-        patches_by_attention(torch.rand(2, 7, 7), (2, 3), 1, query=7)
+        patches_figure(image, 0, query=7)
     search = [
         Grown((0, 0), (0, 0), ("a", "b"), (1, 2), (-1.0, -2.0), (-1.0, -2.0), (False, False)),
         Grown((1, 0), (1, 0), ("<", "d"), (3, 4), (-2.5, -3.0), (-0.9, -1.5), (True, True)),

@@ -9,7 +9,7 @@ import pytest
 from regard.course import EXAMPLES
 from regard.errors import InputError
 from regard.insight.objects import as_object, parameter_object
-from regard.insight.parameters import Choice, Line, Parameter, Real, Switch, Whole, checked
+from regard.insight.parameters import Choice, Line, Parameter, Real, Whole, checked
 from regard.insight.words import Words
 from tests.shared import refused
 
@@ -17,7 +17,6 @@ W = Words("a", "b")
 ALL: tuple[Parameter, ...] = (
     Whole("n", W, 3, 1, 5),
     Real("x", W, 0.5, 0.0, 1.0),
-    Switch("on", W, True),
     Line("text", W, "cat", 8),
     Choice("one", W, "a", (("a", W), ("b", W))),
 )
@@ -28,8 +27,6 @@ def ends(parameter: Parameter) -> list[Any]:
     match parameter:
         case Whole() | Real():
             return [parameter.least, parameter.most]
-        case Switch():
-            return [True, False]
         case Choice():
             return [value for value, _ in parameter.options]
         case Line():
@@ -66,12 +63,11 @@ def test_a_changed_example_still_holds_and_is_another(name: str, parameter: str,
 
 
 def test_values_are_checked_by_their_kind() -> None:
-    assert checked(ALL, {}) == {"n": 3, "x": 0.5, "on": True, "text": "cat", "one": "a"}
+    assert checked(ALL, {}) == {"n": 3, "x": 0.5, "text": "cat", "one": "a"}
     assert checked(ALL, {"x": 1, "n": 5})["x"] == 1.0
     for name, bad in {
         "n": [0, 6, 2.5, True, "3", None],
         "x": [-0.1, 1.1, float("nan"), float("inf"), True, "x"],
-        "on": [1, "true", None],
         "text": ["", "  ", "123456789", 4],
         "one": ["c", 0, None, []],
     }.items():
@@ -84,10 +80,10 @@ def test_values_are_checked_by_their_kind() -> None:
 
 def test_a_parameter_says_what_a_page_needs_to_draw_it() -> None:
     made = [parameter_object(parameter) for parameter in ALL]
-    assert [one["kind"] for one in made] == ["whole", "real", "switch", "text", "choice"]
+    assert [one["kind"] for one in made] == ["whole", "real", "text", "choice"]
     assert all(one["label"] == {"en": "a", "zh": "b"} for one in made)
     assert (made[0]["least"], made[0]["most"], made[0]["default"]) == (1, 5, 3)
-    assert [option["value"] for option in made[4]["options"]] == ["a", "b"]
+    assert [option["value"] for option in made[3]["options"]] == ["a", "b"]
 
 
 def test_inputs_by_hand_must_be_rows_of_numbers() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regard import bundle as bundles
 from regard.insight.logit_sum import logit_sum
-from regard.insight.recorded import Naming, recorded
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Recorder
 from regard.insight.trace import Entry
 from regard.interop import import_checkpoint
@@ -28,7 +28,7 @@ def traced(model: Any, *given: Tensor) -> list[dict[str, Entry]]:
     recorder = Recorder(model)
     with torch.no_grad(), recorder.watching():
         model(*given)
-    return [dict(one.entries) for one in recorded(recorder, NAMING)[0]]
+    return [dict(one.entries) for one in passes_of(recorder, NAMING)[0]]
 
 
 def both(name: str, folder: Path) -> tuple[Any, Any]:
@@ -133,7 +133,7 @@ def test_logits_of_the_other_library_are_the_sums_of_our_parts(name: str, tmp_pa
         recorder = Recorder(ours)
         with recorder.watching():
             ours(*given)
-    last = recorded(recorder, NAMING)[0][-1]
+    last = passes_of(recorder, NAMING)[0][-1]
     for place in (None,) if want.dim() == 2 else (0, T - 1):
         row = want[0] if place is None else want[0, place]
         found = logit_sum(ours, last, 2, against=1, place=place)

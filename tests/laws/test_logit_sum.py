@@ -27,7 +27,7 @@ from torch import Tensor
 from regard.errors import InputError
 from regard.insight.ablation import Head, heads_of, silencing
 from regard.insight.logit_sum import LogitSum, logit_sum
-from regard.insight.recorded import Naming, recorded
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Trace
 from regard.model.attention import AttentionConfig
@@ -56,7 +56,7 @@ def traced(model: Any, *given: Tensor, choice: Choice = Choice()) -> Trace:  # n
     recorder = Recorder(model, choice)
     with torch.no_grad(), recorder.watching():
         model(*given)
-    passes, search = recorded(recorder, NAMING)
+    passes, search = passes_of(recorder, NAMING)
     return Trace("", "", "", None, (), passes, search, NAMING.outputs)
 
 
@@ -227,7 +227,7 @@ def test_what_is_silenced_adds_nothing() -> None:
     recorder = Recorder(model)
     with torch.no_grad(), recorder.watching(silencing([head])):
         model(given)
-    found = logit_sum(model, recorded(recorder, NAMING)[0][0], 3)
+    found = logit_sum(model, passes_of(recorder, NAMING)[0][0], 3)
     assert found.heads[head] == 0.0
     assert found.difference < 1e-4
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from regard.insight import names
 from regard.insight.derived import with_derived
-from regard.insight.recorded import Naming, recorded
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry
 from regard.model.embed import Tokens
@@ -50,7 +50,7 @@ def entries() -> dict[str, Entry]:
         recorder = Recorder(model, Choice())
         with torch.no_grad(), recorder.watching():
             model(*given)
-        passes, _ = recorded(recorder, NAMING)
+        passes, _ = passes_of(recorder, NAMING)
         for one in passes:
             found |= with_derived(model, one).entries
     return found

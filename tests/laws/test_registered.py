@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import regard
 from regard.errors import ConfigError
-from regard.insight.recorded import Naming, recorded
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Recorder
 from regard.insight.sums import account
 from regard.model.account import Entry, Made, Numbers, vector
@@ -209,7 +209,7 @@ def test_a_registered_part_is_parsed_written_listed_built_counted_and_taken_apar
         answer = model(given)
     assert torch.equal(answer, model(given))
     naming = Naming(lambda some: [*map(str, some)], lambda some: [*map(str, some)])
-    entries = {entry.name: entry for one in recorded(recorder, naming)[0] for entry in one}
+    entries = {entry.name: entry for one in passes_of(recorder, naming)[0] for entry in one}
     numbers = Numbers(model, entries)
     for name in ("stack.blocks.1.residual", "stack.blocks.0.feedforward.out", "stack.output"):
         made = account(numbers, name, (3, 5))

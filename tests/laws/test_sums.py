@@ -31,7 +31,7 @@ from regard.errors import InputError
 from regard.insight.ablation import Head
 from regard.insight.changes import NONE, Changes, Edit, Shuffle, Tied, variant
 from regard.insight.derived import NEEDS, recorded_for, with_derived
-from regard.insight.recorded import Naming, recorded
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.sums import account
 from regard.insight.trace import Entry
@@ -67,7 +67,7 @@ def entries(
     recorder = Recorder(model, choice)
     with torch.no_grad(), recorder.watching(changes.taps()):
         model(*given)
-    passes, _ = recorded(recorder, NAMING)
+    passes, _ = passes_of(recorder, NAMING)
     return {name: entry for one in passes for name, entry in with_derived(model, one).entries.items()}
 
 

@@ -15,7 +15,7 @@ from regard.decode.events import listen
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.errors import InputError
-from regard.insight.recorded import Naming, recorded
+from regard.insight.recorded import Naming, passes_of
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Pass, Trace, best_path
 from regard.model.attention import Attention
@@ -32,9 +32,9 @@ parts = pytest.mark.parametrize("stack", PARTS.values(), ids=PARTS.keys())
 
 def traced(model: Any, run: Callable[[], Any], choice: Choice = Choice()) -> tuple[Any, Trace]:  # noqa: B008
     recorder = Recorder(model, choice)
-    with listen(recorder.hear), recorder.watching():
+    with listen(recorder.on_step), recorder.watching():
         answer = run()
-    passes, search = recorded(recorder, NAMING)
+    passes, search = passes_of(recorder, NAMING)
     return answer, Trace("", "", "", None, (), passes, search)
 
 
@@ -204,7 +204,7 @@ def test_only_what_was_chosen_is_kept_and_no_scores_are_formed_elsewhere(
     monkeypatch.setattr(
         module, "attention_scores", lambda *args, **more: (formed.append(1), scores(*args, **more))[1]
     )
-    chosen = Choice(layers=frozenset([1]), heads=frozenset([2, 3]), points=("attention.*",))
+    chosen = Choice(layers=frozenset([1]), heads=frozenset([2, 3]))
     _, some = traced(model, lambda: model(target), chosen)
     assert len(formed) == 1
     assert DEPTH == 2

@@ -65,7 +65,7 @@ def measured(model: Any, run: Callable[[], Any], choice: Choice) -> tuple[int, i
     """Bytes alive at most, bytes alive in the end, and bytes of what was kept."""
     recorder = Recorder(model, choice)
     with Live() as live:
-        with listen(recorder.hear), recorder.watching():
+        with listen(recorder.on_step), recorder.watching():
             run()
         held = live.now
     kept = [x for forward in recorder.forwards for x in (forward.given, *forward.values.values())]

@@ -10,7 +10,7 @@ import torch
 from regard.insight.ablation import Head
 from regard.insight.attribution import integrated_gradients
 from regard.insight.changes import Changes
-from regard.insight.figures import shown
+from regard.insight.figures import plot_labels
 from regard.insight.lens import logit_lens
 from regard.insight.rollout import rolled_out
 from regard.looking.analyses import ALL, analyses
@@ -124,13 +124,13 @@ def test_an_alignment_is_the_mean_of_all_heads_and_names_what_was_forced(runs: d
     found = analyses(run.explorer())["alignment"].draw(Scene(run.explorer(), question), "en")
     mean = torch.stack([trace[name].value for name in names]).mean((0, 1))
     assert torch.allclose(sheet(found), mean, atol=1e-6)
-    assert list(found.layout.yaxis.ticktext) == shown([trace.outputs[token] for token in written])
+    assert list(found.layout.yaxis.ticktext) == plot_labels([trace.outputs[token] for token in written])
     most_likely = run.explorer().next(Question(text)).passes[-1]["head.probabilities"].value[-1]
     unlikely = int(most_likely.argsort()[-3])
     explorer, question = run.explorer(), Question(text, length=1, begin=(unlikely,))
     drawn = analyses(explorer)["alignment"].draw(Scene(explorer, question), "en")
     first, *_ = drawn.layout.yaxis.ticktext
-    assert [first] == shown([explorer.naming.outputs[unlikely]])
+    assert [first] == plot_labels([explorer.naming.outputs[unlikely]])
 
 
 def test_patching_the_last_vector_of_the_last_layer_brings_all_back_and_others_there_nothing(

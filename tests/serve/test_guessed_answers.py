@@ -17,7 +17,7 @@ TEXT = "a man"
 
 
 def said(found: Answer) -> tuple[str, tuple[int, ...], object]:
-    return found.said.value.plain(), found.written, pytest.approx(found.said.score, abs=1e-5)
+    return found.prediction.value.plain(), found.written, pytest.approx(found.prediction.score, abs=1e-5)
 
 
 @pytest.mark.parametrize("changes", [Changes(), HEAD, EDITED, Changes(temperature=3.0)])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from regard.insight.ablation import Head, silenced
+from regard.insight.ablation import Head, silencing
+from regard.model.tap import open_taps
 from regard.run import Run
 from regard.serve.numbers import encoded, rounded
 from regard.tasks import TASKS, Decoding
@@ -124,7 +125,7 @@ def test_a_head_that_is_off_is_off(name: str, client: Any, runs: dict[str, Run])
     assert not values[1].any()
     assert np.array_equal(values[0], np.array(found["original"]["parts"][0]["values"])[0])
     if name == "fill-mask":
-        with silenced(runs[name].model, [Head(f"{stack}.blocks.0.attention", 1)]):
+        with open_taps(runs[name].model, silencing([Head(f"{stack}.blocks.0.attention", 1)])):
             (want,) = runs[name].predictions([INPUTS[name]["text"]])
         assert found["changed"]["answer"] == want.value.plain()
         assert found["changed"]["score"] == pytest.approx(want.score, abs=1e-5)

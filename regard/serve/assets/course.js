@@ -158,7 +158,6 @@ export class Course {
 
   #field(one, value, send) {
     const label = el("span", { class: "label" }, of(one.label));
-    if (one.kind === "switch") return el("label", { class: "tick" }, el("input", { type: "checkbox", checked: Boolean(value), onchange: (event) => send(one.name, event.target.checked, 0) }), of(one.label));
     if (one.kind === "choice") {
       const select = el("select", { onchange: (event) => send(one.name, event.target.value, 0) }, one.options.map((option) => el("option", { value: option.value }, of(option.label))));
       select.value = value;
@@ -181,7 +180,7 @@ export class Course {
 // Whether the server would take it (insight/parameters.py): what is known to be refused is never sent.
 function allowed(one, value) {
   const within = Number.isFinite(value) && value >= one.least && value <= one.most;
-  return { whole: () => within && Number.isInteger(value), real: () => within, switch: () => typeof value === "boolean",
+  return { whole: () => within && Number.isInteger(value), real: () => within,
     text: () => typeof value === "string" && value.trim() !== "" && [...value].length <= one.longest,
     choice: () => one.options.some((option) => option.value === value) }[one.kind]();
 }
