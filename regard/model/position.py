@@ -90,13 +90,13 @@ class AddedTable(Tables):
         self.table = nn.Embedding(config.length, width)
 
     def add(self, x: Tensor, at: Positions) -> Tensor:
-        limit, stop = self.table.num_embeddings, at.stop if isinstance(at, Contiguous) else at.bound
-        if stop > limit:
-            raise InputError("an input of {value} tokens is longer than this model's {limit}", stop, limit)
-        table = self.table.weight
-        return x + tap(
-            self, "added", table[None, at.start : stop] if isinstance(at, Contiguous) else table[at.position]
-        )
+        limit, table = self.table.num_embeddings, self.table.weight
+        if at.bound > limit:
+            raise InputError(
+                "an input of {value} tokens is longer than this model's {limit}", at.bound, limit
+            )
+        rows = table[None, at.start : at.stop] if isinstance(at, Contiguous) else table[at.position]
+        return x + tap(self, "added", rows)
 
     def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
         """A row of the table; positions may have been exchanged, so it is the one whose numbers these are."""
@@ -152,8 +152,7 @@ class RotaryPart(RotatedRows):
     ) -> tuple[Rotation, Rotation] | None:
         if self.scaling is None or not self.scaling.stretches:
             return None
-        seen = key.stop if isinstance(key, Contiguous) else key.bound
-        if seen <= self.scaling.original:  # without a look at the tensors
+        if key.bound <= self.scaling.original:  # without a look at the tensors
             return None
         q, k = query.on(device), key.on(device)
         real = torch.where(k.segment == PADDING, -1, k.position)

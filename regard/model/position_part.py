@@ -125,11 +125,8 @@ class Tabled(Weightless, PositionPart):
 
     def _look_up(self, at: Positions, device: torch.device) -> Tensor:
         """(1, T, …) for contiguous places, (B, T, …) for ragged ones."""
-        if isinstance(at, Contiguous):
-            self._reserve(at.stop, device)
-            return self.table[at.start : at.stop][None]
         self._reserve(at.bound, device)
-        return self.table[at.position]
+        return self.table[at.start : at.stop][None] if isinstance(at, Contiguous) else self.table[at.position]
 
     def _reserve(self, count: int, device: torch.device) -> None:
         old = self.table
