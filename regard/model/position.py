@@ -63,7 +63,7 @@ class Orderless(Weightless, PositionPart):
 class AddedSinusoids(AddedRows):
     """See `Sinusoidal`."""
 
-    def __init__(self, width: int, config: Sinusoidal) -> None:
+    def __init__(self, config: Sinusoidal, width: int, heads: int, head_width: int) -> None:
         self.width, self.config = width, config
         super().__init__()
 
@@ -85,7 +85,7 @@ class Tables(Productless, PositionPart):
 class AddedTable(Tables):
     """See `Learned`."""
 
-    def __init__(self, width: int, config: Learned) -> None:
+    def __init__(self, config: Learned | LearnedAndRelative, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(config.length, width)
 
@@ -112,8 +112,8 @@ class BiasedTable(AddedTable):
 
     biases = True
 
-    def __init__(self, width: int, heads: int, config: LearnedAndRelative) -> None:
-        super().__init__(width, Learned(config.length))
+    def __init__(self, config: LearnedAndRelative, width: int, heads: int, head_width: int) -> None:
+        super().__init__(config, width, heads, head_width)
         self.config = RelativeBias(config.buckets, config.max_distance, bidirectional=True)
         _check_buckets(self.config)
         self.bias_table = nn.Embedding(config.buckets, heads)
@@ -125,7 +125,7 @@ class BiasedTable(AddedTable):
 class RotaryPart(RotatedRows):
     """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
-    def __init__(self, head_width: int, config: Rotary) -> None:
+    def __init__(self, config: Rotary, width: int, heads: int, head_width: int) -> None:
         if not 0 <= config.fraction <= 1:
             raise ValueError(f"rotary positions turn a part from 0 to 1 of each head, not {config.fraction}")
         rotated = round(head_width * config.fraction)
@@ -184,7 +184,7 @@ class LinearBias(Weightless, PositionPart):
     biases = True
     slopes: Tensor
 
-    def __init__(self, heads: int) -> None:
+    def __init__(self, config: ALiBi, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.register_buffer("slopes", alibi_slopes(heads), persistent=False)
 
@@ -206,7 +206,7 @@ class BucketedBias(Tables):
 
     biases = True
 
-    def __init__(self, heads: int, config: RelativeBias) -> None:
+    def __init__(self, config: RelativeBias, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         _check_buckets(config)
         self.config = config
@@ -277,9 +277,6 @@ class Sinusoidal(Position):
 
     module = AddedSinusoids
 
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedSinusoids(width, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -291,9 +288,6 @@ class Learned(Position):
     kind: Literal["learned"] = "learned"
 
     module = AddedTable
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedTable(width, self)
 
 
 @register
@@ -316,9 +310,6 @@ class Rotary(Position):
 
     module = RotaryPart
 
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return RotaryPart(head_width, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -328,9 +319,6 @@ class ALiBi(Position):
     kind: Literal["alibi"] = "alibi"
 
     module = LinearBias
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return LinearBias(heads)
 
 
 @register
@@ -348,9 +336,6 @@ class RelativeBias(Position):
 
     module = BucketedBias
 
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return BucketedBias(heads, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -365,6 +350,3 @@ class LearnedAndRelative(Position):
     kind: Literal["learned-relative"] = "learned-relative"
 
     module = BiasedTable
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return BiasedTable(width, heads, self)

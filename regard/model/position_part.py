@@ -8,7 +8,6 @@ calls each once a forward, and all of its layers share the result. The parts the
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -99,9 +98,10 @@ class Position(Alternative):
     length: int
     """The longest input, in tokens, of those that have a limit."""
 
-    @abstractmethod
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        """The part for vectors of `width`, and for so many heads of so many numbers."""
+        """The part for vectors of `width`, and for so many heads of so many numbers; by default
+        `module(self, width, heads, head_width)`."""
+        return self.module(self, width, heads, head_width)
 
 
 POSITIONS: Registry[type[Position]] = Registry("positions", *FILES, base=Position, check=complete)
