@@ -69,7 +69,7 @@ class Entry:
 def read_header(path: Path, shown: Path | None = None) -> dict[str, Entry]:
     """What the file holds, its numbers checked against its size. Raises BundleError, which names `shown`."""
     with reading(BundleError, shown or path), path.open("rb") as file:
-        return {name: place.entry for name, place in _header(file, shown or path).places.items()}
+        return {name: place.entry for name, place in _header(file, shown or path)[1].items()}
 
 
 def read_weights(
@@ -84,11 +84,11 @@ def read_weights(
     weights: dict[str, Tensor] = {}
     total = None if sha256 is None else hashlib.sha256()
     with reading(BundleError, shown), path.open("rb") as file:
-        header = _header(file, shown)
-        _check_memory(sum(place.entry.bytes for place in header.places.values()), shown)
+        header, places = _header(file, shown)
+        _check_memory(sum(place.entry.bytes for place in places.values()), shown)
         if total is not None:
-            total.update(header.raw)
-        for name, place in header.places.items():
+            total.update(header)
+        for name, place in places.items():
             weights[name] = weight = torch.empty(place.entry.shape, dtype=_DTYPES[place.entry.dtype])
             if weight.numel():
                 content = weight.reshape(-1).view(torch.uint8).numpy().data
@@ -167,16 +167,8 @@ class _Place:
     end: int
 
 
-@dataclass(frozen=True)
-class _Header:
-    raw: bytes
-    """The file up to its first tensor."""
-    places: dict[str, _Place]
-    """In the order of the file."""
-
-
-def _header(file: BufferedReader, shown: Path) -> _Header:
-    """Read it; the file stands at its first tensor then."""
+def _header(file: BufferedReader, shown: Path) -> tuple[bytes, dict[str, _Place]]:
+    """The file up to its first tensor, where it stands then, and the tensors in the order of the file."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = int.from_bytes(start, "little")
@@ -200,7 +192,7 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
         at = place.end
     if at != room:
         raise damaged(BundleError, shown, f"its tensors take {human_bytes(at)} of {human_bytes(room)}")
-    return _Header(start + raw, dict(places))
+    return start + raw, dict(places)
 
 
 def _check_memory(size: int, shown: Path) -> None:

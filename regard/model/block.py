@@ -13,16 +13,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from regard.model.account import Entry, Index, Made, Numbers, Reading, added, made_of, normed, one
-from regard.model.attention import Attention, AttentionConfig
+from regard.model.attention import Attention
 from regard.model.cache import LayerCache
 from regard.model.dropout import drop_add
-from regard.model.feedforward import FeedForwardLayer, FeedForwardPart
+from regard.model.feedforward import FeedForwardLayer
 from regard.model.init import Init
 from regard.model.mask import Lowered
 from regard.model.norm import Norm
@@ -30,6 +30,9 @@ from regard.model.part import FILES, Alternative, Origin, Origins, Productless, 
 from regard.model.position import Rotation
 from regard.model.tap import tap
 from regard.registry import Registry, register
+
+if TYPE_CHECKING:
+    from regard.model.stack import StackConfig
 
 Branch = Callable[[Tensor], Tensor]
 
@@ -235,23 +238,15 @@ class BlockContext:
 class Block(nn.Module):
     """See the module's docstring. (B, T, D) → (B, T, D)."""
 
-    def __init__(
-        self,
-        width: int,
-        attention: AttentionConfig,
-        feedforward: FeedForwardPart,
-        norm: Norm,
-        placement: Placement,
-        dropout: float,
-        cross: AttentionConfig | None = None,
-    ) -> None:
+    def __init__(self, config: StackConfig) -> None:
         super().__init__()
-        self.attention = attention.build(width)
-        self.attention_residual = placement.build(width, norm, dropout)
+        width, cross, around = config.width, config.cross, (config.width, config.norm, config.dropout)
+        self.attention = config.attention.build(width)
+        self.attention_residual = config.placement.build(*around)
         self.cross = None if cross is None else cross.build(width, cross=True)
-        self.cross_residual = None if cross is None else placement.build(width, norm, dropout)
-        self.feedforward = feedforward.build(width)
-        self.feedforward_residual = placement.build(width, norm, dropout)
+        self.cross_residual = None if cross is None else config.placement.build(*around)
+        self.feedforward = config.feedforward.build(width)
+        self.feedforward_residual = config.placement.build(*around)
 
     def forward(
         self,

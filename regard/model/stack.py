@@ -123,12 +123,8 @@ class Stack(Productless):
                 )
         self.entry_norm = config.norm.build(entry) if config.entry_norm else nn.Identity()
         self.entry_projection = nn.Linear(entry, width) if config.entry_width else nn.Identity()
-        self.blocks = nn.ModuleList(self._block() for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_norm = nn.Identity() if config.placement.closes else config.norm.build(width)
-
-    def _block(self) -> Block:
-        c = self.config
-        return Block(c.width, c.attention, c.feedforward, c.norm, c.placement, c.dropout, c.cross)
 
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache for this stack, with room for `capacity` tokens (it grows when needed)."""
