@@ -138,17 +138,8 @@ class Run:
             **(validation if isinstance(validation, Mapping) else {}),
             "example": f"run.predict([…])  # {self.task.input.value.accepts}",
         }
-        shown = {
-            name: f"{value:,.4g}"
-            if isinstance(value, float)
-            else f"{value:,}"
-            if isinstance(value, int)
-            else value
-            for name, value in facts.items()
-        }
-        return table(
-            ("run", str(self.folder)), ((name, str(x)) for name, x in shown.items() if x is not None)
-        )
+        shown = [(name, _figure(value)) for name, value in facts.items() if value is not None]
+        return table(("run", str(self.folder)), shown)
 
     @property
     def preset(self) -> str | None:
@@ -384,6 +375,13 @@ class Run:
         """
         assert isinstance(self.model, EncoderDecoder | Transformer)
         return aligned(self.task, self.model, text, decoding)
+
+
+def _figure(value: object) -> str:
+    """As people read it, where it is a number."""
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 __all__ = ["Alignment", "Evaluation", "Run", "Trace", "load", "trace"]
