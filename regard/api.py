@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from regard.run import Run, load
+from regard.threads import use_threads
+from regard.training.device import Place, joined
 from regard.training.duration import seconds
-from regard.training.job import run_job
+from regard.training.job import Job
+from regard.training.progress import Lines, Reporter
 from regard.training.resolve import Asked
+from regard.training.terminal import terminal_reporter
 
 
 def train(
@@ -34,6 +39,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     workers: int = 0,
+    progress: bool = True,
     quiet: bool = False,
 ) -> Run:
     """Train `task` on `data`, and load the bundle that this leaves in the folder `out`.
@@ -42,6 +48,8 @@ def train(
     size. One of `steps`, `epochs` and `budget` (seconds, or "10m") ends training. `config`: keys that differ
     from the defaults, or a file of them; `settings`: single ones, as "train.lr=1e-3". `init`: a pretrained
     bundle to fine-tune. `workers`: processes that decode images as needed; with 0 their pixels are on disk.
+    `progress`: whether the run is reported on standard error, as `regard train` does; else it is logged, by
+    `logging`. `quiet`: an older name for `progress=False`.
 
     Raises: errors.RegardError; KeyboardInterrupt, after saving, when told to stop.
     """
@@ -50,15 +58,14 @@ def train(
         budget=None if budget is None else seconds(budget), seed=seed, snapshots=snapshots,
         source=source, target=target, init=None if init is None else str(init),
     )  # fmt: skip
-    trained = run_job(
-        asked,
-        out,
-        resume=resume,
-        overwrite=overwrite,
-        on_error=on_error,
-        device=device,
-        threads=threads,
-        workers=workers,
-        quiet=quiet,
-    )
-    return load(trained.folder, device)
+    use_threads(threads)
+    with joined(device) as place, closing(_reporter(place, progress and not quiet)) as reporter:
+        Job(asked, Path(out), place, reporter, on_error, workers).run(resume, overwrite)
+    return load(out, device)
+
+
+def _reporter(place: Place, shown: bool) -> Reporter:
+    """Who is told of the run: one of its processes tells a terminal, or the log."""
+    if not place.is_main:
+        return Reporter()
+    return terminal_reporter() if shown else Lines()

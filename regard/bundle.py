@@ -14,7 +14,6 @@ No pickle is read or written. This file does not know what a task is, nor how a 
 from __future__ import annotations
 
 import hashlib
-import math
 import platform
 import re
 import time
@@ -29,11 +28,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from regard import __version__
-from regard.errors import BundleError, ConfigError, RegardError, cannot_read, damaged, nearest, wrong_size
+from regard.errors import BundleError, ConfigError, RegardError, damaged, nearest, reading, wrong_size
 from regard.files import atomic_files, check_space, listing, resolve, write_json
 from regard.model.transformer import ModelConfig
 from regard.schema import dump, parse
-from regard.strict_json import VOCABULARY, read_object, read_text
+from regard.strict_json import VOCABULARY, plain, read_object, read_text
 from regard.weights import Entry, check_finite, most_blocks, read_header, read_weights, write_weights
 
 __all__ = ["FORMAT", "JSON", "Bundle", "load", "save", "software_versions", "weights_of"]
@@ -142,7 +141,7 @@ def load(folder: str | Path) -> Bundle:
         time.sleep(attempt * _PAUSE)
         before = _state(place)
         try:
-            with _reading(place):
+            with reading(BundleError, place):
                 bundle = _load(place)
         except BundleError:
             if _state(place) == before:
@@ -248,13 +247,13 @@ def _read_config(place: Path) -> _Config:
 
 def _state(place: Path) -> dict[str, tuple[int, int]]:
     """Which files make up the bundle at this moment: another one of the same name has another number."""
-    found = {}
+    files = {}
     for path in listing(place):
         if path.name in (CONFIG, WEIGHTS, METRICS) or TASK_FILE.fullmatch(path.name):
             with suppress(FileNotFoundError):  # moved on since it was listed
                 status = path.stat()
-                found[str(path)] = (status.st_ino, status.st_mtime_ns)
-    return found
+                files[str(path)] = (status.st_ino, status.st_mtime_ns)
+    return files
 
 
 def _check_sizes(model: object, entries: Mapping[str, Entry], place: Path) -> None:
@@ -320,13 +319,13 @@ class _Layout:
 
     def check(self, entries: Mapping[str, Entry], where: str) -> None:
         """Refuse a missing, an extra, a mis-shaped or a wrongly typed weight by name."""
-        for name, wanted in self.entries.items():
+        for name, expected in self.entries.items():
             if name not in entries:
                 sentence = "{where}: the weight '{key}' is missing"
                 raise BundleError(sentence, where, name, remedy=nearest(name, entries))
-            if entries[name] != wanted:
+            if entries[name] != expected:
                 sentence = "{where}: the weight '{key}' is {value}, the model's is {limit}"
-                raise BundleError(sentence, where, name, entries[name], wanted)
+                raise BundleError(sentence, where, name, entries[name], expected)
         for name in entries:
             if name not in self.entries:
                 sentence = "{where}: the model has no weight '{key}'"
@@ -356,27 +355,13 @@ def _read_text(place: Path, name: str, recorded: _Fingerprint) -> str:
 
 
 def _fingerprint(path: Path) -> _Fingerprint:
-    with _reading(path), path.open("rb") as file:
+    with reading(BundleError, path), path.open("rb") as file:
         return _Fingerprint(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _finite(value: Any) -> Any:
     """JSON has no infinity: null instead."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@contextmanager
-def _reading(shown: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise cannot_read(BundleError, shown, error) from error
-    except UnicodeDecodeError as error:
-        raise damaged(BundleError, shown, "it is not UTF-8 text") from error
+    return plain(value, lambda number: None)
 
 
 @contextmanager

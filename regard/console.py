@@ -98,10 +98,7 @@ def mend_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:  # what reads the first, or writes the second, is told that it cannot
-            taken = os.open(os.devnull, flags)
-            if taken != descriptor:
-                os.dup2(taken, descriptor)
-                os.close(taken)
+            _discard(descriptor, flags)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     elif isinstance(sys.stdin, io.TextIOWrapper):
@@ -159,11 +156,12 @@ def _output_errors() -> Iterator[None]:
         raise cannot_write("standard output", problem) from problem
 
 
-def _discard(descriptor: int) -> None:
+def _discard(descriptor: int, flags: int = os.O_WRONLY) -> None:
     """From now on what is written there is lost."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+    nowhere = os.open(os.devnull, flags)
+    if nowhere != descriptor:
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def _stream(kind: type[io.TextIOWrapper], known: TextIO | None, descriptor: int, errors: str) -> TextIO:

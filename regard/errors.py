@@ -42,6 +42,7 @@ __all__ = [
     "not_json",
     "not_text",
     "outside",
+    "reading",
     "require",
     "too_many_bytes",
     "unknown",
@@ -214,6 +215,15 @@ def unknown(kind: type[_Kind], what: str, name: str, known: Iterable[str]) -> _K
 def cannot_read(kind: type[_Kind], where: object, problem: BaseException) -> _Kind:
     """An error to raise: the system does not let a file be read."""
     return kind("cannot read {where}: {value}", where, why(problem))
+
+
+@contextmanager
+def reading(kind: type[RegardError], where: object) -> Iterator[None]:
+    """A file is read inside. Raises: `kind` where the system does not let it."""
+    try:
+        yield
+    except OSError as problem:
+        raise cannot_read(kind, where, problem) from problem
 
 
 def damaged(kind: type[_Kind], where: object, value: object, remedy: str | None = None) -> _Kind:

@@ -45,7 +45,7 @@ class Evaluation:
 def evaluated(
     task: Task,
     model: nn.Module,
-    found: tuple[DataSet, list[Row]],
+    data: tuple[DataSet, list[Row]],
     metric: Metric,
     decoding: Decoding,
     split: str,
@@ -53,8 +53,8 @@ def evaluated(
     baselines: bool,
     grid: str | Path | None,
 ) -> Evaluation:
-    """Predict the rows and score that. `found`: the data and its rows; `grid`: where to draw some of them."""
-    dataset, rows = found
+    """Predict the rows and score that. `data`: the data and its rows; `grid`: where to draw some of them."""
+    dataset, rows = data
     started = time.perf_counter()
     with torch.inference_mode():
         result = evaluate(task, model, rows, decoding, metric)
@@ -83,8 +83,10 @@ def opened(task: Task, data: str | Path, on_error: str, *, whole: bool = False) 
 def rows_of(
     task: Task, name: str, split: str, limit: int | None, on_error: str = "refuse"
 ) -> tuple[DataSet, list[Row]]:
-    """The data, and what of a split is to be judged. Raises: DataError when there is none, ConfigError for a
-    limit below 1."""
+    """The data, and what of a split is to be evaluated.
+
+    Raises: DataError when there is none, ConfigError for a limit below 1.
+    """
     require(
         limit is None or 0 < limit <= sys.maxsize, "limit", limit, "1 or more, and no more than memory has"
     )
@@ -113,8 +115,8 @@ def metric_of(task: Task, tokenize: str | None) -> Metric:
 def _baselines(task: Task, name: str, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
     from regard.data.baselines import trivial_baselines
 
-    found = task.baselines(rows, train) if isinstance(task, HasBaselines) else {}
+    figures = task.baselines(rows, train) if isinstance(task, HasBaselines) else {}
     for title, guess in trivial_baselines(name).items() if name in BUILTIN else ():
         answers = [task.output.parse(guess(row.values[0])) for row in rows]
-        found[title] = scored(task.metric(), answers, rows)
-    return found
+        figures[title] = scored(task.metric(), answers, rows)
+    return figures

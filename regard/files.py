@@ -9,11 +9,11 @@ Several files of one folder, as one (`atomic_files`), by a redo journal:
     folder/<name>            each file is moved out of `.commit` into its place
 
 A crash after the commit point leaves `.commit` with those files that have not moved yet. `resolve` reads
-through it, so a reader that may not write sees the new set as well; the next writer, or `settle`,
-finishes the moves. Two writers at once: the second is refused with a `StorageError`. The lock is the
-kernel's (`flock` on the folder itself), so it leaves no file behind and dies with its process; where there
-is none (Windows, some network drives) nobody is refused. A folder that a long work of another process holds
-(`locks.py`) is refused everywhere.
+through it, so a reader that may not write sees the new set as well; the next writer finishes the moves. Two
+writers at once: the second is refused with a `StorageError`. The lock is the kernel's (`flock` on the folder
+itself), so it leaves no file behind and dies with its process; where there is none (Windows, some network
+drives) nobody is refused. A folder that a long work of another process holds (`locks.py`) is refused
+everywhere.
 
 This file does not know what is in the files it writes.
 """
@@ -34,10 +34,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regard.errors import StorageError, cannot_write
-from regard.locks import check_unlocked, is_alive, try_lock
+from regard.locks import check_unlocked, descriptor_of, is_alive, try_lock
 
 __all__ = ["atomic_file", "atomic_files", "check_space", "held", "human_bytes", "listing", "resolve"]
-__all__ += ["settle", "write_json", "write_text"]
+__all__ += ["write_json", "write_text"]
 
 _COMMIT = ".commit"
 _WRITING = ".writing-"
@@ -128,22 +128,6 @@ def atomic_files(folder: str | os.PathLike[str], names: Collection[str]) -> Iter
         _finish(place)
 
 
-def settle(folder: str | os.PathLike[str]) -> None:
-    """Finish a commit that was interrupted, if there is one, and remove what dead writers left behind.
-
-    Raises:
-        StorageError: there is one and it cannot be finished here, or another process is writing the folder.
-    """
-    place = Path(folder)
-    if not place.is_dir():
-        return
-    leftovers = any(name == _COMMIT or name.startswith(_WRITING) for name in os.listdir(place))  # noqa: PTH208
-    if leftovers:
-        with _storage_errors(place), _lock(place) as locked:
-            _finish(place)
-            _sweep_folders(place, locked)
-
-
 @contextmanager
 def held(folder: str | os.PathLike[str]) -> Iterator[None]:
     """A folder, made if there is none, that no other process holds meanwhile.
@@ -173,11 +157,11 @@ def listing(folder: str | os.PathLike[str]) -> list[Path]:
 
     A folder that is not there, goes away while it is listed, or cannot be read has none.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for place in (Path(folder), Path(folder) / _COMMIT):
         with suppress(OSError):
-            found += [place / name for name in sorted(os.listdir(place))]  # noqa: PTH208
-    return found
+            paths += [place / name for name in sorted(os.listdir(place))]  # noqa: PTH208
+    return paths
 
 
 def check_space(path: str | os.PathLike[str], size: int) -> None:
@@ -269,7 +253,7 @@ def _lock(folder: Path) -> Iterator[bool]:
     if os.name == "nt":  # which has no flock, and opens no folder; see the module docstring
         yield False
         return
-    with _descriptor_of(folder, os.O_RDONLY) as handle:
+    with descriptor_of(folder, os.O_RDONLY) as handle:
         got = try_lock(handle, alone=True)
         if got is False:
             sentence = (
@@ -280,17 +264,8 @@ def _lock(folder: Path) -> Iterator[bool]:
         yield got is True
 
 
-@contextmanager
-def _descriptor_of(path: Path, flags: int) -> Iterator[int]:
-    handle = os.open(path, flags)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
 def _sync_file(path: Path) -> None:
-    with _descriptor_of(path, os.O_RDWR) as handle:
+    with descriptor_of(path, os.O_RDWR) as handle:
         os.fsync(handle)
 
 
@@ -298,7 +273,7 @@ def _sync_folder(path: Path) -> None:
     """Make renames inside `path` durable, where the system can: Windows cannot open a folder."""
     if os.name == "nt":
         return
-    with _descriptor_of(path, os.O_RDONLY) as handle:
+    with descriptor_of(path, os.O_RDONLY) as handle:
         try:
             os.fsync(handle)
         except OSError as error:

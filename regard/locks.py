@@ -34,7 +34,7 @@ try:
 except ImportError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
-__all__ = ["LOCK", "check_unlocked", "exclusive", "is_alive", "try_lock"]
+__all__ = ["LOCK", "check_unlocked", "descriptor_of", "exclusive", "is_alive", "try_lock"]
 
 LOCK = ".lock"
 _FAR = 1 << 30  # where Windows locks: what is locked there cannot be read
@@ -75,14 +75,9 @@ def check_unlocked(folder: str | os.PathLike[str]) -> None:
     path = Path(place, LOCK)
     if place in _HELD:
         return
-    try:
-        handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        return  # there is none, or it is not ours to ask; who writes will be told why not
-    try:
+    # Where there is none, or it is not ours to ask, who writes will be told why not.
+    with suppress(OSError), descriptor_of(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)) as handle:
         _believe(try_lock(handle, alone=False), handle, folder)
-    finally:
-        os.close(handle)
 
 
 def is_alive(pid: int) -> bool:
@@ -113,6 +108,16 @@ def try_lock(handle: int, *, alone: bool) -> bool | None:
     except OSError:
         return None
     return True
+
+
+@contextmanager
+def descriptor_of(path: str | os.PathLike[str], flags: int) -> Iterator[int]:
+    """An open file or folder. Raises: OSError."""
+    handle = os.open(path, flags)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 # --------------------------------------------------------------------------------------------- inside
@@ -158,14 +163,9 @@ def _write_owner(handle: int, work: str) -> None:
 
 
 def _owner_of(path: Path) -> dict[str, Any]:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return {}
-    try:
+    with suppress(OSError), descriptor_of(path, os.O_RDONLY) as handle:
         return _read_owner(handle)
-    finally:
-        os.close(handle)
+    return {}
 
 
 def _read_owner(handle: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ leaves to its task whatever differs between tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -57,6 +57,7 @@ from regard.tasks.task import Task, open_columns
 from regard.tasks.text_task import TextTask
 from regard.threads import use_threads
 from regard.values import Prediction, Text, Value
+from regard.values.display import table
 from regard.verify import Finding, verified
 from regard.weights import check_fits
 
@@ -123,6 +124,31 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, task={self.bundle.task!r})"
+
+    def _repr_html_(self) -> str:
+        """What it is and how it did, for notebooks; what files say is escaped."""
+        bundle, validation = self.bundle, self.bundle.metrics.get("validation")
+        facts = {
+            "task": bundle.task,
+            "preset": self.preset,
+            "parameters": bundle.parameters,
+            "data": bundle.data.get("name"),
+            "steps": bundle.metrics.get("steps"),
+            "seconds": bundle.metrics.get("seconds"),
+            **(validation if isinstance(validation, Mapping) else {}),
+            "example": f"run.predict([…])  # {self.task.input.value.accepts}",
+        }
+        shown = [(name, _figure(value)) for name, value in facts.items() if value is not None]
+        return table(("run", str(self.folder)), shown)
+
+    @property
+    def preset(self) -> str | None:
+        """The name of the model's size; None where it is none of the task's."""
+        for name, model in self.task.presets.items():
+            with suppress(RegardError):  # one that this task's data do not suit
+                if self.task.configure_model(model) == self.bundle.model:
+                    return name
+        return None
 
     # ------------------------------------------------------------------ predicting
 
@@ -198,8 +224,8 @@ class Run:
             raise InputError(
                 "{where} makes no vectors of texts; train sentence-similarity for that", task.name
             )
-        found = nearest(task.vectors(model, queries), task.vectors(model, among), n)
-        rows = zip(*(side.tolist() for side in found), strict=True)
+        pairs = nearest(task.vectors(model, queries), task.vectors(model, among), n)
+        rows = zip(*(side.tolist() for side in pairs), strict=True)
         return [ranked([(among[place], cosine) for cosine, place in zip(*row, strict=True)]) for row in rows]
 
     def chat(self, system: str | None = None) -> Conversation[Any]:
@@ -246,8 +272,8 @@ class Run:
             task = task.evaluated_on(Preview(name))
         metric = metric_of(task, tokenize)  # a wrong option is refused before the work
         split = split or self._evaluated_split(name)
-        found = rows_of(task, name, split, limit, on_error)
-        return evaluated(task, self.model, found, metric, decoding, split, baselines=baselines, grid=grid)
+        rows = rows_of(task, name, split, limit, on_error)
+        return evaluated(task, self.model, rows, metric, decoding, split, baselines=baselines, grid=grid)
 
     def _evaluated_split(self, name: str) -> str:
         """All of a single file that is not, by its name, what the run was trained on; else the test part."""
@@ -289,8 +315,8 @@ class Run:
 
         Raises: InputError for an input that the model cannot take, or a choice that it does not have.
         """
-        found = traced(self.task, self.model, text, decoding, Choice.of(layers, heads, steps))
-        return replace(found, about={**found.about, "parameters": self.bundle.parameters})
+        trace = traced(self.task, self.model, text, decoding, Choice.of(layers, heads, steps))
+        return replace(trace, about={**trace.about, "parameters": self.bundle.parameters})
 
     def ablate(
         self,
@@ -349,6 +375,13 @@ class Run:
         """
         assert isinstance(self.model, EncoderDecoder | Transformer)
         return aligned(self.task, self.model, text, decoding)
+
+
+def _figure(value: object) -> str:
+    """As people read it, where it is a number."""
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 __all__ = ["Alignment", "Evaluation", "Run", "Trace", "load", "trace"]

@@ -208,7 +208,7 @@ def _instance(owner: type, data: object, path: str) -> Any:
             hint = nearest(key, fields) if isinstance(key, str) else None
             raise ConfigError("{key} is not a known key", _join(path, str(key)), remedy=hint)
     for name, field in fields.items():
-        if name not in data and not _has_default(field):
+        if name not in data and _default_of(field) is dataclasses.MISSING:
             raise ConfigError("{key} is missing; it must be {limit}", _join(path, name), _words(hints[name]))
     values = {str(key): _parse(hints[key], value, _join(path, key)) for key, value in data.items()}
     try:
@@ -302,16 +302,15 @@ def _kind(owner: type) -> str:
     return str(getattr(owner, "kind", ""))
 
 
-def _has_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    """MISSING where there is none."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is not dataclasses.MISSING:
-        value = field.default
-    elif field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    else:
+    """Of a key, as JSON; empty where it must be given."""
+    value = _default_of(field)
+    if value is dataclasses.MISSING:
         return ""
     value = dump(value)
     if isinstance(value, dict) and "kind" in value:

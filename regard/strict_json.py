@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regard.errors import RegardError, cannot_read, damaged, too_many_bytes
+from regard.errors import RegardError, damaged, reading, too_many_bytes
 
 __all__ = ["CONFIGURATION", "HEADER", "VOCABULARY", "Limit", "check_limit", "dumps", "loads", "plain"]
 __all__ += ["read_object", "read_text"]
@@ -74,11 +75,8 @@ def check_limit(text: str | bytes, limit: Limit) -> None:
 def read_text(path: Path, most: int, error: type[RegardError], shown: Path | None = None) -> str:
     """A text file in UTF-8 of at most so many bytes. Raises `error`, which names `shown`."""
     shown = shown or path
-    try:
-        with path.open("rb") as file:  # what grows while it is read is not read on
-            raw = file.read(most + 1) if path.stat().st_size <= most else None
-    except OSError as problem:
-        raise cannot_read(error, shown, problem) from problem
+    with reading(error, shown), path.open("rb") as file:  # what grows while it is read is not read on
+        raw = file.read(most + 1) if path.stat().st_size <= most else None
     if raw is None or len(raw) > most:
         raise too_many_bytes(error, shown, most, "no such file has so many")
     try:
@@ -109,15 +107,17 @@ def dumps(value: Any, *, indent: int | None = None, separators: tuple[str, str] 
         return json.dumps(plain(value), ensure_ascii=False, indent=indent, separators=separators)
 
 
-def plain(value: Any) -> Any:
-    """`value` with names for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
+def _name(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def plain(value: Any, instead: Callable[[float], Any] = _name) -> Any:
+    """`value` with names for numbers that JSON does not have, or what else is to stand `instead` of them."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner, instead) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
+        return [plain(inner, instead) for inner in value]
+    return instead(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # --------------------------------------------------------------------------------------------- inside

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -21,12 +20,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from regard.errors import BundleError, InputError, cannot_read, cannot_write, damaged
+from regard.errors import BundleError, InputError, cannot_write, damaged, reading
 from regard.files import human_bytes
 from regard.machine import memory
 from regard.strict_json import HEADER, loads
 
-__all__ = ["Entry", "check_finite", "most_blocks", "not_finite", "read_header", "read_weights"]
+__all__ = ["Entry", "check_finite", "digest", "most_blocks", "not_finite", "read_header", "read_weights"]
 __all__ += ["write_weights"]
 
 _MOST_AXES, _MOST_BLOCKS = 16, 2048
@@ -69,8 +68,8 @@ class Entry:
 
 def read_header(path: Path, shown: Path | None = None) -> dict[str, Entry]:
     """What the file holds, its numbers checked against its size. Raises BundleError, which names `shown`."""
-    with _opened(path, shown or path) as file:
-        return {name: place.entry for name, place in _header(file, shown or path).places.items()}
+    with reading(BundleError, shown or path), path.open("rb") as file:
+        return {name: place.entry for name, place in _header(file, shown or path)[1].items()}
 
 
 def read_weights(
@@ -82,26 +81,26 @@ def read_weights(
     Raises BundleError, which names `shown`: damaged, not that file, or a number that is not finite.
     """
     shown = shown or path
-    found: dict[str, Tensor] = {}
-    digest = None if sha256 is None else hashlib.sha256()
-    with _opened(path, shown) as file:
-        header = _header(file, shown)
-        _check_memory(sum(place.entry.bytes for place in header.places.values()), shown)
-        if digest is not None:
-            digest.update(header.raw)
-        for name, place in header.places.items():
-            found[name] = weight = torch.empty(place.entry.shape, dtype=_DTYPES[place.entry.dtype])
+    weights: dict[str, Tensor] = {}
+    total = None if sha256 is None else hashlib.sha256()
+    with reading(BundleError, shown), path.open("rb") as file:
+        header, places = _header(file, shown)
+        _check_memory(sum(place.entry.bytes for place in places.values()), shown)
+        if total is not None:
+            total.update(header)
+        for name, place in places.items():
+            weights[name] = weight = torch.empty(place.entry.shape, dtype=_DTYPES[place.entry.dtype])
             if weight.numel():
                 content = weight.reshape(-1).view(torch.uint8).numpy().data
                 if file.readinto(content) < len(content):
                     raise damaged(BundleError, shown, "it became shorter while it was read")
-                if digest is not None:
-                    digest.update(content)
-    if digest is not None and digest.hexdigest() != sha256:
+                if total is not None:
+                    total.update(content)
+    if total is not None and total.hexdigest() != sha256:
         raise damaged(BundleError, shown, "it is not what was recorded of it")
     if finite:
-        check_finite(found, f"{shown}")
-    return found
+        check_finite(weights, f"{shown}")
+    return weights
 
 
 def most_blocks(entries: Mapping[str, Entry]) -> int:
@@ -136,6 +135,16 @@ def check_fits(model: nn.Module, dtype: str) -> None:
             raise InputError("in {dtype} the weight '{key}' becomes {value}; use float32", dtype, name, value)
 
 
+def digest(tensors: Mapping[str, Tensor], begin: str = "") -> str:
+    """A SHA-256 of names, types, shapes and numbers, after that of the text `begin`."""
+    total = hashlib.sha256(begin.encode())
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
+    return total.hexdigest()
+
+
 def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None = None) -> None:
     """Write a new file; not by itself atomic. Raises StorageError, which names `shown`."""
     try:
@@ -158,25 +167,8 @@ class _Place:
     end: int
 
 
-@dataclass(frozen=True)
-class _Header:
-    raw: bytes
-    """The file up to its first tensor."""
-    places: dict[str, _Place]
-    """In the order of the file."""
-
-
-@contextmanager
-def _opened(path: Path, shown: Path) -> Iterator[BufferedReader]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except OSError as error:
-        raise cannot_read(BundleError, shown, error) from error
-
-
-def _header(file: BufferedReader, shown: Path) -> _Header:
-    """Read it; the file stands at its first tensor then."""
+def _header(file: BufferedReader, shown: Path) -> tuple[bytes, dict[str, _Place]]:
+    """The file up to its first tensor, where it stands then, and the tensors in the order of the file."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = int.from_bytes(start, "little")
@@ -200,7 +192,7 @@ def _header(file: BufferedReader, shown: Path) -> _Header:
         at = place.end
     if at != room:
         raise damaged(BundleError, shown, f"its tensors take {human_bytes(at)} of {human_bytes(room)}")
-    return _Header(start + raw, dict(places))
+    return start + raw, dict(places)
 
 
 def _check_memory(size: int, shown: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from regard import errors, files
 from regard.errors import StorageError
-from regard.files import atomic_file, atomic_files, check_space, resolve, settle, write_json, write_text
+from regard.files import atomic_file, atomic_files, check_space, resolve, write_json, write_text
 from tests.shared import refused
 
 NAMES = ("a", "b", "c")
@@ -69,6 +69,12 @@ def put(folder: Path, content: str) -> None:
 def contents(folder: Path) -> set[str]:
     """What a reader sees."""
     return {resolve(folder, name).read_text() for name in NAMES}
+
+
+def finish(folder: Path) -> None:
+    """What the next writer does, of another file."""
+    with atomic_files(folder, ["another"]) as writing:
+        (writing / "another").touch()
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -219,7 +225,7 @@ def test_a_kill_at_every_step_leaves_old_or_new(tmp_path):
         died = subprocess.run([sys.executable, "-c", DYING_WRITER, folder, "new", str(fatal)]).returncode
         found = contents(folder)
         assert found in ({"old"}, {"new"}), f"mixed after step {fatal}"
-        settle(folder)
+        finish(folder)
         assert contents(folder) == found
         assert {(folder / name).read_text() for name in NAMES} == found
         assert leftovers(folder) == []
@@ -243,7 +249,7 @@ def test_a_kill_at_any_moment_leaves_one_set_and_a_reader_sees_it(tmp_path):
             time.sleep(0.0007 * attempt)
             writer.kill()
         assert len(contents(tmp_path)) == 1
-    settle(tmp_path)
+    finish(tmp_path)
     assert leftovers(tmp_path) == []
 
 

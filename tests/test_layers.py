@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "regard"
 # Parts of the house and whom each may import, besides itself. DESIGN.md, section 3.
 FOUNDATION = {"errors", "visible"}
 COMMON = {
-    "console", "errors", "files", "locks", "machine", "registry", "schema", "strict_json", "threads",
+    "errors", "files", "locks", "machine", "registry", "schema", "strict_json", "threads",
     "visible", "weights",
 }  # fmt: skip
 MAY_IMPORT = {
@@ -35,14 +35,14 @@ MAY_IMPORT = {
     "values": FOUNDATION | {"registry", "strict_json"},
     "model": FOUNDATION | {"registry"},
     "data": COMMON | {"values"},
-    "decode": COMMON | {"model"},
+    "decode": COMMON | {"model", "console"},
     "insight": COMMON | {"model"},
     "course": COMMON | {"model", "insight"},
     "bundle": COMMON | {"model", "data"},
     "interop": COMMON | {"model", "data", "bundle", "values"},
     "tasks": COMMON | {"model", "data", "decode", "values"},
     # decode: what compiling took is not taken from a budget.
-    "training": COMMON | {"model", "data", "tasks", "decode", "bundle"},
+    "training": COMMON | {"model", "data", "tasks", "decode", "bundle", "console"},
     "looking": COMMON | {"model", "data", "tasks", "decode", "insight", "values"},
     "verify": COMMON | {"model", "tasks", "bundle", "insight"},
     "evaluation": COMMON | {"model", "data", "tasks", "values"},
@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "recipes": COMMON
     | {
         "api",
+        "console",
         "evaluation",
         "run",
         "training",
@@ -164,7 +165,7 @@ def test_the_page_and_the_picture_of_the_architecture_say_the_same():
     )
     told = {name: set(re.findall(r"`(\w+)`", may)) for name, may in rows if name != "cli"}
     assert told == {part: MAY_IMPORT[part] & set(told) for part in MAY_IMPORT if part in told}
-    small = COMMON | {"interrupts", "__main__", "cli"}
+    small = COMMON | {"console", "interrupts", "__main__", "cli"}
     assert set(told) == set(MAY_IMPORT) - small
     drawn = (docs / "images" / "architecture.svg").read_text("utf-8")
     assert set(re.findall(r">(\w+)</text>", drawn)) == {*told, "cli"}
@@ -235,6 +236,20 @@ def test_the_package_can_be_run():
     done = subprocess.run([sys.executable, "-m", "regard", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert "train" in done.stdout
+
+
+MAY_PRINT = {"training/terminal.py", "decode/probe.py"}
+"""Beside the command line and recipes: the reporter that is passed to a run, and a program of its own."""
+
+
+@each_file
+def test_the_library_logs_and_the_command_line_prints(path):
+    if (
+        part_of(path) not in ("cli", "recipes", "__main__")
+        and str(path.relative_to(PACKAGE)) not in MAY_PRINT
+    ):
+        for line, name in imports(path):
+            assert not name.startswith("regard.console"), f"{path}:{line}: log instead"
 
 
 PRINTERS = {"print", "typer.echo", "click.echo", "sys.stdout.write", "sys.stderr.write"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -59,15 +60,13 @@ def import_command(
     """Import a checkpoint of Hugging Face's libraries, its tokenizer included."""
     from regard.interop import import_checkpoint
     from regard.interop.public import located
-    from regard.training.progress import fetching, terminal_reporter
+    from regard.training.progress import fetching
+    from regard.training.terminal import terminal_reporter
 
-    reporter = terminal_reporter()
-    on_progress = fetching(reporter, str(folder))
-    try:
+    with closing(terminal_reporter()) as reporter:
+        on_progress = fetching(reporter, str(folder))
         place = located(folder, on_progress)
         report = import_checkpoint(place, run, overwrite=overwrite, compare=compare, progress=on_progress)
-    finally:
-        reporter.close()
     if as_json:
         say_json({**asdict(report), "folder": str(report.folder)})
         return

@@ -62,7 +62,9 @@ def look_command(
         say(f"the explorer is at {address}; Ctrl-C ends it")
         url = address if options.lang is None else f"{address}?lang={options.lang.value}"
         if options.browser:
-            threading.Timer(0.3, _opened, (url,)).start()
+            import webbrowser
+
+            threading.Timer(0.3, webbrowser.open, (url,)).start()
         from regard.serve.connections import serve
 
         serve(app, listener)
@@ -141,9 +143,3 @@ def _open_to_others(bound: str, port: int) -> str:
         f" a password and unencrypted, at http://{socket.gethostname()}:{port}/ or by its address; leave"
         " --host out to listen to this machine alone (see SECURITY.md)"
     )
-
-
-def _opened(url: str) -> None:
-    import webbrowser
-
-    webbrowser.open(url)

@@ -261,9 +261,9 @@ def main() -> None:
             _complain(str(problem), status)
     except _UsageError as problem:
         where = problem.ctx.command_path if problem.ctx else "regard"
-        said = problem.format_message().rstrip()
-        end = "" if said.endswith((".", "?", "!")) else "."
-        status = _complain(f"{said}{end} See `{where} --help`.", 2)
+        message = problem.format_message().rstrip()
+        end = "" if message.endswith((".", "?", "!")) else "."
+        status = _complain(f"{message}{end} See `{where} --help`.", 2)
     except OSError as problem:  # the rest of what a system can refuse
         where = f"{problem.filename}: " if problem.filename else ""
         status = _complain(f"{where}{problem.strerror or problem}", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,10 +114,9 @@ def ablate_command(
     """Turn off each head in turn, and see how much worse the model becomes without it."""
     from regard.insight.ablation_text import ablation_lines, ablation_object
     from regard.tasks import Decoding
-    from regard.training.progress import terminal_reporter
+    from regard.training.terminal import terminal_reporter
 
-    reporter = terminal_reporter()
-    try:
+    with closing(terminal_reporter()) as reporter:
         ablation = compute.load(run, compute.dtype).ablate(
             data,
             split,
@@ -124,8 +124,6 @@ def ablate_command(
             limit=limit,
             told=lambda done, of: reporter.busy(f"{done} of {of} heads"),
         )
-    finally:
-        reporter.close()
     if as_json:
         say_json(ablation_object(ablation))
     else:

@@ -15,7 +15,7 @@ from regard.insight.worked import Computed, Proof, Step, Table, Values, Words
 from regard.model.attention import AttentionConfig
 from regard.model.block import Block, BlockContext, Placement, PostNorm, PreNorm
 from regard.model.feedforward import MLP, FeedForward
-from regard.model.norm import LayerNorm
+from regard.model.stack import StackConfig
 
 _WIDTH = 16
 _DEPTH = Words("depth", "深度")
@@ -23,7 +23,8 @@ _ROWS = axis("x", 3)
 
 
 def _block(placement: Placement, width: int = _WIDTH) -> Block:
-    return Block(width, AttentionConfig(heads=2), MLP(hidden=2 * width), LayerNorm(), placement, 0.0)
+    parts = AttentionConfig(heads=2), MLP(hidden=2 * width)
+    return Block(StackConfig(width, 1, *parts, placement=placement, dropout=0.0))
 
 
 def _bare() -> nn.Module:

@@ -13,16 +13,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from regard.model.account import Entry, Index, Made, Numbers, Reading, added, made_of, normed, one
-from regard.model.attention import Attention, AttentionConfig
+from regard.model.attention import Attention
 from regard.model.cache import LayerCache
 from regard.model.dropout import drop_add
-from regard.model.feedforward import FeedForwardLayer, FeedForwardPart
+from regard.model.feedforward import FeedForwardLayer
 from regard.model.init import Init
 from regard.model.mask import Lowered
 from regard.model.norm import Norm
@@ -30,6 +30,9 @@ from regard.model.part import FILES, Alternative, Origin, Origins, Productless, 
 from regard.model.position import Rotation
 from regard.model.tap import tap
 from regard.registry import Registry, register
+
+if TYPE_CHECKING:
+    from regard.model.stack import StackConfig
 
 Branch = Callable[[Tensor], Tensor]
 
@@ -230,49 +233,39 @@ class BlockContext:
     memory_rotation: Rotation | None = None
     """How queries are rotated before they look at the memory, whose keys `project_memory` rotated."""
     memory_bias: Tensor | None = None
-    condition: Tensor | None = None
-    """(B, D) or (B, T, D): for parts that modulate x; no part of this library's own reads it yet."""
 
 
 class Block(nn.Module):
     """See the module's docstring. (B, T, D) → (B, T, D)."""
 
-    def __init__(
-        self,
-        width: int,
-        attention: AttentionConfig,
-        feedforward: FeedForwardPart,
-        norm: Norm,
-        placement: Placement,
-        dropout: float,
-        cross: AttentionConfig | None = None,
-    ) -> None:
+    def __init__(self, config: StackConfig) -> None:
         super().__init__()
-        self.attention = attention.build(width)
-        self.attention_residual = placement.build(width, norm, dropout)
+        width, cross, around = config.width, config.cross, (config.width, config.norm, config.dropout)
+        self.attention = config.attention.build(width)
+        self.attention_residual = config.placement.build(*around)
         self.cross = None if cross is None else cross.build(width, cross=True)
-        self.cross_residual = None if cross is None else placement.build(width, norm, dropout)
-        self.feedforward = feedforward.build(width)
-        self.feedforward_residual = placement.build(width, norm, dropout)
+        self.cross_residual = None if cross is None else config.placement.build(*around)
+        self.feedforward = config.feedforward.build(width)
+        self.feedforward_residual = config.placement.build(*around)
 
     def forward(
         self,
         x: Tensor,
-        around: BlockContext,
+        context: BlockContext,
         cache: LayerCache | None = None,
         memory: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """`memory`: the keys and values that `project_memory` made, if the block attends to another stack."""
         attention, cross = self.attention, self.cross
-        turns: dict[str, Any] = {} if around.late is None else {"late": around.late}
+        further: dict[str, Any] = {} if context.late is None else {"late": context.late}
         x = self.attention_residual(
             x,
             lambda h: attention(
-                h, around.mask, rotation=around.rotation, bias=around.bias, cache=cache, **turns
+                h, context.mask, rotation=context.rotation, bias=context.bias, cache=cache, **further
             ),
         )
         if cross is not None and self.cross_residual is not None and memory is not None:
-            mask, turn, bias = around.memory_mask, around.memory_rotation, around.memory_bias
+            mask, turn, bias = context.memory_mask, context.memory_rotation, context.memory_bias
             x = self.cross_residual(
                 x, lambda h: cross.cross_attend(h, memory, mask, rotation=turn, bias=bias)
             )
@@ -290,18 +283,18 @@ class Block(nn.Module):
         self, name: str, x: str, memory: str | None, bias: str | None, memory_bias: str | None
     ) -> Origins:
         """Of all points inside. `x`, `memory`: what it is given; biases: what is added to scores."""
-        found: Origins = {}
+        origins: Origins = {}
         for part, module, residual in self.parts:
             inside, around = f"{name}.{part}", f"{name}.{part}_residual"
             given = f"{around}.normed" if residual.normed_first else x
             if isinstance(module, Attention):
                 seen, added = (memory or given, memory_bias) if module.cross else (given, bias)
-                found |= module.origins(inside, given, seen, added)
+                origins |= module.origins(inside, given, seen, added)
             else:
-                found |= module.origins(inside, given)
-            found |= residual.origins(around, x, f"{inside}.out")
+                origins |= module.origins(inside, given)
+            origins |= residual.origins(around, x, f"{inside}.out")
             x = f"{around}.{residual.answer}"
-        return found | {f"{name}.residual": Origin("what goes on to the next block", (x,))}
+        return origins | {f"{name}.residual": Origin("what goes on to the next block", (x,))}
 
     def project_memory(self, memory: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
         """Cross-attention's keys and values of (B, S, D) memory, the keys turned."""

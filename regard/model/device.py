@@ -8,6 +8,7 @@ small product is timed, once a process for each device and format. It does not k
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable
 
@@ -95,29 +96,28 @@ def slow_warning(device: torch.device, dtype: torch.dtype, remedy: str) -> str |
     return f"{str(dtype)[6:]} is computed {times} times slower than float32 on this {where}; use {remedy}"
 
 
-def best_seconds(work: Callable[[], object]) -> float:
-    """The best of some tries on the host, after one that does not count."""
-    times = []
-    for _ in range(_TRIES + 1):
+def best_seconds(work: Callable[[], object], enough: float = math.inf) -> float:
+    """The best of some tries on the host, after one that does not count, of which no more are begun after
+    `enough` seconds."""
+    best, begun = math.inf, time.perf_counter()
+    for number in range(_TRIES + 1):
         started = time.perf_counter()
         work()
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
+        ended = time.perf_counter()
+        if number:  # the first makes its kernel
+            best = min(best, ended - started)
+            if ended - begun > enough:
+                break
+    return best
 
 
 def _seconds(device: torch.device, dtype: torch.dtype) -> float:
-    """The best of some tries."""
     rows, width, made = _SIZES.get(device.type, _ELSEWHERE)
+
+    def work() -> None:
+        F.linear(x, weight)
+        synchronize(device)
+
     with torch.inference_mode():
         x, weight = (torch.ones(size, device=device, dtype=dtype) for size in ((rows, width), (made, width)))
-        best, begun = float("inf"), time.perf_counter()
-        for number in range(_TRIES + 1):
-            started = time.perf_counter()
-            F.linear(x, weight)
-            synchronize(device)
-            ended = time.perf_counter()
-            if number:  # the first makes its kernel
-                best = min(best, ended - started)
-            if best < float("inf") and ended - begun > _SPENT:
-                break
-    return best
+        return best_seconds(work, _SPENT)

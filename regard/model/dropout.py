@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 LEVELS = 256
 
@@ -70,17 +70,3 @@ def drop_add(x: Tensor, y: Tensor, p: float, training: bool) -> Tensor:
     if x.device.type != "cpu" or p >= 1.0 or x.dtype != y.dtype:
         return x + dropout(y, p, training)
     return _DropAdd.apply(x, y, p)
-
-
-class Dropout(nn.Module):
-    """`dropout` as a layer."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        return dropout(x, self.p, self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"

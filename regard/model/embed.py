@@ -39,21 +39,15 @@ class EmbedPart(Part):
     """Makes (B, T, D) of what is given, and taps it as `out`."""
 
     weight: nn.Parameter
+    length: int | None = None
+    """How many vectors it makes of any input; None where that depends on the input."""
+    leading: int = 0
+    """How many of them come before those of the input's own parts."""
 
     @property
     def table(self) -> nn.Parameter | None:
         """(V, D) vectors among which a head may choose; None where there are none."""
         return None
-
-    @property
-    def length(self) -> int | None:
-        """How many vectors it makes of any input; None where that depends on the input."""
-        return None
-
-    @property
-    def leading(self) -> int:
-        """How many of them come before those of the input's own parts."""
-        return 0
 
     @abstractmethod
     def example(self, device: torch.device) -> Tensor:
@@ -162,7 +156,7 @@ class PatchEmbedding(EmbedPart):
         sides, patch = (config.pixel_rows, config.pixel_columns), config.patch
         if patch and any(side % patch for side in sides):
             raise ValueError(f"patches of {patch} pixels do not divide an image of {_shown(sides)}")
-        self.config = config
+        self.config, self.length, self.leading = config, config.length, config.leading
         self.weight = nn.Parameter(torch.empty(width, config.channels, patch, patch))
         self.bias = nn.Parameter(torch.zeros(width))
         self.first = nn.Parameter(torch.empty(config.leading, width)) if config.leading else None
@@ -186,15 +180,7 @@ class PatchEmbedding(EmbedPart):
             init.table(self.first)
 
     def flops(self, T: int, S: int) -> int:
-        return 2 * (self.config.length - self.config.leading) * self.weight.numel()
-
-    @property
-    def length(self) -> int:
-        return self.config.length
-
-    @property
-    def leading(self) -> int:
-        return self.config.leading
+        return 2 * (self.config.length - self.leading) * self.weight.numel()
 
     def example(self, device: torch.device) -> Tensor:
         c = self.config

@@ -100,9 +100,9 @@ class FeedForwardPart(Alternative):
     activation: Activation
     """Of those that have them."""
 
-    @abstractmethod
     def build(self, width: int) -> FeedForwardLayer:
-        """The part for vectors of that width."""
+        """The part for vectors of that width; by default `module(width, self)`."""
+        return self.module(width, self)
 
 
 FEED_FORWARDS: Registry[type[FeedForwardPart]] = Registry(
@@ -110,46 +110,74 @@ FEED_FORWARDS: Registry[type[FeedForwardPart]] = Registry(
 )
 
 
-class FeedForward(FeedForwardLayer):
+class HiddenLayer(FeedForwardLayer):
+    """What has hidden values, of which one product, `down`, makes its answer, and another made what they are
+    made of. (B, T, D) → (B, T, F) → (B, T, D)."""
+
+    first: ClassVar[str]
+    """The name of the product that x goes through."""
+    stacked: ClassVar[tuple[str, ...]]
+    """The points that it makes, side by side; the first is activated."""
+    formula: ClassVar[str]
+    """How hidden values are made of them, with `{f}` for the activation."""
+
+    def __init__(self, width: int, hidden: int, config: MLP | GatedMLP) -> None:
+        super().__init__()
+        setattr(self, self.first, nn.Linear(width, len(self.stacked) * hidden, bias=config.bias))
+        self.down = nn.Linear(hidden, width, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.dropout = config.dropout
+
+    def _answer(self, hidden: Tensor) -> Tensor:
+        hidden = tap(self, "hidden", hidden)
+        return tap(self, "out", self.down(dropout(hidden, self.dropout, self.training)))
+
+    def initialise(self, init: Init, branches: int | None = None) -> None:
+        for part in self.get_parameter(f"{self.first}.weight").chunk(len(self.stacked)):
+            init.matrix(part)
+        init.matrix(self.down.weight, branches)
+
+    def origins(self, name: str, x: str) -> Origins:
+        points = {point: f"{name}.{point}" for point in self.stacked}
+        function = activation_name(self.activation)
+        return {
+            **{full: Origin(f"x W_{point} + b", (x,)) for point, full in points.items()},
+            f"{name}.hidden": Origin(self.formula.format(f=function), tuple(points.values())),
+            f"{name}.out": Origin("hidden W_down + b", (f"{name}.hidden",)),
+        }
+
+    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
+        (token, column), (place, _, point) = index, entry.name.rpartition(".")
+        if point == "hidden":
+            factors = [numbers.part(*pair, *index) for pair in zip(self.stacked, entry.sources, strict=True)]
+            made = activated(made_of([one(factors[0])]), self.activation)
+            return made.times("× up", factors[1]) if len(factors) > 1 else made
+        x = vector(numbers, "hidden" if point == "out" else "x", entry.sources[0], token)
+        if point == "out":
+            return linear(numbers, x, f"{place}.down", "W_down", column)
+        row = column + self.stacked.index(point) * entry.value.shape[-1]
+        return linear(numbers, x, f"{place}.{self.first}", "W", row)
+
+
+class FeedForward(HiddenLayer):
     """See `MLP`. (B, T, D) → (B, T, D)."""
 
     points: ClassVar = {
         "up": ("x · W_up", "x · W_up"),
         "hidden": ("activated", "激活后"),
     }
+    first, stacked, formula = "up", ("up",), "{f}(up)"
+    up: nn.Linear
 
     def __init__(self, width: int, config: MLP) -> None:
-        super().__init__()
-        hidden = config.hidden or 4 * width
-        self.up = nn.Linear(width, hidden, bias=config.bias)
-        self.down = nn.Linear(hidden, width, bias=config.bias)
-        self.activation = ACTIVATIONS[config.activation]
-        self.dropout = config.dropout
+        super().__init__(width, config.hidden or 4 * width, config)
 
     def forward(self, x: Tensor) -> Tensor:
         if self._wide(x):
             p = self.dropout if self.training else 0.0
             made = relu_mlp(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, p)
             return tap(self, "out", made)
-        hidden = tap(self, "hidden", self.activation(tap(self, "up", self.up(x))))  # (B, T, F)
-        return tap(self, "out", self.down(dropout(hidden, self.dropout, self.training)))
-
-    def initialise(self, init: Init, branches: int | None = None) -> None:
-        init.matrix(self.up.weight)
-        init.matrix(self.down.weight, branches)
-
-    def origins(self, name: str, x: str) -> Origins:
-        function = activation_name(self.activation)
-        return _around(name, x) | {f"{name}.hidden": Origin(f"{function}(up)", (f"{name}.up",))}
-
-    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
-        place, _, point = entry.name.rpartition(".")
-        if point == "hidden":
-            made = made_of([one(numbers.part("up", entry.sources[0], *index))])
-            return activated(made, self.activation)
-        x = vector(numbers, "hidden" if point == "out" else "x", entry.sources[0], index[0])
-        layer, symbol = ("down", "W_down") if point == "out" else ("up", "W")
-        return linear(numbers, x, f"{place}.{layer}", symbol, index[1])
+        return self._answer(self.activation(tap(self, "up", self.up(x))))
 
     def _wide(self, x: Tensor) -> bool:
         """Whether there is a quicker way to the same values and gradients, and nobody looks inside."""
@@ -169,7 +197,7 @@ class FeedForward(FeedForwardLayer):
         )
 
 
-class GatedFeedForward(FeedForwardLayer):
+class GatedFeedForward(HiddenLayer):
     """See `GatedMLP`. (B, T, D) → (B, T, D). Gate and up are one matrix product."""
 
     points: ClassVar = {
@@ -177,50 +205,16 @@ class GatedFeedForward(FeedForwardLayer):
         "gate": ("gate", "门"),
         "hidden": ("activated", "激活后"),
     }
+    first, stacked, formula = "gate_up", ("gate", "up"), "{f}(gate) * up"
+    gate_up: nn.Linear
 
     def __init__(self, width: int, config: GatedMLP) -> None:
-        super().__init__()
-        hidden = config.hidden or 8 * width // 3
-        self.gate_up = nn.Linear(width, 2 * hidden, bias=config.bias)
-        self.down = nn.Linear(hidden, width, bias=config.bias)
-        self.activation = ACTIVATIONS[config.activation]
-        self.dropout = config.dropout
+        super().__init__(width, config.hidden or 8 * width // 3, config)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)  # (B, T, F) each
         gate, up = tap(self, "gate", gate), tap(self, "up", up)
-        hidden = tap(self, "hidden", self.activation(gate) * up)
-        return tap(self, "out", self.down(dropout(hidden, self.dropout, self.training)))
-
-    def initialise(self, init: Init, branches: int | None = None) -> None:
-        for part in self.gate_up.weight.chunk(2):
-            init.matrix(part)
-        init.matrix(self.down.weight, branches)
-
-    def origins(self, name: str, x: str) -> Origins:
-        function = activation_name(self.activation)
-        return _around(name, x) | {
-            f"{name}.gate": Origin("x W_gate + b", (x,)),
-            f"{name}.hidden": Origin(f"{function}(gate) * up", (f"{name}.gate", f"{name}.up")),
-        }
-
-    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
-        (token, column), (place, _, point) = index, entry.name.rpartition(".")
-        if point == "hidden":
-            made = activated(made_of([one(numbers.part("gate", entry.sources[0], *index))]), self.activation)
-            return made.times("× up", numbers.part("up", entry.sources[1], *index))
-        x = vector(numbers, "hidden" if point == "out" else "x", entry.sources[0], token)
-        if point == "out":
-            return linear(numbers, x, f"{place}.down", "W_down", column)
-        row = column + (entry.value.shape[-1] if point == "up" else 0)
-        return linear(numbers, x, f"{place}.gate_up", "W", row)
-
-
-def _around(name: str, x: str) -> Origins:
-    return {
-        f"{name}.up": Origin("x W_up + b", (x,)),
-        f"{name}.out": Origin("hidden W_down + b", (f"{name}.hidden",)),
-    }
+        return self._answer(self.activation(gate) * up)
 
 
 @register
@@ -239,9 +233,6 @@ class MLP(FeedForwardPart):
 
     module = FeedForward
 
-    def build(self, width: int) -> FeedForwardLayer:
-        return FeedForward(width, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -258,6 +249,3 @@ class GatedMLP(FeedForwardPart):
     kind: Literal["gated"] = "gated"
 
     module = GatedFeedForward
-
-    def build(self, width: int) -> FeedForwardLayer:
-        return GatedFeedForward(width, self)

@@ -83,10 +83,16 @@ HEADS: Registry[type[Head]] = Registry("heads", *FILES, base=Head, check=complet
 
 
 class ProductHead(HeadPart):
-    """A head that ends with one product of a `weight`, (K, D), after a `transform`, if there is one."""
+    """A head that ends with one product of a `weight`, (K, D), after a `transform`, if there is one.
+    (B, T, D) → (B, T, K) logits."""
 
-    bias: Any
     transform: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return tap(self, "logits", F.linear(self.transform(x), self.weight, self.bias))
+
+    def initialise(self, init: Init, branches: int | None = None) -> None:
+        init.matrix(self.weight)
 
     def flops(self, T: int, S: int) -> int:
         return 2 * T * self.weight.numel() + linear_flops(self.transform, T)
@@ -107,11 +113,21 @@ class ProductHead(HeadPart):
     def tables(self) -> tuple[Tensor, ...]:
         return (self.weight,)
 
-    def _pull(self, read: Reading, x: Tensor, g: Tensor) -> Tensor:
+    def pull(self, read: Reading, x: Tensor, g: Tensor) -> Tensor | None:
         return self.transform.pull(read, x, g) if isinstance(self.transform, TransformLayer) else g
 
 
-class ClassHead(ProductHead):
+class LinearHead(ProductHead):
+    """Weights of its own for so many outputs of each vector, and a bias."""
+
+    def __init__(self, width: int, count: int, transform: Transform | None = None) -> None:
+        super().__init__()
+        self.transform = transform_layer(width, transform)
+        self.weight = nn.Parameter(torch.empty(count, width))
+        self.bias = nn.Parameter(torch.zeros(count))
+
+
+class ClassHead(LinearHead):
     """See `Classes`. (B, T, D) → (B, K) logits."""
 
     pools = True
@@ -120,34 +136,27 @@ class ClassHead(ProductHead):
     }
 
     def __init__(self, width: int, config: Classes) -> None:
-        super().__init__()
+        super().__init__(width * len(POOLED[config.pooling]), config.count, config.transform)
         self.config = config
-        width *= len(POOLED[config.pooling])
-        self.transform = transform_layer(width, config.transform)
-        self.weight = nn.Parameter(torch.empty(config.count, width))
-        self.bias = nn.Parameter(torch.zeros(config.count))
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """`positions`: where the vectors stand; padding is left out."""
-        c = self.config
-        gathered = tap(self, "gathered", pooled(x, positions, c.pooling, c.skipped))
+        gathered = tap(self, "gathered", self._pooled(x, positions))
         vector = tap(self, "pooled", self.transform(gathered))
         return tap(self, "logits", F.linear(vector, self.weight, self.bias))
 
-    def initialise(self, init: Init, branches: int | None = None) -> None:
-        init.matrix(self.weight)
+    def _pooled(self, x: Tensor, positions: Positions | None = None) -> Tensor:
+        return pooled(x, positions, self.config.pooling, self.config.skipped)
 
     def flops(self, T: int, S: int) -> int:
         return super().flops(1, S)
 
     def origins(self, x: str) -> Origins:
         inner = "head.gathered" if isinstance(self.transform, nn.Identity) else "head.transform.out"
-        return {
+        return super().origins("head.gathered") | {
             "head.gathered": Origin(f"pooling: {self.config.pooling}", (x,)),
-            "head.transform.out": Origin("norm(f(x W + b))", ("head.gathered",)),
             "head.pooled": Origin("what stands for the whole", (inner,)),
             "head.logits": Origin("pooled Wᵀ + b", ("head.pooled",)),
-            "head.probabilities": Origin("softmax(logits)", ("head.logits",)),
         }
 
     def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
@@ -159,33 +168,17 @@ class ClassHead(ProductHead):
         return super().account(numbers, entry, index)
 
     def pull(self, read: Reading, x: Tensor, g: Tensor) -> Tensor:
-        c = self.config
-        g = self._pull(read, pooled(x[None], None, c.pooling, c.skipped), g)
+        pulled = super().pull(read, self._pooled(x[None]), g)
         with torch.enable_grad():  # a mean is linear: its gradient is what each vector counts for
             x = x.clone().requires_grad_()
-            (found,) = torch.autograd.grad(pooled(x[None], None, c.pooling, c.skipped), x, g)
-        return found
+            (gradient,) = torch.autograd.grad(self._pooled(x[None]), x, pulled)
+        return gradient
 
 
-class SpanHead(ProductHead):
+class SpanHead(LinearHead):
     """See `Spans`. (B, T, D) → (B, T, 2) logits: of a start, of an end."""
 
     outputs = ("start", "end")
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.transform = nn.Identity()
-        self.weight = nn.Parameter(torch.empty(2, width))
-        self.bias = nn.Parameter(torch.zeros(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", F.linear(x, self.weight, self.bias))
-
-    def initialise(self, init: Init, branches: int | None = None) -> None:
-        init.matrix(self.weight)
-
-    def pull(self, read: Reading, x: Tensor, g: Tensor) -> Tensor:
-        return g
 
 
 class VectorHead(Weightless, HeadPart):
@@ -248,9 +241,6 @@ class VocabularyHead(ProductHead):
         """Whether it is one product and nothing more."""
         return self.bias is None and isinstance(self.transform, nn.Identity)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", F.linear(self.transform(x), self.weight, self.bias))
-
     def loss(self, x: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """`vocabulary_loss` of these vectors."""
         return vocabulary_loss(self.transform(x), self.weight, target, smoothing=smoothing, bias=self.bias)
@@ -266,9 +256,6 @@ class VocabularyHead(ProductHead):
     def int8(self) -> nn.Module:
         return Int8VocabularyHead(self)
 
-    def pull(self, read: Reading, x: Tensor, g: Tensor) -> Tensor:
-        return self._pull(read, x, g)
-
 
 class Int8VocabularyHead(Int8Linear, ProductHead):
     """A `VocabularyHead` with 8-bit weights of its own: (B, T, D) → (B, T, V) logits."""
@@ -282,6 +269,9 @@ class Int8VocabularyHead(Int8Linear, ProductHead):
 
     def initialise(self, init: Init, branches: int | None = None) -> None:
         raise ValueError("8-bit weights are made of others, not drawn")
+
+    def pull(self, read: Reading, x: Tensor, g: Tensor) -> None:
+        """Its weights are integers."""
 
     @property
     def tables(self) -> tuple[Tensor, ...]:
@@ -353,7 +343,7 @@ class Spans(Head):
     module = SpanHead
 
     def build(self, width: int, table: nn.Parameter | None) -> SpanHead:
-        return SpanHead(width)
+        return SpanHead(width, len(SpanHead.outputs))
 
 
 @register

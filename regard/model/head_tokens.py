@@ -5,36 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from regard.model.account import Reading
-from regard.model.head import Head, ProductHead
-from regard.model.init import Init
-from regard.model.tap import tap
+from regard.model.head import Head, LinearHead
 from regard.registry import register
 
 __all__ = ["TokenClassHead", "TokenClasses"]
 
 
-class TokenClassHead(ProductHead):
+class TokenClassHead(LinearHead):
     """See `TokenClasses`. (B, T, D) → (B, T, K) logits."""
-
-    def __init__(self, width: int, count: int) -> None:
-        super().__init__()
-        self.transform = nn.Identity()
-        self.weight = nn.Parameter(torch.empty(count, width))
-        self.bias = nn.Parameter(torch.zeros(count))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return tap(self, "logits", F.linear(x, self.weight, self.bias))
-
-    def initialise(self, init: Init, branches: int | None = None) -> None:
-        init.matrix(self.weight)
-
-    def pull(self, read: Reading, x: Tensor, g: Tensor) -> Tensor:
-        return g
 
 
 @register

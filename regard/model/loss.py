@@ -47,14 +47,48 @@ def _binary_logits(x: Tensor, weight: Tensor, bias: Tensor | None, memory: Tenso
     return memory.copy_(bias).addmm_(x, weight.t(), beta=_LOG2_E, alpha=_LOG2_E)
 
 
+def _over_chunks(
+    x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """What depends on the logits of each position: the loss but for its smoothed chunk, in nats, and the
+    gradients of Σ log Σ e^logits by x, weight and bias."""
+    grad_x = torch.empty_like(x)
+    grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+    grad_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+    total = x.new_zeros((), dtype=torch.float32)
+    elements = CHUNK_ELEMENTS if x.device.type == "cpu" else DEVICE_CHUNK_ELEMENTS
+    rows = max(1, min(len(x), elements // len(weight)))
+    memory = x.new_empty((rows, len(weight)), dtype=torch.float32)
+    for start in range(0, len(x), rows):
+        chunk, correct = x[start : start + rows], target[start : start + rows, None]
+        logits = _binary_logits(chunk, weight, bias, memory[: len(chunk)])
+        largest = logits.amax(1, keepdim=True)
+        total -= (1 - smoothing) * logits.gather(1, correct).sum()
+        powers = logits.sub_(largest).exp2_()
+        sums = powers.sum(1, keepdim=True)
+        total += (largest + sums.log2()).sum()
+        if x.dtype != torch.float32:  # halves: e^logits may add up to more than they can hold
+            powers, sums = (powers / sums).to(x.dtype), torch.ones_like(sums)
+        torch.mm(powers, weight, out=grad_x[start : start + rows]).div_(sums)
+        scaled = (chunk / sums).to(x.dtype)
+        if x.dtype == torch.float32:
+            grad_weight.addmm_(powers.t(), scaled)
+        else:
+            grad_weight += powers.t() @ scaled
+        if grad_bias is not None:
+            grad_bias += (powers.float().t() @ sums.reciprocal())[:, 0]
+    return total.div_(_LOG2_E), grad_x, grad_weight, grad_bias
+
+
 class _VocabularyLoss(torch.autograd.Function):
     """Loss and gradient in one pass over chunks of positions.
 
-    The gradient of the logits is softmax - target. Only e^logits is formed, in the memory of the logits:
-    what it is divided by is one number a position and goes into the small factor of each product, and so
-    does the smoothed part of the target, which is one number for the whole vocabulary. The memory is the
-    same for every chunk, since the system takes as long to hand out new pages as a product takes to fill
-    them; and logits are to the base of 2, whose powers torch forms in half the time on some processors.
+    The gradient of the logits is softmax - target. Of softmax only e^logits is formed, in the memory of the
+    logits: what it is divided by is one number a position and goes into the small factor of each product. The
+    target is linear in the logits, so that its gradient needs none of them: a row a position, and of the
+    smoothed part one number for the whole vocabulary. The memory is the same for every chunk, since the
+    system takes as long to hand out new pages as a product takes to fill them; and logits are to the base of
+    2, whose powers torch forms in half the time on some processors.
     """
 
     @staticmethod
@@ -69,32 +103,7 @@ class _VocabularyLoss(torch.autograd.Function):
     ) -> Tensor:
         ctx.dtypes = x.dtype, weight.dtype
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        grad_x = torch.empty_like(x)
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
-        grad_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
-        total = x.new_zeros((), dtype=torch.float32)
-        held = CHUNK_ELEMENTS if x.device.type == "cpu" else DEVICE_CHUNK_ELEMENTS
-        rows = max(1, min(len(x), held // len(weight)))
-        memory = x.new_empty((rows, len(weight)), dtype=torch.float32)
-        for start in range(0, len(x), rows):
-            part, wanted = x[start : start + rows], target[start : start + rows, None]
-            logits = _binary_logits(part, weight, bias, memory[: len(part)])
-            largest = logits.amax(1, keepdim=True)
-            total -= (1 - smoothing) * logits.gather(1, wanted).sum()
-            powers = logits.sub_(largest).exp2_()
-            sums = powers.sum(1, keepdim=True)
-            total += (largest + sums.log2()).sum()
-            if x.dtype != torch.float32:  # halves: e^logits may add up to more than they can hold
-                powers, sums = (powers / sums).to(x.dtype), torch.ones_like(sums)
-            torch.mm(powers, weight, out=grad_x[start : start + rows]).div_(sums)
-            shares = (part / sums).to(x.dtype)
-            if x.dtype == torch.float32:
-                grad_weight.addmm_(powers.t(), shares)
-            else:
-                grad_weight += powers.t() @ shares
-            if grad_bias is not None:
-                grad_bias += (powers.float().t() @ sums.reciprocal())[:, 0]
-        total /= _LOG2_E
+        total, grad_x, grad_weight, grad_bias = _over_chunks(x, weight, bias, target, smoothing)
         spread = smoothing / len(weight)
         grad_x -= (1 - smoothing) * weight[target]
         grad_weight.index_add_(0, target, x.float(), alpha=smoothing - 1)

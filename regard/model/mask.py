@@ -41,6 +41,11 @@ class Contiguous:
     def stop(self) -> int:
         return self.start + self.length
 
+    @property
+    def bound(self) -> int:
+        """As of `Ragged`: above every position."""
+        return self.stop
+
     def on(self, device: torch.device | None = None) -> Ragged:
         """The same places as tensors of shape (1, T) and (1, 1)."""
         position = torch.arange(self.start, self.stop, device=device)

@@ -205,10 +205,7 @@ class MultiheadAttention(Part):
     def _weights(self) -> tuple[Tensor, ...]:
         if self.in_proj_weight is not None:
             return self.in_proj_weight.chunk(3)
-        assert self.q_proj_weight is not None
-        assert self.k_proj_weight is not None
-        assert self.v_proj_weight is not None
-        return self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+        return tuple(self.get_parameter(f"{letter}_proj_weight") for letter in "qkv")
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, D) → (B, H, T, C)."""

@@ -63,7 +63,7 @@ class Orderless(Weightless, PositionPart):
 class AddedSinusoids(AddedRows):
     """See `Sinusoidal`."""
 
-    def __init__(self, width: int, config: Sinusoidal) -> None:
+    def __init__(self, config: Sinusoidal, width: int, heads: int, head_width: int) -> None:
         self.width, self.config = width, config
         super().__init__()
 
@@ -85,18 +85,18 @@ class Tables(Productless, PositionPart):
 class AddedTable(Tables):
     """See `Learned`."""
 
-    def __init__(self, width: int, config: Learned) -> None:
+    def __init__(self, config: Learned | LearnedAndRelative, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(config.length, width)
 
     def add(self, x: Tensor, at: Positions) -> Tensor:
-        limit, stop = self.table.num_embeddings, at.stop if isinstance(at, Contiguous) else at.bound
-        if stop > limit:
-            raise InputError("an input of {value} tokens is longer than this model's {limit}", stop, limit)
-        table = self.table.weight
-        return x + tap(
-            self, "added", table[None, at.start : stop] if isinstance(at, Contiguous) else table[at.position]
-        )
+        limit, table = self.table.num_embeddings, self.table.weight
+        if at.bound > limit:
+            raise InputError(
+                "an input of {value} tokens is longer than this model's {limit}", at.bound, limit
+            )
+        rows = table[None, at.start : at.stop] if isinstance(at, Contiguous) else table[at.position]
+        return x + tap(self, "added", rows)
 
     def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
         """A row of the table; positions may have been exchanged, so it is the one whose numbers these are."""
@@ -112,8 +112,8 @@ class BiasedTable(AddedTable):
 
     biases = True
 
-    def __init__(self, width: int, heads: int, config: LearnedAndRelative) -> None:
-        super().__init__(width, Learned(config.length))
+    def __init__(self, config: LearnedAndRelative, width: int, heads: int, head_width: int) -> None:
+        super().__init__(config, width, heads, head_width)
         self.config = RelativeBias(config.buckets, config.max_distance, bidirectional=True)
         _check_buckets(self.config)
         self.bias_table = nn.Embedding(config.buckets, heads)
@@ -125,7 +125,7 @@ class BiasedTable(AddedTable):
 class RotaryPart(RotatedRows):
     """See `Rotary`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
-    def __init__(self, head_width: int, config: Rotary) -> None:
+    def __init__(self, config: Rotary, width: int, heads: int, head_width: int) -> None:
         if not 0 <= config.fraction <= 1:
             raise ValueError(f"rotary positions turn a part from 0 to 1 of each head, not {config.fraction}")
         rotated = round(head_width * config.fraction)
@@ -152,8 +152,7 @@ class RotaryPart(RotatedRows):
     ) -> tuple[Rotation, Rotation] | None:
         if self.scaling is None or not self.scaling.stretches:
             return None
-        seen = key.stop if isinstance(key, Contiguous) else key.bound
-        if seen <= self.scaling.original:  # without a look at the tensors
+        if key.bound <= self.scaling.original:  # without a look at the tensors
             return None
         q, k = query.on(device), key.on(device)
         real = torch.where(k.segment == PADDING, -1, k.position)
@@ -185,7 +184,7 @@ class LinearBias(Weightless, PositionPart):
     biases = True
     slopes: Tensor
 
-    def __init__(self, heads: int) -> None:
+    def __init__(self, config: ALiBi, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.register_buffer("slopes", alibi_slopes(heads), persistent=False)
 
@@ -207,7 +206,7 @@ class BucketedBias(Tables):
 
     biases = True
 
-    def __init__(self, heads: int, config: RelativeBias) -> None:
+    def __init__(self, config: RelativeBias, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         _check_buckets(config)
         self.config = config
@@ -278,9 +277,6 @@ class Sinusoidal(Position):
 
     module = AddedSinusoids
 
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedSinusoids(width, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -292,9 +288,6 @@ class Learned(Position):
     kind: Literal["learned"] = "learned"
 
     module = AddedTable
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedTable(width, self)
 
 
 @register
@@ -317,9 +310,6 @@ class Rotary(Position):
 
     module = RotaryPart
 
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return RotaryPart(head_width, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -329,9 +319,6 @@ class ALiBi(Position):
     kind: Literal["alibi"] = "alibi"
 
     module = LinearBias
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return LinearBias(heads)
 
 
 @register
@@ -349,9 +336,6 @@ class RelativeBias(Position):
 
     module = BucketedBias
 
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return BucketedBias(heads, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -366,6 +350,3 @@ class LearnedAndRelative(Position):
     kind: Literal["learned-relative"] = "learned-relative"
 
     module = BiasedTable
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return BiasedTable(width, heads, self)

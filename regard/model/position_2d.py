@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from regard.model.position_part import AddedRows, Position, PositionPart, RotatedRows, cos_and_sin, sinusoids
+from regard.model.position_part import AddedRows, Position, RotatedRows, cos_and_sin, sinusoids
 from regard.registry import register
 
 
@@ -30,7 +30,7 @@ def grid(count: int, columns: int, leading: int) -> tuple[Tensor, Tensor, Tensor
 class AddedGrid(AddedRows):
     """See `Sinusoidal2D`."""
 
-    def __init__(self, width: int, config: Sinusoidal2D) -> None:
+    def __init__(self, config: Sinusoidal2D, width: int, heads: int, head_width: int) -> None:
         if width % 2:
             raise ValueError(f"sinusoidal positions on a grid need an even width, not {width}")
         self.width, self.config = width, config
@@ -46,7 +46,7 @@ class AddedGrid(AddedRows):
 class RotatedGrid(RotatedRows):
     """See `Rotary2D`. The table holds (cos, sin) of each angle: (positions, 2, pairs)."""
 
-    def __init__(self, head_width: int, config: Rotary2D) -> None:
+    def __init__(self, config: Rotary2D, width: int, heads: int, head_width: int) -> None:
         if head_width % 4:
             raise ValueError(f"rotary positions on a grid need a head width in fours, not {head_width}")
         self.pairs, self.config = head_width // 4, config
@@ -75,9 +75,6 @@ class Sinusoidal2D(Position):
 
     module = AddedGrid
 
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return AddedGrid(width, self)
-
 
 @register
 @dataclass(frozen=True)
@@ -97,6 +94,3 @@ class Rotary2D(Position):
     kind: Literal["rotary-2d"] = "rotary-2d"
 
     module = RotatedGrid
-
-    def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        return RotatedGrid(head_width, self)

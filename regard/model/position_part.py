@@ -8,7 +8,6 @@ calls each once a forward, and all of its layers share the result. The parts the
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -99,9 +98,10 @@ class Position(Alternative):
     length: int
     """The longest input, in tokens, of those that have a limit."""
 
-    @abstractmethod
     def build(self, width: int, heads: int, head_width: int) -> PositionPart:
-        """The part for vectors of `width`, and for so many heads of so many numbers."""
+        """The part for vectors of `width`, and for so many heads of so many numbers; by default
+        `module(self, width, heads, head_width)`."""
+        return self.module(self, width, heads, head_width)
 
 
 POSITIONS: Registry[type[Position]] = Registry("positions", *FILES, base=Position, check=complete)
@@ -125,11 +125,8 @@ class Tabled(Weightless, PositionPart):
 
     def _look_up(self, at: Positions, device: torch.device) -> Tensor:
         """(1, T, …) for contiguous places, (B, T, …) for ragged ones."""
-        if isinstance(at, Contiguous):
-            self._reserve(at.stop, device)
-            return self.table[at.start : at.stop][None]
         self._reserve(at.bound, device)
-        return self.table[at.position]
+        return self.table[at.start : at.stop][None] if isinstance(at, Contiguous) else self.table[at.position]
 
     def _reserve(self, count: int, device: torch.device) -> None:
         old = self.table

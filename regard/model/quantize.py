@@ -35,21 +35,16 @@ def quantize(model: nn.Module) -> nn.Module:
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            made = _int8(child)
-            if made is not None:
-                setattr(parent, name, made.train(child.training))
+            if isinstance(child, nn.Linear | Part):
+                made = Int8Linear(child) if isinstance(child, nn.Linear) else child.int8()
+                if made is not None:
+                    setattr(parent, name, made.train(child.training))
     return model
 
 
 def is_int8(model: nn.Module) -> bool:
     """Whether any of its products is of 8-bit integers, through which there is no gradient."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
-
-
-def _int8(module: nn.Module) -> nn.Module | None:
-    if isinstance(module, nn.Linear):
-        return Int8Linear(module)
-    return module.int8() if isinstance(module, Part) else None
 
 
 class Product(Protocol):

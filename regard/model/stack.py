@@ -123,12 +123,8 @@ class Stack(Productless):
                 )
         self.entry_norm = config.norm.build(entry) if config.entry_norm else nn.Identity()
         self.entry_projection = nn.Linear(entry, width) if config.entry_width else nn.Identity()
-        self.blocks = nn.ModuleList(self._block() for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_norm = nn.Identity() if config.placement.closes else config.norm.build(width)
-
-    def _block(self) -> Block:
-        c = self.config
-        return Block(c.width, c.attention, c.feedforward, c.norm, c.placement, c.dropout, c.cross)
 
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache for this stack, with room for `capacity` tokens (it grows when needed)."""
@@ -142,13 +138,12 @@ class Stack(Productless):
         memory: Tensor | None = None,
         memory_positions: Positions | None = None,
         cache: Cache | None = None,
-        condition: Tensor | None = None,
     ) -> Tensor:
         """(B, T, D) → (B, T, D), or (B, T, E) → (B, T, D) of an `entry_width`.
 
         `positions`: where the tokens of x stand; by default 0 … T - 1, or after what `cache` holds.
         `memory`: (B, S, D) to look at, all of it unless `memory_positions` says otherwise; with a
-        cache it is needed at the first step only. `condition`: passed on to the blocks.
+        cache it is needed at the first step only.
         """
         T = x.shape[1]
         if positions is None:
@@ -164,28 +159,27 @@ class Stack(Productless):
             cache.memory_positions = memory_positions
         if cache is not None:
             memory_positions = cache.memory_positions
-        around = self._surroundings(positions, keys, memory_positions, x.device)
-        around.condition = condition
-        differing = self._differing(around, positions, keys, x.device)
+        context = self._context(positions, keys, memory_positions, x.device)
+        differing = self._differing(context, positions, keys, x.device)
         for index, block in enumerate(self.blocks):
             if differing:
-                around = differing[index % len(differing)]
+                context = differing[index % len(differing)]
             kv = self._memory(index, memory, memory_positions, cache)
-            x = block(x, around, cache and cache.layers[index], kv)
+            x = block(x, context, cache and cache.layers[index], kv)
         return tap(self, "output", self.final_norm(x))
 
     def _differing(
-        self, around: BlockContext, query: Positions, key: Positions, device: torch.device
+        self, context: BlockContext, query: Positions, key: Positions, device: torch.device
     ) -> list[BlockContext]:
         """What the blocks of a pattern are told."""
         rules = [layer.mask or self.config.mask for layer in self.config.pattern]
         masks = {rule: lower(rule, query, key, device) for rule in dict.fromkeys(rules)}
-        found = [replace(around, mask=masks[rule]) for rule in rules]
-        for inside, part in zip(found, self.layer_positions, strict=True):
+        contexts = [replace(context, mask=masks[rule]) for rule in rules]
+        for own, part in zip(contexts, self.layer_positions, strict=True):
             if isinstance(part, PositionPart):
-                inside.rotation = part.rotation(query, device)
-                inside.late = part.late(query, key, device) if part.stretches else None
-        return found
+                own.rotation = part.rotation(query, device)
+                own.late = part.late(query, key, device) if part.stretches else None
+        return contexts
 
     def position_of(self, index: int) -> PositionPart:
         """What rotates the queries and keys of a block."""
@@ -206,7 +200,7 @@ class Stack(Productless):
         addend, placed, entry = f"{name}.position.added", f"{name}.placed", f"{name}.input"
         entered, projects = f"{name}.entered", self.config.entry_width is not None
         whole = Origin("placed" if isinstance(self.entry_norm, nn.Identity) else "norm(placed)", (placed,))
-        found = {
+        origins = {
             addend: Origin("a vector for each position"),
             placed: Origin("embedding + position", (given, addend)),
             **({entered: whole} if projects else {}),
@@ -219,10 +213,10 @@ class Stack(Productless):
         x = entry
         for index, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            found |= block.origins(f"{name}.blocks.{index}", x, memory, bias, memory_bias)
+            origins |= block.origins(f"{name}.blocks.{index}", x, memory, bias, memory_bias)
             x = f"{name}.blocks.{index}.residual"
         closed = isinstance(self.final_norm, nn.Identity)
-        return found | {f"{name}.output": Origin("residual" if closed else "norm(residual)", (x,))}
+        return origins | {f"{name}.output": Origin("residual" if closed else "norm(residual)", (x,))}
 
     def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
         """The sum behind a number of what is tapped here."""
@@ -239,10 +233,10 @@ class Stack(Productless):
         norm = "final_norm" if point == "output" else "entry_norm"
         return normed(numbers, made, numbers.row(source, index[0]), index[1], f"{place}.{norm}")
 
-    def _surroundings(
+    def _context(
         self, query: Positions, key: Positions, memory: Positions | None, device: torch.device
     ) -> BlockContext:
-        around = BlockContext(
+        context = BlockContext(
             mask=lower(self.config.mask, query, key, device),
             rotation=self.position.rotation(query, device),
             late=self.position.late(query, key, device) if self.position.stretches else None,
@@ -250,11 +244,11 @@ class Stack(Productless):
         )
         if memory is not None:
             memory = _for_beams(query, memory, device)
-            around.memory_mask = lower(Full(), query, memory, device)
+            context.memory_mask = lower(Full(), query, memory, device)
             if self.config.cross_position:
-                around.memory_rotation = around.rotation
-                around.memory_bias = self._bias("memory_bias", query, memory, device)
-        return around
+                context.memory_rotation = context.rotation
+                context.memory_bias = self._bias("memory_bias", query, memory, device)
+        return context
 
     def _bias(self, point: str, query: Positions, key: Positions, device: torch.device) -> Tensor | None:
         bias = self.position.bias(query, key, device)

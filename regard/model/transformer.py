@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.model.cache import Cache
-from regard.model.embed import Embed, TokenEmbedding, Tokens
+from regard.model.embed import Embed, Tokens
 from regard.model.head import Head, Vocabulary, VocabularyHead
 from regard.model.init import Init, Xavier, initialise
 from regard.model.mask import Positions
@@ -96,8 +96,8 @@ class Transformer(nn.Module):
 
     def origins(self) -> Origins:
         """How every observed value is made, and of what."""
-        found = {"given": Origin("what is given"), "embed.out": Origin(self.embed.formula, ("given",))}
-        return found | self.stack.origins("stack", "embed.out") | self.head.origins("stack.output")
+        origins = {"given": Origin("what is given"), "embed.out": Origin(self.embed.formula, ("given",))}
+        return origins | self.stack.origins("stack", "embed.out") | self.head.origins("stack.output")
 
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache with room for `capacity` tokens (it grows when needed)."""
@@ -209,13 +209,13 @@ class EncoderDecoder(nn.Module):
 
     def origins(self) -> Origins:
         """How every observed value is made, and of what."""
-        found: Origins = {}
+        origins: Origins = {}
         for name, embed in (("source", self.source), ("target", self.target)):
             given = f"{name}_given"
-            found |= {given: Origin("what is given"), f"{name}.out": Origin(embed.formula, (given,))}
-        found |= self.encoder.origins("encoder", "source.out")
-        found |= self.decoder.origins("decoder", "target.out", memory="encoder.output")
-        return found | self.head.origins("decoder.output")
+            origins |= {given: Origin("what is given"), f"{name}.out": Origin(embed.formula, (given,))}
+        origins |= self.encoder.origins("encoder", "source.out")
+        origins |= self.decoder.origins("decoder", "target.out", memory="encoder.output")
+        return origins | self.head.origins("decoder.output")
 
     def cache(self, capacity: int = 0) -> Cache:
         """An empty cache for the decoder, with room for `capacity` tokens (it grows when needed)."""
@@ -240,15 +240,3 @@ def _check(config: EncoderDecoderConfig) -> None:
             raise ValueError(f"{config.tying} tying needs one vocabulary for source and target; use two-way")
         if config.encoder.entry_width != config.decoder.entry_width:
             raise ValueError(f"{config.tying} tying needs one entry_width for both stacks")
-
-
-__all__ = [
-    "EncoderDecoder",
-    "EncoderDecoderConfig",
-    "Model",
-    "ModelConfig",
-    "TokenEmbedding",
-    "Transformer",
-    "TransformerConfig",
-    "Tying",
-]

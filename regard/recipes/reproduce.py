@@ -5,6 +5,7 @@ The recipes are in `table.py`.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from regard.api import train
@@ -16,7 +17,8 @@ from regard.recipes.report import evaluation_lines
 from regard.recipes.table import RECIPES, Recipe
 from regard.run import Run, load
 from regard.tasks.decoding import Decoding, supported
-from regard.training.progress import clock, fetching, terminal_reporter
+from regard.training.progress import clock, fetching
+from regard.training.terminal import terminal_reporter
 
 
 def recipe_lines() -> list[str]:
@@ -97,11 +99,8 @@ def _report(run: Run, recipe: Recipe, name: str, seed: int, as_json: bool) -> No
 
 def _checkpoint(name: str) -> Path:
     """The bundle of a public checkpoint, which is fetched and imported the first time."""
-    reporter = terminal_reporter()
-    try:
+    with closing(terminal_reporter()) as reporter:
         return imported(CHECKPOINTS[name], fetching(reporter, name))
-    finally:
-        reporter.close()
 
 
 def _verdict(recipe: Recipe, ours: float, seconds: object) -> tuple[str, str]:

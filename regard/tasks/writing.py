@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regard.data.continuation import Continuation
 from regard.data.tokenizer import Tokenizer
@@ -69,7 +69,7 @@ def write(
     vocabulary = model.embed.weight.shape[0]
     written = [output.ids for output in outputs]
     sampler = Sampler(sampling, written, vocabulary, device, [output.draws for output in outputs], seed)
-    stepper = None
+    stepper: Stepper | None = None
     most, parents = rules.most(decoding.max_length or context), [0] * len(outputs)
     for number in range(most):
         if not outputs:
@@ -77,15 +77,8 @@ def write(
         moved = [output.move(context) for output in outputs]
         grown = (model.stack.position.anew(len(output.ids) - output.start) for output in outputs)
         if stepper is None or any(moved) or any(grown):
-            seen = [output.ids[output.start :] for output in outputs]
-            room = min(context, len(max(seen, key=len)) + _ROOM)
-            stepper = _stepper(model, seen, room, kept, decoding.guess[number:])
-            written = [output.ids[:-1] for output in outputs]
-            stepper = rules.around(
-                stepper, written, outputs[0].tokenizer.ends, [output.begin for output in outputs]
-            )
-            stepper = Forced(stepper, decoding.begin[number:]) if decoding.begin[number:] else stepper
-            tokens = torch.tensor([ids[-1] for ids in seen], device=device)
+            room = min(context, max(len(output.ids) - output.start for output in outputs) + _ROOM)
+            stepper, tokens = _started(model, outputs, decoding, number, room, kept, rules)
         tokens, shares = sampler.draw(stepper.step(tokens))
         if kept is not None and kept.cache is not None:
             kept.ids = outputs[0].ids[outputs[0].start :][: kept.cache.length]
@@ -104,13 +97,30 @@ def write(
             outputs, tokens = [outputs[row] for row in rest], tokens[places]
 
 
-def _stepper(
-    model: Transformer, seen: list[list[int]], room: int, kept: KeptPrompt | None, guess: tuple[int, ...]
-) -> Stepper:
-    guess = guess[: room - len(seen[0])]
+def _started(
+    model: Transformer,
+    outputs: list[Output],
+    decoding: Decoding,
+    number: int,
+    room: int,
+    kept: KeptPrompt | None,
+    rules: Rules,
+) -> tuple[Stepper, Tensor]:
+    """What steps on from all but the last tokens of what the model sees of the outputs, and these last ones.
+
+    `number`: how many tokens were written before. `room`: for how many tokens memory is taken.
+    """
+    seen = [output.ids[output.start :] for output in outputs]
+    guess, begin = decoding.guess[number:][: room - len(seen[0])], decoding.begin[number:]
+    stepper: Stepper
     if guess and len(seen) == 1 and kept is None and not model.stack.position.stretches:
-        return speculative_stepper_for(model, seen[0], list(guess), room)
-    return prompt_stepper_for(model, seen, room, kept)
+        stepper = speculative_stepper_for(model, seen[0], list(guess), room)
+    else:
+        stepper = prompt_stepper_for(model, seen, room, kept)
+    written = [output.ids[:-1] for output in outputs]
+    stepper = rules.around(stepper, written, outputs[0].tokenizer.ends, [output.begin for output in outputs])
+    stepper = Forced(stepper, begin) if begin else stepper
+    return stepper, torch.tensor([ids[-1] for ids in seen], device=model.device)
 
 
 def _tell(outputs: list[Output], tokens: list[int], parents: list[int], done: list[bool]) -> None:

@@ -10,21 +10,18 @@ finds them. A head that was trained beside the adapters is in the file too.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
-from regard.errors import BundleError
 from regard.files import atomic_files, write_json
-from regard.model.lora import adapt, adapters, merge
-from regard.strict_json import read_object
-from regard.weights import read_weights, write_weights
+from regard.model.lora import adapters
+from regard.weights import write_weights
 
 if TYPE_CHECKING:
     from regard.training.tune import LoRA
 
-__all__ = ["ADAPTER", "load_adapter", "save_adapter"]
+__all__ = ["ADAPTER", "save_adapter"]
 
 ADAPTER = "adapter"
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -65,71 +62,3 @@ def save_adapter(model: nn.Module, lora: LoRA, base: str, folder: Path) -> None:
     with atomic_files(folder, [_CONFIG, _WEIGHTS]) as writing:
         write_json(writing / _CONFIG, config)
         write_weights(writing / _WEIGHTS, tensors, shown=folder / _WEIGHTS)
-
-
-@torch.no_grad()
-def load_adapter(model: nn.Module, folder: str | Path) -> None:
-    """Add to `model` what an adapter in this format says, wherever it was trained.
-
-    Raises: BundleError when it is none, or it was made for another model.
-    """
-    place = Path(folder)
-    config = _read_config(place / _CONFIG)
-    tensors = read_weights(place / _WEIGHTS)
-    names = [key[len(_PREFIX) : -len(_DOWN)] for key in tensors if key.endswith(_DOWN)]
-    _check(model, names, tensors, config, place)
-    adapt(model, names, config["r"], float(config["lora_alpha"]))
-    for name, adapter in adapters(model):
-        adapter.down.copy_(tensors.pop(_PREFIX + name + _DOWN))
-        adapter.up.copy_(tensors.pop(_PREFIX + name + _UP))
-    own = dict(model.named_parameters())
-    for key, value in tensors.items():
-        own[key.removeprefix(_PREFIX)].copy_(value)
-    merge(model)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    config = read_object(path, BundleError)
-    if config.get("peft_type") != "LORA":
-        sentence = "{where} does not describe a LoRA adapter: {key} is {value!r}; it must be {limit!r}"
-        raise BundleError(sentence, path, "peft_type", config.get("peft_type"), "LORA")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or isinstance(alpha, bool):
-        sentence = "{where}: {key} are {value}; they must be {limit}"
-        raise BundleError(sentence, path, "r and lora_alpha", f"{rank!r} and {alpha!r}", "numbers above 0")
-    for key in _UNKNOWN:
-        if config.get(key):
-            sentence = "{where}: {key} is {value!r}, which is not supported; leave it out"
-            raise BundleError(sentence, path, key, config[key])
-    if config.get("bias", "none") != "none":
-        sentence = "{where}: {key} is {value!r}; it must be {limit!r}"
-        raise BundleError(sentence, path, "bias", config["bias"], "none")
-    return config
-
-
-_UNKNOWN = ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "lora_bias")
-"""Options of peft that change what an adapter means."""
-
-
-def _check(
-    model: nn.Module, names: list[str], tensors: dict[str, Tensor], config: dict[str, Any], place: Path
-) -> None:
-    """Refuse what does not fit by name, before the model is touched."""
-    modules, own, wanted = dict(model.named_modules()), dict(model.named_parameters()), set[str]()
-    if not names:
-        raise BundleError("{where} holds no adapters", place / _WEIGHTS)
-    for name in names:
-        linear = modules.get(name)
-        if not isinstance(linear, nn.Linear):
-            raise BundleError("{where}: the model has no linear '{key}' for an adapter", place, name)
-        sizes = {_DOWN: (config["r"], linear.in_features), _UP: (linear.out_features, config["r"])}
-        for end, shape in sizes.items():
-            key = _PREFIX + name + end
-            if key not in tensors or tuple(tensors[key].shape) != shape:
-                sentence = "{where}: '{key}' must be there, of shape {limit}"
-                raise BundleError(sentence, place / _WEIGHTS, key, list(shape))
-            wanted.add(key)
-    for key in set(tensors) - wanted:
-        name = key.removeprefix(_PREFIX)
-        if name not in own or own[name].shape != tensors[key].shape:
-            raise BundleError("{where}: '{key}' is not a weight of the model", place / _WEIGHTS, key)

@@ -63,8 +63,8 @@ class Average:
     def __init__(self, model: nn.Module, config: Averaging) -> None:
         self.config = config
         self.live = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        kept = {} if isinstance(config, NoAverage) else self.live
-        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in kept.items()}
+        averaged = {} if isinstance(config, NoAverage) else self.live
+        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in averaged.items()}
 
     @torch.no_grad()
     def update(self, step: float, total: int | None) -> None:
@@ -80,6 +80,6 @@ class Average:
         """Exchange the averaged and the trained weights, e.g. to evaluate; do it twice."""
         for name, average in self.weights.items():
             live = self.live[name]
-            kept = live.detach().clone()
+            before = live.detach().clone()
             live.copy_(average)
-            average.copy_(kept)
+            average.copy_(before)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from regard.training.loop import Trainer
 
 _CHECK_EVERY = 10  # steps between logs, each of which waits for the device
-_WORTH_SAYING = 0.1  # of a plan's steps
+_WORTH_REPORTING = 0.1  # of a plan's steps
 
 
 class Callback:
@@ -133,8 +133,8 @@ class Budget(Callback):
     """Turns a time budget into a number of steps once the speed is known; corrects it when that changes."""
 
     def begin(self, trainer: Trainer) -> None:
-        self.said = 0 if trainer.at.plan is None else trainer.at.plan.steps
-        """Steps in all, as the user was told."""
+        self.announced = 0 if trainer.at.plan is None else trainer.at.plan.steps
+        """Steps in all, as last reported."""
 
     def step(self, trainer: Trainer) -> str | None:
         if not trainer.logged or trainer.config.budget is None:
@@ -143,8 +143,8 @@ class Budget(Callback):
         if at.plan is not None:
             steps = int(place.same(pace.steps(at.plan, at.step, trainer.elapsed)))
             at.plan = at.plan if steps == at.plan.steps else at.plan.anew(at.step, steps)
-            if abs(steps - self.said) > _WORTH_SAYING * self.said:
-                self.said = steps
+            if abs(steps - self.announced) > _WORTH_REPORTING * self.announced:
+                self.announced = steps
                 trainer.reporter.say(f"planned anew: {steps:,} steps, since the speed has changed")
         elif place.same(pace.settled):
             trainer.evaluate(trainer.valid[:1])  # what is done only once, such as compiling, is no cost of it
@@ -152,9 +152,9 @@ class Budget(Callback):
             trainer.evaluate(trainer.valid, typical=True)
             pace.note_evaluation(now() - started)
             plan = pace.plan(at.step, trainer.elapsed)
-            self.said = int(place.same(plan.steps))
-            at.plan = Plan(self.said, plan.evaluations)
-            trainer.reporter.say(f"planned {self.said:,} steps to fill {trainer.config.budget:,.0f} s")
+            self.announced = int(place.same(plan.steps))
+            at.plan = Plan(self.announced, plan.evaluations)
+            trainer.reporter.say(f"planned {self.announced:,} steps to fill {trainer.config.budget:,.0f} s")
             trainer.save()
             trainer.meter.restart()
         return None

@@ -6,14 +6,12 @@ carries the step, the plan and what the run is. A checksum over it all tells an 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -21,7 +19,7 @@ from torch import Tensor
 from regard.errors import BundleError, damaged, why
 from regard.files import atomic_file, check_space
 from regard.training.plan import Plan
-from regard.weights import check_finite, read_weights
+from regard.weights import check_finite, digest, read_weights
 
 FILE = "checkpoint.safetensors"
 _SUM = "sha256"
@@ -63,7 +61,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write it; a crash leaves the one before. Raises: StorageError."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
     state = json.dumps(checkpoint.state)
-    data = to_bytes(tensors, {"state": state, _SUM: _digest(tensors, state)})
+    data = to_bytes(tensors, {"state": state, _SUM: digest(tensors, state)})
     check_space(folder, len(data))
     with atomic_file(folder / FILE) as file:
         file.write(data)
@@ -87,15 +85,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     except (SafetensorError, OSError, ValueError) as problem:
         raise damaged(BundleError, path, why(problem), _ANEW) from problem
     state = metadata.get("state", "")
-    if metadata.get(_SUM) != _digest(tensors, state):
+    if metadata.get(_SUM) != digest(tensors, state):
         raise BundleError("{where} was changed after it was written; {remedy}", path, _ANEW)
     return Checkpoint(tensors, json.loads(state))
-
-
-def _digest(tensors: dict[str, Tensor], state: str) -> str:
-    total = hashlib.sha256(state.encode())
-    for name in sorted(tensors):
-        value = tensors[name]
-        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        total.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
-    return total.hexdigest()

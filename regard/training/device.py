@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -81,14 +82,15 @@ class Place:
             dist.barrier()
 
 
-def join(device: str | None = None) -> Place:
-    """Join the processes that torchrun started, if it did.
+@contextmanager
+def joined(device: str | None = None) -> Iterator[Place]:
+    """Among the processes that torchrun started, if it did, until the block ends.
 
     Raises: ConfigError for a device that is not there, or that several processes cannot share.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        return Place(pick_device(device))
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Place(pick_device(device))
+        return
     chosen = _own(device, int(os.environ.get("LOCAL_RANK", "0")))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -100,7 +102,14 @@ def join(device: str | None = None) -> Place:
             dist.init_process_group("cpu:gloo,cuda:nccl", device_id=chosen)
         else:
             dist.init_process_group("gloo")
-    return Place(chosen, dist.get_rank(), dist.get_world_size())
+    try:
+        yield Place(chosen, dist.get_rank(), dist.get_world_size())
+    finally:
+        # The group's threads must have ended before the interpreter does: one that lets go of a tensor later
+        # aborts the process (github.com/pytorch/pytorch/pull/179291).
+        if dist.is_initialized():
+            dist.destroy_process_group()
+            gc.collect()  # a wrapped model refers to itself, and to the group
 
 
 def _own(device: str | None, local: int) -> torch.device:
@@ -114,17 +123,6 @@ def _own(device: str | None, local: int) -> torch.device:
         sentence = "several processes cannot train together on '{value}'; use {limit}"
         raise ConfigError(sentence, device, "cpu or cuda")
     return pick_device(device)
-
-
-def leave(place: Place) -> None:
-    """Part from the other processes; what `wrap` gave is no longer in use.
-
-    The group's threads must have ended before the interpreter does: one that lets go of a tensor later
-    aborts the process (github.com/pytorch/pytorch/pull/179291).
-    """
-    if place.world > 1 and dist.is_initialized():
-        dist.destroy_process_group()
-        gc.collect()  # a wrapped model refers to itself, and to the group
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -39,14 +39,13 @@ from regard.strict_json import VOCABULARY, read_object
 from regard.tasks import TASKS
 from regard.tasks.protocols import AdaptsToColumns, Calibrates, Initialises
 from regard.tasks.task import NO_FILES, Task, open_columns
-from regard.threads import use_threads
 from regard.training.adapter import ADAPTER, save_adapter
 from regard.training.checkpoint import FILE, other_run
 from regard.training.config import RunConfig
-from regard.training.device import Place, check_memory, join, leave
+from regard.training.device import Place, check_memory
 from regard.training.folder import STATE, claimed, finish, owned
 from regard.training.loop import Outcome, Trainer
-from regard.training.progress import Reporter, Silent, clock, fetching, terminal_reporter
+from regard.training.progress import Reporter, clock, fetching
 from regard.training.resolve import Asked, resolve, started
 from regard.training.start import Start
 from regard.training.tune import LoRA, Whole, tuned
@@ -54,47 +53,6 @@ from regard.training.tune import LoRA, Whole, tuned
 _LOG = logging.getLogger(__name__)
 _CONFIG, _EXAMPLES = "run.json", "examples"
 _MOST_WORKERS = 256
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a job left behind."""
-
-    folder: Path
-    """The bundle."""
-    outcome: Outcome
-    """How training ended, and the validation figures."""
-    config: RunConfig
-    """The whole configuration of the run."""
-
-
-def run_job(
-    asked: Asked,
-    out: str | Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    on_error: str = "refuse",
-    device: str | None = None,
-    threads: int | None = None,
-    workers: int = 0,
-    quiet: bool = False,
-) -> Trained:
-    """Train as asked and leave a bundle in `out`. `workers`: processes that decode images and the like while
-    training goes on; with 0 that is done once, and what it gives is kept on disk.
-
-    Raises: InputError for wishes, data or a folder that cannot be used; StorageError; NonFiniteLossError;
-    KeyboardInterrupt after saving, when told to stop.
-    """
-    use_threads(threads)
-    keep_freed_memory()
-    place = join(device)
-    reporter = terminal_reporter() if place.is_main and not quiet else Silent()
-    try:
-        return _Job(asked, Path(out), place, reporter, on_error, workers).run(resume, overwrite)
-    finally:
-        reporter.close()
-        leave(place)
 
 
 @dataclass(frozen=True)
@@ -110,7 +68,13 @@ class _Prepared:
     """Examples over the task's length."""
 
 
-class _Job:
+class Job:
+    """What was asked for, to be trained into the folder `out`.
+
+    workers: processes that decode images and the like while training goes on; with 0 that is done once, and
+    what it gives is kept on disk. Raises: ConfigError for too many.
+    """
+
     def __init__(
         self, asked: Asked, out: Path, place: Place, reporter: Reporter, on_error: str, workers: int
     ) -> None:
@@ -122,16 +86,20 @@ class _Job:
         self.begun: dict[str, Any] = {}
         """The configuration and the tokenizers that the run was begun with, as they were written then."""
 
-    def run(self, resume: bool, overwrite: bool) -> Trained:
+    def run(self, resume: bool, overwrite: bool) -> None:
+        """Leave a bundle in the folder.
+
+        Raises: InputError for options, data or a folder that cannot be used; StorageError;
+        NonFiniteLossError; KeyboardInterrupt after saving, when told to stop.
+        """
+        keep_freed_memory()
         self.start = started(self.asked)
         config = self._decided(resolve(self.asked, self.start))
         _check_model(config, self.place)  # before any work
-        if not self.place.is_main:
-            return self._run(config, resume)
-        with owned(self.out, resume=resume, overwrite=overwrite):
-            return self._run(config, resume)
+        with owned(self.out, resume=resume, overwrite=overwrite) if self.place.is_main else nullcontext():
+            self._run(config, resume)
 
-    def _run(self, config: RunConfig, resume: bool) -> Trained:
+    def _run(self, config: RunConfig, resume: bool) -> None:
         is_main = self.place.is_main
         precision = getattr(torch, config.train.precision)
         if is_main and (slow := slow_warning(self.place.device, precision, "train.precision=float32")):
@@ -139,9 +107,9 @@ class _Job:
         with claimed(self.out, resume=resume) if is_main else nullcontext():
             prepared = self._prepare(config, resume) if is_main else None
             self.place.barrier()
-            prepared = prepared or self._prepare(config, resume)
-            if isinstance(prepared, Trained):
-                return prepared
+            prepared = prepared if is_main else self._prepare(config, resume)
+            if prepared is None:
+                return
             trainer = self._trainer(config, prepared)
             self.start = None  # its weights have served
         outcome = trainer.run(resume=resume and (self.state / FILE).exists())
@@ -150,7 +118,6 @@ class _Job:
                 prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
             self._save(config, prepared, trainer.model, outcome)
         self.place.barrier()  # so that every process finds the bundle
-        return Trained(self.out, outcome, config)
 
     def _decided(self, config: RunConfig) -> RunConfig:
         """With what the configuration leaves to the data."""
@@ -159,14 +126,15 @@ class _Job:
             return config
         return replace(config, task=kind.adapted(config.task, Preview(self.data, self.on_error)))
 
-    def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
-        """Data, tokenizers and ids; or the end, if this very run has come to it before."""
-        told = fetching(self.reporter, self.data)
+    def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | None:
+        """Data, tokenizers and ids; None if this very run has come to its end before."""
+        on_progress = fetching(self.reporter, self.data)
         kind = TASKS[self.asked.task]
         columns = kind.columns(config.task)
-        dataset = open_columns(columns, self.data, on_error=self.on_error, progress=told)
+        dataset = open_columns(columns, self.data, on_error=self.on_error, progress=on_progress)
         if resume and not self.state.is_dir():
-            return self._trained_before(config, dataset)
+            self._check_finished(config, dataset)
+            return None
         task = self._task(config, dataset, resume)
         fitted = RunConfig(config.task, _complete(task.configure_model(config.model)), config.train)
         return _Prepared(fitted, dataset, task, *self._store(task, dataset, resume, config.train.seed))
@@ -178,11 +146,11 @@ class _Job:
         _check_model(prepared.config, self.place)
         torch.manual_seed(config.train.seed)
         model = prepared.config.model.build().to(self.place.device)
-        said = task.initialise(model) if isinstance(task, Initialises) else []
+        notes = task.initialise(model) if isinstance(task, Initialises) else []
         if self.start is not None:
-            said += self.start.put(model, task.files())
-            said += tuned(model, config.train.tune)
-        for line in said:
+            notes += self.start.put(model, task.files())
+            notes += tuned(model, config.train.tune)
+        for line in notes:
             self.reporter.say(f"start   {line}")
         self._introduce(dataset, task, prepared.store, prepared.left_out, model)
         identity = _identity(prepared.config, dataset, self.begun, self.start)
@@ -199,24 +167,12 @@ class _Job:
             workers=self.workers,
         )
 
-    def _trained_before(self, config: RunConfig, dataset: DataSet) -> Trained:
-        """What a run left that ended before it was resumed. Raises: BundleError when it was another."""
+    def _check_finished(self, config: RunConfig, dataset: DataSet) -> None:
+        """Of a run that ended before it was resumed. Raises: BundleError when it was another."""
         bundle = bundles.load(self.out)
         if not _same(bundle.training, config) or bundle.data.get("fingerprint") != dataset.fingerprint:
             raise other_run(self.out)
         self.reporter.say(f"{self.out} was trained to its end already")
-        figures: Any = bundle.metrics
-        return Trained(
-            self.out,
-            Outcome(
-                figures["steps"],
-                figures["seconds"],
-                figures["tokens"],
-                figures["validation"],
-                figures["ended"],
-            ),
-            config,
-        )
 
     def _task(self, config: RunConfig, dataset: DataSet, resume: bool) -> Task:
         """The task with its tokenizers: trained now, or as the run that is resumed left them."""
@@ -224,17 +180,17 @@ class _Job:
         path = self.state / _CONFIG
         if resume and path.is_file():
             try:
-                kept = read_object(path, BundleError, limit=VOCABULARY)
-                self.begun = {"training": kept["training"], "tokenizers": dict(kept["tokenizers"])}
+                saved = read_object(path, BundleError, limit=VOCABULARY)
+                self.begun = {"training": saved["training"], "tokenizers": dict(saved["tokenizers"])}
             except (BundleError, ValueError, LookupError, TypeError) as problem:
                 sentence = "{where} is damaged; give --overwrite instead of --resume to start anew"
                 raise BundleError(sentence, path) from problem
-            if not _same(kept["training"], config) or kept.get("fingerprint") != dataset.fingerprint:
+            if not _same(saved["training"], config) or saved.get("fingerprint") != dataset.fingerprint:
                 raise other_run(self.out)
             return kind.prepare(config.task, None, bundles.renamed(self.begun["tokenizers"]))
-        self.reporter.busy("learning the tokenizers")
-        given = NO_FILES if self.start is None else self.start.tokenizers
-        task = kind.prepare(config.task, dataset.split("train"), given)
+        self.reporter.busy("training the tokenizers")
+        files = NO_FILES if self.start is None else self.start.tokenizers
+        task = kind.prepare(config.task, dataset.split("train"), files)
         self.begun = {"training": dump(config), "tokenizers": task.files()}
         if self.place.is_main:
             write_json(path, {**self.begun, "fingerprint": dataset.fingerprint})
@@ -278,8 +234,8 @@ class _Job:
             say(f"        {line}")
         if left_out:
             most = getattr(task.config, "max_length", None)
-            why = "the task cannot use them" if most is None else f"over task.max_length = {most} tokens"
-            say(f"        {left_out:,} left out: {why}")
+            reason = "the task cannot use them" if most is None else f"over task.max_length = {most} tokens"
+            say(f"        {left_out:,} left out: {reason}")
         for line in task.notes():
             say(f"        {line}")
         fields = ", ".join(map(str, store.fields))

@@ -1,8 +1,8 @@
 """The training loop, one for every task.
 
-It moves a model's weights by batches of a store until its plan is done, judges them on the validation
-part, and keeps a checkpoint from which it can go on as if nothing had happened: all randomness of a
-step is a function of (seed, step), and whatever else a step depends on is in the checkpoint. A step is
+It moves a model's weights by batches of a store until its plan is done, evaluates them on the validation
+part, and keeps a checkpoint from which it can go on as if nothing had happened: all randomness of a step is
+a function of (seed, step), and whatever else a step depends on is in the checkpoint. A step is
 `step.training_step`; what happens between steps is in `callbacks.py`. The loop knows tasks only through
 `tasks.task.Task`, and other processes only through `device.Place`.
 """
@@ -68,7 +68,7 @@ class Outcome:
 
 
 class Trainer:
-    """Trains `model`, whose weights end as the best that were judged."""
+    """Trains `model`, whose weights end as the best that were evaluated."""
 
     def __init__(
         self,

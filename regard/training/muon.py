@@ -49,15 +49,15 @@ class MuonOptimizer(Optimizer):
     def _step(self, parameters: list[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
         """Update parameters of one shape, but for which way it lies."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        kept: list[Tensor] = []
+        momenta: list[Tensor] = []
         for parameter in parameters:
             state = self.state[parameter]
             if not state:
                 state["momentum"] = torch.zeros_like(parameter)
-            kept.append(state["momentum"])
-        torch._foreach_lerp_(kept, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, kept, momentum)
-        updates = orthogonal(torch.stack([_wide(matrix) for matrix in ahead]))
+            momenta.append(state["momentum"])
+        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+        lookahead = torch._foreach_lerp(gradients, momenta, momentum)
+        updates = orthogonal(torch.stack([_wide(matrix) for matrix in lookahead]))
         if weight_decay:
             torch._foreach_mul_(parameters, 1 - lr * weight_decay)
         size = 0.2 * math.sqrt(max(parameters[0].shape))
@@ -105,12 +105,12 @@ def _over_x(square: Tensor, a: float, b: float, c: float) -> Tensor:
 
 def _by_shape(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
     """Those that have a gradient, in lists of one shape each, whether they lie or stand."""
-    found: dict[tuple[object, ...], list[Tensor]] = {}
+    groups: dict[tuple[object, ...], list[Tensor]] = {}
     for parameter in parameters:
         if parameter.grad is not None:
             key = (tuple(sorted(parameter.shape)), parameter.device, parameter.dtype)
-            found.setdefault(key, []).append(parameter)
-    return list(found.values())
+            groups.setdefault(key, []).append(parameter)
+    return list(groups.values())
 
 
 def _wide(matrix: Tensor) -> Tensor:

@@ -106,13 +106,13 @@ class Pace:
 
     def _step(self, window: float = math.inf) -> float:
         """Seconds a step, over at least `window` seconds of training; 0 before the first."""
-        late: list[float] = []
+        recent: list[float] = []
         for step, seconds in reversed(self._stretches):
-            if len(late) >= _FEWEST and window <= 0:
+            if len(recent) >= _FEWEST and window <= 0:
                 break
-            late.append(step)
+            recent.append(step)
             window -= seconds
-        return statistics.median(late) if late else 0.0
+        return statistics.median(recent) if recent else 0.0
 
     @property
     def settled(self) -> bool:

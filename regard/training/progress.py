@@ -1,118 +1,64 @@
-"""What a run says while it trains: one line on a terminal, plain lines elsewhere, and a record in files.
+"""What is told of a run while it trains: to a reporter, which logs it by default, and to files.
 
-A reporter is told events; it never asks the trainer anything.
+A reporter is told events; it never asks the trainer anything. The one for a terminal is in `terminal.py`.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from regard.console import note
 from regard.errors import cannot_write
 from regard.files import human_bytes, write_text
 from regard.strict_json import dumps
-from regard.visible import visible
 
 LOG = "log.jsonl"
+_LOG = logging.getLogger(__name__)
 _LONGEST_EVENT = 1 << 20  # bytes of a line
-_PLAIN_EVERY = 10.0  # seconds between lines when nobody watches a terminal
+_EVERY = 10.0  # seconds between lines
 
 
-class Reporter(Protocol):
-    """Who is told."""
+class Reporter:
+    """Who is told of a run; the base tells nobody."""
 
     def say(self, text: str) -> None:
         """Something for people to read once."""
-        ...
 
     def busy(self, text: str) -> None:
-        """What is going on before the first step; told often, shown now and then."""
-        ...
+        """What is going on before the first step; told often, reported now and then."""
 
     def step(self, event: Mapping[str, Any]) -> None:
         """A training step: its number, loss, speed, times in seconds, and the last metric."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Silent:
-    """Tells nobody."""
-
-    def say(self, text: str) -> None:
-        return
-
-    def busy(self, text: str) -> None:
-        return
-
-    def step(self, event: Mapping[str, Any]) -> None:
-        return
 
     def close(self) -> None:
-        return
+        """Nothing more is told."""
 
 
-class PlainLines:
+class Lines(Reporter):
     """A line now and then, for logs and pipes."""
 
-    def __init__(self) -> None:
-        self._last = -_PLAIN_EVERY
-        self._quiet_since = time.monotonic()
+    def __init__(self, write: Callable[[str], None] = _LOG.info) -> None:
+        """`write`: takes a line; by default it is logged."""
+        self._write = write
+        self._last_step, self._last_line = -math.inf, time.monotonic()
 
     def say(self, text: str) -> None:
-        note(text)
-        self._quiet_since = time.monotonic()
+        self._write(text)
+        self._last_line = time.monotonic()
 
     def busy(self, text: str) -> None:
-        if time.monotonic() - self._quiet_since >= _PLAIN_EVERY:
+        if time.monotonic() - self._last_line >= _EVERY:
             self.say(text)
 
     def step(self, event: Mapping[str, Any]) -> None:
-        if time.monotonic() - self._last >= _PLAIN_EVERY or event.get("metric_is_new"):
-            self._last = time.monotonic()
+        if time.monotonic() - self._last_step >= _EVERY:
+            self._last_step = time.monotonic()
             self.say(line_of(event))
-
-    def close(self) -> None:
-        return
-
-
-class TerminalBar:
-    """One line that moves."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        class Terminal(Console):
-            """Whatever ends the process, the cursor is there: it was never hidden."""
-
-            def show_cursor(self, show: bool = True) -> bool:
-                return False
-
-        self._console = Terminal(stderr=True, markup=False, emoji=False, highlight=False)
-        words = TextColumn("{task.description}", markup=False)
-        self._progress = Progress(BarColumn(bar_width=24), words, console=self._console, transient=True)
-        self._task = self._progress.add_task("starting", total=None)
-        self._progress.start()
-
-    def say(self, text: str) -> None:
-        self._console.print(visible(text), soft_wrap=True)
-
-    def busy(self, text: str) -> None:
-        self._progress.update(self._task, description=visible(text))
-
-    def step(self, event: Mapping[str, Any]) -> None:
-        self._progress.update(
-            self._task, completed=event["step"], total=event.get("steps"), description=visible(line_of(event))
-        )
-
-    def close(self) -> None:
-        self._progress.stop()
 
 
 def line_of(event: Mapping[str, Any]) -> str:
@@ -141,19 +87,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def terminal_reporter() -> Reporter:
-    """A moving line if somebody watches, plain lines otherwise."""
-    return TerminalBar() if sys.stderr.isatty() else PlainLines()
-
-
 def fetching(reporter: Reporter, what: str) -> Callable[[int, int | None], None]:
-    """Who is told of the bytes of a download, and tells the reporter."""
+    """A callback for the bytes of a download, which tells the reporter."""
 
-    def told(arrived: int, whole: int | None) -> None:
+    def on_progress(arrived: int, whole: int | None) -> None:
         of = f" of {human_bytes(whole)}" if whole else ""
         reporter.busy(f"fetching {what}: {human_bytes(arrived)}{of}")
 
-    return told
+    return on_progress
 
 
 class Record:

@@ -25,7 +25,7 @@ from regard.training.tune import Whole
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for; None where nothing was."""
+    """The options of a run; None where one is left open."""
 
     task: str
     data: str = ""
@@ -44,8 +44,8 @@ class Asked:
 
 def started(asked: Asked) -> Start | None:
     """The bundle that training is to start from, if any. Raises: BundleError; ConfigError."""
-    given, where = _given(asked)
-    train = given.get("train")
+    file_values, where = _from_file(asked)
+    train = file_values.get("train")
     init = asked.init or (train.get("init") if isinstance(train, Mapping) else None)
     if init is None:
         return None
@@ -58,7 +58,7 @@ def started(asked: Asked) -> Start | None:
 
 
 def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
-    """The configuration that these wishes amount to, for a model that begins with the body of `start`.
+    """The configuration that these options amount to, for a model that begins with the body of `start`.
 
     Raises: ConfigError naming the key, the value and the nearest thing that would be right.
     """
@@ -70,9 +70,9 @@ def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
         defaults = replace(defaults, model=start.model(defaults.model))
         settings = (*(setting for setting in settings if _keeps_body(setting)), *FINE_TUNED)
     values = _set(dump(defaults), settings)
-    given, where = _given(asked)
-    _refuse_short(values, given, where)
-    values = _merge(values, given)
+    file_values, where = _from_file(asked)
+    _refuse_short(values, file_values, where)
+    values = _merge(values, file_values)
     values = _set(values, asked.settings)
     values = _flags(values, asked)
     config: RunConfig = parse(RunConfig, values, where)
@@ -87,20 +87,20 @@ def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
     return config
 
 
-def _given(asked: Asked) -> tuple[dict[str, Any], str]:
+def _from_file(asked: Asked) -> tuple[dict[str, Any], str]:
     """What the configuration file says, and where that is."""
     if asked.config is None:
         return {}, ""
-    given, where = _read(asked.config)
-    training = given.get("training", given)
-    return (training if isinstance(training, dict) else given), where
+    file_values, where = _read(asked.config)
+    training = file_values.get("training", file_values)
+    return (training if isinstance(training, dict) else file_values), where
 
 
-def _refuse_short(values: dict[str, Any], given: Mapping[str, Any], where: str) -> None:
+def _refuse_short(values: dict[str, Any], file_values: Mapping[str, Any], where: str) -> None:
     """Raises: ConfigError for a short name in a configuration file, with the keys that it means there."""
     for name in SHORT:
         part, _, key = name.partition(".")
-        inside = given.get(part)
+        inside = file_values.get(part)
         if isinstance(inside, Mapping) and key in inside:
             meant = " and ".join(_meant(values, name))
             sentence = "{where}: {key} is a short name, for --set only; in a configuration it is {limit}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,16 +31,53 @@ class Schedule(Alternative):
 SCHEDULES: Registry[type[Schedule]] = Registry("schedules", __name__, base=Schedule, check=complete)
 
 
+class WarmUp(Schedule):
+    """What all here have alike: `warmup` steps, and numbers within their limits."""
+
+    warmup: int
+
+    def __post_init__(self) -> None:
+        require(self.warmup >= 0, "warmup", self.warmup, "0 or more steps")
+
+
+class Decay(WarmUp):
+    """After the warm-up, down to `floor` at the last step; a run of more than `horizon` steps stays below the
+    peak."""
+
+    floor: float
+    horizon: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.horizon >= 0, "horizon", self.horizon, "0 or more steps")
+        require(0 <= self.floor <= 1, "floor", self.floor, "from 0 to 1")
+
+    @abstractmethod
+    def _curve(self, passed: float) -> float:
+        """From 1 to 0, where so much of the decay has passed, from 0 to 1."""
+
+    def factor(self, step: float, total: int | None) -> float:
+        """`step` counts from 1, so that the first step already learns. Without a plan there is no decay yet.
+
+        A run too short for its warm-up spends a quarter of its steps on it.
+        """
+        warmup = max(self.warmup if total is None else min(self.warmup, total // 4), 1)
+        height = 1.0 if not self.horizon or total is None else min(1.0, (self.horizon / total) ** (1 / 3))
+        if step <= warmup:
+            return step / warmup * height
+        if total is None:
+            return height
+        passed = min(1.0, (step - warmup) / max(total - warmup, 1))
+        return (self.floor + (1 - self.floor) * self._curve(passed)) * height
+
+
 @register
 @dataclass(frozen=True)
-class InverseSqrt(Schedule):
+class InverseSqrt(WarmUp):
     """After `warmup` steps, in proportion to 1 / √step; needs no plan."""
 
     warmup: int = 4000
     kind: Literal["inverse-sqrt"] = "inverse-sqrt"
-
-    def __post_init__(self) -> None:
-        _check(self.warmup)
 
     def factor(self, step: float, total: int | None) -> float:
         return min(step / max(self.warmup, 1), math.sqrt(max(self.warmup, 1) / step))
@@ -49,7 +85,7 @@ class InverseSqrt(Schedule):
 
 @register
 @dataclass(frozen=True)
-class Cosine(Schedule):
+class Cosine(Decay):
     """After `warmup` steps, half a cosine down to `floor` at the last step."""
 
     warmup: int = 100
@@ -58,17 +94,13 @@ class Cosine(Schedule):
     """Runs of more steps stay below the peak, by the third root of their length; 0 lets all reach it."""
     kind: Literal["cosine"] = "cosine"
 
-    def __post_init__(self) -> None:
-        _check(self.warmup, self.floor, self.horizon)
-
-    def factor(self, step: float, total: int | None) -> float:
-        path = _then(step, self.warmup, total, self.floor, lambda t: (1 + math.cos(math.pi * t)) / 2)
-        return path * _height(self.horizon, total)
+    def _curve(self, passed: float) -> float:
+        return (1 + math.cos(math.pi * passed)) / 2
 
 
 @register
 @dataclass(frozen=True)
-class Linear(Schedule):
+class Linear(Decay):
     """After `warmup` steps, straight down to `floor` at the last step."""
 
     warmup: int = 200
@@ -77,51 +109,17 @@ class Linear(Schedule):
     """Runs of more steps stay below the peak, by the third root of their length; 0 lets all reach it."""
     kind: Literal["linear"] = "linear"
 
-    def __post_init__(self) -> None:
-        _check(self.warmup, self.floor, self.horizon)
-
-    def factor(self, step: float, total: int | None) -> float:
-        path = _then(step, self.warmup, total, self.floor, lambda t: 1 - t)
-        return path * _height(self.horizon, total)
+    def _curve(self, passed: float) -> float:
+        return 1 - passed
 
 
 @register
 @dataclass(frozen=True)
-class Constant(Schedule):
+class Constant(WarmUp):
     """After `warmup` steps, the peak."""
 
     warmup: int = 0
     kind: Literal["constant"] = "constant"
 
-    def __post_init__(self) -> None:
-        _check(self.warmup)
-
     def factor(self, step: float, total: int | None) -> float:
         return min(1.0, step / max(self.warmup, 1))
-
-
-def _check(warmup: int, floor: float = 0.0, horizon: int = 0) -> None:
-    require(warmup >= 0, "warmup", warmup, "0 or more steps")
-    require(horizon >= 0, "horizon", horizon, "0 or more steps")
-    require(0 <= floor <= 1, "floor", floor, "from 0 to 1")
-
-
-def _height(horizon: int, total: int | None) -> float:
-    """How much of the peak a run of `total` steps reaches."""
-    return 1.0 if not horizon or total is None else min(1.0, (horizon / total) ** (1 / 3))
-
-
-def _then(
-    step: float, warmup: int, total: int | None, floor: float, decay: Callable[[float], float]
-) -> float:
-    """`step` counts from 1, so that the first step already learns. Without a plan there is no decay yet.
-
-    A run too short for its warm-up spends a quarter of its steps on it.
-    """
-    warmup = max(warmup if total is None else min(warmup, total // 4), 1)
-    if step <= warmup:
-        return step / warmup
-    if total is None:
-        return 1.0
-    passed = min(1.0, (step - warmup) / max(total - warmup, 1))
-    return floor + (1 - floor) * decay(passed)

@@ -6,7 +6,6 @@ not know which tasks there are.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.errors import ConfigError
 from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.weights import digest
 
 __all__ = ["Start"]
 
@@ -43,12 +43,7 @@ class Start:
     @property
     def identity(self) -> str:
         """Changes when a weight does."""
-        digest = hashlib.sha256()
-        for name in sorted(self.bundle.weights):
-            value = self.bundle.weights[name].contiguous()
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
-        return digest.hexdigest()
+        return digest(self.bundle.weights)
 
     def model(self, wanted: ModelConfig) -> ModelConfig:
         """The bundle's body, with the head of the model that a task wants.
@@ -74,17 +69,17 @@ class Start:
         Raises: ConfigError when the body was changed by settings, so that the weights do not fit.
         """
         same = dict(tokenizers) == dict(self.tokenizers)
-        theirs = self.bundle.build().state_dict()
-        taken: dict[int, str] = {}
+        source = self.bundle.build().state_dict()
+        copied: dict[int, str] = {}
         new: list[str] = []
-        own: dict[str, Tensor] = model.state_dict(keep_vars=True)
-        for name, value in own.items():
-            fits = name in theirs and theirs[name].shape == value.shape
-            if id(value) in taken:  # tied to one that is there already
+        target: dict[str, Tensor] = model.state_dict(keep_vars=True)
+        for name, value in target.items():
+            fits = name in source and source[name].shape == value.shape
+            if id(value) in copied:  # tied to one that is there already
                 continue
             if fits and (same or not name.startswith(_HEAD)):
-                value.copy_(theirs[name])
-                taken[id(value)] = name
+                value.copy_(source[name])
+                copied[id(value)] = name
             elif name.startswith(_HEAD):
                 new.append(name)
             else:
@@ -94,4 +89,4 @@ class Start:
                 )
                 raise ConfigError(sentence, self.folder, name, tuple(value.shape))
         fresh = f"; new: {', '.join(new)}" if new else ""
-        return [f"{len(taken)} weights of {self.folder} ({self.bundle.task}){fresh}"]
+        return [f"{len(copied)} weights of {self.folder} ({self.bundle.task}){fresh}"]

@@ -333,7 +333,7 @@ def test_blocks_of_a_pattern_rotate_by_their_own_base() -> None:
             if "blocks.0." not in name
         }
         alone.stack.load_state_dict(theirs)
-        around = model.stack._surroundings(*[regard.Contiguous(0, T)] * 2, None, h.device)
+        around = model.stack._context(*[regard.Contiguous(0, T)] * 2, None, h.device)
         around = model.stack._differing(around, *[regard.Contiguous(0, T)] * 2, h.device)[1]
         close(model.stack.blocks[1](h, around), alone.stack(h))
         cache = model.cache()

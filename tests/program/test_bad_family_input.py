@@ -19,7 +19,6 @@ from answers import one_sentence
 from PIL import Image
 
 import regard
-from tests.shared import refused
 
 Cli = Callable[..., Any]
 SMALL = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "train.evaluations=1")
@@ -278,29 +277,6 @@ def test_a_bundle_of_another_kind_is_no_beginning(
         answer = cli("train", task, rows, "--out", out, "--init", base, "--steps", 2, "--threads", 1)
         one_sentence(answer, said)
         assert not out.exists()
-
-
-def test_an_adapter_of_another_model_is_refused_by_name(labelled: Path, tmp_path: Path) -> None:
-    from regard.errors import BundleError
-    from regard.training.adapter import load_adapter
-
-    data = table(tmp_path / "rows.tsv", "ab")
-    wishes = WISHES | {"settings": ("train.tune=lora",)}
-    tuned = regard.train("text-classification", data, tmp_path / "run", init=labelled, **wishes)
-    adapter = next(path.parent for path in tuned.folder.rglob("adapter_config.json"))
-    other = regard.train("text-classification", data, tmp_path / "other", **{
-        **WISHES, "settings": (*SMALL, "model.width=24"),
-    })  # fmt: skip
-    model = regard.load(other.folder).bundle.build()
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    with refused(
-        BundleError,
-        key="base_model.model.stack.blocks.0.attention.out.lora_A.weight",
-        limit=[8, 24],
-        where="adapter_model.safetensors",
-    ):
-        load_adapter(model, adapter)
-    assert all((weight == before[name]).all() for name, weight in model.state_dict().items())
 
 
 # ------------------------------------------------------------------------------------------------- terminals

@@ -155,9 +155,9 @@ def drain(master: int, said: list[bytes]) -> None:
 def test_markup_in_a_label_is_text_on_the_moving_line() -> None:
     from rich.console import Console
 
-    from regard.training import progress
+    from regard.training.terminal import TerminalBar
 
-    bar = progress.TerminalBar()
+    bar = TerminalBar()
     try:
         with bar._console.capture() as caught:
             for text in (*HOSTILE, "[/]", "[link=http://a]b[/link]", "x" * 300):

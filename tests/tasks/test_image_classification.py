@@ -362,14 +362,14 @@ def test_images_need_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     rows = images(tmp_path)
     task, model = made(rows)
     places: list[object] = []
-    forward = type(model.stack)._surroundings
+    forward = type(model.stack)._context
 
     def watched(stack: Any, query: Any, *rest: Any) -> Any:
         around = forward(stack, query, *rest)
         places.append((query, around.mask))
         return around
 
-    monkeypatch.setattr(type(model.stack), "_surroundings", watched)
+    monkeypatch.setattr(type(model.stack), "_context", watched)
     task.loss(model, task.batch(stored(task, rows, tmp_path), np.arange(4)))
     task.predict(model, task.inputs(rows), Decoding())
     assert places == [(Contiguous(0, 16), None)] * 2

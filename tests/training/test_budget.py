@@ -21,7 +21,7 @@ from regard.tasks.translation import Translation
 from regard.training import meter
 from regard.training.device import Place
 from regard.training.loop import Trainer
-from regard.training.progress import Silent
+from regard.training.progress import Reporter
 from regard.training.resolve import resolve
 from regard.training.schedule import Cosine
 
@@ -40,7 +40,7 @@ class Clock:
 
 
 @dataclass
-class Said(Silent):
+class Said(Reporter):
     """Keeps what was said."""
 
     lines: list[str] = field(default_factory=list)

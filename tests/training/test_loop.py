@@ -17,18 +17,18 @@ import regard
 from regard.data.readers import open_data
 from regard.data.store import write_store
 from regard.errors import NonFiniteLossError
+from regard.run import Run
 from regard.tasks.metric import scored
 from regard.tasks.translation import Translation
 from regard.training.device import Place
-from regard.training.job import Trained
 from regard.training.loop import Trainer, random_seed
 from regard.training.plan import Plan
-from regard.training.progress import Silent
+from regard.training.progress import Reporter
 from regard.training.resolve import resolve
 from regard.weights import read_weights
 
 
-def train(pairs: Path, out: Path, *settings: str, **options: Any) -> Trained:
+def train(pairs: Path, out: Path, *settings: str, **options: Any) -> Run:
     wishes = asked(pairs, *settings)
     return regard.train("translation", pairs, out, settings=wishes.settings, quiet=True, threads=1, **options)
 
@@ -47,7 +47,7 @@ def trainer(pairs: Path, folder: Path, *settings: str) -> Trainer:
     torch.manual_seed(1)
     model = task.configure_model(config.model).build()
     place = Place(torch.device("cpu"))
-    made = Trainer(task, model, config.train, store, [], place, folder, Silent(), "this one")
+    made = Trainer(task, model, config.train, store, [], place, folder, Reporter(), "this one")
     made.at.plan = Plan(10, 1)
     return made
 

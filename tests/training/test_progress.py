@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from regard.console import note
 from regard.errors import StorageError
-from regard.training.progress import LOG, PlainLines, Record, clock, line_of
+from regard.training.progress import LOG, Lines, Record, clock, line_of
 from tests.shared import refused
 
 
@@ -115,7 +116,14 @@ def test_plain_lines_tell_of_long_work_now_and_then(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    reporter = PlainLines()
+    reporter = Lines(note)
     for now in (0.0, 5.0, 11.0, 12.0, 15.0, 22.0):
         reporter.busy(f"at {now}")
     assert capsys.readouterr().err.splitlines() == ["at 11.0", "at 22.0"]
+
+
+def test_without_a_terminal_a_run_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    reporter = Lines()
+    with caplog.at_level("INFO", "regard"):
+        reporter.say("100% done")
+    assert caplog.messages == ["100% done"]

@@ -13,9 +13,10 @@ from torch import nn
 import regard
 from regard.errors import BundleError, ConfigError
 from regard.model.lora import adapt, adapters, merge
-from regard.training.adapter import load_adapter
+from regard.strict_json import read_object
 from regard.training.loop import Trainer
 from regard.training.resolve import Asked, resolve, started
+from regard.weights import read_weights
 from tests.shared import refused
 
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=2", "model.heads=2", "model.dropout=0")
@@ -126,13 +127,21 @@ def test_new_adapters_change_nothing_and_merged_ones_say_the_same() -> None:
 def test_a_saved_adapter_makes_the_base_the_tuned_model(body: Path, tmp_path: Path) -> None:
     first = further(body, tmp_path / "first")  # so that base and tuned model have the same labels
     tuned = further(first.folder, tmp_path / "tuned", "train.tune=lora")
-    model = first.bundle.build()
-    load_adapter(model, tuned.folder / "adapter")
+    folder = tuned.folder / "adapter"
+    config = read_object(folder / "adapter_config.json", BundleError)
+    stored = read_weights(folder / "adapter_model.safetensors")
+    tensors = {name.removeprefix("base_model.model."): value for name, value in stored.items()}
+    base = first.bundle.build().state_dict() | {
+        name: value for name, value in tensors.items() if "lora_" not in name
+    }
+    for name in config["target_modules"]:
+        down, up = (tensors[f"{name}.lora_{side}.weight"] for side in "AB")
+        base[f"{name}.weight"] = base[f"{name}.weight"] + config["lora_alpha"] / config["r"] * up @ down
     for name, value in tuned.bundle.build().state_dict().items():
-        assert torch.allclose(model.state_dict()[name], value, atol=1e-6), name
+        assert torch.allclose(base[name], value, atol=1e-6), name
 
 
-def test_peft_reads_what_we_save_and_we_what_it_saves(body: Path, tmp_path: Path) -> None:
+def test_peft_reads_what_we_save(body: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     first = further(body, tmp_path / "first")
     tuned = further(first.folder, tmp_path / "tuned", "train.tune=lora")
@@ -141,13 +150,6 @@ def test_peft_reads_what_we_save_and_we_what_it_saves(body: Path, tmp_path: Path
     ours = tuned.bundle.build()
     assert not torch.allclose(ours(ids), first.bundle.build()(ids), atol=1e-3)
     assert torch.allclose(theirs(ids), ours(ids), atol=1e-5)
-    config = peft.LoraConfig(r=3, lora_alpha=7, target_modules=["qkv", "down"], init_lora_weights=False)
-    other = peft.get_peft_model(first.bundle.build(), config).eval()
-    other.save_pretrained(str(tmp_path / "theirs"))
-    model = first.bundle.build()
-    load_adapter(model, tmp_path / "theirs")
-    assert torch.allclose(model(ids), other(ids), atol=1e-5)
-    assert not torch.allclose(model(ids), first.bundle.build()(ids), atol=1e-3)
 
 
 @pytest.mark.parametrize("tune", ["frozen", "lora"])
@@ -259,46 +261,3 @@ def test_what_needs_a_body_is_refused_without_one(body: Path) -> None:
             init=body,
             settings=["train.tune=frozen"],
         )
-
-
-def test_an_adapter_that_does_not_fit_is_refused_by_name(body: Path, tmp_path: Path) -> None:
-    first = further(body, tmp_path / "first")
-    folder = further(first.folder, tmp_path / "tuned", "train.tune=lora").folder / "adapter"
-    path = folder / "adapter_config.json"
-    good = path.read_text("utf-8")
-    wrong = {
-        '"LORA"': (
-            '"IA3"',
-            {"key": "peft_type", "value": "IA3", "limit": "LORA", "where": "adapter_config.json"},
-        ),
-        '"r": 8': (
-            '"r": 7',
-            {
-                "key": "base_model.model.stack.blocks.0.attention.out.lora_A.weight",
-                "limit": [7, 16],
-                "where": "adapter_model.safetensors",
-            },
-        ),
-        '"bias": "none"': (
-            '"bias": "all"',
-            {"key": "bias", "value": "all", "limit": "none", "where": "adapter_config.json"},
-        ),
-        '"fan_in_fan_out": false': (
-            '"fan_in_fan_out": true',
-            {"key": "fan_in_fan_out", "value": True, "where": "adapter_config.json"},
-        ),
-        '"lora_alpha": 16.0': ('"lora_alpha": null', {"key": "r and lora_alpha", "limit": "numbers above 0"}),
-    }
-    for right, (changed, parts) in wrong.items():
-        assert right in good, good
-        path.write_text(good.replace(right, changed), "utf-8")
-        with refused(BundleError, **parts):
-            load_adapter(first.bundle.build(), folder)
-    path.write_text(good, "utf-8")
-    with refused(BundleError, key="stack.blocks.0.attention.out", where="adapter"):
-        load_adapter(nn.Sequential(nn.Linear(2, 3)), folder)
-    path.write_text("{", "utf-8")
-    with refused(
-        BundleError, value="it is not JSON that can be used (Expecting", where="adapter_config.json"
-    ):
-        load_adapter(first.bundle.build(), folder)
