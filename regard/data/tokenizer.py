@@ -23,7 +23,6 @@ from tokenizers import Tokenizer as Backend
 
 from regard.data.forks import prepare_for_forks
 from regard.data.sample import Sample, take_sample, valid_text
-from regard.data.subword_dropout import MergeSampler
 from regard.data.token_places import Place, cover, trimmed
 from regard.data.tokenizer_file import read_content, read_tokenizer, write_tokenizer
 from regard.data.tokenizer_kinds import (
@@ -52,7 +51,7 @@ from regard.data.tokenizer_kinds import (
     tidy,
 )
 from regard.data.tokenizer_learning import check_allowed, learn
-from regard.data.vocabulary import LONGEST_WORD, Vocabulary
+from regard.data.vocabulary import Vocabulary
 from regard.errors import TokenizerError
 
 __all__ = [
@@ -152,20 +151,8 @@ class Tokenizer:
         """The ids of a text, without special tokens; unknown characters (for Words: words) become `unk`."""
         return self._backend.encode(valid_text(text)).ids
 
-    def encode_batch(
-        self, texts: Sequence[str], *, dropout: float = 0.0, seed: int | Sequence[int] = 0
-    ) -> list[list[int]]:
-        """The ids of many texts, on all cores.
-
-        dropout: the probability that BPE leaves out a merge (Provilkov et al. 2020), so that a text is cut
-            in other ways each time; a function of `texts`, `dropout` and `seed` alone. To cut the same
-            texts again and again, keep a `sampler`.
-
-        Raises:
-            TokenizerError: dropout with a kind that has no merges, or out of range.
-        """
-        if dropout:
-            return self.sampler(texts).sample(dropout, seed)
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of many texts, on all cores."""
         rows: list[list[int]] = []
         chunk: list[str] = []
         letters = 0
@@ -179,37 +166,6 @@ class Tokenizer:
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
-
-    def sampler(self, texts: Iterable[str]) -> MergeSampler:
-        """Texts that are split into words once, to be cut with dropout many times: `.sample(0.1, seed)`.
-
-        Raises:
-            TokenizerError: this kind has no merges to leave out.
-        """
-        if not isinstance(self.spec, ByteBPE | BPE):
-            sentence = "a {value} tokenizer has no merges to drop; use bpe or byte-bpe, or no dropout"
-            raise TokenizerError(sentence, self.spec.kind)
-        ids = {piece: index for index, piece in enumerate(self._names)}
-        merges = [(ids[left], ids[right], ids[left + right]) for left, right in self.vocabulary.merges]
-        words = (self._short_words(text) for text in texts)
-        return MergeSampler(words, ids, merges, unknown=self.unk)
-
-    def _short_words(self, text: str) -> list[str]:
-        """The words of a text; where one is too long to be cut at random as a whole, parts of it, each of
-        whole pieces: without dropout these are the pieces of the word."""
-        words: list[str] = []
-        for word in self._split(text):
-            if len(word) <= LONGEST_WORD:
-                words.append(word)
-                continue
-            raw, begin, last = word.encode(), 0, 0
-            for end in (piece.offsets[1] for piece in self._backend.model.tokenize(word)):
-                if end - begin > LONGEST_WORD and last > begin:
-                    words.append(raw[begin:last].decode())
-                    begin = last
-                last = end
-            words.append(raw[begin:].decode())
-        return words
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens are left out, except `unk`, which gives U+FFFD.

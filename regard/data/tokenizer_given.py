@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -20,7 +20,6 @@ from tokenizers import Tokenizer as Backend
 
 from regard.data.charsmap import Charsmap
 from regard.data.sample import REPLACEMENT, valid_text
-from regard.data.subword_dropout import MergeSampler
 from regard.data.token_places import Place
 from regard.data.tokenizer import Tokenizer
 from regard.data.tokenizer_file import FORMAT, VERSION
@@ -170,9 +169,6 @@ class GivenTokenizer(Tokenizer):
             (origins[start][0], origins[end - 1][1]) if start < end else (origins[start][0],) * 2
             for start, end in places
         ]
-
-    def sampler(self, texts: Iterable[str]) -> MergeSampler:
-        raise TokenizerError("a given tokenizer has no merges to drop; use no dropout")
 
     def decode(self, ids: Sequence[int]) -> str:
         for index in ids:
