@@ -182,10 +182,8 @@ def test_the_file_for_hugging_face_gives_the_same_ids_and_text(tokenizer: Tokeni
 def test_a_vocabulary_larger_than_the_data_allow_says_how_large_it_can_be(kind):
     with refused(TokenizerError, value=5000) as caught:
         train_tokenizer(kind(vocab=5000), TEXTS)
-    largest = next(int(word) for word in str(caught.value).split() if word.isdigit() and 5 < int(word) < 5000)
-    assert largest
     tokenizer = train_tokenizer(kind(vocab=5000), TEXTS, at_most=True)
-    assert f"give {tokenizer.size} pieces" in str(caught.value)
+    assert caught.value.limit == tokenizer.size
     exact = train_tokenizer(kind(vocab=tokenizer.size), TEXTS)
     assert exact.size == tokenizer.size
 
