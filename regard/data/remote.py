@@ -215,7 +215,7 @@ def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[byt
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
             if size > file.limit:
-                raise too_many_bytes(DownloadError, file.url, file.limit, "it was not stored")
+                raise too_many_bytes(DownloadError, file.url, file.limit, "what it unzips to was not stored")
             yield chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(
