@@ -57,7 +57,10 @@ class Style:
 
 def styles() -> list[Style]:
     """All styles, each once, in a fixed order."""
-    patterns = dict.fromkeys((*_cldr_patterns(), *_PATTERNS))
+    from babel import Locale
+
+    formats = [Locale.parse(locale).date_formats for locale in _LOCALES]
+    patterns = dict.fromkeys((*(some[length].pattern for some in formats for length in _LENGTHS), *_PATTERNS))
     writers: list[tuple[Write, bool]] = [
         (partial(_english, pattern=pattern), "E" in pattern) for pattern in patterns
     ]
@@ -94,14 +97,6 @@ def examples(split: str) -> Iterator[tuple[str, str, str]]:
         style = known[index % len(known)]
         chinese = format_date(day, "full" if style.weekday else "long", locale="zh_Hans_CN")
         yield style.write(day), chinese, day.isoformat()
-
-
-def _cldr_patterns() -> Iterator[str]:
-    from babel import Locale
-
-    for locale in map(Locale.parse, _LOCALES):
-        for length in _LENGTHS:
-            yield locale.date_formats[length].pattern
 
 
 def _english(day: date, pattern: str) -> str:

@@ -47,7 +47,6 @@ def read_content(text: str) -> dict[str, Any]:
     if content.get("version") != VERSION:
         sentence = "the tokenizer has {key} {value!r} and this regard reads {limit}; upgrade regard"
         raise TokenizerError(sentence, "version", content.get("version"), VERSION)
-    assert isinstance(content, dict)
     return content
 
 
