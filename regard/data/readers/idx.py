@@ -30,7 +30,7 @@ from regard.data.readers.tables import FileTable, Record
 from regard.errors import DataError, damaged, wrong_size
 from regard.values.pixels import LONGEST_SIDE, MOST_PIXELS
 
-__all__ = ["COLUMNS", "IdxImages", "ImageTable", "image_at", "is_idx", "partner", "split_word"]
+__all__ = ["COLUMNS", "IdxImages", "ImageTable", "image_at", "is_idx", "no_image", "partner", "split_word"]
 
 COLUMNS = ("image", "label")
 _NAME = re.compile(r"(?:.*[-_.])?([a-z0-9]+)[-_]images[-.]idx[34][-.]ubyte(?:\.gz)?", re.ASCII)
@@ -157,8 +157,7 @@ class _Reader:
     def image(self, number: int) -> NDArray[np.uint8]:
         header = self.header
         if number >= header.count:
-            sentence = "{where} has no image {value}, only {limit}"
-            raise DataError(sentence, self.path, number, f"0 to {header.count - 1}")
+            raise no_image(self.path, number, header.count)
         if number < self.next:
             self._open()
         with file_errors(self.path):
@@ -172,6 +171,11 @@ class _Reader:
         self.next = number + 1
         pixels = np.frombuffer(content, dtype=np.uint8).reshape(header.shape)
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def no_image(where: object, number: int, count: int) -> DataError:
+    """An error to raise: of so many images there is none of that number."""
+    return DataError("{where} has no image {value}, only {limit}", where, number, f"0 to {count - 1}")
 
 
 @lru_cache(maxsize=4)
