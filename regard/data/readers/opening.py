@@ -19,6 +19,7 @@ from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
 from regard.data.readers.delimited import CellTable
 from regard.data.readers.folder import INSIDE, FileSet, look_at_file, look_at_folder
+from regard.data.readers.idx import ImageTable
 from regard.data.readers.image_folder import images_of, look_at_images, open_images, split_images
 from regard.data.readers.images import IMAGE
 from regard.data.readers.lines import file_errors
@@ -251,12 +252,6 @@ def _open_files(
     files: FileSet, columns: Wanted, shares: Mapping[str, float], reading: Reading, every: int
 ) -> tuple[dict[str, Rows], tuple[str, ...]]:
     """The splits that one file, or one set of parallel files, gives, and the names of its columns."""
-    if files.form in ("images", "idx"):
-        images = open_images(files)
-        picked = pick_columns(images.columns, columns, images.label)
-        return split_images(images, picked, shares, reading, every), tuple(
-            images.columns[index] for index in picked
-        )
     for path in files.paths:
         _check_size(path)
     if files.running:
@@ -266,14 +261,19 @@ def _open_files(
         return split_text(text, shares, reading), ("text",) * len(picked)
     table = _open_table(files, columns, skip=reading.on_error == "skip")
     picked = pick_columns(table.columns, columns, table.label, ordered=files.form != "parallel")
+    names = tuple(table.columns[index] for index in picked)
+    if isinstance(table, ImageTable):
+        return split_images(table, picked, shares, reading, every), names
     first = table.tables[0] if isinstance(table, ShardedTable) else table
     if isinstance(first, CellTable):
         reading.report.notes.extend(first.notes(columns))
-    return split_table(table, picked, shares, reading), tuple(table.columns[index] for index in picked)
+    return split_table(table, picked, shares, reading), names
 
 
 def _open_table(files: FileSet, columns: Wanted, *, skip: bool = False) -> Table:
     """`skip`: whether the columns may follow from a later row than the first, if that is broken."""
+    if files.form in ("images", "idx"):
+        return open_images(files)
     if files.form == "parallel":
         return ParallelTable(files.paths, files.extensions)
     tables = tuple(by_language(_open_file(files.form, path, columns, skip), columns) for path in files.paths)
@@ -292,15 +292,8 @@ def _shown(files: FileSet) -> str:
 
 
 def _check_size(path: Path) -> None:
-    if not path.exists():
-        raise no_data(path, "does not exist")
     if path.is_file() and path.stat().st_size == 0:
         raise no_data(path, "is empty")
-
-
-def _within(folder: Path) -> list[Path]:
-    """What is in those of its folders in which data are looked for."""
-    return [path for name in (INSIDE, *SPLIT_OF) for path in folder.glob(f"{name}/*")]
 
 
 def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) -> str:
@@ -309,11 +302,9 @@ def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) ->
     with file_errors(path):
         files = [path]
         if path.is_dir():
-            inside = [*path.rglob("*")] if IMAGE in names else [*path.iterdir(), *_within(path)]
+            within = (file for name in (INSIDE, *SPLIT_OF) for file in path.glob(f"{name}/*"))
+            inside = [*path.rglob("*")] if IMAGE in names else [*path.iterdir(), *within]
             files = [file for file in sorted(inside) if file.is_file()]
-        for file in files:
-            status = file.stat()
-            digest.update(
-                repr((str(file.resolve()), status.st_size, status.st_mtime_ns)).encode("utf-8", "replace")
-            )
+        for name, state in state_of(files).items():
+            digest.update(repr((str(Path(name).resolve()), *state)).encode("utf-8", "replace"))
     return digest.hexdigest()
