@@ -43,6 +43,7 @@ from regard.tasks.image_processor import (
     placed,
     restored_image_processor,
 )
+from regard.tasks.known_data import IMAGES
 from regard.tasks.labels import (
     LABELS,
     Number,
@@ -143,6 +144,7 @@ class ImageClassification(Task):
 
     name: ClassVar[str] = "image-classification"
     presets: ClassVar[Presets] = {name: vit(size) for name, size in VIT.items()}
+    known_data = IMAGES
     Config = ImageClassificationConfig
     config: ImageClassificationConfig
 

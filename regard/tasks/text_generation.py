@@ -42,6 +42,7 @@ from regard.tasks.dialogue import (
     said,
     texts_of,
 )
+from regard.tasks.known_data import TEXTS
 from regard.tasks.parts import not_for, side_by_side, sized
 from regard.tasks.perplexity import Perplexity
 from regard.tasks.prediction import best_of
@@ -94,6 +95,7 @@ class TextGeneration(TextTask):
 
     name: ClassVar[str] = "text-generation"
     supports = frozenset({"max_length", "sampling", "stop", "begin"})
+    known_data = TEXTS
     presets = stacks(Causal())
     Config = TextGenerationConfig
     config: TextGenerationConfig

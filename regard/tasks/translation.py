@@ -36,6 +36,7 @@ from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
 from regard.tasks.decoding import Decoding
+from regard.tasks.known_data import TRANSLATIONS
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for, side_by_side, sized, too_long
 from regard.tasks.prediction import best_of, checked
 from regard.tasks.protocols import Sequences
@@ -134,6 +135,7 @@ class Translation(Task):
 
     name: ClassVar[str] = "translation"
     supports = frozenset({"beam", "max_length", "begin"})
+    known_data = TRANSLATIONS
     presets: ClassVar[Presets] = {
         name: encoder_decoder(size, placement=PreNorm()) for name, size in ENCODER_DECODER.items()
     }

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from operator import itemgetter
+from typing import Any, Literal
 
-from regard.data.readers.forms import Cell, Form, usual_forms
+from regard.data.readers.forms import Cell, Form
 from regard.data.readers.lines import Problem
 from regard.data.readers.plain import TextFile
+from regard.data.readers.reader import usual_forms
 from regard.data.readers.tables import Table
 from regard.data.rows import Report, Row, Rows
 from regard.data.splits import Chooser, choose_by_hash, contiguous_bounds
@@ -33,12 +35,14 @@ class Reading:
     on_error: OnError
     report: Report
     forms: Forms = ()
+    key: tuple[int, ...] = (0,)
+    """Which of the picked columns say in which split a row is: rows that are alike in them are in one."""
 
 
 def split_table(
     table: Table, picked: tuple[int, ...], shares: Mapping[str, float], reading: Reading
 ) -> dict[str, Rows]:
-    """The rows of a table in one or more splits, by a hash of the first picked column."""
+    """The rows of a table in one or more splits, by a hash of the key."""
     choosers = dict.fromkeys(shares) if len(shares) == 1 else choose_by_hash(shares)
     return split_by(table, picked, choosers, reading)
 
@@ -46,7 +50,7 @@ def split_table(
 def split_by(
     table: Table, picked: tuple[int, ...], choosers: Mapping[str, Chooser | None], reading: Reading
 ) -> dict[str, Rows]:
-    """The rows of a table in splits, each with what chooses by the first picked column; None takes all."""
+    """The rows of a table in splits, each with what chooses by the key; None takes all."""
     names = tuple(table.columns[index] for index in picked)
     given = (*reading.forms, *[None] * (len(picked) - len(reading.forms)))
     forms = tuple(form or usual for form, usual in zip(given, usual_forms(names), strict=True))
@@ -76,24 +80,22 @@ def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) ->
 def _row_of(
     where: str, values: tuple[Cell, ...] | Problem, names: tuple[str, ...], forms: Forms
 ) -> Row | Problem:
-    """A record as text, or the `Problem` that it has: a value that is empty, or not of its form."""
+    """A record as values, or the `Problem` that it has: a value that is empty, or not of its form."""
     if isinstance(values, Problem):
         return values
-    texts: list[str] = []
-    for name, value, form in zip(names, values, forms, strict=True):
-        text: str | Problem
-        if form is not None and value != "":
-            text = form.text(value, texts)
-        elif isinstance(value, str):
-            text = value
-        else:
-            text = Problem("not text", f"a {type(value).__name__}")
-        if isinstance(text, Problem):
-            return text
-        if not text or text.isspace():
+    row: list[Any] = []
+    for name, cell, form in zip(names, values, forms, strict=True):
+        value: object = cell
+        if form is not None and (cell != "" or form.takes_empty):
+            value = form.text(cell, row)
+        elif not isinstance(cell, str):
+            value = Problem("not text", f"a {type(cell).__name__}")
+        if isinstance(value, Problem):
+            return value
+        if isinstance(value, str) and (not value or value.isspace()):
             return Problem(f"empty {name}")
-        texts.append(text)
-    return Row(tuple(texts), where)
+        row.append(value)
+    return Row(tuple(row), where)
 
 
 def _sound(
@@ -111,11 +113,11 @@ def _sound(
     Raises:
         DataError: at the first row that is refused, or at the end when there was none to use.
     """
-    tally = reading.report.begin(label)
+    tally, key = reading.report.begin(label), itemgetter(*reading.key)
     for where, row in records:
         if not isinstance(row, Problem):
             tally.keep()
-            if chosen is None or chosen(row.values[0]):
+            if chosen is None or chosen(str(key(row.values))):
                 yield row
         elif row.harmless or reading.on_error == "skip":
             tally.skip(row.reason, where)
