@@ -54,12 +54,7 @@ def installing(package: str) -> str:
 
 def columns_of(rows: Rows, picked: tuple[int, ...]) -> Rows:
     """The same rows with only the `picked` values, in that order."""
-
-    def select() -> Iterator[Row]:
-        for row in rows:
-            yield Row(tuple(row.values[index] for index in picked), row.where)
-
-    return Rows(select)
+    return Rows(lambda: (Row(tuple([row.values[i] for i in picked]), row.where) for row in rows))
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 from regard.data.splits import share
 
@@ -56,16 +57,22 @@ class Style:
 
 def styles() -> list[Style]:
     """All styles, each once, in a fixed order."""
-    patterns = dict.fromkeys((*_cldr_patterns(), *_PATTERNS))
-    writers = [(_by_pattern(pattern), "E" in pattern) for pattern in patterns]
+    from babel import Locale
+
+    formats = [Locale.parse(locale).date_formats for locale in _LOCALES]
+    patterns = dict.fromkeys((*(some[length].pattern for some in formats for length in _LENGTHS), *_PATTERNS))
+    writers: list[tuple[Write, bool]] = [
+        (partial(_english, pattern=pattern), "E" in pattern) for pattern in patterns
+    ]
+    month = partial(_english, pattern="MMMM")
     writers += [
-        (lambda day: f"{_month(day)} {_th(day.day)}, {day.year}", False),
-        (lambda day: f"{_th(day.day)} {_month(day)} {day.year}", False),
-        (lambda day: f"{_th(day.day)} of {_month(day)}, {day.year}", False),
-        (lambda day: f"the {_ORDINALS[day.day - 1]} of {_month(day)} {day.year}", False),
-        (lambda day: f"{_weekday(day)} the {_th(day.day)} of {_month(day)} {day.year}", True),
-        (lambda day: f"{_month(day)} {day.day}, {day.year}".lower(), False),
-        (lambda day: f"{day.day} {_month(day)} {day.year}".upper(), False),
+        (lambda day: f"{month(day)} {_th(day.day)}, {day.year}", False),
+        (lambda day: f"{_th(day.day)} {month(day)} {day.year}", False),
+        (lambda day: f"{_th(day.day)} of {month(day)}, {day.year}", False),
+        (lambda day: f"the {_ORDINALS[day.day - 1]} of {month(day)} {day.year}", False),
+        (lambda day: f"{_english(day, 'EEEE')} the {_th(day.day)} of {month(day)} {day.year}", True),
+        (lambda day: f"{month(day)} {day.day}, {day.year}".lower(), False),
+        (lambda day: f"{day.day} {month(day)} {day.year}".upper(), False),
     ]
     sample = date(2024, 3, 5)
     return [Style(write(sample), weekday, write) for write, weekday in writers]
@@ -92,31 +99,10 @@ def examples(split: str) -> Iterator[tuple[str, str, str]]:
         yield style.write(day), chinese, day.isoformat()
 
 
-def _cldr_patterns() -> Iterator[str]:
-    from babel import Locale
-
-    for locale in map(Locale.parse, _LOCALES):
-        for length in _LENGTHS:
-            yield locale.date_formats[length].pattern
-
-
-def _by_pattern(pattern: str) -> Write:
+def _english(day: date, pattern: str) -> str:
     from babel.dates import format_date
 
-    return lambda day: str(format_date(day, pattern, locale="en"))
-
-
-def _month(day: date) -> str:
-    """The month."""
-    from babel.dates import format_date
-
-    return str(format_date(day, "MMMM", locale="en"))
-
-
-def _weekday(day: date) -> str:
-    from babel.dates import format_date
-
-    return str(format_date(day, "EEEE", locale="en"))
+    return str(format_date(day, pattern, locale="en"))
 
 
 def _th(number: int) -> str:

@@ -22,27 +22,19 @@ _LEFT_OUT = {
 _LARGEST = 1 << 20  # bytes of a file; more than any that people wrote
 
 
-def files(root: Path | None = None) -> Iterator[Path]:
-    """The files in order, relative to `root`, by default where the library is."""
-    root = root or Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
-        inside = path.relative_to(root)
-        written = not path.name.startswith("_sysconfigdata") and _LEFT_OUT.isdisjoint(inside.parts)
-        if written and path.is_file() and path.stat().st_size <= _LARGEST:
-            yield inside
-
-
 def examples(root: Path | None = None) -> Iterator[tuple[str, Row]]:
-    """Each file with its split. Raises: OSError."""
+    """Each file with its split, named from `root`, by default where the library is. Raises: OSError."""
     root = root or Path(sysconfig.get_path("stdlib"))
     known: set[str] = set()
-    for path in files(root):
+    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*.py")):
+        written = not path.name.startswith("_sysconfigdata") and _LEFT_OUT.isdisjoint(name.split("/"))
+        if not written or not path.is_file() or path.stat().st_size > _LARGEST:
+            continue
         try:
-            with tokenize.open(root / path) as file:  # heeds what the file says of its encoding
+            with tokenize.open(path) as file:  # follows what the file says of its encoding
                 text = file.read().strip()
         except (SyntaxError, UnicodeDecodeError):
             continue
         if text and text not in known and "\0" not in text:
             known.add(text)
-            name = path.as_posix()
             yield held_out(name, test=TEST, valid=VALID), Row((text,), name)

@@ -34,7 +34,8 @@ def cut(rows: Iterable[Row], tokenizer: Tokenizer) -> Iterator[tuple[list[int], 
     for running, some in groupby(rows, lambda row: row.running):
         texts = (row.values[0] for row in some)
         if not running:
-            yield from _documents(texts, tokenizer)
+            whole = ((tokenizer.encode_document(text), True) for text in texts)
+            yield from whole if tokenizer.lines else _encoded(texts, tokenizer)
             continue
         lines = (f"{text}\n" for text in texts)
         if tokenizer.lines:
@@ -42,12 +43,6 @@ def cut(rows: Iterable[Row], tokenizer: Tokenizer) -> Iterator[tuple[list[int], 
         else:
             yield from ((ids, False) for ids in cut_running(lines, tokenizer.encode_with_offsets))
         yield [], True
-
-
-def _documents(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[list[int], bool]]:
-    if tokenizer.lines:
-        return ((tokenizer.encode_document(text), True) for text in texts)
-    return _encoded(texts, tokenizer)
 
 
 def _encoded(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[list[int], bool]]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import DataError, cannot_read, not_text, too_many_bytes
+from regard.errors import DataError
+from regard.strict_json import read_text
 
 _MOST_BYTES = 1 << 20
 _BETWEEN = re.compile(r"\s*[,;\t]\s*| +")
@@ -24,8 +25,9 @@ def read_matrix(path: str | Path) -> NDArray[np.float64]:
     Raises: DataError naming file and line when the file cannot be read, something in it is no finite
     number, or its rows differ in length.
     """
+    text = read_text(Path(path), _MOST_BYTES, DataError).removeprefix("\ufeff")
     rows: list[list[float]] = []
-    for count, line in enumerate(_text(Path(path)).splitlines(), 1):
+    for count, line in enumerate(text.splitlines(), 1):
         content = line.partition("#")[0].strip()
         if not content:
             continue
@@ -36,20 +38,6 @@ def read_matrix(path: str | Path) -> NDArray[np.float64]:
     if not rows:
         raise DataError("{where} holds no numbers; write one row of them a line, with commas between", path)
     return np.array(rows, dtype=np.float64)
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
-    except OSError as problem:
-        raise cannot_read(DataError, path, problem) from problem
-    if len(raw) > _MOST_BYTES:
-        raise too_many_bytes(DataError, path, _MOST_BYTES, "give a smaller matrix")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise not_text(DataError, path) from problem
 
 
 def _number(field: str, where: str) -> float:

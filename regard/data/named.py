@@ -125,60 +125,54 @@ _MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _SPLITS = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
 
 
-def _multi30k(pattern: str, gunzip: bool, sums: Mapping[str, str]) -> dict[str, RemoteFile | None]:
-    """`sums` by file name, such as `train.en`; `pattern`, filled in, is the path at home."""
+def _multi30k(name: str, title: str, path: str, gunzip: bool, sums: Mapping[str, str]) -> NamedSet:
+    """`sums` by file name, such as `train.en`; `path`, filled in, is the file's at home."""
     files: dict[str, RemoteFile | None] = {}
-    for name, sha256 in sums.items():
-        split, language = name.split(".")
-        path = pattern.format(split=_SPLITS[split], language=language)
-        files[name] = RemoteFile(_github(*_MULTI30K, path), sha256, gunzip=gunzip)
-    return files
+    for file, sha256 in sums.items():
+        split, language = file.split(".")
+        url = _github(*_MULTI30K, path.format(split=_SPLITS[split], language=language))
+        files[file] = RemoteFile(url, sha256, gunzip=gunzip)
+    return NamedSet(
+        name=name,
+        title=title,
+        size="29,000 / 1,014 / 1,000",
+        columns=("en", "de"),
+        licence="captions from Flickr30k, research use",
+        source="github.com/multi30k/dataset, task 1",
+        split="train, valid and test (Flickr 2016) as published",
+        commit=_MULTI30K[1],
+        files=files,
+    )
 
 
 _ENTRIES = (
-    NamedSet(
-        name="multi30k",
-        title="image captions, English–German, raw text",
-        size="29,000 / 1,014 / 1,000",
-        columns=("en", "de"),
-        licence="captions from Flickr30k, research use",
-        source="github.com/multi30k/dataset, task 1",
-        split="train, valid and test (Flickr 2016) as published",
-        commit=_MULTI30K[1],
-        files=_multi30k(
-            "data/task1/raw/{split}.{language}.gz",
-            True,
-            {
-                "train.en": "460a15fbd157e34a7a9957ee388c1ca247fe47af3ef25fb50442af6c274e0fc6",
-                "train.de": "2c2b73fd2b548fbcde3a875e0a78d6ee94d498bfdee6bd3eae3945779e9ddf72",
-                "valid.en": "1f2a23d992769b5b3d209b0a10dd0b77c08cceb1f20dfb97ed0aafa49d107227",
-                "valid.de": "660e09eb7e1da2f856ea13ee5ad3cf6d36b3d5b0b733c857e94c5747a3dfc660",
-                "test.en": "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182",
-                "test.de": "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16",
-            },
-        ),
+    _multi30k(
+        "multi30k",
+        "image captions, English–German, raw text",
+        "data/task1/raw/{split}.{language}.gz",
+        True,
+        {
+            "train.en": "460a15fbd157e34a7a9957ee388c1ca247fe47af3ef25fb50442af6c274e0fc6",
+            "train.de": "2c2b73fd2b548fbcde3a875e0a78d6ee94d498bfdee6bd3eae3945779e9ddf72",
+            "valid.en": "1f2a23d992769b5b3d209b0a10dd0b77c08cceb1f20dfb97ed0aafa49d107227",
+            "valid.de": "660e09eb7e1da2f856ea13ee5ad3cf6d36b3d5b0b733c857e94c5747a3dfc660",
+            "test.en": "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182",
+            "test.de": "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16",
+        },
     ),
-    NamedSet(
-        name="multi30k-tok",
-        title="the same captions, lowercased, normalised and tokenised by Moses scripts",
-        size="29,000 / 1,014 / 1,000",
-        columns=("en", "de"),
-        licence="captions from Flickr30k, research use",
-        source="github.com/multi30k/dataset, task 1",
-        split="train, valid and test (Flickr 2016) as published",
-        commit=_MULTI30K[1],
-        files=_multi30k(
-            "data/task1/tok/{split}.lc.norm.tok.{language}",
-            False,
-            {
-                "train.en": "08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119",
-                "train.de": "cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505",
-                "valid.en": "46573ce391ae227f1c72f873392436a20ef18e0a6d518098cfbd70b77c8572ec",
-                "valid.de": "97232bd273eceb7207f689527386a97e4be2616b18ada47576bdaf96c8ae1f00",
-                "test.en": "5b7f32627cf99eced828311b955dae9800bb52bc8b91cf8b6526829e605b29d2",
-                "test.de": "c6a33d39d48f9f510de147651316cd9d918e09ad0219df734a2f16b6baccacc4",
-            },
-        ),
+    _multi30k(
+        "multi30k-tok",
+        "the same captions, lowercased, normalised and tokenised by Moses scripts",
+        "data/task1/tok/{split}.lc.norm.tok.{language}",
+        False,
+        {
+            "train.en": "08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119",
+            "train.de": "cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505",
+            "valid.en": "46573ce391ae227f1c72f873392436a20ef18e0a6d518098cfbd70b77c8572ec",
+            "valid.de": "97232bd273eceb7207f689527386a97e4be2616b18ada47576bdaf96c8ae1f00",
+            "test.en": "5b7f32627cf99eced828311b955dae9800bb52bc8b91cf8b6526829e605b29d2",
+            "test.de": "c6a33d39d48f9f510de147651316cd9d918e09ad0219df734a2f16b6baccacc4",
+        },
     ),
     NamedSet(
         name="tatoeba-en-zh",

@@ -215,8 +215,7 @@ def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[byt
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
             if size > file.limit:
-                sentence = "{where} unzips to more than the {limit:,} bytes it may have"
-                raise DownloadError(sentence, file.url, file.limit)
+                raise too_many_bytes(DownloadError, file.url, file.limit, "what it unzips to was not stored")
             yield chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(

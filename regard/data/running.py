@@ -32,25 +32,22 @@ class _Window:
     spans: list[tuple[int, int]]
     begin: int = 0
 
-    @classmethod
-    def of(cls, text: str, cut: Cut) -> _Window:
-        return cls(text, *cut(text))
-
 
 def cut_running(texts: Iterable[str], cut: Cut) -> Iterator[list[int]]:
     """The ids of all texts as one, some at a time."""
     window: _Window | None = None
     for text in _stretches(texts):
         if window is None:
-            window = _Window.of(text, cut)
+            window = _Window(text, *cut(text))
             continue
         overlap = min(_OVERLAP, len(window.text))
-        after = _Window.of(window.text[-overlap:] + text, cut)
+        both = window.text[-overlap:] + text
+        after = _Window(both, *cut(both))
         place = _place(window, after, overlap)
         if place is None and len(window.text) < _LARGEST:
             # What was given already keeps its tokens: the joint window has them, too, since it begins there.
-            joint = _Window.of(window.text + text, cut)
-            window = _Window(joint.text, joint.ids, joint.spans, window.begin)
+            both = window.text + text
+            window = _Window(both, *cut(both), window.begin)
             continue
         end, begin = place or (len(window.ids), _first_from(after, overlap))
         yield window.ids[window.begin : end]

@@ -1,7 +1,7 @@
 """Text to ids and back, in six ways, each learned from the user's own texts.
 
 The union `TokenizerSpec` is the registry: each member says how texts are normalised, split into words and
-cut into pieces. `train_tokenizer` learns the vocabulary; a `Tokenizer` is the result, with one law:
+cut into tokens. `train_tokenizer` learns the vocabulary; a `Tokenizer` is the result, with one law:
 
     tokenizer.decode(tokenizer.encode(text)) == tokenizer.normalise(text)
 
@@ -16,24 +16,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from regard.data.forks import prepare_for_forks
-from regard.data.sample import Sample, take_sample, valid_text
-from regard.data.subword_dropout import MergeSampler
+from regard.data.sample import REPLACEMENT, Sample, take_sample, valid_text
 from regard.data.token_places import Place, cover, trimmed
-from regard.data.tokenizer_file import read_content, read_tokenizer, write_tokenizer
+from regard.data.tokenizer_file import read_content, read_tokenizer, write_content
 from regard.data.tokenizer_kinds import (
     BOS,
     BPE,
     EOS,
     MASK,
-    MOVING,
     PAD,
-    SPACE,
     UNK,
     ByteBPE,
     Characters,
@@ -42,17 +40,11 @@ from regard.data.tokenizer_kinds import (
     WordPiece,
     Words,
     build_backend,
-    bytes_of,
-    join_pieces,
     lines_of,
     readable,
-    special_names,
     split_words,
-    text_normaliser,
-    tidy,
 )
-from regard.data.tokenizer_learning import check_allowed, learn
-from regard.data.vocabulary import LONGEST_WORD, Vocabulary
+from regard.data.vocabulary import Vocabulary
 from regard.errors import TokenizerError
 
 __all__ = [
@@ -101,32 +93,25 @@ class Tokenizer:
         self.lines = lines
         self.vocabulary = vocabulary
         self.sample = sample
-        self.special = special_names(spec)
+        self.special = spec.special
         self.mask = MASK if len(self.special) > MASK else None
+        self.special_ids = tuple(range(len(self.special)))
+        """The ids that no text contains."""
+        self._special = frozenset(self.special_ids)
+        self.between = [self.eos]
+        """What stands between the two texts of a pair."""
+        self.ends = frozenset((self.eos,))
+        """The ids that end what is written."""
         self._names = (*self.special, *vocabulary.pieces)
-        self._text = text_normaliser(spec)
-        self._backend = build_backend(spec, self._names, vocabulary)
+        self._moving = spec.moving
+        self._of_bytes = isinstance(spec, ByteBPE)
+        self._backend = build_backend(spec, vocabulary)
         prepare_for_forks()
 
     @property
     def size(self) -> int:
         """How many ids there are, special tokens included."""
         return len(self._names)
-
-    @property
-    def between(self) -> list[int]:
-        """What stands between the two texts of a pair."""
-        return [self.eos]
-
-    @property
-    def ends(self) -> frozenset[int]:
-        """The ids that end what is written."""
-        return frozenset((self.eos,))
-
-    @property
-    def special_ids(self) -> tuple[int, ...]:
-        """The ids that no text contains."""
-        return tuple(range(len(self.special)))
 
     def encode_document(self, text: str) -> list[int]:
         """The ids of a document, or of its beginning: whole, or line by line; see `regard.data.documents`."""
@@ -152,20 +137,8 @@ class Tokenizer:
         """The ids of a text, without special tokens; unknown characters (for Words: words) become `unk`."""
         return self._backend.encode(valid_text(text)).ids
 
-    def encode_batch(
-        self, texts: Sequence[str], *, dropout: float = 0.0, seed: int | Sequence[int] = 0
-    ) -> list[list[int]]:
-        """The ids of many texts, on all cores.
-
-        dropout: the probability that BPE leaves out a merge (Provilkov et al. 2020), so that a text is cut
-            in other ways each time; a function of `texts`, `dropout` and `seed` alone. To cut the same
-            texts again and again, keep a `sampler`.
-
-        Raises:
-            TokenizerError: dropout with a kind that has no merges, or out of range.
-        """
-        if dropout:
-            return self.sampler(texts).sample(dropout, seed)
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of many texts, on all cores."""
         rows: list[list[int]] = []
         chunk: list[str] = []
         letters = 0
@@ -180,53 +153,22 @@ class Tokenizer:
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
 
-    def sampler(self, texts: Iterable[str]) -> MergeSampler:
-        """Texts that are split into words once, to be cut with dropout many times: `.sample(0.1, seed)`.
-
-        Raises:
-            TokenizerError: this kind has no merges to leave out.
-        """
-        if not isinstance(self.spec, ByteBPE | BPE):
-            sentence = "a {value} tokenizer has no merges to drop; use bpe or byte-bpe, or no dropout"
-            raise TokenizerError(sentence, self.spec.kind)
-        ids = {piece: index for index, piece in enumerate(self._names)}
-        merges = [(ids[left], ids[right], ids[left + right]) for left, right in self.vocabulary.merges]
-        words = (self._short_words(text) for text in texts)
-        return MergeSampler(words, ids, merges, unknown=self.unk)
-
-    def _short_words(self, text: str) -> list[str]:
-        """The words of a text; where one is too long to be cut at random as a whole, parts of it, each of
-        whole pieces: without dropout these are the pieces of the word."""
-        words: list[str] = []
-        for word in self._split(text):
-            if len(word) <= LONGEST_WORD:
-                words.append(word)
-                continue
-            raw, begin, last = word.encode(), 0, 0
-            for end in (piece.offsets[1] for piece in self._backend.model.tokenize(word)):
-                if end - begin > LONGEST_WORD and last > begin:
-                    words.append(raw[begin:last].decode())
-                    begin = last
-                last = end
-            words.append(raw[begin:].decode())
-        return words
-
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens are left out, except `unk`, which gives U+FFFD.
 
         Raises:
             TokenizerError: an id that is not in the vocabulary.
         """
-        names = [self._piece(i) for i in ids if i == self.unk or not self._is_special(i)]
-        return join_pieces(self.spec, names, lines=bool(self.lines))
+        kept = (i for i in ids if i == self.unk or i not in self._special)
+        names = [REPLACEMENT if i == self.unk else self.name(i) for i in kept]
+        return self.spec.join(names, lines=bool(self.lines))
 
     def settled(self, ids: Sequence[int]) -> int:
         """How many of the first ids give a text that those after them leave as it is, but for a character of
         which only the first bytes are there."""
         count = len(ids)
-        if isinstance(self.spec, WordPiece):
-            while count and self._piece(ids[count - 1]) in MOVING:
-                count -= 1
+        while count and self.name(ids[count - 1]) in self._moving:
+            count -= 1
         return count
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -235,17 +177,17 @@ class Tokenizer:
         Raises:
             TokenizerError: an id that is not in the vocabulary.
         """
-        names = [self._piece(i) for i in ids]
-        if not isinstance(self.spec, ByteBPE):
+        names = [self.name(i) for i in ids]
+        if not self._of_bytes:
             return names
-        return [
-            name if self._is_special(i) else readable(bytes_of(name))
-            for i, name in zip(ids, names, strict=True)
-        ]
+        return [name if i in self._special else readable(name) for i, name in zip(ids, names, strict=True)]
 
     def name(self, index: int) -> str:
-        """What the vocabulary calls an id."""
-        return self._piece(index)
+        """What the vocabulary calls an id. Raises: TokenizerError when it has none."""
+        if not 0 <= index < len(self._names):
+            sentence = "there is no token {value}; ids are {limit}"
+            raise TokenizerError(sentence, index, f"0 to {len(self._names) - 1}")
+        return self._names[index]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[Place]]:
         """The ids, and where each token stands: text[start:end], without spaces before it. If there is any,
@@ -265,18 +207,14 @@ class Tokenizer:
         WordPiece: no control characters; spaces only where a reader would put them. A lone surrogate, which
         is no character, is U+FFFD.
         """
-        text = valid_text(text)
-        if isinstance(self.spec, BPE | Unigram):
-            return self._text.normalize_str(text).replace(SPACE, " ")
-        if isinstance(self.spec, WordPiece):
-            return tidy(" ".join(self._split(text)))
-        if isinstance(self.spec, Words):
-            return " ".join(self._split(text))
-        return self._text.normalize_str(text)
+        return self.spec.join(split_words(self._backend, text))
 
     def to_json(self) -> str:
         """All of it as one JSON text, which `from_json` takes back."""
-        return write_tokenizer(self.spec, self.vocabulary, self.sample, self.lines)
+        sample = asdict(self.sample) if self.sample else None
+        lines = {} if self.lines is None else {"lines": self.lines}
+        parts = {"sample": sample, "special": self.special, **lines, **asdict(self.vocabulary)}
+        return write_content(self.spec, parts)
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -293,28 +231,11 @@ class Tokenizer:
             return GivenTokenizer.from_content(content)
         return cls(*read_tokenizer(content))
 
-    @classmethod
-    def train(cls, spec: TokenizerSpec, texts: Iterable[str]) -> Tokenizer:
-        """`train_tokenizer` with its usual sample."""
-        return train_tokenizer(spec, texts)
-
     def to_hf(self) -> str:
         """The `tokenizer.json` that Hugging Face's libraries read; it gives the same ids."""
         backend = Backend.from_str(self._backend.to_str())
         backend.add_special_tokens([AddedToken(name, special=True) for name in self.special])
         return backend.to_str(pretty=True)
-
-    def _split(self, text: str) -> list[str]:
-        return split_words(self._backend, text)
-
-    def _is_special(self, index: int) -> bool:
-        return 0 <= index < len(self.special)
-
-    def _piece(self, index: int) -> str:
-        if not 0 <= index < len(self._names):
-            sentence = "there is no token {value}; ids are {limit}"
-            raise TokenizerError(sentence, index, f"0 to {len(self._names) - 1}")
-        return self._names[index]
 
 
 def train_tokenizer(
@@ -327,7 +248,7 @@ def train_tokenizer(
     """Learn a tokenizer from texts, which may be a stream of any length: it is read once, to its end.
 
     sample_bytes: of longer data an even sample of about this many bytes is used (the same one every time);
-        `tokenizer.sample` says how much that was. Pieces are learned from its most frequent words, a million
+        `tokenizer.sample` says how much that was. Tokens are learned from its most frequent words, a million
         letters of different ones (Unigram half of that; Words all).
     at_most: take `spec.vocab` as a limit. Otherwise it is a demand, which small data may not allow.
 
@@ -339,18 +260,24 @@ def train_tokenizer(
 
 
 def _train_on(spec: TokenizerSpec, texts: Iterable[str], sample: Sample, at_most: bool) -> Tokenizer:
-    backend = build_backend(spec, special_names(spec), Vocabulary(()))
+    backend = build_backend(spec, Vocabulary(()))
     words: Counter[str] = Counter()
     for text in texts:
         for begin in range(0, len(text), _PART):
             words.update(split_words(backend, text[begin : begin + _PART]))
-    for name in special_names(spec):
+    for name in spec.special:
         words.pop(name, None)  # only Words can read "<unk>" in a text, and means the special token by it
     if not words:
         sentence = "there is no text to train a tokenizer on; give at least one line that is not empty"
         raise TokenizerError(sentence)
-    vocabulary = learn(spec, words, backend)
-    check_allowed(spec, vocabulary, at_most, sample)
+    vocabulary = spec.learn(words, partial(split_words, backend))
+    largest = len(spec.special) + len(vocabulary.pieces)
+    if spec.vocab is not None and largest < spec.vocab and not at_most:
+        sentence = (
+            "a {kind} vocabulary of {value} is larger than the data allow: {texts} texts ({size} bytes) give"
+            " {limit} tokens at most; ask for no more, or give more text"
+        )
+        raise TokenizerError(sentence, spec.kind, spec.vocab, sample.texts, sample.size, largest)
     return Tokenizer(spec, vocabulary, sample)
 
 

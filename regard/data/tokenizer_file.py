@@ -7,45 +7,26 @@ pattern or code in it that could do harm.
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from regard.data.sample import Sample, valid_text
-from regard.data.tokenizer_kinds import (
-    BPE,
-    BYTES,
-    SPECS,
-    ByteBPE,
-    Characters,
-    TokenizerSpec,
-    Unigram,
-    Words,
-    special_names,
-)
+from regard.data.sample import Sample
+from regard.data.tokenizer_kinds import BPE, BYTES, ByteBPE, TokenizerSpec, Unigram
 from regard.data.vocabulary import Vocabulary
-from regard.errors import TokenizerError, damaged, unknown
+from regard.errors import ConfigError, TokenizerError, damaged
+from regard.schema import parse
 from regard.strict_json import VOCABULARY, loads
 
-__all__ = ["FORMAT", "VERSION", "read_content", "read_tokenizer", "write_tokenizer"]
+__all__ = ["FORMAT", "VERSION", "read_content", "read_part", "read_tokenizer", "write_content"]
 
 FORMAT = "regard-tokenizer"
 VERSION = 1
 
 
-def write_tokenizer(
-    spec: TokenizerSpec, vocabulary: Vocabulary, sample: Sample | None, lines: bool | None = None
-) -> str:
-    """All of a tokenizer as one JSON text, which `read_tokenizer` takes back."""
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "spec": asdict(spec),
-        "sample": asdict(sample) if sample else None,
-        "special": special_names(spec),
-        **({} if lines is None else {"lines": lines}),
-        **asdict(vocabulary),
-    }
+def write_content(spec: Any, parts: Mapping[str, Any]) -> str:
+    """All of a tokenizer as one JSON text, which `read_content` takes back."""
+    content = {"format": FORMAT, "version": VERSION, "spec": asdict(spec), **parts}
     return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
 
 
@@ -66,31 +47,35 @@ def read_content(text: str) -> dict[str, Any]:
     if content.get("version") != VERSION:
         sentence = "the tokenizer has {key} {value!r} and this regard reads {limit}; upgrade regard"
         raise TokenizerError(sentence, "version", content.get("version"), VERSION)
-    assert isinstance(content, dict)
     return content
 
 
 def read_tokenizer(
     content: dict[str, Any],
 ) -> tuple[TokenizerSpec, Vocabulary, Sample | None, bool | None]:
-    """What `write_tokenizer` was given.
+    """A tokenizer of one of our kinds.
 
     Raises:
         TokenizerError: the content contradicts itself.
     """
-    spec = _parse_spec(content.get("spec"))
-    vocabulary = Vocabulary(
-        _strings(content, "pieces"),
-        _parse_merges(content.get("merges")),
-        _parse_scores(content.get("scores")),
-    )
-    _require(
-        content.get("special") == list(special_names(spec)), "its special tokens are not those of its kind"
-    )
+    spec = read_part(TokenizerSpec, content.get("spec"), "spec")
+    learned = {name: content.get(name) for name in ("pieces", "merges", "scores")}
+    vocabulary = read_part(Vocabulary, learned, "vocabulary")
+    _require(content.get("special") == list(spec.special), "its special tokens are not those of its kind")
     _check_vocabulary(spec, vocabulary)
-    lines = content.get("lines")
-    _require(lines is None or type(lines) is bool, 'its "lines" are neither true nor false')
-    return spec, vocabulary, _parse_sample(content.get("sample")), lines
+    sample = read_part(Sample | None, content.get("sample"), "sample")
+    return spec, vocabulary, sample, read_part(bool | None, content.get("lines"), "lines")
+
+
+def read_part(kind: object, value: Any, name: str) -> Any:
+    """A part of the content as what it was written from, with every key. Raises: TokenizerError."""
+    try:
+        part = parse(kind, value, prefix=name)
+    except ConfigError as error:
+        raise damaged(TokenizerError, "the tokenizer", error) from error
+    whole = not is_dataclass(part) or set(value) == {field.name for field in fields(part)}
+    _require(whole, f'a key of its "{name}" is missing')
+    return part
 
 
 def _require(condition: bool, what: str) -> None:
@@ -98,72 +83,23 @@ def _require(condition: bool, what: str) -> None:
         raise damaged(TokenizerError, "the tokenizer", what)
 
 
-def _parse_spec(value: Any) -> TokenizerSpec:
-    _require(isinstance(value, dict) and isinstance(value.get("kind"), str), 'it has no "spec" with a "kind"')
-    kind = SPECS.get(value["kind"])
-    if kind is None:
-        raise unknown(TokenizerError, "kind of tokenizer", value["kind"], SPECS)
-    _require(
-        set(value) == {field.name for field in fields(kind)}, f"the keys of its {kind.kind} spec are wrong"
-    )
-    booleans = all(type(value[name]) is bool for name in ("lowercase", "nfc"))
-    vocab = value.get("vocab", 0)
-    _require(
-        booleans and (type(vocab) is int or (vocab is None and kind is Words)), "a value of its spec is wrong"
-    )
-    return kind(**value)
-
-
-def _parse_sample(value: Any) -> Sample | None:
-    if value is None:
-        return None
-    names = {field.name for field in fields(Sample)}
-    good = isinstance(value, dict) and set(value) == names and all(type(v) is int for v in value.values())
-    _require(good, 'its "sample" is wrong')
-    return Sample(**value)
-
-
-def _strings(content: dict[str, Any], name: str) -> tuple[str, ...]:
-    value = content.get(name)
-    good = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-    _require(good, f'its "{name}" are not a list of texts')
-    assert isinstance(value, list)
-    _require(all(valid_text(item) == item for item in value), f'its "{name}" hold half a character')
-    return tuple(value)
-
-
-def _parse_merges(value: Any) -> tuple[tuple[str, str], ...]:
-    good = isinstance(value, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) for side in pair)
-        for pair in value
-    )
-    _require(good, 'its "merges" are not a list of pairs')
-    return tuple((left, right) for left, right in value)
-
-
-def _parse_scores(value: Any) -> tuple[float, ...]:
-    good = isinstance(value, list) and all(
-        type(score) in (int, float) and math.isfinite(score) and -1000 < score <= 0 for score in value
-    )
-    _require(good, 'its "scores" are not a list of log-probabilities')
-    return tuple(float(score) for score in value)
-
-
 def _check_vocabulary(spec: TokenizerSpec, vocabulary: Vocabulary) -> None:
-    known = {*special_names(spec), *vocabulary.pieces}
+    known = {*spec.special, *vocabulary.pieces}
     size = len(known)
-    _require(size == len(special_names(spec)) + len(vocabulary.pieces), "a piece is there twice")
-    if not isinstance(spec, Characters) and spec.vocab is not None:
-        _require(size <= spec.vocab, f"it has {size} pieces where its spec allows {spec.vocab}")
+    _require(size == len(spec.special) + len(vocabulary.pieces), "a token is there twice")
+    _require("" not in known, "a token is empty")
+    if spec.vocab is not None:
+        _require(size <= spec.vocab, f"it has {size} tokens where its spec allows {spec.vocab}")
     _require(bool(vocabulary.scores) == isinstance(spec, Unigram), f"scores and kind {spec.kind} contradict")
     if vocabulary.scores:
-        _require(len(vocabulary.scores) == len(vocabulary.pieces), "pieces and scores differ in number")
+        _require(len(vocabulary.scores) == len(vocabulary.pieces), "tokens and scores differ in number")
+        _require(all(-1000 < x <= 0 for x in vocabulary.scores), 'its "scores" are no log-probabilities')
     if vocabulary.merges:
         _require(isinstance(spec, ByteBPE | BPE), f"a {spec.kind} tokenizer has no merges")
         products = {*vocabulary.pieces}
         good = all({left, right, left + right} <= products for left, right in vocabulary.merges)
-        _require(good, "a merge uses a piece that is not in the vocabulary")
+        _require(good, "a merge uses a token that is not in the vocabulary")
         _require(len(set(vocabulary.merges)) == len(vocabulary.merges), "a merge is there twice")
     if isinstance(spec, ByteBPE):
         _require(set(BYTES) <= known, "a byte is missing")
-        _require(set(BYTES).issuperset("".join(vocabulary.pieces)), "a piece is not made of bytes")
+        _require(set(BYTES).issuperset("".join(vocabulary.pieces)), "a token is not made of bytes")

@@ -11,23 +11,21 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from tokenizers import Tokenizer as Backend
 
 from regard.data.charsmap import Charsmap
 from regard.data.sample import REPLACEMENT, valid_text
-from regard.data.subword_dropout import MergeSampler
 from regard.data.token_places import Place
 from regard.data.tokenizer import Tokenizer
-from regard.data.tokenizer_file import FORMAT, VERSION
-from regard.data.tokenizer_kinds import bytes_of, readable
+from regard.data.tokenizer_file import read_part, write_content
 from regard.data.tokenizer_trial import tried_where_unknown
 from regard.data.unwritable import unwritable
-from regard.errors import RegardError, TokenizerError, damaged, why
+from regard.errors import RegardError, TokenizerError, why
 from regard.strict_json import VOCABULARY, check_limit
 
 __all__ = ["Given", "GivenTokenizer", "open_backend"]
@@ -35,8 +33,9 @@ __all__ = ["Given", "GivenTokenizer", "open_backend"]
 
 _SPARE = 1 << 16
 """Ids without a piece that a model's table may have: sizes are rounded up, not doubled."""
-_SEPARATORS = 8
 _MOST_GROWTH = 256.0
+_SINGLE_BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
+"""Tokens of a byte each, which a decoder that falls back on them takes for characters only as a whole run."""
 
 
 @dataclass(frozen=True)
@@ -102,21 +101,12 @@ class GivenTokenizer(Tokenizer):
         self.mask_takes_space = mask is not None and mask.lstrip
         named = {given.pad, given.bos, given.eos, given.unk, given.mask, given.start, *given.special}
         self._special = frozenset(index for index in named if index is not None)
-        self._ends = frozenset((given.eos, *given.ends))
-        self.special = tuple(self._names[index] for index in sorted(self._special))
+        self.special_ids = tuple(sorted(self._special))
+        self.special = tuple(self._names[index] for index in self.special_ids)
+        self.between, self.ends = [self.eos] * given.between, frozenset((given.eos, *given.ends))
+        self._of_bytes = _decodes(self._original, "ByteLevel")
+        self._moving = _SINGLE_BYTES if _decodes(self._backend, "ByteFallback") else frozenset()
         self.encode("a, ɐ 中\n\U0001f600")  # any tokenizer must bear that
-
-    @property
-    def special_ids(self) -> tuple[int, ...]:
-        return tuple(sorted(self._special))
-
-    @property
-    def between(self) -> list[int]:
-        return [self.eos] * int(self.spec.between)
-
-    @property
-    def ends(self) -> frozenset[int]:
-        return self._ends
 
     def encode_prompt(self, text: str) -> list[int]:
         ids = self.encode(text)
@@ -135,7 +125,7 @@ class GivenTokenizer(Tokenizer):
         """The ids of a text in which the names of added tokens mean those: what a chat template wrote, never
         what a user did."""
         charsmap, backend = self._framing
-        with _bearing("cannot cut a text"):
+        with _library_errors("cannot cut a text"):
             text = charsmap.normalise(valid_text(text)) if charsmap else text
             return list(backend.encode(text, add_special_tokens=False).ids)
 
@@ -154,13 +144,13 @@ class GivenTokenizer(Tokenizer):
         return tuple(token.content for token in tokens if token.special)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        with _bearing("cannot cut a text"):
+        with _library_errors("cannot cut a text"):
             if self._charsmap is not None:
                 texts = [self._charsmap.normalise(text) for text in texts]
             return [x.ids for x in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def _places(self, text: str) -> tuple[list[int], list[Place]]:
-        with _bearing("cannot cut a text"):
+        with _library_errors("cannot cut a text"):
             if self._charsmap is None:
                 return super()._places(text)
             made, origins = self._charsmap.aligned(text)
@@ -171,51 +161,19 @@ class GivenTokenizer(Tokenizer):
             for start, end in places
         ]
 
-    def sampler(self, texts: Iterable[str]) -> MergeSampler:
-        raise TokenizerError("a given tokenizer has no merges to drop; use no dropout")
-
     def decode(self, ids: Sequence[int]) -> str:
         for index in ids:
-            self._piece(index)
-        kept = [i for i in ids if i == self.unk or not self._is_special(i)]
-        with _bearing("cannot make a text of its pieces"):
+            self.name(index)
+        kept = [i for i in ids if i == self.unk or i not in self._special]
+        with _library_errors("cannot make a text of its tokens"):
             text: str = self._original.decode(kept, skip_special_tokens=False)
         return text.replace(self._names[self.unk], REPLACEMENT) if self.unk in kept else text
-
-    def settled(self, ids: Sequence[int]) -> int:
-        count = len(ids)
-        while count and self._names[ids[count - 1]] in self._lone_bytes:
-            count -= 1
-        return count
-
-    @functools.cached_property
-    def _lone_bytes(self) -> frozenset[str]:
-        """Pieces that are a byte each, which a decoder takes for characters only as a whole run of them."""
-        falls_back = '"ByteFallback"' in json.dumps(json.loads(self._backend.to_str())["decoder"])
-        return frozenset(f"<0x{byte:02X}>" for byte in range(256)) if falls_back else frozenset()
-
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        names = [self._piece(index) for index in ids]
-        if not self._of_bytes:
-            return names
-        return [name if self._is_special(i) else _readable(name) for i, name in zip(ids, names, strict=True)]
-
-    @functools.cached_property
-    def _of_bytes(self) -> bool:
-        return '"ByteLevel"' in json.dumps(json.loads(self._original.to_str())["decoder"])
 
     def normalise(self, text: str) -> str:
         return self.decode(self.encode(text))
 
     def to_json(self) -> str:
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "spec": asdict(self.spec),
-            "sample": None,
-            "tokenizer": self.text,
-        }
-        return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
+        return write_content(self.spec, {"sample": None, "tokenizer": self.text})
 
     def to_hf(self) -> str:
         return self.text
@@ -223,37 +181,19 @@ class GivenTokenizer(Tokenizer):
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> GivenTokenizer:
         """What `to_json` wrote, parsed. Raises: TokenizerError."""
-        spec: dict[str, Any] = {"between": 1, "ends": [], "sentencepiece": False, **dict(content["spec"])}
-        text = content.get("tokenizer")
-        known = {field.name for field in fields(Given)}
-        lists = [spec.get(name) for name in ("special", "ends")]
-        whole = [spec.get(name) for name in ("size", "pad", "bos", "eos", "between")]
-        perhaps = [spec.get(name) for name in ("unk", "mask", "start")]
-        good = (
-            set(spec) == known
-            and isinstance(text, str)
-            and all(isinstance(some, list) and all(type(value) is int for value in some) for some in lists)
-            and all(type(value) is int for value in whole)
-            and all(value is None or type(value) is int for value in perhaps)
-            and all(type(spec[name]) is bool for name in ("begins", "sentencepiece"))
-            and 0 <= spec["between"] <= _SEPARATORS
-        )
-        if not good:
-            raise damaged(TokenizerError, "the tokenizer", "a value of its spec is wrong")
-        assert isinstance(text, str)
+        spec: dict[str, Any] = {"between": 1, "ends": [], "sentencepiece": False, **content["spec"]}
+        given = read_part(Given, spec, "spec")
+        text = read_part(str, content.get("tokenizer"), "tokenizer")
         _check_size(text)
         tried_where_unknown(text)
-        return cls(Given(**{**spec, "special": tuple(spec["special"]), "ends": tuple(spec["ends"])}), text)
-
-    def _is_special(self, index: int) -> bool:
-        return index in self._special
+        return cls(given, text)
 
 
 def open_backend(text: str) -> Backend:
     """What a `tokenizer.json` describes, without its padding and truncation. Raises: TokenizerError when that
     is nothing, or makes too much of a text."""
     _check_size(text)
-    with _bearing("is damaged or of an unknown kind"):
+    with _library_errors("is damaged or of an unknown kind"):
         backend = Backend.from_str(text)
     backend.no_truncation()
     backend.no_padding()
@@ -281,7 +221,7 @@ def _charsmap(text: str, whole: list[str]) -> tuple[Charsmap | None, str]:
         return None, text
     others = [step for step in steps if step.get("type") != "Precompiled"]
     content["normalizer"] = {"type": "Sequence", "normalizers": others}
-    with _bearing("is damaged"):
+    with _library_errors("is damaged"):
         return Charsmap(base64.b64decode(tables[0]), whole), json.dumps(content, ensure_ascii=False)
 
 
@@ -294,7 +234,7 @@ def _steps(normaliser: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _bearing(what: str) -> Iterator[None]:
+def _library_errors(what: str) -> Iterator[None]:
     """What the library's Rust code cannot bear is no Exception there, and a TokenizerError here."""
     try:
         yield
@@ -348,8 +288,6 @@ def _names(backend: Backend, size: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _readable(name: str) -> str:
-    try:
-        return readable(bytes_of(name))
-    except KeyError:  # a token that was added as it is
-        return name
+def _decodes(backend: Backend, step: str) -> bool:
+    """Whether its decoder has a step of this kind."""
+    return backend.decoder is not None and f'"{step}"' in str(backend.decoder.__getstate__())

@@ -108,16 +108,21 @@ def tried_where_unknown(text: str) -> None:
 def _has_only_known(text: str) -> bool:
     """Whether each of its patterns is known, also those of a key that is there twice. What Python cannot read
     is not known: the library reads numbers of thousands of digits."""
-    found: list[Any] = []
-
-    def see(pairs: list[tuple[str, Any]]) -> None:
-        found.extend(value for key, value in pairs if key == "Regex" and isinstance(value, str))
-
     try:
-        json.loads(text, object_pairs_hook=see)
+        return _HARMLESS.issuperset(_texts_under(("Regex",), text))
     except (ValueError, RecursionError):
         return False
-    return _HARMLESS.issuperset(found)
+
+
+def _texts_under(keys: tuple[str, ...], text: str | bytes) -> list[str]:
+    """The texts that stand under one of the keys anywhere in JSON. Raises: ValueError, RecursionError."""
+    found: list[str] = []
+
+    def see(pairs: list[tuple[str, Any]]) -> None:
+        found.extend(value for key, value in pairs if key in keys and isinstance(value, str))
+
+    json.loads(text, object_pairs_hook=see)
+    return found
 
 
 # ------------------------------------------------------------------------------------------- the child
@@ -201,19 +206,7 @@ def _patterns(backend: Any) -> Iterator[str]:
     """The texts and patterns that its parts look for."""
     for part in (backend.normalizer, backend.pre_tokenizer, backend.decoder):
         if part is not None:
-            yield from _wanted(json.loads(part.__getstate__()))
-
-
-def _wanted(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in ("String", "Regex") and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _wanted(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _wanted(inner)
+            yield from _texts_under(("String", "Regex"), part.__getstate__())
 
 
 def _main() -> int:

@@ -34,31 +34,26 @@ def unwritable(text: str, kind: str) -> str | None:
         if not _without_merges(model, special) and not model.get("ignore_merges"):
             return None
         special = {name for name in special if name is not None and len(name) > 1}  # a letter is no name
-        _rename_keys(model, names := _Names(special))
+        _rename_keys(model, names := _renamed(special))
     elif kind == "Unigram":
         if (unknown := model.get("unk_id")) is not None:
             special.add(model["vocab"][unknown][0])
-        _rename_pieces(model, names := _Names(special))
+        _rename_pieces(model, names := _renamed(special))
         if model.get("byte_fallback"):
             _part_bytes(content)
     else:
         special.add(model.setdefault("unk_token", "[UNK]" if kind == "WordPiece" else "<unk>"))
-        _rename_keys(model, names := _Names(special))
+        _rename_keys(model, names := _renamed(special))
     for token in added:
-        token["content"] = names.get(token["content"])
+        token["content"] = names.get(token["content"], token["content"])
     content["post_processor"] = None  # which would look for those names
     return json.dumps(content, ensure_ascii=False)
 
 
-class _Names:
+def _renamed(special: Iterable[str]) -> dict[str, str]:
     """Another name for each of some, which no text holds, since nobody knows it."""
-
-    def __init__(self, special: Iterable[str]) -> None:
-        self._secret = secrets.token_hex(16)
-        self._new = {name: f"{self._secret}:{index}" for index, name in enumerate(sorted(special))}
-
-    def get(self, name: str) -> str:
-        return self._new.get(name, name)
+    secret = secrets.token_hex(16)
+    return {name: f"{secret}:{index}" for index, name in enumerate(sorted(special))}
 
 
 def _without_merges(model: dict[str, Any], special: set[str | None]) -> bool:
@@ -75,16 +70,16 @@ def _without_merges(model: dict[str, Any], special: set[str | None]) -> bool:
     return len(kept) < len(merges)
 
 
-def _rename_keys(model: dict[str, Any], names: _Names) -> None:
-    model["vocab"] = {names.get(name): index for name, index in model["vocab"].items()}
+def _rename_keys(model: dict[str, Any], names: dict[str, str]) -> None:
+    model["vocab"] = {names.get(name, name): index for name, index in model["vocab"].items()}
     if model.get("unk_token") is not None:
-        model["unk_token"] = names.get(model["unk_token"])
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
 
 
-def _rename_pieces(model: dict[str, Any], names: _Names) -> None:
+def _rename_pieces(model: dict[str, Any], names: dict[str, str]) -> None:
     pieces = []
     for name, score in model["vocab"]:
-        other = names.get(name)
+        other = names.get(name, name)
         pieces.append((other, 0.0 if other != name and score == ABSENT else score))
     model["vocab"] = pieces
 

@@ -26,15 +26,15 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-__all__ = ["LONGEST_WORD", "MOST_LETTERS_OF_UNIGRAM", "Vocabulary", "train_bpe"]
-__all__ += ["learnable", "train_characters", "train_unigram", "train_wordpiece", "train_words"]
+__all__ = ["LONGEST_WORD", "MOST_CHARACTERS", "MOST_LETTERS_OF_UNIGRAM", "Vocabulary", "train_bpe"]
+__all__ += ["learnable", "train_unigram", "train_wordpiece", "train_words"]
 
 LONGEST_WORD = 256  # letters (ByteBPE: bytes) of what is learned from; each merge goes over its words
 # The built-in data have up to 660,000 (Unigram: 300,000), except for the two columns of the dictionary:
 # 1,660,000 (1,440,000). With a bound of 1,700,000 a list of random words took 330 MiB, not 220.
 _MOST_LETTERS = 1_000_000  # of different words: up to 300 bytes and 3 µs are taken for each
 MOST_LETTERS_OF_UNIGRAM = 500_000  # whose words are cut again in each round: up to 8 µs
-_MOST_CHARACTERS = 1 << 16
+MOST_CHARACTERS = 1 << 16  # of a vocabulary of characters; more than any script has
 MIN_COUNT = 2  # what was seen once is an accident: its vector would hardly be trained
 _ALPHABET_SHARE = 0.75  # of the vocabulary at most; the rarest characters of a big alphabet become unknown
 _LONGEST_PIECE = 16
@@ -79,16 +79,8 @@ def learnable(words: Counter[str], most: int = _MOST_LETTERS) -> Counter[str]:
     return kept
 
 
-def train_characters(words: Counter[str]) -> Vocabulary:
-    """Every character, the most frequent first; of more than any script has, not the rarest.
-
-    words: of one character each.
-    """
-    return Vocabulary(tuple(_by_count(words)[:_MOST_CHARACTERS]))
-
-
 def train_words(words: Counter[str], size: int | None) -> Vocabulary:
-    """The `size` most frequent words, or all."""
+    """The `size` most frequent words (or characters), or all, the most frequent first."""
     return Vocabulary(tuple(_by_count(words)[:size]))
 
 
@@ -110,8 +102,8 @@ def train_bpe(words: Counter[str], size: int, alphabet: Iterable[str] | None = N
     backend = tokenizers.Tokenizer(tokenizers.models.BPE())
     backend.train_from_iterator(_repeated(words), trainer)
     ids = backend.get_vocab(with_added_tokens=False)
-    merges = _merges_of(backend)
-    return Vocabulary(tuple(sorted(ids, key=ids.__getitem__)), merges)
+    merges = json.loads(backend.to_str())["model"]["merges"]  # in order of rank, shown nowhere else
+    return Vocabulary(tuple(sorted(ids, key=ids.__getitem__)), tuple((left, right) for left, right in merges))
 
 
 def train_wordpiece(words: Counter[str], size: int, joins: Callable[[str], bool]) -> Vocabulary:
@@ -260,8 +252,3 @@ def _repeated(words: Counter[str]) -> Iterator[list[str]]:
         while count > 0:
             yield [word] * min(count, 10_000)
             count -= 10_000
-
-
-def _merges_of(backend: tokenizers.Tokenizer) -> tuple[tuple[str, str], ...]:
-    """The merges in order of rank, which the library shows only in its JSON."""
-    return tuple((left, right) for left, right in json.loads(backend.to_str())["model"]["merges"])

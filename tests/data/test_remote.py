@@ -165,7 +165,7 @@ def test_a_zipped_file_is_stored_unzipped_and_checked_unzipped(home: Home, tmp_p
 )
 def test_a_zip_bomb_or_a_broken_zip_is_not_stored(home: Home, tmp_path: Path, sent: bytes) -> None:
     home.files["/a.bin"] = sent
-    with pytest.raises(DownloadError, match=r"unzips to more than|not a whole gzip"):
+    with pytest.raises(DownloadError, match=r"unzips to was not stored|not a whole gzip"):
         fetch(promised(home, gunzip=True, limit=1_000_000), tmp_path / "a.bin")
     assert leftovers(tmp_path) == []
 

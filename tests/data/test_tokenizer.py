@@ -168,31 +168,6 @@ def test_offsets_point_at_what_a_token_stands_for(tokenizer: Tokenizer):
 
 
 @every
-@given(seed=st.integers(0, 1 << 40))
-@settings(max_examples=20, deadline=None)
-def test_dropout_cuts_in_other_ways_and_is_a_function_of_the_seed(tokenizer: Tokenizer, seed: int):
-    if not isinstance(tokenizer.spec, ByteBPE | BPE):
-        with refused(TokenizerError, remedy="use bpe or byte-bpe, or no dropout"):
-            tokenizer.encode_batch(TEXTS, dropout=0.1)
-        return
-    plain = tokenizer.encode_batch(TEXTS)
-    sampler = tokenizer.sampler(TEXTS)
-    assert sampler.sample(0.0, seed) == plain
-    cut = tokenizer.encode_batch(TEXTS, dropout=0.3, seed=seed)
-    assert cut == sampler.sample(0.3, seed) != sampler.sample(0.3, [seed, 1])
-    assert cut != plain
-    assert [tokenizer.decode(ids) for ids in cut] == [tokenizer.normalise(text) for text in TEXTS]
-    assert sum(map(len, cut)) > sum(map(len, plain))
-    letters = [len(tokenizer.normalise(text).encode()) for text in TEXTS]
-    everything = tokenizer.encode_batch(TEXTS, dropout=1.0)
-    if isinstance(tokenizer.spec, ByteBPE):
-        assert [len(ids) for ids in everything] == letters
-    assert sampler.sample(0.1, [seed]) == sampler.sample(0.1, [seed])
-    with refused(TokenizerError, key="dropout", value=1.5, limit="from 0 to 1"):
-        tokenizer.encode_batch(TEXTS, dropout=1.5)
-
-
-@every
 def test_the_file_for_hugging_face_gives_the_same_ids_and_text(tokenizer: Tokenizer):
     backend = tokenizers.Tokenizer.from_str(tokenizer.to_hf())
     backend.encode_special_tokens = True
@@ -207,10 +182,8 @@ def test_the_file_for_hugging_face_gives_the_same_ids_and_text(tokenizer: Tokeni
 def test_a_vocabulary_larger_than_the_data_allow_says_how_large_it_can_be(kind):
     with refused(TokenizerError, value=5000) as caught:
         train_tokenizer(kind(vocab=5000), TEXTS)
-    largest = next(int(word) for word in str(caught.value).split() if word.isdigit() and 5 < int(word) < 5000)
-    assert largest
     tokenizer = train_tokenizer(kind(vocab=5000), TEXTS, at_most=True)
-    assert f"give {tokenizer.size} pieces" in str(caught.value)
+    assert caught.value.limit == tokenizer.size
     exact = train_tokenizer(kind(vocab=tokenizer.size), TEXTS)
     assert exact.size == tokenizer.size
 

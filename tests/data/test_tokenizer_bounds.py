@@ -112,19 +112,6 @@ def test_training_on_a_hostile_text_is_bounded(kind: str) -> None:
         assert one["memory"] < MEMORY, one
 
 
-@pytest.mark.parametrize("spec", [BPE(vocab=300), ByteBPE(vocab=400)])
-def test_a_long_word_is_cut_at_random_in_bounded_time(spec: BPE | ByteBPE) -> None:
-    tokenizer = train_tokenizer(spec, [letters(2 + i % 9, i) for i in range(3000)], at_most=True)
-    texts = [letters(98_000), "a b", "né 中" * 300, *(letters(5, i) for i in range(2000))]
-    start = time.process_time()
-    sampler = tokenizer.sampler(texts)
-    assert sampler.sample(0.0, 1) == tokenizer.encode_batch(texts)
-    cut = sampler.sample(0.1, 1)
-    assert time.process_time() - start < SLOWER * SECONDS
-    assert list(map(tokenizer.decode, cut)) == [tokenizer.decode(tokenizer.encode(text)) for text in texts]
-    assert len(cut[0]) > len(tokenizer.encode(texts[0]))
-
-
 @pytest.mark.parametrize("spec", [BPE(vocab=300), ByteBPE(vocab=400), Unigram(vocab=300)])
 def test_only_what_is_learned_from_is_cut(spec: TokenizerSpec) -> None:
     """No boundary stands in a long word that is encoded."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regard.data.readers.lines import Problem
+from regard.data.readers.lines import Problem, json_in
 from regard.errors import DataError
 
 __all__ = ["Answer", "answers_as_text", "answers_in", "read_answers"]
@@ -38,6 +38,8 @@ def answers_in(value: object, context: str) -> tuple[Answer, ...] | Problem:
     Three forms are known: SQuAD's list of objects, one such object, and one object of two lists, as data-set
     hubs have it.
     """
+    if isinstance(value, Problem):
+        return value
     if isinstance(value, dict) and isinstance(value.get("text"), str):
         value = [value]
     if isinstance(value, dict):
@@ -66,11 +68,7 @@ def answers_as_text(answers: Sequence[Answer]) -> str:
 
 def read_answers(value: str, context: str, where: str) -> tuple[Answer, ...]:
     """The answers that a row holds. Raises: DataError naming the place, for a table that a user wrote."""
-    found: tuple[Answer, ...] | Problem
-    try:
-        found = answers_in(json.loads(value), context)
-    except (ValueError, RecursionError):
-        found = Problem("bad answers", f"'{value[:_SHOWN]}' is no JSON list of text and answer_start")
+    found = answers_in(json_in(value, "bad answers"), context)
     if isinstance(found, Problem):
         raise DataError("{where}: {value}; mend it", where, found)
     return found

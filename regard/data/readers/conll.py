@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from regard.data.readers.columns import Wanted
-from regard.data.readers.lines import LINE_LIMIT, Problem, read_lines, too_long
+from regard.data.readers.lines import LINE_LIMIT, Line, Problem, broken_header, read_lines, too_long
 from regard.data.readers.reader import READERS, Reader
-from regard.data.readers.tables import Record
-from regard.errors import DataError, no_data
+from regard.data.readers.tables import FileTable, Record
+from regard.errors import no_data
 
 __all__ = ["Conll", "ConllTable"]
 
@@ -31,11 +32,9 @@ _BLANKS = re.compile(r"[ \t]+")
 
 
 @dataclass(frozen=True)
-class ConllTable:
+class ConllTable(FileTable):
     """See the module's docstring."""
 
-    path: Path
-    columns: tuple[str, ...]
     tabs: bool
 
     @classmethod
@@ -48,11 +47,7 @@ class ConllTable:
         for number, _, content in read_lines(path):
             if isinstance(content, Problem):
                 if not skip:
-                    sentence = (
-                        "{where}: {value}; mend this line, from which the columns follow, or leave it out"
-                        " with --on-error skip"
-                    )
-                    raise DataError(sentence, f"{path}:{number}", content)
+                    raise broken_header(f"{path}:{number}", content)
             elif stated := _PLUS.match(content):
                 names = tuple(name.lower() for name in stated[1].split())
             elif not content.strip():
@@ -65,22 +60,18 @@ class ConllTable:
             raise no_data(path, "holds no sentence")
         return cls(path, names or _names(first), tabs)
 
-    @property
-    def label(self) -> str:
-        return str(self.path)
-
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         """A record a sentence, whose place is its first line, or the one that is broken."""
-        sentence = _Sentence(tuple(self.columns[index] for index in picked))
-        numbered = self.columns[0] == "id"
-        for number, _, content in read_lines(self.path):
+        names = tuple(self.columns[index] for index in picked)
+        sentence, numbered = _Sentence(names), self.columns[0] == "id"
+        for number, _, content in chain(read_lines(self.path), [Line(0, 0, "")]):  # ends the last one, too
             if isinstance(content, Problem):
                 sentence.refuse(number, content)
                 continue
             if not content.strip():
-                if sentence:
+                if sentence.first:
                     yield sentence.record(self.path)
-                sentence.clear()
+                sentence = _Sentence(names)
                 continue
             cells = _cells(content, self.tabs)
             fits = len(cells) == len(self.columns)
@@ -93,44 +84,38 @@ class ConllTable:
             else:
                 why = f"{len(cells)} where the first sentence has {len(self.columns)}"
                 sentence.refuse(number, Problem("wrong number of columns", why))
-        if sentence:
-            yield sentence.record(self.path)
 
 
+@dataclass
 class _Sentence:
     """What was read of a sentence."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
-        self.clear()
-
-    def clear(self) -> None:
-        self._rows: list[list[str]] = []
-        self._first, self._size = 0, 0
-        self._problem: Problem | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._rows) or self._problem is not None
+    names: tuple[str, ...]
+    rows: list[list[str]] = field(default_factory=list)
+    first: int = 0
+    """Its first line, or the one that is broken; 0 while there is none."""
+    size: int = 0
+    problem: Problem | None = None
 
     def add(self, line: int, cells: list[str]) -> None:
-        if self._problem is not None:
+        if self.problem is not None:
             return
-        self._first = self._first or line
-        self._size += sum(map(len, cells))
+        self.first = self.first or line
+        self.size += sum(map(len, cells))
         if "" in cells:
-            self.refuse(line, Problem(f"empty {self._names[cells.index('')]}"))
-        elif self._size > LINE_LIMIT:  # of a file without blank lines no more is held
+            self.refuse(line, Problem(f"empty {self.names[cells.index('')]}"))
+        elif self.size > LINE_LIMIT:  # of a file without blank lines no more is held
             self.refuse(line, too_long("sentence"))
         else:
-            self._rows.append(cells)
+            self.rows.append(cells)
 
     def refuse(self, line: int, problem: Problem) -> None:
-        if self._problem is None:
-            self._first, self._problem, self._rows = line, problem, []
+        if self.problem is None:
+            self.first, self.problem, self.rows = line, problem, []
 
     def record(self, path: Path) -> Record:
-        columns = tuple(list[object](cells) for cells in zip(*self._rows, strict=True))
-        return f"{path}:{self._first}", self._problem or columns
+        columns = tuple(list[object](cells) for cells in zip(*self.rows, strict=True))
+        return f"{path}:{self.first}", self.problem or columns
 
 
 def _cells(line: str, tabs: bool) -> list[str]:

@@ -1,9 +1,10 @@
-"""Tables whose cells may be quoted: `.csv` as spreadsheets and libraries write it, and `.tsv` of that kind.
+"""Tables of cells: `.tsv`, and `.csv` as spreadsheets and libraries write it.
 
-Quoting is RFC 4180's: a quoted cell may hold borders and line ends, and quotes that are doubled. What parts
-the cells of a `.csv` (a comma, where that is possible; semicolons where the comma is the decimal sign; tabs),
-and whether a `.tsv` is quoted at all, is told from the first rows: a text that merely holds a semicolon or a
-quote must stay as it is, so the plain reading is left only where it does not fit and the other does.
+A `.tsv` has no quoting, unless it shows: a tab is always a border, a line a record. Quoting is RFC 4180's: a
+quoted cell may hold borders and line ends, and quotes that are doubled. What parts the cells of a `.csv` (a
+comma, where that is possible; semicolons where the comma is the decimal sign; tabs), and whether a `.tsv` is
+quoted at all, is told from the first rows: a text that merely holds a semicolon or a quote must stay as it
+is, so the plain reading is left only where it does not fit and the other does.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from itertools import islice
 from pathlib import Path
 
 from regard.data.readers.columns import Wanted, default_names, looks_like_header
-from regard.data.readers.lines import BLANK, LINE_LIMIT, Line, Problem, open_text, read_lines
+from regard.data.readers.lines import BLANK, LINE_LIMIT, Line, Problem, broken_header, open_text, read_lines
 from regard.data.readers.reader import READERS, Reader
-from regard.data.readers.tables import First, Record, Table, TsvTable, cells_of, first_row, suits
+from regard.data.readers.tables import LOOKED_AT, FileTable, Record, suits
+from regard.errors import no_data
 
-__all__ = ["Csv", "CsvTable", "Tsv", "is_quoted"]
+__all__ = ["CellTable", "Csv", "Tsv", "is_quoted"]
 
+Cells = list[str] | Problem
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SAMPLE = 32
 """Rows that show which delimiter it is."""
@@ -42,43 +45,83 @@ _ALL_QUOTED, _TEXTS_QUOTED, _SOME_QUOTED = (
 
 
 @dataclass(frozen=True)
-class CsvTable:
-    """Cells with a delimiter between them, quoted or not."""
+class CellTable(FileTable):
+    """Cells with a delimiter between them."""
 
-    path: Path
-    first: First
-    delimiter: str = ","
+    first: int
+    """The line of the row from which the columns follow."""
+    header: bool
+    """Whether it names them, and is no example."""
+    delimiter: str
+    quoted: bool
+    """Whether cells may be."""
 
     @classmethod
-    def open(
-        cls, path: Path, wanted: Wanted, *, skip: bool = False, delimiter: str | None = None
-    ) -> CsvTable:
-        """Look at the first records. Raises DataError when they cannot be read."""
-        chosen = delimiter or _declared(path) or _delimiter_of(path, wanted)
-        return cls(path, first_row(_csv_records(path, chosen), path, wanted, skip=skip), chosen)
+    def open(cls, path: Path, wanted: Wanted, delimiter: str, quoted: bool, *, skip: bool) -> CellTable:
+        """Look at the first rows: the columns follow from the first that is not blank, with `skip` from the
+        first that has the columns `wanted`, if one has them.
 
-    @property
-    def label(self) -> str:
-        return str(self.path)
+        Raises: DataError when there is none, or it is broken and not to be skipped.
+        """
+        found: CellTable | None = None
+        problem = ""
+        for line, cells in islice(_rows(path, delimiter, quoted), LOOKED_AT):
+            if isinstance(cells, Problem):
+                if not (cells.harmless or skip):
+                    raise broken_header(f"{path}:{line}", cells)
+                problem = problem or f"; its first problem: {cells}"
+                continue
+            header = looks_like_header(cells, wanted)
+            names = tuple(cell.strip() for cell in cells) if header else default_names(len(cells))
+            table = cls(path, names, line, header, delimiter, quoted)
+            if not skip or suits(names, wanted):
+                return table
+            found = found or table
+        if found is None:
+            raise no_data(path, f"holds no usable row{problem}")
+        return found
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.first.columns
-
-    @property
-    def note(self) -> str:
-        """What was found out about it, if it is not what its name says."""
-        if self.path.name.removesuffix(".gz").endswith(".tsv"):
-            return f"the cells of {self.path.name} are quoted, as those of a .csv"
-        return (
-            "" if self.delimiter == "," else f"{self.path.name} has {_DELIMITERS[self.delimiter]} for commas"
-        )
+    def notes(self, wanted: Wanted) -> Iterator[str]:
+        """What was decided for the user about its form, and its columns."""
+        name, line = self.path.name, "the first line" if self.first == 1 else f"line {self.first}"
+        if self.quoted and name.removesuffix(".gz").endswith(".tsv"):
+            yield f"the cells of {name} are quoted, as those of a .csv"
+        elif self.quoted and self.delimiter != ",":
+            yield f"{name} has {_DELIMITERS[self.delimiter]} for commas"
+        if not self.header:
+            yield f"{name} has no header: {line} was taken as an example"
+        elif all(column is None for column in wanted):
+            yield f"{line} of {name} names its columns: {', '.join(self.columns)}"
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
-        for number, cells in _csv_records(self.path, self.delimiter):
-            record = cells_of(number, cells, self.first, picked)
-            if record is not None:
-                yield f"{self.path}:{number}", record
+        width = len(self.columns)
+        for line, cells in _rows(self.path, self.delimiter, self.quoted):
+            record: tuple[str, ...] | Problem
+            if isinstance(cells, Problem):
+                record = cells
+            elif self.header and line == self.first:
+                continue
+            elif line < self.first:
+                record = Problem("before the first row", f"that has the columns of line {self.first}")
+            elif len(cells) != width:
+                why = f"{len(cells)} where line {self.first} has {width}"
+                record = Problem("wrong number of columns", why)
+            else:
+                record = tuple([cells[index] for index in picked])  # a list is quicker than a generator
+            yield f"{self.path}:{line}", record
+
+
+def _rows(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, Cells]]:
+    """The number of the first line of each row, and its cells or what is wrong with it."""
+    if quoted:
+        return _csv_records(path, delimiter)
+    return ((line.number, _split(line.content, delimiter)) for line in read_lines(path))
+
+
+def _split(content: str | Problem, delimiter: str) -> Cells:
+    if isinstance(content, Problem):
+        return content
+    return content.split(delimiter) if content else BLANK
 
 
 def _declared(path: Path) -> str | None:
@@ -250,10 +293,8 @@ class Tsv(Reader):
     kind = "tsv"
 
     @classmethod
-    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
-        if is_quoted(path, wanted):
-            return CsvTable.open(path, wanted, skip=skip, delimiter="\t")
-        return TsvTable.open(path, wanted, skip=skip)
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> CellTable:
+        return CellTable.open(path, wanted, "\t", is_quoted(path, wanted), skip=skip)
 
 
 @READERS.register
@@ -263,5 +304,6 @@ class Csv(Reader):
     kind = "csv"
 
     @classmethod
-    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
-        return CsvTable.open(path, wanted, skip=skip)
+    def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> CellTable:
+        delimiter = _declared(path) or _delimiter_of(path, wanted)
+        return CellTable.open(path, wanted, delimiter, True, skip=skip)

@@ -15,9 +15,8 @@ from regard.data.readers.reader import READERS
 from regard.data.splits import SPLIT_OF
 from regard.errors import DataError
 
-__all__ = ["INSIDE", "Found", "look_at_file", "look_at_folder", "only"]
+__all__ = ["INSIDE", "FileSet", "by_split", "look_at_file", "look_at_folder"]
 
-_ORDER = ("train", "valid", "test")
 _NO_LANGUAGE = (
     *("", "json", "md", "gz", "zip", "log", "bin", "py", "yaml", "yml", "toml", "xml", "html"),
     *("png", "jpg", "jpeg", "wav", "npy", "npz", "pt", "bak", "tmp"),
@@ -30,7 +29,7 @@ INSIDE = "data"
 
 
 @dataclass(frozen=True)
-class Found:
+class FileSet:
     """The files of one split: one in a form of its own, or its shards, or several parallel ones (`form` is
     `parallel`)."""
 
@@ -45,7 +44,7 @@ class Found:
         return self.form in READERS and READERS[self.form].running
 
 
-def look_at_file(path: Path, shown: str | None = None) -> Found:
+def look_at_file(path: Path) -> FileSet:
     """The form of a single file. Raises DataError when it is none that can be read."""
     _, form = _parts(path)
     if form not in READERS:
@@ -54,11 +53,11 @@ def look_at_file(path: Path, shown: str | None = None) -> Found:
             "{where} is in no form that can be read here; give {limit}, or a folder with parallel files such"
             " as train.en and train.de"
         )
-        raise DataError(sentence, shown or path, kinds)
-    return Found(form, (path,))
+        raise DataError(sentence, path, kinds)
+    return FileSet(form, (path,))
 
 
-def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
+def look_at_folder(folder: Path, columns: int) -> dict[str, FileSet]:
     """The files of each split, in the order train, valid, test.
 
     A split may be a folder, too. One without any that holds one set of examples gives it as `all`. `columns`,
@@ -81,37 +80,27 @@ def look_at_folder(folder: Path, columns: int) -> dict[str, Found]:
     return splits
 
 
-def _splits(folder: Path, paths: list[Path], columns: int, *, documents: bool = False) -> dict[str, Found]:
+def _splits(folder: Path, paths: list[Path], columns: int, *, documents: bool = False) -> dict[str, FileSet]:
     """`documents`: whether `.json` holds any number of columns."""
     stems: dict[str, list[Path]] = {}
     for path in paths:
         stems.setdefault(_stem(path), []).append(path)
     names = _names_of_splits(stems)
-    splits: dict[str, Found] = {}
-    for split in _ORDER:
-        named = [stem for stem in stems if names.get(stem) == split]
-        candidates = [found for stem in named for found in _forms(stems[stem], columns, documents)]
-        if found := only(candidates, folder, f"the split '{split}'"):
-            splits[split] = found
-    if not splits:
-        candidates = [found for group in stems.values() for found in _forms(group, columns, documents)]
-        if found := only(candidates, folder, "the examples"):
-            splits["all"] = found
-    return splits
+    named = [(names[stem], one) for stem in names for one in _forms(stems[stem], columns, documents)]
+    return by_split(folder, named) or by_split(
+        folder, [("all", one) for group in stems.values() for one in _forms(group, columns, documents)]
+    )
 
 
-def _folders(folder: Path, columns: int) -> dict[str, Found]:
+def _folders(folder: Path, columns: int) -> dict[str, FileSet]:
     """The splits where each has a folder of its own: `train/` and `test/`."""
-    splits: dict[str, Found] = {}
+    found: list[tuple[str, FileSet]] = []
     for name, split in SPLIT_OF.items():
         with file_errors(folder):
             files = list((folder / name).iterdir()) if (folder / name).is_dir() else []
         if any(_parts(path)[1] in READERS for path in files):
-            inside = list(look_at_folder(folder / name, columns).values())
-            found = only([*inside, *([splits[split]] if split in splits else [])], folder, f"'{split}'")
-            assert found is not None
-            splits[split] = found
-    return {split: splits[split] for split in _ORDER if split in splits}
+            found += [(split, one) for one in look_at_folder(folder / name, columns).values()]
+    return by_split(folder, found)
 
 
 def _names_of_splits(stems: Iterable[str]) -> dict[str, str]:
@@ -144,19 +133,19 @@ def _parts(path: Path) -> tuple[str, str]:
     return stem, form
 
 
-def _forms(paths: list[Path], columns: int, documents: bool) -> list[Found]:
+def _forms(paths: list[Path], columns: int, documents: bool) -> list[FileSet]:
     """What files that share a stem hold."""
     forms = {form: [path for path in paths if _parts(path)[1] == form] for form in READERS}
-    usable: list[Found] = []
+    usable: list[FileSet] = []
     for form, files in forms.items():
         if READERS[form].columns in (None, columns) or (documents and READERS[form].whole):
             sharded, whole = _shards(files)
-            usable += [Found(form, (path,)) for path in whole]
-            usable += [Found(form, sharded)] if sharded else []
+            usable += [FileSet(form, (path,)) for path in whole]
+            usable += [FileSet(form, sharded)] if sharded else []
     parallel = [path for path in paths if _parts(path)[1] not in (*READERS, *_NO_LANGUAGE)]
     if len(parallel) > 1:
         extensions = tuple(_parts(path)[1] for path in parallel)
-        usable.append(Found("parallel", tuple(parallel), extensions))
+        usable.append(FileSet("parallel", tuple(parallel), extensions))
     return usable
 
 
@@ -183,12 +172,19 @@ def _shards(paths: list[Path]) -> tuple[tuple[Path, ...], list[Path]]:
     return tuple(shards[number] for number in sorted(shards)), others
 
 
-def only(candidates: list[Found], folder: Path, what: str) -> Found | None:
-    if len(candidates) > 1:
-        names = ", ".join(sorted(path.name for found in candidates for path in found.paths))
-        sentence = "{where} holds {key} more than once: {value}; leave one of them, or give one file"
-        raise DataError(sentence, folder, what, names)
-    return candidates[0] if candidates else None
+def by_split(folder: Path, found: list[tuple[str, FileSet]]) -> dict[str, FileSet]:
+    """The files of each split, in order. Raises: DataError when two things claim to be the same split."""
+    splits: dict[str, FileSet] = {}
+    for split in ("train", "valid", "test", "all"):
+        candidates = [one for name, one in found if name == split]
+        if len(candidates) > 1:
+            what = "the examples" if split == "all" else f"the split '{split}'"
+            names = ", ".join(sorted(path.name for one in candidates for path in one.paths))
+            sentence = "{where} holds {key} more than once: {value}; leave one of them, or give one file"
+            raise DataError(sentence, folder, what, names)
+        if candidates:
+            splits[split] = candidates[0]
+    return splits
 
 
 def _nothing(folder: Path, columns: int) -> DataError:

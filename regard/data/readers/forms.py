@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from regard.data.readers.answers import answers_as_text, answers_in
-from regard.data.readers.lines import LINE_LIMIT, Problem, too_long
+from regard.data.readers.lines import LINE_LIMIT, Problem, json_in, too_long
 from regard.data.readers.messages import messages_as_text, messages_in
 
 __all__ = ["Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text"]
@@ -56,8 +56,7 @@ class Answers(Form):
     """Spans of the text in the first column."""
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
-        found = _decoded(value, "bad answers")
-        answers = found if isinstance(found, Problem) else answers_in(found, others[0])
+        answers = answers_in(_decoded(value, "bad answers"), others[0])
         return answers if isinstance(answers, Problem) else _sound(answers_as_text(answers))
 
 
@@ -124,12 +123,7 @@ def as_cell(value: object) -> Cell | Problem:
 
 def _decoded(value: Cell, reason: str) -> object:
     """What a cell of JSON says."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return Problem(reason, f"'{value[:40]}' is no JSON")
+    return json_in(value, reason) if isinstance(value, str) else value
 
 
 def _list_in(value: Cell) -> Cell:

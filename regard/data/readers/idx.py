@@ -25,12 +25,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.data.readers.lines import file_errors, open_bytes
-from regard.data.readers.tables import Record
+from regard.data.readers.lines import Problem, file_errors, open_bytes
+from regard.data.readers.tables import FileTable, Record
 from regard.errors import DataError, damaged, wrong_size
 from regard.values.pixels import LONGEST_SIDE, MOST_PIXELS
 
-__all__ = ["COLUMNS", "IdxImages", "image_at", "is_idx", "partner", "split_word"]
+__all__ = ["COLUMNS", "IdxImages", "ImageTable", "image_at", "is_idx", "no_image", "partner", "split_word"]
 
 COLUMNS = ("image", "label")
 _NAME = re.compile(r"(?:.*[-_.])?([a-z0-9]+)[-_]images[-.]idx[34][-.]ubyte(?:\.gz)?", re.ASCII)
@@ -113,37 +113,33 @@ def _fits(sides: list[int]) -> bool:
 
 
 @dataclass(frozen=True)
-class IdxImages:
+class ImageTable(FileTable):
+    """Images and their labels."""
+
+    columns: tuple[str, ...] = COLUMNS
+    keys: dict[str, str | Problem] = field(default_factory=dict, compare=False)
+    """Of each image that was read once, by its name, a hash of what it holds, which decides its split; or
+    what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class IdxImages(ImageTable):
     """A file of images and its file of labels: a table of two columns."""
-
-    images: Path
-    labels: Path
-    keys: dict[str, str] = field(default_factory=dict, compare=False)
-    """A hash of each image that was read, by its name."""
-    columns = COLUMNS
-
-    @property
-    def label(self) -> str:
-        return str(self.images)
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         """Each image's name and label. Raises DataError: what is wrong with a whole file."""
-        with open_bytes(self.images) as image_file, open_bytes(self.labels) as label_file:
-            images = _header(image_file, self.images, False)
-            marks = _header(label_file, self.labels, True)
+        labels = partner(self.path)
+        with open_bytes(self.path) as image_file, open_bytes(labels) as label_file:
+            images = _header(image_file, self.path, False)
+            marks = _header(label_file, labels, True)
             if images.count != marks.count:
                 sentence = "{where} holds {value:,} images, and {key} {limit:,} labels; fetch them again"
-                raise DataError(sentence, self.images, images.count, self.labels, marks.count)
-            start = f"{self.images}#"
+                raise DataError(sentence, self.path, images.count, labels, marks.count)
             for number in range(images.count):
-                name = f"{start}{number}"
+                name = f"{self.path}#{number}"
                 self.keys[name] = blake2b(images.item(image_file, number), digest_size=16).hexdigest()
                 values = (name, str(marks.item(label_file, number)[0]))
                 yield name, tuple([values[index] for index in picked])
-
-    def key(self, name: str) -> str:
-        """What decides which split an image belongs to."""
-        return self.keys[name]
 
 
 class _Reader:
@@ -161,8 +157,7 @@ class _Reader:
     def image(self, number: int) -> NDArray[np.uint8]:
         header = self.header
         if number >= header.count:
-            sentence = "{where} has no image {value}, only {limit}"
-            raise DataError(sentence, self.path, number, f"0 to {header.count - 1}")
+            raise no_image(self.path, number, header.count)
         if number < self.next:
             self._open()
         with file_errors(self.path):
@@ -176,6 +171,11 @@ class _Reader:
         self.next = number + 1
         pixels = np.frombuffer(content, dtype=np.uint8).reshape(header.shape)
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def no_image(where: object, number: int, count: int) -> DataError:
+    """An error to raise: of so many images there is none of that number."""
+    return DataError("{where} has no image {value}, only {limit}", where, number, f"0 to {count - 1}")
 
 
 @lru_cache(maxsize=4)

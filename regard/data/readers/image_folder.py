@@ -11,12 +11,12 @@ hash, so that the first few are of all classes. This file does not know what ima
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from regard.data.readers.folder import Found, only
-from regard.data.readers.idx import COLUMNS, IdxImages, partner, split_word
+from regard.data.readers.folder import FileSet, by_split
+from regard.data.readers.idx import COLUMNS, IdxImages, ImageTable, partner, split_word
 from regard.data.readers.images import IMAGE, SUFFIXES, decode, read_bytes
 from regard.data.readers.lines import Problem, file_errors
 from regard.data.readers.streams import Reading, split_by
@@ -25,15 +25,13 @@ from regard.data.rows import Rows
 from regard.data.splits import SPLIT_OF, Chooser, choose_by_hash, share
 from regard.errors import DataError
 
-__all__ = ["ImageFolder", "ImageTable", "files_of", "images_of", "look_at_images", "open_images"]
-__all__ += ["split_images"]
+__all__ = ["ImageFolder", "files_of", "images_of", "look_at_images", "open_images", "split_images"]
 
 assert COLUMNS[0] == IMAGE
 _NOT_ONE = Problem("not an image by its name", harmless=True)
-_ORDER = ("train", "valid", "test")
 
 
-def look_at_images(folder: Path) -> dict[str, Found]:
+def look_at_images(folder: Path) -> dict[str, FileSet]:
     """The images of each split, or of one set under the name `all`; nothing where there are none.
 
     Raises:
@@ -41,30 +39,26 @@ def look_at_images(folder: Path) -> dict[str, Found]:
     """
     with file_errors(folder):
         inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    idx = [path for path in inside if split_word(path) is not None]
-    folders = [path for path in inside if path.is_dir()]
-    words = {path: split_word(path) or "" for path in idx} or {path: path.name.lower() for path in folders}
-    splits: dict[str, Found] = {}
-    for split in _ORDER:
-        mine = [path for path, word in words.items() if {**SPLIT_OF, "t10k": "test"}.get(word) == split]
-        candidates = [_idx(path) for path in mine] if idx else [_classes(path) for path in mine]
-        if found := only([one for one in candidates if one], folder, f"the split '{split}'"):
-            splits[split] = found
-    if not splits:
-        one = only([_idx(path) for path in idx], folder, "the examples") or _classes(folder)
-        return {"all": one} if one else {}
-    return splits
+    idx = {path: word for path in inside if (word := split_word(path)) is not None}
+    words = idx or {path: path.name.lower() for path in inside if path.is_dir()}
+    names = {path: {**SPLIT_OF, "t10k": "test"}.get(word) for path, word in words.items()}
+    look = _idx if idx else _classes
+    return (
+        by_split(folder, [(name, one) for path, name in names.items() if name for one in look(path)])
+        or by_split(folder, [("all", one) for path in idx for one in _idx(path)])
+        or by_split(folder, [("all", one) for one in _classes(folder)])
+    )
 
 
-def _idx(path: Path) -> Found:
-    return Found("idx", (path, partner(path)))
+def _idx(path: Path) -> list[FileSet]:
+    return [FileSet("idx", (path, partner(path)))]
 
 
-def _classes(folder: Path) -> Found | None:
+def _classes(folder: Path) -> list[FileSet]:
     """A folder of which some folders hold images."""
     with file_errors(folder):
         found = any(_is_image(path) for part in _folders(folder) for path in part.rglob("*"))
-    return Found("images", (folder,)) if found else None
+    return [FileSet("images", (folder,))] if found else []
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -76,17 +70,8 @@ def _is_image(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(ImageTable):
     """A folder for each class: a table of two columns, the path of an image and the name of its class."""
-
-    path: Path
-    known: dict[str, str | Problem] = field(default_factory=dict, compare=False)
-    """Of each file that was read once, a hash of its bytes, or what is wrong with it."""
-    columns = COLUMNS
-
-    @property
-    def label(self) -> str:
-        return str(self.path)
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         """Every file, decoded once in the life of this table to see that it can be. Raises
@@ -96,28 +81,16 @@ class ImageFolder:
             if not _is_image(file):
                 yield name, _NOT_ONE
                 continue
-            if name not in self.known:
-                self.known[name] = _looked_at(file, name)
-            found = self.known[name]
+            if name not in self.keys:
+                self.keys[name] = _looked_at(file, name)
+            found = self.keys[name]
             values = (name, file.relative_to(self.path).parts[0])
             yield name, found if isinstance(found, Problem) else tuple([values[i] for i in picked])
 
-    def key(self, name: str) -> str:
-        """What decides which split an image belongs to."""
-        found = self.known[name]
-        assert isinstance(found, str)
-        return found
 
-
-ImageTable = ImageFolder | IdxImages
-
-
-def open_images(found: Found) -> ImageTable:
+def open_images(found: FileSet) -> ImageTable:
     """The table of what `look_at_images` found."""
-    if found.form == "idx":
-        images, labels = found.paths
-        return IdxImages(images, labels)
-    return ImageFolder(found.paths[0])
+    return (IdxImages if found.form == "idx" else ImageFolder)(found.paths[0])
 
 
 def split_images(
@@ -144,7 +117,7 @@ def split_images(
 
 
 def _of_content(table: ImageTable, chosen: Chooser) -> Chooser:
-    return lambda name: chosen(table.key(name))
+    return lambda name: chosen(str(table.keys[name]))
 
 
 def files_of(folder: Path) -> list[Path]:

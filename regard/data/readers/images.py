@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regard.data.builtin_digits import DIGITS, digit_images
-from regard.data.readers.idx import image_at, is_idx
+from regard.data.readers.idx import image_at, is_idx, no_image
 from regard.data.readers.lines import Problem
 from regard.errors import DataError, missing
 from regard.values import pixels
@@ -80,6 +80,5 @@ def _builtin(name: str, number: int) -> Image:
         package = DIGITS[name].package
         raise missing(f"'{name}' needs the package {package}", f"pip install {package}") from error
     if number >= len(images):
-        sentence = "{where} has no image {value}, only {limit}"
-        raise DataError(sentence, name, number, f"0 to {len(images) - 1}")
+        raise no_image(name, number, len(images))
     return images[number, :, :, None]

@@ -9,8 +9,6 @@ import json
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -19,28 +17,26 @@ from regard.data.readers.forms import Answers, AsJson, Dialogue, Form
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_text, read_lines
 from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.squad import COLUMNS, SquadFile
-from regard.data.readers.tables import JsonlTable, Record, Table, parse_object, suits, values_of
+from regard.data.readers.tables import ObjectTable, Table, as_object, json_fault, lines_of_json, parse_object
 from regard.errors import DataError, damaged, not_json, not_text
 
-__all__ = ["ArrayTable", "Json", "Jsonl", "array_begins"]
+__all__ = ["Json", "Jsonl"]
 
 _CHUNK = 1 << 16
-_HEAD = 1 << 10
-_ARRAY = re.compile(r"\ufeff?\s*\[\s*(\{|$)")
-_LOOKED_AT = 1000
 _BLANK = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()
 _LIMIT = 4 * LINE_LIMIT
 """Characters of one object, with its line breaks and indents."""
 
 
-def array_begins(head: str) -> int | None:
-    """Where the first value of a text's array stands, which may be the value of `data`; None where there is
-    no array."""
+def _array_in(head: str) -> tuple[int, bool] | None:
+    """Where the first value of a text's array stands, and whether the array is that of the key `data`; None
+    where there is no array."""
     at = _blank(head, int(head.startswith("\ufeff")))
-    if head[at : at + 1] == "{":
+    inside = head[at : at + 1] == "{"
+    if inside:
         at = _data_of(head, at + 1)
-    return _blank(head, at + 1) if head[at : at + 1] == "[" else None
+    return (_blank(head, at + 1), inside) if head[at : at + 1] == "[" else None
 
 
 def _data_of(head: str, at: int) -> int:
@@ -96,59 +92,18 @@ def _is_table(value: dict[str, object]) -> bool:
     return len(value) > 1 and len(some) == len(value) and len(set(some)) == 1
 
 
-@dataclass(frozen=True)
-class ArrayTable:
-    """One array of objects; its columns are the keys of the first."""
-
-    path: Path
-    columns: tuple[str, ...]
-
-    @classmethod
-    def open(cls, path: Path, wanted: Wanted, *, skip: bool = False) -> ArrayTable:
-        """Look for the first object; with `skip`, for the first with the keys `wanted`. Raises DataError when
-        there is none."""
-        columns: tuple[str, ...] = ()
-        for _, item in islice(_items(path), _LOOKED_AT):
-            if isinstance(item, dict):
-                columns = columns or tuple(item)
-                if not skip or suits(tuple(item), wanted):
-                    return cls(path, tuple(item))
-        if not columns:
-            sentence = "{where} holds no JSON object in its array; give an array of objects, one an example"
-            raise DataError(sentence, path)
-        return cls(path, columns)
-
-    @property
-    def label(self) -> str:
-        return str(self.path)
-
-    def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
-        names = [self.columns[index] for index in picked]
-        for index, item in _items(self.path):
-            yield f"{self.path}:[{index}]", values_of(item, names)
-
-
-def _items(path: Path) -> Iterator[tuple[int, dict[str, object] | Problem]]:
+def _items(path: Path) -> Iterator[tuple[str, dict[str, object] | Problem]]:
     """The objects of the array with their places; what is none is a `Problem`.
 
     Raises: DataError where the text is not JSON, since nobody can tell where it would go on.
     """
     with open_text(path) as file:
         text = _Window(file, path)
-        text.enter()
-        if text.next() == "]":
-            text.end()
-            return
-        while True:
+        more = text.enter()
+        while more:
             value = text.value()
-            kind = type(value).__name__
-            found = value if isinstance(value, dict) else Problem("bad JSON", f"a {kind}, not an object")
-            yield text.index, found
-            text.skip(_BLANK)
-            if text.next() == "]":
-                text.end()
-                return
-            text.comma()
+            yield f"{path}:[{text.index}]", as_object(value)
+            more = text.go_on()
 
 
 class _Window:
@@ -162,44 +117,24 @@ class _Window:
         self._lines = self._column = 0  # that were passed: lines, and characters of the last one
         self.index = 0
 
-    def enter(self) -> None:
-        """Pass what stands before the first value of the array."""
+    def enter(self) -> bool:
+        """Pass what stands before the first value of the array; whether there is one."""
         self._more()
-        self._place = array_begins(self._text) or 0
-        self._nested = self._text[: self._place].lstrip("\ufeff \t\r\n").startswith("{")
+        self._place, self._nested = _array_in(self._text) or (0, False)
+        return self._next() != "]" or self._end()
 
-    def end(self) -> None:
-        """Pass the end of the array, after which there is nothing, unless it is a value of an object.
-
-        Raises: DataError."""
-        self._place += 1
-        self.skip(_BLANK)
-        if not self._nested and self._place < len(self._text):
-            self._refuse("something after the array", self._place)
-
-    def skip(self, pattern: re.Pattern[str]) -> None:
-        """Pass what the pattern matches here."""
-        while True:
-            found = pattern.match(self._text, self._place)
-            if (found is not None and found.end() < len(self._text)) or not self._more():
-                self._place = self._place if found is None else found.end()
-                return
-
-    def next(self) -> str:
-        """The character here. Raises: DataError where the text ends."""
-        while self._place == len(self._text):
-            if self._more():
-                continue
-            raise damaged(DataError, self._path, "it ends within its array")
-        return self._text[self._place]
-
-    def comma(self) -> None:
-        """Pass the comma that must be here. Raises: DataError."""
-        if self.next() != ",":
+    def go_on(self) -> bool:
+        """Pass what stands between the value before and the next one; whether there is one. Raises:
+        DataError."""
+        mark = self._next()
+        if mark == "]":
+            return self._end()
+        if mark != ",":
             self._refuse("no comma", self._place)
         self._place += 1
         self.index += 1
-        self.skip(_BLANK)
+        self._skip()
+        return True
 
     def value(self) -> object:
         """Pass the value here. Raises: DataError."""
@@ -207,13 +142,35 @@ class _Window:
             try:
                 value, self._place = _DECODER.raw_decode(self._text, self._place)
                 return value
-            except RecursionError:
-                self._refuse("nested too deeply", self._place)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
+                if not isinstance(error, json.JSONDecodeError):
+                    self._refuse(json_fault(error), self._place)
                 if len(self._text) - self._place >= _LIMIT or not self._more():
-                    self._refuse(error.msg, error.pos)
-            except ValueError:
-                self._refuse("a number with thousands of digits", self._place)
+                    self._refuse(json_fault(error), error.pos)
+
+    def _end(self) -> bool:
+        """Pass the end of the array, after which there is nothing, unless it is a value of an object.
+
+        Raises: DataError."""
+        self._place += 1
+        if self._skip() and not self._nested:
+            self._refuse("something after the array", self._place)
+        return False
+
+    def _skip(self) -> bool:
+        """Pass white space; whether anything follows."""
+        while True:
+            self._place = _blank(self._text, self._place)
+            if self._place < len(self._text):
+                return True
+            if not self._more():
+                return False
+
+    def _next(self) -> str:
+        """The character after white space. Raises: DataError where the text ends."""
+        if not self._skip():
+            raise damaged(DataError, self._path, "it ends within its array")
+        return self._text[self._place]
 
     def _refuse(self, why: str, place: int) -> NoReturn:
         before = self._text[:place]
@@ -252,8 +209,10 @@ class Jsonl(Reader):
     @classmethod
     def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
         with open_text(path) as file:
-            array = _ARRAY.match(file.read(_HEAD).decode("utf-8", "replace")) is not None
-        return (ArrayTable if array else JsonlTable).open(path, wanted, skip=skip)
+            head = file.read(_CHUNK).decode("utf-8", "replace")
+        begin, nested = _array_in(head) or (0, True)
+        array = not nested and head[begin : begin + 1] in ("{", "")
+        return ObjectTable.open(path, wanted, _items if array else lines_of_json, skip=skip)
 
 
 @READERS.register
@@ -274,11 +233,10 @@ class Json(Reader):
         """The table that a `.json` file holds. Raises: DataError for one that holds none, or another form."""
         with open_text(path) as file:
             head = file.read(_CHUNK).decode("utf-8", "replace")
-        begin = array_begins(head)
-        if begin is None:
-            lines = _is_lines(path)
-            return JsonlTable.open(path, wanted, skip=skip) if lines else _document(path, head, wanted)
-        nested = head[:begin].lstrip("\ufeff \t\r\n").startswith("{")
+        array = _array_in(head)
+        if array is None and not _is_lines(path):
+            return _document(path, head, wanted)
+        begin, nested = array or (0, False)
         if nested and ('"paragraphs"' in head or head[begin : begin + 1] != "{"):
             return _document(path, head, wanted)
-        return ArrayTable.open(path, wanted, skip=skip)
+        return ObjectTable.open(path, wanted, _items if array else lines_of_json, skip=skip)

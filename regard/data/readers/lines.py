@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from regard.data.readers.unicode import HEAD, as_utf8
 from regard.errors import DataError, cannot_read, damaged, no_data, too_many_bytes
 
-__all__ = ["BLANK", "LINE_LIMIT", "Line", "Problem", "decode_line", "file_errors", "open_bytes", "open_text"]
-__all__ += ["read_lines", "too_long"]
+__all__ = ["BLANK", "LINE_LIMIT", "Line", "Problem", "broken_header", "decode_line", "file_errors"]
+__all__ += ["json_in", "lines_in", "open_bytes", "open_text", "read_lines", "too_long"]
 
 LINE_LIMIT = 100_000
 """Characters in one line (or one quoted record, or one cell): what is longer is no sentence."""
@@ -66,17 +67,22 @@ def read_lines(path: Path) -> Iterator[Line]:
         DataError: the file is missing, unreadable, or not the gzip file that its name promises.
     """
     with open_text(path) as file:
-        number, start = 0, 0
-        while raw := file.readline(_BYTE_LIMIT):
-            number += 1
-            size = len(raw)
-            if size == _BYTE_LIMIT and not raw.endswith(b"\n"):
-                # One byte more than the longest allowed line was taken, so at least the end is missing.
-                yield Line(number, start, too_long())  # who refuses it need not wait for its end
-                size += _skip_line(file, f"{path}:{number}")
-            else:
-                yield Line(number, start, decode_line(raw, first=number == 1))
-            start += size
+        yield from lines_in(file, str(path))
+
+
+def lines_in(file: BinaryIO, name: str) -> Iterator[Line]:
+    """The lines of an open file of that name, as `read_lines` gives them."""
+    number, start = 0, 0
+    while raw := file.readline(_BYTE_LIMIT):
+        number += 1
+        size = len(raw)
+        if size == _BYTE_LIMIT and not raw.endswith(b"\n"):
+            # One byte more than the longest allowed line was taken, so at least the end is missing.
+            yield Line(number, start, too_long())  # who refuses it need not wait for its end
+            size += _skip_line(file, f"{name}:{number}")
+        else:
+            yield Line(number, start, decode_line(raw, first=number == 1))
+        start += size
 
 
 @contextmanager
@@ -97,7 +103,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             what = "is not a regular file" if path.exists() else "does not exist"
             raise no_data(path, what)
         with path.open("rb", HEAD) as file:
-            yield cast(BinaryIO, _unpacked(file, path)) if path.suffix == ".gz" else file
+            packed = path.suffix == ".gz"
+            yield cast(BinaryIO, io.BufferedReader(_Unpacked(file, path), _CHUNK)) if packed else file
 
 
 @contextmanager
@@ -111,6 +118,23 @@ def file_errors(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise cannot_read(DataError, path, error) from error
+
+
+def broken_header(where: str, problem: Problem) -> DataError:
+    """An error to raise: a line cannot be read from which the columns follow."""
+    sentence = (
+        "{where}: {value}; mend this line, from which the columns follow, or leave it out with"
+        " --on-error skip"
+    )
+    return DataError(sentence, where, problem)
+
+
+def json_in(text: str, reason: str) -> object:
+    """What a text of JSON says, or a `Problem` of that reason."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return Problem(reason, f"'{text[:40]}' is no JSON")
 
 
 def too_long(what: str = "line") -> Problem:
@@ -152,10 +176,6 @@ class _Unpacked(io.RawIOBase):
             )
             raise DataError(sentence, self._path, _MOST_UNPACKED)
         return count
-
-
-def _unpacked(file: BinaryIO, path: Path) -> io.BufferedReader:
-    return io.BufferedReader(_Unpacked(file, path), _CHUNK)
 
 
 def _skip_line(file: BinaryIO, where: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from regard.data.readers.lines import Problem
+from regard.data.readers.lines import Problem, json_in
 from regard.errors import DataError
 from regard.values.chat import ROLES, Message
 
@@ -20,6 +20,8 @@ _MOST = 10_000
 
 def messages_in(value: object) -> tuple[Message, ...] | Problem:
     """The turns that a decoded JSON value holds; at least one, and a system's only in the first place."""
+    if isinstance(value, Problem):
+        return value
     if not isinstance(value, list) or not value:
         return Problem("bad dialogue", "not a list of messages")
     if len(value) > _MOST:
@@ -46,11 +48,7 @@ def messages_as_text(turns: Sequence[Message]) -> str:
 
 def read_messages(value: str, where: str) -> tuple[Message, ...]:
     """The turns that a row holds. Raises: DataError naming the place."""
-    found: tuple[Message, ...] | Problem
-    try:
-        found = messages_in(json.loads(value))
-    except (ValueError, RecursionError):
-        found = Problem("bad dialogue", "not a JSON list of messages")
+    found = messages_in(json_in(value, "bad dialogue"))
     if isinstance(found, Problem):
         sentence = "{where}: {value}; give {limit}"
         raise DataError(sentence, where, found, '[{"role": "user", "content": "…"}, …]')

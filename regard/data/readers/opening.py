@@ -18,8 +18,9 @@ from typing import Any, get_args
 from regard.data import builtin, named
 from regard.data.readers.changes import State, state_of, unchanged
 from regard.data.readers.columns import Wanted, default_names, pick_columns
-from regard.data.readers.delimited import CsvTable
-from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
+from regard.data.readers.delimited import CellTable
+from regard.data.readers.folder import INSIDE, FileSet, look_at_file, look_at_folder
+from regard.data.readers.idx import ImageTable
 from regard.data.readers.image_folder import images_of, look_at_images, open_images, split_images
 from regard.data.readers.images import IMAGE
 from regard.data.readers.lines import Problem, file_errors
@@ -27,7 +28,7 @@ from regard.data.readers.plain import ParallelTable, TextFile
 from regard.data.readers.reader import READERS
 from regard.data.readers.shards import ShardedTable
 from regard.data.readers.streams import Forms, OnError, Reading, split_table, split_text
-from regard.data.readers.tables import Table, TsvTable
+from regard.data.readers.tables import Table
 from regard.data.readers.translations import by_language
 from regard.data.remote import Progress
 from regard.data.rows import DataSet, KnownSet, Report, Rows
@@ -108,7 +109,7 @@ def columns_of(data: str | Path, *, header: bool = False) -> tuple[str, ...]:
         _check_size(file)
     table = _open_table(found, ())
     first = table.tables[0] if isinstance(table, ShardedTable) else table
-    if not header or not isinstance(first, TsvTable | CsvTable) or first.first.header:
+    if not header or not isinstance(first, CellTable) or first.header:
         return tuple(table.columns)
     rows = (cells for _, cells in first.records(tuple(range(len(first.columns)))))
     return next(
@@ -138,7 +139,7 @@ class Preview:
         return splits.get("train") or next(iter(splits.values()))
 
 
-def _look_at_examples(path: Path) -> Found:
+def _look_at_examples(path: Path) -> FileSet:
     """The files of the first split: of two columns if there are such, else of one."""
     if not path.is_dir():
         return look_at_file(path)
@@ -159,9 +160,10 @@ def _as_path(data: str | Path) -> Path | None:
     path = Path(os.path.expanduser(data))  # noqa: PTH111  (leaves an unknown ~user as it is)
     explicit = isinstance(data, Path) or len(Path(text).parts) > 1 or os.sep in text or bool(path.suffix)
     known = [*builtin.BUILTIN, *named.NAMED]
-    if text in known and not (explicit and _exists(path)):
+    exists = os.path.exists(path)  # noqa: PTH110  (a name may be too long for a file)
+    if text in known and not (explicit and exists):
         return None
-    if not _exists(path):
+    if not exists:
         sentence = "there is no file, folder or known data set '{value}'"
         raise DataError(sentence, text, remedy=_suggestion(text, path, known))
     return path
@@ -174,13 +176,6 @@ def _suggestion(text: str, path: Path, known: list[str]) -> str:
     with suppress(OSError):  # no such folder, or one that cannot be read: no hint from there
         beside = [entry.name for entry in path.parent.iterdir()]
     return nearest(text, known) or nearest(path.name, beside) or "`regard data` lists the known ones"
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long for a file
-        return False
 
 
 def _open_builtin(entry: builtin.BuiltIn, columns: Wanted, report: Report) -> DataSet:
@@ -248,11 +243,11 @@ def _open_path(
     return {split: splits[split] for split in ("train", "valid", "test", "all") if split in splits}, names
 
 
-def _state(files: Found) -> State:
+def _state(files: FileSet) -> State:
     return state_of(images_of(files.paths[0]) if files.form == "images" else files.paths)
 
 
-def _look_at(path: Path, columns: Wanted) -> dict[str, Found]:
+def _look_at(path: Path, columns: Wanted) -> dict[str, FileSet]:
     if not path.is_dir():
         return {"all": look_at_file(path)}
     if IMAGE not in columns:
@@ -277,7 +272,7 @@ def _check_agree(first: tuple[str, ...], other: tuple[str, ...], folder: Path) -
         raise DataError(sentence, folder, ", ".join(first), ", ".join(other))
 
 
-def _shares(split: str, files: Found, found: Mapping[str, Found], whole: bool) -> Mapping[str, float]:
+def _shares(split: str, files: FileSet, found: Mapping[str, FileSet], whole: bool) -> Mapping[str, float]:
     """Into which splits the files that stand for `split` are cut."""
     text = files.running
     if split == "all" and whole:
@@ -290,15 +285,9 @@ def _shares(split: str, files: Found, found: Mapping[str, Found], whole: bool) -
 
 
 def _open_files(
-    files: Found, columns: Wanted, shares: Mapping[str, float], reading: Reading, every: int
+    files: FileSet, columns: Wanted, shares: Mapping[str, float], reading: Reading, every: int
 ) -> tuple[dict[str, Rows], tuple[str, ...]]:
     """The splits that one file, or one set of parallel files, gives, and the names of its columns."""
-    if files.form in ("images", "idx"):
-        images = open_images(files)
-        picked = pick_columns(images.columns, columns, images.label)
-        return split_images(images, picked, shares, reading, every), tuple(
-            images.columns[index] for index in picked
-        )
     for path in files.paths:
         _check_size(path)
     if files.running:
@@ -308,12 +297,19 @@ def _open_files(
         return split_text(text, shares, reading), ("text",) * len(picked)
     table = _open_table(files, columns, skip=reading.on_error == "skip")
     picked = pick_columns(table.columns, columns, table.label, ordered=files.form != "parallel")
-    _note_header(table, columns, reading.report)
-    return split_table(table, picked, shares, reading), tuple(table.columns[index] for index in picked)
+    names = tuple(table.columns[index] for index in picked)
+    if isinstance(table, ImageTable):
+        return split_images(table, picked, shares, reading, every), names
+    first = table.tables[0] if isinstance(table, ShardedTable) else table
+    if isinstance(first, CellTable):
+        reading.report.notes.extend(first.notes(columns))
+    return split_table(table, picked, shares, reading), names
 
 
-def _open_table(files: Found, columns: Wanted, *, skip: bool = False) -> Table:
+def _open_table(files: FileSet, columns: Wanted, *, skip: bool = False) -> Table:
     """`skip`: whether the columns may follow from a later row than the first, if that is broken."""
+    if files.form in ("images", "idx"):
+        return open_images(files)
     if files.form == "parallel":
         return ParallelTable(files.paths, files.extensions)
     tables = tuple(by_language(_open_file(files.form, path, columns, skip), columns) for path in files.paths)
@@ -326,36 +322,14 @@ def _open_file(form: str, path: Path, columns: Wanted, skip: bool) -> Table:
     return table
 
 
-def _note_header(table: Table, columns: Wanted, report: Report) -> None:
-    if isinstance(table, ShardedTable):
-        return _note_header(table.tables[0], columns, report)
-    if isinstance(table, CsvTable) and table.note:
-        report.notes.append(table.note)
-    if not isinstance(table, TsvTable | CsvTable):
-        return None
-    name, line = table.path.name, "the first line" if table.first.line == 1 else f"line {table.first.line}"
-    if not table.first.header:
-        report.notes.append(f"{name} has no header: {line} was taken as an example")
-    elif all(name is None for name in columns):
-        report.notes.append(f"{line} of {name} names its columns: {', '.join(table.columns)}")
-    return None
-
-
-def _shown(files: Found) -> str:
+def _shown(files: FileSet) -> str:
     names = [path.name for path in files.paths]
     return " + ".join(names if len(names) <= _SHOWN else [names[0], "…", names[-1]])
 
 
 def _check_size(path: Path) -> None:
-    if not path.exists():
-        raise no_data(path, "does not exist")
     if path.is_file() and path.stat().st_size == 0:
         raise no_data(path, "is empty")
-
-
-def _within(folder: Path) -> list[Path]:
-    """What is in those of its folders in which data are looked for."""
-    return [path for name in (INSIDE, *SPLIT_OF) for path in folder.glob(f"{name}/*")]
 
 
 def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) -> str:
@@ -364,11 +338,9 @@ def _fingerprint(path: Path, names: tuple[str, ...], splits: tuple[str, ...]) ->
     with file_errors(path):
         files = [path]
         if path.is_dir():
-            inside = [*path.rglob("*")] if IMAGE in names else [*path.iterdir(), *_within(path)]
+            within = (file for name in (INSIDE, *SPLIT_OF) for file in path.glob(f"{name}/*"))
+            inside = [*path.rglob("*")] if IMAGE in names else [*path.iterdir(), *within]
             files = [file for file in sorted(inside) if file.is_file()]
-        for file in files:
-            status = file.stat()
-            digest.update(
-                repr((str(file.resolve()), status.st_size, status.st_mtime_ns)).encode("utf-8", "replace")
-            )
+        for name, state in state_of(files).items():
+            digest.update(repr((str(Path(name).resolve()), *state)).encode("utf-8", "replace"))
     return digest.hexdigest()

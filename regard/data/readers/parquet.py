@@ -18,7 +18,7 @@ from regard.data.readers.forms import Cell, as_cell
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_bytes, too_long
 from regard.data.readers.parquet_pages import Column, Page, columns_of, pages_of
 from regard.data.readers.reader import READERS, Reader
-from regard.data.readers.tables import Record
+from regard.data.readers.tables import FileTable, Record
 from regard.errors import DataError, damaged, needs, no_data, why
 from regard.strict_json import HEADER, loads
 
@@ -41,11 +41,8 @@ _DEEPEST = 8
 
 
 @dataclass(frozen=True)
-class ParquetTable:
+class ParquetTable(FileTable):
     """A Parquet file; strings, numbers and truth values can be read, and lists and objects of them."""
-
-    path: Path
-    columns: tuple[str, ...]
 
     @classmethod
     def open(cls, path: Path) -> ParquetTable:
@@ -53,16 +50,17 @@ class ParquetTable:
         with _open(path) as (file, _):
             return cls(path, tuple(file.schema_arrow.names))
 
-    @property
-    def label(self) -> str:
-        return str(self.path)
-
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         names = [self.columns[index] for index in picked]
         number = characters = 0
         with _open(self.path) as (file, raw):
             most = max(_FREE_CHARACTERS, _MOST_REPEATED * raw.seek(0, 2))
-            foreign = _not_text(file.schema_arrow, names)
+            kinds = {name: file.schema_arrow.field(name).type for name in names}
+            foreign = {
+                name: Problem("not text", f"a {str(kind)[:80]}")
+                for name, kind in kinds.items()
+                if not _is_text(kind)
+            }
             classes = _classes(file.schema_arrow.metadata, names)
             wanted = [name for name in names if name not in foreign]
             if not wanted:  # pyarrow counts no rows of no columns
@@ -129,16 +127,6 @@ def _characters(value: object) -> int:
     if isinstance(value, list | tuple):
         return sum(map(_characters, value))
     return LINE_LIMIT if value == too_long("cell") else 0
-
-
-def _not_text(schema: Any, names: list[str]) -> dict[str, Problem]:
-    """Which of the columns hold what has no text, such as bytes or times."""
-    found: dict[str, Problem] = {}
-    for name in names:
-        kind = schema.field(name).type
-        if not _is_text(kind):
-            found[name] = Problem("not text", f"a {str(kind)[:80]}")
-    return found
 
 
 def _is_text(kind: Any, depth: int = 0) -> bool:

@@ -17,6 +17,7 @@ from regard.data.readers.columns import Wanted
 from regard.data.readers.lines import BLANK, Line, Problem, decode_line, open_text, read_lines
 from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.tables import Record
+from regard.data.rows import Row
 
 __all__ = ["ParallelTable", "Text", "TextFile"]
 
@@ -77,16 +78,17 @@ class TextFile:
             chunks = iter(lambda: file.read(_CHUNK), b"")
             return not any(text.strip().strip("\ufeff") for text in map(decode, chunks))
 
-    def records(self, begin: int, end: int) -> Iterator[tuple[str, tuple[str] | Problem, bool]]:
-        """The lines, or parts of them, whose first byte is one of `begin … end - 1`: the place of each, its
-        text, and whether a line ends with it."""
+    def records(self, begin: int, end: int) -> Iterator[tuple[str, Row | Problem]]:
+        """The lines, or parts of them, whose first byte is one of `begin … end - 1`, with their places."""
         for line, ends in _parts_of_lines(self.path):
             if line.start >= end:
                 return
             if line.start >= begin:
-                content = line.content
-                value = content if isinstance(content, Problem) else (content,)
-                yield f"{self.path}:{line.number}", value, ends
+                where, content = f"{self.path}:{line.number}", line.content
+                if isinstance(content, Problem):
+                    yield where, content
+                else:
+                    yield where, Row((content,), where, running=True, ends_line=ends)
 
 
 def _parts_of_lines(path: Path) -> Iterator[tuple[Line, bool]]:

@@ -10,15 +10,14 @@ context comes first, so that a file that is split is split by contexts. It is re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from regard.data.readers.answers import answers_as_text, answers_in
 from regard.data.readers.forms import as_text
 from regard.data.readers.lines import Problem, open_text
-from regard.data.readers.tables import Record
+from regard.data.readers.tables import FileTable, Record, json_fault
 from regard.errors import DataError, not_json, too_many_bytes
 
 __all__ = ["COLUMNS", "SquadFile"]
@@ -27,49 +26,32 @@ COLUMNS = ("context", "question", "answers")
 _LIMIT = 1 << 26  # bytes; half more than SQuAD 2's training part
 _MOST_MARKS = 3_000_000
 """Of what begins or parts JSON's values, each of which takes memory; a comma in a text is counted, too."""
+Item = tuple[str, dict[str, Any] | Problem]
+"""A place in the document, and the object that stands there."""
 _FORM = "give an array of objects, or SQuAD's form: data, paragraphs, context, qas, question, answers"
 
 
 @dataclass(frozen=True)
-class SquadFile:
+class SquadFile(FileTable):
     """See the module's docstring."""
 
-    path: Path
-    columns: tuple[str, ...] = field(default=COLUMNS, init=False)
-
-    @property
-    def label(self) -> str:
-        return str(self.path)
+    columns: tuple[str, ...] = COLUMNS
 
     def records(self, picked: tuple[int, ...]) -> Iterator[Record]:
         """One record a question; `where` is its place in the document."""
+        document = self.document()
+        if not isinstance(document, dict) or not isinstance(document.get("data"), list):
+            raise DataError("{where} has no list '{key}'; {remedy}", self.path, "data", _FORM)
         known: set[str] = set()
-        for where, values in self._questions(known):
-            yield where, values if isinstance(values, Problem) else tuple(values[index] for index in picked)
-
-    def _questions(self, known: set[str]) -> Iterator[Record]:
-        """`known`: the ids that were seen."""
-        for where, paragraph in _inside(self.articles(), f"{self.path}:data", "paragraphs"):
-            if isinstance(paragraph, Problem):
-                yield where, paragraph
-                continue
-            context = as_text(paragraph.get("context"))
-            if not isinstance(context, Problem) and not context.strip():
-                context = Problem("empty context")
+        articles = _items(document["data"], f"{self.path}:data")
+        for where, paragraph in _inside(articles, "paragraphs"):
+            context = _text(paragraph, "context")
             if isinstance(context, Problem):
                 yield where, context
                 continue
-            for place, question in _items(paragraph.get("qas"), f"{where}.qas"):
-                found = question if isinstance(question, Problem) else _question(question, context, known)
-                yield place, found
-
-    def articles(self) -> list[Any]:
-        """What `data` holds. Raises: DataError for what is not JSON, or has no such list."""
-        document = self.document()
-        articles = document.get("data") if isinstance(document, dict) else None
-        if not isinstance(articles, list):
-            raise DataError("{where} has no list '{key}'; {remedy}", self.path, "data", _FORM)
-        return articles
+            for place, question in _inside([(where, paragraph)], "qas"):
+                values = _question(question, context, known)
+                yield place, values if isinstance(values, Problem) else tuple([values[i] for i in picked])
 
     def document(self) -> Any:
         """What the file says. Raises: DataError for what is not JSON, or is too large."""
@@ -84,27 +66,24 @@ class SquadFile:
         except UnicodeDecodeError as problem:
             sentence = "{where} is not UTF-8 text (byte {value}); convert it to UTF-8"
             raise DataError(sentence, self.path, problem.start + 1) from problem
-        except RecursionError as problem:
-            raise DataError("{where} is nested too deeply; {remedy}", self.path, _FORM) from problem
         except json.JSONDecodeError as problem:
             where, several = f"{self.path}:{problem.lineno}:{problem.colno}", problem.msg == "Extra data"
             remedy = "write several values as an array, or one a line" if several else "mend it"
             raise not_json(where, problem.msg, remedy) from problem
-        except ValueError as problem:
-            sentence = "{where} holds a number with thousands of digits; mend it"
-            raise DataError(sentence, self.path) from problem
+        except (ValueError, RecursionError) as problem:
+            raise not_json(self.path, json_fault(problem)) from problem
 
 
-def _inside(parents: list[Any], path: str, key: str) -> Iterator[tuple[str, dict[str, Any] | Problem]]:
+def _inside(parents: Iterable[Item], key: str) -> Iterator[Item]:
     """The items of the list `key` of each of `parents`, with their places."""
-    for where, parent in _items(parents, path):
+    for where, parent in parents:
         if isinstance(parent, Problem):
             yield where, parent
         else:
             yield from _items(parent.get(key), f"{where}.{key}")
 
 
-def _items(value: object, path: str) -> Iterator[tuple[str, dict[str, Any] | Problem]]:
+def _items(value: object, path: str) -> Iterator[Item]:
     """The objects of a list, with their places; what is none is a `Problem`."""
     if not isinstance(value, list):
         yield path, Problem("bad form", f"a {type(value).__name__} where a list was expected")
@@ -114,12 +93,21 @@ def _items(value: object, path: str) -> Iterator[tuple[str, dict[str, Any] | Pro
         yield f"{path}[{index}]", found
 
 
-def _question(item: dict[str, Any], context: str, known: set[str]) -> tuple[str, ...] | Problem:
-    question = as_text(item.get("question"))
+def _text(item: dict[str, Any] | Problem, key: str) -> str | Problem:
+    """What an object holds under that key, if it is a text that is not blank."""
+    if isinstance(item, Problem):
+        return item
+    text = as_text(item.get(key))
+    return Problem(f"empty {key}") if isinstance(text, str) and not text.strip() else text
+
+
+def _question(item: dict[str, Any] | Problem, context: str, known: set[str]) -> tuple[str, ...] | Problem:
+    """`known`: the ids that were seen."""
+    if isinstance(item, Problem):
+        return item
+    question = _text(item, "question")
     if isinstance(question, Problem):
         return question
-    if not question.strip():
-        return Problem("empty question")
     name, impossible = item.get("id"), item.get("is_impossible", False)
     if isinstance(name, str):
         if name in known:

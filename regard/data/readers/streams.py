@@ -5,16 +5,17 @@ It does not know file formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from regard.data.readers.forms import Cell, Form
 from regard.data.readers.lines import Problem
 from regard.data.readers.plain import TextFile
 from regard.data.readers.reader import usual_forms
-from regard.data.readers.tables import Record, Table
+from regard.data.readers.tables import Table
 from regard.data.rows import Report, Row, Rows
 from regard.data.splits import Chooser, choose_by_hash, contiguous_bounds
 from regard.errors import DataError, no_data
@@ -24,8 +25,6 @@ __all__ = ["Forms", "OnError", "Reading", "split_by", "split_table", "split_text
 OnError = Literal["refuse", "skip"]
 Forms = tuple[Form | None, ...]
 """What columns hold, in the order in which they were asked for; None for text."""
-ValueRecord = tuple[str, tuple[Any, ...] | Problem]
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,10 @@ def split_by(
     forms = tuple(form or usual for form, usual in zip(given, usual_forms(names), strict=True))
 
     def rows(chosen: Chooser | None) -> Iterator[Row]:
-        records = _values(table.records(picked), names, forms)
+        records = ((where, _row_of(where, values, names, forms)) for where, values in table.records(picked))
         return _sound(records, table.label, reading, chosen=chosen)
 
-    return {split: _rows_of(rows, chosen) for split, chosen in choosers.items()}
+    return {split: Rows(partial(rows, chosen)) for split, chosen in choosers.items()}
 
 
 def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) -> dict[str, Rows]:
@@ -73,48 +72,34 @@ def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) ->
         begin, end = contiguous_bounds(shares, text.size())[split]
         part = len(shares) > 1
         label = f"{text.path} ({split})" if part else str(text.path)
-        ends: list[bool] = []
+        return _sound(text.records(begin, end), label, reading, part=part)
 
-        def records() -> Iterator[ValueRecord]:
-            for where, values, end_of_line in text.records(begin, end):
-                ends[:] = [end_of_line]
-                yield where, values
-
-        for row in _sound(records(), label, reading, part=part):
-            yield Row(row.values, row.where, running=True, ends_line=ends[0])
-
-    return {split: _rows_of(rows, split) for split in shares}
+    return {split: Rows(partial(rows, split)) for split in shares}
 
 
-def _rows_of(rows: Callable[[Part], Iterator[Row]], part: Part) -> Rows:
-    """`Rows` bound to this very part: a lambda in a comprehension would see only the last one."""
-    return Rows(lambda: rows(part))
-
-
-def _values(records: Iterable[Record], names: tuple[str, ...], forms: Forms) -> Iterator[ValueRecord]:
-    """The records as values, with a `Problem` in place of those that have one empty or not of its form."""
-    for where, values in records:
-        yield where, values if isinstance(values, Problem) else _row_of(values, names, forms)
-
-
-def _row_of(cells: tuple[Cell, ...], names: tuple[str, ...], forms: Forms) -> tuple[Any, ...] | Problem:
-    values: list[Any] = []
-    for name, cell, form in zip(names, cells, forms, strict=True):
+def _row_of(
+    where: str, values: tuple[Cell, ...] | Problem, names: tuple[str, ...], forms: Forms
+) -> Row | Problem:
+    """A record as values, or the `Problem` that it has: a value that is empty, or not of its form."""
+    if isinstance(values, Problem):
+        return values
+    row: list[Any] = []
+    for name, cell, form in zip(names, values, forms, strict=True):
         value: object = cell
         if form is not None and (cell != "" or form.takes_empty):
-            value = form.text(cell, values)
+            value = form.text(cell, row)
         elif not isinstance(cell, str):
             value = Problem("not text", f"a {type(cell).__name__}")
         if isinstance(value, Problem):
             return value
         if isinstance(value, str) and (not value or value.isspace()):
             return Problem(f"empty {name}")
-        values.append(value)
-    return tuple(values)
+        row.append(value)
+    return Row(tuple(row), where)
 
 
 def _sound(
-    records: Iterable[ValueRecord],
+    records: Iterable[tuple[str, Row | Problem]],
     label: str,
     reading: Reading,
     *,
@@ -129,16 +114,16 @@ def _sound(
         DataError: at the first row that is refused, or at the end when there was none to use.
     """
     tally, key = reading.report.begin(label), itemgetter(*reading.key)
-    for where, values in records:
-        if not isinstance(values, Problem):
+    for where, row in records:
+        if not isinstance(row, Problem):
             tally.keep()
-            if chosen is None or chosen(str(key(values))):
-                yield Row(values, where)
-        elif values.harmless or reading.on_error == "skip":
-            tally.skip(values.reason, where)
+            if chosen is None or chosen(str(key(row.values))):
+                yield row
+        elif row.harmless or reading.on_error == "skip":
+            tally.skip(row.reason, where)
         else:
             sentence = "{where}: {value}; mend it, or leave out such rows with --on-error skip"
-            raise DataError(sentence, where, values)
+            raise DataError(sentence, where, row)
     reading.report.finish(label, tally)
     if tally.kept == 0 and (tally.read > 0 or not part):
         why = "; ".join(f"{reason}: {count}" for reason, count in tally.skipped.items())

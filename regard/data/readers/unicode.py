@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,14 +36,14 @@ def as_utf8(file: io.BufferedReader, path: Path) -> BinaryIO:
     head = file.peek(HEAD)[:HEAD]
     for mark, encoding in _MARKS:
         if head.startswith(mark):
-            file = io.BufferedReader(_Decoded(file, encoding, path), HEAD)
+            file = io.BufferedReader(_Changed(file, _decoded(encoding, path)), HEAD)
             head = file.peek(HEAD)[:HEAD]
             break
     else:
         if _half_zeros(head):
             raise DataError("{where} looks like UTF-16 without a byte order mark; save it as UTF-8", path)
     if b"\r" in head.rstrip(b"\r") and b"\n" not in head:
-        return io.BufferedReader(_LineFeeds(file), HEAD)
+        return io.BufferedReader(_Changed(file, lambda chunk: chunk.replace(b"\r", b"\n")), HEAD)
     return file
 
 
@@ -54,10 +55,10 @@ def _half_zeros(head: bytes) -> bool:
 
 
 class _Changed(io.RawIOBase):
-    """Bytes that are made of those of another file, chunk by chunk."""
+    """Bytes that are made of those of another file, chunk by chunk; of an empty one, what is left."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._ready = file, b""
+    def __init__(self, file: BinaryIO, change: Callable[[bytes], bytes]) -> None:
+        self._file, self._change, self._ready = file, change, b""
 
     def readable(self) -> bool:
         return True
@@ -65,35 +66,24 @@ class _Changed(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         while not self._ready:
             chunk = self._file.read(HEAD)
-            self._ready = self.changed(chunk)
+            self._ready = self._change(chunk)
             if not chunk:
                 break
         count = min(len(buffer), len(self._ready))
         buffer[:count], self._ready = self._ready[:count], self._ready[count:]
         return count
 
-    def changed(self, chunk: bytes) -> bytes:
-        """What becomes of the next bytes; of none, what is left at the end."""
-        raise NotImplementedError
 
-
-class _LineFeeds(_Changed):
-    def changed(self, chunk: bytes) -> bytes:
-        return chunk.replace(b"\r", b"\n")
-
-
-class _Decoded(_Changed):
+def _decoded(encoding: str, path: Path) -> Callable[[bytes], bytes]:
     """Half of a surrogate pair becomes bytes that are no UTF-8, so that its line is refused and no other."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
 
-    def __init__(self, file: BinaryIO, encoding: str, path: Path) -> None:
-        super().__init__(file)
-        self._encoding, self._path = encoding, path
-        self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-
-    def changed(self, chunk: bytes) -> bytes:
+    def change(chunk: bytes) -> bytes:
         try:
-            text = self._decoder.decode(chunk, final=not chunk)
+            text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             sentence = "{where} is not whole {limit} text; save it as UTF-8"
-            raise DataError(sentence, self._path, self._encoding.upper()) from error
+            raise DataError(sentence, path, encoding.upper()) from error
         return text.encode("utf-8", "surrogatepass")
+
+    return change
