@@ -53,8 +53,9 @@ class Inspects(Protocol):
     """The inside of its model has names for people: for traces, figures and the laws of `regard verify`."""
 
     @property
-    def independent(self) -> bool:
-        """Whether each output is a yes or no of its own, instead of one of all."""
+    def independent(self) -> bool | None:
+        """Whether each output is a yes or no of its own, instead of one of all; None where it is a number, of
+        which no probability is made."""
         ...
 
     def outputs(self) -> list[str]:

@@ -122,7 +122,7 @@ class TextTask(Task):
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def independent(self) -> bool:
+    def independent(self) -> bool | None:
         return False
 
     def outputs(self) -> list[str]:

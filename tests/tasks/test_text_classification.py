@@ -72,11 +72,11 @@ def stored(task: TextClassification, rows: list[Row], folder: Path) -> ExampleSt
 
 def test_labels_are_counted_and_kept() -> None:
     task, _ = made(ROWS)
-    assert task.labels == {"x": 3, "y": 1, "z": 1}
+    assert task.target.labels == {"x": 3, "y": 1, "z": 1}
     again = TextClassification.prepare(task.config, None, task.files())
-    assert (again.labels, again.tokenizer) == (task.labels, task.tokenizer)
+    assert (again.target.labels, again.tokenizer) == (task.target.labels, task.tokenizer)
     several, _ = made(SEVERAL, "task.separator=;")
-    assert several.labels == {"x": 2, "y": 2, "z": 1}
+    assert several.target.labels == {"x": 2, "y": 2, "z": 1}
 
 
 @pytest.mark.parametrize("text", NO_LABELS)
@@ -186,7 +186,7 @@ def test_two_passes_are_told_to_agree(separator: str | None, tmp_path: Path) -> 
     apart = F.kl_div(one.log(), other, reduction="none") + F.kl_div(other.log(), one, reduction="none")
     summed = (apart.sum(-1).mean(1) if separator else apart.sum(-1)).sum()
     assert summed.item() > 0.1
-    wrong = plain._summed(logits, twice.wanted, plain.config.smoothing, plain._weights())
+    wrong = plain.target.loss(logits, twice.wanted, plain.config.smoothing, plain._weights())
     torch.testing.assert_close(loss, wrong / 2 + 3 / 4 * summed)
 
 

@@ -29,9 +29,9 @@ from regard.model.head_tokens import TokenClasses
 from regard.model.mask import Full, Ragged
 from regard.model.transformer import ModelConfig, Transformer
 from regard.tasks.decoding import Decoding
-from regard.tasks.labels import count_labels, kept_labels, written
+from regard.tasks.labels import class_count, count_labels, kept_labels, written
 from regard.tasks.metric import Metric, scored
-from regard.tasks.parts import by_length, on_the_right, other_size, sized
+from regard.tasks.parts import by_length, on_the_right, sized
 from regard.tasks.prediction import best_of
 from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import TextTask, stacks
@@ -184,10 +184,9 @@ class TokenClassification(TextTask):
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         model = self.stack_for(model, TokenClasses)
         assert isinstance(model.head, TokenClasses)
-        if model.head.count not in (0, len(self.labels)):
-            raise other_size("model.head.count", model.head.count, "the data have", len(self.labels))
+        count = class_count(model.head.count, self.labels)
         embed = sized(model.embed, self.tokenizer, "model.embed.vocab")
-        return replace(model, embed=embed, head=replace(model.head, count=len(self.labels)))
+        return replace(model, embed=embed, head=replace(model.head, count=count))
 
     # ------------------------------------------------------------------ training
 
