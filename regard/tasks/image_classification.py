@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -24,14 +24,14 @@ from regard.data.readers.images import IMAGE
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
 from regard.errors import ConfigError, InputError, require
-from regard.model.device import moved
 from regard.model.embed import Patches
-from regard.model.head import Classes, pooled
+from regard.model.head import Classes, Head, pooled
 from regard.model.head import Vector as VectorHead
 from regard.model.presets import VIT, vit
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
+from regard.tasks.batch import TensorBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.image_processor import (
     ImageSpec,
@@ -41,7 +41,7 @@ from regard.tasks.image_processor import (
     placed,
     restored_image_processor,
 )
-from regard.tasks.labels import LABELS, class_count, several
+from regard.tasks.labels import LABELS, head_for, several
 from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import kept
 from regard.tasks.prediction import vector_of
@@ -51,10 +51,10 @@ from regard.tasks.task import (
     NO_FILES,
     TASKS,
     Column,
+    Files,
     InputSpec,
     Losses,
     Predictions,
-    Presets,
     Task,
     TaskConfig,
 )
@@ -93,17 +93,13 @@ class ImageClassificationConfig(TaskConfig):
     """The figure that chooses between checkpoints; null for `accuracy` of labels, `spearman` of numbers."""
     kind: Literal["image-classification"] = "image-classification"
 
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return (self.source, self.target)
-
     def __post_init__(self) -> None:
         require(self.size is None or 1 <= self.size <= 4096, "size", self.size, "from 1 to 4,096 pixels")
         check_options(self)
 
 
 @dataclass(frozen=True)
-class ImageBatch:
+class ImageBatch(TensorBatch):
     """Images side by side, what they show, and how they are moved."""
 
     pixels: Tensor
@@ -116,18 +112,13 @@ class ImageBatch:
     def tokens(self) -> int:
         return len(self.wanted)
 
-    def to(self, device: torch.device) -> ImageBatch:
-        moves = None if self.moves is None else self.moves.to(device)
-        pixels, wanted = (moved(x, device) for x in (self.pixels, self.wanted))
-        return ImageBatch(pixels, wanted, moves)
-
 
 @TASKS.register
 class ImageClassification(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "image-classification"
-    presets: ClassVar[Presets] = {name: vit(size) for name, size in VIT.items()}
+    presets: ClassVar = {name: vit(size) for name, size in VIT.items()}
     Config = ImageClassificationConfig
     config: ImageClassificationConfig
 
@@ -144,9 +135,7 @@ class ImageClassification(Task):
         return Column(config.source, Image), target_kind(config).column(config)
 
     @classmethod
-    def prepare(
-        cls, config: ImageClassificationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
-    ) -> ImageClassification:
+    def prepare(cls, config: ImageClassificationConfig, rows: Rows | None, files: Files = NO_FILES) -> Self:
         kind = target_kind(config)
         if rows is None:
             target = kind.restore(config, files) if LABELS in files else None
@@ -174,10 +163,10 @@ class ImageClassification(Task):
             raise ConfigError(sentence, "model.head.pooling", model.head.pooling, "mean")
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))
-        head = model.head
+        head: Head = model.head
         if isinstance(head, Classes):
             kept(self.files(), LABELS)  # which only a body can do without
-            head = replace(head, count=class_count(head.count, self._target.labels))
+            head = head_for(head, self._target.labels)
         return replace(model, embed=embed, stack=stack, head=head)
 
     def notes(self) -> list[str]:

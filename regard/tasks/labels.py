@@ -1,4 +1,4 @@
-"""Labels, for tasks that choose among some: read from rows and bundles, counted, and told from one another."""
+"""Labels, for tasks that choose among some: out of rows and bundles, counted, and as many in a head."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from regard.data.rows import Row
-from regard.errors import BundleError, DataError, damaged
-from regard.strict_json import loads
-from regard.tasks.class_metrics import class_metrics
-from regard.tasks.metric import Metric
-from regard.tasks.parts import kept, other_size
-from regard.values import Labels, Prediction
+from regard.errors import DataError
+from regard.model.head import Head
+from regard.tasks.parts import kept_json, with_sizes
+from regard.values import Labels
 
 LABELS = "labels.json"
 MOST_LABELS = 10_000
@@ -46,43 +44,20 @@ def written(labels: Mapping[str, int]) -> dict[str, str]:
 
 def kept_labels(files: Mapping[str, str], least: int = 2, most: int = MOST_LABELS) -> dict[str, int]:
     """The labels out of a bundle, `least` to `most`. Raises: BundleError when they are missing or damaged."""
-    try:
-        labels = loads(kept(files, LABELS))
-        sound = isinstance(labels, dict) and all(type(n) is int and 0 <= n < 1 << 53 for n in labels.values())
-    except (ValueError, RecursionError):
-        sound = False
-    if not sound or not least <= len(labels) <= most:
-        why = "it does not say how often each of some labels stood in the data"
-        raise damaged(BundleError, LABELS, why)
-    return dict(labels)
+
+    def sound(labels: Any) -> bool:
+        counts = labels.values() if isinstance(labels, dict) else [-1]
+        return least <= len(labels) <= most and all(type(n) is int and 0 <= n < 1 << 53 for n in counts)
+
+    why = "it does not say how often each of some labels stood in the data"
+    return dict(kept_json(files, LABELS, sound, why))
 
 
-def class_count(count: int, labels: Mapping[str, int]) -> int:
-    """How many classes a head has of which `count` were asked for; 0 leaves it to the labels.
-
-    Raises: ConfigError when the head was made for others.
-    """
-    if count not in (0, len(labels)):
-        raise other_size("model.head.count", count, "the data have", len(labels))
-    return len(labels)
+def head_for(head: Head, labels: Mapping[str, int]) -> Head:
+    """A head of classes with one for each label. Raises: ConfigError when it was made for others."""
+    return with_sizes(head, "model.head", "the data have", count=len(labels))
 
 
 def several(labels: Sequence[str], separator: str | None) -> Labels:
     """Labels that hold, as a value."""
     return Labels(tuple(labels), chosen=len(labels), separator=separator or "|")
-
-
-class ClassMetric(Metric):
-    """Accuracy, F1 and the confusion of labels; see `class_metrics`."""
-
-    def __init__(self, key: str, names: Sequence[str], separator: str | None) -> None:
-        self.key, self.names, self.separator = key, names, separator
-        self._answers: list[Sequence[str]] = []
-        self._references: list[Sequence[str]] = []
-
-    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
-        self._answers += [prediction.value.answer for prediction in predictions]
-        self._references += [labels_of(row, self.separator) for row in rows]
-
-    def compute(self) -> dict[str, Any]:
-        return class_metrics(self._answers, self._references, self.names)

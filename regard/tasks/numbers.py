@@ -6,8 +6,7 @@ Correlations: Pearson 1895, Spearman 1904.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,10 @@ import numpy as np
 from regard.data.readers.forms import Cell, as_text
 from regard.data.readers.lines import Problem
 from regard.data.rows import Row
-from regard.errors import BundleError, DataError, damaged
-from regard.strict_json import loads
-from regard.tasks.metric import Metric
+from regard.errors import DataError
+from regard.tasks.metric import ComparedAnswers
+from regard.tasks.parts import kept_json
 from regard.tasks.similarity_metrics import correlation, spearman
-from regard.values import Prediction
 
 SCALE = "scale.json"
 _LARGEST = 1e30
@@ -62,13 +60,14 @@ class Scale:
         return cls(mean, deviation)
 
     @classmethod
-    def restore(cls, text: str) -> Scale:
-        """Raises: BundleError when it is damaged."""
-        with suppress(ValueError, TypeError, ArithmeticError, RecursionError):
-            scale = cls(**loads(text))
-            if math.isfinite(scale.mean) and 0 < scale.deviation < math.inf:
-                return scale
-        raise damaged(BundleError, SCALE, "it does not say the mean and the deviation of some numbers")
+    def restore(cls, files: Mapping[str, str]) -> Scale:
+        """Out of a bundle. Raises: BundleError when it is damaged."""
+
+        def sound(scale: Any) -> bool:
+            return math.isfinite(scale["mean"]) and 0 < scale["deviation"] < math.inf and len(scale) == 2
+
+        why = "it does not say the mean and the deviation of some numbers"
+        return cls(**kept_json(files, SCALE, sound, why))
 
 
 def number_of(row: Row) -> float:
@@ -91,19 +90,11 @@ def number_metrics(predictions: Sequence[float], references: Sequence[float]) ->
     }
 
 
-class NumberMetric(Metric):
+class NumberMetric(ComparedAnswers):
     """Correlations and errors; see `number_metrics`."""
 
     figures = (("pearson", "Pearson", "{:.2f}"), ("rmse", "RMSE", "{:.4g}"), ("mae", "MAE", "{:.4g}"))
 
     def __init__(self, key: str) -> None:
-        self.key, self.lower = key, key in ("rmse", "mae")
-        self._answers: list[float] = []
-        self._references: list[float] = []
-
-    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
-        self._answers += [prediction.value.number for prediction in predictions]
-        self._references += [number_of(row) for row in rows]
-
-    def compute(self) -> dict[str, Any]:
-        return number_metrics(self._answers, self._references)
+        super().__init__(key, lambda score: score.number, number_of, number_metrics)
+        self.lower = key in ("rmse", "mae")

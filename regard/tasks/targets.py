@@ -1,14 +1,14 @@
 """What a head of K outputs learns to say of a whole input: one label, several labels, or a number.
 
-A target reads what a row holds, makes the loss of the outputs, and of the outputs an answer. A task that has
-one is configured by `target`, `separator`, `number`, `smoothing` and `metric`. It does not know what the input
-is.
+A target reads what a row holds, makes the loss of the outputs, and of the outputs an answer. Each of the
+three can do the same; what that is, `OneLabel` and its base say. A task that has a target is configured by
+`target`, `separator`, `number`, `smoothing` and `metric`. What the input is, this file does not know.
 """
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Self
@@ -24,46 +24,52 @@ from regard.data.readers.forms import Labels as LabelForm
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
 from regard.errors import ConfigError, DataError, both_given, require
-from regard.tasks.labels import ClassMetric, count_labels, kept_labels, labels_of, several, written
-from regard.tasks.metric import Metric, scored
+from regard.tasks.class_metrics import class_metrics
+from regard.tasks.labels import count_labels, kept_labels, labels_of, several, written
+from regard.tasks.metric import ComparedAnswers, Metric, scored
 from regard.tasks.numbers import SCALE, NumberForm, NumberMetric, Scale, number_of
 from regard.tasks.prediction import finite
 from regard.tasks.task import Column
 from regard.values import Labels, Prediction, Score, Value
 
+Weights = Tensor | None
+"""(K,): how much each label counts; None where that is all the same, which some losses compute otherwise."""
+_MANY = 20
 
-class Target(ABC):
-    """See the module's docstring."""
 
-    value: ClassVar[type[Value]]
+class _Labels:
+    """What labels have in common, whether an input has one or several."""
+
+    value: ClassVar[type[Value]] = Labels
     """What an answer is."""
-    metrics: ClassVar[tuple[str, ...]]
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
     """The figures that may choose between checkpoints, the usual one first."""
-    independent: bool | None = True
+    independent: ClassVar[bool]
     """As `Inspects.independent`."""
 
     def __init__(self, config: Any, labels: Mapping[str, int]) -> None:
         """`config`: the task's; `labels`: how often each stood in the training part, in the order of the
         classes."""
         self.config, self.labels, self.names = config, labels, list(labels)
-        self.key: str = config.metric or self.metrics[0]
+        self.index = {label: index for index, label in enumerate(labels)}
 
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
-    @abstractmethod
     def column(cls, config: Any) -> Column:
         """The column that holds it."""
+        return Column(config.target, Labels, LabelForm(config.separator))
 
     @classmethod
-    @abstractmethod
     def fit(cls, config: Any, rows: Rows) -> Self:
         """What is learned from these rows. Raises: DataError where that is nothing."""
+        labels = (label for row in rows for label in labels_of(row, config.separator))
+        return cls(config, count_labels(labels, config.target))
 
     @classmethod
-    @abstractmethod
     def restore(cls, config: Any, files: Mapping[str, str]) -> Self:
         """Out of a bundle. Raises: BundleError."""
+        return cls(config, kept_labels(files))
 
     def files(self) -> dict[str, str]:
         """For a bundle."""
@@ -71,79 +77,18 @@ class Target(ABC):
 
     def notes(self) -> list[str]:
         """As `Task.notes`."""
-        return []
-
-    # ------------------------------------------------------------------ training
-
-    @property
-    @abstractmethod
-    def field(self) -> Field:
-        """What examples hold of it."""
-
-    @abstractmethod
-    def encode(self, row: Row) -> ArrayLike:
-        """What goes there. Raises: DataError."""
-
-    @abstractmethod
-    def batch(self, store: ExampleStore, rows: np.ndarray) -> Tensor:
-        """(B, …): what is learned of these examples."""
-
-    @abstractmethod
-    def loss(
-        self, logits: Tensor, wanted: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
-    ) -> Tensor:
-        """Of (B, K) outputs, summed. `smoothing`: of labels; `weights`: (K,), how much each label counts."""
-
-    @abstractmethod
-    def divergence(self, one: Tensor, other: Tensor) -> Tensor:
-        """The divergence of Kullback and Leibler of what two (B, K) outputs say, both ways, summed."""
+        numbers = all(isinstance(NumberForm().text(name, ()), str) for name in self.names)
+        if self.independent or len(self.names) < _MANY or not numbers:
+            return []
+        return [f"all {len(self.names):,} labels are numbers; task.number = plain learns them as such"]
 
     # ------------------------------------------------------------------ predicting and evaluating
 
-    @abstractmethod
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, K) outputs → (B, K) probabilities, or the numbers as which a model of numbers answers."""
-
-    @abstractmethod
     def answer(self, probabilities: Sequence[float], n: int, unseen: int = 0) -> Prediction[Any]:
         """To one input, of (K,), with the `n` best candidates. `unseen`: tokens that were not read.
 
         Raises: NonFiniteOutputError.
         """
-
-    @abstractmethod
-    def metric(self) -> Metric:
-        """What answers are measured by."""
-
-    @abstractmethod
-    def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-        """Figures of the best answer that is the same for all rows."""
-
-
-class LabelTarget(Target):
-    """What labels have in common, whether an input has one or several."""
-
-    value = Labels
-    metrics = ("accuracy", "macro_f1")
-
-    def __init__(self, config: Any, labels: Mapping[str, int]) -> None:
-        super().__init__(config, labels)
-        self.index = {label: index for index, label in enumerate(labels)}
-
-    @classmethod
-    def column(cls, config: Any) -> Column:
-        return Column(config.target, Labels, LabelForm(config.separator))
-
-    @classmethod
-    def fit(cls, config: Any, rows: Rows) -> Self:
-        labels = (label for row in rows for label in labels_of(row, config.separator))
-        return cls(config, count_labels(labels, config.target))
-
-    @classmethod
-    def restore(cls, config: Any, files: Mapping[str, str]) -> Self:
-        return cls(config, kept_labels(files))
-
-    def answer(self, probabilities: Sequence[float], n: int, unseen: int = 0) -> Prediction[Any]:
         order = sorted(range(len(self.names)), key=lambda i: -probabilities[i])[:n]
         score, value = self._best(probabilities, order[0])
         best = [(self.names[i], probabilities[i]) for i in order]
@@ -155,36 +100,40 @@ class LabelTarget(Target):
         """The answer, after its probability."""
 
     def metric(self) -> Metric:
-        return ClassMetric(self.key, self.names, self.config.separator)
+        """What answers are measured by."""
+        return ComparedAnswers(
+            self.config.metric or self.metrics[0],
+            lambda value: value.answer,
+            lambda row: labels_of(row, self.config.separator),
+            lambda answers, references: class_metrics(answers, references, self.names),
+        )
 
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+        """Figures of the best answer that is the same for all rows."""
         most = max(self.labels, key=lambda label: self.labels[label])
         return {"most frequent label": scored(self.metric(), [several([most], None)] * len(rows), rows)}
 
 
-class OneLabel(LabelTarget):
+class OneLabel(_Labels):
     """One of K labels: softmax, and cross-entropy."""
 
     independent = False
 
-    def notes(self) -> list[str]:
-        if len(self.names) < _MANY or not all(map(is_number, self.names)):
-            return []
-        return [f"all {len(self.names):,} labels are numbers; task.number = plain learns them as such"]
-
     @property
     def field(self) -> Field:
+        """What examples hold of it."""
         return Field.indices("labels", len(self.names), ())
 
     def encode(self, row: Row) -> ArrayLike:
+        """What goes there. Raises: DataError."""
         return self.index[labels_of(row, None)[0]]
 
     def batch(self, store: ExampleStore, rows: np.ndarray) -> Tensor:
+        """(B, …): what is learned of these examples."""
         return torch.from_numpy(store.take(rows, "labels"))
 
-    def loss(
-        self, logits: Tensor, wanted: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
-    ) -> Tensor:
+    def loss(self, logits: Tensor, wanted: Tensor, smoothing: float = 0.0, weights: Weights = None) -> Tensor:
+        """Of (B, K) outputs, summed. `smoothing`: of labels."""
         if weights is None:
             return F.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")
         hot = F.one_hot(wanted, len(self.names)).to(weights)
@@ -193,10 +142,12 @@ class OneLabel(LabelTarget):
         return (each * (hot * weights).sum(1)).sum()
 
     def divergence(self, one: Tensor, other: Tensor) -> Tensor:
+        """The divergence of Kullback and Leibler of what two (B, K) outputs say, both ways, summed."""
         log_ratio = one.log_softmax(-1) - other.log_softmax(-1)
         return ((one.softmax(-1) - other.softmax(-1)) * log_ratio).sum()
 
     def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, K) outputs → (B, K) probabilities, or the numbers as which a model of numbers answers."""
         return logits.softmax(-1)
 
     def _best(self, probabilities: Sequence[float], likeliest: int) -> tuple[float, Labels]:
@@ -204,9 +155,11 @@ class OneLabel(LabelTarget):
         return score, Labels((self.names[likeliest],), (score,))
 
 
-class SeveralLabels(LabelTarget):
-    """Any of K labels: a yes or no to each, and the mean of their losses; the answer is what has a probability
-    of a half and more."""
+class SeveralLabels(_Labels):
+    """Any of K labels: a yes or no to each, and the mean of their losses; the answer is what has a
+    probability of a half and more."""
+
+    independent = True
 
     @property
     def field(self) -> Field:
@@ -221,9 +174,7 @@ class SeveralLabels(LabelTarget):
             wanted[row, places] = 1.0
         return wanted
 
-    def loss(
-        self, logits: Tensor, wanted: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
-    ) -> Tensor:
+    def loss(self, logits: Tensor, wanted: Tensor, smoothing: float = 0.0, weights: Weights = None) -> Tensor:
         each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         return (each if weights is None else each * weights).mean(1).sum()
 
@@ -240,23 +191,22 @@ class SeveralLabels(LabelTarget):
         return finite(highest if labels else 1 - highest), several(labels, self.config.separator)
 
 
-class Number(Target):
+class Number:
     """A number, the head's one output.
 
     Plain, it is learned by the squared error, in standard deviations from the mean of the training part; the
-    bundle keeps both, so that answers come in the unit of the data. A sigmoid's is the logit of a probability,
-    learned by cross-entropy, as rerankers are (arXiv 1901.04085).
+    bundle keeps both, so that answers come in the unit of the data. With a sigmoid the output is the logit of
+    a probability, learned by cross-entropy, as rerankers are (arXiv 1901.04085).
     """
 
-    value = Score
-    metrics = ("spearman", "pearson", "rmse", "mae")
+    value: ClassVar[type[Value]] = Score
+    metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "rmse", "mae")
 
     def __init__(self, config: Any, labels: Mapping[str, int], scale: Scale | None) -> None:
         """`scale`: None of a model that was trained elsewhere."""
-        super().__init__(config, labels)
+        self.config, self.labels, self.names = config, labels, list(labels)
         self.scale, self.plain = scale, config.number == "plain"
-        if self.plain:
-            self.independent = None
+        self.independent = None if self.plain else True
         self._mean, self._deviation = (scale.mean, scale.deviation) if scale and self.plain else (0.0, 1.0)
 
     @classmethod
@@ -270,12 +220,15 @@ class Number(Target):
 
     @classmethod
     def restore(cls, config: Any, files: Mapping[str, str]) -> Self:
-        scale = Scale.restore(files[SCALE]) if SCALE in files else None
+        scale = Scale.restore(files) if SCALE in files else None
         return cls(config, kept_labels(files, 1, 1), scale)
 
     def files(self) -> dict[str, str]:
         kept = {} if self.scale is None else {SCALE: json.dumps(asdict(self.scale))}
-        return super().files() | kept
+        return written(self.labels) | kept
+
+    def notes(self) -> list[str]:
+        return []
 
     @property
     def field(self) -> Field:
@@ -291,9 +244,7 @@ class Number(Target):
     def batch(self, store: ExampleStore, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(store.take(rows, "number"))
 
-    def loss(
-        self, logits: Tensor, wanted: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
-    ) -> Tensor:
+    def loss(self, logits: Tensor, wanted: Tensor, smoothing: float = 0.0, weights: Weights = None) -> Tensor:
         output = logits.float().squeeze(1)
         if self.plain:
             return F.mse_loss(output, wanted, reduction="sum")
@@ -307,11 +258,11 @@ class Number(Target):
         return logits if self.plain else logits.sigmoid()
 
     def answer(self, probabilities: Sequence[float], n: int, unseen: int = 0) -> Prediction[Any]:
-        number = self._mean + self._deviation * finite(probabilities[0])
+        number = finite(self._mean + self._deviation * probabilities[0])
         return Prediction(Score(number), number, unseen=unseen)
 
     def metric(self) -> Metric:
-        return NumberMetric(self.key)
+        return NumberMetric(self.config.metric or self.metrics[0])
 
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         if self.scale is None:
@@ -320,7 +271,10 @@ class Number(Target):
         return {"mean of the training part": scored(self.metric(), answers, rows)}
 
 
-def target_kind(config: Any) -> type[Target]:
+Target = OneLabel | SeveralLabels | Number
+
+
+def target_kind(config: Any) -> type[OneLabel] | type[SeveralLabels] | type[Number]:
     """What a task with these options learns."""
     if config.number is not None:
         return Number
@@ -335,15 +289,3 @@ def check_options(config: Any) -> None:
         raise both_given(ConfigError, "task.number", "task.separator")
     metrics = target_kind(config).metrics
     require(config.metric in (None, *metrics), "metric", config.metric, f"one of {', '.join(metrics)}")
-
-
-_MANY = 20
-
-
-def is_number(text: str) -> bool:
-    """Whether it is written as one."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -6,10 +6,10 @@ A text stands between `<s>` and `</s>`; the second of a pair follows the first, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -22,21 +22,19 @@ from regard.data.sample import valid_text
 from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import require
-from regard.model.device import moved
 from regard.model.head import Classes
-from regard.model.mask import Full, Ragged
-from regard.model.transformer import ModelConfig, Transformer
+from regard.model.mask import Full
+from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
-from regard.tasks.labels import class_count, labels_of, several
+from regard.tasks.framed import PAIR, FramedTask
+from regard.tasks.labels import head_for, labels_of, several
 from regard.tasks.metric import Metric, scored
-from regard.tasks.parts import by_length, on_the_right, sized
+from regard.tasks.parts import chunks
 from regard.tasks.targets import OneLabel, Target, check_options, target_kind
-from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
+from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.text_task import stacks
 from regard.values import Pair, Text, Value
-
-PAIR = "\t"
-"""Stands between the two texts of an input."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,6 @@ class TextClassificationConfig(TaskConfig):
     """The figure that chooses between checkpoints; null for `accuracy` of labels, `spearman` of numbers."""
     kind: Literal["text-classification"] = "text-classification"
 
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return (self.source, *([self.second] if self.second else []), self.target)
-
     def __post_init__(self) -> None:
         require(self.max_length >= 3, "max_length", self.max_length, "3 or more")
         require(self.rdrop >= 0, "rdrop", self.rdrop, "0 or more")
@@ -86,13 +80,9 @@ class TextClassificationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class ClassBatch:
-    """Texts side by side, padded on the right, and what they are."""
+class ClassBatch(PaddedBatch):
+    """Texts, and what they are."""
 
-    ids: Tensor
-    """(B, T)"""
-    lengths: Tensor
-    """(B,)"""
     wanted: Tensor
     """(B,) or (B, K), as the target has it."""
 
@@ -100,45 +90,38 @@ class ClassBatch:
     def tokens(self) -> int:
         return len(self.wanted)
 
-    def to(self, device: torch.device) -> ClassBatch:
-        return ClassBatch(*(moved(x, device) for x in (self.ids, self.lengths, self.wanted)))
-
     def repeated(self, times: int) -> ClassBatch:
         """All texts, and all of them again."""
         return ClassBatch(*(torch.cat([x] * times) for x in (self.ids, self.lengths, self.wanted)))
 
 
 @TASKS.register
-class TextClassification(TextTask):
+class TextClassification(FramedTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-classification"
     presets = stacks(Full(), Classes(), "relu")
+    head = Classes
     Config = TextClassificationConfig
     config: TextClassificationConfig
 
-    def __init__(
-        self, config: TextClassificationConfig, tokenizer: Tokenizer, target: Target
-    ) -> None:
+    def __init__(self, config: TextClassificationConfig, tokenizer: Tokenizer, target: Target) -> None:
         super().__init__(config, tokenizer)
         self.target = target
-        self.cut = 0
 
     # ------------------------------------------------------------------ making and keeping
 
     @classmethod
     def columns(cls, config: TextClassificationConfig) -> tuple[Column, ...]:
-        texts = map(Column, config.wanted[:-1])
-        return (*texts, target_kind(config).column(config))
+        texts = (config.source, config.second) if config.second else (config.source,)
+        return (*map(Column, texts), target_kind(config).column(config))
 
     @classmethod
     def texts(cls, config: TextClassificationConfig, rows: Rows) -> Iterable[str]:
         return (text for row in rows for text in row.values[:-1])
 
     @classmethod
-    def prepare(
-        cls, config: TextClassificationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
-    ) -> TextClassification:
+    def prepare(cls, config: TextClassificationConfig, rows: Rows | None, files: Files = NO_FILES) -> Self:
         kind = target_kind(config)
         target = kind.restore(config, files) if rows is None else kind.fit(config, rows)
         return cls(config, cls.tokenizer_for(config, rows, files), target)
@@ -146,12 +129,9 @@ class TextClassification(TextTask):
     def files(self) -> dict[str, str]:
         return super().files() | self.target.files()
 
-    def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, Classes)
-        assert isinstance(model.head, Classes)
-        count = class_count(model.head.count, self.target.labels)
-        embed = sized(model.embed, self.tokenizer, "model.embed.vocab")
-        return replace(model, embed=embed, head=replace(model.head, count=count))
+    def configure_model(self, model: ModelConfig) -> TransformerConfig:
+        model = super().configure_model(model)
+        return replace(model, head=head_for(model.head, self.target.labels))
 
     # ------------------------------------------------------------------ training
 
@@ -160,71 +140,34 @@ class TextClassification(TextTask):
         return (*super().fields, self.target.field)
 
     def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
-        stream = iter(rows)
-        while some := list(islice(stream, ENCODE_AT_ONCE)):
-            for row, ids in zip(some, self._ids([row.values[:-1] for row in some]), strict=True):
+        for some in chunks(rows):
+            for row, ids in zip(some, self.frame([row.values[:-1] for row in some])[0], strict=True):
                 yield ids, self.target.encode(row)
 
-    def _ids(self, inputs: Sequence[Sequence[str]]) -> list[list[int]]:
-        return [ids for ids, _ in self._framed(inputs)]
-
-    def _framed(self, inputs: Sequence[Sequence[str]]) -> list[tuple[list[int], int]]:
-        """Each input of one or two texts, framed, and by how many tokens the longer text was cut, where it is
-        too long. A blank text is an empty one."""
-        parts = self.tokenizer.encode_batch(
-            ["" if text.isspace() else text for texts in inputs for text in texts]
-        )
-        found, start = [], 0
-        for texts in inputs:
-            some = parts[start : start + len(texts)]
-            start += len(texts)
-            between = self.tokenizer.between
-            room = self.config.max_length - 2 - len(between) * (len(texts) - 1)
-            cut = max(0, sum(map(len, some)) - room)
-            while (over := sum(map(len, some)) - room) > 0:
-                longest = max(range(len(some)), key=lambda i: len(some[i]))
-                rest = max((len(part) for i, part in enumerate(some) if i != longest), default=0)
-                keep = max(len(some[longest]) - over, min(rest, len(some[longest]) - 1))
-                some[longest] = some[longest][:keep]
-            ids = [self.tokenizer.bos, *some[0]]
-            for part in some[1:]:
-                ids += [*between, *part]
-            found.append(([*ids, self.tokenizer.eos], cut))
-        self.cut += sum(cut > 0 for _, cut in found)
-        return found
-
     def notes(self) -> list[str]:
-        if not self.cut:
-            return self.target.notes()
-        cut = f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"
-        return [*self.target.notes(), cut]
-
-    def costs(self, store: ExampleStore) -> list[np.ndarray]:
-        return [store.lengths("tokens")]
+        return [*self.target.notes(), *super().notes()]
 
     def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> ClassBatch:
-        ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
-        return ClassBatch(torch.from_numpy(ids), torch.from_numpy(lengths), self.target.batch(store, rows))
+        texts = PaddedBatch.of(store, rows, "tokens", self.tokenizer.pad)
+        return ClassBatch(texts.ids, texts.lengths, self.target.batch(store, rows))
 
     def loss(self, model: nn.Module, batch: ClassBatch) -> Losses:
-        device = batch.wanted.device
-        if not model.training:
-            everywhere = torch.ones(len(self.target.names), device=device)
-            return {"loss": self.target.loss(_logits(model, batch), batch.wanted, weights=everywhere)}
-        smoothing, weights = self.config.smoothing, self._weights().to(device)
-        if not self.config.rdrop:
-            return {"loss": self.target.loss(_logits(model, batch), batch.wanted, smoothing, weights)}
-        twice = batch.repeated(2)
-        logits = _logits(model, twice)
-        both = self.target.loss(logits, twice.wanted, smoothing, weights)
+        twice = model.training and self.config.rdrop > 0
+        given = batch.repeated(2) if twice else batch
+        logits = model(given.ids, given.positions)
+        smoothing = self.config.smoothing if model.training else 0.0
+        weights = self._weights(model.training).to(logits.device)
+        loss = self.target.loss(logits, given.wanted, smoothing, weights)
+        if not twice:
+            return {"loss": loss}
         apart = self.target.divergence(*logits.chunk(2))
-        loss = (both + self.config.rdrop / 2 * apart) / 2
-        return {"loss": loss, "cross_entropy": both / 2, "divergence": apart / 2}
+        both = (loss + self.config.rdrop / 2 * apart) / 2
+        return {"loss": both, "cross_entropy": loss / 2, "divergence": apart / 2}
 
-    def _weights(self) -> Tensor:
+    def _weights(self, training: bool) -> Tensor:
         """(K,)"""
         counts = torch.tensor(list(self.target.labels.values()), dtype=torch.float32)
-        if self.config.weights == "none":
+        if not training or self.config.weights == "none":
             return torch.ones_like(counts)
         return counts.sum() / (len(counts) * counts.clamp_min(1))
 
@@ -233,27 +176,10 @@ class TextClassification(TextTask):
     def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         """The most likely label of each input, or all with a probability of a half and more; the scores are
         probabilities. The two texts of a pair have a tab between them. Of a model of numbers, its number."""
-        framed = self._framed([self._texts(given) for given in inputs])
-        shares = self._shares_of(model, [ids for ids, _ in framed], decoding.batch_tokens)
-        self.say_cut([cut for _, cut in framed], self.config.max_length)
-        return [
-            self.target.answer(row, decoding.n, cut) for row, (_, cut) in zip(shares, framed, strict=True)
-        ]
-
-    def _texts(self, given: Any) -> tuple[str, ...]:
-        given = self.input.parse(given)
-        return (given.first, given.second) if isinstance(given, Pair) else (given.plain(),)
-
-    @torch.inference_mode()
-    def _shares_of(self, model: nn.Module, rows: Sequence[list[int]], tokens: int) -> list[list[float]]:
-        assert isinstance(model, Transformer)
-        found: list[list[float]] = [[]] * len(rows)
-        for some in by_length(rows, tokens):
-            ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
-            shares = self.target.probabilities(model(ids, at).float())
-            for row, share in zip(some, shares.tolist(), strict=True):
-                found[row] = share
-        return found
+        texts, probabilities = [self.texts_of(given) for given in inputs], self.target.probabilities
+        rows, cuts = self.read(model, texts, decoding.batch_tokens, probabilities)
+        answers = zip(rows, cuts, strict=True)
+        return [self.target.answer(row.tolist(), decoding.n, cut) for row, cut in answers]
 
     # ------------------------------------------------------------------ evaluating
 
@@ -282,9 +208,8 @@ class TextClassification(TextTask):
     def input(self) -> InputSpec:
         if self.config.second:
             return InputSpec(Pair, names=("first", "second"))
-        return (
-            InputSpec(Text, Pair, lambda text: text.count(PAIR) != 1) if self.config.either else InputSpec()
-        )
+        either = InputSpec(Text, Pair, lambda text: text.count(PAIR) != 1)
+        return either if self.config.either else InputSpec()
 
     def outputs(self) -> list[str]:
         return self.target.names
@@ -294,7 +219,7 @@ class TextClassification(TextTask):
         return self.target.independent
 
     def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
-        return self._ids([self._texts(given) for given in inputs])
+        return self.frame([self.texts_of(given) for given in inputs])[0]
 
     def inputs(self, rows: Iterable[Row]) -> list[Value]:
         if not self.config.second:
@@ -314,10 +239,3 @@ class TextClassification(TextTask):
             yield "its input is a pair, where a page takes a text or a drawing"
         if self.config.number:
             yield "its answer is a number, where a page gives labels"
-
-
-def _logits(model: nn.Module, batch: ClassBatch) -> Tensor:
-    """(B, K)"""
-    assert isinstance(model, Transformer)
-    logits: Tensor = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
-    return logits

@@ -148,7 +148,7 @@ def test_a_image_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> Non
 def test_an_image_may_have_a_number(tmp_path: Path) -> None:
     rows = [
         Row((row.values[0], number), row.where)
-        for row, number in zip(images(tmp_path), "1 3 3 8 9 2 2".split(), strict=True)
+        for row, number in zip(images(tmp_path), ["1", "3", "3", "8", "9", "2", "2"], strict=True)
     ]
     task, model = made(rows, "task.number=plain")
     numbers = np.array([1, 3, 3, 8, 9, 2, 2])

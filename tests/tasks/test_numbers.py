@@ -22,6 +22,7 @@ from regard.tasks import Decoding, evaluate
 from regard.tasks.numbers import number_metrics
 from regard.tasks.task import open_columns
 from regard.tasks.text_classification import TextClassification
+from regard.training.loop import Trainer
 from regard.training.resolve import Asked, resolve
 from regard.values import Score
 from tests.shared import refused
@@ -29,10 +30,16 @@ from tests.shared import refused
 QUICK = ("task.tokenizer=characters", "model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2")
 PLAIN = ("task.number=plain", "model.dropout=0")
 SIGMOID = ("task.number=sigmoid", "model.dropout=0")
-ROWS = [Row((text, number), text) for text, number in (("abc", "40"), ("ca", "-20"), ("b", "1e1"), ("c", " 10.0"))]
+ROWS = [
+    Row((text, number), text) for text, number in (("abc", "40"), ("ca", "-20"), ("b", "1e1"), ("c", " 10.0"))
+]
 SHARES = [Row((text, number), text) for text, number in (("abc", "0"), ("ca", "1"), ("b", "0.25"))]
 NO_SCALES = ("", "[]", "{}", '{"mean": 1}', '{"mean": 1, "deviation": 0}', '{"mean": "1", "deviation": 1}')
-NO_SCALES += ('{"mean": 1, "deviation": -1}', '{"mean": NaN, "deviation": 1}', '{"mean": 1, "deviation": 1e999}')
+NO_SCALES += (
+    '{"mean": 1, "deviation": -1}',
+    '{"mean": NaN, "deviation": 1}',
+    '{"mean": 1, "deviation": 1e999}',
+)
 
 
 def made(rows: list[Row], *settings: str) -> tuple[TextClassification, Transformer]:
@@ -255,3 +262,28 @@ def test_it_learns_how_far_apart_two_letters_stand(tmp_path: Path) -> None:
     assert result.metrics["pearson"] > 90
     assert result.metrics["spearman"] > 90
     assert result.metrics["rmse"] < mean["rmse"] / 2
+
+
+def test_a_run_that_was_stopped_ends_as_if_it_never_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(1)
+    rows = [f"{''.join(chance.choices('abcd', k=5))}\t{chance.uniform(-5, 5)}" for _ in range(200)]
+    data = tmp_path / "t.tsv"
+    data.write_text("text\tlabel\n" + "\n".join(rows) + "\n", "utf-8")
+    asked: dict[str, Any] = {"settings": (*QUICK, *PLAIN, "train.save_steps=5"), "steps": 12}
+    asked |= {"quiet": True, "threads": 1}
+    whole = regard.train("text-classification", data, tmp_path / "whole", **asked)
+    save = Trainer.save
+
+    def save_and_stop(trainer: Trainer) -> None:
+        save(trainer)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            regard.train("text-classification", data, tmp_path / "stopped", **asked)
+    resumed = regard.train("text-classification", data, tmp_path / "stopped", resume=True, **asked)
+    assert resumed.bundle.tokenizers == whole.bundle.tokenizers
+    assert all(torch.equal(x, whole.bundle.weights[key]) for key, x in resumed.bundle.weights.items())
