@@ -134,7 +134,7 @@ def test_a_text_is_a_vector_and_a_pair_a_cosine_whatever_stands_beside_them() ->
 def test_what_is_too_long_is_cut_and_said() -> None:
     task, _ = made(ROWS, "task.max_length=4")
     assert list(map(len, task.frame([("abcabc",), ("ab",), ("",)])[0])) == [4, 4, 2]
-    assert task.notes() == ["1 texts were cut at 4 tokens"]
+    assert task.notes() == ["1 inputs were cut at task.max_length = 4 tokens"]
 
 
 def test_a_text_alone_is_to_find_itself_by_another_dropout(tmp_path: Path) -> None:
