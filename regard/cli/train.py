@@ -61,7 +61,7 @@ def train_command(
         typer.Argument(
             metavar="TASK",
             help="translation, text-generation, fill-mask, text-classification, question-answering, "
-            "sentence-similarity or image-classification.",
+            "sentence-similarity, token-classification, image-classification or one of an installed package.",
         ),
     ],
     data: Annotated[

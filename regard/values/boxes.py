@@ -67,9 +67,9 @@ class Boxes(Value):
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "scores", tuple(map(float, self.scores)))
         require_whole("boxes.labels", *self.labels)
-        for name, given in (("labels", self.labels), ("scores", self.scores)):
-            if given and len(given) != len(xyxy):
-                raise wrong(f"boxes.{name}", given, f"{len(xyxy):,}, one for each box, or none at all")
+        for name, column in (("labels", self.labels), ("scores", self.scores)):
+            if column and len(column) != len(xyxy):
+                raise wrong(f"boxes.{name}", column, f"{len(xyxy):,}, one for each box, or none at all")
         for place, score in enumerate(self.scores):
             if not 0 <= score <= 1:
                 raise wrong(f"boxes.boxes[{place}].score", score, "from 0 to 1")
@@ -79,10 +79,10 @@ class Boxes(Value):
         boxes = data["boxes"]
         columns: dict[str, tuple[Any, ...]] = {}
         for key in ("label", "score"):
-            given = tuple(box.get(key) for box in boxes)
-            if None in given and any(one is not None for one in given):
-                raise InputError("boxes.boxes[{where}] has no {key}, as others have", given.index(None), key)
-            columns[f"{key}s"] = () if None in given else given
+            column = tuple(box.get(key) for box in boxes)
+            if None in column and any(one is not None for one in column):
+                raise InputError("boxes.boxes[{where}] has no {key}, as others have", column.index(None), key)
+            columns[f"{key}s"] = () if None in column else column
         return cls(np.array([box["xyxy"] for box in boxes], dtype=np.float64), **columns)
 
     def to_properties(self) -> JSON:

@@ -44,12 +44,12 @@ def data_url(media: str, content: bytes) -> str:
 def url_content(url: str, kind: str, most: int) -> bytes:
     """The file in a `data:` URL, of at most so many bytes. Raises: DataError."""
     head, comma, text = url.partition(",")
-    shown = head[:40]
+    beginning = head[:40]
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
-        raise DataError("'{where}' holds no {key}; give one as {limit}", shown, kind, "data:…;base64,…")
+        raise DataError("'{where}' holds no {key}; give one as {limit}", beginning, kind, "data:…;base64,…")
     if len(text) > most * 4 // 3 + 4:
-        raise too_many_bytes(DataError, shown, most, "give a smaller file")
+        raise too_many_bytes(DataError, beginning, most, "give a smaller file")
     try:
         return b64decode(text, validate=True)
     except ValueError as error:
-        raise DataError("what follows '{where}' is not {limit}", shown, "base64") from error
+        raise DataError("what follows '{where}' is not {limit}", beginning, "base64") from error

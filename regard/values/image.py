@@ -45,8 +45,8 @@ class Image(Media):
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
             limit = "of uint8 and (H, W), (H, W, 3) or (H, W, 4)"
             raise wrong("an image", (array.dtype.name, array.shape), limit)
-        if found := too_large(array.shape[1], array.shape[0]):
-            raise wrong("an image's array", array.shape, found)
+        if size := too_large(array.shape[1], array.shape[0]):
+            raise wrong("an image's array", array.shape, size)
         return on_white(array) if array.shape[2] == 4 else array
 
     def decode(self) -> Pixels:

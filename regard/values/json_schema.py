@@ -69,8 +69,13 @@ def nullable(schema: Schema) -> Schema:
 def record(properties: Mapping[str, Schema], description: str = "", **more: Any) -> Schema:
     """An object; what has a default may be left out."""
     required = [key for key, inner in properties.items() if "default" not in inner]
-    found = {"type": "object", "description": description, "properties": {**properties}, "required": required}
-    return {**found, "additionalProperties": False, **more}
+    schema = {
+        "type": "object",
+        "description": description,
+        "properties": {**properties},
+        "required": required,
+    }
+    return {**schema, "additionalProperties": False, **more}
 
 
 def short(value: object) -> str:

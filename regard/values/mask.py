@@ -73,8 +73,8 @@ class Mask(Media):
         array = array.astype(np.uint8) if array.dtype == bool else array
         if array.dtype not in (np.uint8, np.uint16) or array.ndim != 2:
             raise wrong("a mask", (array.dtype.name, array.shape), "of uint8, uint16 or bool, and (H, W)")
-        if found := too_large(array.shape[1], array.shape[0]):
-            raise wrong("a mask's array", array.shape, found)
+        if size := too_large(array.shape[1], array.shape[0]):
+            raise wrong("a mask's array", array.shape, size)
         return array
 
     def decode(self) -> NDArray[Any]:

@@ -102,8 +102,8 @@ def scaled(pixels: Pixels, rows: int, columns: int, how: Filter) -> Pixels:
         return pixels
     image = pillow()
     flat = image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    found = np.asarray(flat.resize((columns, rows), image.Resampling[how.upper()]), dtype=np.uint8)
-    return found if found.ndim == 3 else found[:, :, None]
+    pixels = np.asarray(flat.resize((columns, rows), image.Resampling[how.upper()]), dtype=np.uint8)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 def on_white(pixels: NDArray[np.uint8]) -> Pixels:
@@ -167,8 +167,8 @@ def _opened(content: bytes, where: str, formats: tuple[str, ...]) -> Iterator[tu
 
 
 def _check_size(size: tuple[int, int]) -> None:
-    if found := too_large(*size):
-        raise _RefusedError("image too large", found)
+    if limit := too_large(*size):
+        raise _RefusedError("image too large", limit)
 
 
 def _check_file(opened: Any, content: bytes) -> None:

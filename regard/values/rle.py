@@ -26,8 +26,8 @@ _LONGEST = 13
 def from_runs(size: Sequence[int], counts: str | Sequence[int]) -> NDArray[np.uint8]:
     """(H, W) of 0 and 1. Raises: InputError."""
     rows, columns = size
-    if found := too_large(columns, rows):
-        raise wrong("the size of a mask", [rows, columns], found)
+    if limit := too_large(columns, rows):
+        raise wrong("the size of a mask", [rows, columns], limit)
     lengths = list(_unpacked(counts) if isinstance(counts, str) else counts)
     if min(lengths, default=0) < 0 or sum(lengths) != rows * columns:
         raise wrong("the sum of a mask's counts", sum(lengths), f"{rows * columns:,}, with none below 0")

@@ -61,12 +61,12 @@ class Shades:
             return None
         levels = np.asarray(image).astype(np.uint32)
         hidden = image.info.get("transparency")
-        found = np.minimum((levels * 255 + self.most // 2) // self.most, 255).astype(np.uint8)
+        shades = np.minimum((levels * 255 + self.most // 2) // self.most, 255).astype(np.uint8)
         if self.inverted:
-            found = 255 - found
+            shades = 255 - shades
         if isinstance(hidden, int):
-            found[levels == hidden] = 255
-        return found[:, :, None]
+            shades[levels == hidden] = 255
+        return shades[:, :, None]
 
     def mend_transparency(self, image: Any) -> None:
         """Bring the transparent shade of a PNG to the scale of the pixels."""
@@ -89,7 +89,7 @@ def quiet_decoder(form: str) -> Iterator[None]:
         return
     with _LOCK:
         try:
-            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         except OSError:  # there is no standard error
             yield
             return
@@ -97,6 +97,6 @@ def quiet_decoder(form: str) -> Iterator[None]:
             os.dup2(nowhere, 2)
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
             os.close(nowhere)

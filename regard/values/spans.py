@@ -87,19 +87,19 @@ class Spans(Value):
 
     def html(self) -> str:
         """The text, with what was found marked; of spans that overlap the first that was given."""
-        names, shown, end = list(dict.fromkeys(span.label for span in self.spans)), [], 0
-        taken: list[Span] = []
+        names, parts, end = list(dict.fromkeys(span.label for span in self.spans)), [], 0
+        visible: list[Span] = []
         for span in self.spans[:_MOST_SHOWN]:
-            if all(span.end <= other.start or other.end <= span.start for other in taken):
-                taken.append(span)
-        for span in sorted(taken):
+            if all(span.end <= other.start or other.end <= span.start for other in visible):
+                visible.append(span)
+        for span in sorted(visible):
             label = f" <sub>{escaped(span.label)}</sub>" if span.label else ""
             colour = css_colour(1 + names.index(span.label), 0.35)
-            shown.append(escaped(self.text[end : span.start]))
+            parts.append(escaped(self.text[end : span.start]))
             inside = escaped(self.text[span.start : span.end])
-            shown.append(f'<mark style="background:{colour}">{inside}{label}</mark>')
+            parts.append(f'<mark style="background:{colour}">{inside}{label}</mark>')
             end = span.end
-        return f'<p style="{CSS_TEXT}">{"".join(shown)}{escaped(self.text[end:])}</p>'
+        return f'<p style="{CSS_TEXT}">{"".join(parts)}{escaped(self.text[end:])}</p>'
 
 
 _MOST_SHOWN = 500

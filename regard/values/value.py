@@ -96,12 +96,12 @@ class Value(ABC):
     def from_word(cls, word: str) -> Self:
         """From a word of a command line; here, JSON."""
         try:
-            found = loads(word, WORD)
+            data = loads(word, WORD)
         except ValueError as error:
             raise refused(cls, word, f" ({error})") from error
-        if isinstance(found, str):
+        if isinstance(data, str):
             raise refused(cls, word)
-        return cls.parse(found)
+        return cls.parse(data)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -158,8 +158,8 @@ def check_value(kind: type[Value]) -> None:
     if parameters is None or not parameters.frozen or "__dataclass_params__" not in vars(kind):
         raise ConfigError("the value {where} is no {limit}", name, "frozen dataclass")
     for key in ("accepts", "properties", "__doc__"):
-        found = getattr(kind, key, None)
-        if not found or (key == "__doc__" and found.startswith(f"{name}(")):  # which dataclasses make up
+        member = getattr(kind, key, None)
+        if not member or (key == "__doc__" and member.startswith(f"{name}(")):  # which dataclasses make up
             raise ConfigError("the value {where} has no {key}", name, key)
     if kind.__str__ is object.__str__:
         raise ConfigError("the value {where} has no {key}, which a terminal shows", name, "__str__")
@@ -206,12 +206,12 @@ def require_whole(where: str, *texts: str) -> None:
 def array_of(kind: type[Value], given: Any) -> NDArray[Any]:
     """An array of numbers: of lists, arrays of any library, tensors on the host."""
     try:
-        found = np.asarray(given)
+        array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors elsewhere
         raise refused(kind, given) from error
-    if found.dtype.kind not in "buif":
+    if array.dtype.kind not in "buif":
         raise refused(kind, given)
-    return found
+    return array
 
 
 def _as_json(value: Any) -> Any:

@@ -29,15 +29,15 @@ class Vector(Value):
     }
 
     def __post_init__(self) -> None:
-        given = array_of(type(self), self.numbers)
-        if given.ndim != 1 or not given.size:
-            raise wrong("vector.numbers", given.shape, "of one axis, with a number at least")
+        array = array_of(type(self), self.numbers)
+        if array.ndim != 1 or not array.size:
+            raise wrong("vector.numbers", array.shape, "of one axis, with a number at least")
         with np.errstate(over="ignore"):
-            numbers = given.astype(np.float32)
+            numbers = array.astype(np.float32)
         if not np.isfinite(numbers).all():
             place = int(np.flatnonzero(~np.isfinite(numbers))[0])
             raise wrong(
-                f"vector.numbers[{place}]", given[place].item(), "a finite number in single precision"
+                f"vector.numbers[{place}]", array[place].item(), "a finite number in single precision"
             )
         object.__setattr__(self, "numbers", numbers)
 

@@ -85,18 +85,18 @@ class Video(Media):
         """(count, H, W, 3): frames at even distances, from the middle of each of `count` parts, brought to a
         size (H, W) if one is given; of a video that has fewer some are repeated. Only they are held."""
         total = len(self.source) if isinstance(self.source, np.ndarray) else self._count()
-        wanted = [int((part + 0.5) * total / count) for part in range(count)]
-        taken: dict[int, NDArray[np.uint8]] = {}
+        numbers = [int((part + 0.5) * total / count) for part in range(count)]
+        frames: dict[int, NDArray[np.uint8]] = {}
         for number, frame in enumerate(self._decoded_frames()):
-            if number in wanted:
-                taken[number] = frame if size is None else scaled(frame, *size, "bilinear")
-                _check_held(self.name, len(taken), taken[number].shape)
-            if number >= wanted[-1]:
+            if number in numbers:
+                frames[number] = frame if size is None else scaled(frame, *size, "bilinear")
+                _check_held(self.name, len(frames), frames[number].shape)
+            if number >= numbers[-1]:
                 break
-        last = max(taken) if taken else None
+        last = max(frames) if frames else None
         if last is None:
             raise DataError("{where} holds no {key}; give a whole file", self.name, "frames")
-        return np.stack([taken.get(number, taken[last]) for number in wanted])
+        return np.stack([frames.get(number, frames[last]) for number in numbers])
 
     def checked(self, array: NDArray[Any]) -> NDArray[Any]:
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not len(array):
@@ -124,8 +124,8 @@ class Video(Media):
             for number, frame in enumerate(container.decode(stream)):
                 if number >= MOST_FRAMES:
                     raise _too_many(self.name, number + 1)
-                if found := too_large(frame.width, frame.height):
-                    raise DataError("{where} has a frame of {value}", self.name, found)
+                if size := too_large(frame.width, frame.height):
+                    raise DataError("{where} has a frame of {value}", self.name, size)
                 pixels = frame.to_ndarray(format="rgb24")
                 yield np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
 
@@ -146,8 +146,8 @@ class Video(Media):
             if not container.streams.video or container.streams.video[0].codec_context is None:
                 raise DataError("{where} holds no {key}; give a whole file", self.name, "video")
             stream = container.streams.video[0]
-            if found := too_large(stream.codec_context.width, stream.codec_context.height):
-                raise DataError("{where} claims frames of {value}", self.name, found)
+            if size := too_large(stream.codec_context.width, stream.codec_context.height):
+                raise DataError("{where} claims frames of {value}", self.name, size)
             yield container, stream
 
     @classmethod

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -21,8 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from commands import PLAIN, answers, comparable, weights_hash
+from data import write_data
 from moved import Origin, fingerprint
 
 import regard
@@ -212,77 +211,6 @@ HALFWAY = ("--steps", "24", "--set", "train.evaluations=4", "--set", "train.save
 """It is stopped soon after the tenth step, with one evaluation behind it."""
 
 
-# --------------------------------------------------------------------------------------------------- data
-
-
-def write_data() -> None:
-    rng = random.Random(1)
-    words = sorted({"".join(rng.choices("abcd", k=rng.randint(2, 6))) for _ in range(90)})
-    _table("pairs.tsv", ("source", "target"), ((word, word[::-1]) for word in words))
-    _table("scored.tsv", ("one", "two", "score"), ((x, y, abs(len(x) - len(y))) for x, y in _twos(words)))
-    labelled = [
-        (text, "abc"[n % 3])
-        for n, text in enumerate(f"{word}{'abc'[n % 3] * 3}" for n, word in enumerate(words))
-    ]
-    _table("labelled.tsv", ("text", "label"), labelled)
-    several = ((word, "|".join(sorted(set(word) & set("ab"))) or "none") for word in words)
-    _table("several.tsv", ("text", "label"), several)
-    sums = ((f"{a} {b}", f"{b} {a}", "odd" if (a + b) % 2 else "even") for a in range(9) for b in range(9))
-    _table("sums.tsv", ("a", "b", "label"), sums)
-    lines = [
-        " ".join(rng.choice(part.split()) for part in ("the a", "cat dog man", "saw likes", "it him"))
-        for _ in range(60)
-    ]
-    (DATA / "text.txt").write_text("".join(f"{line}.\n" for line in lines), "utf-8")
-    turns = [
-        [("user", rng.choice(["hi", "go"])), ("assistant", rng.choice(["yes", "no"]))] for _ in range(24)
-    ]
-    _lines("chat.jsonl", [{"messages": [{"role": a, "content": b} for a, b in some]} for some in turns])
-    _write_asked(rng)
-    _write_shapes()
-
-
-def _twos(words: Sequence[str]) -> Iterable[tuple[str, str]]:
-    return zip(words, words[7:], strict=False)
-
-
-def _table(name: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    lines = ["\t".join(map(str, row)) for row in (head, *rows)]
-    (DATA / name).write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def _lines(name: str, objects: Iterable[object]) -> None:
-    (DATA / name).write_text("".join(f"{json.dumps(one)}\n" for one in objects), "utf-8")
-
-
-def _write_asked(rng: random.Random) -> None:
-    paragraphs = []
-    for number in range(40):
-        context = " ".join(rng.choices("abcdefgh", k=6))
-        answer = {"text": context[4], "answer_start": 4}
-        question = {"id": f"{number}", "question": f"after {context[2]} ?", "answers": [answer]}
-        silent = {"id": f"{number}x", "question": "after z ?", "answers": [], "is_impossible": True}
-        paragraphs.append({"context": context, "qas": [question, silent]})
-    (DATA / "asked.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), "utf-8")
-
-
-def _write_shapes() -> None:
-    """A bright bar on a dark ground, lying or standing; and one colour image for what was imported."""
-    rng = np.random.default_rng(1)
-    for number in range(40):
-        label = ("lying", "standing")[number % 2]
-        pixels = rng.integers(0, 60, (6, 6), dtype=np.uint8)
-        (pixels if label == "lying" else pixels.T)[number % 6] = 250
-        path = DATA / "shapes" / label / f"{number}.pgm"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"P5 6 6 255\n" + pixels.tobytes())
-    colour = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    (DATA / "colour.ppm").write_bytes(b"P6 9 9 255\n" + colour.tobytes())
-
-
-# ----------------------------------------------------------------------------------------------- commands
-
-
 def training(name: str, task: str, data: str, settings: Iterable[str], *more: str) -> list[str]:
     given = [word for setting in (*settings, *QUICK) for word in ("--set", setting)]
     return ["train", task, f"data/{data}", "--out", name, *given, *more, *HERE_ONLY]
@@ -357,7 +285,7 @@ def stop(name: str, arguments: list[str]) -> None:
 def make() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     DATA.mkdir(parents=True)
-    write_data()
+    write_data(DATA)
     succeed([small(name, *how[:3], "--steps", "400") for name, how in TRAINED.items()])
     import_all()
     asked = {name: uses(name, how[3], how[1]) for name, how in TRAINED.items()}

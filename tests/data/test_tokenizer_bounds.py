@@ -80,12 +80,17 @@ def _main(kind: str) -> None:
     train_tokenizer(spec, sound(), at_most=True).encode_batch(sound())
     usual, base = time.process_time() - start, _peak()
     for name, make in HOSTILE.items():
-        texts = make()
-        start = time.process_time()
-        size = train_tokenizer(spec, texts, at_most=True).size
-        took = time.process_time() - start
-        about = {"name": name, "seconds": took - usual, "memory": _peak() - base, "size": size}
-        print(json.dumps(about), flush=True)
+        child = os.fork()  # each text alone: no room that another has left behind counts for it
+        if child == 0:
+            texts = make()
+            start = time.process_time()
+            size = train_tokenizer(spec, texts, at_most=True).size
+            took = time.process_time() - start
+            about = {"name": name, "seconds": took - usual, "memory": _peak() - base, "size": size}
+            print(json.dumps(about), flush=True)
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+            sys.exit(f"the child for {name} failed")
 
 
 @pytest.mark.slow
@@ -94,7 +99,7 @@ def _main(kind: str) -> None:
 def test_training_on_a_hostile_text_is_bounded(kind: str) -> None:
     done = subprocess.run(
         [sys.executable, __file__, kind],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAYON_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TOKENIZERS_PARALLELISM": "false"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

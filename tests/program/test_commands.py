@@ -21,7 +21,7 @@ from regard.data.named import NAMED
 from regard.interop.public import CHECKPOINTS, imported, local_folder
 from regard.recipes.reference import PAGE, configuration_page
 from regard.recipes.table import RECIPES
-from regard.tasks import Decoding
+from regard.tasks import TASKS, Decoding
 from regard.training.resolve import Asked, resolve
 from regard.training.start import Start
 
@@ -66,6 +66,11 @@ heavy = {{"torch", "numpy", "pyarrow", "tokenizers", "sacrebleu", "plotly"}} & s
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_the_help_of_train_names_every_task(cli: Cli) -> None:
+    text = " ".join(cli("train", "--help").out.split())
+    assert [task for task in TASKS if task not in text] == []
 
 
 def test_examples_of_the_help_name_options_that_exist(cli: Cli) -> None:

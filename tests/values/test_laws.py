@@ -92,6 +92,21 @@ def test_any_json_is_a_value_or_is_refused(kind: str, given: Any) -> None:
             read(given)
 
 
+HUGE = ["1e39", "-1e39", "1e308", "1e999", "NaN"]
+"""Beyond what single precision holds, or no number at all."""
+
+
+@pytest.mark.parametrize("number", HUGE)
+@pytest.mark.parametrize(
+    "word",
+    ['{{"kind": "vector", "numbers": [1, {}]}}', '{{"kind": "boxes", "boxes": [{{"xyxy": [0, 0, {}, 1]}}]}}'],
+)
+def test_a_number_that_no_value_can_hold_is_refused_by_name(word: str, number: str) -> None:
+    kind = json.loads(word.format(0))["kind"]
+    with pytest.raises(InputError):
+        VALUES[kind].parse(word.format(number))
+
+
 @each_kind
 def test_nothing_in_json_is_opened_as_a_path(kind: str, tmp_path: Any) -> None:
     secret = tmp_path / "secret"
