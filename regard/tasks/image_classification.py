@@ -89,8 +89,10 @@ class ImageClassificationConfig(TaskConfig):
     """How images are changed while training."""
     smoothing: float = 0.1
     """Label smoothing, where each image has one label."""
-    metric: Literal["accuracy", "macro_f1", "spearman", "pearson", "rmse", "mae"] | None = None
-    """The figure that chooses between checkpoints; null for `accuracy` of labels, `spearman` of numbers."""
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    """The figure that chooses between checkpoints."""
+    number_metric: Literal["spearman", "pearson", "rmse", "mae"] = "spearman"
+    """The figure that does so where the answer is a number."""
     kind: Literal["image-classification"] = "image-classification"
 
     def __post_init__(self) -> None:

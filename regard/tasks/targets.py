@@ -2,7 +2,8 @@
 
 A target reads what a row holds, makes the loss of the outputs, and of the outputs an answer. Each of the
 three can do the same; what that is, `OneLabel` and its base say. A task that has a target is configured by
-`target`, `separator`, `number`, `smoothing` and `metric`. What the input is, this file does not know.
+`target`, `separator`, `number`, `smoothing`, `metric` and `number_metric`. What the input is, this file does not
+know.
 """
 
 from __future__ import annotations
@@ -42,8 +43,6 @@ class _Labels:
 
     value: ClassVar[type[Value]] = Labels
     """What an answer is."""
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
-    """The figures that may choose between checkpoints, the usual one first."""
     independent: ClassVar[bool]
     """As `Inspects.independent`."""
 
@@ -102,7 +101,7 @@ class _Labels:
     def metric(self) -> Metric:
         """What answers are measured by."""
         return ComparedAnswers(
-            self.config.metric or self.metrics[0],
+            self.config.metric,
             lambda value: value.answer,
             lambda row: labels_of(row, self.config.separator),
             lambda answers, references: class_metrics(answers, references, self.names),
@@ -200,7 +199,6 @@ class Number:
     """
 
     value: ClassVar[type[Value]] = Score
-    metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "rmse", "mae")
 
     def __init__(self, config: Any, labels: Mapping[str, int], scale: Scale | None) -> None:
         """`scale`: None of a model that was trained elsewhere."""
@@ -262,7 +260,7 @@ class Number:
         return Prediction(Score(number), number, unseen=unseen)
 
     def metric(self) -> Metric:
-        return NumberMetric(self.config.metric or self.metrics[0])
+        return NumberMetric(self.config.number_metric)
 
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         if self.scale is None:
@@ -287,5 +285,3 @@ def check_options(config: Any) -> None:
     require(config.separator != "", "separator", "empty", "a text, or null")
     if config.number and config.separator:
         raise both_given(ConfigError, "task.number", "task.separator")
-    metrics = target_kind(config).metrics
-    require(config.metric in (None, *metrics), "metric", config.metric, f"one of {', '.join(metrics)}")

@@ -68,8 +68,10 @@ class TextClassificationConfig(TaskConfig):
     2106.14448, equation 4); 0 for one pass, which takes half the time."""
     weights: Literal["none", "balanced"] = "none"
     """How much a label's rows count: all the same, or in inverse proportion to its frequency."""
-    metric: Literal["accuracy", "macro_f1", "spearman", "pearson", "rmse", "mae"] | None = None
-    """The figure that chooses between checkpoints; null for `accuracy` of labels, `spearman` of numbers."""
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    """The figure that chooses between checkpoints."""
+    number_metric: Literal["spearman", "pearson", "rmse", "mae"] = "spearman"
+    """The figure that does so where the answer is a number."""
     kind: Literal["text-classification"] = "text-classification"
 
     def __post_init__(self) -> None:

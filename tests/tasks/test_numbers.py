@@ -90,7 +90,7 @@ def test_what_is_all_the_same_correlates_with_nothing() -> None:
 
 @pytest.mark.parametrize("key", ["spearman", "pearson", "rmse", "mae"])
 def test_a_checkpoint_is_chosen_by_the_better_figure(key: str) -> None:
-    task, _ = made(ROWS, *PLAIN, f"task.metric={key}")
+    task, _ = made(ROWS, *PLAIN, f"task.number_metric={key}")
     metric = task.metric()
     good, bad = (number_metrics(x, [1, 2, 3]) for x in ([1.1, 2, 3], [3, 2.5, -1]))
     assert metric.key == key
@@ -194,11 +194,9 @@ def test_two_passes_are_told_to_agree(settings: tuple[str, ...], tmp_path: Path)
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
-        (("task.metric=accuracy",), {"key": "metric", "value": "accuracy"}),
         (("task.separator=;",), {"key": "task.number", "value": "task.separator"}),
         (("task.weights=balanced",), {"key": "weights", "value": "balanced"}),
         (("model.head.count=2",), {"key": "model.head.count", "value": 2, "limit": 1}),
-        (("task.number=null", "task.metric=rmse"), {"key": "metric", "value": "rmse"}),
     ],
 )
 def test_what_does_not_go_together_is_refused(settings: tuple[str, ...], parts: dict[str, Any]) -> None:
