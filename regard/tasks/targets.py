@@ -1,9 +1,8 @@
 """What a head of K outputs learns to say of a whole input: one label, several labels, or a number.
 
 A target reads what a row holds, makes the loss of the outputs, and of the outputs an answer. Each of the
-three can do the same; what that is, `OneLabel` and its base say. A task that has a target is configured by
-`target`, `separator`, `number`, `smoothing`, `metric` and `number_metric`. What the input is, this file does not
-know.
+three can do the same; what that is, `OneLabel` and its base say. A task that has one is configured by
+`target`, `separator`, `number`, `smoothing`, `metric`, `number_metric`. It does not know what the input is.
 """
 
 from __future__ import annotations
