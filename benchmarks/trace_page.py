@@ -1,5 +1,5 @@
 """How large the page of a trace is, and how long a browser takes to open it: 20 tokens read and 20 written by
-a tiny translator, Plotly's script inside.
+a tiny translator.
 
     python benchmarks/trace_page.py [--rounds 6] [--width 128] [--depth 4]
 
@@ -37,7 +37,7 @@ def opened(page: Path, rounds: int) -> tuple[list[float], list[float]]:
             tab, started = context.new_page(), time.perf_counter()
             tab.goto(page.as_uri(), wait_until="load")
             loaded.append(time.perf_counter() - started)
-            tab.wait_for_selector(".js-plotly-plot .main-svg", state="attached")
+            tab.wait_for_selector("canvas.heat", state="attached")
             drawn.append(time.perf_counter() - started)
             context.close()
         browser.close()

@@ -28,8 +28,8 @@ _MOST_FACTORS = 4096
 
 _PROOFS = Words("Proof", "验证")
 _HINT = Words(
-    "Point at a number, or move through a table with the arrow keys: the integer is shown below the"
-    " table, with the sum it came from where it is one.",
+    "Point at a number, or move through a table with the arrow keys: it is shown in full below the"
+    " table, with the sum that it came from where it is one.",
     "把鼠标移到数字上，或用方向键在表格里移动：表格下方会显示完整的数值；如果它是一个和，还会显示是怎样加出来"
     "的。",
 )

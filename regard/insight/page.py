@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
 from html import escape
-from importlib.resources import files
 from string import Template
 from typing import Any
 
 from regard.insight.plotting import plotly_script
+from regard.insight.script import asset, scripts
 from regard.insight.worked import LANGUAGES, Drawing, Label, Lang, Words
 
 # Nothing may be fetched, whatever a page holds: the browser itself refuses.
@@ -24,16 +23,10 @@ _POLICY = (
 )
 
 
-@cache
-def asset(name: str) -> str:
-    """A file of the shell."""
-    return (files("regard.insight") / "assets" / name).read_text("utf-8")
-
-
-def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en") -> str:
+def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en", script: str = "page") -> str:
     """The whole page around `body`, which holds markup already; `lang` is what it opens in.
 
-    `figures`: whether `body` has any from `drawing`.
+    `figures`: whether `body` has any from `drawing`. `script`: the module that it runs, of `assets/`.
     """
     return Template(asset("page.html")).substitute(
         lang={"en": "en", "zh": "zh-CN"}[lang],
@@ -44,7 +37,7 @@ def page(title: Words, body: str, *, figures: bool = False, lang: Lang = "en") -
         style=asset("page.css"),
         body=body,
         plotly=_plotly() if figures else "",
-        script=asset("page.js"),
+        script="".join(scripts(script).values()),
     )
 
 

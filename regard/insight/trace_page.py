@@ -19,7 +19,8 @@ from regard.errors import InputError
 from regard.insight.figures import patches_figure, search_tree
 from regard.insight.markup import step_body
 from regard.insight.names import names_object, title_of
-from regard.insight.page import as_json, asset, both, drawing, grid, page
+from regard.insight.page import as_json, both, drawing, grid, page
+from regard.insight.script import asset
 from regard.insight.trace import Entry, Pass, Trace
 from regard.insight.worked import Drawing, Lang, Step, Words, number
 
@@ -79,7 +80,8 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
     """
     stored = _Stored(trace)
     title = Words(f"Trace: {_short(trace.input)}", f"追踪：{_short(trace.input)}")
-    sections = [_header(trace), *_likely(trace), *_drawings(trace)]
+    drawings = list(_drawings(trace))
+    sections = [_header(trace), *_likely(trace), *drawings]
     sections += [step_body(step, f"further-{index}") for index, step in enumerate(further)]
     sections += [_sequence(one, index) for index, one in enumerate(trace.sequences)]
     notes = [_W["half"]] if stored.half else []
@@ -92,9 +94,8 @@ def trace_page(trace: Trace, lang: Lang = "en", *, further: Sequence[Step] = ())
         + f'</main><script type="application/json" id="trace">{as_json(stored.about)}</script>'
         f'<script type="text/plain" id="numbers">{stored.base64()}</script>'
     )
-    made = page(title, body, figures=True, lang=lang)
-    # After the shell's own script and Plotly's.
-    return made.replace("</body>", f"<script>{asset('trace.js')}</script></body>", 1)
+    figures = bool(drawings) or any(step.figure for step in further)
+    return page(title, body, figures=figures, lang=lang, script="trace")
 
 
 def _short(text: str) -> str:

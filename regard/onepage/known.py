@@ -76,7 +76,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 """Fields that are chosen among words, and the words that it knows."""
 
-TOKENIZERS: tuple[type, ...] = (Characters, Words, ByteBPE, BPE)
+TOKENIZERS: tuple[Any, ...] = (Characters, Words, ByteBPE, BPE)
 """Those of `assets/tokenizer.js`."""
 
 
@@ -104,11 +104,8 @@ def _tokenizer(name: str, tokenizer: Tokenizer) -> Iterator[str]:
     if isinstance(tokenizer, GivenTokenizer):
         yield f"{name} came with an imported model, and a page knows only tokenizers that were trained here"
     elif type(tokenizer.spec) not in TOKENIZERS:
-        yield f"{name} is of the kind '{tokenizer.spec.kind}', where a page knows {_kinds(TOKENIZERS)}"
-
-
-def _kinds(parts: tuple[Any, ...]) -> str:
-    return ", ".join(part.kind for part in parts)
+        kinds = ", ".join(one.kind for one in TOKENIZERS)
+        yield f"{name} is of the kind '{tokenizer.spec.kind}', where a page knows {kinds}"
 
 
 def strange(part: Any, path: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
@@ -25,11 +25,10 @@ from regard.data.sample import valid_text
 from regard.errors import InputError
 from regard.files import check_space, human_bytes, write_text
 from regard.insight.page import as_json
-from regard.insight.page import asset as shell
+from regard.insight.script import asset, scripts
 from regard.model.position import Learned
 from regard.model.transformer import EncoderDecoderConfig
 from regard.onepage import known
-from regard.onepage.script import asset, scripts
 from regard.run import Run, load
 from regard.schema import dump
 from regard.tasks.protocols import FitsOnePage
@@ -41,6 +40,8 @@ _MOST = 100_000_000
 _BESIDE = 200_000
 """Bytes of what is not weights or vocabulary."""
 _ENDLESS = 1 << 31
+HOMES = ("regard.onepage", "regard.serve", "regard.insight")
+"""Whose `assets` a page is made of; the explorer has its heat maps and its pad."""
 _LONGEST = 120  # characters of an example
 
 
@@ -137,30 +138,23 @@ def _base64(weights: list[Tensor], dtype: Precision) -> str:
 def _about(run: Run) -> dict[str, Any]:
     """What the page must know of the model and its task."""
     model, task = run.bundle.model, run.task
-    about: dict[str, Any] = {
+    assert isinstance(task, FitsOnePage), "checked"
+    texts = [text for name, text in sorted(run.bundle.tokenizers.items()) if name.startswith("tok")]
+    keys = ("spec", "special", "pieces", "merges")
+    return {
         "task": task.name,
         "model": dump(model),
-        "tokenizers": [
-            _tokenizer(text) for name, text in sorted(run.bundle.tokenizers.items()) if name.startswith("tok")
-        ],
+        "tokenizers": [{key: content[key] for key in keys} for content in map(json.loads, texts)],
         "never": [],
+        **task.page_facts(_rooms(model)),
     }
-    assert isinstance(task, FitsOnePage), "checked"
-    return {**about, **task.page_facts([_room(stack) for stack in _stacks(model)])}
 
 
-def _stacks(model: Any) -> list[Any]:
-    return [model.encoder, model.decoder] if isinstance(model, EncoderDecoderConfig) else [model.stack]
-
-
-def _room(stack: Any) -> int:
-    """Tokens that a stack has positions for."""
-    return stack.position.length if isinstance(stack.position, Learned) else _ENDLESS
-
-
-def _tokenizer(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    return {key: content[key] for key in ("spec", "special", "pieces", "merges")}
+def _rooms(model: Any) -> list[int]:
+    """Tokens that each stack has positions for."""
+    stacks = [model.encoder, model.decoder] if isinstance(model, EncoderDecoderConfig) else [model.stack]
+    positions = [stack.position for stack in stacks]
+    return [one.length if isinstance(one, Learned) else _ENDLESS for one in positions]
 
 
 def _data(run: Run) -> str:
@@ -177,13 +171,13 @@ def _examples(run: Run, given: Sequence[str]) -> list[str]:
 
 
 def _page(about: dict[str, Any], weights: str, lang: str) -> str:
-    style = f"\n{shell('page.css')}\n{asset('page.css')}\n"
-    code = scripts()
+    style = f"\n{asset('page.css')}\n{asset('page.css', HOMES)}\n"
+    code = scripts("page", HOMES)
     policy = (
         f"default-src 'none'; script-src {' '.join(_hash(one) for one in code.values())};"
         f" style-src {_hash(style)}; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    return Template(asset("page.html")).substitute(
+    return Template(asset("page.html", HOMES)).substitute(
         lang={"en": "en", "zh": "zh-CN"}[lang],
         choice=lang,
         policy=escape(policy),
@@ -191,13 +185,8 @@ def _page(about: dict[str, Any], weights: str, lang: str) -> str:
         style=style,
         about=as_json(about),
         weights=weights,
-        scripts="".join(_scripts(code)),
+        scripts="".join(f'<script id="script-{name}">{text}</script>\n' for name, text in code.items()),
     )
-
-
-def _scripts(code: dict[str, str]) -> Iterator[str]:
-    for name, text in code.items():
-        yield f'<script id="script-{name}">{text}</script>\n'
 
 
 def _hash(text: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from regard.errors import InputError
 from regard.insight.names import place_of, title_of
 from regard.insight.sums import Account, Factor
 from regard.insight.trace import Entry, Grown, Pass
-from regard.looking.about import about
 from regard.looking.analyses import analysis
 from regard.looking.explorer import Answer, Explorer, Question, Searched, answer_of, shape_of
 from regard.looking.scene import Scene, UnansweredError
@@ -94,7 +94,8 @@ def _candidate(outputs: Sequence[str], at: int, share: float) -> dict[str, Any]:
 
 def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict[str, Any]:
     """T of the documentation: the prediction, every part, and the numbers that were asked for."""
-    parts = {part.name: part for part in (_part(part) for part in asked.parts)}
+    named = [Part(name=part) if isinstance(part, str) else part for part in asked.parts]
+    parts = {part.name: part for part in named}
     for name, part in parts.items():
         if name not in explorer.outline:
             continue  # which is refused by the explorer, with the nearest name
@@ -104,7 +105,9 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
                 raise InputError("{where} has no axis '{key}', only {limit}", name, axis, ", ".join(axes))
     found = explorer.answer(question, list(parts))
     memory = max((len(one.tokens) for one in found.passes if one.kind == "encoder"), default=0)
-    listed, numbers = [], 0
+    listed, numbers, in_base64 = [], 0, asked.encoding == "base64"
+    most = MOST_NUMBERS if in_base64 else MOST_LISTED
+    write = encoded if in_base64 else partial(rounded, digits=asked.digits)
     for sequence, one in enumerate(found.passes):
         for name, entry in explorer.outline.items():
             if explorer.stack_of(name) != one.kind or not (asked.structure or name in parts):
@@ -113,17 +116,11 @@ def structure(explorer: Explorer, question: Question, asked: TraceAsked) -> dict
             about = {"sequence": sequence, **part_object(explorer, entry, shape)}
             value = _cut(one.entries.get(name), parts.get(name))
             numbers += 0 if value is None else value.numel()
-            most = MOST_NUMBERS if asked.encoding == "base64" else MOST_LISTED
             if numbers > most:
                 sentence = "an answer has at most {limit:,} numbers {value}; ask for {remedy}"
                 raise InputError(sentence, most, *_HOW[asked.encoding])
-            about["values"] = None if value is None else _written(value, asked)
-            listed.append(about)
+            listed.append({**about, "values": None if value is None else write(value)})
     return {**prediction(explorer, found), "parts": listed}
-
-
-def _part(part: str | Part) -> Part:
-    return Part(name=part) if isinstance(part, str) else part
 
 
 def part_object(explorer: Explorer, entry: Entry, shape: Sequence[int]) -> dict[str, Any]:
@@ -131,12 +128,10 @@ def part_object(explorer: Explorer, entry: Entry, shape: Sequence[int]) -> dict[
     place = place_of(entry.name)
     stack = place.stack or (None if place.section == "head" else explorer.stack_of(entry.name))
     return {
-        "name": entry.name,
+        **vars(place),
         "stack": stack,
-        "layer": place.layer,
-        "section": place.section,
-        "point": place.point,
-        "title": {"en": (title := title_of(entry.name)).en, "zh": title.zh},
+        "name": entry.name,
+        "title": vars(title_of(entry.name)),
         "axes": [axis.name for axis in entry.axes],
         "shape": list(shape),
         "formula": entry.formula,
@@ -158,49 +153,23 @@ def _cut(entry: Entry | None, part: Part | None) -> Tensor | None:
     return value
 
 
-def _written(value: Tensor, asked: TraceAsked) -> Any:
-    return encoded(value) if asked.encoding == "base64" else rounded(value, asked.digits)
-
-
 # ---------------------------------------------------------------------- one number
 
 
 def account_object(found: Account) -> dict[str, Any]:
     """The sum behind a number; `## Number` of the documentation."""
-    return {
-        "part": found.part,
-        "index": list(found.index),
-        "value": plain(found.value),
-        "formula": found.formula,
-        "terms": [
-            {
-                "label": term.label,
-                "value": plain(term.value),
-                "factors": [_factor(one) for one in term.factors],
-            }
-            for term in found.terms
-        ],
-        "sum": plain(found.sum),
-        "stages": [
-            {
-                "op": stage.op,
-                "by": None if stage.by is None else _factor(stage.by),
-                "value": plain(stage.value),
-            }
-            for stage in found.stages
-        ],
-        "total": plain(found.total),
-    }
+    terms = [{**vars(term), "factors": [*map(_factor, term.factors)]} for term in found.terms]
+    stages = [{**vars(stage), "by": stage.by and _factor(stage.by)} for stage in found.stages]
+    made: dict[str, Any] = plain({**vars(found), "terms": terms, "stages": stages, "total": found.total})
+    return made
 
 
 def _factor(factor: Factor) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": factor.name, "value": plain(factor.value)}
+    about: dict[str, Any] = {"name": factor.name, "value": factor.value}
     for key in ("part", "weight"):
         if (name := getattr(factor, key)) is not None:
-            about |= {key: name, "index": list(factor.index)}
-    if factor.rounded:
-        about["rounded"] = True
-    return about
+            about |= {key: name, "index": factor.index}
+    return about | ({"rounded": True} if factor.rounded else {})
 
 
 # ---------------------------------------------------------------------- figures
@@ -269,26 +238,17 @@ def _score(value: float) -> float | str | None:
 def _hypotheses(explorer: Explorer, steps: Sequence[Grown]) -> list[dict[str, Any]]:
     """What has ended, best first; of what says the same the best."""
     ended = [
-        (grown.scores[place], step, place)
+        (score, step, place)
         for step, grown in enumerate(steps)
-        for place, done in enumerate(grown.done)
+        for place, (score, done) in enumerate(zip(grown.scores, grown.done, strict=True))
         if done
     ]
     made: dict[str, dict[str, Any]] = {}
     for score, step, place in sorted(ended, key=lambda one: -one[0]):
         ids: list[int] = []
-        for back in range(step, -1, -1):
-            ids.append(steps[back].ids[place])
-            place = steps[back].parents[place]
-        ids.reverse()
+        for grown in steps[step::-1]:
+            ids.insert(0, grown.ids[place])
+            place = grown.parents[place]
         text = explorer.decoded(ids)[0]
         made.setdefault(text, {"text": text, "score": _score(score), "ids": ids})
     return list(made.values())
-
-
-# ---------------------------------------------------------------------- models
-
-
-def model_object(name: str, explorer: Explorer, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What there is to be known of a model before it is asked."""
-    return {"name": name, **about(explorer), "examples": list(examples)}

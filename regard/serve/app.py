@@ -23,18 +23,19 @@ from regard.insight.trace import Trace
 from regard.insight.trace_json import trace_json
 from regard.insight.trace_page import trace_page
 from regard.insight.worked import Example
+from regard.looking.about import about
 from regard.looking.about import weights as weights_of
 from regard.looking.explorer import Explorer, Question
 from regard.looking.inputs import text_of
 from regard.machine import share_heaps
 from regard.run import Run
-from regard.serve.answers import account_object, analysed, model_object, prediction, stepped, structure, tree
+from regard.serve.answers import account_object, analysed, prediction, stepped, structure, tree
 from regard.serve.assets_table import PAGE, asset
-from regard.serve.bodies import BodyError, read_body
+from regard.serve.bodies import BODY, read_body
 from regard.serve.course import Course
 from regard.serve.guard import LOOPBACK, Guard
-from regard.serve.jobs import BusyError, JobQueue
-from regard.serve.json_answers import LINES, InProgress, Json
+from regard.serve.jobs import JobQueue
+from regard.serve.json_answers import LINES, Json, in_progress
 from regard.serve.requests import (
     MOST_REPORTED,
     AnalysisAsked,
@@ -44,6 +45,9 @@ from regard.serve.requests import (
     State,
     TraceAsked,
 )
+
+_LONGEST_SENTENCE = 800
+"""Characters."""
 
 Object = dict[str, Any]
 A = TypeVar("A", bound=BaseModel)
@@ -57,7 +61,8 @@ class Models:
         self.explorers = {name: run.explorer() for name, run in runs.items()}
         self.queues = {name: JobQueue("model") for name in runs}
         self.listed = [
-            model_object(name, explorer, runs[name].examples()) for name, explorer in self.explorers.items()
+            {"name": name, **about(explorer), "examples": runs[name].examples()}
+            for name, explorer in self.explorers.items()
         ]
 
     def explorer(self, name: str) -> Explorer:
@@ -167,17 +172,14 @@ def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
 
     def number(asked: NumberAsked) -> Response:
         explorer, question = models.one(asked.state, asked.which)
-        return Json(
-            account_object(explorer.account(question, asked.part, tuple(asked.index), asked.sequence))
-        )
+        found = explorer.account(question, asked.part, tuple(asked.index), asked.sequence)
+        return Json(account_object(found))
 
     def report(asked: ReportAsked) -> Response:
-        made = trace_page(models.traced(asked), asked.lang)
-        return _attached(made, "text/html; charset=utf-8", "trace.html")
+        return _attached(trace_page(models.traced(asked), asked.lang), "html", "text/html; charset=utf-8")
 
     def whole(asked: ReportAsked) -> Response:
-        made = "".join(trace_json(models.traced(asked)))
-        return _attached(made, "application/json", "trace.json")
+        return _attached("".join(trace_json(models.traced(asked))), "json", "application/json")
 
     looks("/api/predict", State, lambda s: both(s, lambda e, q: prediction(e, e.answer(q))))
     looks("/api/trace", TraceAsked, lambda a: both(a.state, lambda e, q: structure(e, q, a)))
@@ -190,15 +192,14 @@ def _looks(app: FastAPI, models: Models, reading: JobQueue) -> None:
 
 
 async def _read(request: Request, reading: JobQueue, kind: type[A]) -> A:
-    body = b"".join([part async for part in request.stream()])  # which nobody keeps but this
+    body = request.scope.pop(BODY)  # which nobody keeps but this
     return await reading.run(request.receive, lambda: read_body(kind, body))
 
 
-def _attached(text: str, kind: str, name: str) -> Response:
-    content = text.encode("utf-8", "backslashreplace")
-    return Response(
-        content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+def _attached(text: str, form: str, kind: str) -> Response:
+    content, name = text.encode("utf-8", "backslashreplace"), f"trace.{form}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
@@ -213,12 +214,12 @@ def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
         asked = await _read(request, reading, CourseAsked)
         values = course.values(name, asked.changes)
 
-        async def work(told: Callable[[float], None] = lambda share: None) -> Response:
+        async def work(report: Callable[[float], None] = lambda share: None) -> Response:
             return await queue.run(
-                request.receive, lambda: Json(course.worked(name, asked.lang, values)), told
+                request.receive, lambda: Json(course.worked(name, asked.lang, values)), report
             )
 
-        return InProgress(work, said_of) if request.headers.get("accept") == LINES else await work()
+        return in_progress(work, said_of) if request.headers.get("accept") == LINES else await work()
 
 
 # ---------------------------------------------------------------------- errors: one sentence each
@@ -226,11 +227,7 @@ def _course(app: FastAPI, course: Course, reading: JobQueue) -> None:
 
 def _errors(app: FastAPI) -> None:
     for kind in (RegardError, StarletteError, ClientDisconnect, Exception):
-        app.exception_handler(kind)(_refused)
-
-
-def _refused(request: Request, error: Exception) -> Response:
-    return said_of(error)
+        app.exception_handler(kind)(lambda request, error: said_of(error))
 
 
 def said_of(error: Exception) -> Response:
@@ -238,13 +235,15 @@ def said_of(error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=499)  # which nobody reads
     if isinstance(error, StarletteError):
-        return Json({"error": str(error.detail)}, error.status_code, headers=error.headers)
-    if isinstance(error, BodyError):
-        return Json({"error": str(error)}, error.status)
-    if isinstance(error, BusyError):
-        return Json({"error": str(error)}, 503, headers={"Retry-After": "1"})
+        return _sentence(error.detail, error.status_code, error.headers)
     if isinstance(error, NonFiniteOutputError):
-        return Json({"error": str(error)}, 409)  # which the page says in its own language
+        return _sentence(str(error), 409)  # which the page says in its own language
     if isinstance(error, RegardError):
-        return Json({"error": str(error)}, 400 if error.exit_status == 2 else 500)
-    return Json({"error": "the server failed to answer that; its terminal shows why"}, 500)
+        return _sentence(str(error), 400 if error.exit_status == 2 else 500)
+    return _sentence("the server failed to answer that; its terminal shows why", 500)
+
+
+def _sentence(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Whatever was asked, and names, it is short enough to be read."""
+    short = text if len(text) <= _LONGEST_SENTENCE else f"{text[: _LONGEST_SENTENCE - 1]}…"
+    return Json({"error": short}, status, headers)

@@ -12,25 +12,20 @@ _KINDS = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
-    "png": "image/png",
-    "woff2": "font/woff2",
 }
 PAGE = "index.html"
 PLOTLY = "plotly.min.js"
-SHARED = ("page.css",)
-"""Of the pages that `insight` writes: the explorer has their colours and tables."""
+SHARED = ("page.css", "dom.js", "floats.js", "heat.js", "plots.js", "shell.js", "sums.js")
+"""Of the pages that `insight` writes: the explorer has their colours, tables and figures."""
 
 
 @cache
 def table() -> dict[str, tuple[bytes, str]]:
     """Name → contents and content type."""
-    found: dict[str, tuple[bytes, str]] = {}
     shared = [files("regard.insight") / "assets" / name for name in SHARED]
-    for file in [*(files("regard.serve") / "assets").iterdir(), *shared]:
-        kind = _KINDS.get(file.name.rpartition(".")[2])
-        if kind is not None and file.is_file():
-            found[file.name] = file.read_bytes(), kind
-    return found
+    own = (files("regard.serve") / "assets").iterdir()
+    kinds = {file: _KINDS.get(file.name.rpartition(".")[2]) for file in [*own, *shared]}
+    return {file.name: (file.read_bytes(), kind) for file, kind in kinds.items() if kind is not None}
 
 
 @cache

@@ -12,9 +12,10 @@ import re
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 
-from regard.errors import InputError
-
+BODY = "regard.body"
+"""In a request's scope: its bytes."""
 LARGEST_BODY = 1_000_000
 """Bytes, besides those of an image."""
 LARGEST_IMAGE = 6_000_000
@@ -23,53 +24,44 @@ MOST_VALUES = 30_000
 """Numbers, texts, lists and objects in one body."""
 MOST_KEYS = 64
 """Of one object."""
-_LONGEST_SENTENCE = 400
 _IMAGE = re.compile(rb'"data:image\\?/[\w.+-]{1,40};base64,([A-Za-z0-9+=/\\]*)"')
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
-class BodyError(InputError):
-    """A body that cannot be read, with the status of HTTP that says why."""
-
-    def __init__(self, why: str, status: int = 422) -> None:
-        super().__init__(why)
-        self.status = status
-
-
 def read_body(kind: type[Asked], body: bytes) -> Asked:
-    """What is asked. Raises: BodyError for what is no JSON, too large, or not of this kind."""
+    """What is asked. Raises: HTTPException for what is no JSON, too large, or not of this kind."""
     image = _IMAGE.search(body)
     if len(body) - (len(image[1]) if image else 0) > LARGEST_BODY:
-        raise BodyError(f"a request has at most {LARGEST_BODY:,} bytes besides an image", 413)
+        raise HTTPException(413, f"a request has at most {LARGEST_BODY:,} bytes besides an image")
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_number)
     except RecursionError:
-        raise BodyError("the request is no JSON that can be read: it is nested too deeply") from None
+        raise HTTPException(422, "the request is no JSON that can be read: it is nested too deeply") from None
     except ValueError as error:  # half a UTF-8 character and numbers of thousands of digits too
-        raise BodyError(f"the request is no JSON: {error}"[:_LONGEST_SENTENCE]) from error
+        raise HTTPException(422, f"the request is no JSON: {error}") from error
     _check_size(value)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(key) for key in first["loc"])
-        raise BodyError(f"{where or 'the request'}: {first['msg']}"[:_LONGEST_SENTENCE]) from error
+        raise HTTPException(422, f"{where or 'the request'}: {first['msg']}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(pairs) > MOST_KEYS:
-        raise BodyError(f"an object of a request has at most {MOST_KEYS} keys, not {len(pairs):,}")
+        raise HTTPException(422, f"an object of a request has at most {MOST_KEYS} keys, not {len(pairs):,}")
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise BodyError(f"the key '{twice[:40]}' stands twice in one object of the request")
+        raise HTTPException(422, f"the key '{twice[:40]}' stands twice in one object of the request")
     return made
 
 
 def _no_number(name: str) -> NoReturn:
-    raise BodyError(f"{name} is no number of JSON")
+    raise HTTPException(422, f"{name} is no number of JSON")
 
 
 def _check_size(value: Any) -> None:
@@ -80,5 +72,5 @@ def _check_size(value: Any) -> None:
         inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
         count += 1
         if count + len(inner) > MOST_VALUES:
-            raise BodyError(f"a request has at most {MOST_VALUES:,} values")
+            raise HTTPException(422, f"a request has at most {MOST_VALUES:,} values")
         left.extend(inner)

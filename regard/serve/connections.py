@@ -8,7 +8,6 @@ silent longest gives way to whoever comes, so that open but idle connections kee
 from __future__ import annotations
 
 import asyncio
-import json
 from socket import socket
 from typing import Any
 
@@ -17,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from regard.serve.guard import HEADERS, LARGEST_HEAD, NO_REQUEST
+from regard.serve.json_answers import Json
 
 MOST_CONNECTIONS = 128
 HEAD_SECONDS = 10.0
@@ -87,10 +87,9 @@ class Connection(H11Protocol):
             self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE, h11.ERROR)
             and not self.transport.is_closing()
         ):
-            body = json.dumps({"error": why}).encode()
-            head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-            lines = [b"%s: %s" % pair for pair in (*head, *HEADERS, (b"connection", b"close"))]
-            self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n\r\n%s" % (status, b"\r\n".join(lines), body))
+            answer = Json({"error": why}, headers={**HEADERS, "connection": "close"})
+            lines = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
+            self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, lines, bytes(answer.body)))
         self.transport.close()
         self.loop.call_later(_TICK, self.transport.abort)  # who does not read it is not waited for
 

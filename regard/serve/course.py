@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from regard.errors import InputError, unknown
@@ -20,14 +20,14 @@ class Course:
 
     def __init__(self, examples: Mapping[str, Example]) -> None:
         self.examples = examples
-        self._worked: OrderedDict[str, Worked] = OrderedDict()
+        self._worked = lru_cache(_KEPT)(self._compute)
 
     def listed(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": name,
-                "title": {"en": example.title.en, "zh": example.title.zh},
-                "text": {"en": example.text.en, "zh": example.text.zh},
+                "title": vars(example.title),
+                "text": vars(example.text),
                 "parameters": [parameter_object(parameter) for parameter in example.parameters],
             }
             for name, example in self.examples.items()
@@ -42,12 +42,9 @@ class Course:
 
     def worked(self, name: str, lang: Lang, values: dict[str, Value]) -> dict[str, Any]:
         """An example with these values; some take seconds, and are kept. One at a time."""
-        key = json.dumps([name, values], sort_keys=True)
-        if key not in self._worked:
-            self._worked[key] = self.examples[name].worked(values)
-            if len(self._worked) > _KEPT:
-                self._worked.popitem(last=False)
-        self._worked.move_to_end(key)
-        worked = self._worked[key]
+        worked = self._worked(name, json.dumps(values, sort_keys=True))
         figures = [step.figure and json.loads(step.figure.draw(lang).to_json()) for step in worked.steps]
         return {"example": as_object(worked, origins=True), "figures": figures, "changes": values}
+
+    def _compute(self, name: str, values: str) -> Worked:
+        return self.examples[name].worked(json.loads(values))

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-import json
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.requests import ClientDisconnect
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from regard.serve.bodies import LARGEST_BODY, LARGEST_IMAGE
+from regard.serve.bodies import BODY, LARGEST_BODY, LARGEST_IMAGE
+from regard.serve.json_answers import Json
 
 LARGEST_HEAD = 16_384
 """Bytes of a request before its body."""
@@ -38,22 +38,16 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
     " connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-]
-
-
-@dataclass(frozen=True)
-class RefusedError(Exception):
-    """Why somebody is turned away."""
-
-    status: int
-    why: str
+HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+_HELD = "regard.held"
+"""In a request's scope: how many bytes of its body are counted."""
 
 
 class Guard:
@@ -70,108 +64,70 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        body = _Body(self, largest(scope["path"]))
+        send = _with_headers(send)
         try:
             self.check(scope)
             if scope["method"] == "POST":
-                receive = await body.received(receive)
-            await self.app(scope, receive, _with_headers(send))
-        except RefusedError as refused:
-            await _answer(send, refused)
+                scope[BODY] = await self._body(scope, receive)
+            await self.app(scope, receive, send)
+        except HTTPException as refused:
+            await Json({"error": refused.detail}, refused.status_code)(scope, receive, send)
         except ClientDisconnect:
             pass  # while it sent its body, so that nobody is left to be answered
         finally:
-            body.free()
+            self._hold(scope, 0)
 
-    def hold(self, size: int) -> None:
-        """Count bytes of a body. Raises: RefusedError where all together are too many."""
-        if size > 0 and self._held + size > MOST_HELD:
-            raise RefusedError(503, "the server has too many large requests to read; ask again in a moment")
-        self._held += size
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body. Raises: HTTPException where it, or all of them, are too large; ClientDisconnect."""
+        parts, size, most = [], 0, largest(scope["path"])
+        async for part in Request(scope, receive).stream():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise _too_large(most)
+            self._hold(scope, max(0, size - SMALL_BODY))
+        return b"".join(parts)
+
+    def _hold(self, scope: Scope, size: int) -> None:
+        """Count so many bytes of a body. Raises: HTTPException where all together are too many."""
+        more = size - scope.get(_HELD, 0)
+        if more > 0 and self._held + more > MOST_HELD:
+            raise HTTPException(503, "the server has too many large requests to read; ask again in a moment")
+        self._held += more
+        scope[_HELD] = size
 
     def check(self, scope: Scope) -> None:
-        """Raises: RefusedError."""
+        """Raises: HTTPException, which says why somebody is turned away."""
         parts = [scope["raw_path"], scope["query_string"], *itertools.chain(*scope["headers"])]
         if sum(map(len, parts)) > LARGEST_HEAD:  # which came at once: h11 measures what it waits for
-            raise RefusedError(400, NO_REQUEST)
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.lower(), []).append(value)
-        hosts = headers.get(b"host", [])
+            raise HTTPException(400, NO_REQUEST)
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._ours(hosts[0]):
             why = "this server is not asked under that name; open it by the address that it printed"
-            raise RefusedError(403, why)
-        for origin in headers.get(b"origin", []):
-            split = _split(origin.decode("latin-1"))
-            if (
-                split is None
-                or split[0] not in ("http", "https")
-                or split[1].encode("latin-1") != hosts[0].lower()
-            ):
-                raise RefusedError(403, "pages of other sites may not ask this server")
-        opened = scope["method"] == "GET" and headers.get(b"sec-fetch-mode") == [b"navigate"]
-        if not opened and set(headers.get(b"sec-fetch-site", [])) & {b"cross-site", b"same-site"}:
-            raise RefusedError(403, "pages of other sites may not ask this server")
+            raise HTTPException(403, why)
+        own = [(scheme, hosts[0].lower()) for scheme in ("http", "https")]
+        others = any((_split(origin) or ())[:2] not in own for origin in headers.getlist("origin"))
+        opened = scope["method"] == "GET" and headers.getlist("sec-fetch-mode") == ["navigate"]
+        if others or (not opened and {"cross-site", "same-site"} & {*headers.getlist("sec-fetch-site")}):
+            raise HTTPException(403, "pages of other sites may not ask this server")
         if scope["method"] == "POST":
-            kind = b"".join(headers.get(b"content-type", [])).partition(b";")[0].strip().lower()
-            if kind != b"application/json":
-                raise RefusedError(415, "a request is JSON, with Content-Type: application/json")
-            size, most = headers.get(b"content-length", [b"0"])[0], largest(scope["path"])
-            if not size.isdigit() or len(size) > 12 or int(size) > most:
+            kind = "".join(headers.getlist("content-type")).partition(";")[0].strip().lower()
+            if kind != "application/json":
+                raise HTTPException(415, "a request is JSON, with Content-Type: application/json")
+            size, most = headers.get("content-length", "0"), largest(scope["path"])
+            if not size.isdecimal() or len(size) > 12 or int(size) > most:
                 raise _too_large(most)
 
-    def _ours(self, host: bytes) -> bool:
-        parts = _split(f"//{host.decode('latin-1')}")
-        if parts is None:
-            return False
-        name = parts[2]
-        if name in self.hosts:
-            return True
+    def _ours(self, host: str) -> bool:
+        parts = _split(f"//{host}")
+        if parts is None or parts[2] in self.hosts:
+            return parts is not None
         try:
-            ipaddress.ip_address(name)
+            ipaddress.ip_address(parts[2])
         except ValueError:
             return False
         return self.addresses
-
-
-class _Body:
-    """A body of at most so many bytes, as it arrives."""
-
-    def __init__(self, guard: Guard, most: int) -> None:
-        self.guard, self.most, self.held = guard, most, 0
-
-    async def received(self, receive: Receive) -> Receive:
-        """The whole body, to be received once more. Raises: RefusedError; ClientDisconnect."""
-        parts, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise ClientDisconnect
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            more = message.get("more_body", False)
-            if size > self.most:
-                raise _too_large(self.most)
-            self._hold(size)
-        body, given = b"".join(parts), False
-        parts.clear()
-
-        async def again() -> Message:
-            nonlocal given, body
-            if given:
-                return await receive()
-            given, content, body = True, body, b""
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        return again
-
-    def _hold(self, size: int) -> None:
-        large = max(0, size - SMALL_BODY)
-        self.guard.hold(large - self.held)
-        self.held = large
-
-    def free(self) -> None:
-        self.guard.hold(-self.held)
 
 
 def largest(path: str) -> int:
@@ -190,23 +146,16 @@ def _split(url: str) -> tuple[str, str, str] | None:
     return (parts.scheme, parts.netloc.lower(), name.lower()) if name and alone else None
 
 
-def _too_large(most: int) -> RefusedError:
-    return RefusedError(413, f"a request has at most {most:,} bytes")
-
-
-async def _answer(send: Send, refused: RefusedError) -> None:
-    body = json.dumps({"error": refused.why}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": refused.status, "headers": [*headers, *HEADERS]})
-    await send({"type": "http.response.body", "body": body})
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"a request has at most {most:,} bytes")
 
 
 def _with_headers(send: Send) -> Send:
-    async def sent(message: Any) -> None:
+    async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            known = {name.lower() for name, _ in message["headers"]}
-            own = [(name, value) for name, value in HEADERS if name not in known]
-            message = {**message, "headers": [*message["headers"], *own]}
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
         await send(message)
 
     return sent

@@ -13,24 +13,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, Lock
 from typing import TypeVar
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from regard.errors import RegardError
 from regard.insight.progress import on_progress
 
 LONGEST_QUEUE = 32
 """Jobs, that which is being done included."""
 
 T = TypeVar("T")
-
-
-class BusyError(RegardError):
-    """There is too much to do to begin with this too."""
-
-
-class _StoppedError(Exception):
-    """Nobody waits for this job any more."""
 
 
 class JobQueue:
@@ -41,27 +33,24 @@ class JobQueue:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"regard-{name}")
 
     async def run(
-        self, receive: Receive, job: Callable[[], T], told: Callable[[float], None] = lambda share: None
+        self, receive: Receive, job: Callable[[], T], report: Callable[[float], None] = lambda share: None
     ) -> T:
         """What `job` returns, or raises. `receive`: of a request whose body was read, to hear whether its
-        client is still there. `told`: hears, in the job's thread, how much is done.
+        client is still there. `report`: hears, in the job's thread, how much is done.
 
-        Raises: BusyError; ClientDisconnect when the client has gone away.
+        Raises: HTTPException where there is too much to do; ClientDisconnect when the client has gone away.
         """
         stopped = Event()
 
         def heard(share: float | None) -> None:
             if stopped.is_set():
-                raise _StoppedError
+                raise ClientDisconnect
             if share is not None:
-                told(share)
+                report(share)
 
         def work() -> T:
-            try:
-                with on_progress(heard):
-                    return job()
-            except _StoppedError:
-                raise ClientDisconnect from None
+            with on_progress(heard):
+                return job()
 
         found = asyncio.wrap_future(self._submitted(work))
         gone = asyncio.ensure_future(_gone(receive))
@@ -78,7 +67,8 @@ class JobQueue:
     def _submitted(self, work: Callable[[], T]) -> Future[T]:
         with self._lock:
             if self._count >= self.longest:
-                raise BusyError("the server has too much to do; ask again in a moment")
+                why = "the server has too much to do; ask again in a moment"
+                raise HTTPException(503, why, {"Retry-After": "1"})
             self._count += 1
         future = self._pool.submit(work)
         future.add_done_callback(self._left)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from fastapi import Response
+from fastapi import HTTPException, Response
+from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from regard.errors import RegardError
 
@@ -17,6 +18,7 @@ LINES = "application/x-ndjson"
 """The media type of lines of JSON, which a client asks for with Accept."""
 _TICK = 0.2
 """Seconds between two lines."""
+_TERMINAL = logging.getLogger("uvicorn.error")
 
 
 class Json(Response):
@@ -29,46 +31,35 @@ class Json(Response):
         return text.encode("utf-8", "backslashreplace")
 
 
-class InProgress(Response):
+def in_progress(
+    job: Callable[[Callable[[float], None]], Awaitable[Response]], refused: Callable[[Exception], Response]
+) -> Response:
     """`{"progress": 0.25}` again and again, then a line that is the answer, or the sentence for an error.
 
-    `job`: told how to say how much is done, from any thread, gives the answer. `refused`: the answer for
-    what it raises.
+    `job`: called with what it reports its progress to, from any thread, gives the answer. `refused`: the
+    answer for what it raises.
     """
 
-    def __init__(
-        self,
-        job: Callable[[Callable[[float], None]], Awaitable[Response]],
-        refused: Callable[[Exception], Response],
-    ) -> None:
-        super().__init__(media_type=LINES)
-        del self.headers["content-length"]
-        self.job, self.refused = job, refused
+    async def lines() -> AsyncIterator[bytes]:
+        done, sent = 0.0, -1.0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        done, sent, error = 0.0, -1.0, None
-
-        def told(share: float) -> None:
+        def report(share: float) -> None:
             nonlocal done
             done = share
 
-        async def line(content: bytes, more: bool) -> None:
-            await send({"type": "http.response.body", "body": content + b"\n", "more_body": more})
-
-        job = asyncio.ensure_future(self.job(told))
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        under_way = asyncio.ensure_future(job(report))
         try:
-            while not job.done():
+            while not under_way.done():
                 if done != sent:
                     sent = done
-                    await line(bytes(Json({"progress": round(sent, 3)}).body), True)
-                await asyncio.wait((job,), timeout=_TICK)
-            try:
-                answer = job.result()
-            except Exception as problem:
-                answer, error = self.refused(problem), problem
-            await line(bytes(answer.body), False)
+                    yield bytes(Json({"progress": round(sent, 3)}).body) + b"\n"
+                await asyncio.wait((under_way,), timeout=_TICK)
+            error = under_way.exception()
+            answer = refused(error) if isinstance(error, Exception) else under_way.result()
+            if error is not None and not isinstance(error, RegardError | HTTPException | ClientDisconnect):
+                _TERMINAL.error("a long job failed", exc_info=error)
+            yield bytes(answer.body) + b"\n"
         finally:  # a task that is cancelled comes here too
-            job.cancel()
-        if error is not None and not isinstance(error, RegardError | ClientDisconnect):
-            raise error  # which the terminal shows
+            under_way.cancel()
+
+    return StreamingResponse(lines(), media_type=LINES)

@@ -96,15 +96,16 @@ def test_the_core_trains_evaluates_predicts_traces_and_exports(core, bundle: Pat
         answer = core(*command)
         assert answer.returncode == 0, answer.stderr
     page = bundle.with_name("page.html")
-    answer = core("export", bundle, page, "--to", "html")
-    assert answer.returncode == 0, answer.stderr
-    assert page.is_file()
+    for command in (["export", bundle, page, "--to", "html"], ["trace", bundle, "abc", "--html", page]):
+        page.unlink(missing_ok=True)
+        answer = core(*command)
+        assert answer.returncode == 0, answer.stderr
+        assert page.is_file()
 
 
 @pytest.mark.parametrize(
     ("command", "package", "extra"),
     [
-        (["trace", "RUN", "abc", "--html", "OUT.html"], "plotly", "figures"),
         (["figure", "RUN", "abc", "--of", "alignment", "--out", "OUT.html"], "plotly", "figures"),
         (["demo", "--out", "OUT"], "plotly", "figures"),
         (["train", "translation", "OUT.parquet", "--out", "OUT"], "pyarrow", "parquet"),

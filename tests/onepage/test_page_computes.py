@@ -20,10 +20,11 @@ import regard.insight.trace
 from regard.data.readers.images import as_url
 from regard.data.tokenizer import BPE, ByteBPE, Characters, Words, train_tokenizer
 from regard.errors import InputError
+from regard.insight.script import asset
 from regard.model.position import Position
 from regard.onepage import export_page
 from regard.onepage.known import PARTS, TASKS, TOKENIZERS, WORDS
-from regard.onepage.script import asset
+from regard.onepage.page import HOMES
 from regard.registry import members_of
 from regard.run import Run
 from regard.tasks.decoding import Decoding
@@ -308,6 +309,6 @@ def test_every_word_kind_and_task_of_the_table_is_written_in_javascript(laborato
     assert known == {part.kind for part in PARTS if hasattr(part, "kind")}
     assert set(WORDS["pooling"]) == set(laboratory.evaluate("Object.keys(modules.model.POOLINGS)"))
     for name, one in TASKS.items():
-        assert not issubclass(one, FitsOnePage) or name in asset("tasks.js")
+        assert not issubclass(one, FitsOnePage) or name in asset("tasks.js", HOMES)
     for one in TOKENIZERS:
-        assert one.kind in asset("tokenizer.js")
+        assert one.kind in asset("tokenizer.js", HOMES)

@@ -40,7 +40,7 @@ export function joined(x, y) {
   return both;
 }
 
-// Numbers that are not forbidden (-∞) as shares of 1; all zeros where everything is forbidden.
+// Numbers that are not forbidden (-∞) as probabilities; all zeros where everything is forbidden.
 export function softmax(x, temperature = 1) {
   const most = x.reduce((a, b) => Math.max(a, b), -Infinity);
   if (most === -Infinity) return new Float32Array(x.length);
@@ -51,8 +51,8 @@ export function softmax(x, temperature = 1) {
 
 export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
-// The place of the first of the largest.
-export const mostLikely = (x) => x.reduce((best, number, i) => (number > x[best] ? i : best), 0);
+// The index of the first of the largest.
+export const argmax = (x) => x.reduce((best, number, i) => (number > x[best] ? i : best), 0);
 
 // Abramowitz and Stegun, 7.1.26: within 2e-7.
 function erf(x) {

@@ -7,9 +7,9 @@
 // weights what leaves it, logits what the head gives. `tap` is shown values by name: it is how the page looks inside.
 
 import { ACTIVATIONS, add, columns, joined, linear, softmax } from "./arrays.js";
-import { POSITIONS } from "./position.js";
+import { positionOf } from "./position.js";
 
-// May the query at place i see the key at place j?
+// May the query at position i attend to the key at position j?
 export const MASKS = {
   full: () => () => true,
   causal: () => (i, j) => j <= i,
@@ -35,21 +35,21 @@ function normed(x, D, gain, shift, eps, centred) {
   return y;
 }
 
-function norm(weights, name, config) {
-  return NORMS[config.kind](config, weights[`${name}.weight`], weights[`${name}.bias`]);
-}
+const same = (x) => x;
 
+// `config`: null where there is no norm.
+const norm = (weights, name, config) => (config ? NORMS[config.kind](config, weights[`${name}.weight`], weights[`${name}.bias`]) : same);
 const product = (weights, name) => (x) => linear(x, weights[`${name}.weight`], weights[`${name}.bias`]);
 
-// softmax(scale · q kᵀ + bias) v, over the keys that may be seen.
-// q: (T, H, C); k, v: (S, G, C) → what the heads found, (T, H, C), and the weights, (H, T, S).
-export function attend(q, k, v, { H, G, C, scale, additive, sees, bias }) {
+// softmax(scale · q kᵀ + bias) v, over the keys that are allowed.
+// q: (T, H, C); k, v: (S, G, C) → the heads' outputs, (T, H, C), and the weights, (H, T, S).
+function attend(q, k, v, { H, G, C, scale, additive, allowed, bias }) {
   const T = q.length / (H * C), S = k.length / (G * C);
   const heads = new Float32Array(T * H * C), weights = new Float32Array(H * T * S), scores = new Float32Array(S);
   for (let h = 0; h < H; h++) {
     const g = Math.floor((h * G) / H);
     for (let t = 0; t < T; t++) {
-      for (let s = 0; s < S; s++) scores[s] = sees(t, s) ? scale * compare(q, (t * H + h) * C, k, (s * G + g) * C, C, additive, h) + bias(h, t, s) : -Infinity;
+      for (let s = 0; s < S; s++) scores[s] = allowed(t, s) ? scale * compare(q, (t * H + h) * C, k, (s * G + g) * C, C, additive, h) + bias(h, t, s) : -Infinity;
       const row = softmax(scores);
       weights.set(row, (h * T + t) * S);
       for (let s = 0; s < S; s++) for (let c = 0; c < C; c++) heads[(t * H + h) * C + c] += row[s] * v[(s * G + g) * C + c];
@@ -72,42 +72,35 @@ class Attention {
     const H = config.heads, G = config.kv_heads ?? H, C = config.head_width ?? D / H;
     Object.assign(this, { name, H, G, C, tap, additive: weights[`${name}.additive`] });
     this.scale = config.score.kind === "additive" ? 1 : config.score.scale ?? 1 / Math.sqrt(C);
-    const same = (x) => x;
-    this.qNorm = config.norm ? norm(weights, `${name}.q_norm`, config.norm) : same;
-    this.kNorm = config.norm ? norm(weights, `${name}.k_norm`, config.norm) : same;
+    [this.qNorm, this.kNorm] = ["q_norm", "k_norm"].map((part) => norm(weights, `${name}.${part}`, config.norm));
     for (const part of ["qkv", "q", "kv", "out"]) this[part] = product(weights, `${name}.${part}`);
   }
 
-  // Self-attention of new vectors, (T, D), which see what was kept of those before them, too.
-  look(x, { start, sees, position }, kept) {
+  // Self-attention of new vectors, (T, D), which attend to those before them, too, whose keys and values the cache holds.
+  selfAttend(x, { start, allowed, position }, cache) {
     const { H, G, C } = this, qkv = this.qkv(x), W = (H + 2 * G) * C; // (T, (H + 2G) · C)
-    let q = this.qNorm(columns(qkv, W, 0, H * C), C); // (T, H, C)
-    let k = this.kNorm(columns(qkv, W, H * C, (H + G) * C), C); // (T, G, C)
-    const v = columns(qkv, W, (H + G) * C, W);
-    if (position.turn) [q, k] = [position.turn(q, H, start), position.turn(k, G, start)];
-    kept.k = joined(kept.k, k); // (S, G, C): a key that was made once stays as it is
-    kept.v = joined(kept.v, v);
-    const bias = position.bias ? (h, t, s) => position.bias(h, start + t, s) : () => 0;
-    return this.#attend(q, kept, (t, s) => sees(start + t, s), bias);
+    const q = position.rotate(this.qNorm(columns(qkv, W, 0, H * C), C), H, start); // (T, H, C)
+    const k = position.rotate(this.kNorm(columns(qkv, W, H * C, (H + G) * C), C), G, start); // (T, G, C)
+    cache.k = joined(cache.k, k); // (S, G, C): a key that was made once stays as it is
+    cache.v = joined(cache.v, columns(qkv, W, (H + G) * C, W));
+    return this.#attend(q, cache, (t, s) => allowed(start + t, s), (h, t, s) => position.bias(h, start + t, s));
   }
 
   // Keys and values of an encoder's output, (S, D).
-  remember(memory, position) {
-    const { G, C } = this, kv = this.kv(memory);
-    const k = this.kNorm(columns(kv, 2 * G * C, 0, G * C), C);
-    return { k: position.turn ? position.turn(k, G, 0) : k, v: columns(kv, 2 * G * C, G * C, 2 * G * C) };
+  projectMemory(memory, position) {
+    const { G, C } = this, kv = this.kv(memory), k = this.kNorm(columns(kv, 2 * G * C, 0, G * C), C);
+    return { k: position.rotate(k, G, 0), v: columns(kv, 2 * G * C, G * C, 2 * G * C) };
   }
 
-  // Cross-attention: the queries are the decoder's, keys and values the encoder's. Every key may be seen.
-  lookAt(x, memory, { start, position }) {
-    const q = this.qNorm(this.q(x), this.C);
-    const bias = position.bias ? (h, t, s) => position.bias(h, start + t, s) : () => 0;
-    return this.#attend(position.turn ? position.turn(q, this.H, start) : q, memory, () => true, bias);
+  // The queries are the decoder's, keys and values the encoder's. Every key may be attended to.
+  crossAttend(x, memory, { start, across }) {
+    const q = across.rotate(this.qNorm(this.q(x), this.C), this.H, start);
+    return this.#attend(q, memory, () => true, (h, t, s) => across.bias(h, start + t, s));
   }
 
-  #attend(q, { k, v }, sees, bias) {
+  #attend(q, { k, v }, allowed, bias) {
     const { H, G, C, scale, additive, name } = this;
-    const { heads, weights } = attend(q, k, v, { H, G, C, scale, additive, sees, bias });
+    const { heads, weights } = attend(q, k, v, { H, G, C, scale, additive, allowed, bias });
     const T = q.length / (H * C);
     this.tap(`${name}.weights`, weights, [H, T, weights.length / (H * T)]);
     return this.out(heads);
@@ -155,9 +148,9 @@ class Block {
   }
 
   // (T, D) → (T, D)
-  forward(x, around, kept) {
-    x = this.attentionResidual(x, this.D, (y) => this.attention.look(y, around, kept));
-    if (this.cross) x = this.crossResidual(x, this.D, (y) => this.cross.lookAt(y, kept.memory, { ...around, position: around.across }));
+  forward(x, context, cache) {
+    x = this.attentionResidual(x, this.D, (y) => this.attention.selfAttend(y, context, cache));
+    if (this.cross) x = this.crossResidual(x, this.D, (y) => this.cross.crossAttend(y, cache.memory, context));
     return this.feedforwardResidual(x, this.D, this.feedforward);
   }
 }
@@ -166,33 +159,32 @@ class Block {
 class Stack {
   constructor(weights, name, config, tap) {
     const { attention, width, placement } = config, H = attention.heads, C = attention.head_width ?? width / H;
-    const part = POSITIONS[config.position.kind];
     this.config = config;
-    this.position = part(config.position, H, C, weights[`${name}.position.table.weight`]);
-    this.across = config.cross_position ? this.position : {};
+    this.position = positionOf(config.position, H, C, weights[`${name}.position.table.weight`]);
+    this.across = config.cross_position ? this.position : positionOf({ kind: "none" });
     const pattern = config.pattern.length ? config.pattern : [{}]; // block by block, again and again
     this.layers = pattern.map(({ mask, position: own }) => ({
-      sees: MASKS[(mask ?? config.mask).kind](mask ?? config.mask),
-      position: own ? POSITIONS[own.kind](own, H, C) : this.position,
+      allowed: MASKS[(mask ?? config.mask).kind](mask ?? config.mask),
+      position: own ? positionOf(own, H, C) : this.position,
     }));
     this.blocks = Array.from({ length: config.depth }, (_, i) => new Block(weights, `${name}.blocks.${i}`, config, tap));
     this.E = config.entry_width ?? width;
-    this.entryNorm = config.entry_norm ? norm(weights, `${name}.entry_norm`, config.norm) : (x) => x;
-    this.entryProjection = config.entry_width ? product(weights, `${name}.entry_projection`) : (x) => x;
-    this.finalNorm = placement.kind === "post" ? (x) => x : norm(weights, `${name}.final_norm`, config.norm);
+    this.entryNorm = norm(weights, `${name}.entry_norm`, config.entry_norm && config.norm);
+    this.entryProjection = config.entry_width ? product(weights, `${name}.entry_projection`) : same;
+    this.finalNorm = norm(weights, `${name}.final_norm`, placement.kind !== "post" && config.norm);
   }
 
   // What later tokens need of earlier ones: keys and values of each layer, empty at first; and those of the memory.
   cache(memory) {
     const empty = () => new Float32Array(0);
-    return { length: 0, layers: this.blocks.map(({ cross }) => ({ k: empty(), v: empty(), memory: cross && cross.remember(memory, this.across) })) };
+    return { length: 0, layers: this.blocks.map(({ cross }) => ({ k: empty(), v: empty(), memory: cross && cross.projectMemory(memory, this.across) })) };
   }
 
   // (T, E) → (T, D): vectors that follow those of which the cache holds keys and values. E is D but where one product widens.
   forward(x, cache) {
     const { E, layers, position, across } = this, D = this.config.width, start = cache.length;
     cache.length += x.length / E;
-    x = this.entryProjection(this.entryNorm(position.add ? position.add(x, E, start) : x, E));
+    x = this.entryProjection(this.entryNorm(position.add(x, E, start), E));
     this.blocks.forEach((block, i) => { x = block.forward(x, { start, ...layers[i % layers.length], across }, cache.layers[i]); });
     return this.finalNorm(x, D);
   }
@@ -219,8 +211,8 @@ export const EMBEDDINGS = {
 
 // One more layer before the predictions, where there is one: norm(activation(W x + b)).
 function transform(weights, name, config) {
-  if (!config) return (x) => x;
-  const dense = product(weights, `${name}.dense`), last = config.norm ? norm(weights, `${name}.norm`, config.norm) : (x) => x;
+  if (!config) return same;
+  const dense = product(weights, `${name}.dense`), last = norm(weights, `${name}.norm`, config.norm);
   return (x) => last(dense(x).map(ACTIVATIONS[config.activation]), weights[`${name}.dense.weight`].shape[0]);
 }
 
@@ -263,7 +255,7 @@ class Transformer {
   step(given, cache) { return this.head(this.stack.forward(this.embed(given), cache), this.D); }
 }
 
-// Two stacks; the decoder also looks at the encoder's output.
+// Two stacks; the decoder also attends to the encoder's output.
 class EncoderDecoder {
   constructor(config, weights, tap) {
     this.D = config.decoder.width;

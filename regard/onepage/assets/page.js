@@ -4,8 +4,9 @@
 import { el, find, later, share, visible } from "./dom.js";
 import { Maps } from "./maps.js";
 import { Pad } from "./pad.js";
+import { begin } from "./shell.js";
 import { taskOf } from "./tasks.js";
-import { begin, say } from "./texts.js";
+import { say } from "./texts.js";
 import { unpack } from "./weights.js";
 
 const BEST = 4, BEST_CLASSES = 8, SOURCES = ["model", "arrays", "position", "tokenizer", "tasks"];
@@ -15,8 +16,8 @@ const main = find("#main"), maps = new Maps(), draws = about.task === "image-cla
 const state = { text: about.examples[0] ?? "", pixels: null, begin: [], temperature: 1, draw: false, seed: 1, length: 32 };
 let answer = null, likely = null, pad = null;
 
-// Numbers from 0 to 1 that follow from the seed alone (mulberry32).
-function chance(seed) {
+// Numbers from 0 to 1 that follow from the seed alone.
+function mulberry32(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
     let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
@@ -28,7 +29,7 @@ function chance(seed) {
 export function compute() {
   const started = performance.now(), { begin: forced, temperature, length } = state;
   try {
-    const found = task.answer(draws ? state.pixels : state.text, { begin: forced, temperature, length: about.task === "text-generation" ? length : undefined, chance: state.draw ? chance(state.seed) : null });
+    const found = task.answer(draws ? state.pixels : state.text, { begin: forced, temperature, length: about.task === "text-generation" ? length : undefined, rng: state.draw ? mulberry32(state.seed) : null });
     return { ...found, seen: task.seen, took: performance.now() - started };
   } catch (problem) {
     if (!(problem.most > 0)) throw problem;
@@ -58,13 +59,13 @@ function typed(text) {
 // ---------------------------------------------------------------------- what was likely
 
 function best(logits, count) {
-  const shares = task.shares(logits, state.temperature);
-  return Array.from(shares.keys()).sort((a, b) => shares[b] - shares[a]).slice(0, count).map((id) => ({ id, share: shares[id] }));
+  const probabilities = task.probabilities(logits, state.temperature);
+  return Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, count).map((id) => ({ id, probability: probabilities[id] }));
 }
 
 const nameOf = (id) => (writes && id === 3 ? say("end") : visible(task.outputs(id)));
 
-function choice({ id, share: p }, chosen, act) {
+function choice({ id, probability: p }, chosen, act) {
   const inside = [el("span", { class: "choice-token" }, nameOf(id)), el("span", { class: "choice-share" }, share(p)), el("span", { class: "bar-of", vars: { "--p": p } })];
   const kind = `choice${chosen ? " chosen" : ""}`;
   if (!act) return el("div", { class: kind }, inside);
@@ -153,5 +154,5 @@ begin(() => {
     controls(), likely = el("section", { class: "likely" }), maps.element, inside(),
   );
   update();
-});
+}, say);
 addEventListener("resize", later(150, () => maps.show(maps.found, maps.image)));

@@ -1,4 +1,4 @@
-// How order enters: each kind has the hooks that it needs. `add` changes the vectors that enter a stack, `turn` queries
+// How order enters: each kind has the hooks that it needs. `add` changes the vectors that enter a stack, `rotate` queries
 // and keys, `bias` is added to the scores. The same parts, by the same names, as regard/model/position.py.
 
 // The angles of place p, one for each pair of numbers.
@@ -22,8 +22,8 @@ function added(x, D, start, row) {
   return y;
 }
 
-// Turns each pair of numbers of each head by its angle; what exceeds the pairs is left alone. x: (T, heads, C).
-function turned(x, heads, C, start, angle, interleaved) {
+// Rotates each pair of numbers of each head by its angle; what exceeds the pairs is left alone. x: (T, heads, C).
+function rotated(x, heads, C, start, angle, interleaved) {
   const y = Float32Array.from(x), T = x.length / (heads * C);
   for (let t = 0; t < T; t++) {
     const some = angle(start + t), pairs = some.length;
@@ -67,7 +67,7 @@ export const POSITIONS = {
   learned: (config, H, C, table) => ({ add: (x, D, start) => added(x, D, start, (p) => table.data.subarray(p * D, (p + 1) * D)) }),
   rotary: ({ base, fraction, interleaved }, H, C) => {
     const pairs = Math.round(C * fraction) / 2;
-    return { turn: (x, heads, start) => turned(x, heads, C, start, (p) => angles(p, pairs, base), interleaved) };
+    return { rotate: (x, heads, start) => rotated(x, heads, C, start, (p) => angles(p, pairs, base), interleaved) };
   },
   alibi: (config, H) => {
     const slope = slopes(H);
@@ -81,6 +81,9 @@ export const POSITIONS = {
     }),
   }),
   "rotary-2d": (config, H, C) => ({
-    turn: (x, heads, start) => turned(x, heads, C, start, (p) => grid(p, config).flatMap((place) => [...angles(place, C / 4, config.base)]), false),
+    rotate: (x, heads, start) => rotated(x, heads, C, start, (p) => grid(p, config).flatMap((place) => [...angles(place, C / 4, config.base)]), false),
   }),
 };
+
+// The part with all its hooks; those that it does not need leave everything as it is.
+export const positionOf = (config, ...more) => ({ add: (x) => x, rotate: (x) => x, bias: () => 0, ...POSITIONS[config.kind](config, ...more) });

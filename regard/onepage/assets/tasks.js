@@ -1,6 +1,6 @@
 // What each task gives the model, and makes of its logits: step after step, or at once. It knows no page.
 
-import { mostLikely, sigmoid, softmax } from "./arrays.js";
+import { argmax, sigmoid, softmax } from "./arrays.js";
 import { build } from "./model.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -8,7 +8,7 @@ const BOS = 2, EOS = 3;
 const BLANK = /^[\p{White_Space}\x1c-\x1f]*$/u;
 const BEFORE = 16; // tokens of a prompt that can make a difference to the text of what follows
 
-export class TooLong extends Error {
+class TooLong extends Error {
   constructor(tokens, most) {
     super();
     Object.assign(this, { tokens, most });
@@ -42,7 +42,7 @@ class Seen {
 
 // What stands beside the answer, in all tasks:
 //   sequences  {kind, tokens}: what entered each stack, for people to read
-//   steps      {logits, shares, chosen}: what the model thought likely, and what was taken; one where nothing is written
+//   steps      {logits, chosen}: the logits, and the id that was taken; one where nothing is generated
 class Task {
   constructor(about, weights) {
     this.about = about;
@@ -50,18 +50,18 @@ class Task {
   }
 
   // Logits → probabilities.
-  shares(logits, temperature) { return softmax(logits, temperature); }
+  probabilities(logits, temperature) { return softmax(logits, temperature); }
 }
 
-class Writer extends Task {
-  // Writes on from `given`, (T), until the model ends it or `most` tokens are written. `begin`: ids that are taken whatever
-  // the model makes of them; `chance`: draws a number from 0 to 1, or none to take the most likely; `temperature`: of draws.
-  write(cache, given, most, { begin = [], chance = null, temperature = 1 }) {
+class Generator extends Task {
+  // Continues `given`, (T), until the model ends it or `most` tokens are generated. `begin`: ids that are taken whatever
+  // the model makes of them; `rng`: gives a number from 0 to 1, or is none to take the most likely; `temperature`: of sampling.
+  generate(cache, given, most, { begin = [], rng = null, temperature = 1 }) {
     const steps = [], ids = [];
     while (ids.length < most) {
       const logits = this.model.step(given, cache), forced = begin[ids.length];
       for (const never of this.about.never) logits[never] = -Infinity;
-      const chosen = forced ?? (chance ? drawn(softmax(logits, temperature), chance()) : mostLikely(logits));
+      const chosen = forced ?? (rng ? sample(softmax(logits, temperature), rng()) : argmax(logits));
       steps.push({ logits, chosen });
       if (chosen === EOS) break;
       ids.push(chosen);
@@ -71,27 +71,26 @@ class Writer extends Task {
   }
 }
 
-// The token at this share of the whole.
-export function drawn(shares, chance) {
-  let rest = chance;
-  const found = shares.findIndex((share) => (rest -= share) < 0);
-  return found < 0 ? mostLikely(shares) : found;
+// The token whose probability, added to those of the tokens before it, first exceeds `at`.
+function sample(probabilities, at) {
+  const id = probabilities.findIndex((probability) => (at -= probability) < 0);
+  return id < 0 ? argmax(probabilities) : id;
 }
 
-class Translation extends Writer {
+class Translation extends Generator {
   constructor(about, weights) {
     super(about, weights);
     this.source = new Tokenizer(about.tokenizers[0]);
     this.target = about.tokenizers[1] ? new Tokenizer(about.tokenizers[1]) : this.source;
   }
 
-  answer(text, wishes = {}) {
+  answer(text, options = {}) {
     this.seen = new Seen();
     const ids = BLANK.test(text) ? [] : this.source.encode(text), { max_length, room } = this.about;
     if (ids.length > max_length) throw new TooLong(ids.length, max_length);
     if (!ids.length) return { text: "", steps: [], sequences: [] };
     const given = [...ids, EOS], cache = this.model.begin(given);
-    const { steps, ids: written } = this.write(cache, [BOS], Math.min(room, wishes.length ?? 2 * ids.length + 20), wishes);
+    const { steps, ids: written } = this.generate(cache, [BOS], Math.min(room, options.length ?? 2 * ids.length + 20), options);
     const into = [BOS, ...written].slice(0, steps.length); // what the decoder was given at each step
     return { text: this.target.decode(written), written, steps, sequences: [
       { kind: "encoder", tokens: given.map((id) => this.source.piece(id)) },
@@ -102,18 +101,18 @@ class Translation extends Writer {
   outputs(id) { return this.target.piece(id); }
 }
 
-class TextGeneration extends Writer {
+class TextGeneration extends Generator {
   constructor(about, weights) {
     super(about, weights);
     this.tokenizer = new Tokenizer({ ...about.tokenizers[0], lines: about.lines });
   }
 
-  answer(text, wishes = {}) {
+  answer(text, options = {}) {
     this.seen = new Seen();
     const prompt = [BOS, ...this.tokenizer.encodeDocument(text)], { max_length } = this.about;
     if (prompt.length >= max_length) throw new TooLong(prompt.length, max_length - 1);
-    const most = Math.min(wishes.length ?? 32, max_length - prompt.length + 1);
-    const { steps, ids } = this.write(this.model.begin(), prompt, most, wishes);
+    const most = Math.min(options.length ?? 32, max_length - prompt.length + 1);
+    const { steps, ids } = this.generate(this.model.begin(), prompt, most, options);
     const into = [...prompt, ...ids].slice(0, prompt.length + steps.length - 1);
     return { text: this.continued(prompt.slice(-BEFORE), ids), written: ids, prompt: prompt.length, steps, sequences: [{ kind: "stack", tokens: into.map((id) => this.tokenizer.piece(id)) }] };
   }
@@ -129,7 +128,7 @@ class TextGeneration extends Writer {
 
 class Classifier extends Task {
   classed(given, tokens) {
-    const logits = this.model.step(given, this.model.begin()), chosen = mostLikely(logits);
+    const logits = this.model.step(given, this.model.begin()), chosen = argmax(logits);
     const text = this.about.separator === null ? this.outputs(chosen) : this.about.labels.filter((_, i) => sigmoid(logits[i]) >= 0.5).join(this.about.separator);
     return { text, steps: [{ logits, chosen }], sequences: [{ kind: "stack", tokens }] };
   }
@@ -137,7 +136,7 @@ class Classifier extends Task {
   outputs(id) { return this.about.labels[id]; }
 
   // Where a text may have several labels, each is a yes or no of its own.
-  shares(logits, temperature) { return this.about.separator === null ? softmax(logits, temperature) : logits.map((x) => sigmoid(x / temperature)); }
+  probabilities(logits, temperature) { return this.about.separator === null ? softmax(logits, temperature) : logits.map((x) => sigmoid(x / temperature)); }
 }
 
 class TextClassification extends Classifier {

@@ -1,14 +1,14 @@
-// Every word of the page in English and Chinese, and which of them is chosen.
+// Every word of the page in English and Chinese.
 
-const root = document.documentElement;
+import { fill } from "./shell.js";
 
 export const TEXTS = {
   other: ["中文", "English"], theme: ["light / dark", "浅色 / 深色"],
   lead: ["A trained Transformer that runs in this page: {0} parameters, nothing installed, nothing sent anywhere.", "一个训练好的 Transformer，就在这个页面里运行：{0} 个参数，无需安装，也不向任何地方发送数据。"],
   half: ["Its weights are rounded to half precision (16 bits), so that the page is small.", "为使页面更小，权重已舍入为半精度（16 位）。"],
   trained: ["Trained on: {0}", "训练数据：{0}"],
-  translation: ["Type, and it writes", "输入文字，它来写"], "text-generation": ["Type a beginning, and it goes on", "写一个开头，它接着写"],
-  "text-classification": ["Type, and it decides", "输入文字，它来判断"], "image-classification": ["Draw, and it decides", "画一画，它来判断"],
+  translation: ["Type text, and the model generates its output", "输入文字，模型生成输出"], "text-generation": ["Type a prompt, and the model continues it", "输入提示，模型接着生成"],
+  "text-classification": ["Type text, and the model classifies it", "输入文字，模型给出类别"], "image-classification": ["Draw, and the model classifies it", "画一画，模型给出类别"],
   input: ["Input", "输入"], examples: ["Examples", "示例"], placeholder: ["Type something", "在此输入"],
   draw: ["Draw here", "在此绘制"], clear: ["Clear", "清除"], sees: ["what the model sees", "模型看到的"],
   keys: ["With the keyboard: arrow keys move the pen, the space bar sets it down or lifts it.", "键盘：方向键移动画笔，空格键落笔或抬笔。"],
@@ -34,39 +34,5 @@ export const TEXTS = {
   encoderPart: ["encoder", "编码器"], decoderPart: ["decoder", "解码器"], stackPart: ["stack", "主体"],
 };
 
-export const lang = () => (root.dataset.lang === "zh" ? "zh" : "en");
-
 // say("layer", 3): the words in the language that is chosen.
-export function say(key, ...given) {
-  const words = TEXTS[key][lang() === "zh" ? 1 : 0];
-  return given.reduce((text, x, i) => text.replace(`{${i}}`, () => String(x)), words);
-}
-
-const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing */ } };
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-function speak(act) {
-  root.lang = lang() === "zh" ? "zh-CN" : "en";
-  for (const one of document.querySelectorAll("[data-t]")) one.textContent = say(one.dataset.t);
-  act();
-}
-
-// `act`: draws the page; called at once, and after each change of language or colours.
-export function begin(act) {
-  const asked = kept("regard.lang") ?? (root.dataset.lang === "en" && navigator.language.toLowerCase().startsWith("zh") ? "zh" : null);
-  if (asked === "en" || asked === "zh") root.dataset.lang = asked;
-  if (["light", "dark"].includes(kept("regard.theme"))) root.dataset.theme = kept("regard.theme");
-  document.getElementById("lang").addEventListener("click", () => {
-    root.dataset.lang = lang() === "zh" ? "en" : "zh";
-    keep("regard.lang", lang());
-    speak(act);
-  });
-  document.getElementById("theme").addEventListener("click", () => {
-    root.dataset.theme = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && dark.matches) ? "light" : "dark";
-    keep("regard.theme", root.dataset.theme);
-    act();
-  });
-  dark.addEventListener("change", act);
-  speak(act);
-}
+export const say = (key, ...given) => fill(TEXTS[key], given);

@@ -1,14 +1,15 @@
 // Ways to ask a prediction why: each a figure that the library makes, without the changes and with them.
 
-import { Asked } from "./asked.js";
+import { Panel } from "./panel.js";
 import { el, later, visible } from "./dom.js";
 import { plot, plotly } from "./plot.js";
 import { emit, lean, look, model, store } from "./state.js";
-import { lang, of, say } from "./texts.js";
+import { lang } from "./shell.js";
+import { of, say } from "./texts.js";
 
 const WAIT = 250; // milliseconds of rest before something typed is computed
 
-export class Analyses extends Asked {
+export class Analyses extends Panel {
   constructor(element) {
     super(element);
     this.controls = el("div", {});

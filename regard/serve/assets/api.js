@@ -19,8 +19,8 @@ async function answer(path, body, { accept = "*/*", signal } = {}) {
   }
   if (reply.ok) return reply;
   if (reply.status === NOT_FINITE) throw new Refused(say("notFinite"));
-  const told = await reply.json().catch(() => ({}));
-  throw new Refused(told.error ?? `${reply.status} ${reply.statusText}`);
+  const { error } = await reply.json().catch(() => ({}));
+  throw new Refused(error ?? `${reply.status} ${reply.statusText}`);
 }
 
 // The server is gone, which the page says in its language; or we are, who want no answer any more.
@@ -33,11 +33,11 @@ export const get = async (path) => (await answer(path)).json();
 export const post = async (path, body) => (await answer(path, body)).json();
 export const file = async (path, body) => (await answer(path, body)).blob();
 
-// What takes long: `told` hears how much of it is done, from 0 to 1. Undefined if `signal` gave it up.
-export async function inProgress(path, body, signal, told) {
+// What takes long: `onProgress` hears how much of it is done, from 0 to 1. Undefined if `signal` gave it up.
+export async function inProgress(path, body, signal, onProgress) {
   try {
     const reply = await answer(path, body, { accept: LINES, signal });
-    const found = await lastLine(reply.body.getReader(), signal, told);
+    const found = await lastLine(reply.body.getReader(), signal, onProgress);
     if (found.error) throw new Refused(found.error);
     return found;
   } catch (problem) {
@@ -46,7 +46,7 @@ export async function inProgress(path, body, signal, told) {
   }
 }
 
-async function lastLine(reader, signal, told) {
+async function lastLine(reader, signal, onProgress) {
   const decoder = new TextDecoder();
   for (let text = ""; ;) {
     const { value, done } = await reader.read().catch(() => { throw gone(signal); });
@@ -55,45 +55,32 @@ async function lastLine(reader, signal, told) {
     if (!text.endsWith("\n")) continue;
     const last = JSON.parse(text.trimEnd().split("\n").at(-1));
     if (last.progress === undefined) return last;
-    told(last.progress);
+    onProgress(last.progress);
     text = "";
   }
 }
 
 export class Channel {
-  #running = false;
-  #next = null;
+  #newest = 0;
+  #running = null;
 
   // The answer, or undefined if a newer question came.
-  ask(path, body) {
-    return new Promise((resolve, reject) => {
-      this.#next?.resolve(undefined);
-      this.#next = { path, body, resolve, reject };
-      if (!this.#running) this.#run();
-    });
+  async ask(path, body) {
+    const mine = ++this.#newest, isNewest = () => mine === this.#newest;
+    await this.#running?.catch(() => {}); // whose own asker hears of it
+    if (!isNewest()) return undefined;
+    this.#running = post(path, body);
+    try {
+      const found = await this.#running;
+      return isNewest() ? found : undefined;
+    } catch (problem) {
+      if (isNewest()) throw problem;
+      return undefined;
+    }
   }
 
   // Forget what was asked.
   drop() {
-    this.#next?.resolve(undefined);
-    this.#next = null;
-    this.dropped = true;
-  }
-
-  async #run() {
-    this.#running = true;
-    while (this.#next) {
-      const { path, body, resolve, reject } = this.#next;
-      this.#next = null;
-      this.dropped = false;
-      try {
-        const found = await post(path, body);
-        resolve(this.#next || this.dropped ? undefined : found);
-      } catch (problem) {
-        if (this.#next || this.dropped) resolve(undefined);
-        else reject(problem);
-      }
-    }
-    this.#running = false;
+    this.#newest++;
   }
 }

@@ -1,14 +1,14 @@
 // The beam search as a tree: a column for each step, a box for each token that was kept, lines from those that
 // they go on from. The way to the answer is marked.
 
-import { Asked } from "./asked.js";
-import { el, short, svg, visible } from "./dom.js";
+import { Panel } from "./panel.js";
+import { el, refill, short, svg, visible } from "./dom.js";
 import { change, lean, look, store } from "./state.js";
 import { say } from "./texts.js";
 
 const WIDE = 84, TALL = 40, GAP = 34, DOWN = 12, DEFAULT = 4;
 
-export class Beam extends Asked {
+export class Beam extends Panel {
   async refresh() {
     if (store.state.beam < 2) return this.show();
     await this.ask("/api/beam", lean(store.state));
@@ -18,8 +18,8 @@ export class Beam extends Asked {
     const { beam } = store.state;
     const field = el("input", { type: "number", min: 1, max: 16, value: beam, "data-focus": "beams", onchange: (event) => change({ beam: Math.min(16, Math.max(1, Math.round(Number(event.target.value)) || 1)) }) });
     const controls = el("div", { class: "row controls-row" }, el("label", { class: "tick" }, say("beams"), field));
-    if (beam < 2) this.replace(controls, el("p", { class: "hint" }, say("wider")), el("button", { type: "button", onclick: () => change({ beam: DEFAULT }) }, `${say("beams")}: ${DEFAULT}`));
-    else if (this.found) this.replace(controls, ...this.#drawn());
+    if (beam < 2) refill(this.element, controls, el("p", { class: "hint" }, say("wider")), el("button", { type: "button", onclick: () => change({ beam: DEFAULT }) }, `${say("beams")}: ${DEFAULT}`));
+    else if (this.found) refill(this.element, controls, this.#drawn());
   }
 
   #drawn() {
@@ -29,7 +29,7 @@ export class Beam extends Asked {
     const scrolled = this.element.querySelector(".tree-scroll")?.scrollLeft ?? 0;
     const tree = el("div", { class: "tree-scroll", tabindex: 0, role: "group", "aria-label": say("tree") }, this.#tree(one));
     requestAnimationFrame(() => { tree.scrollLeft = scrolled; });
-    return [el("p", { class: "hint" }, say("treeHelp")), sides, tree, this.#hypotheses(one)].filter(Boolean);
+    return [el("p", { class: "hint" }, say("treeHelp")), sides, tree, this.#hypotheses(one)];
   }
 
   #tree(one) {

@@ -1,7 +1,7 @@
 // What the user changes of the model: heads off, temperature, weights, positions; and how it searches.
 
 import { get } from "./api.js";
-import { el, short } from "./dom.js";
+import { el, refill, short } from "./dom.js";
 import { isOff, toggleHead } from "./inside.js";
 import { setWeight } from "./number.js";
 import { change, emit, isChanged, model, store } from "./state.js";
@@ -18,8 +18,7 @@ export class Changes {
 
   show() {
     const { state } = store, chosen = model();
-    const focused = this.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
-    this.element.replaceChildren(...[
+    refill(this.element,
       el("div", { class: "row" }, el("h2", { class: "label" }, say("changes")), el("span", { class: "fill" }),
         isChanged() ? el("button", { type: "button", class: "small", "data-focus": "reset", onclick: () => change({ heads_off: [], temperature: 1, edits: [], shuffle: null }) }, say("reset")) : null),
       this.#applied(state),
@@ -28,8 +27,7 @@ export class Changes {
       this.#details("heads", this.#heads(chosen)),
       this.#details("weights", this.#weights()),
       chosen.searches || chosen.writes ? this.#details("search", this.#search(state, chosen)) : null,
-    ].filter(Boolean));
-    if (focused) this.element.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    );
   }
 
   #details(name, ...inside) {

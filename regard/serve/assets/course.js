@@ -4,8 +4,10 @@ import { Refused, get, inProgress } from "./api.js";
 import { el, short } from "./dom.js";
 import { plot } from "./plot.js";
 import { emit, look, store } from "./state.js";
-import { lang, of, say } from "./texts.js";
-import { grid, sumLine } from "./worked.js";
+import { lang } from "./shell.js";
+import { sumLine } from "./sums.js";
+import { of, say } from "./texts.js";
+import { grid } from "./worked.js";
 
 const WAIT = 250; // milliseconds of rest before something typed is computed
 const SLOW = 400; // milliseconds after which the page says how far the computation is
@@ -18,22 +20,15 @@ export class Course {
     this.progress = el("div", { class: "course-progress", hidden: true }, this.bar, this.done);
     this.list = el("nav", { class: "course-list" });
     this.page = el("article", { class: "course-page" });
+    sumLine(this.page);
     element.replaceChildren(this.list, el("div", {}, this.progress, this.page));
   }
 
   async show() {
-    if (!this.examples) {
-      this.#progressed(0);
-      const slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
-      try {
-        ({ examples: this.examples } = await get("/api/course"));
-      } catch (problem) {
-        emit("problem", problem.message || say("gone"));
-        return;
-      } finally {
-        clearTimeout(slow);
-        this.progress.hidden = true;
-      }
+    try {
+      this.examples ??= (await this.#waitFor(() => get("/api/course"))).examples;
+    } catch (problem) {
+      return emit("problem", problem.message || say("gone"));
     }
     const at = this.examples.findIndex((one) => one.name === store.view.course);
     this.example = this.examples[Math.max(0, at)];
@@ -52,25 +47,32 @@ export class Course {
         this.examples.map((one, i) => el("option", { value: one.name, selected: one === this.example }, `${i + 1}. ${of(one.title)}`)))));
   }
 
+  // What takes long says how far it is.
+  async #waitFor(act) {
+    this.#progressed(0);
+    const slow = this.slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
+    try {
+      return await act();
+    } finally {
+      clearTimeout(slow);
+      if (this.slow === slow) this.progress.hidden = true;
+    }
+  }
+
   async compute() {
     const { name } = this.example, wanted = lang();
     this.leave(); // what was asked for before is given up
     const asked = this.asked = new AbortController();
     this.page.setAttribute("aria-busy", "true");
-    this.#progressed(0);
-    const slow = setTimeout(() => { this.progress.hidden = false; }, SLOW);
     try {
-      const found = await inProgress(`/api/course/${encodeURIComponent(name)}`, { lang: wanted, changes: store.view.given }, asked.signal, (share) => this.#progressed(share));
+      const body = { lang: wanted, changes: store.view.given };
+      const found = await this.#waitFor(() => inProgress(`/api/course/${encodeURIComponent(name)}`, body, asked.signal, (share) => this.#progressed(share)));
       if (!found) return;
-      this.found = found;
-      this.problem = null;
+      Object.assign(this, { found, problem: null });
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;
       this.problem = problem.message || say("gone");
       if (!problem.message) emit("problem", this.problem); // which goes away when the server is back
-    } finally {
-      clearTimeout(slow);
-      if (this.asked === asked) this.progress.hidden = true;
     }
     this.page.removeAttribute("aria-busy");
     this.#draw();
@@ -111,7 +113,6 @@ export class Course {
       this.page.replaceChildren(...head.flat(), this.#fields(), content);
       scrollTo(0, 0);
     }
-    sumLine(this.page);
     plots.forEach(([place, figure]) => plot(place, figure));
   }
 

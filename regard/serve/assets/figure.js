@@ -3,11 +3,12 @@
 // a button over each box.
 
 import { boxOf, boxes, inLayer, main, shownParts } from "./boxes.js";
-import { el, svg } from "./dom.js";
+import { el, refill, svg } from "./dom.js";
 import { palette } from "./heat.js";
 import { boxName, sectionName } from "./sections.js";
 import { look, store } from "./state.js";
-import { lang, say } from "./texts.js";
+import { lang } from "./shell.js";
+import { say } from "./texts.js";
 
 const BOX = 66, NARROW = 42, GAP = 10, PAD = 9, CLOSED = 26, TALL = 48, FRAME = 32, LANE = FRAME + TALL + 16, BETWEEN = 22;
 
@@ -163,8 +164,8 @@ export class Figure {
 
   show() {
     if (!store.structure.length) return;
-    const plan = layout(), focused = document.activeElement?.dataset?.key;
-    const press = (key, label, { x, y, wide, tall }, act, on) => el("button", { type: "button", class: "over", "data-key": key, "aria-label": label, "aria-pressed": on === undefined ? null : String(on), title: label,
+    const plan = layout();
+    const press = (key, label, { x, y, wide, tall }, act, on) => el("button", { type: "button", class: "over", "data-key": key, "data-focus": key, "aria-label": label, "aria-pressed": on === undefined ? null : String(on), title: label,
       vars: { left: `${x}px`, top: `${y}px`, width: `${wide}px`, height: `${tall}px` }, onclick: act });
     const over = plan.lanes.flatMap((one) => {
       const closed = one.frames.filter((frame) => !frame.open).map((frame) => ({ x: frame.x, made: press(`${one.stack}.${frame.layer}`, `${say(one.stack)}: ${say("openLayer", frame.layer)}`, frame,
@@ -174,12 +175,11 @@ export class Figure {
       return [...closed, ...open].sort((a, b) => a.x - b.x).map(({ made }) => made);
     });
     const before = this.element.scrollLeft;
-    this.element.replaceChildren(el("div", { class: "figure", vars: { width: `${plan.wide + 18}px`, height: `${plan.tall}px` } }, draw(plan), over));
+    refill(this.element, el("div", { class: "figure", vars: { width: `${plan.wide + 18}px`, height: `${plan.tall}px` } }, draw(plan), over));
     const at = plan.lanes.flatMap((one) => one.placed).find((one) => one.box === plan.opened), room = this.element.clientWidth;
     const moved = this.open !== plan.opened?.key && at && (at.x < before || at.x + at.wide > before + room);
     this.element.scrollLeft = moved ? at.x + at.wide / 2 - room / 2 : before;
     this.open = plan.opened?.key;
-    if (focused) [...this.element.querySelectorAll("button")].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
   }
 
   // The drawing by itself, to be saved.

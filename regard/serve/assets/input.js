@@ -19,8 +19,6 @@ export class Input {
   }
 
   #give(input) {
-    performance.clearMarks("typed");
-    performance.mark("typed");
     change({ input, ...(store.state.forced.length ? { forced: [] } : {}) });
   }
 

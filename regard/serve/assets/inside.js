@@ -2,15 +2,16 @@
 // side by side or one with its numbers.
 
 import { boxOf, boxes, begin, shownParts } from "./boxes.js";
-import { el, roving, short } from "./dom.js";
+import { el, refill, roving, short } from "./dom.js";
 import { Figure } from "./figure.js";
+import { largest, sheets, size } from "./floats.js";
 import { Heat, thumbnail, together } from "./heat.js";
 import { Looks } from "./looks.js";
 import { NumberCard } from "./number.js";
 import { axisName, boxName, formula, pointName, sectionName, sectionText } from "./sections.js";
 import { change, isChanged, look, store } from "./state.js";
 import { of, say } from "./texts.js";
-import { SHARES, decode, difference, labels, largest, mostLikely, sheets, size } from "./values.js";
+import { SHARES, decode, difference, labels, mostLikely } from "./values.js";
 
 const WHOLE = 300_000; // numbers of a box up to which all of it is asked for
 const LIMIT = 2 ** 20; // numbers in one answer
@@ -75,8 +76,8 @@ export class Inside {
     this.figure.show();
     if (!box) return;
     const points = box.parts.map((part) => part.point);
-    this.title.replaceChildren(...[el("h2", {}, box.section === "input" ? `${sectionName("embed")} + ${sectionName("position")}` : boxName(box.section, points)),
-      el("span", { class: "fact" }, [say(box.stack), box.layer === null ? null : say("layer", box.layer)].filter(Boolean).join(" · ")), this.#windows(), el("p", {}, sectionText(box.section))].filter(Boolean));
+    refill(this.title, el("h2", {}, box.section === "input" ? `${sectionName("embed")} + ${sectionName("position")}` : boxName(box.section, points)),
+      el("span", { class: "fact" }, [say(box.stack), box.layer === null ? null : say("layer", box.layer)].filter(Boolean).join(" · ")), this.#windows(), el("p", {}, sectionText(box.section)));
     this.#drawPoints(box, points);
     this.numbers();
   }
@@ -92,18 +93,16 @@ export class Inside {
   }
 
   #drawPoints(box, points) {
-    const had = this.points.contains(document.activeElement);
     this.thumbs = new Map();
     const made = box.parts.map((part) => {
       const canvas = el("canvas", { class: "thumb", "aria-hidden": "true" }), on = part.name === store.view.open;
       this.thumbs.set(part.name, canvas);
-      return el("button", { type: "button", class: "point", "aria-pressed": String(on), tabindex: on ? 0 : -1, onclick: () => look({ open: part.name }) },
+      return el("button", { type: "button", class: "point", "data-focus": part.name, "aria-pressed": String(on), tabindex: on ? 0 : -1, onclick: () => look({ open: part.name }) },
         canvas, el("span", { class: "point-name" }, pointName(part, points)), el("span", { class: "shape" }, part.shape.join("×")));
     });
     // Queries, keys and values stand side by side; what is made of them comes after.
-    this.points.replaceChildren(...made.flatMap((button, i) => [i && !/^[qkv](_|$)/.test(box.parts[i].point) ? el("span", { class: "then", "aria-hidden": "true" }, "→") : null, button].filter(Boolean)));
+    refill(this.points, made.flatMap((button, i) => [i && !/^[qkv](_|$)/.test(box.parts[i].point) ? el("span", { class: "then", "aria-hidden": "true" }, "→") : null, button]));
     this.points.setAttribute("aria-label", boxName(box.section, points));
-    if (had) this.points.querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
   }
 
   // New numbers of what is open.
@@ -199,30 +198,19 @@ export class Inside {
     if (!["attention", "cross"].includes(box.section) || this.part.axes[0] !== "head") return map.foot.replaceChildren();
     const key = [box.stack, box.layer, box.section, head], off = isOff(key);
     const label = say(off ? "turnOn" : "turnOff", head);
-    const button = map.foot.firstChild ?? el("button", { type: "button", class: "small" });
-    button.onclick = () => toggleHead(key);
-    button.textContent = off ? `${say("off")} ✕` : "✕";
-    button.title = label;
-    button.setAttribute("aria-label", label);
-    button.setAttribute("aria-pressed", String(off));
+    refill(map.foot, el("button", { type: "button", class: "small", "data-focus": "off", title: label, "aria-label": label, "aria-pressed": String(off), onclick: () => toggleHead(key) }, off ? `${say("off")} ✕` : "✕"));
     map.element.classList.toggle("is-off", off);
-    if (!map.foot.firstChild) map.foot.append(button);
   }
 
   #controls(box, count, head) {
     const { part } = this;
-    const key = [part.name, count, head, isChanged(), store.view.side, document.documentElement.lang].join();
-    if (this.controlKey === key) return;
-    this.controlKey = key;
-    const button = (text, on, act, label) => el("button", { type: "button", class: "pick", "aria-pressed": String(on), "aria-label": label, onclick: act }, text);
+    const button = (text, on, act, label) => el("button", { type: "button", class: "pick", "data-focus": text, "aria-pressed": String(on), "aria-label": label, onclick: act }, text);
     const heads = count > 1 ? el("div", { class: "picks", role: "group", "aria-label": axisName(part.axes[0]) }, el("span", { class: "label" }, axisName(part.axes[0])),
       button(say("all"), head === null, () => look({ head: null })),
       Array.from({ length: count }, (_, i) => button(String(i), head === i, () => look({ head: i }), `${axisName(part.axes[0])} ${i}`))) : null;
     const sides = isChanged() ? el("div", { class: "picks", role: "group", "aria-label": say("side") },
       ["original", "changed", "difference"].map((side) => button(say(side), store.view.side === side, () => look({ side })))) : null;
-    const focused = this.about.contains(document.activeElement) ? [...this.about.querySelectorAll("button")].indexOf(document.activeElement) : -1;
-    this.about.replaceChildren(...[el("p", { class: "made" }, el("code", {}, part.name), ` ${of(part.title)} = `, formula(part.formula)), heads, sides].filter(Boolean));
-    if (focused >= 0) [...this.about.querySelectorAll("button")][focused]?.focus({ preventScroll: true });
+    refill(this.about, el("p", { class: "made" }, el("code", {}, part.name), ` ${of(part.title)} = `, formula(part.formula)), heads, sides);
   }
 
   // ---------------------------------------------------------------- one number

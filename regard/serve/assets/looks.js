@@ -1,10 +1,11 @@
 // The tokens of an attention, each of which shows what it looks at: averaged over the heads, or of the one that
 // is chosen. An image's patches stand in the image.
 
-import { el, roving, share, visible } from "./dom.js";
+import { el, roving, share } from "./dom.js";
+import { sheets } from "./floats.js";
 import { store } from "./state.js";
 import { say } from "./texts.js";
-import { sheets } from "./values.js";
+import { labels } from "./values.js";
 
 const NAMED = 4; // tokens that the sentence names
 const PATCH = /^(\d+),(\d+)$/;
@@ -25,9 +26,7 @@ export class Looks {
     const all = sheets(found), { rows, columns } = all[0];
     const chosen = store.view.head !== null && store.view.head < all.length ? [all[store.view.head]] : all;
     this.weight = (r, c) => chosen.reduce((sum, sheet) => sum + sheet.numbers[r * columns + c], 0) / chosen.length;
-    const here = answer.sequences[part.sequence] ?? answer.sequences.at(-1);
-    const there = part.axes.at(-1) === "memory" ? answer.sequences.find((one) => one.kind === "encoder") ?? here : here;
-    const names = here.tokens.slice(0, rows).map(visible), seen = there.tokens.slice(0, columns).map(visible);
+    const names = labels("query", part, answer).slice(0, rows), seen = labels(part.axes.at(-1), part, answer).slice(0, columns);
     const key = JSON.stringify([names, seen, document.documentElement.lang]);
     if (key !== this.key) {
       Object.assign(this, { key, names, seen, at: null });

@@ -6,12 +6,13 @@ import { Channel, Refused, get } from "./api.js";
 import { Beam } from "./beam.js";
 import { Changes } from "./changes.js";
 import { Course } from "./course.js";
-import { find, later, el } from "./dom.js";
+import { el, find, later, refill, roving } from "./dom.js";
 import { Input } from "./input.js";
 import { Inside } from "./inside.js";
 import { saving } from "./save.js";
-import { address, choose, emit, isChanged, lean, look, model, on, recall, restore, store } from "./state.js";
-import { begin, lang, say, setLang, turnTheme } from "./texts.js";
+import { begin, lang } from "./shell.js";
+import { address, choose, emit, isChanged, lean, look, model, modesOf, on, recall, restore, store } from "./state.js";
+import { say } from "./texts.js";
 import { Writing, outputs } from "./writing.js";
 
 const REST = 8; // milliseconds between two keys that make them one question
@@ -100,17 +101,6 @@ async function trace() {
   Object.assign(store, { traced: found, given: given() });
   predicted(found);
   inside.numbers();
-  mark();
-}
-
-// How long it took from a key to what is on the screen; tests and the curious read it.
-function mark() {
-  const [typed] = performance.getEntriesByName("typed");
-  if (!typed) return;
-  requestAnimationFrame(() => setTimeout(() => {
-    performance.measure("typed to drawn", { start: typed.startTime, end: performance.now() });
-    performance.clearMarks("typed");
-  }));
 }
 
 // What cannot be answered yet: nothing was drawn, or a turn says nothing.
@@ -125,7 +115,7 @@ const askSoon = later(REST, () => guarded(async () => {
   const lacking = mode === "course" ? null : lacks(store.state.input);
   if (lacking !== null) return tell(lacking);
   if (mode === "course") await course.show();
-  else await Promise.all([predict(), mode === "writing" && model().writes ? writing.refresh() : null, mode === "beam" && model().searches ? beam.refresh() : null, mode === "analyses" ? analyses.refresh() : null]);
+  else await Promise.all([predict(), mode === "writing" ? writing.refresh() : null, mode === "beam" ? beam.refresh() : null, mode === "analyses" ? analyses.refresh() : null]);
   tell("");
 }));
 
@@ -149,26 +139,16 @@ function ask() {
 // ---------------------------------------------------------------- what is on the page
 
 function modes() {
-  const { mode } = store.view, chosen = model();
-  const inCourse = mode === "course";
+  const { mode } = store.view, inCourse = mode === "course";
   find("#course").hidden = !inCourse;
   find("#explorer").hidden = inCourse;
-  for (const [id, there] of [["#to-explore", !inCourse], ["#to-course", inCourse]]) {
-    if (there) find(id).setAttribute("aria-current", "page");
-    else find(id).removeAttribute("aria-current");
-  }
-  const tabs = ["inside", ...(chosen?.writes ? ["writing"] : []), ...(chosen?.searches ? ["beam"] : []), "analyses"];
-  const bar = find(".tabs"), focused = bar.contains(document.activeElement);
-  bar.replaceChildren(...tabs.map((name) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(mode === name), "aria-controls": name, tabindex: mode === name ? 0 : -1, onclick: () => look({ mode: name }) }, say(name))));
+  find("#to-explore").ariaCurrent = inCourse ? null : "page";
+  find("#to-course").ariaCurrent = inCourse ? "page" : null;
+  refill(find(".tabs"), modesOf(model()).map((name) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-focus": name, "aria-selected": String(mode === name), "aria-controls": name, tabindex: mode === name ? 0 : -1, onclick: () => look({ mode: name }) }, say(name))));
   for (const name of ["inside", "writing", "beam", "analyses"]) find(`#${name}`).hidden = mode !== name;
-  if (focused) find('[aria-selected="true"]', bar)?.focus();
 }
 
-find(".tabs").addEventListener("keydown", (event) => {
-  const all = [...event.currentTarget.children], at = all.indexOf(document.activeElement);
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (at >= 0 && step) all[(at + step + all.length) % all.length].click();
-});
+roving(find(".tabs"), "button", (tab) => tab.click());
 
 function facts() {
   const select = find("#model"), chosen = model();
@@ -185,13 +165,7 @@ function everything() {
   changes.show();
   answer.show();
   if (store.view.mode === "course") course.show();
-  else {
-    inside.show();
-    inside.card.show();
-    writing.show();
-    beam.show();
-    analyses.show();
-  }
+  else for (const panel of [inside, inside.card, writing, beam, analyses]) panel.show();
 }
 
 // ---------------------------------------------------------------- what happens
@@ -233,8 +207,6 @@ on("words", () => {
 });
 
 find("#model").addEventListener("change", (event) => choose(event.target.value));
-find("#lang").addEventListener("click", () => setLang(lang() === "en" ? "zh" : "en"));
-find("#theme").addEventListener("click", turnTheme);
 find("#to-explore").addEventListener("click", () => look({ mode: "inside" }));
 find("#to-course").addEventListener("click", () => look({ mode: "course" }));
 saving(inside, analyses, tell);
@@ -244,14 +216,13 @@ addEventListener("hashchange", () => { if (location.hash !== address().link) arr
 
 function arrive() {
   restore(recall(location.hash));
-  Object.assign(store, { predicted: null, traced: null, structure: [] });
   emit("model");
   changes.show();
   ask();
 }
 
 async function start() {
-  begin();
+  begin(() => emit("words"), say, new URLSearchParams(location.search).get("lang")); // `regard look --lang zh`
   tell(say("loading"));
   try {
     ({ models: store.models, words: store.words } = await get("/api/models"));

@@ -1,24 +1,21 @@
 // The card that shows where one number comes from: its terms with the actual values, and what becomes of their
 // sum. Each factor leads on to where it comes from itself; a weight can be changed where it stands.
 
-import { Channel, Refused } from "./api.js";
-import { el, later, short } from "./dom.js";
+import { el, later, refill, short } from "./dom.js";
+import { Panel } from "./panel.js";
 import { formula } from "./sections.js";
 import { change, lean, store } from "./state.js";
 import { of, say } from "./texts.js";
 
 const MOST = 400; // rows of the table
 
-export class NumberCard {
+export class NumberCard extends Panel {
   constructor() {
-    this.channel = new Channel();
-    this.asked = null; // {part, index, sequence, which}
-    this.trail = []; // where Back leads
-    this.pinned = false;
-    this.bySize = false;
+    super(el("aside", { class: "card" }));
+    Object.assign(this, { asked: null, trail: [], pinned: false, bySize: false }); // {part, index, sequence, which}; where Back leads
     this.body = el("div", { class: "card-body" });
     this.live = el("p", { class: "unseen", "aria-live": "polite" });
-    this.element = el("aside", { class: "card", "aria-label": say("sum") }, this.body, this.live);
+    this.element.append(this.body, this.live);
     this.soon = later(70, () => this.#fetch());
     this.show();
   }
@@ -39,27 +36,22 @@ export class NumberCard {
 
   // The state is another one: the same number again, or nothing.
   refresh() {
-    if (this.asked && this.found) this.soon();
+    if (this.asked) this.soon();
   }
 
   clear() {
     this.soon.cancel();
     this.channel.drop();
-    Object.assign(this, { asked: null, found: null, pinned: false, trail: [] });
+    Object.assign(this, { asked: null, found: null, problem: null, pinned: false, trail: [] });
     this.show();
   }
 
-  async #fetch() {
-    if (!this.asked) return;
-    try {
-      const found = await this.channel.ask("/api/number", { state: lean(store.state), ...this.asked });
-      if (!found) return;
-      this.found = found;
-      this.problem = null;
-    } catch (problem) {
-      if (!(problem instanceof Refused)) throw problem;
-      Object.assign(this, { found: null, problem: problem.message || say("gone") });
-    }
+  #fetch() {
+    if (this.asked) return this.ask("/api/number", { state: lean(store.state), ...this.asked });
+  }
+
+  refused(problem) {
+    this.problem = problem.message || say("gone");
     this.show();
   }
 
@@ -74,12 +66,12 @@ export class NumberCard {
       return;
     }
     const { found } = this;
-    this.body.replaceChildren(...[top,
+    refill(this.body, top,
       el("p", { class: "card-name" }, el("code", {}, `${found.part}[${found.index.join(", ")}]`)),
       el("p", { class: "card-title" }, of(store.structure.find((part) => part.name === found.part)?.title)),
       el("p", { class: "card-value" }, short(found.value, 7)),
       found.formula ? el("p", { class: "card-formula" }, "= ", formula(found.formula)) : null,
-      ...this.#terms(found)].filter(Boolean));
+      this.#terms(found));
     this.live.textContent = `${short(found.value, 5)} = ${formula(found.formula ?? "")}`;
   }
 

@@ -3,7 +3,8 @@
 import { file } from "./api.js";
 import { download, el, find } from "./dom.js";
 import { address, lean, on, store } from "./state.js";
-import { lang, say } from "./texts.js";
+import { lang } from "./shell.js";
+import { say } from "./texts.js";
 
 export function saving(inside, analyses, tell) {
   const menu = find("#save"), items = find(".menu-items", menu);

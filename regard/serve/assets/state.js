@@ -2,7 +2,6 @@
 // address, so that it is a link; language and theme are the reader's own and stay in the browser.
 
 const LONGEST_LINK = 60_000; // characters; browsers and chats cut longer ones
-export const MODES = ["inside", "writing", "beam", "analyses", "course"];
 
 export const store = {
   models: [],
@@ -19,6 +18,9 @@ export const on = (name, act) => heard.set(name, [...(heard.get(name) ?? []), ac
 export const emit = (name, ...given) => (heard.get(name) ?? []).forEach((act) => act(...given));
 
 export const model = () => store.models.find((one) => one.name === store.state?.model) ?? store.models[0];
+
+// What can be done with a model: the tabs.
+export const modesOf = (chosen) => ["inside", chosen?.writes && "writing", chosen?.searches && "beam", "analyses"].filter(Boolean);
 
 const EMPTY = { heads_off: [], temperature: 1, edits: [], shuffle: null, beam: 1, length: null, forced: [] };
 const isEmpty = (key, value) => JSON.stringify(value) === JSON.stringify(EMPTY[key]);
@@ -45,12 +47,9 @@ export function look(patch) {
   emit("view", Object.keys(patch));
 }
 
-export function choose(name, input = null) {
-  const chosen = store.models.find((one) => one.name === name) ?? store.models[0];
-  store.state = { ...EMPTY, model: chosen.name, input: input ?? first(chosen) };
-  store.view = { ...store.view, open: null, sequence: null, head: null, number: 0, other: null };
-  if ((store.view.mode === "writing" && !chosen.writes) || (store.view.mode === "beam" && !chosen.searches)) store.view.mode = "inside";
-  Object.assign(store, { predicted: null, traced: null, structure: [] });
+export function choose(name) {
+  const { mode, course, given, analysis } = store.view;
+  restore({ model: name, view: { mode, course, given, analysis } });
   remember();
   emit("model");
   emit("state", ["model", "input"]);
@@ -126,8 +125,8 @@ export function restore(found) {
   for (const key of Object.keys(EMPTY)) {
     if (given.model === chosen.name && key in given && CAN_BE[key](given[key])) state[key] = given[key];
   }
-  store.state = state;
-  const mode = MODES.includes(view?.mode) ? view.mode : "inside";
+  Object.assign(store, { state, predicted: null, traced: null, structure: [] });
+  const mode = [...modesOf(chosen), "course"].includes(view?.mode) ? view.mode : "inside";
   const text = (x) => (typeof x === "string" ? x : null);
   const whole = (x) => (Number.isInteger(x) ? x : null);
   store.view = { ...store.view, mode, open: text(view?.open), sequence: whole(view?.sequence), head: whole(view?.head), course: text(view?.course),

@@ -1,8 +1,6 @@
-// Every word of the page in English and Chinese, but for what the boxes of the model say (sections.js).
+// Every word of the page in English and Chinese, but for the boxes of the model (sections.js).
 
-import { emit } from "./state.js";
-
-const root = document.documentElement;
+import { fill, lang } from "./shell.js";
 
 export const TEXTS = {
   explore: ["Explore", "探索"], courseTab: ["Course", "课程"], model: ["Model", "模型"],
@@ -28,7 +26,7 @@ export const TEXTS = {
 
   answer: ["Answer", "输出"], unchanged: ["Original", "原来"], changedTo: ["With your changes", "更改之后"], score: ["score", "得分"],
   same: ["Your changes make no difference to the answer.", "您的更改没有改变输出。"], nothing: ["(nothing)", "（空）"],
-  likely: ["Top predictions", "概率最高的预测"], 
+  likely: ["Top predictions", "概率最高的预测"],
   from: ["Start", "起点"], until: ["End", "终点"], goOn: ["Force ‘{0}’ here and continue", "在这里强制写入“{0}”，并由此继续"],
   forced: ["The output begins with what you chose: {0}", "输出以您选择的内容开头：{0}"], free: ["Generate freely again", "恢复自由生成"],
   vector: ["The answer is a vector: see its numbers in the last box.", "输出是一个向量：数值见最后一个方框。"],
@@ -61,9 +59,9 @@ export const TEXTS = {
   written: ["Generated so far", "已生成的"], next: ["Candidates for the next token", "下一个词元的候选"], take: ["Next token", "下一个词元"], undo: ["Back one", "退一步"],
   start: ["From the start", "从头开始"], end: ["To the end", "写到结尾"], done: ["The output has ended.", "输出已结束。"], rank: ["rank {0}", "第 {0} 名"],
   another: ["Another token", "其他词元"], force: ["Force it", "强制写入"], unknown: ["‘{0}’ is no token of this model.", "“{0}”不是此模型的词元。"], emptyYet: ["nothing yet", "还没有"],
-  probability: ["probability", "概率"], token: ["Token", "词元"], 
+  probability: ["probability", "概率"],
 
-  tree: ["The search as a tree", "搜索树"], treeHelp: ["Each box is a token that the beam kept, with the log-probability of the sequence so far; the path to the answer is marked. Press one to go on from there.", "每个方框是束搜索保留的一个词元，下面是到此为止的对数概率；通向答案的路径已标出。点击一个即可由此继续。"],
+  tree: ["The search as a tree", "搜索树"], treeHelp: ["Each box is a token that the beam kept, with the log-probability of the sequence so far; the path to the answer is marked. Press one to continue from there.", "每个方框是束搜索保留的一个词元，下面是到此为止的对数概率；通向答案的路径已标出。点击一个即可由此继续。"],
   wider: ["With a beam of 1 there is no tree: choose 2 or more.", "束宽为 1 时没有树：请选 2 或更大。"], hypotheses: ["Final hypotheses, best first", "最终的候选序列，从好到差"], total: ["log-probability {0}", "对数概率 {0}"],
   ended: ["ended", "结束"], step: ["step {0}", "第 {0} 步"], treeOf: ["Tree of", "树的来源"],
 
@@ -76,52 +74,14 @@ export const TEXTS = {
   textUpTo: ["some text, at most {0} characters", "请输入文字，最多 {0} 个字符"],
   try: ["Change something", "改一改"], asWas: ["As it was", "恢复原样"], proof: ["Proof", "验证"], claim: ["what is compared", "比较的内容"],
   differs: ["largest difference", "最大误差"], allowed: ["allowed", "允许值"], holds: ["holds", "成立"], broken: ["BROKEN", "不成立"], previous: ["Previous", "上一个"], following: ["Next", "下一个"],
-  contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: the integer is shown, and its sum where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],
+  contents: ["All examples", "全部算例"], pointSum: ["Point at a number, or move with the arrow keys: it is shown in full, with the sum that it came from where it is one.", "指向一个数，或用方向键移动：会显示完整的数值；如果它是一个和，还会显示算式。"],
 };
-
-export const lang = () => (root.dataset.lang === "zh" ? "zh" : "en");
 
 // say("layer", 3): the words in the language that is chosen.
 export function say(key, ...given) {
-  const both = TEXTS[key];
-  if (!both) throw new Error(`there is no text '${key}'`);
-  return fill(both, given);
+  if (!TEXTS[key]) throw new Error(`there is no text '${key}'`);
+  return fill(TEXTS[key], given);
 }
-
-export const fill = ([en, zh], given = []) => given.reduce((text, x, i) => text.replaceAll(`{${i}}`, String(x)), lang() === "zh" ? zh : en);
 
 // A text that came with both languages.
 export const of = (words) => (typeof words === "string" ? words : words?.[lang()] ?? "");
-
-// Words that stand in the page's own file: data-t for the text, data-t-label for the name.
-export function speak() {
-  for (const one of document.querySelectorAll("[data-t]")) one.textContent = say(one.dataset.t);
-  for (const one of document.querySelectorAll("[data-t-label]")) one.setAttribute("aria-label", say(one.dataset.tLabel));
-}
-
-const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing */ } };
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-export function setLang(chosen, remembered = true) {
-  root.dataset.lang = chosen;
-  root.lang = chosen === "zh" ? "zh-CN" : "en";
-  if (remembered) keep("regard.lang", chosen);
-  speak();
-  emit("words");
-}
-
-export function turnTheme() {
-  const isDark = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && dark.matches);
-  root.dataset.theme = isDark ? "light" : "dark";
-  keep("regard.theme", root.dataset.theme);
-  emit("words"); // canvases are drawn in the theme's colours
-}
-
-export function begin() {
-  root.dataset.theme = ["light", "dark"].includes(kept("regard.theme")) ? kept("regard.theme") : "auto";
-  const asked = new URLSearchParams(location.search).get("lang"); // `regard look --lang zh`
-  const wished = (["en", "zh"].includes(asked) ? asked : null) ?? kept("regard.lang") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
-  setLang(wished === "zh" ? "zh" : "en", false);
-  dark.addEventListener("change", () => emit("words"));
-}

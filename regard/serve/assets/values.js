@@ -1,23 +1,12 @@
 // The numbers of parts: decoding, slicing, and how each place of an axis is called.
 
-import { store } from "./state.js";
 import { visible } from "./dom.js";
+import { floats } from "./floats.js";
+import { store } from "./state.js";
 
-export function decode(values) {
-  if (!values) return null;
-  return { shape: values.shape, numbers: new Float32Array(bytesOf(values.data).buffer) };
-}
-
-function bytesOf(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const letters = atob(text), bytes = new Uint8Array(letters.length);
-  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
-  return bytes;
-}
+export const decode = (values) => values && { shape: values.shape, numbers: floats(values.data) };
 
 export const SHARES = new Set(["weights", "mask", "probabilities"]);
-
-export const size = (shape) => shape.reduce((a, b) => a * b, 1);
 
 // Names of the places of an axis; null where they are only counted.
 export function labels(axis, part, answer) {
@@ -26,13 +15,6 @@ export function labels(axis, part, answer) {
   if (axis === "memory") return (answer.sequences.find((one) => one.kind === "encoder") ?? here)?.tokens.map(visible) ?? null;
   if (axis === "output") return store.outputs?.length ? store.outputs.map(visible) : null;
   return null;
-}
-
-// A part as sheets of rows: one sheet for each head, or one in all. Each: numbers (Float32Array), rows, columns.
-export function sheets(decoded) {
-  const shape = decoded.shape.length > 1 ? decoded.shape : [1, ...decoded.shape];
-  const [count, rows, columns] = shape.length === 3 ? shape : [1, ...shape.slice(-2)];
-  return Array.from({ length: count }, (_, s) => ({ rows, columns, numbers: decoded.numbers.subarray(s * rows * columns, (s + 1) * rows * columns) }));
 }
 
 const CHOSEN = 4, FEW = 64; // of many outputs, those that are most likely in some row
@@ -58,12 +40,6 @@ export function mostLikely(all, axis) {
   const cut = new Float32Array(rows * places.length);
   for (let r = 0; r < rows; r++) places.forEach((c, i) => { cut[r * places.length + i] = numbers[r * columns + c]; });
   return { sheets: [{ rows, columns: places.length, numbers: cut }], columns: places };
-}
-
-export function largest(numbers) {
-  let most = 0;
-  for (const x of numbers) if (Math.abs(x) > most && Number.isFinite(x)) most = Math.abs(x);
-  return most;
 }
 
 export function difference(one, other) {

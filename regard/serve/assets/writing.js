@@ -1,14 +1,14 @@
 // Generation token by token: what is written, what may come next, and any other token by force.
 
 import { get } from "./api.js";
-import { Asked } from "./asked.js";
-import { el, share, visible } from "./dom.js";
+import { Panel } from "./panel.js";
+import { el, refill, share, visible } from "./dom.js";
 import { change, lean, store } from "./state.js";
 import { say } from "./texts.js";
 
 const OFFERED = 200; // tokens that a field suggests
 
-export class Writing extends Asked {
+export class Writing extends Panel {
   async refresh() {
     await this.ask("/api/step", { ...lean(store.state), beam: 1 });
   }
@@ -25,7 +25,7 @@ export class Writing extends Asked {
       button(say("undo"), "undo", forced.length, () => go(forced.slice(0, -1))),
       button(say("start"), "start", forced.length, () => go([])),
       button(say("end"), "end", !now.done, () => this.#end()));
-    this.replace(controls, this.#written(now, forced, go), now.done ? el("p", { class: "done" }, say("done")) : this.#next(original, changed, forced, go));
+    refill(this.element, controls, this.#written(now, forced, go), now.done ? el("p", { class: "done" }, say("done")) : this.#next(original, changed, forced, go));
   }
 
   // As the model goes on from here by itself: the ids of the prediction.

@@ -24,6 +24,14 @@ function dress(one, options, children) {
   return one;
 }
 
+// Put new contents in, and the focus where it was: on the control of the same `data-focus`, or beside it.
+export function refill(element, ...contents) {
+  const had = element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+  element.replaceChildren(...contents.flat().filter(Boolean));
+  const to = had && find(`[data-focus="${CSS.escape(had)}"]`, element);
+  (to?.disabled ? find("button:not([disabled])", element) : to)?.focus({ preventScroll: true });
+}
+
 export const find = (selector, within = document) => within.querySelector(selector);
 
 // A number in at most `digits` significant digits; what JSON could not say came as a text.
@@ -56,8 +64,8 @@ export function download(name, blob) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-// Arrow keys walk through a row of controls of which one is in the order of Tab.
-export function roving(list, selector) {
+// Arrow keys walk through a row of controls of which one is in the order of Tab; `act` hears of each.
+export function roving(list, selector, act = () => {}) {
   list.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     const all = [...list.querySelectorAll(selector)];
@@ -68,6 +76,7 @@ export function roving(list, selector) {
     event.preventDefault();
     for (const one of all) one.tabIndex = one === next ? 0 : -1;
     next.focus();
+    act(next);
   });
 }
 

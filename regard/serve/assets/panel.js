@@ -4,7 +4,7 @@ import { Channel, Refused } from "./api.js";
 import { emit, store } from "./state.js";
 import { say } from "./texts.js";
 
-export class Asked {
+export class Panel {
   constructor(element) {
     this.element = element;
     this.channel = new Channel();
@@ -28,13 +28,5 @@ export class Asked {
   refused(problem) {
     emit("problem", problem.message || say("gone"));
     this.show();
-  }
-
-  // Put new contents in, and the focus where it was: on the control of the same `data-focus`.
-  replace(...contents) {
-    const had = this.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
-    this.element.replaceChildren(...contents);
-    const to = had && this.element.querySelector(`[data-focus="${CSS.escape(had)}"]`);
-    if (to) (to.disabled ? this.element.querySelector("button:not([disabled])") : to)?.focus({ preventScroll: true });
   }
 }
