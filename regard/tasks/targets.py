@@ -199,7 +199,7 @@ class Number:
 
     value: ClassVar[type[Value]] = Score
 
-    def __init__(self, config: Any, labels: Mapping[str, int], scale: Scale | None) -> None:
+    def __init__(self, config: Any, labels: Mapping[str, int], scale: Scale | None = None) -> None:
         """`scale`: None of a model that was trained elsewhere."""
         self.config, self.labels, self.names = config, labels, list(labels)
         self.scale, self.plain = scale, config.number == "plain"
