@@ -77,7 +77,7 @@ def evaluated(
 
 
 def opened(task: Task, data: str | Path, on_error: str, *, whole: bool = False) -> DataSet:
-    return open_columns(type(task), task.config, data, on_error=on_error, whole=whole)
+    return open_columns(task.columns(task.config), data, on_error=on_error, whole=whole)
 
 
 def rows_of(

@@ -124,6 +124,11 @@ def members_of(base: object) -> tuple[Any, ...] | None:
     return None
 
 
+def installed(name: str) -> list[str]:
+    """What installed packages call their members of a registry, of which none is imported."""
+    return [point.name for point in _installed().select(group=f"regard.{name}")]
+
+
 _installed = functools.cache(entry_points)  # a walk over all packages that are installed
 
 

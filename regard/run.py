@@ -20,8 +20,9 @@ from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.data.builtin import BUILTIN
 from regard.data.named import is_running
-from regard.data.readers import columns_of
+from regard.data.readers import Preview
 from regard.data.rows import DataSet
+from regard.data.text_input import lines_of
 from regard.errors import BundleError, InputError, RegardError, outside
 from regard.evaluation import Evaluation, evaluated, metric_of, opened, rows_of
 from regard.insight.ablation import Ablation
@@ -52,7 +53,7 @@ from regard.tasks.protocols import (
     Generates,
     Renders,
 )
-from regard.tasks.task import Task
+from regard.tasks.task import Task, open_columns
 from regard.tasks.text_task import TextTask
 from regard.threads import use_threads
 from regard.values import Prediction, Text, Value
@@ -155,6 +156,14 @@ class Run:
             yield from zip(some, self.predictions(some, decoding), strict=True)
             decoding = replace(decoding, number=decoding.number + len(some))
 
+    def read(self, path: Path | None = None) -> Iterator[Any]:
+        """The inputs in a file, or on standard input: a line each, or a row each of a table where an input is
+        made of columns. Raises: DataError naming file and line."""
+        columns = self.task.input.columns
+        if path is None or not columns:
+            return lines_of(path)
+        return iter(self.task.inputs(open_columns(columns, path, whole=True).split("all")))
+
     def write(self, given: Any, decoding: Decoding = Decoding()) -> Iterator[str]:
         """The greedy answer as it grows, token by token; all at once where a task does not write.
 
@@ -234,7 +243,7 @@ class Run:
             )
         task = self.task
         if name != self.bundle.data.get("name") and isinstance(task, AdaptsToColumns):
-            task = task.evaluated_on(lambda: columns_of(name))
+            task = task.evaluated_on(Preview(name))
         metric = metric_of(task, tokenize)  # a wrong option is refused before the work
         split = split or self._evaluated_split(name)
         found = rows_of(task, name, split, limit, on_error)

@@ -34,7 +34,7 @@ from regard.cli.options import (
 from regard.cli.predict import PREDICT_EXAMPLES, predict_command
 from regard.cli.resume import resumable
 from regard.cli.trace import ABLATE_EXAMPLES, TRACE_EXAMPLES, ablate_command, trace_command
-from regard.cli.train import TRAIN_EXAMPLES, train_command
+from regard.cli.train import TRAIN_EXAMPLES, TrainHelp, train_command
 from regard.console import READER_GONE, beside, note, say, say_json
 from regard.errors import RegardError
 from regard.interrupts import STOPPED
@@ -85,7 +85,7 @@ def demo(
     run_demo(out, budget, None if words is None else words.split(), machine.device, machine.threads)
 
 
-app.command(name="train", epilog=TRAIN_EXAMPLES)(expanded(train_command))
+app.command(name="train", cls=TrainHelp, epilog=TRAIN_EXAMPLES)(expanded(train_command))
 
 
 @app.command(epilog="Example: regard evaluate runs/mine pairs.tsv --split test --beam 5")

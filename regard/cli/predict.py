@@ -94,7 +94,7 @@ def predict_command(
     if inputs and len(inputs) == beam == n == 1 and not (file or as_json or ranks):
         write_growing(loaded.write(inputs[0], decoding))
         return
-    texts = inputs or lines_of(file)
+    texts = inputs or loaded.read(file)
     if ranks:
         texts = list(texts)
         known = [line for line in lines_of(ranking.among) if line.strip()] if ranking.among else None

@@ -5,19 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from regard.cli.options import Broken, Machine, OnError
 from regard.cli.resume import resumable
 from regard.console import say
+from regard.registry import installed
 
+TASK_NAMES = (
+    *("translation", "text-generation", "fill-mask", "text-classification", "token-classification"),
+    *("question-answering", "sentence-similarity", "image-classification"),
+)
+"""Those of this package, whose registry is not asked: that takes as long as importing torch."""
 TRAIN_EXAMPLES = (
     "Examples:\n\n  regard train translation spelling --out runs/spelling --budget 5m\n\n"
     "  regard train translation pairs.tsv --from en --to de --out runs/mine --preset small --epochs 30\n\n"
     "  regard train translation pairs.tsv --out runs/mine --resume"
 )
+
+
+class TrainHelp(TyperCommand):
+    """The command, whose help names the tasks of this package and of those that are installed beside it."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        (task,) = (parameter for parameter in self.params if parameter.name == "task")
+        *names, last = dict.fromkeys((*TASK_NAMES, *installed("tasks")))
+        task.help = f"{', '.join(names)} or {last}."  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
 
 @dataclass(frozen=True)
@@ -60,8 +77,7 @@ def train_command(
         str,
         typer.Argument(
             metavar="TASK",
-            help="translation, text-generation, fill-mask, text-classification, question-answering, "
-            "sentence-similarity, token-classification, image-classification or one of an installed package.",
+            help="",  # the names of the tasks: see TrainHelp
         ),
     ],
     data: Annotated[

@@ -73,21 +73,15 @@ class Batches:
     def epoch(self, number: int, rank: int = 0, world: int = 1, *, start: int = 0) -> Iterator[Rows]:
         """The batches of an epoch from the `start`-th on, each an array of rows.
 
-        Of `world` processes each gets every world-th batch, beginning with its `rank`: equally many,
-        every example in exactly one. `start` counts this process's own batches.
-
-        Raises:
-            ConfigError: `multiple` was not made for so many processes.
+        Of `world` processes, which divide `multiple`, each gets every world-th batch, beginning with its
+        `rank`: equally many, every example in exactly one. `start` counts this process's own batches.
         """
-        self._check_world(world)
-        if not 0 <= rank < world:
-            sentence = "there is no process {value} of {world}; ranks go from {limit}"
-            raise ConfigError(sentence, rank, world, f"0 to {world - 1}")
+        assert self._multiple % world == 0 and 0 <= rank < world, (self._multiple, rank, world)  # noqa: PT018
         return islice(self._plan(number), rank + start * world, None, world)
 
     def count(self, number: int, world: int = 1) -> int:
         """How many batches each of `world` processes gets in an epoch."""
-        self._check_world(world)
+        assert self._multiple % world == 0, (self._multiple, world)
         while len(self._ends) <= number:
             before = self._ends[-1] if self._ends else 0
             self._ends.append(before + sum(1 for _ in self._plan(len(self._ends))))
@@ -103,14 +97,6 @@ class Batches:
             self.count(len(self._ends), world)
         number = bisect_right(self._ends, used)
         return number, (used - (self._ends[number - 1] if number else 0)) // world
-
-    def _check_world(self, world: int) -> None:
-        if world < 1 or self._multiple % world:
-            sentence = (
-                "batches planned in multiples of {value} cannot be shared by {world} processes; plan them"
-                " with multiple={limit}"
-            )
-            raise ConfigError(sentence, self._multiple, world, max(1, world))
 
     def _plan(self, number: int) -> Iterator[Rows]:
         """The batches of an epoch, window by window."""

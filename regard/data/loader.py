@@ -10,7 +10,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
@@ -54,44 +54,40 @@ class Loader:
             DataError: what a reference names cannot be decoded.
             RegardError: a process has died.
         """
-        steps, waiting = iter(steps), deque[Step]()
-        for step in steps:
-            waiting.append(step)
-            self._submit(step)
-            if self._pool is None or len(waiting) > _AHEAD * self._workers:
-                yield self._awaited(waiting.popleft())
-        while waiting:
-            yield self._awaited(waiting.popleft())
-
-    def _submit(self, step: Step) -> None:
         if self._pool is None:
+            yield from steps
             return
-        epoch, rows = step
+        waiting = deque[Step]()
+        try:
+            for step in steps:
+                waiting.append(step)
+                self._submit(self._pool, *step)
+                if len(waiting) > _AHEAD * self._workers:
+                    yield self._first(waiting)
+            while waiting:
+                yield self._first(waiting)
+        except BrokenProcessPool as error:
+            rows = waiting[0][1]
+            first = self._store.references(rows[:1], self._store.referring[0].name)[0]
+            sentence = (
+                "a process that decoded {value} files, beginning with {where}, has died; give it more memory,"
+                " or fewer --workers (a program that trains needs `if __name__ == '__main__':`)"
+            )
+            raise RegardError(sentence, len(rows), first) from error
+
+    def _submit(self, pool: ProcessPoolExecutor, epoch: int, rows: NDArray[np.int64]) -> None:
         for field in self._store.referring:
             references = self._store.references(rows, field.name)
-            key = (field.name, epoch, rows.tobytes())
-            try:
-                with _interrupts_blocked():
-                    self._store.ready[key] = self._pool.submit(
-                        decode_all, field, references, self._store.seed, epoch, rows
-                    )
-            except BrokenProcessPool as error:
-                self._store.ready[key] = Future()
-                self._store.ready[key].set_exception(error)
+            with _interrupts_blocked():
+                decoding = pool.submit(decode_all, field, references, self._store.seed, epoch, rows)
+            self._store.ready[field.name, epoch, rows.tobytes()] = decoding
 
-    def _awaited(self, step: Step) -> Step:
-        epoch, rows = step
-        for field in self._store.referring if self._pool else ():
-            try:
-                self._store.ready[field.name, epoch, rows.tobytes()].result()
-            except BrokenProcessPool as error:
-                first = self._store.references(rows[:1], field.name)[0]
-                sentence = (
-                    "a process that decoded {value} files, beginning with {where}, has died; give it more"
-                    " memory, or fewer --workers (a program that trains needs `if __name__ == '__main__':`)"
-                )
-                raise RegardError(sentence, len(rows), first) from error
-        return step
+    def _first(self, waiting: deque[Step]) -> Step:
+        """The next step, taken off once it is decoded."""
+        epoch, rows = waiting[0]
+        for field in self._store.referring:
+            self._store.ready[field.name, epoch, rows.tobytes()].result()
+        return waiting.popleft()
 
 
 @contextmanager

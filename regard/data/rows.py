@@ -1,4 +1,4 @@
-"""What every reader gives: rows of text with the place they came from, and a count of what was left out.
+"""What every reader gives: rows of values with the place they came from, and a count of what was left out.
 
 `Rows` is a stream that can be read again and again; it holds a way to open the data, never the data, so a
 file of any size costs the memory of one row. This file does not know file formats, tokens or models.
@@ -6,8 +6,10 @@ file of any size costs the memory of one row. This file does not know file forma
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from regard.data.splits import SPLIT_OF
 from regard.errors import DataError, nearest
@@ -20,9 +22,10 @@ PLACES = 3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One example: its text, a value a column, and `where` it was read, such as `pairs.tsv:17`."""
+    """One example: a value a column, and `where` it was read, such as `pairs.tsv:17`."""
 
-    values: tuple[str, ...]
+    values: tuple[Any, ...]
+    """Texts, or what the form of a column makes of its cells (`readers.forms`)."""
     where: str
     running: bool = False
     """Whether it is a line of a running text, with which the next row goes on."""
@@ -60,9 +63,9 @@ class Tally:
 
     read: int = 0
     kept: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
     """How many rows were left out, by reason."""
-    places: dict[str, list[str]] = field(default_factory=dict)
+    places: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The first few places of each reason."""
     complete: bool = False
     """Whether the pass reached the end of the file."""
@@ -73,10 +76,9 @@ class Tally:
 
     def skip(self, reason: str, where: str) -> None:
         self.read += 1
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
-        places = self.places.setdefault(reason, [])
-        if len(places) < PLACES:
-            places.append(where)
+        self.skipped[reason] += 1
+        if self.skipped[reason] <= PLACES:
+            self.places[reason].append(where)
 
 
 @dataclass(slots=True)
@@ -116,11 +118,7 @@ class Report:
     @property
     def skipped(self) -> dict[str, int]:
         """How many rows were left out of all files, by reason."""
-        total: dict[str, int] = {}
-        for tally in self.tallies.values():
-            for reason, count in tally.skipped.items():
-                total[reason] = total.get(reason, 0) + count
-        return total
+        return sum((tally.skipped for tally in self.tallies.values()), Counter[str]())
 
     def places(self, reason: str) -> list[str]:
         """The first few places where rows were left out for `reason`."""

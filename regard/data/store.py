@@ -16,6 +16,7 @@ file does not know what the numbers mean; what is kept as a reference is decoded
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Collection, Iterable, Sequence
@@ -43,27 +44,25 @@ def _kept(fields: tuple[Field, ...], references: bool) -> tuple[Field, ...]:
     return tuple(Reference.of(field) if references and field.decode else field for field in fields)
 
 
+@dataclasses.dataclass(eq=False)
 class ExampleStore:
     """`len(store)` examples, of each the arrays of `fields`, in files that `open_store` has checked."""
 
-    def __init__(
-        self,
-        path: Path,
-        fields: tuple[Field, ...],
-        kept: tuple[Field, ...],
-        mapped: dict[str, MappedFile],
-        count: int,
-        seed: int,
-    ) -> None:
-        self.path, self.fields, self.seed = path, fields, seed
-        self._kept = {field.name: field for field in kept}
-        self._mapped, self._count = mapped, count
-        self.nbytes = sum(each.size for each in mapped.values())
-        self.ready: dict[tuple[str, int, bytes], Future[Array]] = {}
-        """What is being decoded ahead of its use, by field, epoch and rows."""
+    path: Path
+    fields: tuple[Field, ...]
+    seed: int
+    _kept: dict[str, Field]
+    _mapped: dict[str, MappedFile]
+    _count: int
+    ready: dict[tuple[str, int, bytes], Future[Array]] = dataclasses.field(default_factory=dict)
+    """What is being decoded ahead of its use, by field, epoch and rows."""
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def nbytes(self) -> int:
+        return sum(each.size for each in self._mapped.values())
 
     def __getitem__(self, row: int) -> dict[str, Array]:
         """The arrays of one example by the names of their fields."""
@@ -221,7 +220,7 @@ def open_store(
         raise damaged(DataError, other, "it is not of the examples beside it", _REMEDY)
     if len(counts) > 1:
         raise damaged(DataError, folder, "its files hold different numbers of examples", _REMEDY)
-    return ExampleStore(folder, fields, kept, mapped, counts.pop(), seed)
+    return ExampleStore(folder, fields, seed, {one.name: one for one in kept}, mapped, counts.pop())
 
 
 def _others(folder: str | os.PathLike[str], names: Collection[str]) -> list[Path]:

@@ -138,7 +138,11 @@ class _Labels:
                 yield "head.probabilities", self._probabilities(one, names)
 
     def _given(self, name: str, given: Tensor, names: _Names) -> Entry:
-        return self._entry(name, given, _IMAGE if given.dim() == 3 else ("query",), names)
+        if given.dim() == 3:
+            return self._entry(name, given, _IMAGE, names)
+        own = names["query"][-len(given) :]  # without the learned vectors before those of a row of numbers
+        names = names | {"query": own}
+        return self._entry(name, given, ("query",), names)
 
     def _probabilities(self, logits: Tensor, names: _Names) -> Entry:
         logits = logits.float()

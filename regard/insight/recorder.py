@@ -113,8 +113,8 @@ class Forward:
 
     @property
     def width(self) -> int:
-        """How many ids entered side by side; 0 for an image, which has no cache."""
-        return self.given.shape[1] if self.given.dim() == 2 else 0
+        """How many ids entered side by side; 0 for what is no ids, as an image, and has no cache."""
+        return 0 if self.given.is_floating_point() else self.given.shape[1]
 
 
 class Recorder:

@@ -225,7 +225,9 @@ def _of_images(explorer: Explorer) -> bool:
 
 
 def _of_words(explorer: Explorer) -> bool:
-    return not _of_images(explorer)
+    """Whether there is a table of which each token is a row."""
+    model = explorer.model
+    return (model.source if isinstance(model, EncoderDecoder) else model.embed).table is not None
 
 
 def _two_sided(explorer: Explorer) -> bool:
@@ -335,6 +337,6 @@ ALL: tuple[Analysis, ...] = (
             "最后一层的每个头从分类词元看向各个图块的程度（Dosovitskiy 等，2020，图 6）。",
         ),
         _patches,
-        lambda explorer: explorer.leading > 0,
+        lambda explorer: _of_images(explorer) and explorer.leading > 0,
     ),
 )

@@ -125,6 +125,8 @@ def _example(takes: InputSpec, value: Value) -> dict[str, object] | None:
             return {"kind": "pair", "first": first, "second": second} if short else None
         case values.Text(text) if takes.kind == "text":
             return _text_example(text.strip(), takes.hole)
+        case _ if takes.columns:
+            return {"kind": "text", "text": str(value)}
     return None
 
 

@@ -41,6 +41,7 @@ from regard.tasks.image_processor import (
     placed,
     restored_image_processor,
 )
+from regard.tasks.known_data import IMAGES
 from regard.tasks.labels import LABELS, head_for, several
 from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import kept
@@ -121,6 +122,7 @@ class ImageClassification(Task):
 
     name: ClassVar[str] = "image-classification"
     presets: ClassVar = {name: vit(size) for name, size in VIT.items()}
+    known_data = IMAGES
     Config = ImageClassificationConfig
     config: ImageClassificationConfig
 

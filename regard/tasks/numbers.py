@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from regard.data.readers.forms import Cell, as_text
+from regard.data.readers.forms import Cell, Form, as_text
 from regard.data.readers.lines import Problem
 from regard.data.rows import Row
 from regard.errors import DataError
@@ -26,7 +26,7 @@ _LARGEST = 1e30
 
 
 @dataclass(frozen=True)
-class NumberForm:
+class NumberForm(Form):
     """A finite number, also written as text."""
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:

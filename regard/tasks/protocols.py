@@ -8,11 +8,12 @@ A task has all members of a protocol or none of them: anything else is refused w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from regard.data.readers import Preview
 from regard.data.rows import Row, Rows
 from regard.data.tokenizer import Tokenizer
 from regard.tasks.decoding import Decoding
@@ -112,10 +113,10 @@ class AdaptsToColumns(Protocol):
     """What is learned may follow from the columns that there are."""
 
     @classmethod
-    def adapted(cls, config: Any, columns: Callable[[], Sequence[str]]) -> Any:
-        """`config` with what it left to the data, whose columns can be asked for."""
+    def adapted(cls, config: Any, columns: Preview) -> Any:
+        """`config` with what it left to the data, whose columns and rows can be asked for."""
 
-    def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> Task:
+    def evaluated_on(self, columns: Preview) -> Task:
         """The task as it is evaluated on other data than its own."""
 
 

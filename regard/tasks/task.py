@@ -30,6 +30,7 @@ from regard.errors import ConfigError, InputError
 from regard.model.transformer import ModelConfig
 from regard.registry import Registry
 from regard.tasks.decoding import Decoding
+from regard.tasks.known_data import Suited
 from regard.tasks.metric import Evaluation, Metric
 from regard.tasks.protocols import PROTOCOLS, members_of
 from regard.values import Prediction, Text, Value
@@ -77,11 +78,13 @@ class InputSpec:
     """What stands in a text for a word to be guessed."""
     shape: tuple[int, ...] = ()
     """Channels, rows and columns that images are brought to."""
+    columns: tuple[Column, ...] = ()
+    """Those of a table that make an input, where it takes several; a file of inputs is then such a table."""
 
     @property
     def kind(self) -> str:
-        """Its kind, as pages and HTTP name it."""
-        return {"chat": "dialogue"}.get(self.value.kind, self.value.kind)
+        """Its kind, as pages and HTTP name it: a text, where they have no way to ask for such a value."""
+        return {"pair": "pair", "image": "image", "chat": "dialogue"}.get(self.value.kind, "text")
 
     def parse(self, given: object) -> Value:
         """The value that somebody gave: a text that means it, or the value itself. Raises: InputError."""
@@ -107,6 +110,8 @@ class Column:
     """What it holds."""
     form: Form | None = None
     """How that is read, where it is more than text."""
+    key: bool = False
+    """Whether it has a part in what says in which split a row is; where no column has, the first says it."""
 
 
 class TaskConfig:
@@ -120,6 +125,8 @@ class Task(ABC):
     """The field's name for it, as typed after `regard train`."""
     presets: ClassVar[Presets]
     """The models that suit it, by the names of their sizes; vocabularies are left at 0."""
+    known_data: ClassVar[Mapping[str, Suited]] = {}
+    """What suits some data sets, by their names."""
     Config: ClassVar[type[TaskConfig]]
     """The class of its options."""
     config: Any
@@ -247,8 +254,8 @@ TASKS: Registry[type[Task]] = Registry(
 """The tasks by name: those in the files of this folder, and those that installed packages add."""
 
 
-def open_columns(task: type[Task], config: Any, data: str | Path, **options: Any) -> DataSet:
+def open_columns(columns: Sequence[Column], data: str | Path, **options: Any) -> DataSet:
     """`data` with the columns that a task reads. `options`: those of `open_data`. Raises: DataError."""
-    columns = task.columns(config)
-    names = tuple(column.name for column in columns)
-    return open_data(data, names, forms=tuple(column.form for column in columns), **options)
+    names, forms = (tuple(getattr(column, part) for column in columns) for part in ("name", "form"))
+    key = tuple(place for place, column in enumerate(columns) if column.key) or (0,)
+    return open_data(data, names, forms=forms, key=key, **options)

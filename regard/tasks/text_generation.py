@@ -35,6 +35,7 @@ from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
 from regard.tasks.decoding import Decoding
 from regard.tasks.dialogue import Turns, asked_of, dialogue_stream, is_dialogue, prompt_ids, said, texts_of
+from regard.tasks.known_data import TEXTS
 from regard.tasks.parts import not_for, side_by_side
 from regard.tasks.perplexity import Perplexity
 from regard.tasks.prediction import best_of
@@ -82,6 +83,7 @@ class TextGeneration(TextTask):
 
     name: ClassVar[str] = "text-generation"
     supports = frozenset({"max_length", "sampling", "stop", "begin"})
+    known_data = TEXTS
     presets = stacks(Causal())
     Config = TextGenerationConfig
     config: TextGenerationConfig

@@ -35,6 +35,7 @@ from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
 from regard.tasks.batch import TensorBatch
 from regard.tasks.decoding import Decoding
+from regard.tasks.known_data import TRANSLATIONS
 from regard.tasks.parts import (
     TOKENIZER,
     by_length,
@@ -133,6 +134,7 @@ class Translation(Task):
 
     name: ClassVar[str] = "translation"
     supports = frozenset({"beam", "max_length", "begin"})
+    known_data = TRANSLATIONS
     presets: ClassVar = {
         name: encoder_decoder(size, placement=PreNorm()) for name, size in ENCODER_DECODER.items()
     }

@@ -22,7 +22,7 @@ from torch import nn
 
 from regard import bundle as bundles
 from regard.data.field import Encoded, Field
-from regard.data.readers import columns_of
+from regard.data.readers import Preview
 from regard.data.rows import DataSet, Rows
 from regard.data.store import ExampleStore, open_store, write_store
 from regard.errors import BundleError, ConfigError, DataError, outside, require
@@ -157,13 +157,14 @@ class _Job:
         kind = TASKS[self.asked.task]
         if not issubclass(kind, AdaptsToColumns):
             return config
-        return replace(config, task=kind.adapted(config.task, lambda: columns_of(self.data)))
+        return replace(config, task=kind.adapted(config.task, Preview(self.data, self.on_error)))
 
     def _prepare(self, config: RunConfig, resume: bool) -> _Prepared | Trained:
         """Data, tokenizers and ids; or the end, if this very run has come to it before."""
         told = fetching(self.reporter, self.data)
         kind = TASKS[self.asked.task]
-        dataset = open_columns(kind, config.task, self.data, on_error=self.on_error, progress=told)
+        columns = kind.columns(config.task)
+        dataset = open_columns(columns, self.data, on_error=self.on_error, progress=told)
         if resume and not self.state.is_dir():
             return self._trained_before(config, dataset)
         task = self._task(config, dataset, resume)

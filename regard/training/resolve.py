@@ -16,8 +16,9 @@ from regard.errors import ConfigError, both_given, nearest, unknown
 from regard.schema import describe, dump, override, parse
 from regard.strict_json import read_object
 from regard.tasks import TASKS
+from regard.tasks.known_data import Suited
 from regard.training.config import ENDS, RunConfig, TrainConfig
-from regard.training.defaults import FINE_TUNED, KNOWN_DATA, SHORT, UNKNOWN_DATA
+from regard.training.defaults import FINE_TUNED, SHORT
 from regard.training.start import Start
 from regard.training.tune import Whole
 
@@ -61,7 +62,9 @@ def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
 
     Raises: ConfigError naming the key, the value and the nearest thing that would be right.
     """
-    suited = KNOWN_DATA.get((asked.task, asked.data), UNKNOWN_DATA)
+    if asked.task not in TASKS:
+        raise unknown(ConfigError, "task", asked.task, TASKS)
+    suited = TASKS[asked.task].known_data.get(asked.data, Suited())
     defaults, settings = _defaults(asked.task, asked.preset or suited.preset), suited.settings
     if start is not None:
         defaults = replace(defaults, model=start.model(defaults.model))
@@ -111,8 +114,6 @@ def _keeps_body(setting: str) -> bool:
 
 
 def _defaults(task: str, preset: str) -> RunConfig:
-    if task not in TASKS:
-        raise unknown(ConfigError, "task", task, TASKS)
     presets = TASKS[task].presets
     if preset not in presets:
         raise unknown(ConfigError, "preset", preset, presets)

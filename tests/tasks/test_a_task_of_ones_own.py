@@ -26,7 +26,10 @@ from regard.model.presets import Size, one_stack
 from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.recipes.reference import configuration_page
 from regard.tasks import TASKS, Decoding, InputSpec, Metric, Prediction, Task, TaskConfig
+from regard.tasks.known_data import Suited
 from regard.tasks.task import NO_FILES, Column
+from regard.training.config import TrainConfig
+from regard.training.resolve import Asked, resolve
 from regard.values import Labels
 
 NAMES = ("even", "odd")
@@ -178,3 +181,9 @@ def test_nothing_else_has_to_be_edited(
     assert loaded.predict(["abba"])[0] == Labels((said["predictions"][0]["text"],))
     assert loaded.explorer().naming.outputs == NAMES
     assert "task.letters" in configuration_page()
+
+
+def test_what_suits_a_data_set_is_said_by_the_task(parity: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Parity, "known_data", {"letters": Suited("tiny", ("train.tokens=77",))})
+    tokens = [resolve(Asked("parity", data)).train.tokens for data in ("letters", "others")]
+    assert tokens == [77, TrainConfig().tokens]

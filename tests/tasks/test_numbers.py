@@ -118,10 +118,10 @@ def test_what_is_no_number_is_refused_with_file_and_line(ending: str, number: st
     path = tmp_path / f"t.{ending}"
     path.write_text("\n".join(lines) + "\n", "utf-8")
     config: Any = resolve(Asked("text-classification", target="score", settings=PLAIN)).task
-    found = open_columns(TextClassification, config, path, whole=True)
+    found = open_columns(TextClassification.columns(config), path, whole=True)
     with refused(DataError, where=f"t.{ending}:{len(lines)}"):
         list(found.split("all"))
-    kept = open_columns(TextClassification, config, path, whole=True, on_error="skip")
+    kept = open_columns(TextClassification.columns(config), path, whole=True, on_error="skip")
     assert [row.values for row in kept.split("all")] == [("abc", "1")]
 
 
@@ -129,7 +129,7 @@ def test_numbers_of_typed_formats_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"text": "a", "score": 2.5}\n{"text": "b", "score": 3}\n{"text": "c", "score": null}\n')
     config: Any = resolve(Asked("text-classification", target="score", settings=PLAIN)).task
-    rows = iter(open_columns(TextClassification, config, path, whole=True).split("all"))
+    rows = iter(open_columns(TextClassification.columns(config), path, whole=True).split("all"))
     assert [next(rows).values[1], next(rows).values[1]] == ["2.5", "3"]
     with refused(DataError, where="t.jsonl:3"):
         next(rows)

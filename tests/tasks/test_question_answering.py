@@ -405,10 +405,10 @@ def test_questions_may_come_in_a_table(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     config: Any = resolve(Asked("question-answering")).task
     task: Any = QuestionAnswering.prepare(
-        config, open_columns(QuestionAnswering, config, path).split("train")
+        config, open_columns(QuestionAnswering.columns(config), path).split("train")
     )
     assert task.unanswerable == 0
     path.write_text(path.read_text("utf-8").replace("[2]", "[1]", 1), "utf-8")
     with refused(DataError, where="t.jsonl:1", value="it stands at 2"):
-        whole = open_columns(QuestionAnswering, config, path, whole=True)
+        whole = open_columns(QuestionAnswering.columns(config), path, whole=True)
         QuestionAnswering.prepare(config, whole.split("all"))

@@ -226,7 +226,7 @@ def _prepared(name: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     """The task, a store of its examples, a model without dropout."""
     plain = ("model.dropout=0", *(("task.smoothing=0",) if "classification" in name else ()))
     config = resolve(Asked(name, str(DATA[name](tmp_path)), settings=(*QUICK, *plain)))
-    rows = open_columns(TASKS[name], config.task, DATA[name](tmp_path)).split("train")
+    rows = open_columns(TASKS[name].columns(config.task), DATA[name](tmp_path)).split("train")
     task: Any = TASKS[name].prepare(config.task, rows)
     store = write_store(tmp_path / "ids", (x for x in task.encode(rows) if x), task.fields)
     assert all(len(some) == len(store) for some in task.costs(store))

@@ -324,7 +324,7 @@ def test_what_is_learned_follows_from_the_columns(name: str, text: str, kind: st
     for data in (tmp_path / name, tmp_path):
         config = SentenceSimilarity.adapted(SentenceSimilarityConfig(), lambda data=data: columns_of(data))
         assert config.objective.kind == kind
-        rows = open_columns(SentenceSimilarity, config, tmp_path / name, whole=True).split("all")
+        rows = open_columns(SentenceSimilarity.columns(config), tmp_path / name, whole=True).split("all")
         assert next(iter(rows)).values[0].split()[0] == "a"
         said = replace(config, objective=Contrastive())
         assert SentenceSimilarity.adapted(said, lambda data=data: columns_of(data)) is said
@@ -371,5 +371,5 @@ def test_columns_may_be_named_and_scored(tmp_path: Path) -> None:
     path.write_text("id\ta\tb\tstars\n1\tx\ty\t3\n", "utf-8")
     named = ("task.source=a", "task.target=b", "task.objective=regression", "task.objective.score=stars")
     config: Any = resolve(Asked("sentence-similarity", settings=named)).task
-    rows = open_columns(SentenceSimilarity, config, path, whole=True).split("all")
+    rows = open_columns(SentenceSimilarity.columns(config), path, whole=True).split("all")
     assert next(iter(rows)).values == ("x", "y", "3")

@@ -283,10 +283,10 @@ def test_columns_are_asked_for_by_name(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_text("sentence\tlabel\na\tx\nb\ty\n", "utf-8")
     config: Any = resolve(Asked("text-classification", settings=("task.source=sentence",))).task
-    rows = open_columns(TextClassification, config, path, whole=True).split("all")
+    rows = open_columns(TextClassification.columns(config), path, whole=True).split("all")
     assert next(iter(rows)).values == ("a", "x")
     with refused(DataError, key="text"):
-        open_columns(TextClassification, resolve(Asked("text-classification")).task, path)
+        open_columns(TextClassification.columns(resolve(Asked("text-classification")).task), path)
 
 
 def test_a_length_that_no_data_decide_must_be_said(tmp_path: Path) -> None:

@@ -5,6 +5,6 @@
 knows tokens or models.
 """
 
-from regard.data.readers.opening import columns_of, open_data
+from regard.data.readers.opening import Preview, columns_of, open_data
 
-__all__ = ["columns_of", "open_data"]
+__all__ = ["Preview", "columns_of", "open_data"]

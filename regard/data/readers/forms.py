@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar
 
 from regard.data.readers.answers import answers_as_text, answers_in
 from regard.data.readers.lines import LINE_LIMIT, Problem, too_long
 from regard.data.readers.messages import messages_as_text, messages_in
 
-__all__ = ["Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text", "usual_forms"]
+__all__ = ["Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text"]
 
 _PYTHONS = re.compile(r"\['.*'\]", re.DOTALL)
 
@@ -25,15 +26,20 @@ Cell = str | list[object] | dict[str, object]
 """A value of a table: text, or what is neither text nor a number."""
 
 
-class Form(Protocol):
+class Form(ABC):
     """What the values of a column must be, if not text."""
 
-    def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
-        """What the row holds; `others`: the values of the columns before this one."""
+    takes_empty: ClassVar[bool] = False
+    """Whether an empty cell means something; else a row that has one cannot be used."""
+
+    @abstractmethod
+    def text(self, value: Cell, others: Sequence[Any]) -> object:
+        """What the row holds, a text or any other value, or a `Problem`; `others`: the values of the columns
+        before this one."""
 
 
 @dataclass(frozen=True)
-class Dialogue:
+class Dialogue(Form):
     """A list of messages; text, too, unless `always`."""
 
     always: bool = True
@@ -46,7 +52,7 @@ class Dialogue:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answers(Form):
     """Spans of the text in the first column."""
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
@@ -56,7 +62,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(Form):
     """A label; a list of labels, also as JSON in a cell, which `separator` joins. None: there is only one."""
 
     separator: str | None
@@ -84,7 +90,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class AsJson:
+class AsJson(Form):
     """Text, or a list or an object that whoever reads the row will look into."""
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
@@ -94,14 +100,6 @@ class AsJson:
             return _sound(json.dumps(value, ensure_ascii=False))
         except RecursionError:
             return Problem("not text", "nested too deeply")
-
-
-def usual_forms(names: Sequence[str]) -> tuple[Form | None, ...]:
-    """What columns of these names hold where nobody says it: `messages` a dialogue, `answers` spans of the
-    `context` before them, or whatever they are where there is none."""
-    answers: Form = Answers() if names[0] == "context" else AsJson()
-    usual: Mapping[str, Form] = {"messages": Dialogue(always=False), "answers": answers}
-    return tuple(usual.get(name) for name in names)
 
 
 def as_text(value: object) -> str | Problem:

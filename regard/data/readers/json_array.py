@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from regard.data.readers.columns import Wanted
+from regard.data.readers.forms import Answers, AsJson, Dialogue, Form
 from regard.data.readers.lines import LINE_LIMIT, Problem, open_text, read_lines
 from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.squad import COLUMNS, SquadFile
@@ -245,6 +246,10 @@ class Jsonl(Reader):
     endings = ("ndjson", "jsonlines", "jl")
 
     @classmethod
+    def forms(cls, names: Sequence[str]) -> Mapping[str, Form]:
+        return {"messages": Dialogue(always=False)}
+
+    @classmethod
     def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:
         with open_text(path) as file:
             array = _ARRAY.match(file.read(_HEAD).decode("utf-8", "replace")) is not None
@@ -258,6 +263,11 @@ class Json(Reader):
     kind = "json"
     columns = 3  # of SQuAD's form
     whole = True
+
+    @classmethod
+    def forms(cls, names: Sequence[str]) -> Mapping[str, Form]:
+        """Answers are spans of the context before them, or whatever they are where there is none."""
+        return {"answers": Answers() if names[0] == "context" else AsJson()}
 
     @classmethod
     def open(cls, path: Path, wanted: Wanted, *, skip: bool) -> Table:

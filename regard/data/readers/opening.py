@@ -9,10 +9,11 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from regard.data import builtin, named
 from regard.data.readers.changes import State, state_of, unchanged
@@ -21,7 +22,7 @@ from regard.data.readers.delimited import CsvTable
 from regard.data.readers.folder import INSIDE, Found, look_at_file, look_at_folder
 from regard.data.readers.image_folder import images_of, look_at_images, open_images, split_images
 from regard.data.readers.images import IMAGE
-from regard.data.readers.lines import file_errors
+from regard.data.readers.lines import Problem, file_errors
 from regard.data.readers.plain import ParallelTable, TextFile
 from regard.data.readers.reader import READERS
 from regard.data.readers.shards import ShardedTable
@@ -33,10 +34,10 @@ from regard.data.rows import DataSet, KnownSet, Report, Rows
 from regard.data.splits import ALL, SINGLE_FILE, SPLIT_OF, TRAIN_AND_VALID
 from regard.errors import ConfigError, DataError, nearest, no_data, outside
 
-__all__ = ["columns_of", "open_data"]
+__all__ = ["Preview", "columns_of", "open_data"]
 
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
-_SHOWN = 3  # names of files
+_SHOWN = 3  # names of files or columns
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}
 
 
@@ -47,6 +48,7 @@ def open_data(
     on_error: OnError = "refuse",
     whole: bool = False,
     forms: Forms = (),
+    key: tuple[int, ...] = (0,),
     progress: Progress | None = None,
 ) -> DataSet:
     """Open a built-in set, a named public set, a file or a folder.
@@ -54,16 +56,18 @@ def open_data(
     A name is looked up among the built-in sets, then among the public ones, then as a path. A `Path`, or a
     string with a separator or a suffix that exists, is always a path.
 
-    A single file of examples is split by a hash of its first wanted column (94 % train, 3 % valid, 3 %
-    test); running text (`.txt`, one column) in parts that follow one another (90, 5, 5 % of its bytes). Of a
-    folder without `valid`, 3 % (running text: the last 5 %) of train become it; a missing `test` is not made
-    up. A split that is cut from a small file may be empty. The files are looked at now and read later.
+    A single file of examples is split by a hash of its `key`, by default the first wanted column (94 % train,
+    3 % valid, 3 % test); running text (`.txt`, one column) in parts that follow one another (90, 5, 5 % of
+    its bytes). Of a folder without `valid`, 3 % (running text: the last 5 %) of train become it; a missing
+    `test` is not made up. A split that is cut from a small file may be empty. The files are looked at now and
+    read later.
 
     Args:
         columns: the names of the columns wanted, in order; None for one to be found (`readers.columns`).
         on_error: whether a broken row is refused, or left out and counted in the report.
         whole: do not split a single file: its rows are the only split, `all`.
         forms: what the columns hold where that is not text (`readers.forms`), in the same order.
+        key: which of the wanted columns say in which split a row is.
         progress: told of the bytes that have arrived, when a public set has to be fetched first.
 
     Raises:
@@ -75,20 +79,21 @@ def open_data(
     if on_error not in get_args(OnError):
         raise outside(ConfigError, "on_error", on_error, " or ".join(get_args(OnError)))
     report = Report()
-    path = _as_path(data)
+    path, reading = _as_path(data), Reading(on_error, report, forms, key)
     if path is None:
         name = str(data)
         if Path(name).exists():
             report.notes.append(f"'{name}' is the data set of that name; for the one here, give ./{name}")
         if name in builtin.BUILTIN:
             return _open_builtin(builtin.BUILTIN[name], columns, report)
-        return _open_named(named.NAMED[name], columns, Reading(on_error, report, forms), progress)
-    splits, names = _open_path(path, columns, Reading(on_error, report, forms), whole=whole)
+        return _open_named(named.NAMED[name], columns, reading, progress)
+    splits, names = _open_path(path, columns, reading, whole=whole)
     return DataSet(str(data), splits, names, report, fingerprint=_fingerprint(path, names, tuple(splits)))
 
 
-def columns_of(data: str | Path) -> tuple[str, ...]:
-    """The names of all columns of some data, whichever may be wanted of them.
+def columns_of(data: str | Path, *, header: bool = False) -> tuple[str, ...]:
+    """The names of all columns of some data, whichever may be wanted of them. `header`: whether it is known
+    that a table's first line names them.
 
     Raises: DataError as `open_data`.
     """
@@ -101,7 +106,36 @@ def columns_of(data: str | Path) -> tuple[str, ...]:
         return ("text",)
     for file in found.paths:
         _check_size(file)
-    return tuple(_open_table(found, ()).columns)
+    table = _open_table(found, ())
+    first = table.tables[0] if isinstance(table, ShardedTable) else table
+    if not header or not isinstance(first, TsvTable | CsvTable) or first.first.header:
+        return tuple(table.columns)
+    rows = (cells for _, cells in first.records(tuple(range(len(first.columns)))))
+    return next(
+        tuple(str(cell).strip() for cell in cells) for cells in rows if not isinstance(cells, Problem)
+    )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Some data before it is decided which of their columns are wanted. Raises: DataError as `open_data`."""
+
+    data: str | Path
+    on_error: Any = "refuse"
+    """As `open_data` takes it."""
+
+    def __call__(self) -> tuple[str, ...]:
+        """The names of all columns."""
+        return columns_of(self.data)
+
+    def header(self) -> tuple[str, ...]:
+        """The same of a table whose first line names them, whatever it looks like."""
+        return columns_of(self.data, header=True)
+
+    def rows(self, columns: Wanted, forms: Forms = ()) -> Rows:
+        """Some columns of the rows that are trained on."""
+        splits = open_data(self.data, columns, forms=forms, on_error=self.on_error).splits
+        return splits.get("train") or next(iter(splits.values()))
 
 
 def _look_at_examples(path: Path) -> Found:
@@ -202,7 +236,9 @@ def _open_path(
         rows, names_here = _open_files(files, columns, shares, reading, every)
         if len(shares) > 1 and not every:
             parts = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
-            how = "in parts that follow one another" if files.running else f"by a hash of {names_here[0]}"
+            key = [names_here[place] for place in reading.key]
+            by = ", ".join(key) if len(key) <= _SHOWN else f"{len(key)} columns"
+            how = "in parts that follow one another" if files.running else f"by a hash of {by}"
             reading.report.notes.append(f"{_shown(files)} was split {how}: {parts}")
         _check_agree(names, names_here, path)
         names = names or names_here

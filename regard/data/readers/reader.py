@@ -7,11 +7,13 @@ the entry-point group `regard.readers`. This file does not know any format.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, ClassVar
 
 from regard.data.readers.columns import Wanted
+from regard.data.readers.forms import Form
 from regard.errors import ConfigError
 from regard.registry import Registry
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from regard.data.readers.plain import TextFile
     from regard.data.readers.tables import Table
 
-__all__ = ["READERS", "Reader"]
+__all__ = ["READERS", "Reader", "usual_forms"]
 
 
 class Reader(ABC):
@@ -49,6 +51,11 @@ class Reader(ABC):
         Raises: DataError when it cannot be read.
         """
 
+    @classmethod
+    def forms(cls, names: Sequence[str]) -> Mapping[str, Form]:
+        """What columns hold, by their names, where nobody says it; `names`: those that are read."""
+        return {}
+
 
 def _check(reader: type[Reader]) -> None:
     if not issubclass(reader, Reader) or getattr(reader.open, "__isabstractmethod__", False):
@@ -61,3 +68,11 @@ READERS: Registry[type[Reader]] = Registry(
     check=_check,
 )
 """The file formats by the endings of their files."""
+
+
+def usual_forms(names: Sequence[str]) -> tuple[Form | None, ...]:
+    """What columns of these names hold where nobody says it; of formats that differ, as the first has it."""
+    usual: dict[str, Form] = {}
+    for reader in READERS.values():
+        usual = {**reader.forms(names), **usual}
+    return tuple(usual.get(name) for name in names)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from operator import itemgetter
+from typing import Any, Literal, TypeVar
 
-from regard.data.readers.forms import Cell, Form, usual_forms
+from regard.data.readers.forms import Cell, Form
 from regard.data.readers.lines import Problem
 from regard.data.readers.plain import TextFile
+from regard.data.readers.reader import usual_forms
 from regard.data.readers.tables import Record, Table
 from regard.data.rows import Report, Row, Rows
 from regard.data.splits import Chooser, choose_by_hash, contiguous_bounds
@@ -22,7 +24,7 @@ __all__ = ["Forms", "OnError", "Reading", "split_by", "split_table", "split_text
 OnError = Literal["refuse", "skip"]
 Forms = tuple[Form | None, ...]
 """What columns hold, in the order in which they were asked for; None for text."""
-TextRecord = tuple[str, tuple[str, ...] | Problem]
+ValueRecord = tuple[str, tuple[Any, ...] | Problem]
 Part = TypeVar("Part")
 
 
@@ -34,12 +36,14 @@ class Reading:
     on_error: OnError
     report: Report
     forms: Forms = ()
+    key: tuple[int, ...] = (0,)
+    """Which of the picked columns say in which split a row is: rows that are alike in them are in one."""
 
 
 def split_table(
     table: Table, picked: tuple[int, ...], shares: Mapping[str, float], reading: Reading
 ) -> dict[str, Rows]:
-    """The rows of a table in one or more splits, by a hash of the first picked column."""
+    """The rows of a table in one or more splits, by a hash of the key."""
     choosers = dict.fromkeys(shares) if len(shares) == 1 else choose_by_hash(shares)
     return split_by(table, picked, choosers, reading)
 
@@ -47,13 +51,13 @@ def split_table(
 def split_by(
     table: Table, picked: tuple[int, ...], choosers: Mapping[str, Chooser | None], reading: Reading
 ) -> dict[str, Rows]:
-    """The rows of a table in splits, each with what chooses by the first picked column; None takes all."""
+    """The rows of a table in splits, each with what chooses by the key; None takes all."""
     names = tuple(table.columns[index] for index in picked)
     given = (*reading.forms, *[None] * (len(picked) - len(reading.forms)))
     forms = tuple(form or usual for form, usual in zip(given, usual_forms(names), strict=True))
 
     def rows(chosen: Chooser | None) -> Iterator[Row]:
-        records = _texts(table.records(picked), names, forms)
+        records = _values(table.records(picked), names, forms)
         return _sound(records, table.label, reading, chosen=chosen)
 
     return {split: _rows_of(rows, chosen) for split, chosen in choosers.items()}
@@ -71,7 +75,7 @@ def split_text(text: TextFile, shares: Mapping[str, float], reading: Reading) ->
         label = f"{text.path} ({split})" if part else str(text.path)
         ends: list[bool] = []
 
-        def records() -> Iterator[TextRecord]:
+        def records() -> Iterator[ValueRecord]:
             for where, values, end_of_line in text.records(begin, end):
                 ends[:] = [end_of_line]
                 yield where, values
@@ -87,32 +91,30 @@ def _rows_of(rows: Callable[[Part], Iterator[Row]], part: Part) -> Rows:
     return Rows(lambda: rows(part))
 
 
-def _texts(records: Iterable[Record], names: tuple[str, ...], forms: Forms) -> Iterator[TextRecord]:
-    """The records as text, with a `Problem` in place of those that have a value empty or not of its form."""
+def _values(records: Iterable[Record], names: tuple[str, ...], forms: Forms) -> Iterator[ValueRecord]:
+    """The records as values, with a `Problem` in place of those that have one empty or not of its form."""
     for where, values in records:
         yield where, values if isinstance(values, Problem) else _row_of(values, names, forms)
 
 
-def _row_of(values: tuple[Cell, ...], names: tuple[str, ...], forms: Forms) -> tuple[str, ...] | Problem:
-    texts: list[str] = []
-    for name, value, form in zip(names, values, forms, strict=True):
-        text: str | Problem
-        if form is not None and value != "":
-            text = form.text(value, texts)
-        elif isinstance(value, str):
-            text = value
-        else:
-            text = Problem("not text", f"a {type(value).__name__}")
-        if isinstance(text, Problem):
-            return text
-        if not text or text.isspace():
+def _row_of(cells: tuple[Cell, ...], names: tuple[str, ...], forms: Forms) -> tuple[Any, ...] | Problem:
+    values: list[Any] = []
+    for name, cell, form in zip(names, cells, forms, strict=True):
+        value: object = cell
+        if form is not None and (cell != "" or form.takes_empty):
+            value = form.text(cell, values)
+        elif not isinstance(cell, str):
+            value = Problem("not text", f"a {type(cell).__name__}")
+        if isinstance(value, Problem):
+            return value
+        if isinstance(value, str) and (not value or value.isspace()):
             return Problem(f"empty {name}")
-        texts.append(text)
-    return tuple(texts)
+        values.append(value)
+    return tuple(values)
 
 
 def _sound(
-    records: Iterable[TextRecord],
+    records: Iterable[ValueRecord],
     label: str,
     reading: Reading,
     *,
@@ -126,11 +128,11 @@ def _sound(
     Raises:
         DataError: at the first row that is refused, or at the end when there was none to use.
     """
-    tally = reading.report.begin(label)
+    tally, key = reading.report.begin(label), itemgetter(*reading.key)
     for where, values in records:
         if not isinstance(values, Problem):
             tally.keep()
-            if chosen is None or chosen(values[0]):
+            if chosen is None or chosen(str(key(values))):
                 yield Row(values, where)
         elif values.harmless or reading.on_error == "skip":
             tally.skip(values.reason, where)

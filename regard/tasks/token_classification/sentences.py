@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import PreTokenizer, Split
 
-from regard.data.readers.forms import Cell
+from regard.data.readers.forms import Cell, Form
 from regard.data.readers.lines import LINE_LIMIT, Problem, too_long
 from regard.data.rows import Row
 from regard.data.sample import valid_text
@@ -51,7 +51,7 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class Tokens(Form):
     """A column of texts, or of lists of words."""
 
     def text(self, value: Cell, others: Sequence[str]) -> str | Problem:
@@ -69,7 +69,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Tags:
+class Tags(Form):
     """A column of lists, of tags or of spans. `names`: those of tags that are numbers."""
 
     names: tuple[str, ...] = ()
