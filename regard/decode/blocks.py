@@ -6,7 +6,6 @@ happens is what `engine.StackParts.run` does part by part; a law test holds the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numba
@@ -31,14 +30,6 @@ class Weights(NamedTuple):
     norm_weight: Any
     """(3 · L, D): of the norm that follows each part."""
     norm_bias: Any
-
-    @staticmethod
-    def of(
-        linears: Iterable[tuple[np.ndarray, ...]], norm_weight: np.ndarray, norm_bias: np.ndarray
-    ) -> Weights:
-        """From the linears in the order above."""
-        qkv, out, cross_q, cross_out, up, down = linears
-        return Weights(qkv, out, cross_q, cross_out, up, down, norm_weight, norm_bias)
 
 
 def _apply(x, part, i, clipped, y):  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regard.decode.stepper import Stepper, Without
+from regard.decode.stepper import Around, Stepper, Without
 from regard.errors import require
 
 _NEVER = float("-inf")
@@ -76,8 +76,8 @@ class Rules:
 NO_RULES = Rules()
 
 
-class Constrained:
-    """Another stepper, whose logits heed the constraints."""
+class Constrained(Around):
+    """Another stepper, whose logits obey the constraints."""
 
     def __init__(
         self,
@@ -90,7 +90,8 @@ class Constrained:
         """`rows`: what each row holds before the first token that `step` is given. `ends`: the ids that end
         an output. `begun`: how many tokens of each row were given before anything was written, the first of
         `step` included; by default all of them."""
-        self._stepper, self._rules, self._ends = stepper, constraints, list(ends)
+        super().__init__(stepper)
+        self._rules, self._ends = constraints, list(ends)
         self._rows = [list(row) for row in rows]
         self._begun = [len(row) + 1 for row in rows] if begun is None else list(begun)
 
@@ -128,11 +129,11 @@ class Constrained:
 
     def reorder(self, rows: Tensor) -> None:
         self._select(rows)
-        self._stepper.reorder(rows)
+        super().reorder(rows)
 
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
         self._select(rows)
-        self._stepper.keep(inputs, rows)
+        super().keep(inputs, rows)
 
     def _select(self, rows: Tensor) -> None:
         chosen = rows.tolist()

@@ -291,4 +291,4 @@ def _packed(stack: Stack, made: StackParts) -> nests.Weights | None:
     if isinstance(flat[0], Int8Linear):
         parts.append([np.stack([x.scale.numpy() for x in kind]) for kind in kinds])
     parts.append([np.stack([bias_of(x) for x in kind]) for kind in kinds])
-    return nests.Weights.of(zip(*parts, strict=True), *norms)
+    return nests.Weights(*zip(*parts, strict=True), *norms)

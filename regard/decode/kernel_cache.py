@@ -30,6 +30,7 @@ import torch
 from regard import __version__
 from regard.errors import RegardError, StorageError, cannot_write
 from regard.files import write_json
+from regard.machine import processor_name
 from regard.schema import parse
 
 _VERDICT = "verdict.json"
@@ -216,22 +217,9 @@ def processor_facts() -> dict[str, str]:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             text = file.read(2**15)
     except OSError:
-        return facts | {"model name": _model_name()}
+        return facts | {"model name": processor_name()}
     for line in text.split("\n\n", 1)[0].splitlines():
         name, colon, value = line.partition(":")
         if colon and name.strip().lower() in _CPUINFO:
             facts[name.strip().lower()] = value.strip()
     return facts
-
-
-def _model_name() -> str:
-    """Where there is no /proc/cpuinfo."""
-    if sys.platform != "darwin":
-        return platform.processor()
-    import ctypes
-
-    buffer, size = ctypes.create_string_buffer(256), ctypes.c_size_t(256)
-    system = ctypes.CDLL(None)
-    if system.sysctlbyname(b"machdep.cpu.brand_string", buffer, ctypes.byref(size), None, 0) != 0:
-        return platform.processor()
-    return buffer.value.decode("utf-8", "replace")

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regard.decode.stepper import Stepper
 from regard.model.attention import Attention
 from regard.model.block import Block, PostResidual, Residual
 from regard.model.feedforward import FeedForward
@@ -50,8 +51,8 @@ _FOR_ONE_THREAD = 2**24
 """Weights times rows of a step up to which one thread is faster than several."""
 
 
-class LeanStepper:
-    """A `Stepper`; see the module's docstring.
+class LeanStepper(Stepper):
+    """See the module's docstring.
 
     The rows of a step stand place by place inside (all first places, all second places, …), so that the
     slots of an input lie at equal distances.
@@ -144,7 +145,7 @@ class _Layer:
     def __init__(
         self, block: Block, memory: Tensor, padding: Tensor | None, rotation: Rotation | None
     ) -> None:
-        """`turn`: how the keys of the memory are rotated, if they are."""
+        """`rotation`: how the keys of the memory are rotated, if they are."""
         attention, cross = block.attention, block.cross
         assert isinstance(attention, Attention)
         assert isinstance(cross, Attention)
@@ -152,20 +153,17 @@ class _Layer:
         self.attention, self.cross, self.padding = attention, cross, padding
         self.inputs = len(memory)
         self.qkv, self.out = _linear(attention.qkv), _linear(attention.out)
-        self.project_memory(memory, rotation)
+        self.cross_q, self.cross_out = _linear(cross.q), _linear(cross.out)
+        inner = attention.heads * attention.head_width
+        self.keys = self.values = memory.new_empty((0, self.inputs, inner))
+        self.rotates_memory = rotation is not None
+        k, v = cross.project_memory(memory, rotation)
+        self.memory_keys, self.memory_values = k.contiguous(), v.contiguous()  # (B, H, S, C)
         self.residuals = [
             _residual(block.attention_residual, self._attend),
             _residual(block.cross_residual, self._cross_attend),
             _residual(block.feedforward_residual, _feedforward(block.feedforward)),
         ]
-
-    def project_memory(self, memory: Tensor, rotation: Rotation | None) -> None:
-        self.rotates_memory = rotation is not None
-        self.cross_q, self.cross_out = _linear(self.cross.q), _linear(self.cross.out)
-        inner = self.attention.heads * self.attention.head_width
-        self.keys = self.values = memory.new_empty((0, self.inputs, inner))
-        k, v = self.cross.project_memory(memory, rotation)
-        self.memory_keys, self.memory_values = k.contiguous(), v.contiguous()  # (B, H, S, C)
 
     def reserve(self, capacity: int, used: int) -> None:
         old = self.keys, self.values
@@ -208,7 +206,7 @@ class _Layer:
         return self.cross_out(self._attention(q, k, v, self.cross, self.padding))
 
     def _attention(self, q: Tensor, k: Tensor, v: Tensor, part: Attention, mask: Tensor | None) -> Tensor:
-        """Attention of (rows, H · C) queries on (B · H, C, S) keys and (B · H, S, C) values; `sight`,
+        """Attention of (rows, H · C) queries on (B · H, C, S) keys and (B · H, S, C) values; `mask`,
         (B, 1, places | 1, S), is added to the scores."""
         rows, heads, C = len(q), part.heads, part.head_width
         places, pairs = rows // self.inputs, self.inputs * heads

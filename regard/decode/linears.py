@@ -42,8 +42,9 @@ class Buffer:
     array: np.ndarray
 
     @staticmethod
-    def of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Buffer:
-        tensor = torch.empty(shape, dtype=dtype)
+    def of(shape: tuple[int, ...]) -> Buffer:
+        """New memory for float32."""
+        tensor = torch.empty(shape, dtype=torch.float32)
         return Buffer(tensor, tensor.numpy())
 
 
@@ -58,10 +59,10 @@ def product(linear: nn.Module, activation: Activation | None = None, *, copied: 
     """What a linear does, and an activation after it. `copied`: whether a float one's weights may be."""
     clipped = activation is nn.functional.relu
     if isinstance(linear, Int8Linear):
-        made = _by_kernel(linear.weight, _int8(linear, clipped))
+        made = _by_kernel(linear.weight, _kernel(linear, clipped))
     else:
         assert isinstance(linear, nn.Linear | VocabularyHead)
-        by_torch, kernel = _by_torch(linear, clipped), _by_kernel(linear.weight, _float(linear, clipped))
+        by_torch, kernel = _by_torch(linear, clipped), _by_kernel(linear.weight, _kernel(linear, clipped))
         made = _either(kernel, by_torch) if copied else by_torch
     if activation is None or clipped:
         return made
@@ -94,23 +95,16 @@ def _by_torch(linear: nn.Linear | VocabularyHead, clipped: bool) -> Product:
     return made
 
 
-def _float(linear: nn.Linear | VocabularyHead, clipped: bool) -> _Kernel:
-    bias = bias_of(linear)
-    packed = functools.cache(lambda: pack(linear))
+def _kernel(linear: nn.Linear | VocabularyHead | Int8Linear, clipped: bool) -> _Kernel:
+    bias, packed = bias_of(linear), functools.cache(lambda: pack(linear))
+    scale = linear.scale.numpy() if isinstance(linear, Int8Linear) else None
 
     def made(x: np.ndarray, first: int, last: int, y: np.ndarray) -> None:
-        products.linear(x, packed()[first // LANES : -(-last // LANES)], bias[first:last], clipped, y)
-
-    return made
-
-
-def _int8(linear: Int8Linear, clipped: bool) -> _Kernel:
-    bias, scale = bias_of(linear), linear.scale.numpy()
-    packed = functools.cache(lambda: pack(linear))
-
-    def made(x: np.ndarray, first: int, last: int, y: np.ndarray) -> None:
-        weights = packed()[first // LANES : -(-last // LANES)]
-        products.int8_linear(x, weights, scale[first:last], bias[first:last], clipped, y)
+        weights, some = packed()[first // LANES : -(-last // LANES)], slice(first, last)
+        if scale is None:
+            products.linear(x, weights, bias[some], clipped, y)
+        else:
+            products.int8_linear(x, weights, scale[some], bias[some], clipped, y)
 
     return made
 
@@ -212,6 +206,6 @@ def torch_from() -> int:
     with computing_with(1), torch.inference_mode():
         by_kernel, by_torch = (
             best_seconds(functools.partial(made, x, y))
-            for made in (_by_kernel(linear.weight, _float(linear, False)), _by_torch(linear, False))
+            for made in (_by_kernel(linear.weight, _kernel(linear, False)), _by_torch(linear, False))
         )
     return rows // 2 if by_torch < 0.9 * by_kernel else sys.maxsize

@@ -30,7 +30,7 @@ from regard.decode.fast import compiling
 from regard.decode.linears import Buffer, pool
 from regard.decode.parallel import AT_LEAST
 from regard.decode.slots import Slots
-from regard.decode.stepper import KeptPrompt, PromptStepper
+from regard.decode.stepper import KeptPrompt, PromptStepper, Stepper
 from regard.model.mask import Positions, Ragged
 from regard.model.tap import watching
 from regard.model.transformer import EncoderDecoder, Transformer
@@ -46,7 +46,7 @@ def native_stepper(
     model: EncoderDecoder, source: Tensor, positions: Positions | None, capacity: int
 ) -> NativeStepper | None:
     """A stepper, or None where it would not do what `model`'s own stacks do with this source."""
-    engine = None if model.training or watching() else engine_of(model)
+    engine = _engine(model)
     if engine is None or (isinstance(positions, Ragged) and not _padded_right(positions)):
         return None
     return NativeStepper(engine, source, positions, capacity)
@@ -57,13 +57,17 @@ def native_prompt_stepper(
 ) -> NativePromptStepper | None:
     """A stepper, or None where it would not do what `model`'s own stack does. `read`: of a single prompt,
     what was read of it before."""
-    engine = None if model.training or watching() else engine_of(model)
+    engine = _engine(model)
     return None if engine is None else NativePromptStepper(engine, model, prompts, capacity, read)
 
 
 def suits_native(model: EncoderDecoder | Transformer) -> bool:
     """Whether the model is one for which a native stepper is made, if padding stands on the right."""
-    return not (model.training or watching()) and engine_of(model) is not None
+    return _engine(model) is not None
+
+
+def _engine(model: EncoderDecoder | Transformer) -> Engine | None:
+    return None if model.training or watching() else engine_of(model)
 
 
 def _padded_right(positions: Ragged) -> bool:
@@ -73,7 +77,7 @@ def _padded_right(positions: Ragged) -> bool:
     return bool((positions.segment <= 0).all() & (in_order | ~real).all() & together)
 
 
-class NativeStepper:
+class NativeStepper(Stepper):
     """A `Stepper`; see the module's docstring."""
 
     @torch.inference_mode()
@@ -165,11 +169,8 @@ class NativeStepper:
     def reorder(self, rows: Tensor) -> None:
         self._owner = self._owner[self._slots.reorder(rows)]
 
-    def keep(self, inputs: Tensor, rows: Tensor) -> None:
-        self.reorder(rows)
 
-
-class NativePromptStepper:
+class NativePromptStepper(Stepper):
     """A `PromptStepper` from its first step on; the prompts are read by the model's own modules.
 
     Each of several threads takes rows of its own through a step; of few rows, outputs (`linears.py`).
@@ -234,9 +235,6 @@ class NativePromptStepper:
 
     def reorder(self, rows: Tensor) -> None:
         self._at = self._at[self._slots.reorder(rows)]
-
-    def keep(self, inputs: Tensor, rows: Tensor) -> None:
-        self.reorder(rows)
 
 
 _ALL = slice(None)

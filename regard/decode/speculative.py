@@ -18,7 +18,7 @@ from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 
 
-class SpeculativeStepper:
+class SpeculativeStepper(Stepper):
     """Goes on from one prompt, after which `guess` may be written.
 
     `otherwise` makes a stepper that goes on from ids, whose beginning was read, once a token is another. The
@@ -56,7 +56,4 @@ class SpeculativeStepper:
         return self._logits[self._done - 1, None]
 
     def reorder(self, rows: Tensor) -> None:
-        """There is one row."""
-
-    def keep(self, inputs: Tensor, rows: Tensor) -> None:
         """There is one row."""

@@ -29,11 +29,11 @@ class Stepper(Protocol):
         ...
 
     def keep(self, inputs: Tensor, rows: Tensor) -> None:
-        """Go on with these inputs only, whose rows are `rows`."""
-        ...
+        """Go on with these inputs only, whose rows are `rows`: here, where rows are all that there is."""
+        self.reorder(rows)
 
 
-class EncoderDecoderStepper:
+class EncoderDecoderStepper(Stepper):
     """Decodes from (B, S) source ids; the encoder runs once, when this is made."""
 
     def __init__(
@@ -57,16 +57,11 @@ class EncoderDecoderStepper:
         self._cache.select_memory(inputs)
 
 
-class Without:
-    """Another stepper, to which some tokens are impossible."""
+class Around(Stepper):
+    """Another stepper, whose logits are changed."""
 
-    def __init__(self, stepper: Stepper, tokens: Sequence[int]) -> None:
-        self._stepper, self._tokens = stepper, list(tokens)
-
-    def step(self, tokens: Tensor) -> Tensor:
-        logits = self._stepper.step(tokens)
-        logits[:, self._tokens] = float("-inf")
-        return logits
+    def __init__(self, stepper: Stepper) -> None:
+        self._stepper = stepper
 
     def reorder(self, rows: Tensor) -> None:
         self._stepper.reorder(rows)
@@ -75,11 +70,25 @@ class Without:
         self._stepper.keep(inputs, rows)
 
 
-class Forced:
+class Without(Around):
+    """Another stepper, to which some tokens are impossible."""
+
+    def __init__(self, stepper: Stepper, tokens: Sequence[int]) -> None:
+        super().__init__(stepper)
+        self._tokens = list(tokens)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        logits = self._stepper.step(tokens)
+        logits[:, self._tokens] = float("-inf")
+        return logits
+
+
+class Forced(Around):
     """Another stepper, to whose first steps nothing but some given tokens is possible."""
 
     def __init__(self, stepper: Stepper, tokens: Sequence[int]) -> None:
-        self._stepper, self._tokens, self._done = stepper, list(tokens), 0
+        super().__init__(stepper)
+        self._tokens, self._done = list(tokens), 0
 
     def step(self, tokens: Tensor) -> Tensor:
         logits = self._stepper.step(tokens)
@@ -90,12 +99,6 @@ class Forced:
             logits[:, token] = kept
         self._done += 1
         return logits
-
-    def reorder(self, rows: Tensor) -> None:
-        self._stepper.reorder(rows)
-
-    def keep(self, inputs: Tensor, rows: Tensor) -> None:
-        self._stepper.keep(inputs, rows)
 
 
 class KeptPrompt:
@@ -122,7 +125,7 @@ class KeptPrompt:
         return self.cache
 
 
-class PromptStepper:
+class PromptStepper(Stepper):
     """Goes on from prompts of different lengths; all but their last tokens are read when this is made.
 
     `step` is first given those last tokens. A prompt that is there several times is read once. `kept`: of a
@@ -176,6 +179,3 @@ class PromptStepper:
     def reorder(self, rows: Tensor) -> None:
         self.cache.select(rows)
         self.next = self.next[rows]
-
-    def keep(self, inputs: Tensor, rows: Tensor) -> None:
-        self.reorder(rows)

@@ -6,6 +6,7 @@ begins with two rows that nothing looks up, and normalises what enters a stack.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -18,24 +19,23 @@ from regard.interop.family import (
     Source,
     Unsupported,
     Weights,
-    both_sides,
     expect,
     task_options,
     tokens_of,
 )
-from regard.interop.generation import generation_options, stated
-from regard.interop.keys import Keys, activation_name
+from regard.interop.generation import stated
+from regard.interop.keys import Keys
 from regard.interop.mapping import ROW, Rule, Table, in_blocks, rules_of, skipped
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens
 from regard.model.feedforward import MLP
-from regard.model.mask import Causal, Full
-from regard.model.norm import LayerNorm
-from regard.model.position import Learned, Sinusoidal, sinusoids
+from regard.model.mask import Causal
+from regard.model.position import Learned, Position, Sinusoidal, sinusoids
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig, Tying
+from regard.registry import register
 
-TARGET_FILE = "tokenizer.target.json"
 _BLOCK = {
     "attention.qkv": "self_attn.{q,k,v}_proj",
     "attention.out": "self_attn.out_proj",
@@ -49,9 +49,26 @@ _BLOCK = {
     "feedforward_residual.norm": "final_layer_norm",
 }
 _SIDES = ("encoder", "decoder")
+_STACKS = {
+    side: StackKeys(
+        StackConfig(1024, 12, AttentionConfig(16), MLP(4096, "gelu")),
+        {
+            "width": "d_model",
+            "depth": f"{side}_layers",
+            "attention.heads": f"{side}_attention_heads",
+            "attention.dropout": "attention_dropout",
+            "feedforward.hidden": f"{side}_ffn_dim",
+            "feedforward.activation": "activation_function",
+            "feedforward.dropout": "activation_dropout",
+            "dropout": "dropout",
+        },
+    )
+    for side in _SIDES
+}
 _POSITIONS = 2  # rows of a table of learned positions before the first
 
 
+@register
 class Bart(Family):
     """BART itself."""
 
@@ -64,10 +81,13 @@ class Bart(Family):
     """Rows of a table of learned positions before the first."""
     prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 50265}
+    tokenizer = "BartTokenizer"
+    stacks: ClassVar[Mapping[str, StackKeys]] = _STACKS
     learned: ClassVar[bool] = True
     """Whether positions are, and what enters a stack is normalised."""
-    starts: ClassVar[bool] = True
-    """Whether an input begins with a token of its own."""
+    starts: ClassVar[str | None] = "bos"
+    """The role of what an input begins with."""
 
     # ------------------------------------------------------------------ reading
 
@@ -75,10 +95,13 @@ class Bart(Family):
         keys = source.keys
         keys.only("is_encoder_decoder", True, "it has two stacks")
         self._check(keys)
-        learned = self._learned(source)
-        encoder = self._stack(keys, "encoder", learned)
-        decoder = replace(self._stack(keys, "decoder", learned), mask=Causal())
-        decoder = replace(decoder, cross=decoder.attention)
+        longest = keys.whole("max_position_embeddings", 1024, least=1)
+        position: Position = Sinusoidal(interleaved=False)
+        if self._learned(source):
+            position = Learned(keys.size("max_position_embeddings", longest))
+        stacks = (self.stacks[side].read(keys) for side in _SIDES)
+        encoder, decoder = (replace(x, position=position, entry_norm=self.learned) for x in stacks)
+        decoder = replace(decoder, mask=Causal(), cross=decoder.attention)
         keys.any("num_hidden_layers")  # the encoder's depth once more
         shares = keys.flag("share_encoder_decoder_embeddings", True)
         if self.learned and not shares:
@@ -92,22 +115,12 @@ class Bart(Family):
             tying = "three-way" if shares else "two-way"
         target = replace(embed, vocab=vocab)
         model = EncoderDecoderConfig(embed, target, encoder, decoder, tying, head_bias=True)
-        begin = stated(source.checkpoint, "decoder_start_token_id")
-        if type(begin) is not int or not 0 <= begin < vocab:
-            raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
-        context = keys.whole("max_position_embeddings", 1024, least=1)
-        starts = "bos" if self.starts else None
-        options = {"kind": "translation", "max_length": context}
-        end = self.forced_end if self.forced_end < vocab else None
-        options |= generation_options(source.checkpoint, vocab, two_stacks=True, forced_end=end)
-        return Plan(
-            task="translation",
-            options=options,
-            model=model,
-            table=source.table(self, model),
-            tokenizers=both_sides(
-                source, TARGET_FILE, (embed.vocab, vocab), begin=begin, end="eos", starts=starts
-            ),
+        return source.translation(
+            model,
+            stated(source.checkpoint, "decoder_start_token_id"),
+            longest,
+            starts=self.starts,
+            forced_end=self.forced_end if self.forced_end < vocab else None,
         )
 
     def _check(self, keys: Keys) -> None:
@@ -127,26 +140,6 @@ class Bart(Family):
     def _learned(self, source: Source) -> bool:
         """Whether positions are learned."""
         return self.learned
-
-    def _stack(self, keys: Keys, side: str, learned: bool) -> StackConfig:
-        width, heads = keys.heads("d_model", f"{side}_attention_heads")
-        activation = keys.activation("activation_function", "gelu")
-        positions = keys.whole("max_position_embeddings", 1024, least=1)
-        return StackConfig(
-            width=width,
-            depth=keys.depth(f"{side}_layers"),
-            attention=AttentionConfig(heads, dropout=keys.rate("attention_dropout")),
-            feedforward=MLP(
-                keys.size(f"{side}_ffn_dim"), activation, dropout=keys.rate("activation_dropout")
-            ),
-            mask=Full(),
-            position=Learned(keys.size("max_position_embeddings", positions))
-            if learned
-            else Sinusoidal(interleaved=False),
-            norm=LayerNorm(),
-            dropout=keys.rate("dropout", 0.1),
-            entry_norm=self.learned,
-        )
 
     # ------------------------------------------------------------------ weights
 
@@ -187,36 +180,29 @@ class Bart(Family):
         longest = getattr(model.encoder.position, "length", task_options(bundle).get("max_length", 512))
         config = {
             "vocab_size": tokens_of(model).vocab,
-            "d_model": model.encoder.width,
             "max_position_embeddings": longest,
             "scale_embedding": model.target.scale,
-            "dropout": model.encoder.dropout,
-            "attention_dropout": model.encoder.attention.dropout,
             "is_encoder_decoder": True,
             "forced_eos_token_id": None,  # unless the configuration of generation says so
             "tie_word_embeddings": model.tying != "none",
         }
-        for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-            part = expect(stack.feedforward, MLP, "its feed-forward parts are gated")
-            config |= {
-                f"{side}_layers": stack.depth,
-                f"{side}_attention_heads": stack.attention.heads,
-                f"{side}_ffn_dim": part.hidden or 4 * stack.width,
-                "activation_function": activation_name(part.activation),
-                "activation_dropout": part.dropout,
-            }
+        for side, stack in (("decoder", model.decoder), ("encoder", model.encoder)):
+            config |= self.stacks[side].write(stack)
         own = {"decoder_vocab_size": model.target.vocab, "share_encoder_decoder_embeddings": shares}
         return config if self.learned else config | own
 
 
+@register
 class Marian(Bart):
     """A translator of Marian's."""
 
     name: ClassVar[str] = "marian"
     architectures: ClassVar[dict[str, str]] = {"MarianMTModel": "translation"}
     aliases: ClassVar[dict[str, str]] = {"MarianModel": "MarianMTModel"}
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 58101}
+    tokenizer = "MarianTokenizer"
     learned = False
-    starts = False
+    starts = None
     forced_end = 0
     offset = 0
 

@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.data.tokenizer import Tokenizer
-from regard.interop.encoder import FILL, Encoder, Names, Sizes, classes
+from regard.interop.encoder import FILL, PLAIN, Encoder, Names, classes
 from regard.interop.keys import Keys
 from regard.interop.origin import load_origin
-from regard.model.feedforward import Activation
-from regard.model.position import Learned, LearnedAndRelative
+from regard.interop.stack_keys import StackKeys
+from regard.model.feedforward import MLP, Activation
+from regard.model.position import LearnedAndRelative
+from regard.registry import register
 
 _BLOCK = {
     "attention.qkv": "attention.self.{query,key,value}",
@@ -22,8 +24,12 @@ _BLOCK = {
     "feedforward.down": "output.dense",
     "feedforward_residual.norm": "output.LayerNorm",
 }
+_BUCKETS, _FARTHEST = 32, 128
+"""Of MPNet's bias; the reference's code reads no others."""
+_VOCAB = {"vocab_size": 30522}
 
 
+@register
 class Bert(Encoder):
     """BERT itself."""
 
@@ -31,6 +37,8 @@ class Bert(Encoder):
     architectures = classes("Bert") | {"BertForPreTraining": FILL}
     body = "BertModel"
     prefix = "bert."
+    defaults = _VOCAB
+    tokenizer = "BertTokenizer"
     names = Names(
         layers="encoder.layer",
         block=_BLOCK,
@@ -43,6 +51,7 @@ class Bert(Encoder):
     )
 
 
+@register
 class Roberta(Encoder):
     """RoBERTa (arXiv 1907.11692): positions are counted from the padding's id on, and its tokenizer never
     tells texts apart, however many types there are."""
@@ -51,6 +60,8 @@ class Roberta(Encoder):
     architectures = classes("Roberta")
     body = "RobertaModel"
     prefix = "roberta."
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 50265}
+    tokenizer = "RobertaTokenizer"
     kept_keys = ("pad_token_id",)
     names = replace(
         Bert.names,
@@ -77,22 +88,29 @@ class Roberta(Encoder):
         return {"pad_token_id": load_origin(bundle).config.get("pad_token_id", own)}
 
 
+@register
 class XlmRoberta(Roberta):
     """XLM-R (arXiv 1911.02116): RoBERTa of a hundred languages, with another tokenizer."""
 
     name: ClassVar[str] = "xlm-roberta"
     architectures = classes("XLMRoberta")
     body = "XLMRobertaModel"
+    defaults = _VOCAB
+    tokenizer = "XLMRobertaTokenizer"
 
 
+@register
 class Camembert(Roberta):
     """CamemBERT (arXiv 1911.03894): RoBERTa of French, with another tokenizer."""
 
     name: ClassVar[str] = "camembert"
     architectures = classes("Camembert")
     body = "CamembertModel"
+    defaults = _VOCAB
+    tokenizer = "CamembertTokenizer"
 
 
+@register
 class DistilBert(Encoder):
     """DistilBERT (arXiv 1910.01108): half as deep, without token types."""
 
@@ -100,6 +118,8 @@ class DistilBert(Encoder):
     architectures = classes("DistilBert")
     body = "DistilBertModel"
     prefix = "distilbert."
+    defaults = _VOCAB
+    tokenizer = "BertTokenizer"
     names = Names(
         layers="transformer.layer",
         block={
@@ -117,23 +137,27 @@ class DistilBert(Encoder):
         class_transform="pre_classifier",
         class_product="classifier",
     )
-    sizes = Sizes(
-        width="dim",
-        depth="n_layers",
-        heads="n_heads",
-        hidden="hidden_dim",
-        activation="activation",
-        dropout="dropout",
-        attention_dropout="attention_dropout",
-        eps=None,
-        types=None,
+    stack = StackKeys(
+        replace(PLAIN.base, depth=6),
+        {
+            "width": "dim",
+            "depth": "n_layers",
+            "attention.heads": "n_heads",
+            "attention.dropout": "attention_dropout",
+            "feedforward.hidden": "hidden_dim",
+            "feedforward.activation": "activation",
+            "position.length": "max_position_embeddings",
+            "dropout": "dropout",
+        },
     )
+    types = None
     class_activation = "relu"
 
     def _check(self, keys: Keys) -> None:
         keys.flag("sinusoidal_pos_embds", False)  # how the table was begun; it is a table all the same
 
 
+@register
 class Electra(Encoder):
     """ELECTRA (arXiv 2003.10555): its embedding may be narrower than its blocks. What its discriminator says
     of each token is of its pretraining only, and left out; what is left is a body."""
@@ -143,6 +167,8 @@ class Electra(Encoder):
     body = "ElectraModel"
     aliases: ClassVar[dict[str, str]] = {"ElectraForPreTraining": "ElectraModel"}
     prefix = "electra."
+    defaults = _VOCAB
+    tokenizer = "BertTokenizer"
     names = replace(
         Roberta.names,
         mask_transform="generator_predictions.dense",
@@ -152,12 +178,22 @@ class Electra(Encoder):
         entry="embeddings_project",
         others=("discriminator_predictions.",),
     )
-    sizes = Sizes(entry="embedding_size")
+    stack = replace(
+        PLAIN,
+        base=replace(
+            PLAIN.base,
+            width=256,
+            attention=replace(PLAIN.base.attention, heads=4),
+            feedforward=MLP(1024, "gelu"),
+        ),
+    )
+    entry = "embedding_size"
     class_activation = mask_activation = "gelu"
 
     ignored = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
 
 
+@register
 class MPNet(Encoder):
     """MPNet (arXiv 2004.09297): positions also bias the scores, by one table that all blocks share; they are
     counted as RoBERTa's are, from the id 1 on. There are no token types."""
@@ -166,6 +202,8 @@ class MPNet(Encoder):
     architectures = classes("MPNet")
     body = "MPNetModel"
     prefix = "mpnet."
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 30527}
+    tokenizer = "MPNetTokenizer"
     names = replace(
         Roberta.names,
         block=_BLOCK
@@ -176,22 +214,16 @@ class MPNet(Encoder):
         },
         bias="encoder.relative_attention_bias",
     )
-    sizes = Sizes(types=None)
+    stack = replace(PLAIN, base=replace(PLAIN.base, position=LearnedAndRelative(512, _BUCKETS, _FARTHEST)))
+    types = None
     mask_activation: ClassVar[Activation | None] = "gelu"
     between = 2
 
     def _check(self, keys: Keys) -> None:
         keys.only("relative_attention_num_buckets", _BUCKETS, "the reference's code counts on it")
 
-    def _position(self, length: int) -> Learned | LearnedAndRelative:
-        return LearnedAndRelative(length, _BUCKETS, _FARTHEST)
-
     def _first(self, config: Mapping[str, Any]) -> int:
         return 2
 
     def _stated(self, bundle: Bundle) -> dict[str, Any]:
         return {"relative_attention_num_buckets": _BUCKETS, "pad_token_id": 1}
-
-
-_BUCKETS, _FARTHEST = 32, 128
-"""Of MPNet's bias; the reference's code reads no others."""

@@ -167,7 +167,7 @@ def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callab
             before["<unk>NOTUSED"] = -100.0
             pieces = pieces.reordered(before, 1, (keys.name("mask", "<mask>"),))
         case "T5Tokenizer":
-            backend = pieces.of_class(True, words=True).backend()
+            backend = replace(pieces, prefix=True, first=False, words=True).backend()
             _add_sentinels(keys, backend)
             return backend, _ended
         case None:
@@ -175,9 +175,10 @@ def _sentencepiece(pieces: Pieces, keys: TokenizerKeys) -> tuple[Backend, Callab
         case _:  # Llama's normalises nothing, whatever the model says
             if not keys.decided and keys.settings.get("add_prefix_space") is None:
                 raise keys.refuse("add_prefix_space", _UNDECIDED)
-            pieces = replace(pieces, charsmap=b"", tidy=False)
-            return pieces.of_class(prefix, first=not keys.flag("legacy", False)).backend(), _begun
-    backend = pieces.of_class(prefix, words=True).backend()
+            first = not keys.flag("legacy", False)
+            pieces = replace(pieces, charsmap=b"", tidy=False, prefix=prefix, first=first)
+            return pieces.backend(), _begun
+    backend = replace(pieces, prefix=prefix, first=False, words=True).backend()
     _name_special(keys, backend, [pieces.names[-1]])
     return backend, _framed
 

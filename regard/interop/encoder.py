@@ -7,25 +7,25 @@ families.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.errors import CheckpointError
-from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect, tokens_of
-from regard.interop.keys import Keys, activation_name
+from regard.interop.family import Family, Plan, Source, Weights, expect, tokens_of
+from regard.interop.keys import Keys
 from regard.interop.labels import classes_of, label_options
 from regard.interop.mapping import Table, in_blocks, rules_of, skipped
 from regard.interop.sentences import LENGTH, prompt_of, sentence_files, vector_of
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens, TokenTypes
 from regard.model.feedforward import MLP, Activation
 from regard.model.head import Classes, Head, Spans, Transform, Vocabulary
 from regard.model.head_tokens import TokenClasses
 from regard.model.init import Scaled
-from regard.model.mask import Full
 from regard.model.norm import LayerNorm
-from regard.model.position import Learned, LearnedAndRelative
+from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
 
@@ -42,7 +42,6 @@ _READ = 384
 """Tokens that answers are looked for in at once, at most: what such models were mostly trained with."""
 _LEAST = 10
 """Tokens that a question and a context need."""
-_EPS = 1e-12
 _POOLER = "the layer over the first vector, which this head does not read"
 _HEAD = "a head of its pretraining"
 _OF_HEADS = ("cls.", "lm_head.", "vocab_", "generator_", "classifier.", "pre_classifier.", "qa_outputs.")
@@ -70,22 +69,6 @@ class Names:
     """The beginnings of weights of further heads, which nothing here reads."""
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """The keys of a configuration that have other names from family to family; None for what there is not."""
-
-    width: str = "hidden_size"
-    depth: str = "num_hidden_layers"
-    heads: str = "num_attention_heads"
-    hidden: str = "intermediate_size"
-    activation: str = "hidden_act"
-    dropout: str = "hidden_dropout_prob"
-    attention_dropout: str = "attention_probs_dropout_prob"
-    eps: str | None = "layer_norm_eps"
-    types: str | None = "type_vocab_size"
-    entry: str | None = None
-
-
 def classes(start: str) -> dict[str, str]:
     """The classes of a family whose names begin like that, and the task that each becomes."""
     heads = {"MaskedLM": FILL, "SequenceClassification": CLASSES, "QuestionAnswering": SPANS}
@@ -93,11 +76,40 @@ def classes(start: str) -> dict[str, str]:
     return {f"{start}For{head}": task for head, task in heads.items()} | {f"{start}Model": BODY}
 
 
+PLAIN = StackKeys(
+    StackConfig(
+        width=768,
+        depth=12,
+        attention=AttentionConfig(12, dropout=0.1),
+        feedforward=MLP(3072, "gelu"),
+        position=Learned(512),
+        norm=LayerNorm(1e-12),
+        entry_norm=True,
+    ),
+    {
+        "width": "hidden_size",
+        "depth": "num_hidden_layers",
+        "attention.heads": "num_attention_heads",
+        "attention.dropout": "attention_probs_dropout_prob",
+        "feedforward.hidden": "intermediate_size",
+        "feedforward.activation": "hidden_act",
+        "position.length": "max_position_embeddings",
+        "norm.eps": "layer_norm_eps",
+        "dropout": "hidden_dropout_prob",
+    },
+)
+"""BERT's."""
+
+
 class Encoder(Family):
     """See the module's docstring."""
 
     names: ClassVar[Names]
-    sizes: ClassVar[Sizes] = Sizes()
+    stack: ClassVar[StackKeys] = PLAIN
+    types: ClassVar[str | None] = "type_vocab_size"
+    """The key of how many token types there are; None where there are none."""
+    entry: ClassVar[str | None] = None
+    """The key of the embedding's width, where it may be another than that of the blocks."""
     mask_activation: ClassVar[Activation | None] = None
     """Of the layer before hidden words are predicted; None for that of the blocks."""
     class_activation: ClassVar[Activation] = "tanh"
@@ -110,10 +122,10 @@ class Encoder(Family):
 
     def plan(self, source: Source) -> Plan:
         keys, task = source.keys, self.architectures[source.architecture]
-        stack = self._stack(keys, source.checkpoint.config)
+        stack = self._read_stack(keys, source.checkpoint.config)
         vocab = keys.size("vocab_size")
         tokenizer = source.tokenizer.tokenizer(vocab, begin="cls", end="sep", between=self.between)
-        count = keys.size(self.sizes.types, 2) if self.sizes.types else 0
+        count = keys.size(self.types, 2) if self.types else 0
         types = TokenTypes(count, tokenizer.eos if self.tells or count == 1 else None) if count else None
         embed = Tokens(vocab, scale=False, types=types)
         labels: list[str] = []
@@ -127,41 +139,27 @@ class Encoder(Family):
             task=task,
             options=options,
             model=model,
-            table=source.table(self, model),
+            table=source.table(model),
             tokenizers={"tokenizer.json": tokenizer},
             files=_SILENCE if task == SPANS else {},
             labels=tuple(labels),
         )
 
-    def _stack(self, keys: Keys, config: Mapping[str, Any]) -> StackConfig:
+    def _read_stack(self, keys: Keys, config: Mapping[str, Any]) -> StackConfig:
         keys.only(
             "position_embedding_type", "absolute", "the relative kinds were dropped by the library itself"
         )
         self._check(keys)
-        sizes = self.sizes
-        width, heads = keys.heads(sizes.width, sizes.heads)
-        positions, first = keys.size("max_position_embeddings"), self._first(config)
-        if positions <= first:
+        stack, first = self.stack.read(keys), self._first(config)
+        position: Any = stack.position
+        if position.length <= first:
             raise keys.refuse("max_position_embeddings", "of them the first {limit} are not used", first)
-        entry = keys.size(sizes.entry, 128) if sizes.entry else width
-        return StackConfig(
-            width=width,
-            depth=keys.depth(sizes.depth),
-            attention=AttentionConfig(heads, dropout=keys.rate(sizes.attention_dropout, 0.1)),
-            feedforward=MLP(keys.size(sizes.hidden), keys.activation(sizes.activation, "gelu")),
-            mask=Full(),
-            position=self._position(positions - first),
-            norm=LayerNorm(keys.number(sizes.eps, _EPS, 1e-30, 1.0) if sizes.eps else _EPS),
-            dropout=keys.rate(sizes.dropout, 0.1),
-            entry_norm=True,
-            entry_width=None if entry == width else entry,
-        )
+        entry = keys.size(self.entry, 128) if self.entry else stack.width
+        position = replace(position, length=position.length - first)
+        return replace(stack, position=position, entry_width=None if entry == stack.width else entry)
 
     def _check(self, keys: Keys) -> None:
         """Take the keys that only this family has. Raises: CheckpointError."""
-
-    def _position(self, length: int) -> Learned | LearnedAndRelative:
-        return Learned(length)
 
     def _first(self, config: Mapping[str, Any]) -> int:
         """The row of the table of positions at which they begin."""
@@ -253,28 +251,17 @@ class Encoder(Family):
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = expect(bundle.model, TransformerConfig, "it has two stacks")
-        stack, embed, sizes = model.stack, tokens_of(model), self.sizes
-        part, position = stack.feedforward, stack.position
-        if not isinstance(part, MLP) or not isinstance(position, type(self._position(1))):
-            raise Unsupported(f"its positions are {position.kind}, and its feed-forward parts {part.kind}")
-        norm = expect(stack.norm, LayerNorm, "its norm is not LayerNorm")
-        stated = self._stated(bundle)
-        settings = {
-            sizes.width: stack.width,
-            sizes.depth: stack.depth,
-            sizes.heads: stack.attention.heads,
-            sizes.hidden: part.hidden or 4 * stack.width,
-            sizes.activation: activation_name(part.activation),
-            sizes.dropout: stack.dropout,
-            sizes.attention_dropout: stack.attention.dropout,
-            sizes.eps: norm.eps,
-            sizes.types: embed.types.count if embed.types else 0,
-            sizes.entry: stack.entry_width or stack.width,
+        stack, embed, stated = model.stack, tokens_of(model), self._stated(bundle)
+        config = self.stack.write(stack) | {
             "vocab_size": embed.vocab,
-            "max_position_embeddings": position.length + self._first(stated),
             "tie_word_embeddings": getattr(model.head, "tied", True),
         }
-        return {key: value for key, value in settings.items() if key is not None} | stated
+        if self.types is not None:
+            config[self.types] = embed.types.count if embed.types else 0
+        if self.entry is not None:
+            config[self.entry] = stack.entry_width or stack.width
+        config["max_position_embeddings"] += self._first(stated)
+        return config | stated
 
     def files(self, bundle: Bundle) -> dict[str, str]:
         return sentence_files(bundle)

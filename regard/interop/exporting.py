@@ -21,10 +21,10 @@ from regard.bundle import Bundle, weights_of
 from regard.errors import CheckpointError
 from regard.files import atomic_files, check_space, write_json
 from regard.interop.checkpoint import CONFIG, WEIGHTS
-from regard.interop.family import Family, Unsupported, Weights, task_options
+from regard.interop.family import FAMILIES, Family, Unsupported, Weights, task_options
 from regard.interop.generation import generation_file
 from regard.interop.image_processors import PREPROCESSOR
-from regard.interop.importing import FAMILIES, read_checkpoint
+from regard.interop.importing import read_checkpoint
 from regard.interop.labels import in_units_of_data, label_keys
 from regard.interop.origin import load_origin
 from regard.interop.tokenizer_files import TOKENIZER_CONFIG, tokenizer_files
@@ -90,7 +90,7 @@ def _candidates(bundle: Bundle) -> list[tuple[Family, str]]:
     """Families that have the task, the one that it came from first."""
     origin = _came_as(bundle)
     found: list[tuple[Family, str]] = []
-    for family in FAMILIES.values():
+    for family in (kind() for kind in FAMILIES.values()):
         fit = [name for name, task in family.architectures.items() if task == bundle.task]
         if family.name == origin[0] and origin[1] in fit:
             found.insert(0, (family, origin[1]))

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regard.interop.checkpoint import CONFIG, Checkpoint
-from regard.interop.keys import as_ids, refusal
+from regard.interop.keys import Keys, as_ids
 
 GENERATION = "generation_config.json"
 _REFUSED: dict[str, tuple[Any, ...]] = {
@@ -28,6 +28,11 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "watermarking_config": (None,),
 }
 """What would change every output and is not supported, and the values with which it does not."""
+_NAMES = {
+    **{name: name for name in ("repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens")},
+    "begin_suppress": "begin_suppress_tokens",
+}
+"""Keys that stand in the file as they are in a task's options, by their names there."""
 _NO_PENALTY = ("repetition_penalty", 1.0)
 
 
@@ -49,26 +54,26 @@ def generation_options(
     settings, name = checkpoint.json(GENERATION), GENERATION
     if settings is None:  # a folder without that file says it among everything else
         settings, name = {"forced_eos_token_id": forced_end, **checkpoint.config}, CONFIG
-    where = f"{checkpoint.folder / name}"
+    keys = Keys(settings, checkpoint.folder / name, vocab)
     for key, harmless in _REFUSED.items():
         if settings.get(key) not in harmless:
-            raise refusal(where, key, settings[key], "that is not supported")
-    words = _words(settings, where, vocab)
+            raise keys.refuse(key, "that is not supported")
+    words = _words(keys, vocab)
     found: dict[str, Any] = {
-        "begin_suppress": _ids(settings, "begin_suppress_tokens", where, vocab),
+        "begin_suppress": list(keys.ids("begin_suppress_tokens", vocab)),
         "bad_words": [word for word in words if len(word) > 1],
-        "repetition_penalty": _number(settings, "repetition_penalty", where),
-        "no_repeat_ngram_size": _count(settings, "no_repeat_ngram_size", where),
-        "min_length": _count(settings, "min_length", where),
-        "min_new_tokens": _count(settings, "min_new_tokens", where),
-        "opening": _ids(settings, "forced_bos_token_id", where, vocab)[:1],
-        "forced_end": bool(_ids(settings, "forced_eos_token_id", where, vocab)),
+        "repetition_penalty": _penalty(keys),
+        "no_repeat_ngram_size": keys.whole("no_repeat_ngram_size", 0),
+        "min_length": keys.whole("min_length", 0),
+        "min_new_tokens": keys.whole("min_new_tokens", 0),
+        "opening": list(keys.ids("forced_bos_token_id", vocab)[:1]),
+        "forced_end": bool(keys.ids("forced_eos_token_id", vocab)),
     }
     if found["opening"] and not two_stacks:
-        key, why = "forced_bos_token_id", "that is for models that are given one text and write another"
-        raise refusal(where, key, settings[key], why)
+        why = "that is for models that are given one text and write another"
+        raise keys.refuse("forced_bos_token_id", why)
     rules = {key: value for key, value in found.items() if value and (key, value) != _NO_PENALTY}
-    never = [*_ids(settings, "suppress_tokens", where, vocab), *(word[0] for word in words if len(word) == 1)]
+    never = [*keys.ids("suppress_tokens", vocab), *(word[0] for word in words if len(word) == 1)]
     return ({"never": never} if never else {}) | ({"constraints": rules} if rules else {})
 
 
@@ -80,11 +85,7 @@ def generation_file(options: Mapping[str, Any], ids: Mapping[str, Any]) -> dict[
         return {}
     bad = [*([token] for token in options.get("never") or ()), *map(list, rules.get("bad_words") or ())]
     settings = {name: ids[name] for name in ids if name.endswith("_token_id")}
-    for key in ("repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens"):
-        if rules.get(key):
-            settings[key] = rules[key]
-    if rules.get("begin_suppress"):
-        settings["begin_suppress_tokens"] = rules["begin_suppress"]
+    settings |= {key: rules[name] for name, key in _NAMES.items() if rules.get(name)}
     if bad:
         settings["bad_words_ids"] = bad
     if rules.get("opening"):
@@ -95,33 +96,19 @@ def generation_file(options: Mapping[str, Any], ids: Mapping[str, Any]) -> dict[
     return {GENERATION: json.dumps(settings, indent=2) + "\n"}
 
 
-def _ids(settings: Mapping[str, Any], key: str, where: str, vocab: int) -> list[int]:
-    found = as_ids(settings.get(key), vocab)
-    if found is None:
-        raise refusal(where, key, settings[key], "it must be ids below {limit:,}, or null", vocab)
-    return found
-
-
-def _words(settings: Mapping[str, Any], where: str, vocab: int) -> list[list[int]]:
-    value = settings.get("bad_words_ids")
+def _words(keys: Keys, vocab: int) -> list[list[int]]:
+    value = keys.any("bad_words_ids")
     words = [] if value is None else value
     good = isinstance(words, list) and all(isinstance(word, list) and word for word in words)
     if not good or not all(as_ids(word, vocab) for word in words):
-        raise refusal(where, "bad_words_ids", value, "it must be lists of ids below {limit:,}", vocab)
+        raise keys.refuse("bad_words_ids", "it must be lists of ids below {limit:,}", vocab)
     return [list(word) for word in words]
 
 
-def _count(settings: Mapping[str, Any], key: str, where: str) -> int:
-    value = settings.get(key)
-    if value is not None and (type(value) is not int or not 0 <= value < 1 << 31):
-        raise refusal(where, key, value, "it must be an integer, {limit} or more", 0)
-    return value or 0
-
-
-def _number(settings: Mapping[str, Any], key: str, where: str) -> float:
-    value = settings.get(key)
+def _penalty(keys: Keys) -> float:
+    value = keys.any("repetition_penalty")
     if value is None:
         return 1.0
     if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-        raise refusal(where, key, value, "it must be a number above {limit}", 0)
+        raise keys.refuse("repetition_penalty", "it must be a number above {limit}", 0)
     return float(value)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
-from regard.interop.family import Family, Plan, Source, Unsupported, Weights, one_stack, tokens_of
-from regard.interop.keys import activation_name
+from regard.interop.family import Family, Plan, Source, Weights, one_stack, tokens_of
 from regard.interop.mapping import TRANSPOSED, Table, in_blocks, rules_of, scaled_queries
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.feedforward import MLP
@@ -18,6 +18,7 @@ from regard.model.position import Learned
 from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import TransformerConfig
+from regard.registry import register
 
 _BLOCK = {
     "attention.qkv": "attn.c_attn",
@@ -27,9 +28,33 @@ _BLOCK = {
     "feedforward.down": "mlp.c_proj",
     "feedforward_residual.norm": "ln_2",
 }
+_STACK = StackKeys(
+    StackConfig(
+        width=768,
+        depth=12,
+        attention=AttentionConfig(12, dropout=0.1),
+        feedforward=MLP(activation="gelu-tanh"),
+        mask=Causal(),
+        position=Learned(1024),
+        norm=LayerNorm(1e-5),
+        placement=PreNorm(),
+    ),
+    {
+        "width": "n_embd",
+        "depth": "n_layer",
+        "attention.heads": "n_head",
+        "attention.dropout": "attn_pdrop",
+        "feedforward.hidden": "n_inner",
+        "feedforward.activation": "activation_function",
+        "position.length": "n_positions",
+        "norm.eps": "layer_norm_epsilon",
+        "dropout": "resid_pdrop",
+    },
+)
 _MASK = "the causal mask, which is no weight"
 
 
+@register
 class Gpt2(Family):
     """See the module's docstring."""
 
@@ -42,32 +67,19 @@ class Gpt2(Family):
     )
     prefix: ClassVar[str] = "transformer."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    defaults: ClassVar[dict[str, int]] = {"vocab_size": 50257}
+    tokenizer = "GPT2Tokenizer"
+    stack: ClassVar[StackKeys] = _STACK
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         scaled = keys.flag("scale_attn_weights", True)
         divided = keys.flag("scale_attn_by_inverse_layer_idx", False)
-        width, heads = keys.heads("n_embd", "n_head")
-        positions = keys.size("n_positions", keys.any("n_ctx"))  # where both stand, only the first is read
-        stack = StackConfig(
-            width=width,
-            depth=keys.depth("n_layer"),
-            attention=AttentionConfig(
-                heads,
-                score=DotProduct() if scaled else DotProduct(1.0),
-                dropout=keys.rate("attn_pdrop", 0.1),
-            ),
-            feedforward=MLP(
-                keys.size("n_inner", 4 * width), keys.activation("activation_function", "gelu_new")
-            ),
-            mask=Causal(),
-            position=Learned(positions),
-            norm=LayerNorm(keys.number("layer_norm_epsilon", 1e-5, 1e-30, 1.0)),
-            placement=PreNorm(),
-            dropout=keys.rate("resid_pdrop", 0.1),
-        )
-        plan = source.text_generation(self, stack, positions, tied=True)
-        return replace(plan, table=_divided(plan.table, width)) if divided else plan
+        stack = self.stack.read(keys, {"position.length": keys.any("n_ctx")})  # read where it is alone
+        attention = replace(stack.attention, score=DotProduct() if scaled else DotProduct(1.0))
+        stack = replace(stack, attention=attention)
+        plan = source.text_generation(stack, getattr(stack.position, "length", 0), tied=True)
+        return replace(plan, table=_divided(plan.table, stack.width)) if divided else plan
 
     def table(self, weights: Weights) -> Table:
         model, start = weights.model, weights.prefix
@@ -88,23 +100,10 @@ class Gpt2(Family):
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model, head = one_stack(bundle)
-        stack, part = model.stack, model.stack.feedforward
-        position, norm = stack.position, stack.norm
-        if not isinstance(part, MLP) or not isinstance(position, Learned) or not isinstance(norm, LayerNorm):
-            kinds = f"{part.kind}, {position.kind} and {norm.kind}"
-            raise Unsupported(f"its parts are {kinds}, not mlp, learned and layer")
-        return {
+        stack = model.stack
+        return self.stack.write(stack) | {
             "vocab_size": tokens_of(model).vocab,
-            "n_embd": stack.width,
-            "n_layer": stack.depth,
-            "n_head": stack.attention.heads,
-            "n_inner": part.hidden or 4 * stack.width,
-            "n_positions": position.length,
-            "activation_function": activation_name(part.activation),
-            "resid_pdrop": stack.dropout,
             "embd_pdrop": stack.dropout,
-            "attn_pdrop": stack.attention.dropout,
-            "layer_norm_epsilon": norm.eps,
             "scale_attn_weights": getattr(stack.attention.score, "scale", None) is None,
             "tie_word_embeddings": head.tied,
         }

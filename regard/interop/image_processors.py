@@ -12,8 +12,7 @@ from regard.bundle import Bundle
 from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Resize, Shorter, Stretch
 from regard.data.readers.images import Filter
 from regard.errors import CheckpointError, ConfigError
-from regard.interop.checkpoint import Checkpoint
-from regard.interop.family import Unsupported
+from regard.interop.family import Source, Unsupported
 from regard.interop.keys import Keys
 from regard.schema import dump, parse
 from regard.strict_json import loads
@@ -30,54 +29,40 @@ image_seq_length size_divisor
 """Keys of how its library handles images, whatever they become."""
 
 
-_HALVES = [0.5, 0.5, 0.5]
+_SQUARE = {"height": 224, "width": 224}
+_CROPPED = {"resample": 3, "crop_size": _SQUARE, "do_center_crop": True}
+_CENTRED = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "ViT": {
-        "resample": 2,
-        "size": {"height": 224, "width": 224},
-        "do_center_crop": False,
-        "image_mean": _HALVES,
-        "image_std": _HALVES,
-    },
-    "DeiT": {
-        "resample": 3,
-        "size": {"height": 256, "width": 256},
-        "crop_size": {"height": 224, "width": 224},
-        "do_center_crop": True,
-        "image_mean": _HALVES,
-        "image_std": _HALVES,
-    },
+    "ViT": {"resample": 2, "size": _SQUARE, "do_center_crop": False, **_CENTRED},
+    "DeiT": {"size": {"height": 256, "width": 256}, **_CROPPED, **_CENTRED},
     "Bit": {
-        "resample": 3,
         "size": {"shortest_edge": 224},
-        "crop_size": {"height": 224, "width": 224},
-        "do_center_crop": True,
+        **_CROPPED,
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
         "image_std": [0.26862954, 0.26130258, 0.27577711],
     },
 }
 """What a class of image processors does where its file does not say it (transformers 5)."""
-_CLASSES = {"vit": "ViT", "deit": "DeiT", "dinov2": "Bit", "dinov2_with_registers": "Bit"}
-"""That of each family of models, where the file does not even name one."""
 
 
-def _completed(settings: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """With what its class does where the file is silent."""
+def _completed(settings: dict[str, Any], usual: str) -> dict[str, Any]:
+    """With what its class does where the file is silent. `usual`: the class, where it names none."""
     named = settings.get("image_processor_type") or settings.get("feature_extractor_type")
     kind = str(named).removesuffix("Fast").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
-    kind = kind if named else _CLASSES.get(str(checkpoint.config.get("model_type")), "")
-    found = _DEFAULTS.get(kind, {}) | {key: value for key, value in settings.items() if value is not None}
+    stated = {key: value for key, value in settings.items() if value is not None}
+    found = _DEFAULTS.get(kind if named else usual, {}) | stated
     if settings.get("do_resize") is False and settings.get("size") is None:
         found.pop("size", None)
     return found
 
 
-def read_image_processor(checkpoint: Checkpoint, channels: Literal[1, 3]) -> ImageProcessor:
+def read_image_processor(source: Source, channels: Literal[1, 3]) -> ImageProcessor:
     """What the images of a model with so many channels are like. Raises: CheckpointError."""
+    checkpoint = source.checkpoint
     settings, where = checkpoint.json(PREPROCESSOR), checkpoint.folder / PREPROCESSOR
     if settings is None:
         raise CheckpointError("{where} is missing, which says how images are sized and centred", where)
-    keys = Keys(_completed(settings, checkpoint), where, _SIDE)
+    keys = Keys(_completed(settings, source.family.image_processor), where, _SIDE)
     keys.ignore(*_NOTED.split())
     keys.only("do_pad", None, "images are not padded") if keys.any("do_pad") else None
     keys.only("pad_size", None, "images are not padded")

@@ -13,30 +13,15 @@ from regard import bundle as bundles
 from regard.bundle import JSON, Bundle, software_versions
 from regard.data.remote import Progress
 from regard.errors import BundleError, CheckpointError, TokenizerError
-from regard.interop.bart import Bart, Marian
-from regard.interop.bert import Bert, Camembert, DistilBert, Electra, MPNet, Roberta, XlmRoberta
 from regard.interop.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from regard.interop.defaults import DEFAULTS
-from regard.interop.family import Family, Plan, Source
-from regard.interop.gpt2 import Gpt2
+from regard.interop.family import FAMILIES, Family, Plan, Source
 from regard.interop.hub import fetched, is_hub_name
 from regard.interop.keys import Keys, refusal
 from regard.interop.labels import label_file
-from regard.interop.llama import Llama, Ministral, Mistral, Qwen2, Qwen3
 from regard.interop.origin import collect_origin
 from regard.interop.sentences import MODULES
-from regard.interop.t5 import MT5, T5
-from regard.interop.vit import DeiT, Dinov2, Dinov2WithRegisters, ViT
 from regard.locks import check_unlocked
 from regard.weights import most_blocks
-
-_ALL = (
-    *(Bert(), Roberta(), XlmRoberta(), Camembert(), DistilBert(), Electra(), MPNet()),
-    *(Gpt2(), Llama(), Mistral(), Ministral(), Qwen2(), Qwen3(), T5(), MT5(), Bart(), Marian()),
-    *(ViT(), DeiT(), Dinov2(), Dinov2WithRegisters()),
-)
-FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
-"""By the `model_type` of their configurations."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +116,10 @@ def _planned(checkpoint: Checkpoint, family: Family, architecture: str) -> tuple
     where = checkpoint.folder / CONFIG
     sizes = (size for entry in checkpoint.entries.values() for size in entry.shape)
     limit = max([len(checkpoint.entries), *sizes])
-    usual = DEFAULTS.get(family.name)
-    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries), usual)
+    keys = Keys(checkpoint.config, where, limit, most_blocks(checkpoint.entries), family.defaults)
     keys.ignore(*family.ignored, *family.kept_keys)
     try:
-        plan = family.plan(Source(checkpoint, architecture, keys))
+        plan = family.plan(Source(checkpoint, family, architecture, keys))
         keys.finish()
     except (BundleError, TokenizerError, ValueError) as error:
         raise CheckpointError.of(error, where=where) from error
@@ -170,7 +154,7 @@ def _family(checkpoint: Checkpoint) -> Family:
     if not isinstance(settings, str) or settings not in FAMILIES:
         where = checkpoint.folder / CONFIG
         raise refusal(where, "model_type", settings, "known are {limit}", ", ".join(FAMILIES))
-    return FAMILIES[settings]
+    return FAMILIES[settings]()
 
 
 def _architectures(checkpoint: Checkpoint, family: Family) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from regard.errors import CheckpointError, nearest
 from regard.model.feedforward import Activation
@@ -78,28 +78,12 @@ _DECODER_KEYS: dict[str, str] = {
 }
 """Keys that are supported as false only, and what a model is with which they are true."""
 
+_OF_TANH = "gelu_new gelu_fast gelu_pytorch_tanh gelu_python_tanh gelu_accurate"
 _ACTIVATIONS: dict[str, Activation] = {
-    "relu": "relu",
-    "gelu": "gelu",
+    **{name.replace("-", "_"): name for name in get_args(Activation) if name != "gelu-tanh"},
+    **dict.fromkeys(_OF_TANH.split(), "gelu-tanh"),
     "gelu_python": "gelu",
-    "gelu_new": "gelu-tanh",
-    "gelu_fast": "gelu-tanh",
-    "gelu_pytorch_tanh": "gelu-tanh",
-    "gelu_python_tanh": "gelu-tanh",
-    "gelu_accurate": "gelu-tanh",
-    "quick_gelu": "quick-gelu",
-    "gelu_10": "gelu-10",
-    "relu2": "relu2",
-    "relu6": "relu6",
-    "leaky_relu": "leaky-relu",
-    "mish": "mish",
-    "sigmoid": "sigmoid",
-    "hardswish": "hardswish",
-    "laplace": "laplace",
-    "linear": "linear",
-    "silu": "silu",
     "swish": "silu",
-    "tanh": "tanh",
 }
 
 
@@ -112,11 +96,11 @@ class Keys:
         where: Path | str,
         limit: int,
         blocks: int = 0,
-        defaults: Mapping[str, int] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         """`limit`: no size of the model can exceed it. `blocks`: nor can its stacks have more. `defaults`:
         what counts where a key is missing that nobody gives another value for then."""
-        self._defaults = defaults or {}
+        self._defaults = dict(defaults or {})
         self._config, self.where, self._limit, self._blocks = dict(config), where, limit, blocks
         self._taken: set[str] = set(IRRELEVANT)
 
@@ -150,13 +134,6 @@ class Keys:
     def depth(self, name: str, default: int | None = None) -> int:
         """How many blocks a stack has, each of which takes time to be made, whatever its size."""
         return self._up_to(self._blocks, name, default)
-
-    def heads(self, width: str, heads: str) -> tuple[int, int]:
-        """The width of a model and how many heads share it."""
-        found = self.size(width), self.size(heads)
-        if found[0] % found[1]:
-            raise self.refuse(width, "it must be a multiple of the {limit} heads", found[1])
-        return found
 
     def whole(self, name: str, default: int | None = None, least: int = 0) -> int:
         value = self._present(name, default)
@@ -199,11 +176,11 @@ class Keys:
             raise self.refuse(name, "known are {limit}", ", ".join(_ACTIVATIONS))
         return _ACTIVATIONS[value]
 
-    def ids(self, name: str) -> tuple[int, ...]:
-        """A token id, or several, or none."""
-        found = as_ids(self._config.get(name))
+    def ids(self, name: str, count: int = 1 << 31) -> tuple[int, ...]:
+        """A token id, or several, or none, all below `count`."""
+        found = as_ids(self._config.get(name), count)
         if found is None:
-            raise self.refuse(name, "it must be {limit}", IDS)
+            raise self.refuse(name, "it must be ids below {limit:,}, or null", count)
         return tuple(found)
 
     def labels(self, count: int) -> list[str]:
@@ -252,9 +229,12 @@ class Keys:
         self._taken.add(name)
         value = self._config.get(name)
         default = self._defaults.get(name) if default is None else default
-        if value is None and default is None:
+        if value is not None:
+            return value
+        if default is None:
             raise CheckpointError("{where}: '{key}' is missing", self.where, name)
-        return default if value is None else value
+        self._defaults[name] = default
+        return default
 
 
 IDS = "a token id, a list of them, or null"

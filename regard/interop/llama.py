@@ -6,6 +6,8 @@ differ in biases, in the window of what is seen, and in Qwen3's norms of queries
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from regard.bundle import Bundle
@@ -20,9 +22,10 @@ from regard.interop.family import (
     task_options,
     tokens_of,
 )
-from regard.interop.keys import Keys, activation_name
+from regard.interop.keys import Keys
 from regard.interop.mapping import Table, in_blocks, rules_of
 from regard.interop.rotary import read_rotary, rotary_keys
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.feedforward import GatedMLP
@@ -31,6 +34,7 @@ from regard.model.norm import RMSNorm
 from regard.model.position import Rotary
 from regard.model.stack import LayerPattern, StackConfig
 from regard.model.transformer import TransformerConfig
+from regard.registry import register
 
 _BLOCK = {
     "attention.qkv": "self_attn.{q,k,v}_proj",
@@ -42,9 +46,32 @@ _BLOCK = {
     "feedforward.down": "mlp.down_proj",
     "feedforward_residual.norm": "post_attention_layernorm",
 }
+_BASE = StackConfig(
+    width=4096,
+    depth=32,
+    attention=AttentionConfig(32, bias=False, out_bias=False),
+    feedforward=GatedMLP(11008),
+    norm=RMSNorm(1e-6),
+    placement=PreNorm(),
+    dropout=0.0,
+)
+_QWEN = replace(_BASE, feedforward=GatedMLP(22016))
+_NAMES = {
+    "width": "hidden_size",
+    "depth": "num_hidden_layers",
+    "attention.heads": "num_attention_heads",
+    "attention.kv_heads": "num_key_value_heads",
+    "attention.head_width": "head_dim",
+    "attention.dropout": "attention_dropout",
+    "feedforward.hidden": "intermediate_size",
+    "feedforward.activation": "hidden_act",
+    "norm.eps": "rms_norm_eps",
+}
+_BIASES = {"attention.bias": "attention_bias", "attention.out_bias": "attention_bias"}
 _RATES = "rates of rotation, which follow from the configuration"
 
 
+@register
 class Llama(Family):
     """Llama itself."""
 
@@ -52,55 +79,21 @@ class Llama(Family):
     architectures: ClassVar[dict[str, str]] = {"LlamaForCausalLM": "text-generation"}
     prefix: ClassVar[str] = "model."
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
-    head_width: ClassVar[int | None] = None
-    """Of a head where the configuration does not say; None for width / heads."""
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 32000}
+    tokenizer = "LlamaTokenizer"
+    stack: ClassVar[StackKeys] = StackKeys(_BASE, _NAMES | _BIASES | {"feedforward.bias": "mlp_bias"})
     longest: ClassVar[int] = 2048
-    kv_heads: ClassVar[int | None] = None
-    biases: ClassVar[tuple[bool, bool] | None] = None
-    """Of what makes queries, keys and values, and of what joins the heads; None for what is configured."""
-    mlp_biased: ClassVar[bool] = True
-    """Whether feed-forward parts have biases where they are configured."""
-    normed: ClassVar[bool] = False
-    """Whether queries and keys are normalised."""
 
     # ------------------------------------------------------------------ reading
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
-        width, heads = keys.size("hidden_size"), keys.size("num_attention_heads")
-        kv_heads = keys.size("num_key_value_heads", self.kv_heads or heads)
-        if heads % kv_heads:
-            raise keys.refuse("num_key_value_heads", "it must divide the {limit} heads", heads)
-        if "head_dim" not in keys and self.head_width is None and width % heads:
-            raise keys.refuse("hidden_size", "it must be a multiple of the {limit} heads", heads)
-        head_width = keys.size("head_dim", self.head_width or width // heads)
-        depth, eps = keys.depth("num_hidden_layers"), keys.number("rms_norm_eps", 1e-6, 1e-30, 1.0)
-        biases = self.biases or (keys.flag("attention_bias", False),) * 2
+        stack = self.stack.read(keys)
+        assert stack.attention.head_width is not None
         context = keys.whole("max_position_embeddings", self.longest, least=1)
-        stack = StackConfig(
-            width=width,
-            depth=depth,
-            attention=AttentionConfig(
-                heads,
-                kv_heads,
-                head_width,
-                bias=biases[0],
-                out_bias=biases[1],
-                norm=RMSNorm(eps) if self.normed else None,
-                dropout=keys.rate("attention_dropout"),
-            ),
-            feedforward=GatedMLP(
-                keys.size("intermediate_size"),
-                keys.activation("hidden_act", "silu"),
-                bias=self.mlp_biased and keys.flag("mlp_bias", False),
-            ),
-            **_sight(self._rules(keys, depth)),
-            position=read_rotary(keys, head_width, context),
-            norm=RMSNorm(eps),
-            placement=PreNorm(),
-            dropout=0.0,
-        )
-        return source.text_generation(self, stack, context, tied=False)
+        position = read_rotary(keys, stack.attention.head_width, context)
+        stack = replace(stack, **_sight(self._rules(keys, stack.depth)), position=position)
+        return source.text_generation(stack, context, tied=False)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         """Who may see whom, block by block."""
@@ -131,52 +124,46 @@ class Llama(Family):
 
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model, head = one_stack(bundle)
-        stack, part, gated = model.stack, model.stack.attention, model.stack.feedforward
-        if not isinstance(gated, GatedMLP) or not isinstance(stack.position, Rotary):
-            raise Unsupported(f"its parts are {gated.kind} and {stack.position.kind}, not gated and rotary")
-        norm = expect(stack.norm, RMSNorm, f"its norm is {stack.norm.kind}, not rms")
+        stack = model.stack
+        position = expect(stack.position, Rotary, f"its positions are {stack.position.kind}")
         return {
+            **self.stack.write(stack),
             "vocab_size": tokens_of(model).vocab,
-            "hidden_size": stack.width,
-            "intermediate_size": gated.hidden or 8 * stack.width // 3,
-            "num_hidden_layers": stack.depth,
-            "num_attention_heads": part.heads,
-            "num_key_value_heads": part.kv_heads or part.heads,
-            "head_dim": part.head_width or stack.width // part.heads,
-            "hidden_act": activation_name(gated.activation),
             "max_position_embeddings": task_options(bundle).get("context") or self.longest,
-            "rms_norm_eps": norm.eps,
-            "attention_dropout": part.dropout,
             "tie_word_embeddings": head.tied,
-            **rotary_keys(stack.position),
-            **self._written(stack),
+            **rotary_keys(position),
+            **self._write_rules(stack),
         }
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
-        return {"attention_bias": stack.attention.bias, "mlp_bias": getattr(stack.feedforward, "bias", False)}
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
+        """The keys that say who may see whom. Raises: Unsupported."""
+        return {}
 
 
+@register
 class Mistral(Llama):
     """Llama without biases, each token seeing a window of those before it."""
 
     name: ClassVar[str] = "mistral"
     architectures: ClassVar[dict[str, str]] = {"MistralForCausalLM": "text-generation"}
+    tokenizer_by_class = False
     longest = 131072
-    kv_heads = 8
-    biases = (False, False)
-    mlp_biased = False
+    stack = StackKeys(
+        replace(_BASE, attention=replace(_BASE.attention, kv_heads=8), feedforward=GatedMLP(14336)), _NAMES
+    )
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         window = _stated_window(keys)
         return [Causal() if window is None else Window(window - 1)] * depth
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, _ = _windows(stack)
         if not all(windows) and any(windows):
             raise Unsupported("its blocks differ in what they see")
         return {"sliding_window": windows[0]}
 
 
+@register
 class Ministral(Mistral):
     """Mistral, some of whose blocks see a window and others everything."""
 
@@ -184,23 +171,24 @@ class Ministral(Mistral):
     architectures: ClassVar[dict[str, str]] = {"MinistralForCausalLM": "text-generation"}
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
-        window, kinds = _stated_window(keys), keys.any("layer_types")
-        usual = [_ALL if window is None else _SOME] * depth
-        return _by_kind(keys, usual if kinds is None else kinds, depth, window)
+        window = _stated_window(keys)
+        return _by_kind(keys, [_ALL if window is None else _SOME] * depth, window)
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
         return {"sliding_window": max(filter(None, windows), default=None), "layer_types": kinds}
 
 
+@register
 class Qwen2(Llama):
     """Llama with biases where queries, keys and values are made."""
 
     name: ClassVar[str] = "qwen2"
     architectures: ClassVar[dict[str, str]] = {"Qwen2ForCausalLM": "text-generation"}
+    defaults: ClassVar[Mapping[str, int]] = {"vocab_size": 151936}
+    tokenizer = "Qwen2Tokenizer"
     longest = 32768
-    biases: ClassVar[tuple[bool, bool] | None] = (True, False)
-    mlp_biased = False
+    stack = StackKeys(replace(_QWEN, attention=replace(_QWEN.attention, bias=True)), _NAMES)
 
     def _rules(self, keys: Keys, depth: int) -> list[MaskRule]:
         used = keys.flag("use_sliding_window", False)
@@ -211,9 +199,9 @@ class Qwen2(Llama):
             raise keys.refuse("layer_types", "without use_sliding_window all must be full_attention")
         near = used and window is not None
         usual = [_SOME if near and index >= first else _ALL for index in range(depth)]
-        return _by_kind(keys, usual if kinds is None else kinds, depth, window)
+        return _by_kind(keys, usual, window)
 
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_rules(self, stack: StackConfig) -> dict[str, Any]:
         windows, kinds = _windows(stack)
         config: dict[str, Any] = {"use_sliding_window": any(windows), "layer_types": kinds}
         if any(windows):
@@ -224,17 +212,16 @@ class Qwen2(Llama):
         return config
 
 
+@register
 class Qwen3(Qwen2):
     """Qwen2 whose queries and keys are normalised, with biases if the configuration says so."""
 
     name: ClassVar[str] = "qwen3"
     architectures: ClassVar[dict[str, str]] = {"Qwen3ForCausalLM": "text-generation"}
-    head_width = 128
-    biases = None
-    normed = True
-
-    def _written(self, stack: StackConfig) -> dict[str, Any]:
-        return {**super()._written(stack), "attention_bias": stack.attention.bias}
+    stack = StackKeys(
+        replace(_QWEN, attention=replace(_QWEN.attention, head_width=128, norm=RMSNorm(1e-6))),
+        _NAMES | _BIASES | {"attention.norm.eps": "rms_norm_eps"},
+    )
 
 
 def _stated_window(keys: Keys) -> int | None:
@@ -248,8 +235,11 @@ def _stated_window(keys: Keys) -> int | None:
 _ALL, _SOME = "full_attention", "sliding_attention"
 
 
-def _by_kind(keys: Keys, kinds: Any, depth: int, window: int | None) -> list[MaskRule]:
-    """Who may see whom, block by block, from the library's word for each. Raises: CheckpointError."""
+def _by_kind(keys: Keys, usual: list[str], window: int | None) -> list[MaskRule]:
+    """Who may see whom, block by block, from the library's word for each. `usual`: those that count where
+    the configuration is silent. Raises: CheckpointError."""
+    kinds, depth = keys.any("layer_types"), len(usual)
+    kinds = usual if kinds is None else kinds
     if not isinstance(kinds, list) or len(kinds) != depth or not set(map(str, kinds)) <= {_ALL, _SOME}:
         why = "it must say {limit} of each of the {layers} layers"
         raise keys.refuse("layer_types", why, f"{_ALL} or {_SOME}", depth)

@@ -53,14 +53,14 @@ def skipped(rows: int) -> Conversion:
 def scaled_queries(rows: int, factor: float, *, transposed: bool) -> Conversion:
     """Of ours, the first `rows` are theirs times a number; theirs may be transposed."""
 
-    def turned(x: Tensor) -> Tensor:
+    def oriented(x: Tensor) -> Tensor:
         return x.t() if transposed else x
 
     def times(x: Tensor, factor: float) -> Tensor:
         return torch.cat((x[:rows] * factor, x[rows:]))
 
     return Conversion(
-        lambda theirs: times(turned(theirs), factor), lambda ours: turned(times(ours, 1 / factor))
+        lambda theirs: times(oriented(theirs), factor), lambda ours: oriented(times(ours, 1 / factor))
     )
 
 

@@ -49,15 +49,9 @@ class Origin:
 
     def file(self) -> dict[str, str]:
         """The file of a bundle; none where there is nothing to keep."""
-        state: dict[str, Any] = {}
-        if self.names:
-            state["names"] = list(self.names)
-        if self.tokenizer:
-            state["tokenizer"] = dict(self.tokenizer)
-        if self.config:
-            state["config"] = dict(self.config)
-        if self.prompts:
-            state["prompts"] = dict(self.prompts)
+        parts = {"tokenizer": self.tokenizer, "config": self.config, "prompts": self.prompts}
+        state: dict[str, Any] = {"names": list(self.names)} if self.names else {}
+        state |= {name: dict(part) for name, part in parts.items() if part}
         if self.weights:
             made = safetensors.torch.save({name: w.contiguous() for name, w in self.weights.items()})
             state["weights"] = base64.b64encode(made).decode("ascii")

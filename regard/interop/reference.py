@@ -98,12 +98,12 @@ def _images(bundle: Bundle) -> Tensor | None:
 
 def _ids(bundle: Bundle, checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     """Ids that any model takes, from a generator of its own."""
-    chance = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     model = bundle.model
     if isinstance(model, TransformerConfig):
         longest = getattr(model.stack.position, "length", _LENGTH)
         embed = tokens_of(model)
-        ids = torch.randint(0, embed.vocab, (_ROWS, min(_LENGTH, longest)), generator=chance)
+        ids = torch.randint(0, embed.vocab, (_ROWS, min(_LENGTH, longest)), generator=rng)
         # RoBERTa counts positions by what is not padding, which has the id 1 in MPNet whatever is said.
         avoid = {1, checkpoint.config.get("pad_token_id"), embed.types.separator if embed.types else None}
         other = next((id_ for id_ in reversed(range(embed.vocab)) if id_ not in avoid), 0)
@@ -114,38 +114,28 @@ def _ids(bundle: Bundle, checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     longest = min(getattr(s.position, "length", _LENGTH) for s in (model.encoder, model.decoder))
     shape = (_ROWS, min(_LENGTH, longest))
     return (
-        torch.randint(2, model.source.vocab, shape, generator=chance),
-        torch.randint(2, model.target.vocab, shape, generator=chance),
+        torch.randint(2, model.source.vocab, shape, generator=rng),
+        torch.randint(2, model.target.vocab, shape, generator=rng),
     )
 
 
 def _theirs(model: Any, source: Tensor, target: Tensor) -> Tensor:
-    everything = torch.ones_like(source)
-    if model.config.is_encoder_decoder:
-        logits: Tensor = model(input_ids=source, attention_mask=everything, decoder_input_ids=target).logits
-        return logits
-    return _outputs(model(input_ids=source, attention_mask=everything))
+    written = {"decoder_input_ids": target} if model.config.is_encoder_decoder else {}
+    return _outputs(model(input_ids=source, attention_mask=torch.ones_like(source), **written))
 
 
 def _outputs(given: Any) -> Tensor:
     """Of what the library returned: logits, or a vector for each place where there is no head."""
     if hasattr(given, "start_logits"):
         return torch.stack((given.start_logits, given.end_logits), -1)
-    for name in ("prediction_logits", "logits"):
-        if hasattr(given, name):
-            logits: Tensor = getattr(given, name)
-            return logits
-    hidden: Tensor = given.last_hidden_state
-    return hidden
+    names = ("prediction_logits", "logits", "last_hidden_state")
+    outputs: Tensor = next(getattr(given, name) for name in names if hasattr(given, name))
+    return outputs
 
 
 def _ours(bundle: Bundle, source: Tensor, target: Tensor | None = None) -> Tensor:
     model = bundle.build()
-    if isinstance(model, EncoderDecoder):
-        logits: Tensor = model(source, target)
-        return logits
-    assert isinstance(model, Transformer)
-    if isinstance(model.config.head, Vector):
+    if isinstance(model, Transformer) and isinstance(model.config.head, Vector):
         return model.hidden(source)
-    found: Tensor = model(source)
-    return found
+    outputs: Tensor = model(source, target) if isinstance(model, EncoderDecoder) else model(source)
+    return outputs

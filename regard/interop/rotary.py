@@ -13,6 +13,19 @@ from regard.model.position import Rotary
 from regard.model.rotary_scaling import Dynamic, Interpolated, Llama3, LongRope, Scaling, Yarn
 
 _ORIGINAL = "original_max_position_embeddings"
+_KEYS = {
+    "factor": "factor",
+    "original": _ORIGINAL,
+    "low": "low_freq_factor",
+    "high": "high_freq_factor",
+    "fast": "beta_fast",
+    "slow": "beta_slow",
+    "whole": "truncate",
+    "short": "short_factor",
+    "long": "long_factor",
+    "amplitude": "attention_factor",
+}
+"""What the library calls the fields of a scaling."""
 _KINDS = "default, linear, dynamic, llama3, longrope and yarn"
 
 
@@ -32,10 +45,10 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
         raise inner.refuse("rope_theta", "it must be more than {limit}", 1)
     fraction = inner.number("partial_rotary_factor", 1.0, 0.0, 1.0)
     fraction = 1.0 if kind == "default" else fraction  # these families do not read it then
-    turned = int(head_width * fraction)
-    if turned % 2 or not turned:
-        why = "an even number of a head's {limit} numbers must be turned, not {turned}"
-        raise keys.refuse(name, why, head_width, turned)
+    rotated = int(head_width * fraction)
+    if rotated % 2 or not rotated:
+        why = "an even number of a head's {limit} numbers must be rotated, not {rotated}"
+        raise keys.refuse(name, why, head_width, rotated)
     scaling: Scaling | None
     match kind:
         case "default":
@@ -51,16 +64,16 @@ def read_rotary(keys: Keys, head_width: int, context: int) -> Rotary:
         case "yarn":
             scaling = _yarn(inner, context)
         case "dynamic":
-            if turned < 4:
+            if rotated < 4:
                 raise keys.refuse(name, "a base that grows needs four numbers of a head or more")
             scaling = Dynamic(inner.number("factor", least=1.0), context)
         case "longrope":
-            scaling = _longrope(inner, context, turned // 2)
+            scaling = _longrope(inner, context, rotated // 2)
         case _:
             raise inner.refuse("rope_type" if "rope_type" in inner else "type", "known are {limit}", _KINDS)
     inner.any("original_max_position_embeddings") if kind in ("default", "linear", "dynamic") else None
     inner.finish()
-    return Rotary(base, turned / head_width, scaling=scaling)
+    return Rotary(base, rotated / head_width, scaling=scaling)
 
 
 def rotary_keys(position: Rotary) -> dict[str, Any]:
@@ -68,30 +81,10 @@ def rotary_keys(position: Rotary) -> dict[str, Any]:
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": position.base}
     if position.fraction != 1.0:
         rope["partial_rotary_factor"] = position.fraction
-    match position.scaling:
-        case Interpolated(factor):
-            rope |= {"rope_type": "linear", "factor": factor}
-        case Llama3(factor, original, low, high):
-            rope |= {
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low,
-                "high_freq_factor": high,
-            }
-            rope["original_max_position_embeddings"] = original
-        case Yarn(factor, original, fast, slow, amplitude, whole):
-            rope |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
-            rope |= {"beta_fast": fast, "beta_slow": slow, "truncate": whole}
-            rope |= {} if amplitude is None else {"attention_factor": amplitude}
-        case Dynamic(factor):
-            rope |= {"rope_type": "dynamic", "factor": factor}
-        case LongRope(original, short, long, amplitude):
-            rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
-            rope |= {
-                "short_factor": list(short),
-                "long_factor": list(long),
-                "attention_factor": amplitude,
-            }
+    if (scaling := position.scaling) is not None:
+        rope["rope_type"] = "linear" if isinstance(scaling, Interpolated) else scaling.kind
+        fields = {"factor": scaling.factor} if isinstance(scaling, Dynamic) else vars(scaling)
+        rope |= {_KEYS[name]: x for name, x in fields.items() if name in _KEYS and x is not None}
     return {"rope_parameters": rope}
 
 

@@ -92,10 +92,6 @@ class Pieces:
             kinds=(*kinds, *self.kinds[start:], *(_CONTROL for _ in after)),
         )
 
-    def of_class(self, prefix: bool, *, first: bool = False, words: bool = False) -> Pieces:
-        """The same as a class of transformers cuts: see `prefix`, `first` and `words`."""
-        return replace(self, prefix=prefix, first=first, words=words)
-
     def backend(self) -> Backend:
         """The tokenizer that cuts alike, save for how the compiled normalisation is done."""
         if not self.unigram:
@@ -132,9 +128,8 @@ class Pieces:
             scheme = "never"
         if steps:
             backend.normalizer = normalizers.Sequence(steps)
-        splitting: pre_tokenizers.PreTokenizer = pre_tokenizers.Metaspace(
-            _SPACE, scheme, split=self._within_words()
-        )
+        within = self._within_words()
+        splitting: pre_tokenizers.PreTokenizer = pre_tokenizers.Metaspace(_SPACE, scheme, split=within)
         if self.words:
             splitting = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), splitting])
         backend.pre_tokenizer = splitting
@@ -142,20 +137,13 @@ class Pieces:
         if self.prefix:
             steps_back.append(decoders.Strip(" ", 1, 0))
         backend.decoder = decoders.Sequence(steps_back)
-        special = [
-            AddedToken(name, special=True, normalized=False)
-            for name, kind in zip(self.names, self.kinds, strict=True)
-            if kind in (_UNKNOWN, _CONTROL, _UNUSED)
-        ]
-        backend.add_special_tokens(special)
-        backend.add_tokens(
-            [
-                AddedToken(name, normalized=False)
-                for name, kind in zip(self.names, self.kinds, strict=True)
-                if kind == _DEFINED
-            ]
-        )
+        special, defined = self._of_kinds(_UNKNOWN, _CONTROL, _UNUSED), self._of_kinds(_DEFINED)
+        backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
+        backend.add_tokens([AddedToken(name, normalized=False) for name in defined])
         return backend
+
+    def _of_kinds(self, *kinds: int) -> list[str]:
+        return [name for name, kind in zip(self.names, self.kinds, strict=True) if kind in kinds]
 
     def _own_spaces(self) -> list[normalizers.Normalizer]:
         """SentencePiece's: a prefix before whatever a text begins with, and what is written as it writes a
@@ -167,8 +155,7 @@ class Pieces:
 
     def _within_words(self) -> bool:
         """Whether no piece reaches from one word into the next, so that words can be cut one by one."""
-        named = zip(self.names, self.kinds, strict=True)
-        return self.unigram and not any(_SPACE in name[1:] for name, kind in named if kind == _NORMAL)
+        return self.unigram and not any(_SPACE in name[1:] for name in self._of_kinds(_NORMAL))
 
 
 def _foreign(letters: set[str], spelt: list[str]) -> str:

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 from regard.bundle import Bundle
 from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
-from regard.interop.generation import generation_options, stated
+from regard.interop.generation import stated
 from regard.interop.keys import Keys, activation_name
 from regard.interop.mapping import SAME, Conversion, Table, in_blocks, rules_of, scaled
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.block import PreNorm
 from regard.model.embed import Tokens
@@ -23,6 +24,7 @@ from regard.model.position import RelativeBias
 from regard.model.score import DotProduct
 from regard.model.stack import StackConfig
 from regard.model.transformer import EncoderDecoderConfig
+from regard.registry import register
 
 _ENCODER = {
     "attention.qkv": "layer.0.SelfAttention.{q,k,v}",
@@ -40,9 +42,31 @@ _DECODER = {name: theirs.replace("layer.1", "layer.2") for name, theirs in _ENCO
     "cross_residual.norm": "layer.1.layer_norm",
 }
 _BLOCKS = {"encoder": _ENCODER, "decoder": _DECODER}
+_STACK = StackKeys(
+    StackConfig(
+        width=512,
+        depth=6,
+        attention=AttentionConfig(8, head_width=64, score=DotProduct(1.0), bias=False, dropout=0.1),
+        position=RelativeBias(bidirectional=True),
+        norm=RMSNorm(1e-6),
+        placement=PreNorm(),
+    ),
+    {
+        "width": "d_model",
+        "depth": "num_layers",
+        "attention.heads": "num_heads",
+        "attention.head_width": "d_kv",
+        "attention.dropout": "dropout_rate",
+        "position.buckets": "relative_attention_num_buckets",
+        "position.max_distance": "relative_attention_max_distance",
+        "norm.eps": "layer_norm_epsilon",
+        "dropout": "dropout_rate",
+    },
+)
 _LONGEST = 512  # tokens of its training; the bias allows any number
 
 
+@register
 class T5(Family):
     """See the module's docstring."""
 
@@ -55,39 +79,25 @@ class T5(Family):
     """Whether a head that is the embedding's table has its input divided by √D."""
     ignored: ClassVar[tuple[str, ...]] = ("n_positions", "decoder_layers")
     frame: ClassVar[tuple[str, str]] = ("bos", "eos")
+    defaults: ClassVar[dict[str, int]] = {"vocab_size": 32128, "d_ff": 2048}
+    stack: ClassVar[StackKeys] = _STACK
+    tokenizer = "T5Tokenizer"
 
     # ------------------------------------------------------------------ reading
 
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         keys.only("is_encoder_decoder", True, "it has two stacks")
-        part = _feedforward(keys, self.proj)
-        heads, eps = keys.size("num_heads"), keys.number("layer_norm_epsilon", 1e-6, 1e-30, 1.0)
-        rate = keys.rate("dropout_rate", 0.1)
-        attention = AttentionConfig(
-            heads, head_width=keys.size("d_kv", 64), score=DotProduct(1.0), bias=False, dropout=rate
-        )
-        position = RelativeBias(
-            _buckets(keys), keys.whole("relative_attention_max_distance", 128, least=2), bidirectional=True
-        )
-        if position.max_distance <= position.buckets // 2:
-            raise keys.refuse("relative_attention_max_distance", "it must be more than half of the buckets")
-        encoder = StackConfig(
-            width=keys.size("d_model"),
-            depth=(depth := keys.depth("num_layers")),
-            attention=attention,
-            feedforward=part,
-            position=position,
-            norm=RMSNorm(eps),
-            placement=PreNorm(),
-            dropout=rate,
-        )
+        encoder = self.stack.read(keys)
+        encoder = replace(encoder, feedforward=_feedforward(keys, self.proj))
+        position: Any = encoder.position
+        _check_position(keys, position)
         decoder = replace(
             encoder,
-            depth=keys.depth("num_decoder_layers", depth),
+            depth=keys.depth("num_decoder_layers", encoder.depth),
             mask=Causal(),
             position=replace(position, bidirectional=False),
-            cross=attention,
+            cross=encoder.attention,
         )
         vocab = keys.size("vocab_size")
         tied = keys.flag("tie_word_embeddings", True)
@@ -97,17 +107,8 @@ class T5(Family):
         model = EncoderDecoderConfig(embed, embed, encoder, decoder, "embeddings" if own else "three-way")
         start = stated(source.checkpoint, "decoder_start_token_id")
         start = (*keys.ids("pad_token_id"), 0)[0] if start is None else start
-        if type(start) is not int or not 0 <= start < vocab:
-            raise keys.refuse("decoder_start_token_id", "it must be the id that a decoder begins with")
-        options = {"kind": "translation", "max_length": _LONGEST}
-        options |= generation_options(source.checkpoint, vocab, two_stacks=True)
-        return Plan(
-            task="translation",
-            options=options,
-            model=model,
-            table=source.table(self, model).with_conversions(_scaled(decoder, divided)),
-            tokenizers={"tokenizer.json": source.tokenizer.tokenizer(vocab, begin=start, end="eos")},
-        )
+        plan = source.translation(model, start, _LONGEST)
+        return replace(plan, table=plan.table.with_conversions(_scaled(decoder, divided)))
 
     # ------------------------------------------------------------------ weights
 
@@ -132,32 +133,23 @@ class T5(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = expect(bundle.model, EncoderDecoderConfig, "it has one stack")
         stack, part = model.encoder, model.encoder.feedforward
-        if not isinstance(stack.position, RelativeBias) or not isinstance(stack.norm, RMSNorm):
-            raise Unsupported(f"its positions are {stack.position.kind} and its norm {stack.norm.kind}")
         if part.hidden is None:
             raise Unsupported("its hidden width is not stated")
         name = activation_name(part.activation)
         if isinstance(part, GatedMLP):
             name = "gated-gelu" if name == "gelu_new" else f"gated-{name}"
         tied = model.tying == "three-way"
-        return {
+        return self.stack.write(stack) | {
             "vocab_size": model.target.vocab,
-            "d_model": stack.width,
-            "d_kv": stack.attention.head_width or stack.width // stack.attention.heads,
             "d_ff": part.hidden,
-            "num_layers": stack.depth,
             "num_decoder_layers": model.decoder.depth,
-            "num_heads": stack.attention.heads,
-            "relative_attention_num_buckets": stack.position.buckets,
-            "relative_attention_max_distance": stack.position.max_distance,
-            "dropout_rate": stack.dropout,
-            "layer_norm_epsilon": stack.norm.eps,
             "feed_forward_proj": name,
             "tie_word_embeddings": tied,
             "is_encoder_decoder": True,
         }
 
 
+@register
 class MT5(T5):
     """T5 of a hundred languages (arXiv 2010.11934)."""
 
@@ -166,13 +158,17 @@ class MT5(T5):
     aliases: ClassVar[dict[str, str]] = {}
     proj: ClassVar[str] = "gated-gelu"
     scales: ClassVar[bool] = False
+    defaults: ClassVar[dict[str, int]] = {"vocab_size": 250112, "d_ff": 1024}
+    stack: ClassVar[StackKeys] = replace(
+        _STACK, base=replace(_STACK.base, depth=8, attention=replace(_STACK.base.attention, heads=6))
+    )
 
 
-def _buckets(keys: Keys) -> int:
-    buckets = keys.size("relative_attention_num_buckets", 32)
-    if buckets < 4:
+def _check_position(keys: Keys, position: Any) -> None:
+    if position.buckets < 4:
         raise keys.refuse("relative_attention_num_buckets", "it must be {limit} or more", 4)
-    return buckets
+    if position.max_distance <= position.buckets // 2:
+        raise keys.refuse("relative_attention_max_distance", "it must be more than half of the buckets")
 
 
 def _feedforward(keys: Keys, usual: str) -> FeedForwardPart:

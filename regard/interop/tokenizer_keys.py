@@ -44,28 +44,6 @@ OF_CLASSES: dict[str, dict[str, Any]] = {
 }
 """What some classes have where a configuration does not say it."""
 _GENERIC = frozenset(["PreTrainedTokenizer", "TokenizersBackend", "PythonBackend"])
-_USUAL = {
-    "bert": "BertTokenizer",
-    "distilbert": "BertTokenizer",
-    "electra": "BertTokenizer",
-    "mpnet": "MPNetTokenizer",
-    "roberta": "RobertaTokenizer",
-    "bart": "BartTokenizer",
-    "gpt2": "GPT2Tokenizer",
-    "llama": "LlamaTokenizer",
-    "mistral": "LlamaTokenizer",
-    "ministral": "LlamaTokenizer",
-    "qwen2": "Qwen2Tokenizer",
-    "qwen3": "Qwen2Tokenizer",
-    "t5": "T5Tokenizer",
-    "mt5": "T5Tokenizer",
-    "xlm-roberta": "XLMRobertaTokenizer",
-    "camembert": "CamembertTokenizer",
-    "marian": "MarianTokenizer",
-}
-"""The class of a model's tokenizer, by `model_type`, where no file names it."""
-_BY_NO_CLASS = ("mistral", "ministral")
-"""The models whose tokenizers transformers' AutoTokenizer runs by no class, whatever a file names."""
 _MOST_ADDED = 1 << 13
 _PROGRAMS = _classes(
     "BertJapanese Bertweet Phobert Flaubert XLM RoCBert RoFormer Herbert Cpm ByT5 MyT5 Canine Bartpho"
@@ -125,20 +103,22 @@ class TokenizerKeys:
 
 def read_keys(checkpoint: Checkpoint) -> TokenizerKeys:
     """Raises: CheckpointError for what cannot be read, or cuts by a program that is not here."""
+    from regard.interop.family import FAMILIES
+
+    family = FAMILIES.get(str(checkpoint.config.get("model_type")))
     config, special = dict(checkpoint.json(CONFIG, HEADER) or {}), dict(checkpoint.json(SPECIAL) or {})
     settings = config | special if config.get("added_tokens_decoder") is None else special | config
     stated = settings.get("tokenizer_class") or checkpoint.config.get("tokenizer_class")
     if stated is not None and not isinstance(stated, str):
         raise refusal(checkpoint.folder / CONFIG, "tokenizer_class", stated, "it must be {limit}", "a name")
     named = stated.removesuffix("Fast") if stated else None
-    usual = _USUAL.get(str(checkpoint.config.get("model_type")))
     as_it_is = named in _GENERIC
     keys = TokenizerKeys(
         checkpoint,
         settings,
-        usual if named is None or as_it_is else named,
+        getattr(family, "tokenizer", None) if named is None or as_it_is else named,
         as_it_is,
-        not (named is None or as_it_is or checkpoint.config.get("model_type") in _BY_NO_CLASS),
+        not (named is None or as_it_is) and getattr(family, "tokenizer_by_class", True),
     )
     if settings.get("word_tokenizer_type") not in (None, "basic"):
         raise keys.refuse("word_tokenizer_type", "texts are cut by that program, which is not here")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from regard.bundle import Bundle
 from regard.data.image_processor import ImageProcessor
+from regard.interop.encoder import PLAIN
 from regard.interop.family import Family, Plan, Source, Unsupported, Weights, expect
 from regard.interop.image_processors import image_processor_file, preprocessor_file, read_image_processor
 from regard.interop.keys import Keys, activation_name
@@ -29,17 +30,18 @@ from regard.interop.mapping import (
     rules_of,
     scaled,
 )
+from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
-from regard.model.block import LayerScale, Placement, PreNorm
+from regard.model.block import LayerScale, PreNorm
 from regard.model.embed import Patches
 from regard.model.feedforward import MLP, FeedForwardPart, GatedMLP
 from regard.model.head import Classes, Pooling, Vector
 from regard.model.init import Scaled
-from regard.model.mask import Full
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned
 from regard.model.stack import StackConfig
 from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.registry import register
 
 CLASSES = "image-classification"
 _SIDE = 1 << 14  # pixels
@@ -56,6 +58,10 @@ _BLOCK = {
     "feedforward.up": "intermediate.dense",
     "feedforward.down": "output.dense",
 }
+_STACK = StackKeys(
+    replace(PLAIN.base, attention=AttentionConfig(12), placement=PreNorm(), dropout=0.0, entry_norm=False),
+    {p: key for p, key in PLAIN.names.items() if p != "position.length"} | {"attention.bias": "qkv_bias"},
+)
 _OF_OTHER_HEADS = ("encoder_stride", "pooler_output_size", "pooler_act")
 _OF_BACKBONES = (
     *("out_features", "out_indices", "_out_features", "_out_indices", "stage_names"),
@@ -63,19 +69,24 @@ _OF_BACKBONES = (
 )
 
 
+def _classes(start: str, *more: str) -> dict[str, str]:
+    """The classes of a family, whose names begin like that."""
+    return {f"{start}{end}": CLASSES for end in ("ForImageClassification", *more, "Model")}
+
+
+@register
 class ViT(Family):
     """ViT itself."""
 
     name: ClassVar[str] = "vit"
-    architectures: ClassVar[dict[str, str]] = {"ViTForImageClassification": CLASSES, "ViTModel": CLASSES}
+    architectures: ClassVar[dict[str, str]] = _classes("ViT")
     body: ClassVar[str] = "ViTModel"
     prefix: ClassVar[str] = "vit."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_OTHER_HEADS
-    placement: ClassVar[Placement] = PreNorm()
-    eps: ClassVar[float] = 1e-12
-    """Of the norms, where the configuration does not say it."""
+    image_processor = "ViT"
+    stack: ClassVar[StackKeys] = _STACK
     patch: ClassVar[int] = 16
-    """Pixels along a patch, likewise."""
+    """Pixels along a patch, where the configuration does not say it."""
     registers: ClassVar[int] = 0
     further: ClassVar[str] = ""
     """The weight of the vectors that stand between the class token and the patches, where there are some."""
@@ -94,29 +105,15 @@ class ViT(Family):
     def plan(self, source: Source) -> Plan:
         keys = source.keys
         made = self._patches(keys)
-        processor = read_image_processor(source.checkpoint, 3 if made.channels == 3 else 1)
+        processor = read_image_processor(source, 3 if made.channels == 3 else 1)
         embed = self._fitted(keys, made, processor)
         head = self._head(source, embed)
         count = head.count if isinstance(head, Classes) else 0
-        width, heads = keys.heads("hidden_size", "num_attention_heads")
-        stack = StackConfig(
-            width=width,
-            depth=keys.depth("num_hidden_layers"),
-            attention=AttentionConfig(
-                heads,
-                bias=(biased := keys.flag("qkv_bias", True)),
-                out_bias=None if biased else True,
-                dropout=keys.rate("attention_probs_dropout_prob", 0.0),
-            ),
-            feedforward=self._feedforward(keys),
-            mask=Full(),
-            position=Learned(embed.length),
-            norm=LayerNorm(keys.number("layer_norm_eps", self.eps, 1e-30, 1.0)),
-            placement=self._placement(keys),
-            dropout=keys.rate("hidden_dropout_prob", 0.0),
-        )
+        stack = self._read_stack(keys)
+        attention = replace(stack.attention, out_bias=None if stack.attention.bias else True)
+        stack = replace(stack, attention=attention, position=Learned(embed.length))
         model = TransformerConfig(embed, stack, head, Scaled())
-        table = source.table(self, model)
+        table = source.table(model)
         notes = [] if count else [_NO_LABELS]
         if embed != made:
             conversion = self._resized(made, embed)
@@ -155,21 +152,16 @@ class ViT(Family):
             raise keys.refuse("image_size", why, f"{processor.columns} × {processor.rows}")
         return embed
 
-    def _feedforward(self, keys: Keys) -> FeedForwardPart:
-        return MLP(keys.size("intermediate_size"), keys.activation("hidden_act", "gelu"))
-
-    def _placement(self, keys: Keys) -> Placement:
-        return self.placement
+    def _read_stack(self, keys: Keys) -> StackConfig:
+        return self.stack.read(keys)
 
     def _head(self, source: Source, embed: Patches) -> Classes | Vector:
-        pooling = self._pooling(source.architecture)
-        if source.architecture == self.body:
-            return Vector(pooling, normalised=False)
-        count = classes_of(source, self._products(source.architecture)[0])
+        products = self._products(source.architecture)
+        if not products:
+            return Vector(self.pooling, normalised=False)
+        pooling = "first-and-second" if len(products) == 2 else self.pooling
+        count = classes_of(source, products[0])
         return Classes(count, pooling, skipped=0 if self.placed else embed.registers)
-
-    def _pooling(self, architecture: str) -> Pooling:
-        return self.pooling
 
     # ------------------------------------------------------------------ weights
 
@@ -208,7 +200,9 @@ class ViT(Family):
         return Table(weights.shapes, tuple(rules), {}, spare, tuple(name for name, _ in spare))
 
     def _products(self, architecture: str) -> tuple[str, ...]:
-        """The products of the head, of which a body has none."""
+        """The products of the head: a body has none, a model that learned from a teacher two."""
+        if architecture.endswith("WithTeacher"):
+            return ("cls_classifier", "distillation_classifier")
         return () if architecture == self.body else ("classifier",)
 
     # ------------------------------------------------------------------ writing
@@ -216,69 +210,48 @@ class ViT(Family):
     def config(self, bundle: Bundle, architecture: str) -> dict[str, Any]:
         model = expect(bundle.model, TransformerConfig, _NO_IMAGES)
         stack, embed = model.stack, expect(model.embed, Patches, _NO_IMAGES)
-        if not isinstance(stack.norm, LayerNorm) or stack.placement.kind != self.placement.kind:
+        if stack.placement.kind != self.stack.base.placement.kind:
             raise Unsupported(f"its norms are {stack.norm.kind} and {stack.placement.kind}")
-        return {
-            "hidden_size": stack.width,
-            "num_hidden_layers": stack.depth,
-            "num_attention_heads": stack.attention.heads,
-            **self._part_written(stack),
-            "hidden_dropout_prob": stack.dropout,
-            "attention_probs_dropout_prob": stack.attention.dropout,
-            "layer_norm_eps": stack.norm.eps,
-            "qkv_bias": stack.attention.bias,
+        return self._write_stack(stack) | {
             "image_size": _written_sides(embed),
             "patch_size": embed.patch,
             "num_channels": embed.channels,
         }
 
-    def _part_written(self, stack: StackConfig) -> dict[str, Any]:
-        part = expect(stack.feedforward, MLP, "its feed-forward parts are not plain")
-        return {
-            "intermediate_size": part.hidden or 4 * stack.width,
-            "hidden_act": activation_name(part.activation),
-        }
+    def _write_stack(self, stack: StackConfig) -> dict[str, Any]:
+        return self.stack.write(stack)
 
     def files(self, bundle: Bundle) -> dict[str, str]:
         return preprocessor_file(bundle)
 
 
+@register
 class DeiT(ViT):
     """A ViT with a second vector before the patches, which has learned from a teacher."""
 
     name: ClassVar[str] = "deit"
-    architectures: ClassVar[dict[str, str]] = {
-        "DeiTForImageClassification": CLASSES,
-        "DeiTForImageClassificationWithTeacher": CLASSES,
-        "DeiTModel": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = _classes("DeiT", "ForImageClassificationWithTeacher")
     body: ClassVar[str] = "DeiTModel"
     prefix: ClassVar[str] = "deit."
+    image_processor = "DeiT"
     registers: ClassVar[int] = 1
     further: ClassVar[str] = "distillation_token"
 
-    def _pooling(self, architecture: str) -> Pooling:
-        return "first-and-second" if architecture.endswith("WithTeacher") else "first"
 
-    def _products(self, architecture: str) -> tuple[str, ...]:
-        if architecture.endswith("WithTeacher"):
-            return ("cls_classifier", "distillation_classifier")
-        return super()._products(architecture)
-
-
+@register
 class Dinov2(ViT):
     """A ViT that has learned without labels."""
 
     name: ClassVar[str] = "dinov2"
-    architectures: ClassVar[dict[str, str]] = {
-        "Dinov2ForImageClassification": CLASSES,
-        "Dinov2Model": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = _classes("Dinov2")
     body: ClassVar[str] = "Dinov2Model"
     prefix: ClassVar[str] = "dinov2."
     kept_keys: ClassVar[tuple[str, ...]] = _OF_BACKBONES
-    placement: ClassVar[Placement] = LayerScale(1.0)
-    eps: ClassVar[float] = 1e-6
+    image_processor = "Bit"
+    stack: ClassVar[StackKeys] = StackKeys(
+        replace(_STACK.base, norm=LayerNorm(1e-6), placement=LayerScale(1.0)),
+        {path: key for path, key in _STACK.names.items() if not path.startswith("feedforward")},
+    )
     patch: ClassVar[int] = 14
     pooling: ClassVar[Pooling] = "first-and-mean"
     block: ClassVar[Mapping[str, str]] = _BLOCK | {
@@ -303,18 +276,18 @@ class Dinov2(ViT):
         embed = replace(embed, pixel_rows=processor.rows, pixel_columns=processor.columns)
         return super()._fitted(keys, embed, processor)
 
-    def _feedforward(self, keys: Keys) -> FeedForwardPart:
+    def _read_stack(self, keys: Keys) -> StackConfig:
         keys.rate("drop_path_rate", 0.0)  # of training only
-        hidden = int(keys.size("hidden_size") * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
+        stack = self.stack.read(keys)
+        hidden = int(stack.width * keys.number("mlp_ratio", 4.0, 0.01, 1e3))
         activation = keys.activation("hidden_act", "gelu")
+        part: FeedForwardPart = MLP(hidden, activation)
         if keys.flag("use_swiglu_ffn", False):
-            return GatedMLP(_gated(hidden), "silu", bias=True)
-        return MLP(hidden, activation)
+            part = GatedMLP(_gated(hidden), "silu", bias=True)
+        scale = LayerScale(keys.number("layerscale_value", 1.0))
+        return replace(stack, feedforward=part, placement=scale)
 
-    def _placement(self, keys: Keys) -> Placement:
-        return LayerScale(keys.number("layerscale_value", 1.0))
-
-    def _part_written(self, stack: StackConfig) -> dict[str, Any]:
+    def _write_stack(self, stack: StackConfig) -> dict[str, Any]:
         part, width = stack.feedforward, stack.width
         assert isinstance(stack.placement, LayerScale)
         gated = isinstance(part, GatedMLP)
@@ -324,7 +297,7 @@ class Dinov2(ViT):
         if ratio is None:
             raise Unsupported(f"its {hidden} hidden values are no whole multiple of its width")
         activation = "gelu" if gated else activation_name(part.activation)
-        return {
+        return self.stack.write(stack) | {
             "mlp_ratio": ratio,
             "use_swiglu_ffn": gated,
             "hidden_act": activation,
@@ -332,15 +305,13 @@ class Dinov2(ViT):
         }
 
 
+@register
 class Dinov2WithRegisters(Dinov2):
     """arXiv 2309.16588: learned vectors without a position stand between the class token and the patches, and
     classes are read from the class token and the patches alone."""
 
     name: ClassVar[str] = "dinov2_with_registers"
-    architectures: ClassVar[dict[str, str]] = {
-        "Dinov2WithRegistersForImageClassification": CLASSES,
-        "Dinov2WithRegistersModel": CLASSES,
-    }
+    architectures: ClassVar[dict[str, str]] = _classes("Dinov2WithRegisters")
     body: ClassVar[str] = "Dinov2WithRegistersModel"
     prefix: ClassVar[str] = "dinov2_with_registers."
     patch: ClassVar[int] = 16

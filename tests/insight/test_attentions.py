@@ -15,7 +15,7 @@ from regard.errors import InputError
 from regard.insight.attentions import attentions, attentions_page
 from regard.insight.figures import heat, mosaic
 from regard.insight.rollout import rollout
-from regard.interop.importing import FAMILIES as IMPORTED
+from regard.interop.family import FAMILIES as IMPORTED
 from tests.shared import refused
 
 transformers = pytest.importorskip("transformers")

@@ -15,7 +15,8 @@ from torch import Tensor
 import regard
 from regard import bundle as bundles
 from regard.interop import export_checkpoint, import_checkpoint
-from regard.interop.importing import FAMILIES, read_checkpoint
+from regard.interop.family import FAMILIES
+from regard.interop.importing import read_checkpoint
 from regard.interop.mapping import Table
 from regard.interop.origin import ORIGIN
 from regard.model.head import Vector

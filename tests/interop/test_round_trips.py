@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from regard.interop import export_checkpoint, import_checkpoint
-from regard.interop.importing import FAMILIES
+from regard.interop.family import FAMILIES
 from tests.interop.families import ALL, CASES, IMAGES, SIDE, checkpoint, randomised
 from tests.interop.tokenizer_folders import FORMS, sentencepiece, write
 

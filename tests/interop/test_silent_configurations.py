@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from regard.interop.defaults import DEFAULTS
-from regard.interop.importing import FAMILIES, read_checkpoint
+from regard.interop.family import FAMILIES
+from regard.interop.importing import read_checkpoint
+from regard.interop.keys import activation_name
 from tests.interop.families import ALL, checkpoint, randomised, write_files
 from tests.interop.test_edges import IDS, REAL, output, theirs, told
 
@@ -16,11 +19,18 @@ pytest.importorskip("transformers")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_size_that_is_not_stated_is_the_librarys(name: str) -> None:
+def test_what_is_not_stated_is_the_librarys(name: str) -> None:
     import transformers
 
-    config = transformers.AutoConfig.for_model(name)
-    assert dict(DEFAULTS[name]) == {key: getattr(config, key) for key in DEFAULTS[name]}
+    config, family = transformers.AutoConfig.for_model(name), FAMILIES[name]
+    defaults: dict[str, Any] = dict(family.defaults)
+    for stack in getattr(family, "stacks", {"": getattr(family, "stack", None)}).values():
+        for path, key in stack.names.items():
+            value = attrgetter(path)(stack.base)
+            if value is not None:  # else it follows from the rest
+                defaults[key] = activation_name(value) if path.endswith("activation") else value
+    assert len(defaults) > 5
+    assert defaults == {key: getattr(config, key) for key in defaults}
 
 
 @torch.no_grad()

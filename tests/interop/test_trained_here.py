@@ -81,7 +81,7 @@ def test_what_no_family_can_say_is_refused_once_a_reason(tmp_path: Path) -> None
         CheckpointError, value="no llama or mistral or ", remedy="what began with an imported model can"
     ) as e:
         trained("text-generation", f"{SENTENCE}\n" * 300, tmp_path, "task.context=32")
-    assert str(e.value).count("gated and rotary") == 1
+    assert str(e.value).count("gated and rms") == 1
 
 
 @pytest.mark.parametrize("number", ["plain", "sigmoid"])

@@ -176,7 +176,8 @@ FOREIGN = {
 @pytest.fixture
 def joined() -> Iterator[dict[str, type]]:
     """All of them, registered for one test."""
-    kept = {name: dict(registry) for name, registry in REGISTRIES.items()}
+    # A list, since looking into one may import what makes others.
+    kept = {name: dict(registry) for name, registry in list(REGISTRIES.items())}
     yield {field: regard.register(part) for field, part in FOREIGN.items()}
     for name, members in kept.items():
         REGISTRIES[name]._members = members

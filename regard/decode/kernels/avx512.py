@@ -5,27 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
-from regard.decode.kernels.family import INT8, INT16, LANES, SUMS, Family, Multiply, call, fused
+from regard.decode.kernels.family import PAIRS, SUMS, WIDE, Family, Multiply, call, fused, to_int16
 
 TILES = {1: 4, 2: 4, 3: 4, 4: 4, 5: 4, 6: 4}
 """Of 32 registers, 24 hold sums."""
-_PAIRS, _WIDE = ir.VectorType(INT8, 2 * LANES), ir.VectorType(INT16, 2 * LANES)
 
 
 def _add(builder: Any, total: Any, weights: Any, row: Any) -> Any:
-    products = call(builder, "llvm.x86.avx512.pmaddw.d.512", SUMS, weights, builder.bitcast(row, _WIDE))
+    products = call(builder, "llvm.x86.avx512.pmaddw.d.512", SUMS, weights, builder.bitcast(row, WIDE))
     return builder.add(total, products)
-
-
-def _widen(builder: Any, weights: Any) -> Any:
-    return builder.sext(weights, _WIDE)
 
 
 AVX512 = Family(
     "avx512",
     frozenset({"avx512f", "avx512bw", "avx512vl", "fma"}),
     fused(TILES),
-    Multiply(_PAIRS, SUMS, _add, TILES, inputs=2, levels=np.int16, widen=_widen),
+    Multiply(PAIRS, _add, TILES, inputs=2, levels=np.int16, widen=to_int16),
 )

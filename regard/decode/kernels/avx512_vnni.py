@@ -22,5 +22,5 @@ AVX512_VNNI = Family(
     "avx512-vnni",
     frozenset({"avx512f", "avx512bw", "avx512vl", "avx512vnni", "fma"}),
     fused(TILES),
-    Multiply(SUMS, SUMS, _add, TILES, inputs=4, levels=np.int8, offset=128),
+    Multiply(SUMS, _add, TILES, inputs=4, levels=np.int8, offset=128),
 )

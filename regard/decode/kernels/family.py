@@ -21,6 +21,9 @@ STRIP = 4
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOATS = ir.VectorType(ir.FloatType(), LANES)
 SUMS = ir.VectorType(INT32, LANES)
+PAIRS, WIDE, PRODUCTS = (ir.VectorType(kind, 2 * LANES) for kind in (INT8, INT16, INT32))
+"""Two numbers for each output."""
+BYTES = ir.VectorType(INT8, 4 * LANES)
 
 Emit = Callable[..., Any]
 
@@ -31,8 +34,6 @@ class Multiply:
 
     loaded: ir.VectorType
     """What packed weights of a block are at one step."""
-    total: ir.VectorType
-    """The 16 sums."""
     add: Emit
     """(builder, total, weights, row) → total; `row` is the row's 32 bits of this step, 16 times over."""
     tiles: Mapping[int, int]
@@ -42,6 +43,8 @@ class Multiply:
     """What a row of x is made of; `inputs` of them have 32 bits."""
     offset: int = 0
     """What was added to each weight before it was packed."""
+    total: ir.VectorType = SUMS
+    """The 16 sums."""
     widen: Emit = lambda builder, weights: weights
     """(builder, loaded) → weights, once for all rows of a tile."""
 
@@ -81,7 +84,7 @@ def fused(tiles: Mapping[int, int]) -> Multiply:
     def add(builder: Any, total: Any, weights: Any, row: Any) -> Any:
         return call(builder, "llvm.fmuladd.v16f32", FLOATS, weights, builder.bitcast(row, FLOATS), total)
 
-    return Multiply(FLOATS, FLOATS, add, tiles)
+    return Multiply(FLOATS, add, tiles, total=FLOATS)
 
 
 def call(builder: Any, name: str, result: ir.Type, *args: Any, fastmath: tuple[str, ...] = ()) -> Any:
@@ -92,7 +95,29 @@ def call(builder: Any, name: str, result: ir.Type, *args: Any, fastmath: tuple[s
     return builder.call(function, list(args), fastmath=fastmath)
 
 
-def parts(builder: Any, vector: Any, count: int) -> list[Any]:
+def call_by_parts(builder: Any, name: str, count: int, *vectors: Any) -> Any:
+    """The 16 sums by so many calls, each of which takes an equal part of the vectors."""
+    result = ir.VectorType(INT32, LANES // count)
+    cut = zip(*(_parts(builder, vector, count) for vector in vectors), strict=True)
+    return _joined(builder, [call(builder, name, result, *some) for some in cut])
+
+
+def sum_pairs(builder: Any, vector: Any) -> Any:
+    """The sum of the first number and the second, of the third and the fourth, …"""
+    undefined = ir.Constant(vector.type, ir.Undefined)
+    even, odd = (
+        builder.shuffle_vector(vector, undefined, places(range(start, vector.type.count, 2)))
+        for start in (0, 1)
+    )
+    return builder.add(even, odd)
+
+
+def to_int16(builder: Any, weights: Any) -> Any:
+    """Bytes as numbers of 16 bits."""
+    return builder.sext(weights, ir.VectorType(INT16, weights.type.count))
+
+
+def _parts(builder: Any, vector: Any, count: int) -> list[Any]:
     """A vector cut into `count` equal ones."""
     size = vector.type.count // count
     undefined = ir.Constant(vector.type, ir.Undefined)
@@ -102,8 +127,8 @@ def parts(builder: Any, vector: Any, count: int) -> list[Any]:
     ]
 
 
-def joined(builder: Any, vectors: list[Any]) -> Any:
-    """The opposite of `parts`, for a power of two of them."""
+def _joined(builder: Any, vectors: list[Any]) -> Any:
+    """The opposite of `_parts`, for a power of two of them."""
     while len(vectors) > 1:
         both = places(range(2 * vectors[0].type.count))
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
