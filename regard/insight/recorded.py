@@ -30,8 +30,9 @@ class Naming:
     target: Callable[[Sequence[int]], Sequence[str]]
     """Of ids that a decoder or the one stack is given."""
     outputs: tuple[str, ...] = ()
-    independent: bool = False
-    """Whether each output is a yes or no of its own, instead of one of all."""
+    independent: bool | None = False
+    """Whether each output is a yes or no of its own, instead of one of all; None where it is a number, of
+    which no probability is made."""
 
 
 def passes_of(recorder: Recorder, naming: Naming) -> tuple[tuple[Pass, ...], tuple[Grown, ...]]:
@@ -133,7 +134,7 @@ class _Labels:
             if f"{name}_pre_rotary" in forward.values:
                 entry = replace(entry, formula="rotated by their positions", sources=(f"{name}_pre_rotary",))
             yield name, entry
-            if name == "head.logits":
+            if name == "head.logits" and self.naming.independent is not None:
                 yield "head.probabilities", self._probabilities(one, names)
 
     def _given(self, name: str, given: Tensor, names: _Names) -> Entry:

@@ -25,7 +25,7 @@ from regard.interop.family import FAMILIES, Family, Unsupported, Weights, task_o
 from regard.interop.generation import generation_file
 from regard.interop.image_processors import PREPROCESSOR
 from regard.interop.importing import read_checkpoint
-from regard.interop.labels import label_keys
+from regard.interop.labels import in_units_of_data, label_keys
 from regard.interop.origin import load_origin
 from regard.interop.tokenizer_files import TOKENIZER_CONFIG, tokenizer_files
 from regard.model.head import Classes
@@ -55,7 +55,7 @@ def export_checkpoint(run: str | Path, out: str | Path) -> Exported:
 
     Raises: BundleError: no bundle. CheckpointError: a model that no family can describe, and why.
     """
-    bundle, place = bundles.load(run), Path(out)
+    bundle, place = in_units_of_data(bundles.load(run)), Path(out)
     if bundles.is_bundle(place) and not any((place / name).is_file() for name in _MARKS):
         raise CheckpointError("{where} holds something already; give another folder", place)
     reasons: dict[str, list[str]] = {}

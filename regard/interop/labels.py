@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from regard.bundle import Bundle
-from regard.errors import CheckpointError
+from regard.errors import BundleError, CheckpointError, damaged
 from regard.interop.family import Source, task_options
 from regard.interop.keys import refusal
 from regard.strict_json import loads
 
 LABELS = "labels.json"
+SCALE = "scale.json"
 _MOST = 10_000
 _ONE, _SEVERAL, _NUMBER = "single_label_classification", "multi_label_classification", "regression"
+_IDENTITY = "torch.nn.modules.linear.Identity"
 
 
 def classes_of(source: Source, product: str) -> int:
@@ -58,12 +61,27 @@ def label_keys(bundle: Bundle, came: Sequence[str]) -> dict[str, Any]:
     names = list(came) if len(came) == len(names) else names
     task = task_options(bundle)
     kind = _ONE if task.get("separator") is None else _SEVERAL
-    kinds: dict[Any, dict[str, str]] = {"plain": {"problem_type": _NUMBER}, "sigmoid": {}}
+    plain = {"problem_type": _NUMBER, "sentence_transformers": {"activation_fn": _IDENTITY}}
+    kinds: dict[Any, dict[str, Any]] = {"plain": plain, "sigmoid": {}}
     return {
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
         **kinds.get(task.get("number"), {"problem_type": kind}),
     }
+
+
+def in_units_of_data(bundle: Bundle) -> Bundle:
+    """The same model with a head that gives a number as it is: what it is scaled by has no place in a
+    configuration. Raises: BundleError."""
+    if SCALE not in bundle.tokenizers or task_options(bundle).get("number") != "plain":
+        return bundle
+    try:
+        scale = loads(bundle.tokenizers[SCALE])
+        weight, bias = (bundle.weights[name] * scale["deviation"] for name in ("head.weight", "head.bias"))
+        weights = {**bundle.weights, "head.weight": weight, "head.bias": bias + scale["mean"]}
+    except (ValueError, TypeError, LookupError) as error:
+        raise damaged(BundleError, SCALE, f"it does not say what a number is scaled by ({error})") from error
+    return replace(bundle, weights=weights)
 
 
 def _separators() -> Iterator[str]:

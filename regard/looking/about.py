@@ -22,7 +22,7 @@ def about(explorer: Explorer) -> dict[str, Any]:
         "gives": _gives(explorer),
         "writes": "begin" in explorer.supports,
         "searches": "beam" in explorer.supports,
-        "probabilities": model.head.logits,
+        "probabilities": model.head.logits and explorer.naming.independent is not None,
         "most_tokens": getattr(config, "context", getattr(config, "max_length", None)),
         "analyses": [_analysis(one) for one in analyses(explorer).values()],
         "stacks": [_stack(name, part) for name, part in stacks.items() if part is not None],
@@ -54,7 +54,7 @@ def _takes(explorer: Explorer) -> dict[str, Any]:
 def _gives(explorer: Explorer) -> str:
     """What an answer is, as pages name it."""
     kind = explorer.task.output.kind
-    if kind in ("labels", "score"):
+    if kind == "labels":
         return "labels" if explorer.naming.independent else "label"
     return "span" if kind == "spans" else kind
 

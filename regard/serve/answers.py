@@ -45,7 +45,7 @@ def prediction(explorer: Explorer, found: Answer) -> dict[str, Any]:
             for at, one in enumerate(found.passes)
             for choice in _choices(explorer, found, one)
         ],
-        "independent": explorer.naming.independent,
+        "independent": explorer.naming.independent is not False,
         "positions": None if found.order is None else list(found.order),
     }
 

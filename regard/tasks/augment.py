@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.errors import require
-from regard.model.device import moved
+from regard.tasks.batch import TensorBatch
 
 _KNOTS = 5
 """Points along each side that are moved when an image is bent; what lies between follows smoothly."""
@@ -82,17 +82,13 @@ Augmentation = NoAugmentation | Warp
 
 
 @dataclass(frozen=True)
-class Moves:
+class Moves(TensorBatch):
     """Where each image of a batch takes its pixels from."""
 
     theta: Tensor
     """(B, 2, 3), as torch's affine_grid takes it."""
     bend: Tensor | None
     """(B, 2, knots, knots): added to that."""
-
-    def to(self, device: torch.device) -> Moves:
-        bend = None if self.bend is None else moved(self.bend, device)
-        return Moves(moved(self.theta, device), bend)
 
     def applied(self, images: Tensor) -> Tensor:
         """(B, C, H, W) numbers, moved; what comes from outside is as the border is."""

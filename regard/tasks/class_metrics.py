@@ -20,7 +20,12 @@ def class_metrics(
     if not references:
         return {"count": 0}
     right = sum(set(p) == set(r) for p, r in zip(predictions, references, strict=True))
-    f1 = {label: _f1(label, predictions, references) for label in labels}
+    said, known, both = (Counter[str]() for _ in range(3))
+    for p, r in zip(predictions, references, strict=True):
+        said.update(set(p))
+        known.update(set(r))
+        both.update(set(p) & set(r))
+    f1 = {label: 2 * both[label] / max(1, said[label] + known[label]) for label in labels}
     true = Counter(label for row in references for label in row)
     unknown = {label: count for label, count in sorted(true.items()) if label not in f1}
     figures: dict[str, Any] = {
@@ -36,23 +41,10 @@ def class_metrics(
     return figures
 
 
-def _f1(label: str, predictions: Sequence[Collection[str]], references: Sequence[Collection[str]]) -> float:
-    both = said = true = 0
-    for prediction, reference in zip(predictions, references, strict=True):
-        said += label in prediction
-        true += label in reference
-        both += label in prediction and label in reference
-    return 2 * both / (said + true) if said + true else 0.0
-
-
 def confusion(
     predictions: Sequence[Collection[str]], references: Sequence[Collection[str]], labels: Sequence[str]
 ) -> list[list[int]]:
     """Counts, a row a true label and a column a predicted one, in the order of `labels`; what is none of them
     is not counted."""
-    place = {label: index for index, label in enumerate(labels)}
-    table = [[0] * len(labels) for _ in labels]
-    for (predicted,), (true,) in zip(predictions, references, strict=True):
-        if true in place and predicted in place:
-            table[place[true]][place[predicted]] += 1
-    return table
+    pairs = Counter((true, said) for (said,), (true,) in zip(predictions, references, strict=True))
+    return [[pairs[row, column] for column in labels] for row in labels]

@@ -31,15 +31,23 @@ Turn = TypeVar("Turn")
 class Conversation(ABC, Generic[Turn]):
     """Turns, and the cache of what the model has seen of them. What a turn is, a subclass says."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, context: int, rules: Rules = NO_RULES) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        context: int,
+        system: str | None,
+        rules: Rules = NO_RULES,
+    ) -> None:
         self.model, self.tokenizer, self.context, self.rules = model, tokenizer, context, rules
         self.kept = KeptPrompt()
+        self._opening = [] if system is None else [self._turn("system", system)]
         self._turns: list[Turn] = []
         self._forgotten = 0  # how many answers
 
     @abstractmethod
-    def _asked(self, text: str) -> Turn:
-        """The user's turn."""
+    def _turn(self, role: str, text: str) -> Turn:
+        """What somebody says."""
 
     @abstractmethod
     def _answered(self, output: Output) -> Turn:
@@ -59,7 +67,7 @@ class Conversation(ABC, Generic[Turn]):
         if decoding.beam > 1 or decoding.n > 1:
             raise InputError("a dialogue has one answer a turn, with no {key} and no n", "beam")
         room = min(decoding.max_length or self.context // 4, self.context // 2)
-        turns, forgotten = [*self._turns, self._asked(text)], self._forgotten
+        turns, forgotten = [*self._turns, self._turn("user", text)], self._forgotten
         number = decoding.number + forgotten + len(self._turns) // 2  # of one seed, each turn draws anew
         while len(prompt := self._prompt(turns)) + room > self.context and len(turns) > 1:
             turns, forgotten = turns[2:], forgotten + 1
@@ -84,54 +92,44 @@ class Conversation(ABC, Generic[Turn]):
 class TurnsConversation(Conversation[list[int]]):
     """With a model that has learned dialogues here (`dialogue.py`)."""
 
-    def __init__(
-        self, model: nn.Module, tokenizer: Tokenizer, context: int, system: str | None = None
-    ) -> None:
-        super().__init__(model, tokenizer, context)
-        opening = [] if system is None else turn_ids([Message("system", system)], tokenizer)
-        self._opening = [tokenizer.bos, *opening]
-        self._head = tokenizer.encode(heading("assistant"))
-
     @property
     def ids(self) -> list[int]:
         """All that was said, as far as it is remembered."""
-        return [*self._opening, *chain.from_iterable(self._turns)]
+        return [self.tokenizer.bos, *chain(*self._opening, *self._turns)]
 
-    def _asked(self, text: str) -> list[int]:
-        return turn_ids([Message("user", text)], self.tokenizer)
+    def _turn(self, role: str, text: str) -> list[int]:
+        return turn_ids([Message(role, text)], self.tokenizer)
 
     def _answered(self, output: Output) -> list[int]:
         return [*self._head, *output.ids[output.begin :], self.tokenizer.eos]
 
     def _prompt(self, turns: list[list[int]]) -> list[int]:
-        return [*self._opening, *chain.from_iterable(turns), *self._head]
+        return [self.tokenizer.bos, *chain(*self._opening, *turns), *self._head]
+
+    @property
+    def _head(self) -> list[int]:
+        return self.tokenizer.encode(heading("assistant"))
 
 
 class TemplateConversation(Conversation[Message]):
     """With a model that was trained elsewhere, by its own template."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        template: ChatTemplate,
-        context: int,
-        system: str | None = None,
-        rules: Rules = NO_RULES,
+        self, model: nn.Module, template: ChatTemplate, context: int, system: str | None, rules: Rules
     ) -> None:
-        super().__init__(model, template.tokenizer, context, rules)
+        super().__init__(model, template.tokenizer, context, system, rules)
         self._template = template
-        self._opening = [] if system is None else [Message("system", system)]
 
     @property
     def messages(self) -> list[Message]:
         """All that was said, as far as it is remembered."""
         return [*self._opening, *self._turns]
 
-    def _asked(self, text: str) -> Message:
-        return Message("user", text)
+    def _turn(self, role: str, text: str) -> Message:
+        return Message(role, text)
 
     def _answered(self, output: Output) -> Message:
-        return Message("assistant", output.text)
+        return self._turn("assistant", output.text)
 
     def _prompt(self, turns: list[Message]) -> list[int]:
         return self._template.ids([*self._opening, *turns])

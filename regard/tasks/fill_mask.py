@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,12 +22,12 @@ from regard.data.rows import Row
 from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.errors import ConfigError, InputError, require
-from regard.model.device import moved
-from regard.model.head import Vocabulary, VocabularyHead
-from regard.model.mask import Full, Ragged
-from regard.model.transformer import ModelConfig, Transformer
+from regard.model.head import VocabularyHead
+from regard.model.mask import Full
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
-from regard.tasks.parts import not_for, side_by_side, sized, too_long
+from regard.tasks.parts import chunks, not_for, side_by_side, too_long
 from regard.tasks.perplexity import MaskedTokens
 from regard.tasks.prediction import best_of
 from regard.tasks.task import TASKS, InputSpec, Losses, Predictions, TaskConfig
@@ -63,23 +62,15 @@ class FillMaskConfig(TaskConfig):
     """The figure that chooses between checkpoints: how many of the chosen are guessed, or nats each."""
     kind: Literal["fill-mask"] = "fill-mask"
 
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return (self.source,)
-
     def __post_init__(self) -> None:
         require(self.context >= 3, "context", self.context, "3 or more")
         require(0 < self.rate < 1, "rate", self.rate, "more than 0 and less than 1")
 
 
 @dataclass(frozen=True)
-class MaskedBatch:
-    """Texts with some tokens hidden, padded on the right."""
+class MaskedBatch(PaddedBatch):
+    """Texts with some tokens hidden."""
 
-    given: Tensor
-    """(B, T) ids."""
-    lengths: Tensor
-    """(B,)"""
     real: Tensor
     """(tokens,) places of a flattened (B · T) that are to be predicted …"""
     wanted: Tensor
@@ -88,10 +79,6 @@ class MaskedBatch:
     @property
     def tokens(self) -> int:
         return len(self.wanted)
-
-    def to(self, device: torch.device) -> MaskedBatch:
-        fields = (self.given, self.lengths, self.real, self.wanted)
-        return MaskedBatch(*(moved(x, device) for x in fields))
 
 
 @TASKS.register
@@ -117,11 +104,11 @@ class FillMask(TextTask):
 
     # ------------------------------------------------------------------ making and keeping
 
-    def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, Vocabulary)
+    def configure_model(self, model: ModelConfig) -> TransformerConfig:
+        model = super().configure_model(model)
         if not model.stack.mask.sees_all:
             raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "full")
-        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
+        return model
 
     # ------------------------------------------------------------------ training
 
@@ -172,8 +159,7 @@ class FillMask(TextTask):
 
     def _vectors(self, model: Transformer, batch: MaskedBatch) -> Tensor:
         """(tokens, D): what the head sees at the places to be predicted."""
-        at = Ragged.from_lengths(batch.lengths, batch.given.shape[1])
-        return model.hidden(batch.given, at).flatten(0, 1)[batch.real]
+        return model.hidden(batch.ids, batch.positions).flatten(0, 1)[batch.real]
 
     # ------------------------------------------------------------------ judging
 
@@ -196,14 +182,10 @@ class FillMask(TextTask):
         return total, right, tokens
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[MaskedBatch]:
-        examples = self._stretches(rows)
         together = max(1, _JUDGED_TOGETHER // self.config.context)
-        number = 0
-        while some := list(islice(examples, together)):
-            yield self._hidden(
-                *side_by_side(some, self.tokenizer.pad), np.random.default_rng([_VALID, number])
-            )
-            number += 1
+        for number, some in enumerate(chunks(self._stretches(rows), together)):
+            table = side_by_side(some, self.tokenizer.pad)
+            yield self._hidden(*table, np.random.default_rng([_VALID, number]))
 
     # ------------------------------------------------------------------ predicting
 
@@ -253,9 +235,6 @@ class FillMask(TextTask):
     @property
     def input(self) -> InputSpec:
         return InputSpec(hole=HIDDEN)
-
-    def outputs(self) -> list[str]:
-        return self.tokenizer.pieces(range(self.tokenizer.size))
 
     def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
         frame = self.config.context - 2

@@ -1,5 +1,5 @@
-"""Image classification: an image gets one of some labels, or several, as a Vision Transformer (arXiv
-2010.11929) does it.
+"""Image classification: an image gets one of some labels, or several, or a number, as a Vision Transformer
+(arXiv 2010.11929) does it.
 
 The stack is an encoder like any other; what differs is that patches of pixels enter instead of tokens. All
 images of a model have one size, so that nothing is padded."""
@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.data.field import Encoded, Field
 from regard.data.image_grid import Tile, drawn
 from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageDecoder, ImageProcessor, reference
-from regard.data.readers.forms import Labels as LabelForm
 from regard.data.readers.images import IMAGE
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
 from regard.errors import ConfigError, InputError, require
-from regard.model.device import moved
 from regard.model.embed import Patches
-from regard.model.head import Classes, pooled
+from regard.model.head import Classes, Head, pooled
 from regard.model.head import Vector as VectorHead
 from regard.model.presets import VIT, vit
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
+from regard.tasks.batch import TensorBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.image_processor import (
     ImageSpec,
@@ -44,36 +42,24 @@ from regard.tasks.image_processor import (
     restored_image_processor,
 )
 from regard.tasks.known_data import IMAGES
-from regard.tasks.labels import (
-    LABELS,
-    Number,
-    answer,
-    check_learned,
-    count_labels,
-    kept_labels,
-    labels_of,
-    metric_for,
-    probabilities,
-    several,
-    sized_head,
-    written,
-)
+from regard.tasks.labels import LABELS, head_for, several
 from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import kept
 from regard.tasks.prediction import vector_of
 from regard.tasks.protocols import Sequences
+from regard.tasks.targets import OneLabel, Target, check_options, target_kind
 from regard.tasks.task import (
     NO_FILES,
     TASKS,
     Column,
+    Files,
     InputSpec,
     Losses,
     Predictions,
-    Presets,
     Task,
     TaskConfig,
 )
-from regard.values import Image, Labels, Prediction, Score, Value, Vector
+from regard.values import Image, Prediction, Value, Vector
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -88,13 +74,13 @@ class ImageClassificationConfig(TaskConfig):
     """The column that holds the image: `image` of images in folders and of MNIST's files; in a table, one
     with paths."""
     target: str = "label"
-    """The column that holds the label."""
+    """The column that holds the label, or the number."""
     separator: str | None = None
     """What stands between the labels of an image that may have several, or joins those of a list; None where
     each has one."""
-    number: Number | None = None
-    """What the one output of a model that gives numbers is: a number, or the logit of a probability; null for
-    a model of labels."""
+    number: Literal["plain", "sigmoid"] | None = None
+    """Of images that have a number in the place of a label, what the model's one output is: that number, or
+    the logit of a probability from 0 to 1; null for labels."""
     size: int | None = None
     """Every image is stretched to a square of so many pixels; null takes them as they are, all of one
     size."""
@@ -106,36 +92,28 @@ class ImageClassificationConfig(TaskConfig):
     """Label smoothing, where each image has one label."""
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
     """The figure that chooses between checkpoints."""
+    number_metric: Literal["spearman", "pearson", "rmse", "mae"] = "spearman"
+    """The figure that does so where the answer is a number."""
     kind: Literal["image-classification"] = "image-classification"
-
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return (self.source, self.target)
 
     def __post_init__(self) -> None:
         require(self.size is None or 1 <= self.size <= 4096, "size", self.size, "from 1 to 4,096 pixels")
-        require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "at least 0 and less than 1")
-        require(self.separator != "", "separator", "empty", "a text, or null")
+        check_options(self)
 
 
 @dataclass(frozen=True)
-class ImageBatch:
+class ImageBatch(TensorBatch):
     """Images side by side, what they show, and how they are moved."""
 
     pixels: Tensor
     """(B, C, H, W) from 0 to 255, a byte each."""
     wanted: Tensor
-    """(B,) labels, or (B, K) of 0 and 1 where each may have several."""
+    """(B,) or (B, K), as the target has it."""
     moves: Moves | None = None
 
     @property
     def tokens(self) -> int:
         return len(self.wanted)
-
-    def to(self, device: torch.device) -> ImageBatch:
-        moves = None if self.moves is None else self.moves.to(device)
-        pixels, wanted = (moved(x, device) for x in (self.pixels, self.wanted))
-        return ImageBatch(pixels, wanted, moves)
 
 
 @TASKS.register
@@ -143,48 +121,42 @@ class ImageClassification(Task):
     """See the module's docstring."""
 
     name: ClassVar[str] = "image-classification"
-    presets: ClassVar[Presets] = {name: vit(size) for name, size in VIT.items()}
+    presets: ClassVar = {name: vit(size) for name, size in VIT.items()}
     known_data = IMAGES
     Config = ImageClassificationConfig
     config: ImageClassificationConfig
 
     def __init__(
-        self, config: ImageClassificationConfig, processor: ImageProcessor, labels: dict[str, int]
+        self, config: ImageClassificationConfig, processor: ImageProcessor, target: Target | None
     ) -> None:
-        """`labels`: how often each stood in the training part, in the order of the classes; none of a body
-        that others have trained without any, which answers with vectors."""
-        self.config, self.processor, self.labels = config, processor, labels
+        """`target`: None of a body that others have trained without labels, which answers with vectors."""
+        self.config, self.processor, self.target = config, processor, target
         self.decoder = ImageDecoder(processor)
-        self._place = {label: index for index, label in enumerate(labels)}
         self._length = 1
 
     @classmethod
     def columns(cls, config: ImageClassificationConfig) -> tuple[Column, ...]:
-        return Column(config.source, Image), Column(config.target, Labels, LabelForm(config.separator))
+        return Column(config.source, Image), target_kind(config).column(config)
 
     @classmethod
-    def prepare(
-        cls, config: ImageClassificationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
-    ) -> ImageClassification:
+    def prepare(cls, config: ImageClassificationConfig, rows: Rows | None, files: Files = NO_FILES) -> Self:
+        kind = target_kind(config)
         if rows is None:
-            least = 2 if config.number is None else 1
-            labels = kept_labels(files, least) if LABELS in files else {}
-            return cls(config, restored_image_processor(files), labels)
-        check_learned(config.number)
-        found = (label for row in rows for label in labels_of(row, config.separator))
-        labels = count_labels(found, config.target)
+            target = kind.restore(config, files) if LABELS in files else None
+            return cls(config, restored_image_processor(files), target)
+        target = kind.fit(config, rows)
         if IMAGE_PROCESSOR in files:
-            return cls(config, given_image_processor(files, config.size, config.channels), labels)
-        return cls(config, fit_image_processor(rows, config.size, config.channels), labels)
+            return cls(config, given_image_processor(files, config.size, config.channels), target)
+        return cls(config, fit_image_processor(rows, config.size, config.channels), target)
 
     def files(self) -> dict[str, str]:
         processor = {IMAGE_PROCESSOR: json.dumps(dump(self.processor))}
-        return processor | (written(self.labels) if self.labels else {})
+        return processor | (self.target.files() if self.target else {})
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         if (
             not isinstance(model, TransformerConfig)
-            or not isinstance(model.head, Classes if self.labels else Classes | VectorHead)
+            or not isinstance(model.head, Classes if self.target else Classes | VectorHead)
             or not isinstance(model.embed, Patches)
         ):
             sentence = "{where} needs a {key} of kind 'transformer', with embedding 'patches', head 'classes'"
@@ -195,10 +167,10 @@ class ImageClassification(Task):
             raise ConfigError(sentence, "model.head.pooling", model.head.pooling, "mean")
         self._length = embed.length
         stack = replace(model.stack, position=placed(model.stack.position, embed))
-        head = model.head
+        head: Head = model.head
         if isinstance(head, Classes):
             kept(self.files(), LABELS)  # which only a body can do without
-            head = replace(head, count=sized_head(head, self.labels))
+            head = head_for(head, self._target.labels)
         return replace(model, embed=embed, stack=stack, head=head)
 
     def notes(self) -> list[str]:
@@ -206,24 +178,28 @@ class ImageClassification(Task):
         said = [f"images of {columns} × {rows} pixels, {'grey' if channels == 1 else 'in colour'}"]
         if greyed := self.decoder.greyed:
             said.append(f"{greyed:,} were in colour and made grey; task.channels = 3 keeps colour")
-        return said
+        return said + (self.target.notes() if self.target else [])
 
     # ------------------------------------------------------------------ training
 
     @property
+    def _target(self) -> Target:
+        """Of a model that was trained with one."""
+        assert self.target is not None
+        return self.target
+
+    @property
     def fields(self) -> tuple[Field, ...]:
-        labels = Field.indices("labels", len(self.labels), () if self.config.separator is None else (None,))
-        return Field("pixels", "uint8", self.processor.shape, decode=self.decoder), labels
+        pixels = Field("pixels", "uint8", self.processor.shape, decode=self.decoder)
+        return pixels, self._target.field
 
     def costs(self, store: ExampleStore) -> list[np.ndarray]:
         """What an image costs is what the model makes of it: its patches, as `fit` has learned."""
         return [np.full(len(store), self._length, dtype=np.int32)]
 
     def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
-        single = self.config.separator is None
         for row in rows:
-            labels = [self._place[label] for label in labels_of(row, self.config.separator)]
-            yield reference(row.values[0], row.where), labels[0] if single else labels
+            yield reference(row.values[0], row.where), self._target.encode(row)
 
     def _image(self, row: Row) -> np.ndarray:
         """(C, H, W) of 0 … 255. Raises: DataError when it is none, or not of the model's size."""
@@ -238,26 +214,16 @@ class ImageClassification(Task):
 
     def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> ImageBatch:
         pixels = torch.from_numpy(store.take(rows, "pixels", epoch))
-        if self.config.separator is None:
-            wanted = torch.from_numpy(store.take(rows, "labels"))
-        else:
-            wanted = torch.zeros((len(rows), len(self.labels)))
-            for row, some in enumerate(store.ragged(rows, "labels")):
-                wanted[row, some] = 1.0
         rng = np.random.default_rng([epoch, *rows.tolist()])
         moves = self.config.augmentation.draw(tuple(pixels.shape), rng)
-        return ImageBatch(pixels, wanted, moves)
+        return ImageBatch(pixels, self._target.batch(store, rows), moves)
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> Losses:
         images = self._centred(batch.pixels)
         moves = batch.moves if model.training else None
         logits = model(images if moves is None else moves.applied(images))
-        if self.config.separator is not None:  # the mean over labels of a yes or no to each
-            each = F.binary_cross_entropy_with_logits(logits, batch.wanted, reduction="none")
-            return {"loss": each.mean(1).sum()}
         smoothing = self.config.smoothing if model.training else 0.0
-        wanted = batch.wanted
-        return {"loss": F.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")}
+        return {"loss": self._target.loss(logits, batch.wanted, smoothing)}
 
     def _centred(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) bytes as numbers of mean 0 and variance 1."""
@@ -272,13 +238,12 @@ class ImageClassification(Task):
         """The most likely label of each image, or all with a probability of a half and more; the scores are
         probabilities. Of a model of numbers, its number. Without labels, the vector of each."""
         assert isinstance(model, Transformer)
-        if not self.labels:
+        if (target := self.target) is None:
             return [Prediction(vector_of(vector)) for vector in self.vectors(model, inputs)]
-        names, parts = list(self.labels), self._in_parts(model, inputs, decoding.batch_tokens)
-        separator, number = self.config.separator, self.config.number
-        shares = (probabilities(model(images).float(), separator, number).tolist() for images in parts)
+        parts = self._in_parts(model, inputs, decoding.batch_tokens)
+        probabilities = (target.probabilities(model(images).float()).tolist() for images in parts)
         with torch.inference_mode():
-            return [answer(names, row, decoding.n, separator, number) for rows in shares for row in rows]
+            return [target.answer(row, decoding.n) for rows in probabilities for row in rows]
 
     @torch.inference_mode()
     def vectors(self, model: nn.Module, inputs: Sequence[Any]) -> Tensor:
@@ -307,37 +272,35 @@ class ImageClassification(Task):
 
     @property
     def output(self) -> type[Value]:
-        return (Labels if self.config.number is None else Score) if self.labels else Vector
+        return self.target.value if self.target else Vector
 
     def metric(self) -> Metric:
-        if not self.labels:
+        if self.target is None:
             sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
             raise InputError(sentence, "labels", self.name)
-        return metric_for(self.config.metric, list(self.labels), self.config.separator, self.config.number)
+        return self.target.metric()
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-        if self.config.number is not None:
-            return {}
-        most = max(self.labels, key=lambda label: self.labels[label])
-        found = {"most frequent label": scored(self.metric(), [several([most], None)] * len(rows), rows)}
-        if self.config.separator is not None:
+        target = self._target
+        found = target.baselines(rows)
+        if not isinstance(target, OneLabel) or train is None:
             return found
-        if train is not None and len(self.labels) * math.prod(self.processor.shape) <= _MOST_MEANS:
-            nearest = [several([label], None) for label in self._nearest(rows, train)]
+        if len(target.names) * math.prod(self.processor.shape) <= _MOST_MEANS:
+            nearest = [several([label], None) for label in self._nearest(target, rows, train)]
             found["nearest mean of a class"] = scored(self.metric(), nearest, rows)
         return found
 
-    def _nearest(self, rows: Sequence[Row], train: Rows) -> list[str]:
+    def _nearest(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> list[str]:
         """The label whose mean image is nearest to each."""
-        sums = np.zeros((len(self.labels), math.prod(self.processor.shape)), dtype=np.float32)
-        counts = np.zeros((len(self.labels), 1), dtype=np.float32)
+        names = target.names
+        sums = np.zeros((len(names), math.prod(self.processor.shape)), dtype=np.float32)
+        counts = np.zeros((len(names), 1), dtype=np.float32)
         for row in train:
-            if (place := self._place.get(_label(row))) is not None:
+            if (place := target.index.get(_label(row))) is not None:
                 sums[place] += self._image(row).reshape(-1)
                 counts[place] += 1
         means = sums / np.maximum(counts, 1)
         lengths = np.where(counts[:, 0] > 0, (means**2).sum(1), np.inf)
-        names = list(self.labels)
         images = (self._image(row).reshape(-1).astype(np.float32) for row in rows)
         return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
@@ -346,11 +309,11 @@ class ImageClassification(Task):
         return ImageSpec(Image, shape=self.processor.shape)
 
     def outputs(self) -> list[str]:
-        return list(self.labels)
+        return self.target.names if self.target else []
 
     @property
-    def independent(self) -> bool:
-        return self.config.separator is not None or self.config.number is not None
+    def independent(self) -> bool | None:
+        return self.target.independent if self.target else False
 
     def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
         assert isinstance(model, Transformer)
@@ -380,9 +343,9 @@ class ImageClassification(Task):
     def page_problems(self) -> Iterator[str]:
         if self.processor.shape[0] != 1:
             yield "its images are in colour, where those drawn on a page are grey"
-        if not self.labels:
+        if self.target is None:
             yield "it has learned no labels"
-        if self.independent:
+        if self.independent is not False:
             yield "its images may have several labels, or a number, where a page gives one label to each"
 
 

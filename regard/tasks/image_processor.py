@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageProcessor, Stretch, read
 from regard.data.readers.images import in_channels, resized
 from regard.data.rows import Rows
-from regard.errors import BundleError, ConfigError, damaged
+from regard.errors import BundleError, ConfigError
 from regard.model.embed import Patches
 from regard.model.position import Learned, Position, Rotary2D, Sinusoidal2D
 from regard.schema import parse
-from regard.strict_json import loads
-from regard.tasks.parts import kept, other_size
+from regard.tasks.parts import kept_json, with_sizes
 from regard.tasks.task import InputSpec
 from regard.values import Image, Value
 
@@ -72,25 +71,19 @@ def _of_bundle(key: str, value: int | None, limit: object) -> ConfigError:
 
 def restored_image_processor(files: Mapping[str, str]) -> ImageProcessor:
     """The processor that a bundle keeps. Raises: BundleError when it is missing or damaged."""
+    found = kept_json(files, IMAGE_PROCESSOR, lambda found: True, "it is no JSON")
     try:
-        processor: ImageProcessor = parse(
-            ImageProcessor, loads(kept(files, IMAGE_PROCESSOR)), IMAGE_PROCESSOR
-        )
+        processor: ImageProcessor = parse(ImageProcessor, found, IMAGE_PROCESSOR)
     except ConfigError as error:
         raise BundleError.of(error) from error
-    except (ValueError, RecursionError) as error:
-        raise damaged(BundleError, IMAGE_PROCESSOR, "it is no JSON") from error
     return processor
 
 
 def fitted(embed: Patches, processor: ImageProcessor) -> Patches:
     """The embedding for images of this processor. Raises: ConfigError when it was made for others."""
-    sizes: dict[str, Any] = {}
-    for key, value in zip(("channels", "pixel_rows", "pixel_columns"), processor.shape, strict=True):
-        said = getattr(embed, key)
-        if said not in (0, value):
-            raise other_size(f"model.embed.{key}", said, "the images have", value)
-        sizes[key] = value
+    channels, rows, columns = processor.shape
+    sizes = {"channels": channels, "pixel_rows": rows, "pixel_columns": columns}
+    embed = with_sizes(embed, "model.embed", "the images have", **sizes)
     patch = embed.patch or _patch(processor.rows, processor.columns)
     if processor.rows % patch or processor.columns % patch:
         sentence = (
@@ -98,7 +91,7 @@ def fitted(embed: Patches, processor: ImageProcessor) -> Patches:
             " divides"
         )
         raise ConfigError(sentence, "model.embed.patch", patch, f"{processor.columns} × {processor.rows}")
-    return replace(embed, patch=patch, **sizes)
+    return replace(embed, patch=patch)
 
 
 def _patch(rows: int, columns: int) -> int:
@@ -111,16 +104,12 @@ def _patch(rows: int, columns: int) -> int:
 def placed(position: Position, embed: Patches) -> Position:
     """The position part for such a grid. Raises: ConfigError when it was made for another."""
     if isinstance(position, Learned):
-        wanted: dict[str, Any] = {"length": embed.length}
+        wanted = {"length": embed.length}
     elif isinstance(position, Sinusoidal2D | Rotary2D):
         wanted = {"columns": embed.columns, "leading": embed.leading}
     else:
         return position
-    for key, value in wanted.items():
-        said = getattr(position, key)
-        if said not in (0, value):
-            raise other_size(f"model.stack.position.{key}", said, "the images need", value)
-    return replace(position, **wanted)
+    return with_sizes(position, "model.stack.position", "the images need", **wanted)
 
 
 class ImageSpec(InputSpec):

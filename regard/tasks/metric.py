@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from torch import nn
 
@@ -25,7 +25,7 @@ class Metric(ABC):
     """The figure that chooses between checkpoints."""
     lower: bool = False
     """Whether the lower one is the better."""
-    figures: ClassVar[tuple[tuple[str, str, str], ...]] = ()
+    figures: tuple[tuple[str, str, str], ...] = ()
     """Those of its own that a table shows: name, title for people, and format, such as "{:.1f} %"."""
 
     def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
@@ -50,13 +50,35 @@ class Metric(ABC):
         return -float(figures[self.key]) if self.lower else float(figures[self.key])
 
 
+class ComparedAnswers(Metric):
+    """Figures of answers beside what the rows have."""
+
+    def __init__(
+        self,
+        key: str,
+        answer: Callable[[Any], Any],
+        reference: Callable[[Row], Any],
+        compare: Callable[[list[Any], list[Any]], dict[str, Any]],
+    ) -> None:
+        """`answer`: what of a value is compared; `reference`: with what of a row; `compare`: the figures."""
+        self.key, self._answer, self._reference, self._compare = key, answer, reference, compare
+        self._answers: list[Any] = []
+        self._references: list[Any] = []
+
+    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
+        self._answers += [self._answer(prediction.value) for prediction in predictions]
+        self._references += map(self._reference, rows)
+
+    def compute(self) -> dict[str, Any]:
+        return self._compare(self._answers, self._references)
+
+
 @runtime_checkable
 class Tokenizes(Protocol):
     """A metric that cuts texts into words, which can be done in several ways."""
 
     def tokenized(self, name: str) -> Self:
         """The same with another tokenizer. Raises: InputError for one that is not known."""
-        ...
 
 
 @dataclass(frozen=True)

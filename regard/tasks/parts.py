@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from regard.data.tokenizer import Tokenizer
-from regard.errors import BundleError, ConfigError, InputError
+from regard.errors import BundleError, ConfigError, InputError, damaged
 from regard.model.embed import Embed, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
+from regard.strict_json import loads
 
+_Item = TypeVar("_Item")
 TOKENIZER = "tokenizer.json"
+ENCODE_AT_ONCE = 4096
+"""Rows whose texts are cut into tokens together."""
 
 
 def sized(embed: Embed, tokenizer: Tokenizer, path: str) -> Tokens:
@@ -22,15 +29,20 @@ def sized(embed: Embed, tokenizer: Tokenizer, path: str) -> Tokens:
     reads no ids."""
     if not isinstance(embed, Tokens):
         sentence = "{key}: is '{value}', but this task reads '{limit}'"
-        raise ConfigError(sentence, path.rpartition(".")[0], embed.kind, "tokens")
-    if embed.vocab not in (0, tokenizer.size):
-        raise other_size(path, embed.vocab, "the tokenizer has", tokenizer.size)
-    return replace(embed, vocab=tokenizer.size)
+        raise ConfigError(sentence, path, embed.kind, "tokens")
+    return with_sizes(embed, path, "the tokenizer has", vocab=tokenizer.size)
 
 
-def other_size(key: str, value: int, found: str, limit: int) -> ConfigError:
-    """What to raise when an option says another size than is there; `found`: where it is `limit`."""
-    return ConfigError("{key}: is {value}, but {found} {limit}; leave it at 0", key, value, found, limit)
+def with_sizes(part: _Item, path: str, found: str, **sizes: int) -> _Item:
+    """The part of a model with the sizes that the data decide; `found`: what these are of.
+
+    Raises: ConfigError when it was made for others; 0 leaves it open.
+    """
+    for key, limit in sizes.items():
+        if (value := getattr(part, key)) not in (0, limit):
+            sentence = "{key}: is {value}, but {found} {limit}; leave it at 0"
+            raise ConfigError(sentence, f"{path}.{key}", value, found, limit)
+    return replace(part, **sizes)  # type: ignore[type-var]
 
 
 def not_for(task: str, key: str, value: str, limit: str) -> ConfigError:
@@ -50,6 +62,17 @@ def kept(files: Mapping[str, str], name: str) -> str:
     if name not in files:
         raise BundleError("{where} is missing, without which this model cannot be used", name)
     return files[name]
+
+
+def kept_json(files: Mapping[str, str], name: str, sound: Callable[[Any], bool], why: str) -> Any:
+    """What a file of a bundle says as JSON. Raises: BundleError when it is missing, or not `sound`, and why
+    it is then of no use."""
+    text = kept(files, name)
+    with suppress(ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+        found = loads(text)
+        if sound(found):
+            return found
+    raise damaged(BundleError, name, why)
 
 
 def kept_tokenizer(files: Mapping[str, str]) -> Tokenizer:
@@ -77,11 +100,34 @@ def on_the_right(
     return torch.from_numpy(table).to(device), at
 
 
-def by_length(rows: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:
-    """The numbers of rows that are handled together: the longest first, so many as make `tokens`."""
+def by_length(rows: Sequence[Sequence[int]], tokens: int, more: int = 0) -> Iterator[list[int]]:
+    """The numbers of rows that are handled together: the longest first, so many as make `tokens`; each row
+    has so many `more`."""
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
     start = 0
     while start < len(order):
-        some = order[start : start + max(1, tokens // max(1, len(rows[order[start]])))]
+        some = order[start : start + max(1, tokens // max(1, len(rows[order[start]]) + more))]
         yield some
         start += len(some)
+
+
+def in_groups(
+    rows: Sequence[Sequence[int]], pad: int, tokens: int, device: torch.device
+) -> Iterator[tuple[list[int], Tensor, Positions]]:
+    """Rows as `by_length` has them: their numbers, and what `on_the_right` makes of them."""
+    for some in by_length(rows, tokens):
+        yield some, *on_the_right([rows[row] for row in some], pad, device)
+
+
+def chunks(items: Iterable[_Item], size: int = ENCODE_AT_ONCE) -> Iterator[list[_Item]]:
+    """So many at a time."""
+    stream = iter(items)
+    while some := list(islice(stream, size)):
+        yield some
+
+
+def window_starts(count: int, room: int, stride: int) -> list[int]:
+    """Where windows over `count` tokens begin, of which each shows `room`: one `stride` after the other, or
+    half of that room if it is 0."""
+    step = min(stride or max(1, room // 2), room)
+    return list(range(0, max(1, count - room + step), step))

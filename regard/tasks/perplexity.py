@@ -22,7 +22,28 @@ _MOST = 700.0
 """Nats whose exponential is a number."""
 
 
-class Perplexity(Metric):
+class _Nats(Metric):
+    """What the tokens of some rows cost."""
+
+    def __init__(self) -> None:
+        self._rows = self._tokens = 0
+        self._total = 0.0
+
+    def count(self, rows: Sequence[Row], total: float, tokens: int) -> None:
+        """`total`: nats of all of the `tokens` that these rows have."""
+        self._rows, self._total, self._tokens = (
+            self._rows + len(rows),
+            self._total + total,
+            self._tokens + tokens,
+        )
+
+    def _figures(self, **more: float) -> dict[str, Any]:
+        nats = self._total / max(self._tokens, 1)
+        costs = {"nats": nats, "perplexity": math.exp(min(nats, _MOST))}
+        return {"count": self._rows, "tokens": self._tokens, **more, **costs}
+
+
+class Perplexity(_Nats):
     """`nats` per token, `perplexity`, `bits_per_byte`, and how many `tokens` that is over."""
 
     key, lower = "nats", True
@@ -31,14 +52,12 @@ class Perplexity(Metric):
         self, batches: Callable[[Sequence[Row]], Iterable[Batch]], size: Callable[[Sequence[Row]], int]
     ) -> None:
         """`batches`: of some rows, in which every token is asked for once; `size`: their bytes."""
-        self._batches, self._size = batches, size
-        self._rows = self._tokens = self._bytes = 0
-        self._total = 0.0
+        super().__init__()
+        self._batches, self._size, self._bytes = batches, size, 0
 
     def count(self, rows: Sequence[Row], total: float, tokens: int) -> None:
-        """`total`: nats of all of the `tokens` that these rows have."""
-        self._rows, self._bytes = self._rows + len(rows), self._bytes + self._size(rows)
-        self._total, self._tokens = self._total + total, self._tokens + tokens
+        super().count(rows, total, tokens)
+        self._bytes += self._size(rows)
 
     @torch.inference_mode()
     def measure(self, task: Task, model: nn.Module, rows: Sequence[Row], decoding: Decoding) -> list[Value]:
@@ -50,37 +69,22 @@ class Perplexity(Metric):
         return []
 
     def compute(self) -> dict[str, Any]:
-        nats = self._total / max(self._tokens, 1)
-        return {
-            "count": self._rows,
-            "tokens": self._tokens,
-            "nats": nats,
-            "perplexity": math.exp(min(nats, _MOST)),
-            "bits_per_byte": self._total / math.log(2) / max(self._bytes, 1),
-        }
+        return self._figures() | {"bits_per_byte": self._total / math.log(2) / max(self._bytes, 1)}
 
 
-class MaskedTokens(Metric):
+class MaskedTokens(_Nats):
     """`accuracy` of masked tokens in per cent, `nats` each and `perplexity`; which of the first two chooses
     between checkpoints is said. The task computes the sums: `masked_sums`."""
 
     def __init__(self, key: str) -> None:
-        self.key, self.lower = key, key == "nats"
-        self._rows = self._tokens = self._right = 0
-        self._total = 0.0
+        super().__init__()
+        self.key, self.lower, self._right = key, key == "nats", 0
 
     def measure(self, task: Any, model: nn.Module, rows: Sequence[Row], decoding: Decoding) -> list[Value]:
         total, right, tokens = task.masked_sums(model, rows)
-        self._rows, self._tokens = self._rows + len(rows), self._tokens + tokens
-        self._total, self._right = self._total + total, self._right + right
+        self.count(rows, total, tokens)
+        self._right += right
         return []
 
     def compute(self) -> dict[str, Any]:
-        nats = self._total / max(self._tokens, 1)
-        return {
-            "count": self._rows,
-            "tokens": self._tokens,
-            "accuracy": 100 * self._right / max(self._tokens, 1),
-            "nats": nats,
-            "perplexity": math.exp(min(nats, _MOST)),
-        }
+        return self._figures(accuracy=100 * self._right / max(self._tokens, 1))

@@ -37,16 +37,13 @@ class Generates(Protocol):
 
     def write(self, model: nn.Module, given: Any, decoding: Decoding) -> Iterator[str]:
         """The greedy answer to one input, longer by a token each time."""
-        ...
 
     def opening(self, given: Any) -> tuple[list[int], list[int]]:
         """What the model is given for one input: ids of the source, none for a stack that stands alone, and
         those that its writing goes on from. Raises: InputError for an input that this model cannot take."""
-        ...
 
     def decode_ids(self, ids: Sequence[int], given: Any = None) -> tuple[str, bool]:
         """What ids that were written for an input say, and whether the last ends it."""
-        ...
 
 
 @runtime_checkable
@@ -54,25 +51,21 @@ class Inspects(Protocol):
     """The inside of its model has names for people: for traces, figures and the laws of `regard verify`."""
 
     @property
-    def independent(self) -> bool:
-        """Whether each output is a yes or no of its own, instead of one of all."""
-        ...
+    def independent(self) -> bool | None:
+        """Whether each output is a yes or no of its own, instead of one of all; None where it is a number, of
+        which no probability is made."""
 
     def outputs(self) -> list[str]:
         """What the model's head chooses among; empty where that has no names."""
-        ...
 
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         """The ids of `model_inputs` for people to read; of what is no ids, as many names as places."""
-        ...
 
     def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
         """What the model is given for these inputs, and what it writes."""
-        ...
 
     def dummy_inputs(self, model: nn.Module) -> Sequences:
         """The same of inputs that need no data: for a model that was trained elsewhere."""
-        ...
 
 
 @runtime_checkable
@@ -81,7 +74,6 @@ class Embeds(Protocol):
 
     def vectors(self, model: nn.Module, inputs: Sequence[Any]) -> Tensor:
         """(N, D), on the host."""
-        ...
 
 
 @runtime_checkable
@@ -90,7 +82,6 @@ class EmbedsTokens(Protocol):
 
     def token_embeddings(self, model: nn.Module) -> tuple[Tokenizer, Tensor]:
         """The tokenizer, and (V, D)."""
-        ...
 
 
 @runtime_checkable
@@ -99,7 +90,6 @@ class Chats(Protocol):
 
     def conversation(self, model: nn.Module, system: str | None = None) -> Conversation[Any]:
         """A dialogue with the model. Raises: InputError when it has learned none."""
-        ...
 
 
 @runtime_checkable
@@ -108,7 +98,6 @@ class Calibrates(Protocol):
 
     def calibrate(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose it."""
-        ...
 
 
 @runtime_checkable
@@ -117,7 +106,6 @@ class Initialises(Protocol):
 
     def initialise(self, model: nn.Module) -> list[str]:
         """Put it there; says what that was."""
-        ...
 
 
 @runtime_checkable
@@ -127,11 +115,9 @@ class AdaptsToColumns(Protocol):
     @classmethod
     def adapted(cls, config: Any, columns: Preview) -> Any:
         """`config` with what it left to the data, whose columns and rows can be asked for."""
-        ...
 
     def evaluated_on(self, columns: Preview) -> Task:
         """The task as it is evaluated on other data than its own."""
-        ...
 
 
 @runtime_checkable
@@ -140,7 +126,6 @@ class HasBaselines(Protocol):
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         """Their figures on these rows, by name."""
-        ...
 
 
 @runtime_checkable
@@ -149,7 +134,6 @@ class Renders(Protocol):
 
     def render(self, rows: Sequence[Row], answers: Sequence[Value]) -> bytes:
         """As one image, a PNG."""
-        ...
 
 
 @runtime_checkable
@@ -159,11 +143,9 @@ class FitsOnePage(Protocol):
     def page_facts(self, rooms: Sequence[int]) -> Mapping[str, Any]:
         """What the page must know besides the model and its tokenizers. `rooms`: how many tokens each stack
         has positions for."""
-        ...
 
     def page_problems(self) -> Iterator[str]:
         """What of this task a page cannot do, in words."""
-        ...
 
 
 PROTOCOLS: tuple[type, ...] = (

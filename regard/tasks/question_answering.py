@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -27,17 +27,17 @@ from regard.data.sample import valid_text
 from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.decode.spans import best_spans
-from regard.errors import BundleError, InputError, NonFiniteOutputError, damaged, require
-from regard.model.device import moved
+from regard.errors import InputError, NonFiniteOutputError, require
 from regard.model.head import Spans as SpanHead
-from regard.model.mask import Full, Ragged
-from regard.model.transformer import ModelConfig, Transformer
-from regard.strict_json import loads
+from regard.model.mask import Full
+from regard.model.transformer import Transformer
+from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
-from regard.tasks.parts import by_length, kept, on_the_right, sized
+from regard.tasks.metric import ComparedAnswers, Metric
+from regard.tasks.parts import chunks, in_groups, kept_json
 from regard.tasks.prediction import best_of
 from regard.tasks.span_baselines import beside, usual_length
-from regard.tasks.span_metrics import SpanMetric, best_threshold, overlap, references_of, span_metrics
+from regard.tasks.span_metrics import best_threshold, overlap, references_of, span_metrics
 from regard.tasks.span_windows import (
     NOTHING_FOUND,
     Found,
@@ -49,8 +49,8 @@ from regard.tasks.span_windows import (
     log_sum,
     windows,
 )
-from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
+from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.text_task import TextTask, stacks
 from regard.values import Pair, Prediction, Span, Spans, Value
 
 THRESHOLD = "threshold.json"
@@ -81,10 +81,6 @@ class QuestionAnsweringConfig(TaskConfig):
     """The figure that chooses between checkpoints."""
     kind: Literal["question-answering"] = "question-answering"
 
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return (self.context, self.source, self.target)
-
     def __post_init__(self) -> None:
         require(self.max_question >= 1, "max_question", self.max_question, "1 or more")
         least = self.max_question + _FRAME + 1
@@ -94,13 +90,9 @@ class QuestionAnsweringConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class SpanBatch:
-    """Windows side by side, padded on the right."""
+class SpanBatch(PaddedBatch):
+    """Windows, and where the answers stand in them."""
 
-    ids: Tensor
-    """(B, T)"""
-    lengths: Tensor
-    """(B,)"""
     allowed: Tensor
     """(B, T) booleans: the tokens of the context, and the first."""
     wanted: Tensor
@@ -110,10 +102,6 @@ class SpanBatch:
     def tokens(self) -> int:
         return 2 * len(self.ids)
 
-    def to(self, device: torch.device) -> SpanBatch:
-        fields = (self.ids, self.lengths, self.allowed, self.wanted)
-        return SpanBatch(*(moved(x, device) for x in fields))
-
 
 @TASKS.register
 class QuestionAnswering(TextTask):
@@ -122,6 +110,7 @@ class QuestionAnswering(TextTask):
     name: ClassVar[str] = "question-answering"
     usual: ClassVar[TokenizerSpec] = WordPiece(lowercase=True)
     presets = stacks(Full(), SpanHead())
+    head = SpanHead
     Config = QuestionAnsweringConfig
     config: QuestionAnsweringConfig
     output = Spans
@@ -157,21 +146,16 @@ class QuestionAnswering(TextTask):
             before = context
 
     @classmethod
-    def prepare(
-        cls, config: QuestionAnsweringConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
-    ) -> QuestionAnswering:
+    def prepare(cls, config: QuestionAnsweringConfig, rows: Rows | None, files: Files = NO_FILES) -> Self:
         tokenizer = cls.tokenizer_for(config, rows, files)
         if rows is None:
-            return cls(config, tokenizer, *_read_threshold(kept(files, THRESHOLD)))
+            silence = kept_json(files, THRESHOLD, _is_threshold, "it does not say when there is no answer")
+            return cls(config, tokenizer, silence["unanswerable"], silence["threshold"])
         return cls(config, tokenizer, sum(not _answers(row) for row in rows))
 
     def files(self) -> dict[str, str]:
         silence = {"unanswerable": self.unanswerable, "threshold": self.threshold}
         return super().files() | {THRESHOLD: json.dumps(silence)}
-
-    def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, SpanHead)
-        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
 
     # ------------------------------------------------------------------ training
 
@@ -183,8 +167,7 @@ class QuestionAnswering(TextTask):
     def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """Each window's ids; first and last tokens of the answers in it, or the first token twice; where its
         context begins."""
-        stream = iter(rows)
-        while some := list(islice(stream, ENCODE_AT_ONCE)):
+        for some in chunks(rows):
             questions = self.tokenizer.encode_batch([row.values[1] for row in some])
             for row, question in zip(some, questions, strict=True):
                 read, answers = self._read(row.values[0]), _answers(row)
@@ -211,9 +194,6 @@ class QuestionAnswering(TextTask):
         asked = [self.tokenizer.bos, *question, *between]
         return windows(asked, context, self.tokenizer.eos, self.config.max_length, self.config.stride)
 
-    def costs(self, store: ExampleStore) -> list[np.ndarray]:
-        return [store.lengths("tokens")]
-
     def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> SpanBatch:
         ids, lengths = store.padded(rows, "tokens", self.tokenizer.pad)
         first = store.take(rows, "first")[:, None]
@@ -229,7 +209,7 @@ class QuestionAnswering(TextTask):
 
     def loss(self, model: nn.Module, batch: SpanBatch) -> Losses:
         """Cross-entropy of starts and of ends. Of several references each has its share."""
-        logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
+        logits = model(batch.ids, batch.positions)
         outside = ~batch.allowed[:, None]
         shares = logits.transpose(1, 2).float().masked_fill(outside, float("-inf")).log_softmax(-1)
         each = batch.wanted * shares.masked_fill(outside, 0.0)
@@ -276,9 +256,9 @@ class QuestionAnswering(TextTask):
                 all_windows.append(window)
                 owners.append(owner)
         found = [NOTHING_FOUND] * len(asked)
-        for some in by_length([window.ids for window in all_windows], decoding.batch_tokens):
+        rows = [window.ids for window in all_windows]
+        for some, ids, at in in_groups(rows, self.tokenizer.pad, decoding.batch_tokens, device):
             here = [all_windows[number] for number in some]
-            ids, at = on_the_right([window.ids for window in here], self.tokenizer.pad, device)
             first, stop = torch.tensor([[w.first, len(w.ids) - 1] for w in here], device=device).unbind(1)
             # Tokens that share a character name a span twice.
             best = best_spans(model(ids, at), first, stop, longest=self.config.max_answer, n=2 * decoding.n)
@@ -289,14 +269,14 @@ class QuestionAnswering(TextTask):
 
     # ------------------------------------------------------------------ evaluating
 
-    def metric(self) -> SpanMetric:
-        return SpanMetric(self.config.metric)
+    def metric(self) -> Metric:
+        return ComparedAnswers(self.config.metric, Spans.plain, references_of, span_metrics)
 
     def calibrate(self, model: nn.Module, rows: Sequence[Row]) -> None:
         """Choose the threshold that gives the best F1 on these rows."""
         if not self.unanswerable or not rows:
             return
-        asked, references = [_pair(row) for row in rows], references_of(rows)
+        asked, references = [_pair(row) for row in rows], list(map(references_of, rows))
         found = self._found(model, asked, Decoding())
         best = [max(said.spans, key=lambda span: said.spans[span], default=(0, 0)) for said in found]
         texts = [pair.second[begin:end] for pair, (begin, end) in zip(asked, best, strict=True)]
@@ -306,7 +286,7 @@ class QuestionAnswering(TextTask):
         self.threshold = best_threshold(margins, answered, silent)
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-        references = references_of(rows)
+        references = list(map(references_of, rows))
         learned = [] if train is None else list(islice(train, 10_000))
         size = usual_length(answer.text for row in learned for answer in _answers(row))
         found = {
@@ -351,13 +331,6 @@ def _span(context: str, span: tuple[int, int] | None) -> Spans:
     return Spans(context, (Span(*span),) if span is not None and span[0] < span[1] else ())
 
 
-def _read_threshold(text: str) -> tuple[int, float]:
-    try:
-        said = loads(text)
-        count, threshold = said["unanswerable"], said["threshold"]
-        sound = type(count) is int and count >= 0 and type(threshold) is float and math.isfinite(threshold)
-    except (ValueError, RecursionError, LookupError, TypeError):
-        sound = False
-    if not sound:
-        raise damaged(BundleError, THRESHOLD, "it does not say when there is no answer")
-    return count, threshold
+def _is_threshold(found: Any) -> bool:
+    count, threshold = found["unanswerable"], found["threshold"]
+    return type(count) is int and count >= 0 and type(threshold) is float and math.isfinite(threshold)

@@ -21,24 +21,23 @@ from regard.data.field import Encoded, Field
 from regard.data.rows import Row, Rows
 from regard.data.sample import valid_text
 from regard.data.store import ExampleStore
-from regard.data.tokenizer import TokenizerSpec
+from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import ConfigError, require
-from regard.model.device import moved
 from regard.model.head import Vector as VectorHead
-from regard.model.mask import Full, Ragged
-from regard.model.transformer import ModelConfig, Transformer
+from regard.model.mask import Full
+from regard.model.transformer import ModelConfig, TransformerConfig
+from regard.tasks.batch import PaddedBatch, TensorBatch
 from regard.tasks.decoding import Decoding
+from regard.tasks.framed import PAIR, FramedTask
 from regard.tasks.metric import Metric
-from regard.tasks.parts import by_length, on_the_right, sized
+from regard.tasks.parts import chunks
 from regard.tasks.prediction import finite, vector_of
 from regard.tasks.similarity_metrics import POOL, bags, rarity
 from regard.tasks.similarity_objectives import Contrastive, Cosine, Objective, PairedVectors, objective_for
-from regard.tasks.task import TASKS, InputSpec, Losses, Predictions, TaskConfig
-from regard.tasks.text_task import ENCODE_AT_ONCE, TextTask, stacks
+from regard.tasks.task import TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.text_task import stacks
 from regard.values import Pair, Prediction, Text, Value, Vector
 
-PAIR = "\t"
-"""Stands between the two texts of an input whose cosine is asked for."""
 _STEPS = 10_000
 """A score is learned to so many parts: runs that were begun when it was kept so must go on alike."""
 _BASELINE_ROWS = 50_000
@@ -64,10 +63,6 @@ class SentenceSimilarityConfig(TaskConfig):
     kind: Literal["sentence-similarity"] = "sentence-similarity"
 
     @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return self.goal.wanted(self.source, self.target)
-
-    @property
     def goal(self) -> Objective:
         """The objective, once it is decided."""
         return self.objective or Contrastive()
@@ -77,52 +72,50 @@ class SentenceSimilarityConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class PairBatch:
-    """Pairs of texts side by side, padded on the right; of texts alone, each is its own partner."""
+class PairBatch(TensorBatch):
+    """Pairs of texts; of texts alone, each is its own partner."""
 
-    left: Tensor
-    """(B, T)"""
-    left_lengths: Tensor
-    """(B,)"""
-    right: Tensor
-    """(B, S)"""
-    right_lengths: Tensor
-    """(B,)"""
+    left: PaddedBatch
+    right: PaddedBatch
     scores: Tensor
     """(B,) from 0 to 1, or (0,)."""
 
     @property
     def tokens(self) -> int:
-        return len(self.left)
-
-    def to(self, device: torch.device) -> PairBatch:
-        fields = (self.left, self.left_lengths, self.right, self.right_lengths, self.scores)
-        return PairBatch(*(moved(x, device) for x in fields))
+        return len(self.left.ids)
 
 
 @TASKS.register
-class SentenceSimilarity(TextTask):
+class SentenceSimilarity(FramedTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "sentence-similarity"
     presets = stacks(Full(), VectorHead())
+    head = VectorHead
     Config = SentenceSimilarityConfig
     config: SentenceSimilarityConfig
-    cut = 0
+
+    def __init__(self, config: SentenceSimilarityConfig, tokenizer: Tokenizer) -> None:
+        super().__init__(config, tokenizer)
+        self.prompt = config.prompt
 
     # ------------------------------------------------------------------ making and keeping
+
+    @classmethod
+    def columns(cls, config: SentenceSimilarityConfig) -> tuple[Column, ...]:
+        return tuple(map(Column, config.goal.wanted(config.source, config.target)))
 
     @classmethod
     def texts(cls, config: SentenceSimilarityConfig, rows: Rows) -> Iterable[str]:
         return (text for row in rows for text in row.values[:2])
 
-    def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, VectorHead)
+    def configure_model(self, model: ModelConfig) -> TransformerConfig:
+        model = super().configure_model(model)
         stack = model.stack
         if self.config.goal.alone and not (stack.dropout or stack.attention.dropout):
             sentence = "{key}: '{value}' tells two readings of a text apart by dropout; set model.dropout=0.1"
             raise ConfigError(sentence, "task.objective.kind", "simcse")
-        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
+        return model
 
     @classmethod
     def adapted(
@@ -143,59 +136,39 @@ class SentenceSimilarity(TextTask):
     def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """The ids of both texts, or of the one twice, and the score if there is one. A blank line is none."""
         goal = self.config.goal
-        stream = (row for row in rows if row.values[0].strip())
-        while some := list(islice(stream, ENCODE_AT_ONCE)):
-            left = self._ids([row.values[0] for row in some])
-            right = left if goal.alone else self._ids([row.values[1] for row in some])
+        for some in chunks(row for row in rows if row.values[0].strip()):
+            left, _ = self.frame([row.values[:1] for row in some])
+            right = left if goal.alone else self.frame([row.values[1:2] for row in some])[0]
             for row, a, b in zip(some, left, right, strict=True):
                 score = goal.learned(row)
                 yield (a, b) if score is None else (a, b, round(_STEPS * score) / _STEPS)
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._framed(texts)[0]
-
-    def _framed(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Each text after the prompt and between start and end, and by how many tokens it was cut. A blank
-        one is an empty one."""
-        room, prompt = self.config.max_length - 2, self.config.prompt
-        rows = self.tokenizer.encode_batch([prompt + ("" if text.isspace() else text) for text in texts])
-        cut = [max(0, len(ids) - room) for ids in rows]
-        self.cut += sum(tokens > 0 for tokens in cut)
-        return [[self.tokenizer.bos, *ids[:room], self.tokenizer.eos] for ids in rows], cut
-
-    def notes(self) -> list[str]:
-        return [f"{self.cut:,} texts were cut at {self.config.max_length} tokens"] if self.cut else []
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [store.lengths("left"), store.lengths("right")]
 
     def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
-        left, right = (store.padded(rows, side, self.tokenizer.pad) for side in ("left", "right"))
+        left, right = (PaddedBatch.of(store, rows, side, self.tokenizer.pad) for side in ("left", "right"))
         scored = self.config.goal.scored
         scores = torch.from_numpy(store.take(rows, "score")) if scored else torch.empty(0)
-        a, a_lengths, b, b_lengths = (torch.from_numpy(x) for x in (*left, *right))
-        return PairBatch(a, a_lengths, b, b_lengths, scores)
+        return PairBatch(left, right, scores)
 
     def loss(self, model: nn.Module, batch: PairBatch) -> Losses:
-        left = _pointing(model, batch.left, batch.left_lengths)
-        right = _pointing(model, batch.right, batch.right_lengths)
-        same = _same(batch.left) | _same(batch.right)
+        sides = (batch.left, batch.right)
+        left, right = (F.normalize(model(side.ids, side.positions), dim=-1) for side in sides)
+        same = _same(batch.left.ids) | _same(batch.right.ids)
         return {"loss": self.config.goal.loss(left, right, batch.scores, same)}
 
     # ------------------------------------------------------------------ predicting
 
-    @torch.inference_mode()
     def vectors(self, model: nn.Module, inputs: Sequence[Any], tokens: int = 4096) -> Tensor:
         """`tokens`: how many are read side by side."""
-        assert isinstance(model, Transformer)
-        rows, cut = self._framed([given if isinstance(given, str) else given.plain() for given in inputs])
-        self.say_cut(cut, self.config.max_length)
-        found: dict[int, Tensor] = {}
-        for some in by_length(rows, tokens):
-            ids, at = on_the_right([rows[row] for row in some], self.tokenizer.pad, model.device)
-            found |= zip(some, model(ids, at).float().cpu(), strict=True)
-        return torch.stack([found[row] for row in range(len(rows))]) if rows else torch.zeros((0, 1))
+        texts = [(given if isinstance(given, str) else given.plain(),) for given in inputs]
+        found, _ = self.read(model, texts, tokens)
+        return torch.stack(found) if found else torch.zeros((0, 1))
 
     def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         """The vector of each text; of two texts, the cosine."""
-        texts = [self._texts(given) for given in inputs]
+        texts = [self.texts_of(given) for given in inputs]
         vectors = iter(self.vectors(model, list(chain.from_iterable(texts)), decoding.batch_tokens))
         answers: Predictions = []
         for some in texts:
@@ -206,10 +179,6 @@ class SentenceSimilarity(TextTask):
                 cosine = finite(float(F.cosine_similarity(mine[0], mine[1], dim=0)))
                 answers.append(Prediction(Cosine(cosine), cosine))
         return answers
-
-    def _texts(self, given: Any) -> tuple[str, ...]:
-        given = self.input.parse(given)
-        return (given.first, given.second) if isinstance(given, Pair) else (given.plain(),)
 
     # ------------------------------------------------------------------ evaluating
 
@@ -248,12 +217,7 @@ class SentenceSimilarity(TextTask):
         return Vector
 
     def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
-        return self._ids([text for given in inputs for text in self._texts(given)])
-
-
-def _pointing(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
-    """(B, D): a vector of length 1 for each text."""
-    return F.normalize(model(ids, Ragged.from_lengths(lengths, ids.shape[1])), dim=-1)
+        return self.frame([(text,) for given in inputs for text in self.texts_of(given)])[0]
 
 
 def _same(ids: Tensor) -> Tensor:

@@ -59,13 +59,24 @@ def retrieval_metrics(ranks: Sequence[float]) -> dict[str, Any]:
 
 
 def correlation_metrics(cosines: Sequence[float], scores: Sequence[float]) -> dict[str, Any]:
-    """`spearman` of cosines and scores, times a hundred as is usual; 0 where either is all the same."""
+    """`spearman` of cosines and scores."""
     if not scores:
         return {"count": 0}
-    x, y = _ranks(cosines), _ranks(scores)
+    return {"count": len(scores), "spearman": spearman(cosines, scores)}
+
+
+def spearman(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
+    """The correlation of their ranks, as `correlation` has it."""
+    return correlation(_ranks(x), _ranks(y))
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's, times a hundred as is usual; 0 where either is all the same."""
+    if min(np.ptp(x), np.ptp(y)) == 0:  # of which the mean may be another by rounding
+        return 0.0
     x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x * x).sum() * (y * y).sum()))
-    return {"count": len(scores), "spearman": 100 * float((x * y).sum()) / size if size else 0.0}
+    return 100 * float((x * y).sum()) / size if size else 0.0
 
 
 def uniformity_metrics(vectors: Tensor) -> dict[str, Any]:
@@ -98,7 +109,7 @@ def rarity(rows: Sequence[Sequence[int]], vocabulary: int) -> Tensor:
     return torch.log((1 + len(rows)) / (1 + found))
 
 
-def _ranks(values: Sequence[float]) -> np.ndarray:
+def _ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Places in order; equal values share the mean of theirs."""
     _, place, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
     last = counts.cumsum()

@@ -12,13 +12,11 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from regard.data.readers.answers import read_answers
 from regard.data.rows import Row
-from regard.tasks.metric import Metric
-from regard.values import Prediction
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII = str.maketrans("", "", string.punctuation)
@@ -26,25 +24,9 @@ _ASCII = str.maketrans("", "", string.punctuation)
 _ALONE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
-class SpanMetric(Metric):
-    """Exact match and F1 of answers; see `span_metrics`."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self._answers: list[str] = []
-        self._references: list[list[str]] = []
-
-    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
-        self._answers += [prediction.value.plain() for prediction in predictions]
-        self._references += references_of(rows)
-
-    def compute(self) -> dict[str, Any]:
-        return span_metrics(self._answers, self._references)
-
-
-def references_of(rows: Iterable[Row]) -> list[list[str]]:
-    """What may be answered, row by row; nothing where there is no answer."""
-    return [[answer.text for answer in read_answers(row.values[2], row.values[0], row.where)] for row in rows]
+def references_of(row: Row) -> list[str]:
+    """What may be answered; nothing where there is no answer."""
+    return [answer.text for answer in read_answers(row.values[2], row.values[0], row.where)]
 
 
 def words_of(text: str) -> list[str]:

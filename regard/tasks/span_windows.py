@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regard.data.readers.answers import Answer
+from regard.tasks.parts import window_starts
 
 
 class Read(NamedTuple):
@@ -54,13 +55,8 @@ def windows(asked: list[int], context: list[int], end: int, length: int, stride:
     """`asked`, a part of `context`, and `end`: at most `length` ids, of which the context has what is left.
     Each window begins `stride` tokens after the one before, or half of that room if it is 0."""
     room = length - len(asked) - 1
-    step = min(stride or max(1, room // 2), room)
-    begin = 0
-    while True:
+    for begin in window_starts(len(context), room, stride):
         yield Window([*asked, *context[begin : begin + room], end], len(asked), begin)
-        if begin + room >= len(context):
-            return
-        begin += step
 
 
 def covering(places: list[tuple[int, int]], answer: Answer) -> tuple[int, int] | None:

@@ -35,12 +35,14 @@ from regard.tasks.metric import Evaluation, Metric
 from regard.tasks.protocols import PROTOCOLS, members_of
 from regard.values import Prediction, Text, Value
 
-__all__ = ["NO_FILES", "SENTENCES", "TASKS", "Batch", "Column", "Evaluation", "InputSpec", "Presets", "Task"]
-__all__ += ["TaskConfig"]
+__all__ = ["NO_FILES", "SENTENCES", "TASKS", "Batch", "Column", "Evaluation", "Files", "InputSpec", "Presets"]
+__all__ += ["Task", "TaskConfig"]
 
 SENTENCES = ("The cat sat on the mat.", "It rained all day, and nobody came.", "Where is the station?")
 """What a model that brought no data is tried with."""
-NO_FILES: Mapping[str, str] = MappingProxyType({})
+Files = Mapping[str, str]
+"""A task's own of a bundle: contents by name."""
+NO_FILES: Files = MappingProxyType({})
 Presets = Mapping[str, ModelConfig]
 """Models by the names of their sizes."""
 Losses = Mapping[str, Tensor]
@@ -56,7 +58,6 @@ class Batch(Protocol):
     @property
     def tokens(self) -> int:
         """How many predictions the loss is summed over; known without waiting for a device."""
-        ...
 
     def to(self, device: device) -> Batch: ...
 
@@ -150,7 +151,7 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def prepare(cls, config: Any, rows: Rows | None, files: Mapping[str, str] = NO_FILES) -> Task:
+    def prepare(cls, config: Any, rows: Rows | None, files: Files = NO_FILES) -> Task:
         """The task, ready for training or for use.
 
         `rows`: the training part, on which tokenizers are trained and labels counted; None takes everything

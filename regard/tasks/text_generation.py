@@ -7,9 +7,9 @@ positions begin anew with each. Where a window begins is drawn anew in every epo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -27,27 +27,19 @@ from regard.data.tokenizer_given import GivenTokenizer
 from regard.decode.constraints import Constraints, Rules
 from regard.decode.sampling import Draws
 from regard.errors import DataError, InputError, require
-from regard.model.head import Vocabulary, VocabularyHead
+from regard.model.head import VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
-from regard.model.transformer import ModelConfig, Transformer
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.batch import TextBatch
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
 from regard.tasks.decoding import Decoding
-from regard.tasks.dialogue import (
-    Turns,
-    asked_of,
-    dialogue_stream,
-    is_dialogue,
-    prompt_ids,
-    said,
-    texts_of,
-)
+from regard.tasks.dialogue import Turns, asked_of, dialogue_stream, is_dialogue, prompt_ids, said, texts_of
 from regard.tasks.known_data import TEXTS
-from regard.tasks.parts import not_for, side_by_side, sized
+from regard.tasks.parts import not_for, side_by_side
 from regard.tasks.perplexity import Perplexity
 from regard.tasks.prediction import best_of
-from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
-from regard.tasks.text_batch import TextBatch
+from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.writing import Output, say_unseen, write, write_all
 from regard.values import Chat, Text, Value
@@ -80,10 +72,6 @@ class TextGenerationConfig(TaskConfig):
     """The figure that chooses between checkpoints: nats per token, lower is better."""
     kind: Literal["text-generation"] = "text-generation"
 
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return (self.source or (None if self.turns is None else "messages"),)
-
     def __post_init__(self) -> None:
         require(self.context >= 1, "context", self.context, "1 or more")
         require(0 <= self.stride <= self.context, "stride", self.stride, "from 0 to the context")
@@ -105,12 +93,11 @@ class TextGeneration(TextTask):
 
     @classmethod
     def columns(cls, config: TextGenerationConfig) -> tuple[Column, ...]:
-        return (Column(config.wanted[0], Text, Dialogue(always=config.turns is not None)),)
+        usual = None if config.turns is None else "messages"
+        return (Column(config.source or usual, Text, Dialogue(always=config.turns is not None)),)
 
     @classmethod
-    def prepare(
-        cls, config: TextGenerationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
-    ) -> TextGeneration:
+    def prepare(cls, config: TextGenerationConfig, rows: Rows | None, files: Files = NO_FILES) -> Self:
         first = next(iter(rows or ()), None)
         if config.turns is None and first is not None and is_dialogue(first.values[0]):
             sentence = "{where}: is a dialogue, not a text; prepare it with --set {key}=turns"
@@ -121,11 +108,11 @@ class TextGeneration(TextTask):
     def texts(cls, config: TextGenerationConfig, rows: Rows) -> Iterable[str]:
         return super().texts(config, rows) if config.turns is None else texts_of(rows)
 
-    def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, Vocabulary)
+    def configure_model(self, model: ModelConfig) -> TransformerConfig:
+        model = super().configure_model(model)
         if not model.stack.mask.causal:
             raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "causal")
-        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed.vocab"))
+        return model
 
     # ------------------------------------------------------------------ training
 
@@ -343,9 +330,6 @@ class TextGeneration(TextTask):
         if self.config.turns is not None:
             return InputSpec(Chat)
         return InputSpec() if self._template() is None else InputSpec(Chat, Text, is_dialogue)
-
-    def outputs(self) -> list[str]:
-        return self.tokenizer.pieces(range(self.tokenizer.size))
 
     def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
         ids = [self._prompt(given)[: self.config.context] for given in inputs]

@@ -7,34 +7,27 @@ they were computed. Exact match and token error rate are for short answers such 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from regard.data.rows import Row
 from regard.errors import DependencyError, InputError, unknown
-from regard.tasks.metric import Metric
-from regard.values import Prediction
+from regard.tasks.metric import ComparedAnswers
+from regard.values import Value
 
 _LOOKED_AT = 100
 
 
-class PairMetric(Metric):
+class PairMetric(ComparedAnswers):
     """BLEU, chrF, exact match and the token error rate of texts; see `pair_metrics`."""
 
     def __init__(self, key: str, unit: str = "word", tokenize: str | None = None) -> None:
-        self.key, self.unit, self.tokenize = key, unit, tokenize
-        self._answers: list[str] = []
-        self._references: list[str] = []
+        compare = partial(pair_metrics, unit=unit, tokenize=tokenize)
+        super().__init__(key, Value.plain, lambda row: row.values[-1], compare)
+        self.unit = unit
 
     def tokenized(self, name: str) -> PairMetric:
         _bleu(name)
         return PairMetric(self.key, self.unit, name)
-
-    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
-        self._answers += [prediction.value.plain() for prediction in predictions]
-        self._references += [row.values[-1] for row in rows]
-
-    def compute(self) -> dict[str, Any]:
-        return pair_metrics(self._answers, self._references, unit=self.unit, tokenize=self.tokenize)
 
 
 def pair_metrics(

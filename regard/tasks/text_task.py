@@ -6,17 +6,19 @@ know what is predicted.
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from torch import Tensor, nn
 
 from regard.data.documents import pieces
 from regard.data.field import Field
 from regard.data.rows import Rows
+from regard.data.store import ExampleStore
 from regard.data.tokenizer import ByteBPE, Tokenizer, TokenizerSpec, train_tokenizer
 from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding
@@ -27,14 +29,10 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.decoding import Decoding
-from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for
+from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for, sized
 from regard.tasks.protocols import Sequences
-from regard.tasks.task import NO_FILES, SENTENCES, Column, InputSpec, Presets, Task
+from regard.tasks.task import NO_FILES, SENTENCES, Column, Files, InputSpec, Presets, Task
 from regard.values import Pair
-
-_LOG = logging.getLogger(__name__)
-ENCODE_AT_ONCE = 4096
-"""Rows whose texts are cut into tokens together."""
 
 
 def stacks(mask: MaskRule, head: Head = Vocabulary(), activation: Activation = "gelu") -> Presets:  # noqa: B008
@@ -52,14 +50,15 @@ class TextTask(Task):
 
     usual: ClassVar[TokenizerSpec] = ByteBPE(vocab=8000)
     """How text becomes tokens where the user does not say; its vocabulary is a limit."""
+    head: ClassVar[type[Head]] = Vocabulary
+    """What its model ends with."""
 
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
-        self._told: set[str] = set()
 
     @classmethod
     def columns(cls, config: Any) -> tuple[Column, ...]:
-        return tuple(map(Column, config.wanted))
+        return (Column(config.source),)
 
     @classmethod
     def texts(cls, config: Any, rows: Rows) -> Iterable[str]:
@@ -67,7 +66,7 @@ class TextTask(Task):
         return (text for text, _ in pieces(rows))
 
     @classmethod
-    def tokenizer_for(cls, config: Any, rows: Rows | None, files: Mapping[str, str]) -> Tokenizer:
+    def tokenizer_for(cls, config: Any, rows: Rows | None, files: Files) -> Tokenizer:
         """The tokenizer among the files, if there are any, else one that is trained on `rows`."""
         if rows is None or files:
             tokenizer = kept_tokenizer(files)
@@ -80,23 +79,25 @@ class TextTask(Task):
         return tokenizer
 
     @classmethod
-    def prepare(cls, config: Any, rows: Rows | None, files: Mapping[str, str] = NO_FILES) -> Self:
+    def prepare(cls, config: Any, rows: Rows | None, files: Files = NO_FILES) -> Self:
         return cls(config, cls.tokenizer_for(config, rows, files))
 
     def files(self) -> dict[str, str]:
         return {TOKENIZER: self.tokenizer.to_json()}
 
-    def stack_for(self, model: ModelConfig, head: type[Head]) -> TransformerConfig:
-        """`model`, if it is one stack with this head. Raises: ConfigError."""
+    def configure_model(self, model: ModelConfig) -> TransformerConfig:
         if not isinstance(model, TransformerConfig):
             raise not_for(self.name, "model.kind", model.kind, "transformer")
-        if not isinstance(model.head, head):
-            raise not_for(self.name, "model.head.kind", model.head.kind, head.kind)
-        return model
+        if not isinstance(model.head, self.head):
+            raise not_for(self.name, "model.head.kind", model.head.kind, self.head.kind)
+        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed"))
 
     @property
     def fields(self) -> tuple[Field, ...]:
         return (Field.indices("tokens", self.tokenizer.size),)
+
+    def costs(self, store: ExampleStore) -> list[np.ndarray]:
+        return [store.lengths("tokens")]
 
     @property
     def input(self) -> InputSpec:
@@ -107,26 +108,14 @@ class TextTask(Task):
         assert isinstance(model.embed, TokenEmbedding)
         return self.tokenizer, model.embed.weight.detach()
 
-    def say_cut(self, cut: Sequence[int], most: int) -> None:
-        """Log, once of the same inputs, that some were longer than the `most` tokens that the model takes.
-        `cut`: by how many each."""
-        if long := [tokens for tokens in cut if tokens > 0]:
-            line = (
-                f"an input has {long[0]:,} tokens more than the {most:,} that this model takes, and was cut"
-            )
-            line += f"; so it is with {len(long):,} of them" if len(long) > 1 else ""
-            if line not in self._told:
-                self._told.add(line)
-                _LOG.warning(line)
-
     # ------------------------------------------------------------------ looking inside
 
     @property
-    def independent(self) -> bool:
+    def independent(self) -> bool | None:
         return False
 
     def outputs(self) -> list[str]:
-        return []
+        return self.tokenizer.pieces(range(self.tokenizer.size)) if self.head is Vocabulary else []
 
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.tokenizer.pieces(source), self.tokenizer.pieces(target)

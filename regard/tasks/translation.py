@@ -7,10 +7,9 @@ predicts each next token up to `</s>` (arXiv 1706.03762, section 3).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -30,14 +29,23 @@ from regard.decode.search import Limits, beam_search, greedy, stream
 from regard.decode.stepper import Forced, Stepper
 from regard.errors import ConfigError, require
 from regard.model.block import PreNorm
-from regard.model.device import moved
 from regard.model.embed import TokenEmbedding
 from regard.model.mask import Contiguous, Positions, Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
+from regard.tasks.batch import TensorBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.known_data import TRANSLATIONS
-from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for, side_by_side, sized, too_long
+from regard.tasks.parts import (
+    TOKENIZER,
+    by_length,
+    chunks,
+    kept_tokenizer,
+    not_for,
+    side_by_side,
+    sized,
+    too_long,
+)
 from regard.tasks.prediction import best_of, checked
 from regard.tasks.protocols import Sequences
 from regard.tasks.task import (
@@ -45,10 +53,10 @@ from regard.tasks.task import (
     SENTENCES,
     TASKS,
     Column,
+    Files,
     InputSpec,
     Losses,
     Predictions,
-    Presets,
     Task,
     TaskConfig,
 )
@@ -56,7 +64,6 @@ from regard.tasks.text_metrics import PairMetric
 from regard.values import Prediction, Text
 
 TARGET_FILE = "tokenizer.target.json"
-_ENCODE_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -91,17 +98,13 @@ class TranslationConfig(TaskConfig):
     """What else outputs must be like, as models that were trained elsewhere say it; null for nothing."""
     kind: Literal["translation"] = "translation"
 
-    @property
-    def wanted(self) -> tuple[str | None, ...]:
-        return self.source, self.target
-
     def __post_init__(self) -> None:
         require(self.max_length >= 1, "max_length", self.max_length, "1 or more")
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "at least 0 and less than 1")
 
 
 @dataclass(frozen=True)
-class PairBatch:
+class PairBatch(TensorBatch):
     """Source and shifted target of some pairs, padded on the right."""
 
     source: Tensor
@@ -119,10 +122,6 @@ class PairBatch:
     def tokens(self) -> int:
         return len(self.wanted)
 
-    def to(self, device: torch.device) -> PairBatch:
-        fields = (self.source, self.source_lengths, self.given, self.wanted, self.real)
-        return PairBatch(*(moved(value, device) for value in fields))
-
 
 def places(lengths: Tensor, width: int, padded: bool) -> Positions:
     """Where right-padded rows stand; nothing to mask when no row is padded."""
@@ -136,7 +135,7 @@ class Translation(Task):
     name: ClassVar[str] = "translation"
     supports = frozenset({"beam", "max_length", "begin"})
     known_data = TRANSLATIONS
-    presets: ClassVar[Presets] = {
+    presets: ClassVar = {
         name: encoder_decoder(size, placement=PreNorm()) for name, size in ENCODER_DECODER.items()
     }
     Config = TranslationConfig
@@ -156,9 +155,7 @@ class Translation(Task):
         return Column(config.source), Column(config.target)
 
     @classmethod
-    def prepare(
-        cls, config: TranslationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
-    ) -> Translation:
+    def prepare(cls, config: TranslationConfig, rows: Rows | None, files: Files = NO_FILES) -> Self:
         if rows is None or files:
             source, other = kept_tokenizer(files), files.get(TARGET_FILE)
             return cls(config, source, source if other is None else Tokenizer.from_json(other))
@@ -178,8 +175,8 @@ class Translation(Task):
         if model.tying in ("three-way", "embeddings") and not self._one_list():
             sentence = "{key}: '{value}' needs one vocabulary, not one for each side; use {limit}"
             raise ConfigError(sentence, "model.tying", model.tying, "two-way")
-        source = sized(model.source, self.source, "model.source.vocab")
-        return replace(model, source=source, target=sized(model.target, self.target, "model.target.vocab"))
+        source = sized(model.source, self.source, "model.source")
+        return replace(model, source=source, target=sized(model.target, self.target, "model.target"))
 
     def _one_list(self) -> bool:
         """Whether an id stands for the same piece on both sides."""
@@ -202,8 +199,7 @@ class Translation(Task):
         return Field.indices("source", self.source.size), Field.indices("target", self.target.size)
 
     def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
-        stream = iter(rows)
-        while some := list(islice(stream, _ENCODE_AT_ONCE)):
+        for some in chunks(rows):
             sources = self.source.encode_batch([row.values[0] for row in some])
             targets = self.target.encode_batch([row.values[1] for row in some])
             for source, target in zip(sources, targets, strict=True):
@@ -243,7 +239,9 @@ class Translation(Task):
         assert isinstance(model, EncoderDecoder)
         ids = self._read(inputs)
         answers: Predictions = [Prediction(Text(""))] * len(ids)
-        for rows in _groups(ids, decoding.batch_tokens):
+        some = [row for row in range(len(ids)) if ids[row]]
+        for group in by_length([ids[row] for row in some], decoding.batch_tokens, 1):
+            rows = [some[place] for place in group]
             for row, answer in zip(rows, self._decode(model, [ids[r] for r in rows], decoding), strict=True):
                 answers[row] = answer
         return answers
@@ -359,13 +357,3 @@ def _take_vectors(path: str, tokenizer: Tokenizer, embed: TokenEmbedding) -> str
     rows = torch.tensor([ids[word] for word in found])
     embed.take_vectors(rows, torch.from_numpy(np.stack(list(found.values()))))
     return f"{len(found):,} of {tokenizer.size:,} rows of the embedding taken from {path}"
-
-
-def _groups(ids: list[list[int]], tokens: int) -> Iterator[list[int]]:
-    """Non-empty inputs of like length together, longest first, at most `tokens` a group with padding."""
-    order = sorted((row for row in range(len(ids)) if ids[row]), key=lambda row: -len(ids[row]))
-    start = 0
-    while start < len(order):
-        count = max(1, tokens // (len(ids[order[start]]) + 1))
-        yield order[start : start + count]
-        start += count

@@ -82,3 +82,29 @@ def test_what_no_family_can_say_is_refused_once_a_reason(tmp_path: Path) -> None
     ) as e:
         trained("text-generation", f"{SENTENCE}\n" * 300, tmp_path, "task.context=32")
     assert str(e.value).count("gated and rms") == 1
+
+
+@pytest.mark.parametrize("number", ["plain", "sigmoid"])
+def test_a_number_is_exported_in_the_unit_of_the_data(number: str, tmp_path: Path) -> None:
+    import transformers
+
+    rows = "".join(
+        f"{a} {b}\t{b} {a}\t{(a + b) / 16 if number == 'sigmoid' else 500 + 20 * (a - b)}\n"
+        for a in range(9)
+        for b in range(9)
+    )
+    settings = (*BERT, *CLASSES, "task.source=a", "task.second=b", "task.tokenizer=words")
+    settings = (*settings, f"task.number={number}", "task.target=score")
+    run = regard.load(trained("text-classification", f"a\tb\tscore\n{rows}", tmp_path, *settings))
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "there")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "there").eval()
+    assert model.config.id2label == {0: "score"}
+    assert model.config.problem_type == ("regression" if number == "plain" else None)
+    given = tokens("1 2", "2 1", return_tensors="pt", return_token_type_ids=False)
+    with torch.no_grad():
+        logit = model(**given).logits[0, 0]
+    theirs = float(logit if number == "plain" else logit.sigmoid())
+    import_checkpoint(tmp_path / "there", tmp_path / "again", compare=False)
+    for one in (run, regard.load(tmp_path / "again")):
+        (ours,) = one.predict(["1 2\t2 1"])
+        assert ours.number == pytest.approx(theirs, rel=1e-5, abs=1e-4)

@@ -47,13 +47,13 @@ def test_a_bundle_that_came_in_is_used_like_any_other(name: str, tmp_path: Path)
     assert len(run.predict(USED[name], **longest)) == 2
     assert all(finding.holds for finding in run.verify(USED[name]))
     assert all(finding.holds for finding in run.verify())
-    labelled, column = "class" in name, run.task.config.wanted
+    labelled, columns = "class" in name, run.task.columns(run.task.config)
     rows = [("LABEL_1" if labelled else "w7 w8", "w5 w9 w11"), ("LABEL_0" if labelled else "w9", "w6 w5")]
     (tmp_path / "rows.tsv").write_text(
         ("label\ttext\n" if labelled else "a\tb\n") + "".join(f"{a}\t{b}\n" for a, b in rows), "utf-8"
     )
     (tmp_path / "rows.txt").write_text("w5 w9 w11\nw8 w6 w30 w7\n", "utf-8")
-    data = tmp_path / ("rows.tsv" if labelled or len(column) == 2 else "rows.txt")
+    data = tmp_path / ("rows.tsv" if labelled or len(columns) == 2 else "rows.txt")
     figures = run.evaluate(data, "train", baselines=False).metrics
     assert math.isfinite(run.task.metric().selection_score(figures))
 
@@ -96,10 +96,10 @@ def test_the_texts_of_a_pair_are_parted_as_the_library_parts_them(tmp_path: Path
         path.write_text(json.dumps(said), "utf-8")
         run = import_checkpoint(tmp_path / "there", tmp_path / "run", compare=False, overwrite=True).folder
         task: Any = regard.load(run).task
-        assert task._ids([("w5", "w6 w7")]) == [[BOS, 5, *[EOS] * between, 6, 7, EOS]]
-        assert task._ids([("w5 w6",)]) == [[BOS, 5, 6, EOS]]
+        assert task.frame([("w5", "w6 w7")])[0] == [[BOS, 5, *[EOS] * between, 6, 7, EOS]]
+        assert task.frame([("w5 w6",)])[0] == [[BOS, 5, 6, EOS]]
         long = " ".join(["w5"] * 100)
-        assert len(task._ids([(long, long)])[0]) == task.config.max_length
+        assert len(task.frame([(long, long)])[0][0]) == task.config.max_length
 
 
 def test_any_of_several_tokens_ends_a_text(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from regard.run import Run
 from regard.schema import dump, override, parse
 from regard.tasks import TASKS, Task
 from regard.tasks.image_classification import ImageClassificationConfig
+from regard.tasks.targets import target_kind
 from regard.tasks.text_classification import TextClassificationConfig
 from regard.tasks.text_generation import TextGenerationConfig
 from regard.tasks.translation import TranslationConfig
@@ -33,9 +34,11 @@ def task_of(name: str, spec: TokenizerSpec | None = None, **options: Any) -> Tas
         return TASKS[name](TextGenerationConfig(**options), tokenizer)  # type: ignore[call-arg]
     labels = {"a": 2, "b": 3, "</script><b>": 5}
     if name == "text-classification":
-        return TASKS[name](TextClassificationConfig(**options), tokenizer, labels)  # type: ignore[call-arg]
+        config = TextClassificationConfig(**options)
+        return TASKS[name](config, tokenizer, target_kind(config)(config, labels))  # type: ignore[call-arg]
     processor = ImageProcessor(1, 6, 9, (0.4,), (0.3,))
-    return TASKS[name](ImageClassificationConfig(**options), processor, labels)  # type: ignore[call-arg]
+    asked = ImageClassificationConfig(**options)
+    return TASKS[name](asked, processor, target_kind(asked)(asked, labels))  # type: ignore[call-arg]
 
 
 def run_of(task: Task, folder: Path, *settings: str, seed: int = 7) -> Run:

@@ -103,3 +103,34 @@ def test_a_dialogue_in_the_terminal(cli: Cli, tmp_path: Path) -> None:
     )
     assert refused.status == 2
     assert "chat.jsonl:1: bad dialogue (message 1 needs a content and one of the roles" in refused.err
+
+
+def test_a_number_from_pairs_to_a_trace(cli: Cli, tmp_path: Path) -> None:
+    rows = [{"one": f"b {n}", "two": "ab" * (n % 5 + 1), "score": 100 + n % 5} for n in range(120)]
+    data, out = tmp_path / "pairs.jsonl", tmp_path / "run"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    columns = ("task.source=one", "task.second=two", "task.target=score", "task.number=plain")
+    options = [word for setting in columns for word in ("--set", setting)]
+    trained = cli("train", "text-classification", data, "--out", out, *options, *QUICK)
+    assert trained.status == 0, trained.err
+    judged = cli("evaluate", out, "--split", "valid", "--threads", 1)
+    assert judged.status == 0, judged.err
+    for title in ("Pearson", "Spearman", "RMSE", "MAE", "mean of the training part"):
+        assert title in judged.out
+    (number,) = regard.load(out).predict(["b 7\tabab"])
+    assert 95 < number.number < 110
+    assert cli("predict", out, "b 7\tabab", "--threads", 1).out == f"{number}\n"
+    said = json.loads(cli("predict", out, "b 7\tabab", "--json", "--threads", 1).out)
+    assert said["predictions"] == [{"text": str(number), "score": pytest.approx(number.number)}]
+    assert cli("verify", out, "--threads", 1).status == 0
+    traced = cli("trace", out, "b 7\tabab", "--json", tmp_path / "trace.json", "--threads", 1)
+    assert traced.status == 0, traced.err
+    text = (tmp_path / "trace.json").read_text("utf-8")
+    assert ("head.logits" in text, "head.probabilities" in text) == (True, False)
+    refused = cli("export", out, tmp_path / "page.html", "--to", "html")
+    assert refused.status == 2
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(data.read_text("utf-8").replace("104", '"many"', 1), "utf-8")
+    refused = cli("train", "text-classification", broken, "--out", tmp_path / "no", *options, *QUICK)
+    assert refused.status == 2
+    assert "broken.jsonl:5: no number ('many'" in refused.err

@@ -80,11 +80,11 @@ def test_fifteen_in_a_hundred_are_chosen_and_most_of_them_hidden(whole: str, tmp
         assert (ids.reshape(-1)[places] == batch.wanted.numpy()).all()
         same = np.ones(ids.size, bool)
         same[places] = False
-        assert (batch.given.numpy().reshape(-1)[same] == ids.reshape(-1)[same]).all()
+        assert (batch.ids.numpy().reshape(-1)[same] == ids.reshape(-1)[same]).all()
         column, row = places % ids.shape[1], places // ids.shape[1]
         assert ((column > 0) & (column < lengths[row] - 1)).all()  # neither start nor end nor padding
         assert len(np.unique(row)) == len(store)
-        given = batch.given.numpy().reshape(-1)[places]
+        given = batch.ids.numpy().reshape(-1)[places]
         chosen, texts = chosen + len(places), texts + int((lengths - 2).sum())
         hidden, kept = (
             hidden + int((given == task.mask).sum()),
@@ -116,9 +116,9 @@ def test_the_choice_is_anew_in_each_epoch_and_repeats(tmp_path: Path) -> None:
     task, _ = made(rows)
     store = stored(task, rows, tmp_path)
     first, again, other = (task.batch(store, np.arange(20), epoch) for epoch in (1, 1, 2))
-    assert torch.equal(first.given, again.given)
+    assert torch.equal(first.ids, again.ids)
     assert torch.equal(first.real, again.real)
-    assert not torch.equal(first.given, other.given)
+    assert not torch.equal(first.ids, other.ids)
 
 
 @torch.inference_mode()
@@ -128,9 +128,9 @@ def test_the_loss_is_that_of_the_hidden_tokens_alone(tmp_path: Path) -> None:
     store = stored(task, rows, tmp_path)
     batch: Any = task.batch(store, np.arange(len(store)), 0)
     total, wanted = 0.0, iter(batch.wanted.tolist())
-    width = batch.given.shape[1]
+    width = batch.ids.shape[1]
     for row, length in enumerate(batch.lengths.tolist()):
-        logits = model(batch.given[row : row + 1, :length])[0].log_softmax(-1)
+        logits = model(batch.ids[row : row + 1, :length])[0].log_softmax(-1)
         for place in batch.real[batch.real // width == row] % width:
             total -= float(logits[place, next(wanted)])
     assert float(task.loss(model, batch)["loss"]) == pytest.approx(total, rel=1e-5)

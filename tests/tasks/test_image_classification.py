@@ -28,6 +28,7 @@ from regard.tasks.image_classification import ImageClassification
 from regard.tasks.labels import labels_of, several
 from regard.tasks.metric import scored
 from regard.training.resolve import Asked, resolve
+from regard.values import Score
 from tests.shared import refused
 
 QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
@@ -122,7 +123,7 @@ def test_a_image_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> Non
         for row, label in zip(images(tmp_path), ("x", "x|z", "", "y | x", "z", "y", "x|y|z"), strict=True)
     ]
     task, model = made(rows, "task.separator=|")
-    assert task.labels == {"x": 4, "y": 3, "z": 3}
+    assert task.target.labels == {"x": 4, "y": 3, "z": 3}
     batch = task.batch(stored(task, rows, tmp_path), np.array([3, 2, 6]))
     assert batch.wanted.tolist() == [[1, 1, 0], [0, 0, 0], [1, 1, 1]]
     paths = [row.values[0] for row in rows]
@@ -141,8 +142,24 @@ def test_a_image_of_several_labels_is_a_yes_or_no_to_each(tmp_path: Path) -> Non
     assert scored(task.metric(), [several(["x"], None)] * len(rows), rows)["accuracy"] == pytest.approx(
         100 / len(rows)
     )
-    with refused(ConfigError, key="number"):
-        made(rows, "task.number=plain")
+
+
+@torch.no_grad()
+def test_an_image_may_have_a_number(tmp_path: Path) -> None:
+    rows = [
+        Row((row.values[0], number), row.where)
+        for row, number in zip(images(tmp_path), ["1", "3", "3", "8", "9", "2", "2"], strict=True)
+    ]
+    task, model = made(rows, "task.number=plain")
+    numbers = np.array([1, 3, 3, 8, 9, 2, 2])
+    batch = task.batch(stored(task, rows, tmp_path), np.arange(7))
+    paths = [row.values[0] for row in rows]
+    output = model(task._given(model, paths))[:, 0]
+    wanted = torch.from_numpy((numbers - numbers.mean()) / numbers.std()).float()
+    torch.testing.assert_close(task.loss(model, batch)["loss"], (output - wanted).square().sum())
+    found = [one.value.number for one in task.predict(model, paths, Decoding())]
+    assert found == pytest.approx((numbers.mean() + numbers.std() * output.numpy()).tolist(), abs=1e-5)
+    assert scored(task.metric(), [Score(float(n)) for n in numbers], rows)["rmse"] == 0
 
 
 def test_blank_images_are_no_trouble(tmp_path: Path) -> None:
@@ -156,8 +173,9 @@ def test_blank_images_are_no_trouble(tmp_path: Path) -> None:
 def test_a_bundle_keeps_labels_and_look(tmp_path: Path) -> None:
     task, model = made(images(tmp_path))
     again = ImageClassification.prepare(task.config, None, task.files())
-    assert (again.processor, again.labels) == (task.processor, task.labels)
-    assert task.labels == {"x": 3, "y": 2, "z": 2}
+    assert again.target is not None
+    assert (again.processor, again.target.labels) == (task.processor, task.target.labels)
+    assert task.target.labels == {"x": 3, "y": 2, "z": 2}
     assert again.configure_model(model.config) == model.config
     given = ImageClassification.prepare(task.config, Rows.of(images(tmp_path, 3, 3)), task.files())
     assert given.processor == task.processor  # of the bundle that it starts from

@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import regard
-from regard.data.readers import open_data
 from regard.data.readers.answers import Answer, answers_as_text, read_answers
 from regard.data.rows import Row, Rows
 from regard.data.store import write_store
@@ -44,6 +43,7 @@ from regard.tasks.question_answering import QuestionAnswering
 from regard.tasks.span_baselines import beside, usual_length
 from regard.tasks.span_metrics import best_threshold, exact, overlap, span_metrics, words_of
 from regard.tasks.span_windows import Window, covering, inside, windows
+from regard.tasks.task import open_columns
 from regard.training.resolve import Asked, resolve
 from regard.values import Pair
 from tests.shared import refused
@@ -404,8 +404,11 @@ def test_questions_may_come_in_a_table(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     config: Any = resolve(Asked("question-answering")).task
-    task: Any = QuestionAnswering.prepare(config, open_data(path, config.wanted).split("train"))
+    task: Any = QuestionAnswering.prepare(
+        config, open_columns(QuestionAnswering.columns(config), path).split("train")
+    )
     assert task.unanswerable == 0
     path.write_text(path.read_text("utf-8").replace("[2]", "[1]", 1), "utf-8")
     with refused(DataError, where="t.jsonl:1", value="it stands at 2"):
-        QuestionAnswering.prepare(config, open_data(path, config.wanted, whole=True).split("all"))
+        whole = open_columns(QuestionAnswering.columns(config), path, whole=True)
+        QuestionAnswering.prepare(config, whole.split("all"))

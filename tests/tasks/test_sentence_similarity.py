@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import regard
-from regard.data.readers import columns_of, open_data
+from regard.data.readers import columns_of
 from regard.data.rows import Row, Rows
 from regard.data.store import write_store
 from regard.errors import ConfigError, DataError, InputError
@@ -36,6 +36,7 @@ from regard.tasks.similarity_metrics import (
     uniformity_metrics,
 )
 from regard.tasks.similarity_objectives import Contrastive
+from regard.tasks.task import open_columns
 from regard.training.resolve import Asked, resolve
 from tests.shared import refused
 
@@ -132,8 +133,8 @@ def test_a_text_is_a_vector_and_a_pair_a_cosine_whatever_stands_beside_them() ->
 
 def test_what_is_too_long_is_cut_and_said() -> None:
     task, _ = made(ROWS, "task.max_length=4")
-    assert list(map(len, task._ids(["abcabc", "ab", ""]))) == [4, 4, 2]
-    assert task.notes() == ["1 texts were cut at 4 tokens"]
+    assert list(map(len, task.frame([("abcabc",), ("ab",), ("",)])[0])) == [4, 4, 2]
+    assert task.notes() == ["1 inputs were cut at task.max_length = 4 tokens"]
 
 
 def test_a_text_alone_is_to_find_itself_by_another_dropout(tmp_path: Path) -> None:
@@ -141,10 +142,10 @@ def test_a_text_alone_is_to_find_itself_by_another_dropout(tmp_path: Path) -> No
     alone = [Row(row.values[:1], row.where) for row in ROWS]
     assert len(list(task.encode([*alone, Row((" ",), "blank")]))) == len(ROWS)
     batch = batch_of(task, alone, tmp_path)
-    assert torch.equal(batch.left, batch.right)
+    assert torch.equal(batch.left.ids, batch.right.ids)
     loss = task.loss(model.train(), batch)["loss"]
-    places = Ragged.from_lengths(batch.left_lengths, batch.left.shape[1])
-    first, other = (F.normalize(model(batch.left, places), dim=-1) for _ in range(2))
+    places = Ragged.from_lengths(batch.left.lengths, batch.left.ids.shape[1])
+    first, other = (F.normalize(model(batch.left.ids, places), dim=-1) for _ in range(2))
     assert not torch.allclose(first, other)
     still = task.loss(model.eval(), batch)[
         "loss"
@@ -323,7 +324,7 @@ def test_what_is_learned_follows_from_the_columns(name: str, text: str, kind: st
     for data in (tmp_path / name, tmp_path):
         config = SentenceSimilarity.adapted(SentenceSimilarityConfig(), lambda data=data: columns_of(data))
         assert config.objective.kind == kind
-        rows = open_data(tmp_path / name, config.wanted, whole=True).split("all")
+        rows = open_columns(SentenceSimilarity.columns(config), tmp_path / name, whole=True).split("all")
         assert next(iter(rows)).values[0].split()[0] == "a"
         said = replace(config, objective=Contrastive())
         assert SentenceSimilarity.adapted(said, lambda data=data: columns_of(data)) is said
@@ -370,4 +371,5 @@ def test_columns_may_be_named_and_scored(tmp_path: Path) -> None:
     path.write_text("id\ta\tb\tstars\n1\tx\ty\t3\n", "utf-8")
     named = ("task.source=a", "task.target=b", "task.objective=regression", "task.objective.score=stars")
     config: Any = resolve(Asked("sentence-similarity", settings=named)).task
-    assert next(iter(open_data(path, config.wanted, whole=True).split("all"))).values == ("x", "y", "3")
+    rows = open_columns(SentenceSimilarity.columns(config), path, whole=True).split("all")
+    assert next(iter(rows)).values == ("x", "y", "3")

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 
 import regard
-from regard.data.readers import open_data
 from regard.data.rows import Row
 from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, DataError, InputError
@@ -21,6 +20,7 @@ from regard.model.mask import Contiguous, Ragged
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding
 from regard.tasks.class_metrics import class_metrics
+from regard.tasks.task import open_columns
 from regard.tasks.text_classification import TextClassification
 from regard.training.resolve import Asked, resolve
 from regard.values import Text
@@ -72,11 +72,11 @@ def stored(task: TextClassification, rows: list[Row], folder: Path) -> ExampleSt
 
 def test_labels_are_counted_and_kept() -> None:
     task, _ = made(ROWS)
-    assert task.labels == {"x": 3, "y": 1, "z": 1}
+    assert task.target.labels == {"x": 3, "y": 1, "z": 1}
     again = TextClassification.prepare(task.config, None, task.files())
-    assert (again.labels, again.tokenizer) == (task.labels, task.tokenizer)
+    assert (again.target.labels, again.tokenizer) == (task.target.labels, task.tokenizer)
     several, _ = made(SEVERAL, "task.separator=;")
-    assert several.labels == {"x": 2, "y": 2, "z": 1}
+    assert several.target.labels == {"x": 2, "y": 2, "z": 1}
 
 
 @pytest.mark.parametrize("text", NO_LABELS)
@@ -97,11 +97,11 @@ def test_texts_stand_between_start_and_end_and_the_longer_of_a_pair_is_cut() -> 
     task, _ = made(PAIRS, "task.second=b", "task.max_length=9")
     bos, eos = task.tokenizer.bos, task.tokenizer.eos
     a, b = task.tokenizer.encode("abcabcabc"), task.tokenizer.encode("ca")
-    assert task._ids([["abca", "ca"]]) == [[bos, *a[:4], eos, *b, eos]]
+    assert task.frame([["abca", "ca"]])[0] == [[bos, *a[:4], eos, *b, eos]]
     assert task.notes() == []
-    assert task._ids([["abcabcabc", "ca"]]) == [[bos, *a[:4], eos, *b, eos]]
-    assert task._ids([["ca", "abcabcabc"]]) == [[bos, *b, eos, *a[:4], eos]]
-    assert [len(row) for row in task._ids([["abcabcabc", "abcabcabc"]])] == [9]
+    assert task.frame([["abcabcabc", "ca"]])[0] == [[bos, *a[:4], eos, *b, eos]]
+    assert task.frame([["ca", "abcabcabc"]])[0] == [[bos, *b, eos, *a[:4], eos]]
+    assert [len(row) for row in task.frame([["abcabcabc", "abcabcabc"]])[0]] == [9]
     assert task.notes() == ["3 inputs were cut at task.max_length = 9 tokens"]
 
 
@@ -186,7 +186,7 @@ def test_two_passes_are_told_to_agree(separator: str | None, tmp_path: Path) -> 
     apart = F.kl_div(one.log(), other, reduction="none") + F.kl_div(other.log(), one, reduction="none")
     summed = (apart.sum(-1).mean(1) if separator else apart.sum(-1)).sum()
     assert summed.item() > 0.1
-    wrong = plain._summed(logits, twice.wanted, plain.config.smoothing, plain._weights())
+    wrong = plain.target.loss(logits, twice.wanted, plain.config.smoothing, plain._weights(True))
     torch.testing.assert_close(loss, wrong / 2 + 3 / 4 * summed)
 
 
@@ -223,9 +223,8 @@ def test_an_answer_does_not_depend_on_its_neighbours_and_scores_are_probabilitie
 
 def test_of_several_labels_those_are_said_that_are_likelier_than_not() -> None:
     task, model = made(SEVERAL, "task.separator=;")
-    for text, row in zip(
-        ["abc", "c", "b"], task._shares_of(model, task._ids([["abc"], ["c"], ["b"]]), 99), strict=True
-    ):
+    outputs, _ = task.read(model, [("abc",), ("c",), ("b",)], 99, torch.sigmoid)
+    for text, row in zip(["abc", "c", "b"], outputs, strict=True):
         said = ";".join(label for label, share in zip("xyz", row, strict=True) if share >= 0.5)
         assert task.predict(model, [text], Decoding())[0].value.plain() == said
 
@@ -284,9 +283,10 @@ def test_columns_are_asked_for_by_name(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_text("sentence\tlabel\na\tx\nb\ty\n", "utf-8")
     config: Any = resolve(Asked("text-classification", settings=("task.source=sentence",))).task
-    assert next(iter(open_data(path, config.wanted, whole=True).split("all"))).values == ("a", "x")
+    rows = open_columns(TextClassification.columns(config), path, whole=True).split("all")
+    assert next(iter(rows)).values == ("a", "x")
     with refused(DataError, key="text"):
-        open_data(path, resolve(Asked("text-classification")).task.wanted)
+        open_columns(TextClassification.columns(resolve(Asked("text-classification")).task), path)
 
 
 def test_a_length_that_no_data_decide_must_be_said(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from regard.data.rows import Row
-from regard.tasks.metric import Metric
+from regard.tasks.metric import ComparedAnswers, Metric
 from regard.tasks.token_classification.schemes import entities
 from regard.tasks.token_classification.sentences import Sentence, sentence_of
 from regard.values import Prediction, Span
@@ -27,10 +27,9 @@ def marked(sentence: Sentence) -> tuple[Span, ...]:
     return sentence.spans if sentence.tags is None else sentence.at(entities(sentence.tags))
 
 
-class EntityMetric(Metric):
+class EntityMetric(ComparedAnswers):
     """See `entity_metrics`."""
 
-    key = "span_f1"
     figures = (
         ("span_f1", "span F1", "{:.2f} %"),
         ("span_precision", "precision", "{:.2f} %"),
@@ -38,15 +37,12 @@ class EntityMetric(Metric):
     )
 
     def __init__(self) -> None:
-        self._answers: list[Marked] = []
-        self._references: list[Marked] = []
-
-    def update(self, predictions: Sequence[Prediction[Any]], rows: Sequence[Row]) -> None:
-        self._answers += [_marked(prediction.value.spans) for prediction in predictions]
-        self._references += [_marked(marked(sentence_of(row))) for row in rows]
-
-    def compute(self) -> dict[str, Any]:
-        return entity_metrics(self._answers, self._references)
+        super().__init__(
+            "span_f1",
+            lambda value: _marked(value.spans),
+            lambda row: _marked(marked(sentence_of(row))),
+            entity_metrics,
+        )
 
 
 class WordMetric(Metric):

@@ -9,10 +9,10 @@ as tags (`schemes.py`); labels without such prefixes are taken as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -24,16 +24,16 @@ from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import ConfigError, NonFiniteOutputError, require
-from regard.model.device import moved
 from regard.model.head_tokens import TokenClasses
-from regard.model.mask import Full, Ragged
-from regard.model.transformer import ModelConfig, Transformer
+from regard.model.mask import Full
+from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
-from regard.tasks.labels import count_labels, kept_labels, written
+from regard.tasks.labels import count_labels, head_for, kept_labels, written
 from regard.tasks.metric import Metric, scored
-from regard.tasks.parts import by_length, on_the_right, other_size, sized
+from regard.tasks.parts import in_groups
 from regard.tasks.prediction import best_of
-from regard.tasks.task import NO_FILES, TASKS, Column, InputSpec, Losses, Predictions, TaskConfig
+from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import TextTask, stacks
 from regard.tasks.token_classification.baselines import Gazetteer, UsualTags
 from regard.tasks.token_classification.metrics import EntityMetric, WordMetric, marked
@@ -90,13 +90,9 @@ class TokenClassificationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class TaggedBatch:
-    """Texts side by side, padded on the right, and the tags of their words."""
+class TaggedBatch(PaddedBatch):
+    """Texts, and the tags of their words."""
 
-    ids: Tensor
-    """(B, T)"""
-    lengths: Tensor
-    """(B,)"""
     at: Tensor
     """(W,) places of a flattened (B · T) at which a word is read …"""
     tags: Tensor
@@ -106,9 +102,6 @@ class TaggedBatch:
     def tokens(self) -> int:
         return len(self.tags)
 
-    def to(self, device: torch.device) -> TaggedBatch:
-        return TaggedBatch(*(moved(x, device) for x in (self.ids, self.lengths, self.at, self.tags)))
-
 
 @TASKS.register
 class TokenClassification(TextTask):
@@ -116,6 +109,7 @@ class TokenClassification(TextTask):
 
     name: ClassVar[str] = "token-classification"
     presets = stacks(Full(), TokenClasses())
+    head = TokenClasses
     Config = TokenClassificationConfig
     config: TokenClassificationConfig
     output = Spans
@@ -159,9 +153,7 @@ class TokenClassification(TextTask):
         return (sentence_of(value_of(row)).text for row in rows)
 
     @classmethod
-    def prepare(
-        cls, config: TokenClassificationConfig, rows: Rows | None, files: Mapping[str, str] = NO_FILES
-    ) -> TokenClassification:
+    def prepare(cls, config: TokenClassificationConfig, rows: Rows | None, files: Files = NO_FILES) -> Self:
         tokenizer = cls.tokenizer_for(config, rows, files)
         if rows is None:
             return cls(config, tokenizer, kept_labels(files))
@@ -181,13 +173,9 @@ class TokenClassification(TextTask):
     def files(self) -> dict[str, str]:
         return super().files() | written(self.labels)
 
-    def configure_model(self, model: ModelConfig) -> ModelConfig:
-        model = self.stack_for(model, TokenClasses)
-        assert isinstance(model.head, TokenClasses)
-        if model.head.count not in (0, len(self.labels)):
-            raise other_size("model.head.count", model.head.count, "the data have", len(self.labels))
-        embed = sized(model.embed, self.tokenizer, "model.embed.vocab")
-        return replace(model, embed=embed, head=replace(model.head, count=len(self.labels)))
+    def configure_model(self, model: ModelConfig) -> TransformerConfig:
+        model = super().configure_model(model)
+        return replace(model, head=head_for(model.head, self.labels))
 
     # ------------------------------------------------------------------ training
 
@@ -195,9 +183,6 @@ class TokenClassification(TextTask):
     def fields(self) -> tuple[Field, ...]:
         at = Field.indices("at", self.config.max_length)
         return (*super().fields, at, Field.indices("tags", len(self.labels)))
-
-    def costs(self, store: ExampleStore) -> list[np.ndarray]:
-        return [store.lengths("tokens")]
 
     def encode(self, rows: Iterable[Row]) -> Iterator[Encoded | None]:
         """Each window's ids; where the words stand that are labelled there, and their tags."""
@@ -234,7 +219,7 @@ class TokenClassification(TextTask):
 
     def loss(self, model: nn.Module, batch: TaggedBatch) -> Losses:
         """Cross-entropy of the tags of words."""
-        logits = model(batch.ids, Ragged.from_lengths(batch.lengths, batch.ids.shape[1]))
+        logits = model(batch.ids, batch.positions)
         picked = logits.flatten(0, 1)[batch.at].float()
         smoothing = self.config.smoothing if model.training else 0.0
         return {"loss": F.cross_entropy(picked, batch.tags, reduction="sum", label_smoothing=smoothing)}
@@ -257,10 +242,8 @@ class TokenClassification(TextTask):
         read = [(owner, *each) for owner, one in enumerate(asked) for each in self._read(one)]
         found = [np.zeros((0, len(self.labels)))] * len(asked)
         parts: list[tuple[int, list[int], Tensor]] = []
-        for some in by_length([ids for _, ids, _ in read], at_once):
-            ids, positions = on_the_right(
-                [read[number][1] for number in some], self.tokenizer.pad, model.device
-            )
+        rows = [ids for _, ids, _ in read]
+        for some, ids, positions in in_groups(rows, self.tokenizer.pad, at_once, model.device):
             logits = model(ids, positions)
             for place, number in enumerate(some):
                 owner, _, window = read[number]

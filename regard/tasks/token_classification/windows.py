@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regard.data.token_places import Place
+from regard.tasks.parts import window_starts
 
 __all__ = ["Window", "first_tokens", "windows"]
 
@@ -45,10 +46,7 @@ def first_tokens(words: Sequence[Place], tokens: Sequence[Place]) -> list[int]:
 def windows(first: Sequence[int], count: int, room: int, stride: int = 0) -> Iterator[Window]:
     """`count` tokens, `room` at a time, each window `stride` after the one before, or half of that room if it
     is 0. `first`: the token of each word."""
-    step = min(stride or max(1, room // 2), room)
-    begins = [0]
-    while begins[-1] + room < count:
-        begins.append(begins[-1] + step)
+    begins = window_starts(count, room, stride)
     ends = [min(begin + room, count) for begin in begins]
     tokens = np.asarray(first)[:, None]
     context = np.minimum(tokens - np.array(begins), np.array(ends) - 1 - tokens)
