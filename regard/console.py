@@ -29,9 +29,6 @@ from regard.errors import cannot_write
 from regard.strict_json import dumps
 from regard.visible import visible
 
-__all__ = ["READER_GONE", "beside", "is_typed", "mend_streams", "note", "say", "say_files", "say_json"]
-__all__ += ["write", "write_growing"]
-
 READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
 _UNFINISHED = "\ufffd\u200c\u200d"
 

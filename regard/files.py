@@ -36,9 +36,6 @@ from typing import Any, BinaryIO
 from regard.errors import StorageError, cannot_write
 from regard.locks import check_unlocked, descriptor_of, is_alive, try_lock
 
-__all__ = ["atomic_file", "atomic_files", "check_space", "held", "human_bytes", "listing", "resolve"]
-__all__ += ["write_json", "write_text"]
-
 _COMMIT = ".commit"
 _WRITING = ".writing-"
 _STALE_SECONDS = 3600.0

@@ -18,8 +18,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-__all__ = ["STOPPED", "Interrupts"]
-
 STOPPED = 130
 """The exit status, as a shell has it for a program that Ctrl-C ended."""
 _PATIENCE = 5.0

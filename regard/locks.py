@@ -34,8 +34,6 @@ try:
 except ImportError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
-__all__ = ["LOCK", "check_unlocked", "descriptor_of", "exclusive", "is_alive", "try_lock"]
-
 LOCK = ".lock"
 _FAR = 1 << 30  # where Windows locks: what is locked there cannot be read
 _MOST = 4096  # bytes of what the file says

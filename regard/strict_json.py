@@ -19,9 +19,6 @@ from typing import Any
 
 from regard.errors import RegardError, damaged, reading, too_many_bytes
 
-__all__ = ["CONFIGURATION", "HEADER", "VOCABULARY", "Limit", "check_limit", "dumps", "loads", "plain"]
-__all__ += ["read_object", "read_text"]
-
 _MOST_DIGITS = 100  # of an integer; some configurations hold int(1e30)
 _DEEPEST = 100
 _LONGEST_PATH = 200  # characters of it that a message shows

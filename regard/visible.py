@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import re
 
-__all__ = ["visible"]
-
 _SHAPELESS = (
     "\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-__all__ = ["MOST", "guesses_from_words"]
-
 _WORD = r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+|\d+"
 """A run of letters, a number, or a character of a script that has no blanks between words."""
 

@@ -13,18 +13,6 @@ from regard.data import builtin
 from regard.data.rows import Row
 from regard.errors import DataError, unknown
 
-__all__ = [
-    "Predict",
-    "copy",
-    "default_reading",
-    "longest_suffix",
-    "majority",
-    "most_frequent_reading",
-    "neighbour_table",
-    "sound_per_letter",
-    "trivial_baselines",
-]
-
 Predict = Callable[[str], str]
 
 _PRIOR = 1.0

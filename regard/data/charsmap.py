@@ -16,8 +16,6 @@ from collections.abc import Iterable
 
 from regard.data.token_places import Place
 
-__all__ = ["Charsmap"]
-
 
 class Charsmap:
     """A table of rules, each of which makes one text of another. Raises: ValueError when it is none."""

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Array", "Decode", "Encoded", "Field", "Reference"]
-
 Array = NDArray[Any]
 Encoded = tuple[ArrayLike, ...]
 """An example: what goes into its fields, in their order."""

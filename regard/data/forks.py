@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import os
 
-__all__ = ["prepare_for_forks"]
-
 
 @functools.cache
 def prepare_for_forks() -> None:

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from regard.errors import needs
 
-__all__ = ["Tile", "drawn"]
-
 _SIDE = 96
 """Pixels of an image's longer side on the sheet; small ones are enlarged by integers."""
 _TEXT = 20

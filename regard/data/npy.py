@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from regard.errors import DataError, cannot_read, damaged
 
-__all__ = ["GrowingFile", "MappedFile"]
-
 
 def _header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     """What a .npy file begins with: of a size that is the same however long the first axis is."""

@@ -10,18 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
-__all__ = [
-    "ALL",
-    "SINGLE_FILE",
-    "SPLIT_OF",
-    "TRAIN_AND_VALID",
-    "Chooser",
-    "choose_by_hash",
-    "contiguous_bounds",
-    "held_out",
-    "share",
-]
-
 Chooser = Callable[[str], bool]
 """Whether a row with this source is in the split."""
 

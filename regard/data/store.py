@@ -32,8 +32,6 @@ from regard.data.npy import GrowingFile, MappedFile
 from regard.errors import DataError, damaged
 from regard.files import atomic_files, resolve
 
-__all__ = ["ExampleStore", "decode_all", "open_store", "write_store"]
-
 _BUFFER = 4 << 20  # bytes of a field gathered before they are written
 _REMEDY = "delete it, so that it is made again"
 _CHUNK = 1 << 18  # examples looked at together when a table is checked

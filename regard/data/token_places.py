@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-__all__ = ["Place", "cover", "trimmed"]
-
 Place = tuple[int, int]
 """A token is `text[start:end]`."""
 

@@ -18,8 +18,6 @@ from regard.errors import ConfigError, TokenizerError, damaged
 from regard.schema import parse
 from regard.strict_json import VOCABULARY, loads
 
-__all__ = ["FORMAT", "VERSION", "read_content", "read_part", "read_tokenizer", "write_content"]
-
 FORMAT = "regard-tokenizer"
 VERSION = 1
 

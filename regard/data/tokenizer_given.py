@@ -28,9 +28,6 @@ from regard.data.unwritable import unwritable
 from regard.errors import RegardError, TokenizerError, why
 from regard.strict_json import VOCABULARY, check_limit
 
-__all__ = ["Given", "GivenTokenizer", "open_backend"]
-
-
 _SPARE = 1 << 16
 """Ids without a piece that a model's table may have: sizes are rounded up, not doubled."""
 _MOST_GROWTH = 256.0

@@ -23,8 +23,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["tried", "tried_where_unknown"]
-
 _MEMORY = 256 << 20  # bytes beyond what an empty child takes, and for each byte of the file:
 _MEMORY_EACH = 12
 _SECONDS, _BYTES_A_SECOND = 3, 8 << 20  # of processor time

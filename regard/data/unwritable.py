@@ -13,8 +13,6 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["ABSENT", "NEVER", "unwritable"]
-
 ABSENT = -1000.0
 """The score of a piece that a list of ids has, but not the SentencePiece model that cuts."""
 NEVER = 2 * ABSENT

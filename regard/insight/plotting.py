@@ -9,8 +9,6 @@ from types import ModuleType
 
 from regard.errors import needs
 
-__all__ = ["graph_objects", "plotly_script", "subplots"]
-
 _NEEDED = ("figures need the package plotly", "figures")
 
 

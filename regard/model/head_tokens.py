@@ -10,8 +10,6 @@ from torch import nn
 from regard.model.head import Head, LinearHead
 from regard.registry import register
 
-__all__ = ["TokenClassHead", "TokenClasses"]
-
 
 class TokenClassHead(LinearHead):
     """See `TokenClasses`. (B, T, D) → (B, T, K) logits."""

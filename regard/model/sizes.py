@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-__all__ = ["check_numbers"]
-
 _SIZE = (0, 1 << 24)
 _SHARE = (0.0, 1.0)
 _ANY = (-1e6, 1e6)

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["IMAGES", "TEXTS", "TRANSLATIONS", "Suited"]
-
 
 @dataclass(frozen=True)
 class Suited:

@@ -27,8 +27,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from regard.errors import InputError
 
-__all__ = ["Sandbox", "bounded"]
-
 _SECONDS = 5.0
 _ROOM = 10_000_000
 _LOOK_EVERY = 1000  # lines

@@ -21,8 +21,6 @@ from regard.weights import write_weights
 if TYPE_CHECKING:
     from regard.training.tune import LoRA
 
-__all__ = ["ADAPTER", "save_adapter"]
-
 ADAPTER = "adapter"
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX, _HEAD = "base_model.model.", "head"

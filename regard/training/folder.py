@@ -19,8 +19,6 @@ from pathlib import Path
 from regard.errors import ConfigError, RegardError, both_given, cannot_write
 from regard.locks import LOCK, exclusive
 
-__all__ = ["STATE", "claimed", "finish", "owned"]
-
 STATE = "training"
 _FINISHED = ".finished"
 _KEPT = ("log.jsonl", "tensorboard", "snapshots", "adapter")

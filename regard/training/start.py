@@ -19,8 +19,6 @@ from regard.errors import ConfigError
 from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.weights import digest
 
-__all__ = ["Start"]
-
 _HEAD = "head."
 
 

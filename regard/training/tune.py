@@ -14,8 +14,6 @@ from regard.errors import ConfigError, outside, require
 from regard.model.lora import adapt
 from regard.model.stack import Stack
 
-__all__ = ["Frozen", "LoRA", "Tune", "Whole", "tuned"]
-
 
 @dataclass(frozen=True)
 class Whole:

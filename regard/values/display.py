@@ -10,8 +10,6 @@ import html
 from collections.abc import Iterable
 from colorsys import hsv_to_rgb
 
-__all__ = ["CSS_TEXT", "colour", "css_colour", "escaped", "image_tag", "line", "table"]
-
 from regard.visible import visible
 
 CSS_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere"

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from regard.errors import DataError, cannot_read, too_many_bytes
 
-__all__ = ["check_file", "data_url", "read_file", "url_content"]
-
 
 def check_file(path: Path, most: int) -> None:
     """Raise DataError unless a regular file of at most so many bytes is there."""

@@ -13,9 +13,6 @@ from typing import Any
 
 from regard.errors import ConfigError, InputError, unknown
 
-__all__ = ["Schema", "check", "check_schema", "is_whole", "short", "wrong"]
-__all__ += ["array", "file", "integer", "nullable", "number", "record", "string"]
-
 Schema = Mapping[str, Any]
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {

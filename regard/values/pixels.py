@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from regard.errors import DataError, needs
 from regard.values.shades import Shades, quiet_decoder
 
-__all__ = ["FORMATS", "LONGEST_SIDE", "MOST_PIXELS", "Filter", "Pixels", "as_png", "decode", "decode_ids"]
-__all__ += ["in_channels", "on_white", "pillow", "pixels_of", "scaled", "too_large"]
-
 Pixels = NDArray[np.uint8]
 """(H, W, C): C is 1 for grey and 3 for red, green and blue."""
 

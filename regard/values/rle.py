@@ -17,8 +17,6 @@ from regard.errors import InputError
 from regard.values.json_schema import wrong
 from regard.values.pixels import too_large
 
-__all__ = ["from_runs", "packed", "runs_of"]
-
 _LONGEST = 13
 """Groups of five bits in a number."""
 

@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Shades", "quiet_decoder"]
-
 _BITS, _PHOTOMETRIC = 258, 262  # tags of a TIFF
 _WHITE_IS_ZERO = 0
 _OF_FEW_BITS = {"L;2": 3, "L;4": 15}

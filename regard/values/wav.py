@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from regard.errors import DataError
 
-__all__ = ["MOST_CHANNELS", "MOST_RATE", "MOST_SAMPLES", "Wav", "check_sizes", "normalised", "written"]
-
 MOST_SAMPLES = 1 << 26
 """Of all channels: 256 MiB as they are held, 70 minutes of speech at 16 kHz."""
 MOST_CHANNELS = 64

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from regard.data.readers.lines import Problem, json_in
 from regard.errors import DataError
 
-__all__ = ["Answer", "answers_as_text", "answers_in", "read_answers"]
-
 _MOST = 1000
 _SHOWN = 40
 

@@ -13,8 +13,6 @@ from regard.data.readers.lines import file_errors
 from regard.data.rows import Row, Rows
 from regard.errors import DataError
 
-__all__ = ["State", "state_of", "unchanged"]
-
 State = dict[str, tuple[int, int]]
 """Of each file its size, and its time in nanoseconds."""
 

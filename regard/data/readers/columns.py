@@ -14,8 +14,6 @@ from collections.abc import Sequence
 
 from regard.errors import DataError, nearest
 
-__all__ = ["Wanted", "default_names", "looks_like_header", "pick_columns"]
-
 Wanted = tuple[str | None, ...]
 """The columns asked for, in order; None is one to be found."""
 

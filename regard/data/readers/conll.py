@@ -22,8 +22,6 @@ from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.tables import FileTable, Record
 from regard.errors import no_data
 
-__all__ = ["Conll", "ConllTable"]
-
 _CONLL_U = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _PLUS = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
 _NO_WORD = re.compile(r"\d+[-.]\d+")

@@ -15,8 +15,6 @@ from regard.data.readers.reader import READERS
 from regard.data.splits import SPLIT_OF
 from regard.errors import DataError
 
-__all__ = ["INSIDE", "FileSet", "by_split", "look_at_file", "look_at_folder"]
-
 _NO_LANGUAGE = (
     *("", "json", "md", "gz", "zip", "log", "bin", "py", "yaml", "yml", "toml", "xml", "html"),
     *("png", "jpg", "jpeg", "wav", "npy", "npz", "pt", "bak", "tmp"),

@@ -18,8 +18,6 @@ from regard.data.readers.answers import answers_as_text, answers_in
 from regard.data.readers.lines import LINE_LIMIT, Problem, json_in, too_long
 from regard.data.readers.messages import messages_as_text, messages_in
 
-__all__ = ["Answers", "AsJson", "Cell", "Dialogue", "Form", "Labels", "as_cell", "as_text"]
-
 _PYTHONS = re.compile(r"\['.*'\]", re.DOTALL)
 
 Cell = str | list[object] | dict[str, object]

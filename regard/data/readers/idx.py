@@ -30,8 +30,6 @@ from regard.data.readers.tables import FileTable, Record
 from regard.errors import DataError, damaged, wrong_size
 from regard.values.pixels import LONGEST_SIDE, MOST_PIXELS
 
-__all__ = ["COLUMNS", "IdxImages", "ImageTable", "image_at", "is_idx", "no_image", "partner", "split_word"]
-
 COLUMNS = ("image", "label")
 _NAME = re.compile(r"(?:.*[-_.])?([a-z0-9]+)[-_]images[-.]idx[34][-.]ubyte(?:\.gz)?", re.ASCII)
 _BYTES = 8

@@ -25,8 +25,6 @@ from regard.data.rows import Rows
 from regard.data.splits import SPLIT_OF, Chooser, choose_by_hash, share
 from regard.errors import DataError
 
-__all__ = ["ImageFolder", "files_of", "images_of", "look_at_images", "open_images", "split_images"]
-
 assert COLUMNS[0] == IMAGE
 _NOT_ONE = Problem("not an image by its name", harmless=True)
 

@@ -20,8 +20,6 @@ from regard.data.readers.squad import COLUMNS, SquadFile
 from regard.data.readers.tables import ObjectTable, Table, as_object, json_fault, lines_of_json, parse_object
 from regard.errors import DataError, damaged, not_json, not_text
 
-__all__ = ["Json", "Jsonl"]
-
 _CHUNK = 1 << 16
 _BLANK = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()

@@ -19,9 +19,6 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from regard.data.readers.unicode import HEAD, as_utf8
 from regard.errors import DataError, cannot_read, damaged, no_data, too_many_bytes
 
-__all__ = ["BLANK", "LINE_LIMIT", "Line", "Problem", "broken_header", "decode_line", "file_errors"]
-__all__ += ["json_in", "lines_in", "open_bytes", "open_text", "read_lines", "too_long"]
-
 LINE_LIMIT = 100_000
 """Characters in one line (or one quoted record, or one cell): what is longer is no sentence."""
 

@@ -22,8 +22,6 @@ from regard.data.readers.tables import FileTable, Record
 from regard.errors import DataError, damaged, needs, no_data, why
 from regard.strict_json import HEADER, loads
 
-__all__ = ["Parquet", "ParquetTable"]
-
 _BATCH = 1024
 _BUFFER_BYTES = 1 << 20  # without it pyarrow takes a whole column of a row group at once
 _MOST_BYTES = _BATCH * LINE_LIMIT + (1 << 20)

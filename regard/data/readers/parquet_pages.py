@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-__all__ = ["Column", "Page", "columns_of", "pages_of"]
-
 _CHUNK = 1 << 10
 _LONGEST_HEADER = 1 << 24  # as Arrow's own limit; of a footer, too
 _TAIL, _MAGIC = 8, b"PAR1"

@@ -19,8 +19,6 @@ from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.tables import Record
 from regard.data.rows import Row
 
-__all__ = ["ParallelTable", "Text", "TextFile"]
-
 _CHUNK = 1 << 20
 _LONG, _PART = 1 << 13, 1 << 10
 """Bytes: a text may stand on one line, and is then read, and shared out to splits, in parts."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from regard.data.readers.plain import TextFile
     from regard.data.readers.tables import Table
 
-__all__ = ["READERS", "Reader", "usual_forms"]
-
 
 class Reader(ABC):
     """A file format. It is never instantiated."""

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from regard.data.readers.tables import Record, Table
 
-__all__ = ["ShardedTable"]
-
 
 @dataclass(frozen=True)
 class ShardedTable:

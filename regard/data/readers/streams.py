@@ -20,8 +20,6 @@ from regard.data.rows import Report, Row, Rows
 from regard.data.splits import Chooser, choose_by_hash, contiguous_bounds
 from regard.errors import DataError, no_data
 
-__all__ = ["Forms", "OnError", "Reading", "split_by", "split_table", "split_text"]
-
 OnError = Literal["refuse", "skip"]
 Forms = tuple[Form | None, ...]
 """What columns hold, in the order in which they were asked for; None for text."""

@@ -15,8 +15,6 @@ from regard.data.readers.columns import Wanted
 from regard.data.readers.lines import Problem
 from regard.data.readers.tables import LOOKED_AT, ObjectTable, Table
 
-__all__ = ["by_language"]
-
 _COLUMN = "translation"
 
 

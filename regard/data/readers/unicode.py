@@ -15,8 +15,6 @@ from typing import Any, BinaryIO
 
 from regard.errors import DataError
 
-__all__ = ["HEAD", "as_utf8"]
-
 HEAD = 1 << 16
 """Bytes that decide; what is given to `as_utf8` should hold as many in its buffer."""
 

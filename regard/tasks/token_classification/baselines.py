@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from regard.tasks.token_classification.schemes import Entity
 
-__all__ = ["Gazetteer", "UsualTags"]
-
 _WORDS = Sequence[str]
 
 

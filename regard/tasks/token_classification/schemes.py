@@ -11,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-__all__ = ["OUTSIDE", "SCHEMES", "Entity", "Scheme", "entities", "is_tag", "scheme_of", "tags_for"]
-__all__ += ["write_tags"]
-
 Scheme = Literal["IO", "IOB1", "IOB2", "IOE1", "IOE2", "BIOES", "BILOU", "BMES"]
 OUTSIDE = "O"
 

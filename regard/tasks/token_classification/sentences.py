@@ -26,8 +26,6 @@ from regard.values import Span, Text, Value
 from regard.values.json_schema import is_whole
 from regard.values.words import Words
 
-__all__ = ["Sentence", "Tags", "Tokens", "covered", "is_words", "sentence_of", "value_of"]
-
 _WORD = r"(?<=\p{L})['’]\p{L}{1,2}(?!\p{L})|[\p{Han}\p{Hiragana}\p{Katakana}]|[\p{L}\p{M}\p{N}_]+|[^\s]"
 """A word of a text that nobody has cut: what is left of `it's` after `it`, a character of a script without
 spaces, letters and digits, or any other character."""

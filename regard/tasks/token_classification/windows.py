@@ -14,8 +14,6 @@ import numpy as np
 from regard.data.token_places import Place
 from regard.tasks.parts import window_starts
 
-__all__ = ["Window", "first_tokens", "windows"]
-
 
 class Window(NamedTuple):
     """A part of a text's tokens, and the words that are labelled there."""
