@@ -16,12 +16,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.data.field import Field
 from regard.data.readers import Preview
-from regard.data.readers.forms import Labels as LabelForm
 from regard.data.readers.lines import Problem
 from regard.errors import BundleError, ConfigError, InputError, RegardError, require, unknown
 from regard.model.attention import AttentionConfig
@@ -34,17 +32,10 @@ from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.schema import dump, parse
 from regard.strict_json import VOCABULARY, loads
 from regard.tasks import Decoding, InputSpec, Metric, Prediction, Task, TaskConfig
-from regard.tasks.labels import (
-    answer,
-    count_labels,
-    kept_labels,
-    labels_of,
-    metric_for,
-    sized_head,
-    written,
-)
-from regard.tasks.metric import scored
+from regard.tasks.batch import TensorBatch
+from regard.tasks.labels import head_for
 from regard.tasks.parts import kept
+from regard.tasks.targets import OneLabel
 from regard.tasks.task import Column, Presets
 from regard.values import Labels, Score, Text, Value
 from regard_example.tabular.cells import SAMPLE, CategoryForm, Columns, NumberForm, are_numbers
@@ -89,6 +80,8 @@ class TabularClassificationConfig(TaskConfig):
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
     """The figure that chooses between checkpoints."""
     kind: Literal["tabular-classification"] = "tabular-classification"
+    separator: ClassVar[None] = None
+    """A row has one label: see `OneLabel`."""
 
     def __post_init__(self) -> None:
         require(0 <= self.unseen < 1, "unseen", self.unseen, "at least 0 and less than 1")
@@ -96,7 +89,7 @@ class TabularClassificationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(TensorBatch):
     """Rows side by side: (B, F) as `Columns.encode` makes them, and (B,) labels."""
 
     cells: Tensor
@@ -105,9 +98,6 @@ class Batch:
     @property
     def tokens(self) -> int:
         return len(self.labels)
-
-    def to(self, device: torch.device) -> Batch:
-        return Batch(self.cells.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)
@@ -156,10 +146,8 @@ class TabularClassification(Task):
     output = Labels
     independent = False
 
-    def __init__(self, config: TabularClassificationConfig, columns: Columns, labels: dict[str, int]) -> None:
-        """`labels`: how often each stood in the training part, in the order of the classes."""
-        self.config, self.learned, self.labels = config, columns, labels
-        self._place = {label: place for place, label in enumerate(labels)}
+    def __init__(self, config: TabularClassificationConfig, columns: Columns, target: OneLabel) -> None:
+        self.config, self.learned, self.target = config, columns, target
         *inputs, _ = self.columns(config)
         self.input = RecordSpec(Record, columns=tuple(inputs))
 
@@ -189,7 +177,7 @@ class TabularClassification(Task):
         return (
             *(Column(name, Score, NumberForm(name), key=True) for name in numbers),
             *(Column(name, Text, CategoryForm(name), key=True) for name in categories),
-            Column(config.target, Labels, LabelForm(None)),
+            OneLabel.column(config),
         )
 
     @classmethod
@@ -211,13 +199,11 @@ class TabularClassification(Task):
                 )
         else:
             columns = Columns.of((row.values for row in rows), numbers, categories)
-        if rows is None:
-            return cls(config, columns, kept_labels(files))
-        labels = (label for row in rows for label in labels_of(row, None))
-        return cls(config, columns, count_labels(labels, str(config.target)))
+        target = OneLabel.restore(config, files) if rows is None else OneLabel.fit(config, rows)
+        return cls(config, columns, target)
 
     def files(self) -> dict[str, str]:
-        return {COLUMNS: json.dumps(dump(self.learned), ensure_ascii=False)} | written(self.labels)
+        return {COLUMNS: json.dumps(dump(self.learned), ensure_ascii=False)} | self.target.files()
 
     def configure_model(self, model: ModelConfig) -> ModelConfig:
         embed, head = getattr(model, "embed", None), getattr(model, "head", None)
@@ -230,7 +216,7 @@ class TabularClassification(Task):
         wanted = Features(tuple(self.learned.numbers), tuple(self.learned.categories), counts)
         if embed not in (Features(), wanted):
             raise ConfigError("{key} was made for other columns; leave it out", "model.embed")
-        return replace(model, embed=wanted, head=replace(head, count=sized_head(head, self.labels)))
+        return replace(model, embed=wanted, head=head_for(head, self.target.labels))
 
     def notes(self) -> list[str]:
         numbers, categories = len(self.learned.numbers), len(self.learned.categories)
@@ -241,7 +227,7 @@ class TabularClassification(Task):
     @property
     def fields(self) -> tuple[Field, ...]:
         cells = Field("cells", "float32", (len(self.learned.names),))
-        return cells, Field.indices("label", len(self.labels), ())
+        return cells, self.target.field
 
     def costs(self, store: Any) -> list[np.ndarray]:
         return [np.full(len(store), 1 + len(self.learned.names), dtype=np.int32)]
@@ -250,7 +236,7 @@ class TabularClassification(Task):
         stream = iter(rows)
         while some := list(islice(stream, _AT_ONCE)):
             cells = self.learned.encode([row.values for row in some])
-            yield from zip(cells, (self._place[row.values[-1].strip()] for row in some), strict=True)
+            yield from zip(cells, map(self.target.encode, some), strict=True)
 
     def batch(self, store: Any, rows: np.ndarray, epoch: int = 0) -> Batch:
         cells, split = store.take(rows, "cells"), len(self.learned.numbers)
@@ -258,12 +244,12 @@ class TabularClassification(Task):
         hidden = (rng.random(cells.shape) < self.config.unseen) & ~np.isnan(cells)
         hidden[:, :split] = False
         cells = np.where(hidden, np.float32(0), cells)
-        return Batch(torch.from_numpy(cells), torch.from_numpy(store.take(rows, "label")))
+        return Batch(torch.from_numpy(cells), self.target.batch(store, rows))
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         smoothing = self.config.smoothing if model.training else 0.0
         logits = model(batch.cells).float()
-        return {"loss": F.cross_entropy(logits, batch.labels, reduction="sum", label_smoothing=smoothing)}
+        return {"loss": self.target.loss(logits, batch.labels, smoothing)}
 
     # ------------------------------------------------------------------ predicting and evaluating
 
@@ -273,9 +259,8 @@ class TabularClassification(Task):
         """The most likely label of each row; the scores are probabilities."""
         at_once = max(1, decoding.batch_tokens // (1 + len(self.learned.names)))
         parts = (inputs[start : start + at_once] for start in range(0, len(inputs), at_once))
-        shares = (model(self._given(model, some)).float().softmax(-1).tolist() for some in parts)
-        names = list(self.labels)
-        return [answer(names, row, decoding.n, None, None) for rows in shares for row in rows]
+        probabilities = (model(self._given(model, some)).float().softmax(-1).tolist() for some in parts)
+        return [self.target.answer(row, decoding.n) for rows in probabilities for row in rows]
 
     def _given(self, model: nn.Module, inputs: Sequence[Any]) -> Tensor:
         """(n, F): what the model is given for these rows."""
@@ -290,16 +275,15 @@ class TabularClassification(Task):
         return str(self.inputs([row])[0]), row.values[-1]
 
     def metric(self) -> Metric:
-        return metric_for(self.config.metric, list(self.labels), None, None)
+        return self.target.metric()
 
     def baselines(self, rows: Sequence[Any], train: Any) -> dict[str, dict[str, Any]]:
-        most = max(self.labels, key=lambda label: self.labels[label])
-        return {"most frequent label": scored(self.metric(), [Labels((most,))] * len(rows), rows)}
+        return self.target.baselines(rows)
 
     # ------------------------------------------------------------------ looking inside
 
     def outputs(self) -> list[str]:
-        return list(self.labels)
+        return self.target.names
 
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return [], ["[class]", *self.learned.names]
