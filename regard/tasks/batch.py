@@ -21,13 +21,22 @@ class TensorBatch:
         """The same on another device."""
         return type(self)(**{name: _on(value, device) for name, value in vars(self).items()})
 
-
 def _on(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return moved(value, device)
     if isinstance(value, Ragged):
         return value.on(device)
     return value.to(device) if isinstance(value, TensorBatch) else value
+
+
+class TargetBatch(TensorBatch):
+    """The base of those that ask for a prediction for each row of `wanted`."""
+
+    wanted: Tensor
+
+    @property
+    def tokens(self) -> int:
+        return len(self.wanted)
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class PaddedBatch(TensorBatch):
 
 
 @dataclass(frozen=True)
-class TextBatch(TensorBatch):
+class TextBatch(TargetBatch):
     """Windows of text side by side."""
 
     given: Tensor
@@ -62,7 +71,3 @@ class TextBatch(TensorBatch):
     """(tokens,) places of a flattened (B · C) from which something is predicted …"""
     wanted: Tensor
     """(tokens,) … and what."""
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)

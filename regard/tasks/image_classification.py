@@ -31,7 +31,7 @@ from regard.model.presets import VIT, vit
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
-from regard.tasks.batch import TensorBatch
+from regard.tasks.batch import TargetBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.image_processor import (
     ImageSpec,
@@ -102,7 +102,7 @@ class ImageClassificationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class ImageBatch(TensorBatch):
+class ImageBatch(TargetBatch):
     """Images side by side, what they show, and how they are moved."""
 
     pixels: Tensor
@@ -110,10 +110,6 @@ class ImageBatch(TensorBatch):
     wanted: Tensor
     """(B,) or (B, K), as the target has it."""
     moves: Moves | None = None
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)
 
 
 @TASKS.register

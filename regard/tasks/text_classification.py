@@ -25,7 +25,7 @@ from regard.errors import require
 from regard.model.head import Classes
 from regard.model.mask import Full
 from regard.model.transformer import ModelConfig, TransformerConfig
-from regard.tasks.batch import PaddedBatch
+from regard.tasks.batch import PaddedBatch, TargetBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.framed import PAIR, FramedTask
 from regard.tasks.labels import head_for, labels_of, several
@@ -82,15 +82,11 @@ class TextClassificationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class ClassBatch(PaddedBatch):
+class ClassBatch(PaddedBatch, TargetBatch):
     """Texts, and what they are."""
 
     wanted: Tensor
     """(B,) or (B, K), as the target has it."""
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)
 
     def repeated(self, times: int) -> ClassBatch:
         """All texts, and all of them again."""

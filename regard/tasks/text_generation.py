@@ -29,14 +29,14 @@ from regard.decode.sampling import Draws
 from regard.errors import DataError, InputError, require
 from regard.model.head import VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.model.transformer import Transformer
 from regard.tasks.batch import TextBatch
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
 from regard.tasks.decoding import Decoding
 from regard.tasks.dialogue import Turns, asked_of, dialogue_stream, is_dialogue, prompt_ids, said, texts_of
 from regard.tasks.known_data import TEXTS
-from regard.tasks.parts import not_for, side_by_side
+from regard.tasks.parts import chunks, side_by_side
 from regard.tasks.perplexity import Perplexity
 from regard.tasks.prediction import best_of
 from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
@@ -88,6 +88,7 @@ class TextGeneration(TextTask):
     Config = TextGenerationConfig
     config: TextGenerationConfig
     output = Text
+    mask_rule = "causal"
 
     # ------------------------------------------------------------------ making and keeping
 
@@ -107,12 +108,6 @@ class TextGeneration(TextTask):
     @classmethod
     def texts(cls, config: TextGenerationConfig, rows: Rows) -> Iterable[str]:
         return super().texts(config, rows) if config.turns is None else texts_of(rows)
-
-    def configure_model(self, model: ModelConfig) -> TransformerConfig:
-        model = super().configure_model(model)
-        if not model.stack.mask.causal:
-            raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "causal")
-        return model
 
     # ------------------------------------------------------------------ training
 
@@ -217,29 +212,24 @@ class TextGeneration(TextTask):
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[TextBatch]:
         """Windows that ask for every token once."""
+        together = max(1, _JUDGED_TOGETHER // self.config.context)
+        for some in chunks(self._evaluated_windows(rows), together):
+            table, lengths = side_by_side([ids for ids, _ in some], self.tokenizer.pad)
+            yield self._windows(table, lengths, np.array([fresh for _, fresh in some]))
+
+    def _evaluated_windows(self, rows: Iterable[Row]) -> Iterator[tuple[list[int], int]]:
+        """The ids of each, and the first place whose successor no window before has asked for."""
         context = self.config.context
         stride = self.config.stride or max(1, context // 2)
-        together = max(1, _JUDGED_TOGETHER // context)
-        windows: list[tuple[list[int], int]] = []
-        kept: list[int] = []
-        fresh = 0  # the first place of `kept` whose successor has not been asked for
+        kept, fresh = list[int](), 0
         for ids in self._stream(rows):
             kept += ids
             while len(kept) > context + 1:
-                windows.append((kept[: context + 1], fresh))
+                yield kept[: context + 1], fresh
                 del kept[:stride]
                 fresh = context - stride
-                if len(windows) == together:
-                    yield self._together(windows)
-                    windows = []
         if len(kept) > fresh + 1:
-            windows.append((kept, fresh))
-        if windows:
-            yield self._together(windows)
-
-    def _together(self, windows: list[tuple[list[int], int]]) -> TextBatch:
-        table, lengths = side_by_side([ids for ids, _ in windows], self.tokenizer.pad)
-        return self._windows(table, lengths, np.array([fresh for _, fresh in windows]))
+            yield kept, fresh
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         if train is None:

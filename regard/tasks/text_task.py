@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -52,6 +52,8 @@ class TextTask(Task):
     """How text becomes tokens where the user does not say; its vocabulary is a limit."""
     head: ClassVar[type[Head]] = Vocabulary
     """What its model ends with."""
+    mask_rule: ClassVar[Literal["causal", "full"] | None] = None
+    """What the mask of its model must be."""
 
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
@@ -90,7 +92,10 @@ class TextTask(Task):
             raise not_for(self.name, "model.kind", model.kind, "transformer")
         if not isinstance(model.head, self.head):
             raise not_for(self.name, "model.head.kind", model.head.kind, self.head.kind)
-        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed"))
+        embed, mask = sized(model.embed, self.tokenizer, "model.embed"), model.stack.mask
+        if self.mask_rule and not (mask.causal if self.mask_rule == "causal" else mask.sees_all):
+            raise not_for(self.name, "model.stack.mask", mask.kind, self.mask_rule)
+        return replace(model, embed=embed)
 
     @property
     def fields(self) -> tuple[Field, ...]:
