@@ -23,7 +23,7 @@ from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageDecoder, Im
 from regard.data.readers.images import IMAGE
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
-from regard.errors import ConfigError, InputError, require
+from regard.errors import ConfigError, require
 from regard.model.embed import Patches
 from regard.model.head import Classes, Head, pooled
 from regard.model.head import Vector as VectorHead
@@ -43,11 +43,11 @@ from regard.tasks.image_processor import (
 )
 from regard.tasks.known_data import IMAGES
 from regard.tasks.labels import LABELS, head_for, several
-from regard.tasks.metric import Metric, scored
+from regard.tasks.metric import scored
 from regard.tasks.parts import kept
 from regard.tasks.prediction import vector_of
 from regard.tasks.protocols import Sequences
-from regard.tasks.targets import OneLabel, Target, check_options, target_kind
+from regard.tasks.targets import OneLabel, Target, TargetTask, check_options, target_kind
 from regard.tasks.task import (
     NO_FILES,
     TASKS,
@@ -56,7 +56,6 @@ from regard.tasks.task import (
     InputSpec,
     Losses,
     Predictions,
-    Task,
     TaskConfig,
 )
 from regard.values import Image, Prediction, Value, Vector
@@ -113,7 +112,7 @@ class ImageBatch(TargetBatch):
 
 
 @TASKS.register
-class ImageClassification(Task):
+class ImageClassification(TargetTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "image-classification"
@@ -233,7 +232,6 @@ class ImageClassification(Task):
     def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         """The most likely label of each image, or all with a probability of a half and more; the scores are
         probabilities. Of a model of numbers, its number. Without labels, the vector of each."""
-        assert isinstance(model, Transformer)
         if (target := self.target) is None:
             return [Prediction(vector_of(vector)) for vector in self.vectors(model, inputs)]
         parts = self._in_parts(model, inputs, decoding.batch_tokens)
@@ -253,28 +251,19 @@ class ImageClassification(Task):
             [pooled(model.hidden(some), None, head.pooling, skipped).float().cpu() for some in parts]
         )
 
-    def _in_parts(self, model: Transformer, inputs: Sequence[Any], tokens: int) -> Iterator[Tensor]:
+    def _in_parts(self, model: nn.Module, inputs: Sequence[Any], tokens: int) -> Iterator[Tensor]:
         """These images, few of them in memory at a time."""
         at_once = max(1, tokens // self._length)
         for start in range(0, len(inputs), at_once):
             yield self._given(model, inputs[start : start + at_once])
 
-    def _given(self, model: Transformer, inputs: Sequence[Any]) -> Tensor:
+    def _given(self, model: nn.Module, inputs: Sequence[Any]) -> Tensor:
         """(n, C, H, W): what the model sees of these images."""
+        assert isinstance(model, Transformer)
         pixels = np.stack([self._pixels(given) for given in inputs])
         return self._centred(torch.from_numpy(pixels).to(model.device))
 
     # ------------------------------------------------------------------ evaluating
-
-    @property
-    def output(self) -> type[Value]:
-        return self.target.value if self.target else Vector
-
-    def metric(self) -> Metric:
-        if self.target is None:
-            sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
-            raise InputError(sentence, "labels", self.name)
-        return self.target.metric()
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         target = self._target
@@ -304,15 +293,7 @@ class ImageClassification(Task):
     def input(self) -> InputSpec:
         return ImageSpec(Image, shape=self.processor.shape)
 
-    def outputs(self) -> list[str]:
-        return self.target.names if self.target else []
-
-    @property
-    def independent(self) -> bool | None:
-        return self.target.independent if self.target else False
-
     def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
-        assert isinstance(model, Transformer)
         return [], list(self._given(model, inputs))
 
     def dummy_inputs(self, model: nn.Module) -> Sequences:

@@ -23,14 +23,14 @@ from regard.data.field import Field
 from regard.data.readers.forms import Labels as LabelForm
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
-from regard.errors import ConfigError, DataError, both_given, require
+from regard.errors import ConfigError, DataError, InputError, both_given, require
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, labels_of, several, written
 from regard.tasks.metric import ComparedAnswers, Metric, scored
 from regard.tasks.numbers import SCALE, NumberForm, NumberMetric, Scale, number_of
 from regard.tasks.prediction import finite
-from regard.tasks.task import Column
-from regard.values import Labels, Prediction, Score, Value
+from regard.tasks.task import Column, Task
+from regard.values import Labels, Prediction, Score, Value, Vector
 
 Weights = Tensor | None
 """(K,): how much each label counts; None where that is all the same, which some losses compute otherwise."""
@@ -269,6 +269,30 @@ class Number:
 
 
 Target = OneLabel | SeveralLabels | Number
+
+
+class TargetTask(Task):
+    """A task that learns a target."""
+
+    target: Target | None
+    """None of a body that others have trained without labels, which answers with vectors."""
+
+    @property
+    def output(self) -> type[Value]:
+        return self.target.value if self.target else Vector
+
+    @property
+    def independent(self) -> bool | None:
+        return self.target.independent if self.target else False
+
+    def outputs(self) -> list[str]:
+        return self.target.names if self.target else []
+
+    def metric(self) -> Metric:
+        if self.target is None:
+            sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
+            raise InputError(sentence, "labels", self.name)
+        return self.target.metric()
 
 
 def target_kind(config: Any) -> type[OneLabel] | type[SeveralLabels] | type[Number]:

@@ -29,9 +29,9 @@ from regard.tasks.batch import PaddedBatch, TargetBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.framed import PAIR, FramedTask
 from regard.tasks.labels import head_for, labels_of, several
-from regard.tasks.metric import Metric, scored
+from regard.tasks.metric import scored
 from regard.tasks.parts import chunks
-from regard.tasks.targets import OneLabel, Target, check_options, target_kind
+from regard.tasks.targets import OneLabel, Target, TargetTask, check_options, target_kind
 from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import stacks
 from regard.values import Pair, Text, Value
@@ -94,7 +94,7 @@ class ClassBatch(PaddedBatch, TargetBatch):
 
 
 @TASKS.register
-class TextClassification(FramedTask):
+class TextClassification(TargetTask, FramedTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-classification"
@@ -102,6 +102,7 @@ class TextClassification(FramedTask):
     head = Classes
     Config = TextClassificationConfig
     config: TextClassificationConfig
+    target: Target
 
     def __init__(self, config: TextClassificationConfig, tokenizer: Tokenizer, target: Target) -> None:
         super().__init__(config, tokenizer)
@@ -181,13 +182,6 @@ class TextClassification(FramedTask):
 
     # ------------------------------------------------------------------ evaluating
 
-    @property
-    def output(self) -> type[Value]:
-        return self.target.value
-
-    def metric(self) -> Metric:
-        return self.target.metric()
-
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         found = self.target.baselines(rows)
         if train is None or not isinstance(self.target, OneLabel):
@@ -208,13 +202,6 @@ class TextClassification(FramedTask):
             return InputSpec(Pair, names=("first", "second"))
         either = InputSpec(Text, Pair, lambda text: text.count(PAIR) != 1)
         return either if self.config.either else InputSpec()
-
-    def outputs(self) -> list[str]:
-        return self.target.names
-
-    @property
-    def independent(self) -> bool | None:
-        return self.target.independent
 
     def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
         return self.frame([self.texts_of(given) for given in inputs])[0]

@@ -241,17 +241,15 @@ class TokenClassification(TextTask):
         assert isinstance(model, Transformer)
         read = [(owner, *each) for owner, one in enumerate(asked) for each in self._read(one)]
         found = [np.zeros((0, len(self.labels)))] * len(asked)
-        parts: list[tuple[int, list[int], Tensor]] = []
         rows = [ids for _, ids, _ in read]
         for some, ids, positions in in_groups(rows, self.tokenizer.pad, at_once, model.device):
             logits = model(ids, positions)
             for place, number in enumerate(some):
                 owner, _, window = read[number]
-                parts.append((owner, window.words, logits[place, window.at].float().log_softmax(-1).cpu()))
-        for owner, words, logs in parts:
-            if words and not len(found[owner]):
-                found[owner] = np.zeros((len(asked[owner].words), len(self.labels)))
-            found[owner][words] = logs.numpy()
+                if window.words and not len(found[owner]):
+                    found[owner] = np.zeros((len(asked[owner].words), len(self.labels)))
+                logs = logits[place, window.at].float().log_softmax(-1).cpu()
+                found[owner][window.words] = logs.numpy()
         return found
 
     def _answer(self, sentence: Sentence, logs: np.ndarray, n: int) -> Prediction[Spans]:
