@@ -192,9 +192,8 @@ class FillMask(TextTask):
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
             ranks = zip(tokens.T.tolist(), shares.T.tolist(), strict=True)
-            answers.append(
-                best_of([(Text(self._filled(ids, places, said)), math.prod(each)) for said, each in ranks])
-            )
+            best = [(Text(self._filled(ids, places, said)), math.prod(each)) for said, each in ranks]
+            answers.append(best_of(best))
         return answers
 
     def _ids(self, text: str) -> list[int]:

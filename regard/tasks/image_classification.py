@@ -42,22 +42,12 @@ from regard.tasks.image_processor import (
     restored_image_processor,
 )
 from regard.tasks.known_data import IMAGES
-from regard.tasks.labels import LABELS, head_for, several
-from regard.tasks.metric import scored
+from regard.tasks.labels import LABELS, head_for
 from regard.tasks.parts import kept
 from regard.tasks.prediction import vector_of
 from regard.tasks.protocols import Sequences
 from regard.tasks.targets import OneLabel, Target, TargetTask, check_options, target_kind
-from regard.tasks.task import (
-    NO_FILES,
-    TASKS,
-    Column,
-    Files,
-    InputSpec,
-    Losses,
-    Predictions,
-    TaskConfig,
-)
+from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
 from regard.values import Image, Prediction, Value, Vector
 
 _DRAWN = 100
@@ -247,9 +237,8 @@ class ImageClassification(TargetTask):
         assert isinstance(head, Classes | VectorHead)
         parts = self._in_parts(model, inputs, Decoding().batch_tokens)
         skipped = head.skipped if isinstance(head, Classes) else 0
-        return torch.cat(
-            [pooled(model.hidden(some), None, head.pooling, skipped).float().cpu() for some in parts]
-        )
+        found = [pooled(model.hidden(some), None, head.pooling, skipped).float().cpu() for some in parts]
+        return torch.cat(found)
 
     def _in_parts(self, model: nn.Module, inputs: Sequence[Any], tokens: int) -> Iterator[Tensor]:
         """These images, few of them in memory at a time."""
@@ -265,20 +254,12 @@ class ImageClassification(TargetTask):
 
     # ------------------------------------------------------------------ evaluating
 
-    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-        target = self._target
-        found = target.baselines(rows)
-        if not isinstance(target, OneLabel) or train is None:
-            return found
-        if len(target.names) * math.prod(self.processor.shape) <= _MOST_MEANS:
-            nearest = [several([label], None) for label in self._nearest(target, rows, train)]
-            found["nearest mean of a class"] = scored(self.metric(), nearest, rows)
-        return found
-
-    def _nearest(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> list[str]:
-        """The label whose mean image is nearest to each."""
-        names = target.names
-        sums = np.zeros((len(names), math.prod(self.processor.shape)), dtype=np.float32)
+    def guesses(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> tuple[str, list[str] | None]:
+        """The label whose mean image is nearest to each, where there are not too many."""
+        name, names, size = "nearest mean of a class", target.names, math.prod(self.processor.shape)
+        if len(names) * size > _MOST_MEANS:
+            return name, None
+        sums = np.zeros((len(names), size), dtype=np.float32)
         counts = np.zeros((len(names), 1), dtype=np.float32)
         for row in train:
             if (place := target.index.get(_label(row))) is not None:
@@ -287,7 +268,7 @@ class ImageClassification(TargetTask):
         means = sums / np.maximum(counts, 1)
         lengths = np.where(counts[:, 0] > 0, (means**2).sum(1), np.inf)
         images = (self._image(row).reshape(-1).astype(np.float32) for row in rows)
-        return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
+        return name, [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
     @property
     def input(self) -> InputSpec:
@@ -310,9 +291,8 @@ class ImageClassification(TargetTask):
         texts = [answer.plain() for answer in answers]
         pairs = sorted(zip(rows, texts, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
         images = [self._image(row).transpose(1, 2, 0) for row, _ in pairs]
-        return drawn(
-            [Tile(image, _label(row), answer) for image, (row, answer) in zip(images, pairs, strict=True)]
-        )
+        tiles = zip(images, pairs, strict=True)
+        return drawn([Tile(image, _label(row), answer) for image, (row, answer) in tiles])
 
     def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
         return {"look": asdict(self.processor), "labels": self.outputs(), "separator": None}

@@ -148,19 +148,10 @@ class FitsOnePage(Protocol):
         """What of this task a page cannot do, in words."""
 
 
-PROTOCOLS: tuple[type, ...] = (
-    Generates,
-    Inspects,
-    Embeds,
-    EmbedsTokens,
-    Chats,
-    Calibrates,
-    Initialises,
-    AdaptsToColumns,
-    HasBaselines,
-    Renders,
-    FitsOnePage,
+PROTOCOLS: tuple[type, ...] = tuple(
+    one for one in list(globals().values()) if isinstance(one, type) and one.__module__ == __name__
 )
+"""All classes of this file."""
 
 
 def members_of(protocol: type) -> frozenset[str]:

@@ -11,6 +11,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -99,12 +100,9 @@ class _Labels:
 
     def metric(self) -> Metric:
         """What answers are measured by."""
-        return ComparedAnswers(
-            self.config.metric,
-            lambda value: value.answer,
-            lambda row: labels_of(row, self.config.separator),
-            lambda answers, references: class_metrics(answers, references, self.names),
-        )
+        reference = partial(labels_of, separator=self.config.separator)
+        compare = partial(class_metrics, labels=self.names)
+        return ComparedAnswers(self.config.metric, lambda value: value.answer, reference, compare)
 
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         """Figures of the best answer that is the same for all rows."""
@@ -293,6 +291,19 @@ class TargetTask(Task):
             sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
             raise InputError(sentence, "labels", self.name)
         return self.target.metric()
+
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        assert self.target is not None
+        found = self.target.baselines(rows)
+        if train is not None and isinstance(self.target, OneLabel):
+            name, labels = self.guesses(self.target, rows, train)
+            if labels is not None:
+                found[name] = scored(self.metric(), [several([label], None) for label in labels], rows)
+        return found
+
+    @abstractmethod
+    def guesses(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> tuple[str, list[str] | None]:
+        """The labels of some rows as a simple method guesses them from others, if it can; after its name."""
 
 
 def target_kind(config: Any) -> type[OneLabel] | type[SeveralLabels] | type[Number]:

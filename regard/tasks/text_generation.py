@@ -173,14 +173,11 @@ class TextGeneration(TextTask):
         elif learned.any():  # a batch must ask for something
             asked = learned
         real = np.flatnonzero(asked)
-        return TextBatch(
-            torch.from_numpy(np.ascontiguousarray(given)),
-            self._places(given, lengths),
-            torch.from_numpy(real),
-            torch.from_numpy(np.ascontiguousarray(wanted).reshape(-1)[real]),
-        )
+        arrays = (np.ascontiguousarray(given), real, wanted.reshape(-1)[real])
+        tokens, places, answers = map(torch.from_numpy, arrays)
+        return TextBatch(tokens, self._places(given), places, answers)
 
-    def _places(self, given: np.ndarray, lengths: np.ndarray) -> Positions:
+    def _places(self, given: np.ndarray) -> Positions:
         """Documents within a window are segments of their own, whose positions begin at 0. What is beyond a
         row's length follows what is real, so causality alone keeps it from being seen."""
         begins = given == self.tokenizer.bos
@@ -251,9 +248,8 @@ class TextGeneration(TextTask):
         """What follows each input. Several samples of one are its candidates, in the order in which they
         are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
-            raise InputError(
-                "there is one most likely text, not {value}; draw several with --temperature 1", decoding.n
-            )
+            sentence = "there is one most likely text, not {value}; draw several with --temperature 1"
+            raise InputError(sentence, decoding.n)
         outputs = [
             output
             for number, given in enumerate(inputs, decoding.number)
@@ -291,10 +287,9 @@ class TextGeneration(TextTask):
         given = self.input.parse(given)
         if not isinstance(given, Chat):
             return self.tokenizer.encode_prompt(given.plain())
-        template = self._template()
-        return (
-            prompt_ids(given.messages, self.tokenizer) if template is None else template.ids(given.messages)
-        )
+        if (template := self._template()) is None:
+            return prompt_ids(given.messages, self.tokenizer)
+        return template.ids(given.messages)
 
     # ------------------------------------------------------------------ looking inside
 
@@ -326,9 +321,8 @@ class TextGeneration(TextTask):
         return [row if len(row) > 1 else [*row, self.tokenizer.eos] for row in ids]
 
     def inputs(self, rows: Iterable[Row]) -> list[Value]:
-        return [
-            self.input.parse(row.values[0] if self.config.turns is None else asked_of(row)) for row in rows
-        ]
+        texts = (row.values[0] if self.config.turns is None else asked_of(row) for row in rows)
+        return list(map(self.input.parse, texts))
 
     def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
         return {"max_length": min(self.config.context, rooms[0]), "lines": bool(self.tokenizer.lines)}

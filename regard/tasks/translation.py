@@ -209,15 +209,10 @@ class Translation(Task):
     def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
         source, source_lengths = store.padded(rows, "source", self.source.pad)
         target, target_lengths = store.padded(rows, "target", self.target.pad)
-        given, wanted = target[:, :-1], target[:, 1:]
+        given, wanted = np.ascontiguousarray(target[:, :-1]), target[:, 1:]
         real = np.flatnonzero(np.arange(wanted.shape[1]) < (target_lengths - 1)[:, None])
-        return PairBatch(
-            torch.from_numpy(source),
-            torch.from_numpy(source_lengths.astype(np.int64)),
-            torch.from_numpy(np.ascontiguousarray(given)),
-            torch.from_numpy(wanted.reshape(-1)[real]),
-            torch.from_numpy(real),
-        )
+        arrays = (source, source_lengths, given, wanted.reshape(-1)[real], real)
+        return PairBatch(*map(torch.from_numpy, arrays))
 
     def loss(self, model: nn.Module, batch: PairBatch) -> Losses:
         """The decoder's padding follows what is real, so causality alone keeps it from being seen."""

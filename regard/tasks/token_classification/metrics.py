@@ -16,8 +16,6 @@ from regard.tasks.token_classification.schemes import entities
 from regard.tasks.token_classification.sentences import Sentence, sentence_of
 from regard.values import Prediction, Span
 
-__all__ = ["EntityMetric", "WordMetric", "entity_metrics", "marked"]
-
 Marked = set[tuple[int, int, str]]
 """First character, one more than the last, and the type."""
 

@@ -94,10 +94,8 @@ def scheme_of(tags: Iterable[str]) -> Scheme | None:
     same, and of the two of a kind those are the easier to learn.
     """
     different = set(tags)
-    if not all(map(is_tag, different)):
-        return None
     letters = {tag[:1] for tag in different} - {OUTSIDE}
-    if not letters:
+    if not letters or not all(map(is_tag, different)):
         return None
     if letters <= {"I"}:
         return "IO"

@@ -26,7 +26,7 @@ from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import ConfigError, NonFiniteOutputError, require
 from regard.model.head_tokens import TokenClasses
 from regard.model.mask import Full
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.labels import count_labels, head_for, kept_labels, written
@@ -138,9 +138,8 @@ class TokenClassification(TextTask):
 
     def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> TokenClassification:
         there = columns()
-        source, target = (
-            name if name in there else None for name in (self.config.source, self.config.target)
-        )
+        names = (self.config.source, self.config.target)
+        source, target = (name if name in there else None for name in names)
         config = self.adapted(replace(self.config, source=source, target=target), lambda: there)
         return type(self)(config, self.tokenizer, self.labels)
 
@@ -157,14 +156,11 @@ class TokenClassification(TextTask):
         tokenizer = cls.tokenizer_for(config, rows, files)
         if rows is None:
             return cls(config, tokenizer, kept_labels(files))
-        scheme = (
-            _scheme(config)
-            if config.scheme != "auto"
-            else scheme_of(tag for row in rows for tag in _as_tags(sentence_of(row), "IOB2", keep=True))
-        )
-        counts = count_labels(
-            (tag for row in rows for tag in _as_tags(sentence_of(row), scheme)), config.target or "tags"
-        )
+        scheme = _scheme(config)
+        if config.scheme == "auto":
+            scheme = scheme_of(tag for row in rows for tag in _as_tags(sentence_of(row), "IOB2", keep=True))
+        labels = (tag for row in rows for tag in _as_tags(sentence_of(row), scheme))
+        counts = count_labels(labels, config.target or "tags")
         if scheme is not None:
             types = sorted({tag[2:] for tag in counts} - {""})
             counts = {tag: counts.get(tag, 0) for tag in tags_for(types, scheme)}
@@ -197,9 +193,7 @@ class TokenClassification(TextTask):
                 self.lost += len(window.words) - len(known)
 
     def notes(self) -> list[str]:
-        how = (
-            "every word has a label" if self.scheme is None else f"entities are learned as {self.scheme} tags"
-        )
+        how = f"entities are learned as {self.scheme} tags" if self.scheme else "every word has a label"
         lost = [f"{self.lost:,} words were left out: their tag is none of those"] if self.lost else []
         return [how, *lost]
 
@@ -238,11 +232,10 @@ class TokenClassification(TextTask):
         self, model: nn.Module, asked: Sequence[Sentence], at_once: int
     ) -> list[np.ndarray]:
         """(words, K) for each; of words in a text without tokens, none."""
-        assert isinstance(model, Transformer)
         read = [(owner, *each) for owner, one in enumerate(asked) for each in self._read(one)]
         found = [np.zeros((0, len(self.labels)))] * len(asked)
         rows = [ids for _, ids, _ in read]
-        for some, ids, positions in in_groups(rows, self.tokenizer.pad, at_once, model.device):
+        for some, ids, positions in in_groups(rows, self.tokenizer.pad, at_once, model):
             logits = model(ids, positions)
             for place, number in enumerate(some):
                 owner, _, window = read[number]
@@ -258,9 +251,8 @@ class TokenClassification(TextTask):
         ranked = dict[Spans, float]()
         for tags, total in _best(logs, n):
             shares = np.exp(logs[np.arange(len(logs)), list(tags)])
-            ranked.setdefault(
-                self._spans(sentence, [self._names[tag] for tag in tags], shares), math.exp(total)
-            )
+            spans = self._spans(sentence, [self._names[tag] for tag in tags], shares)
+            ranked.setdefault(spans, math.exp(total))
         return best_of(list(ranked.items()))
 
     def _spans(self, sentence: Sentence, tags: Sequence[str], shares: np.ndarray) -> Spans:
@@ -330,9 +322,8 @@ def _as_tags(sentence: Sentence, scheme: Scheme | None, *, keep: bool = False) -
     if sentence.tags is not None and (keep or scheme is None):
         return sentence.tags
     if scheme is None:
-        raise ConfigError(
-            "{key}: is {value}, but spans are learned as tags; leave it at auto", "task.scheme", "none"
-        )
+        why = "{key}: is {value}, but spans are learned as tags; leave it at auto"
+        raise ConfigError(why, "task.scheme", "none")
     return write_tags(_entities(sentence), len(sentence.words), scheme)
 
 
