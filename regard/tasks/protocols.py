@@ -156,6 +156,5 @@ PROTOCOLS: tuple[type, ...] = tuple(
 
 def members_of(protocol: type) -> frozenset[str]:
     """The names of a protocol's members."""
-    return frozenset(
-        name for name in {**vars(protocol), **protocol.__annotations__} if not name.startswith("_")
-    )
+    names = {**vars(protocol), **protocol.__annotations__}
+    return frozenset(name for name in names if not name.startswith("_"))

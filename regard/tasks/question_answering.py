@@ -252,7 +252,8 @@ class QuestionAnswering(TextTask):
         rows = [window.ids for _, window in read]
         for some, ids, at in in_groups(rows, self.tokenizer.pad, decoding.batch_tokens, model):
             here = [read[number] for number in some]
-            first, stop = torch.tensor([[w.first, len(w.ids) - 1] for _, w in here], device=ids.device).unbind(1)
+            limits = [[window.first, len(window.ids) - 1] for _, window in here]
+            first, stop = torch.tensor(limits, device=ids.device).unbind(1)
             # Tokens that share a character name a span twice.
             best = best_spans(model(ids, at), first, stop, longest=self.config.max_answer, n=2 * decoding.n)
             for (owner, window), *said in zip(here, *(x.tolist() for x in best), strict=True):

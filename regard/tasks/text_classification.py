@@ -7,7 +7,7 @@ A text stands between `<s>` and `</s>`; the second of a pair follows the first, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Literal, Self
 
@@ -24,11 +24,10 @@ from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import require
 from regard.model.head import Classes
 from regard.model.mask import Full
-from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.tasks.batch import PaddedBatch, TargetBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.framed import PAIR, FramedTask
-from regard.tasks.labels import head_for, labels_of
+from regard.tasks.labels import labels_of
 from regard.tasks.parts import chunks
 from regard.tasks.targets import OneLabel, Target, TargetTask, check_options, target_kind
 from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
@@ -105,7 +104,7 @@ class TextClassification(TargetTask, FramedTask):
 
     def __init__(self, config: TextClassificationConfig, tokenizer: Tokenizer, target: Target) -> None:
         super().__init__(config, tokenizer)
-        self.target = target
+        self.target, self.labels = target, target.labels
 
     # ------------------------------------------------------------------ making and keeping
 
@@ -126,10 +125,6 @@ class TextClassification(TargetTask, FramedTask):
 
     def files(self) -> dict[str, str]:
         return super().files() | self.target.files()
-
-    def configure_model(self, model: ModelConfig) -> TransformerConfig:
-        model = super().configure_model(model)
-        return replace(model, head=head_for(model.head, self.target.labels))
 
     # ------------------------------------------------------------------ training
 

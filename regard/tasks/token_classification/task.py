@@ -26,10 +26,9 @@ from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import ConfigError, NonFiniteOutputError, require
 from regard.model.head_tokens import TokenClasses
 from regard.model.mask import Full
-from regard.model.transformer import ModelConfig, TransformerConfig
 from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
-from regard.tasks.labels import count_labels, head_for, kept_labels, written
+from regard.tasks.labels import count_labels, kept_labels, written
 from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import in_groups
 from regard.tasks.prediction import best_of
@@ -133,7 +132,7 @@ class TokenClassification(TextTask):
         if config.source and config.target:
             return config
         there = columns()
-        source, target = (_first(names, there) for names in (SOURCES, TARGETS))
+        source, target = (next((x for x in names if x in there), None) for names in (SOURCES, TARGETS))
         return replace(config, source=config.source or source, target=config.target or target)
 
     def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> TokenClassification:
@@ -168,10 +167,6 @@ class TokenClassification(TextTask):
 
     def files(self) -> dict[str, str]:
         return super().files() | written(self.labels)
-
-    def configure_model(self, model: ModelConfig) -> TransformerConfig:
-        model = super().configure_model(model)
-        return replace(model, head=head_for(model.head, self.labels))
 
     # ------------------------------------------------------------------ training
 
@@ -329,10 +324,6 @@ def _as_tags(sentence: Sentence, scheme: Scheme | None, *, keep: bool = False) -
 
 def _words(sentence: Sentence) -> list[str]:
     return [sentence.text[start:end] for start, end in sentence.words]
-
-
-def _first(names: Sequence[str], there: Sequence[str]) -> str | None:
-    return next((name for name in names if name in there), None)
 
 
 def _best(logs: np.ndarray, n: int) -> list[tuple[tuple[int, ...], float]]:
