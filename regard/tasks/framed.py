@@ -57,9 +57,8 @@ class FramedTask(TextTask):
         return rows, cuts
 
     def notes(self) -> list[str]:
-        if not self.cut:
-            return []
-        return [f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"]
+        said = f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"
+        return [said] if self.cut else []
 
     def texts_of(self, given: Any) -> tuple[str, ...]:
         """The one or two texts of an input."""

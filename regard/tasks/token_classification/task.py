@@ -317,8 +317,9 @@ def _as_tags(sentence: Sentence, scheme: Scheme | None, *, keep: bool = False) -
     if sentence.tags is not None and (keep or scheme is None):
         return sentence.tags
     if scheme is None:
-        why = "{key}: is {value}, but spans are learned as tags; leave it at auto"
-        raise ConfigError(why, "task.scheme", "none")
+        raise ConfigError(
+            "{key}: is {value}, but spans are learned as tags; leave it at auto", "task.scheme", "none"
+        )
     return write_tags(_entities(sentence), len(sentence.words), scheme)
 
 
