@@ -21,6 +21,7 @@ class TensorBatch:
         """The same on another device."""
         return type(self)(**{name: _on(value, device) for name, value in vars(self).items()})
 
+
 def _on(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return moved(value, device)

@@ -48,7 +48,7 @@ from regard.tasks.prediction import vector_of
 from regard.tasks.protocols import Sequences
 from regard.tasks.targets import OneLabel, Target, TargetTask, check_options, target_kind
 from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
-from regard.values import Image, Prediction, Value, Vector
+from regard.values import Image, Prediction, Value
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26

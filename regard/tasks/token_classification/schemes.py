@@ -33,8 +33,8 @@ SCHEMES: dict[Scheme, tuple[str, str, str, str]] = {
     "BILOU": ("B", "I", "L", "U"),
     "BMES": ("B", "M", "E", "S"),
 }
-"""The letters of an entity's first word, of those inside, of its last, and of a single one. IOB1 and IOE1 have
-a B or an E only between two entities of one type that touch."""
+"""The letters of an entity's first word, of those inside, of its last, and of a single one. IOB1 and IOE1
+have a B or an E only between two entities of one type that touch."""
 _READ_AS = {"L": "E", "U": "S", "M": "I"}
 _BEGINS = {"OE", "OI", "EE", "EI", "SE", "SI"}
 """The letters of two words after each other, of which the second begins an entity, as B and S always do."""
