@@ -203,7 +203,8 @@ class QuestionAnswering(TextTask):
             for side in (0, 1):
                 shares = torch.full((len(spans),), 1 / len(spans))
                 wanted[row, side].index_add_(0, torch.from_numpy(spans[:, side]), shares)
-        return SpanBatch(*map(torch.from_numpy, (ids, lengths, allowed)), wanted)
+        given, sizes, legal = (torch.from_numpy(x) for x in (ids, lengths, allowed))
+        return SpanBatch(given, sizes, legal, wanted)
 
     def loss(self, model: nn.Module, batch: SpanBatch) -> Losses:
         """Cross-entropy of starts and of ends. Of several references each has its share."""

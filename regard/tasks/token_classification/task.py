@@ -111,6 +111,7 @@ class TokenClassification(TextTask):
     head = TokenClasses
     Config = TokenClassificationConfig
     config: TokenClassificationConfig
+    labels: dict[str, int]
     output = Spans
 
     def __init__(
