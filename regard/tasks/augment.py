@@ -66,9 +66,8 @@ class Warp:
         mirror = np.where(rng.random(B) < 0.5, -1.0, 1.0) if self.flip else one
         scale = _matrices((mirror * (1 + self.scale * even[2]), none), (none, 1 + self.scale * even[3]))
         linear = turn @ shear @ scale
-        linear *= np.array(
-            [[1.0, rows / columns], [columns / rows, 1.0]]
-        )  # sides count as 2, whatever they are
+        # Sides count as 2, whatever they are.
+        linear *= np.array([[1.0, rows / columns], [columns / rows, 1.0]])
         shift = 2 * self.shift * even[4:].T[:, :, None]
         theta = np.concatenate((linear, shift), 2).astype(np.float32)
         bend = None

@@ -30,6 +30,16 @@ def _on(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, TensorBatch) else value
 
 
+class TargetBatch(TensorBatch):
+    """The base of those that ask for a prediction for each row of `wanted`."""
+
+    wanted: Tensor
+
+    @property
+    def tokens(self) -> int:
+        return len(self.wanted)
+
+
 @dataclass(frozen=True)
 class PaddedBatch(TensorBatch):
     """Texts side by side, padded on the right."""
@@ -51,7 +61,7 @@ class PaddedBatch(TensorBatch):
 
 
 @dataclass(frozen=True)
-class TextBatch(TensorBatch):
+class TextBatch(TargetBatch):
     """Windows of text side by side."""
 
     given: Tensor
@@ -62,7 +72,3 @@ class TextBatch(TensorBatch):
     """(tokens,) places of a flattened (B · C) from which something is predicted …"""
     wanted: Tensor
     """(tokens,) … and what."""
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)

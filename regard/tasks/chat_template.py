@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import NoReturn
 
 from regard.data.readers.messages import Message
@@ -69,16 +68,12 @@ class ChatTemplate:
 
     def ids(self, dialogue: Sequence[Message]) -> list[int]:
         """The same as ids. Raises: InputError also for a turn that holds a special token."""
-        for turn in dialogue:
-            found = next((name for name in self._reserved if name in turn.content), None)
-            if found is not None:
-                sentence = "a turn holds '{value}', by which the model is told who speaks; leave it out"
-                raise InputError(sentence, found)
+        reserved = self.tokenizer.added
+        found = next((name for turn in dialogue for name in reserved if name in turn.content), None)
+        if found is not None:
+            sentence = "a turn holds '{value}', by which the model is told who speaks; leave it out"
+            raise InputError(sentence, found)
         return self.tokenizer.encode_framed(self.text(dialogue))
-
-    @cached_property
-    def _reserved(self) -> tuple[str, ...]:
-        return self.tokenizer.added
 
 
 def _not_taken(why: object) -> InputError:

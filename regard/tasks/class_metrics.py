@@ -37,14 +37,6 @@ def class_metrics(
     if unknown:
         figures["unknown_labels"] = unknown
     if all(len(row) == 1 for row in (*predictions, *references)):
-        figures["confusion"] = confusion(predictions, references, labels)
+        pairs = Counter((true, said) for (said,), (true,) in zip(predictions, references, strict=True))
+        figures["confusion"] = [[pairs[row, column] for column in labels] for row in labels]
     return figures
-
-
-def confusion(
-    predictions: Sequence[Collection[str]], references: Sequence[Collection[str]], labels: Sequence[str]
-) -> list[list[int]]:
-    """Counts, a row a true label and a column a predicted one, in the order of `labels`; what is none of them
-    is not counted."""
-    pairs = Counter((true, said) for (said,), (true,) in zip(predictions, references, strict=True))
-    return [[pairs[row, column] for column in labels] for row in labels]

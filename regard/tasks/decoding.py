@@ -86,13 +86,6 @@ def supported(task: object) -> frozenset[str]:
 
 def check_decoding(task: Task, decoding: Decoding) -> None:
     """Refuse an option that would be ignored. Raises: InputError."""
-    asked = {
-        "beam": decoding.beam > decoding.n,
-        "max_length": decoding.max_length is not None,
-        "sampling": decoding.sampling is not None,
-        "stop": bool(decoding.stop),
-        "begin": bool(decoding.begin),
-    }
-    for name in asked.keys() - supported(task):
-        if asked[name]:
+    for name in _OPTIONS.keys() - supported(task):
+        if decoding.beam > decoding.n if name == "beam" else getattr(decoding, name):
             raise InputError("{where} has no use for {key}; leave it out", task.name, _OPTIONS[name])

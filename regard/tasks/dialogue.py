@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Literal
 
 from regard.data.readers.messages import Message, messages_as_text, read_messages
 from regard.data.rows import Row
 from regard.data.tokenizer import Tokenizer
 from regard.errors import DataError
+from regard.tasks.parts import chunks
 
 _ROWS_AT_ONCE = 512
 
@@ -82,8 +83,7 @@ def turn_ids(dialogue: Sequence[Message], tokenizer: Tokenizer, turns: Turns | N
 
 def dialogue_stream(rows: Iterable[Row], tokenizer: Tokenizer, turns: Turns) -> Iterator[list[int]]:
     """The marked ids of all dialogues, some at a time."""
-    stream = iter(rows)
-    while some := list(islice(stream, _ROWS_AT_ONCE)):
+    for some in chunks(rows, _ROWS_AT_ONCE):
         ids = (turn_ids(dialogue_of(row), tokenizer, turns) for row in some)
         yield list(chain.from_iterable([tokenizer.bos, *dialogue] for dialogue in ids))
 

@@ -24,10 +24,10 @@ from regard.data.tokenizer import Tokenizer, TokenizerSpec, WordPiece
 from regard.errors import ConfigError, InputError, require
 from regard.model.head import VocabularyHead
 from regard.model.mask import Full
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
-from regard.tasks.batch import PaddedBatch
+from regard.model.transformer import Transformer
+from regard.tasks.batch import PaddedBatch, TargetBatch
 from regard.tasks.decoding import Decoding
-from regard.tasks.parts import chunks, not_for, side_by_side, too_long
+from regard.tasks.parts import chunks, side_by_side, too_long
 from regard.tasks.perplexity import MaskedTokens
 from regard.tasks.prediction import best_of
 from regard.tasks.task import TASKS, InputSpec, Losses, Predictions, TaskConfig
@@ -68,17 +68,13 @@ class FillMaskConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class MaskedBatch(PaddedBatch):
+class MaskedBatch(PaddedBatch, TargetBatch):
     """Texts with some tokens hidden."""
 
     real: Tensor
     """(tokens,) places of a flattened (B · T) that are to be predicted …"""
     wanted: Tensor
     """(tokens,) … and what stood there."""
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)
 
 
 @TASKS.register
@@ -91,6 +87,7 @@ class FillMask(TextTask):
     Config = FillMaskConfig
     config: FillMaskConfig
     output = Text
+    mask_rule = "full"
 
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
         if tokenizer.mask is None:
@@ -101,14 +98,6 @@ class FillMask(TextTask):
         names = tokenizer.pieces(range(tokenizer.size))
         self._ordinary = np.setdiff1d(np.arange(tokenizer.size), tokenizer.special_ids)
         self._goes_on = np.array([name.startswith("##") for name in names])  # pieces inside a word
-
-    # ------------------------------------------------------------------ making and keeping
-
-    def configure_model(self, model: ModelConfig) -> TransformerConfig:
-        model = super().configure_model(model)
-        if not model.stack.mask.sees_all:
-            raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "full")
-        return model
 
     # ------------------------------------------------------------------ training
 
@@ -203,9 +192,8 @@ class FillMask(TextTask):
             n = decoding.n if len(places) == 1 else 1
             shares, tokens = logits.softmax(-1).topk(min(n, logits.shape[-1]), dim=-1)
             ranks = zip(tokens.T.tolist(), shares.T.tolist(), strict=True)
-            answers.append(
-                best_of([(Text(self._filled(ids, places, said)), math.prod(each)) for said, each in ranks])
-            )
+            best = [(Text(self._filled(ids, places, said)), math.prod(each)) for said, each in ranks]
+            answers.append(best_of(best))
         return answers
 
     def _ids(self, text: str) -> list[int]:

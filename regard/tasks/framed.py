@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.tokenizer import Tokenizer
-from regard.model.transformer import Transformer
 from regard.tasks.parts import in_groups
 from regard.tasks.text_task import TextTask
 from regard.values import Pair
@@ -29,6 +28,7 @@ class FramedTask(TextTask):
 
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
         super().__init__(config, tokenizer)
+        self.prompt = getattr(config, "prompt", self.prompt)
         self.cut = 0
         """How many inputs were too long."""
         self._told: set[str] = set()
@@ -36,9 +36,8 @@ class FramedTask(TextTask):
     def frame(self, inputs: Sequence[Sequence[str]]) -> tuple[list[list[int]], list[int]]:
         """Each input of one or two texts, framed, and by how many tokens the longer text was cut, where it is
         too long. A blank text is an empty one."""
-        parts = self.tokenizer.encode_batch(
-            [self.prompt + ("" if text.isspace() else text) for texts in inputs for text in texts]
-        )
+        flat = [self.prompt + ("" if text.isspace() else text) for texts in inputs for text in texts]
+        parts = self.tokenizer.encode_batch(flat)
         rows, cuts, start, between = list[list[int]](), list[int](), 0, self.tokenizer.between
         for texts in inputs:
             some = parts[start : start + len(texts)]
@@ -58,9 +57,8 @@ class FramedTask(TextTask):
         return rows, cuts
 
     def notes(self) -> list[str]:
-        if not self.cut:
-            return []
-        return [f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"]
+        said = f"{self.cut:,} inputs were cut at task.max_length = {self.config.max_length} tokens"
+        return [said] if self.cut else []
 
     def texts_of(self, given: Any) -> tuple[str, ...]:
         """The one or two texts of an input."""
@@ -77,11 +75,10 @@ class FramedTask(TextTask):
     ) -> tuple[list[Tensor], list[int]]:
         """What the model makes of each input, and `then` of that, on the host; and by how many tokens it was
         cut. `tokens`: how many are read side by side."""
-        assert isinstance(model, Transformer)
         rows, cuts = self.frame(inputs)
         self._say_cut(cuts)
         found: dict[int, Tensor] = {}
-        for some, ids, at in in_groups(rows, self.tokenizer.pad, tokens, model.device):
+        for some, ids, at in in_groups(rows, self.tokenizer.pad, tokens, model):
             found |= zip(some, then(model(ids, at).float()).cpu(), strict=True)
         return [found[row] for row in range(len(rows))], cuts
 

@@ -23,7 +23,7 @@ from regard.data.image_processor import IMAGE_PROCESSOR, WHITE, ImageDecoder, Im
 from regard.data.readers.images import IMAGE
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
-from regard.errors import ConfigError, InputError, require
+from regard.errors import ConfigError, require
 from regard.model.embed import Patches
 from regard.model.head import Classes, Head, pooled
 from regard.model.head import Vector as VectorHead
@@ -31,7 +31,7 @@ from regard.model.presets import VIT, vit
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.schema import dump
 from regard.tasks.augment import Augmentation, Moves, NoAugmentation
-from regard.tasks.batch import TensorBatch
+from regard.tasks.batch import TargetBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.image_processor import (
     ImageSpec,
@@ -42,24 +42,13 @@ from regard.tasks.image_processor import (
     restored_image_processor,
 )
 from regard.tasks.known_data import IMAGES
-from regard.tasks.labels import LABELS, head_for, several
-from regard.tasks.metric import Metric, scored
+from regard.tasks.labels import LABELS, head_for
 from regard.tasks.parts import kept
 from regard.tasks.prediction import vector_of
 from regard.tasks.protocols import Sequences
-from regard.tasks.targets import OneLabel, Target, check_options, target_kind
-from regard.tasks.task import (
-    NO_FILES,
-    TASKS,
-    Column,
-    Files,
-    InputSpec,
-    Losses,
-    Predictions,
-    Task,
-    TaskConfig,
-)
-from regard.values import Image, Prediction, Value, Vector
+from regard.tasks.targets import OneLabel, Target, TargetTask, check_options, target_kind
+from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
+from regard.values import Image, Prediction, Value
 
 _DRAWN = 100
 _MOST_MEANS = 1 << 26
@@ -102,7 +91,7 @@ class ImageClassificationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class ImageBatch(TensorBatch):
+class ImageBatch(TargetBatch):
     """Images side by side, what they show, and how they are moved."""
 
     pixels: Tensor
@@ -111,13 +100,9 @@ class ImageBatch(TensorBatch):
     """(B,) or (B, K), as the target has it."""
     moves: Moves | None = None
 
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)
-
 
 @TASKS.register
-class ImageClassification(Task):
+class ImageClassification(TargetTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "image-classification"
@@ -237,7 +222,6 @@ class ImageClassification(Task):
     def predict(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Predictions:
         """The most likely label of each image, or all with a probability of a half and more; the scores are
         probabilities. Of a model of numbers, its number. Without labels, the vector of each."""
-        assert isinstance(model, Transformer)
         if (target := self.target) is None:
             return [Prediction(vector_of(vector)) for vector in self.vectors(model, inputs)]
         parts = self._in_parts(model, inputs, decoding.batch_tokens)
@@ -253,47 +237,29 @@ class ImageClassification(Task):
         assert isinstance(head, Classes | VectorHead)
         parts = self._in_parts(model, inputs, Decoding().batch_tokens)
         skipped = head.skipped if isinstance(head, Classes) else 0
-        return torch.cat(
-            [pooled(model.hidden(some), None, head.pooling, skipped).float().cpu() for some in parts]
-        )
+        found = [pooled(model.hidden(some), None, head.pooling, skipped).float().cpu() for some in parts]
+        return torch.cat(found)
 
-    def _in_parts(self, model: Transformer, inputs: Sequence[Any], tokens: int) -> Iterator[Tensor]:
+    def _in_parts(self, model: nn.Module, inputs: Sequence[Any], tokens: int) -> Iterator[Tensor]:
         """These images, few of them in memory at a time."""
         at_once = max(1, tokens // self._length)
         for start in range(0, len(inputs), at_once):
             yield self._given(model, inputs[start : start + at_once])
 
-    def _given(self, model: Transformer, inputs: Sequence[Any]) -> Tensor:
+    def _given(self, model: nn.Module, inputs: Sequence[Any]) -> Tensor:
         """(n, C, H, W): what the model sees of these images."""
+        assert isinstance(model, Transformer)
         pixels = np.stack([self._pixels(given) for given in inputs])
         return self._centred(torch.from_numpy(pixels).to(model.device))
 
     # ------------------------------------------------------------------ evaluating
 
-    @property
-    def output(self) -> type[Value]:
-        return self.target.value if self.target else Vector
-
-    def metric(self) -> Metric:
-        if self.target is None:
-            sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
-            raise InputError(sentence, "labels", self.name)
-        return self.target.metric()
-
-    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-        target = self._target
-        found = target.baselines(rows)
-        if not isinstance(target, OneLabel) or train is None:
-            return found
-        if len(target.names) * math.prod(self.processor.shape) <= _MOST_MEANS:
-            nearest = [several([label], None) for label in self._nearest(target, rows, train)]
-            found["nearest mean of a class"] = scored(self.metric(), nearest, rows)
-        return found
-
-    def _nearest(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> list[str]:
-        """The label whose mean image is nearest to each."""
-        names = target.names
-        sums = np.zeros((len(names), math.prod(self.processor.shape)), dtype=np.float32)
+    def guesses(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> tuple[str, list[str] | None]:
+        """The label whose mean image is nearest to each, where there are not too many."""
+        name, names, size = "nearest mean of a class", target.names, math.prod(self.processor.shape)
+        if len(names) * size > _MOST_MEANS:
+            return name, None
+        sums = np.zeros((len(names), size), dtype=np.float32)
         counts = np.zeros((len(names), 1), dtype=np.float32)
         for row in train:
             if (place := target.index.get(_label(row))) is not None:
@@ -302,21 +268,13 @@ class ImageClassification(Task):
         means = sums / np.maximum(counts, 1)
         lengths = np.where(counts[:, 0] > 0, (means**2).sum(1), np.inf)
         images = (self._image(row).reshape(-1).astype(np.float32) for row in rows)
-        return [names[int((lengths - 2 * means @ image).argmin())] for image in images]
+        return name, [names[int((lengths - 2 * means @ image).argmin())] for image in images]
 
     @property
     def input(self) -> InputSpec:
         return ImageSpec(Image, shape=self.processor.shape)
 
-    def outputs(self) -> list[str]:
-        return self.target.names if self.target else []
-
-    @property
-    def independent(self) -> bool | None:
-        return self.target.independent if self.target else False
-
     def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
-        assert isinstance(model, Transformer)
         return [], list(self._given(model, inputs))
 
     def dummy_inputs(self, model: nn.Module) -> Sequences:
@@ -333,9 +291,8 @@ class ImageClassification(Task):
         texts = [answer.plain() for answer in answers]
         pairs = sorted(zip(rows, texts, strict=True), key=lambda pair: pair[1] == _label(pair[0]))[:_DRAWN]
         images = [self._image(row).transpose(1, 2, 0) for row, _ in pairs]
-        return drawn(
-            [Tile(image, _label(row), answer) for image, (row, answer) in zip(images, pairs, strict=True)]
-        )
+        tiles = zip(images, pairs, strict=True)
+        return drawn([Tile(image, _label(row), answer) for image, (row, answer) in tiles])
 
     def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
         return {"look": asdict(self.processor), "labels": self.outputs(), "separator": None}

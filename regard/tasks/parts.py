@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from regard.data.tokenizer import Tokenizer
 from regard.errors import BundleError, ConfigError, InputError, damaged
 from regard.model.embed import Embed, Tokens
 from regard.model.mask import Contiguous, Positions, Ragged
+from regard.model.transformer import Transformer
 from regard.strict_json import loads
 
 _Item = TypeVar("_Item")
@@ -112,11 +113,12 @@ def by_length(rows: Sequence[Sequence[int]], tokens: int, more: int = 0) -> Iter
 
 
 def in_groups(
-    rows: Sequence[Sequence[int]], pad: int, tokens: int, device: torch.device
+    rows: Sequence[Sequence[int]], pad: int, tokens: int, model: nn.Module
 ) -> Iterator[tuple[list[int], Tensor, Positions]]:
-    """Rows as `by_length` has them: their numbers, and what `on_the_right` makes of them."""
+    """Rows as `by_length` has them: their numbers, and what `on_the_right` makes of them for the model."""
+    assert isinstance(model, Transformer)
     for some in by_length(rows, tokens):
-        yield some, *on_the_right([rows[row] for row in some], pad, device)
+        yield some, *on_the_right([rows[row] for row in some], pad, model.device)
 
 
 def chunks(items: Iterable[_Item], size: int = ENCODE_AT_ONCE) -> Iterator[list[_Item]]:

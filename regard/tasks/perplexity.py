@@ -31,11 +31,9 @@ class _Nats(Metric):
 
     def count(self, rows: Sequence[Row], total: float, tokens: int) -> None:
         """`total`: nats of all of the `tokens` that these rows have."""
-        self._rows, self._total, self._tokens = (
-            self._rows + len(rows),
-            self._total + total,
-            self._tokens + tokens,
-        )
+        self._rows += len(rows)
+        self._total += total
+        self._tokens += tokens
 
     def _figures(self, **more: float) -> dict[str, Any]:
         nats = self._total / max(self._tokens, 1)

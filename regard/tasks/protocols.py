@@ -148,23 +148,13 @@ class FitsOnePage(Protocol):
         """What of this task a page cannot do, in words."""
 
 
-PROTOCOLS: tuple[type, ...] = (
-    Generates,
-    Inspects,
-    Embeds,
-    EmbedsTokens,
-    Chats,
-    Calibrates,
-    Initialises,
-    AdaptsToColumns,
-    HasBaselines,
-    Renders,
-    FitsOnePage,
+PROTOCOLS: tuple[type, ...] = tuple(
+    one for one in list(globals().values()) if isinstance(one, type) and one.__module__ == __name__
 )
+"""All classes of this file."""
 
 
 def members_of(protocol: type) -> frozenset[str]:
     """The names of a protocol's members."""
-    return frozenset(
-        name for name in {**vars(protocol), **protocol.__annotations__} if not name.startswith("_")
-    )
+    names = {**vars(protocol), **protocol.__annotations__}
+    return frozenset(name for name in names if not name.startswith("_"))

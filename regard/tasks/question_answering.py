@@ -30,7 +30,6 @@ from regard.decode.spans import best_spans
 from regard.errors import InputError, NonFiniteOutputError, require
 from regard.model.head import Spans as SpanHead
 from regard.model.mask import Full
-from regard.model.transformer import Transformer
 from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.metric import ComparedAnswers, Metric
@@ -246,24 +245,19 @@ class QuestionAnswering(TextTask):
 
     @torch.inference_mode()
     def _found(self, model: nn.Module, asked: Sequence[Pair], decoding: Decoding) -> list[Found]:
-        assert isinstance(model, Transformer)
-        device = model.device
         questions = self.tokenizer.encode_batch([pair.first for pair in asked])
         contexts = [self._read(pair.second) for pair in asked]
-        all_windows, owners = list[Window](), list[int]()
-        for owner, (question, context) in enumerate(zip(questions, contexts, strict=True)):
-            for window in self._windows(question, context.ids):
-                all_windows.append(window)
-                owners.append(owner)
+        pairs = enumerate(zip(questions, contexts, strict=True))
+        read = [(owner, one) for owner, (ids, text) in pairs for one in self._windows(ids, text.ids)]
         found = [NOTHING_FOUND] * len(asked)
-        rows = [window.ids for window in all_windows]
-        for some, ids, at in in_groups(rows, self.tokenizer.pad, decoding.batch_tokens, device):
-            here = [all_windows[number] for number in some]
-            first, stop = torch.tensor([[w.first, len(w.ids) - 1] for w in here], device=device).unbind(1)
+        rows = [window.ids for _, window in read]
+        for some, ids, at in in_groups(rows, self.tokenizer.pad, decoding.batch_tokens, model):
+            here = [read[number] for number in some]
+            limits = [[window.first, len(window.ids) - 1] for _, window in here]
+            first, stop = torch.tensor(limits, device=ids.device).unbind(1)
             # Tokens that share a character name a span twice.
             best = best_spans(model(ids, at), first, stop, longest=self.config.max_answer, n=2 * decoding.n)
-            for number, window, *said in zip(some, here, *(x.tolist() for x in best), strict=True):
-                owner = owners[number]
+            for (owner, window), *said in zip(here, *(x.tolist() for x in best), strict=True):
                 found[owner] = joined(found[owner], window, contexts[owner].places, *said)
         return found
 

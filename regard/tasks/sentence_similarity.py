@@ -21,7 +21,7 @@ from regard.data.field import Encoded, Field
 from regard.data.rows import Row, Rows
 from regard.data.sample import valid_text
 from regard.data.store import ExampleStore
-from regard.data.tokenizer import Tokenizer, TokenizerSpec
+from regard.data.tokenizer import TokenizerSpec
 from regard.errors import ConfigError, require
 from regard.model.head import Vector as VectorHead
 from regard.model.mask import Full
@@ -94,10 +94,6 @@ class SentenceSimilarity(FramedTask):
     head = VectorHead
     Config = SentenceSimilarityConfig
     config: SentenceSimilarityConfig
-
-    def __init__(self, config: SentenceSimilarityConfig, tokenizer: Tokenizer) -> None:
-        super().__init__(config, tokenizer)
-        self.prompt = config.prompt
 
     # ------------------------------------------------------------------ making and keeping
 

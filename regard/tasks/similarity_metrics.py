@@ -28,8 +28,7 @@ def partners(left: Tensor, right: Tensor, pairs: Sequence[Sequence[str]]) -> tup
     ones the partner comes last, so that vectors that are all the same find nobody.
     """
     left, right = F.normalize(left, dim=-1), F.normalize(right, dim=-1)
-    ranks: list[int] = []
-    nearest: list[int] = []
+    ranks, nearest = list[int](), list[int]()
     for begin in range(0, len(pairs), POOL):
         some = slice(begin, begin + POOL)
         cosines = left[some] @ right[some].T

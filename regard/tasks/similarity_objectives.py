@@ -85,7 +85,7 @@ class _InBatch(Objective):
     temperature: float
 
     def __post_init__(self) -> None:
-        require(_positive(self.temperature), "temperature", self.temperature, "more than 0")
+        require(0 < self.temperature < math.inf, "temperature", self.temperature, "more than 0")
 
     def loss(self, left: Tensor, right: Tensor, scores: Tensor, same: Tensor) -> Tensor:
         # A text that stands in the batch twice has two partners, and neither is wrong.
@@ -151,7 +151,7 @@ class Regression(Objective):
     scored: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(_positive(self.highest), "highest", self.highest, "more than 0")
+        require(0 < self.highest < math.inf, "highest", self.highest, "more than 0")
 
     def wanted(self, source: str | None, target: str | None) -> tuple[str | None, ...]:
         return source, target, self.score
@@ -245,7 +245,3 @@ def objective_for(columns: Sequence[str]) -> Objective:
     if len(columns) == 1:
         return SimCSE()
     return Regression() if SCORE in columns else Contrastive()
-
-
-def _positive(value: float) -> bool:
-    return math.isfinite(value) and value > 0

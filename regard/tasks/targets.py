@@ -11,6 +11,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,14 +24,14 @@ from regard.data.field import Field
 from regard.data.readers.forms import Labels as LabelForm
 from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
-from regard.errors import ConfigError, DataError, both_given, require
+from regard.errors import ConfigError, DataError, InputError, both_given, require
 from regard.tasks.class_metrics import class_metrics
 from regard.tasks.labels import count_labels, kept_labels, labels_of, several, written
 from regard.tasks.metric import ComparedAnswers, Metric, scored
 from regard.tasks.numbers import SCALE, NumberForm, NumberMetric, Scale, number_of
 from regard.tasks.prediction import finite
-from regard.tasks.task import Column
-from regard.values import Labels, Prediction, Score, Value
+from regard.tasks.task import Column, Task
+from regard.values import Labels, Prediction, Score, Value, Vector
 
 Weights = Tensor | None
 """(K,): how much each label counts; None where that is all the same, which some losses compute otherwise."""
@@ -99,12 +100,9 @@ class _Labels:
 
     def metric(self) -> Metric:
         """What answers are measured by."""
-        return ComparedAnswers(
-            self.config.metric,
-            lambda value: value.answer,
-            lambda row: labels_of(row, self.config.separator),
-            lambda answers, references: class_metrics(answers, references, self.names),
-        )
+        reference = partial(labels_of, separator=self.config.separator)
+        compare = partial(class_metrics, labels=self.names)
+        return ComparedAnswers(self.config.metric, lambda value: value.answer, reference, compare)
 
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         """Figures of the best answer that is the same for all rows."""
@@ -269,6 +267,43 @@ class Number:
 
 
 Target = OneLabel | SeveralLabels | Number
+
+
+class TargetTask(Task):
+    """A task that learns a target."""
+
+    target: Target | None
+    """None of a body that others have trained without labels, which answers with vectors."""
+
+    @property
+    def output(self) -> type[Value]:
+        return self.target.value if self.target else Vector
+
+    @property
+    def independent(self) -> bool | None:
+        return self.target.independent if self.target else False
+
+    def outputs(self) -> list[str]:
+        return self.target.names if self.target else []
+
+    def metric(self) -> Metric:
+        if self.target is None:
+            sentence = "this model has learned no {key} yet; teach it: regard train {where} DATA --init RUN"
+            raise InputError(sentence, "labels", self.name)
+        return self.target.metric()
+
+    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
+        assert self.target is not None
+        found = self.target.baselines(rows)
+        if train is not None and isinstance(self.target, OneLabel):
+            name, labels = self.guesses(self.target, rows, train)
+            if labels is not None:
+                found[name] = scored(self.metric(), [several([label], None) for label in labels], rows)
+        return found
+
+    @abstractmethod
+    def guesses(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> tuple[str, list[str] | None]:
+        """The labels of some rows as a simple method guesses them from others, if it can; after its name."""
 
 
 def target_kind(config: Any) -> type[OneLabel] | type[SeveralLabels] | type[Number]:

@@ -178,10 +178,6 @@ def _check_widths(form: str, given: Iterable[object]) -> None:
         raise _too_much()
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str | list | tuple | bytes)
-
-
 def _weight(value: object, depth: int = 0) -> int:
     """How many characters and elements it has, or, of an integer, how many it may ask for."""
     if isinstance(value, int):
@@ -201,7 +197,7 @@ def _check(size: int) -> None:
 
 def _made(result: Any) -> Any:
     if (run := _RUN.get(None)) is not None:
-        run.take(min(_weight(result), _ROOM) if _is_text(result) else 1)
+        run.take(min(_weight(result), _ROOM) if isinstance(result, str | list | tuple | bytes) else 1)
     return result
 
 

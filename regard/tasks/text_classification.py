@@ -7,7 +7,7 @@ A text stands between `<s>` and `</s>`; the second of a pair follows the first, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Literal, Self
 
@@ -24,14 +24,12 @@ from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import require
 from regard.model.head import Classes
 from regard.model.mask import Full
-from regard.model.transformer import ModelConfig, TransformerConfig
-from regard.tasks.batch import PaddedBatch
+from regard.tasks.batch import PaddedBatch, TargetBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.framed import PAIR, FramedTask
-from regard.tasks.labels import head_for, labels_of, several
-from regard.tasks.metric import Metric, scored
+from regard.tasks.labels import labels_of
 from regard.tasks.parts import chunks
-from regard.tasks.targets import OneLabel, Target, check_options, target_kind
+from regard.tasks.targets import OneLabel, Target, TargetTask, check_options, target_kind
 from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
 from regard.tasks.text_task import stacks
 from regard.values import Pair, Text, Value
@@ -82,15 +80,11 @@ class TextClassificationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class ClassBatch(PaddedBatch):
+class ClassBatch(PaddedBatch, TargetBatch):
     """Texts, and what they are."""
 
     wanted: Tensor
     """(B,) or (B, K), as the target has it."""
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)
 
     def repeated(self, times: int) -> ClassBatch:
         """All texts, and all of them again."""
@@ -98,7 +92,7 @@ class ClassBatch(PaddedBatch):
 
 
 @TASKS.register
-class TextClassification(FramedTask):
+class TextClassification(TargetTask, FramedTask):
     """See the module's docstring."""
 
     name: ClassVar[str] = "text-classification"
@@ -106,10 +100,11 @@ class TextClassification(FramedTask):
     head = Classes
     Config = TextClassificationConfig
     config: TextClassificationConfig
+    target: Target
 
     def __init__(self, config: TextClassificationConfig, tokenizer: Tokenizer, target: Target) -> None:
         super().__init__(config, tokenizer)
-        self.target = target
+        self.target, self.labels = target, target.labels
 
     # ------------------------------------------------------------------ making and keeping
 
@@ -130,10 +125,6 @@ class TextClassification(FramedTask):
 
     def files(self) -> dict[str, str]:
         return super().files() | self.target.files()
-
-    def configure_model(self, model: ModelConfig) -> TransformerConfig:
-        model = super().configure_model(model)
-        return replace(model, head=head_for(model.head, self.target.labels))
 
     # ------------------------------------------------------------------ training
 
@@ -185,24 +176,11 @@ class TextClassification(FramedTask):
 
     # ------------------------------------------------------------------ evaluating
 
-    @property
-    def output(self) -> type[Value]:
-        return self.target.value
-
-    def metric(self) -> Metric:
-        return self.target.metric()
-
-    def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
-        found = self.target.baselines(rows)
-        if train is None or not isinstance(self.target, OneLabel):
-            return found
+    def guesses(self, target: OneLabel, rows: Sequence[Row], train: Rows) -> tuple[str, list[str] | None]:
         seen = list(islice(train, MOST))
         texts, asked = ([" ".join(row.values[:-1]) for row in some] for some in (seen, rows))
-        said = guesses_from_words(texts, [labels_of(row, None)[0] for row in seen], asked)
-        if said is not None:
-            answers = [several([label], None) for label in said]
-            found["TF-IDF and logistic regression"] = scored(self.metric(), answers, rows)
-        return found
+        labels = [labels_of(row, None)[0] for row in seen]
+        return "TF-IDF and logistic regression", guesses_from_words(texts, labels, asked)
 
     # ------------------------------------------------------------------ looking inside
 
@@ -212,13 +190,6 @@ class TextClassification(FramedTask):
             return InputSpec(Pair, names=("first", "second"))
         either = InputSpec(Text, Pair, lambda text: text.count(PAIR) != 1)
         return either if self.config.either else InputSpec()
-
-    def outputs(self) -> list[str]:
-        return self.target.names
-
-    @property
-    def independent(self) -> bool | None:
-        return self.target.independent
 
     def given_ids(self, inputs: Sequence[Any]) -> list[list[int]]:
         return self.frame([self.texts_of(given) for given in inputs])[0]

@@ -29,14 +29,14 @@ from regard.decode.sampling import Draws
 from regard.errors import DataError, InputError, require
 from regard.model.head import VocabularyHead
 from regard.model.mask import Causal, Contiguous, Positions, Ragged
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
+from regard.model.transformer import Transformer
 from regard.tasks.batch import TextBatch
 from regard.tasks.chat_template import ChatTemplate
 from regard.tasks.conversation import Conversation, TemplateConversation, TurnsConversation
 from regard.tasks.decoding import Decoding
 from regard.tasks.dialogue import Turns, asked_of, dialogue_stream, is_dialogue, prompt_ids, said, texts_of
 from regard.tasks.known_data import TEXTS
-from regard.tasks.parts import not_for, side_by_side
+from regard.tasks.parts import chunks, side_by_side
 from regard.tasks.perplexity import Perplexity
 from regard.tasks.prediction import best_of
 from regard.tasks.task import NO_FILES, TASKS, Column, Files, InputSpec, Losses, Predictions, TaskConfig
@@ -88,6 +88,7 @@ class TextGeneration(TextTask):
     Config = TextGenerationConfig
     config: TextGenerationConfig
     output = Text
+    mask_rule = "causal"
 
     # ------------------------------------------------------------------ making and keeping
 
@@ -107,12 +108,6 @@ class TextGeneration(TextTask):
     @classmethod
     def texts(cls, config: TextGenerationConfig, rows: Rows) -> Iterable[str]:
         return super().texts(config, rows) if config.turns is None else texts_of(rows)
-
-    def configure_model(self, model: ModelConfig) -> TransformerConfig:
-        model = super().configure_model(model)
-        if not model.stack.mask.causal:
-            raise not_for(self.name, "model.stack.mask", model.stack.mask.kind, "causal")
-        return model
 
     # ------------------------------------------------------------------ training
 
@@ -178,14 +173,11 @@ class TextGeneration(TextTask):
         elif learned.any():  # a batch must ask for something
             asked = learned
         real = np.flatnonzero(asked)
-        return TextBatch(
-            torch.from_numpy(np.ascontiguousarray(given)),
-            self._places(given, lengths),
-            torch.from_numpy(real),
-            torch.from_numpy(np.ascontiguousarray(wanted).reshape(-1)[real]),
-        )
+        arrays = (np.ascontiguousarray(given), real, wanted.reshape(-1)[real])
+        tokens, places, answers = map(torch.from_numpy, arrays)
+        return TextBatch(tokens, self._places(given), places, answers)
 
-    def _places(self, given: np.ndarray, lengths: np.ndarray) -> Positions:
+    def _places(self, given: np.ndarray) -> Positions:
         """Documents within a window are segments of their own, whose positions begin at 0. What is beyond a
         row's length follows what is real, so causality alone keeps it from being seen."""
         begins = given == self.tokenizer.bos
@@ -217,29 +209,24 @@ class TextGeneration(TextTask):
 
     def _judged(self, rows: Iterable[Row]) -> Iterator[TextBatch]:
         """Windows that ask for every token once."""
+        together = max(1, _JUDGED_TOGETHER // self.config.context)
+        for some in chunks(self._evaluated_windows(rows), together):
+            table, lengths = side_by_side([ids for ids, _ in some], self.tokenizer.pad)
+            yield self._windows(table, lengths, np.array([fresh for _, fresh in some]))
+
+    def _evaluated_windows(self, rows: Iterable[Row]) -> Iterator[tuple[list[int], int]]:
+        """The ids of each, and the first place whose successor no window before has asked for."""
         context = self.config.context
         stride = self.config.stride or max(1, context // 2)
-        together = max(1, _JUDGED_TOGETHER // context)
-        windows: list[tuple[list[int], int]] = []
-        kept: list[int] = []
-        fresh = 0  # the first place of `kept` whose successor has not been asked for
+        kept, fresh = list[int](), 0
         for ids in self._stream(rows):
             kept += ids
             while len(kept) > context + 1:
-                windows.append((kept[: context + 1], fresh))
+                yield kept[: context + 1], fresh
                 del kept[:stride]
                 fresh = context - stride
-                if len(windows) == together:
-                    yield self._together(windows)
-                    windows = []
         if len(kept) > fresh + 1:
-            windows.append((kept, fresh))
-        if windows:
-            yield self._together(windows)
-
-    def _together(self, windows: list[tuple[list[int], int]]) -> TextBatch:
-        table, lengths = side_by_side([ids for ids, _ in windows], self.tokenizer.pad)
-        return self._windows(table, lengths, np.array([fresh for _, fresh in windows]))
+            yield kept, fresh
 
     def baselines(self, rows: Sequence[Row], train: Rows | None) -> dict[str, dict[str, Any]]:
         if train is None:
@@ -261,9 +248,8 @@ class TextGeneration(TextTask):
         """What follows each input. Several samples of one are its candidates, in the order in which they
         are drawn; the first is what is drawn alone. Scores are the mean log-probability of the tokens."""
         if decoding.n > 1 and (decoding.sampling is None or decoding.sampling.temperature == 0):
-            raise InputError(
-                "there is one most likely text, not {value}; draw several with --temperature 1", decoding.n
-            )
+            sentence = "there is one most likely text, not {value}; draw several with --temperature 1"
+            raise InputError(sentence, decoding.n)
         outputs = [
             output
             for number, given in enumerate(inputs, decoding.number)
@@ -301,10 +287,9 @@ class TextGeneration(TextTask):
         given = self.input.parse(given)
         if not isinstance(given, Chat):
             return self.tokenizer.encode_prompt(given.plain())
-        template = self._template()
-        return (
-            prompt_ids(given.messages, self.tokenizer) if template is None else template.ids(given.messages)
-        )
+        if (template := self._template()) is None:
+            return prompt_ids(given.messages, self.tokenizer)
+        return template.ids(given.messages)
 
     # ------------------------------------------------------------------ looking inside
 
@@ -336,9 +321,8 @@ class TextGeneration(TextTask):
         return [row if len(row) > 1 else [*row, self.tokenizer.eos] for row in ids]
 
     def inputs(self, rows: Iterable[Row]) -> list[Value]:
-        return [
-            self.input.parse(row.values[0] if self.config.turns is None else asked_of(row)) for row in rows
-        ]
+        texts = (row.values[0] if self.config.turns is None else asked_of(row) for row in rows)
+        return list(map(self.input.parse, texts))
 
     def page_facts(self, rooms: Sequence[int]) -> dict[str, Any]:
         return {"max_length": min(self.config.context, rooms[0]), "lines": bool(self.tokenizer.lines)}

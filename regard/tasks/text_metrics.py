@@ -40,16 +40,13 @@ def pair_metrics(
     bleu, chrf = _bleu(tokenize or suited_tokenizer(references)), CHRF()
     if not references:
         return {"count": 0}
-    bleu_score = bleu.corpus_score(list(predictions), [list(references)]).score
-    chrf_score = chrf.corpus_score(list(predictions), [list(references)]).score
     errors = token_error_rate(predictions, references, unit)
-    same = sum(p == r for p, r in zip(predictions, references, strict=True))
     return {
-        "bleu": bleu_score,
+        "bleu": bleu.corpus_score(list(predictions), [list(references)]).score,
         "bleu_signature": str(bleu.get_signature()),
-        "chrf": chrf_score,
+        "chrf": chrf.corpus_score(list(predictions), [list(references)]).score,
         "chrf_signature": str(chrf.get_signature()),
-        "exact": 100 * same / len(references),
+        "exact": 100 * sum(p == r for p, r in zip(predictions, references, strict=True)) / len(references),
         "token_error_rate": errors,
         "token_accuracy": 100 - errors,
         "count": len(references),

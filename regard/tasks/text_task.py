@@ -7,10 +7,10 @@ know what is predicted.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from regard.model.position import Rotary
 from regard.model.presets import ENCODER_DECODER, one_stack
 from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.decoding import Decoding
+from regard.tasks.labels import head_for
 from regard.tasks.parts import TOKENIZER, kept_tokenizer, not_for, sized
 from regard.tasks.protocols import Sequences
 from regard.tasks.task import NO_FILES, SENTENCES, Column, Files, InputSpec, Presets, Task
@@ -52,6 +53,10 @@ class TextTask(Task):
     """How text becomes tokens where the user does not say; its vocabulary is a limit."""
     head: ClassVar[type[Head]] = Vocabulary
     """What its model ends with."""
+    mask_rule: ClassVar[Literal["causal", "full"] | None] = None
+    """What the mask of its model must be."""
+    labels: Mapping[str, int] | None = None
+    """How often each label stood in the training part, where the head has a class for each."""
 
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
@@ -90,7 +95,11 @@ class TextTask(Task):
             raise not_for(self.name, "model.kind", model.kind, "transformer")
         if not isinstance(model.head, self.head):
             raise not_for(self.name, "model.head.kind", model.head.kind, self.head.kind)
-        return replace(model, embed=sized(model.embed, self.tokenizer, "model.embed"))
+        embed, mask = sized(model.embed, self.tokenizer, "model.embed"), model.stack.mask
+        if self.mask_rule and not (mask.causal if self.mask_rule == "causal" else mask.sees_all):
+            raise not_for(self.name, "model.stack.mask", mask.kind, self.mask_rule)
+        head = model.head if self.labels is None else head_for(model.head, self.labels)
+        return replace(model, embed=embed, head=head)
 
     @property
     def fields(self) -> tuple[Field, ...]:

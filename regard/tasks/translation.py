@@ -30,10 +30,10 @@ from regard.decode.stepper import Forced, Stepper
 from regard.errors import ConfigError, require
 from regard.model.block import PreNorm
 from regard.model.embed import TokenEmbedding
-from regard.model.mask import Contiguous, Positions, Ragged
+from regard.model.mask import Ragged
 from regard.model.presets import ENCODER_DECODER, encoder_decoder
 from regard.model.transformer import EncoderDecoder, EncoderDecoderConfig, ModelConfig
-from regard.tasks.batch import TensorBatch
+from regard.tasks.batch import TargetBatch
 from regard.tasks.decoding import Decoding
 from regard.tasks.known_data import TRANSLATIONS
 from regard.tasks.parts import (
@@ -42,7 +42,7 @@ from regard.tasks.parts import (
     chunks,
     kept_tokenizer,
     not_for,
-    side_by_side,
+    on_the_right,
     sized,
     too_long,
 )
@@ -104,7 +104,7 @@ class TranslationConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class PairBatch(TensorBatch):
+class PairBatch(TargetBatch):
     """Source and shifted target of some pairs, padded on the right."""
 
     source: Tensor
@@ -117,15 +117,6 @@ class PairBatch(TensorBatch):
     """(tokens,) ids to predict: real positions only, row after row, each row up to its end token."""
     real: Tensor
     """(tokens,) where those stand in a flattened (B · T)."""
-
-    @property
-    def tokens(self) -> int:
-        return len(self.wanted)
-
-
-def places(lengths: Tensor, width: int, padded: bool) -> Positions:
-    """Where right-padded rows stand; nothing to mask when no row is padded."""
-    return Ragged.from_lengths(lengths, width) if padded else Contiguous(0, width)
 
 
 @TASKS.register
@@ -204,10 +195,11 @@ class Translation(Task):
             targets = self.target.encode_batch([row.values[1] for row in some])
             for source, target in zip(sources, targets, strict=True):
                 fits = max(len(source), len(target)) <= self.config.max_length
-                yield self._framed(source, target) if fits else None
+                yield (self._given(source), self._written(target)) if fits else None
 
-    def _framed(self, source: list[int], target: list[int]) -> tuple[list[int], list[int]]:
-        return self._given(source), [self.target.bos, *target, self.target.eos]
+    def _written(self, target: list[int]) -> list[int]:
+        """What the decoder is to write, after what it begins with."""
+        return [self.target.bos, *target, self.target.eos]
 
     def _given(self, source: list[int]) -> list[int]:
         """What the encoder is given."""
@@ -217,15 +209,10 @@ class Translation(Task):
     def batch(self, store: ExampleStore, rows: np.ndarray, epoch: int = 0) -> PairBatch:
         source, source_lengths = store.padded(rows, "source", self.source.pad)
         target, target_lengths = store.padded(rows, "target", self.target.pad)
-        given, wanted = target[:, :-1], target[:, 1:]
+        given, wanted = np.ascontiguousarray(target[:, :-1]), target[:, 1:]
         real = np.flatnonzero(np.arange(wanted.shape[1]) < (target_lengths - 1)[:, None])
-        return PairBatch(
-            torch.from_numpy(source),
-            torch.from_numpy(source_lengths.astype(np.int64)),
-            torch.from_numpy(np.ascontiguousarray(given)),
-            torch.from_numpy(wanted.reshape(-1)[real]),
-            torch.from_numpy(real),
-        )
+        arrays = (source, source_lengths, given, wanted.reshape(-1)[real], real)
+        return PairBatch(*map(torch.from_numpy, arrays))
 
     def loss(self, model: nn.Module, batch: PairBatch) -> Losses:
         """The decoder's padding follows what is real, so causality alone keeps it from being seen."""
@@ -299,15 +286,12 @@ class Translation(Task):
     ) -> tuple[Stepper, Limits]:
         """Encode some inputs, none of them empty, ready to decode."""
         device = model.head.weight.device
-        table, sizes = side_by_side([self._given(tokens) for tokens in ids], self.source.pad)
-        source, lengths = torch.from_numpy(table), torch.from_numpy(sizes)
-        padded = bool((lengths != lengths[0]).any())
-        at = places(lengths.to(device), source.shape[1], padded)
+        source, at = on_the_right([self._given(tokens) for tokens in ids], self.source.pad, device)
         room = getattr(model.config.decoder.position, "length", 1 << 31)
         rules = Rules(self.config.never, self.config.constraints)
         limit = [rules.most(min(room, decoding.max_length or 2 * len(tokens) + 20)) for tokens in ids]
         limits = Limits(self.target.bos, self.target.eos, limit)
-        stepper = stepper_for(model, source.to(device), at, capacity=min(max(limit), 64))
+        stepper = stepper_for(model, source, at, capacity=min(max(limit), 64))
         stepper = rules.around(stepper, [[] for _ in ids], [self.target.eos])
         begin = rules.begin(decoding.begin)
         return (Forced(stepper, begin) if begin else stepper), limits
@@ -323,8 +307,7 @@ class Translation(Task):
     def model_inputs(self, model: nn.Module, inputs: Sequence[Any], decoding: Decoding) -> Sequences:
         answers = [made.value.text for made in checked(self.predict(model, inputs, decoding))]
         source = [self._given(ids) for ids in self._read(inputs)]
-        target = [[self.target.bos, *ids, self.target.eos] for ids in self.target.encode_batch(answers)]
-        return source, target
+        return source, [self._written(ids) for ids in self.target.encode_batch(answers)]
 
     def tokens(self, source: Sequence[int], target: Sequence[int]) -> tuple[list[str], list[str]]:
         return self.source.pieces(source), self.target.pieces(target)

@@ -31,7 +31,6 @@ def write_all(
     model: nn.Module, outputs: list[Output], decoding: Decoding, context: int, rules: Rules = NO_RULES
 ) -> None:
     """Write all outputs to their ends, so many side by side as memory should hold the keys and values of."""
-    assert isinstance(model, Transformer)
     seed = seed_of(decoding.sampling)
     most = _TIMES * decoding.batch_tokens
     while outputs:
@@ -86,7 +85,9 @@ def write(
             output.add(token, share)
         if listening():
             done = [number + 1 == most or output.ended for output in outputs]
-            _tell(outputs, tokens.tolist(), parents, done)
+            totals, scores = [output.total for output in outputs], [output.score for output in outputs]
+            names = list(range(len(outputs)))
+            emit(Step(0, parents, names, tokens.tolist(), totals, scores, done, ranked=False))
         yield
         parents = rest = [row for row, output in enumerate(outputs) if not output.ended]
         if len(rest) < len(outputs):
@@ -121,11 +122,6 @@ def _started(
     stepper = rules.around(stepper, written, outputs[0].tokenizer.ends, [output.begin for output in outputs])
     stepper = Forced(stepper, begin) if begin else stepper
     return stepper, torch.tensor([ids[-1] for ids in seen], device=model.device)
-
-
-def _tell(outputs: list[Output], tokens: list[int], parents: list[int], done: list[bool]) -> None:
-    totals, scores = [output.total for output in outputs], [output.score for output in outputs]
-    emit(Step(0, parents, list(range(len(outputs))), tokens, totals, scores, done, ranked=False))
 
 
 def say_unseen(outputs: Sequence[Output], context: int) -> None:

@@ -22,6 +22,7 @@ from regard.model.mask import Contiguous
 from regard.model.transformer import Transformer
 from regard.tasks import Decoding, Sampling, writing
 from regard.tasks.metric import evaluate
+from regard.tasks.parts import side_by_side
 from regard.tasks.text_generation import TextGeneration, TextGenerationConfig
 from regard.tasks.writing import Output, write
 from regard.training.resolve import Asked, resolve
@@ -125,7 +126,8 @@ def test_batches_are_those_of_their_rows_alone(tmp_path: Path) -> None:
 def test_packed_documents_are_as_if_alone(tmp_path: Path) -> None:
     rows = documents(40, longest=5)
     task, model = made(rows)
-    batch: Any = task._together([(stream(task, rows)[: CONTEXT + 1], 0)])
+    table, lengths = side_by_side([stream(task, rows)[: CONTEXT + 1]], task.tokenizer.pad)
+    batch: Any = task._windows(table, lengths, np.array([0]))
     assert not isinstance(batch.at, Contiguous)
     packed = model(batch.given, batch.at)[0]
     ids = batch.given[0].tolist()

@@ -16,8 +16,6 @@ from regard.tasks.token_classification.schemes import entities
 from regard.tasks.token_classification.sentences import Sentence, sentence_of
 from regard.values import Prediction, Span
 
-__all__ = ["EntityMetric", "WordMetric", "entity_metrics", "marked"]
-
 Marked = set[tuple[int, int, str]]
 """First character, one more than the last, and the type."""
 
@@ -68,14 +66,12 @@ class WordMetric(Metric):
     def compute(self) -> dict[str, Any]:
         if not self._wanted:
             return {"count": 0}
-        f1 = {
-            tag: 200 * self._right[tag] / (self._wanted[tag] + self._said[tag])
-            for tag in sorted(self._wanted)
-        }
+        right, said, wanted = self._right, self._said, self._wanted
+        f1 = {tag: _rates(right[tag], said[tag], wanted[tag])[2] for tag in sorted(wanted)}
         return {
             "count": self._rows,
-            "words": self._wanted.total(),
-            "accuracy": 100 * self._right.total() / self._wanted.total(),
+            "words": wanted.total(),
+            "accuracy": 100 * right.total() / wanted.total(),
             "macro_f1": sum(f1.values()) / len(f1),
             "f1": f1,
         }

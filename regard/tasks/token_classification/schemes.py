@@ -23,24 +23,18 @@ class Entity(NamedTuple):
     label: str
 
 
-class _Letters(NamedTuple):
-    first: str
-    inside: str
-    last: str
-    single: str
-
-
-SCHEMES: dict[Scheme, _Letters] = {
-    "IO": _Letters("I", "I", "I", "I"),
-    "IOB1": _Letters("I", "I", "I", "I"),
-    "IOB2": _Letters("B", "I", "I", "B"),
-    "IOE1": _Letters("I", "I", "I", "I"),
-    "IOE2": _Letters("I", "I", "E", "E"),
-    "BIOES": _Letters("B", "I", "E", "S"),
-    "BILOU": _Letters("B", "I", "L", "U"),
-    "BMES": _Letters("B", "M", "E", "S"),
+SCHEMES: dict[Scheme, tuple[str, str, str, str]] = {
+    "IO": ("I", "I", "I", "I"),
+    "IOB1": ("I", "I", "I", "I"),
+    "IOB2": ("B", "I", "I", "B"),
+    "IOE1": ("I", "I", "I", "I"),
+    "IOE2": ("I", "I", "E", "E"),
+    "BIOES": ("B", "I", "E", "S"),
+    "BILOU": ("B", "I", "L", "U"),
+    "BMES": ("B", "M", "E", "S"),
 }
-"""IOB1 and IOE1 have a B or an E only between two entities of one type that touch."""
+"""The letters of an entity's first word, of those inside, of its last, and of a single one. IOB1 and IOE1
+have a B or an E only between two entities of one type that touch."""
 _READ_AS = {"L": "E", "U": "S", "M": "I"}
 _BEGINS = {"OE", "OI", "EE", "EI", "SE", "SI"}
 """The letters of two words after each other, of which the second begins an entity, as B and S always do."""
@@ -71,10 +65,10 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 
 def write_tags(found: Iterable[Entity], length: int, scheme: Scheme) -> list[str]:
     """The tags of a sentence of `length` words with these entities, which do not overlap."""
-    letters, ordered, tags = SCHEMES[scheme], sorted(found), [OUTSIDE] * length
+    first, inside, last, single = SCHEMES[scheme]
+    ordered, tags = sorted(found), [OUTSIDE] * length
     for place, (start, end, label) in enumerate(ordered):
-        names = [letters.single] if end - start == 1 else [letters.first, *letters.inside * (end - start - 2)]
-        names += [letters.last] * (end - start > 1)
+        names = [single] if end - start == 1 else [first, *inside * (end - start - 2), last]
         touches = [
             other.label == label and (other.end == start or other.start == end)
             for other in (ordered[max(0, place - 1)], ordered[min(place + 1, len(ordered) - 1)])
@@ -101,10 +95,8 @@ def scheme_of(tags: Iterable[str]) -> Scheme | None:
     same, and of the two of a kind those are the easier to learn.
     """
     different = set(tags)
-    if not all(map(is_tag, different)):
-        return None
     letters = {tag[:1] for tag in different} - {OUTSIDE}
-    if not letters:
+    if not letters or not all(map(is_tag, different)):
         return None
     if letters <= {"I"}:
         return "IO"

@@ -80,15 +80,12 @@ class Tags(Form):
         if not isinstance(found, list):
             return Problem("bad tags", f"a {type(found).__name__}, not a list")
         words = _words_in(others[0])
-        if words is None:
-            spans = [self._span(item, len(others[0])) for item in found]
-            problem = next((item for item in spans if isinstance(item, Problem)), None)
-            return problem or _as_json(spans)
-        if len(found) != len(words):
+        if words is not None and len(found) != len(words):
             return Problem("bad tags", f"{len(found)} for {len(words)} words")
-        tags = [self._name(tag) for tag in found]
-        problem = next((tag for tag in tags if isinstance(tag, Problem)), None)
-        return problem or _as_json(tags)
+        length = len(others[0])
+        known = [self._span(item, length) if words is None else self._name(item) for item in found]
+        problem = next((item for item in known if isinstance(item, Problem)), None)
+        return problem or _as_json(known)
 
     def _name(self, tag: object) -> str | Problem:
         if type(tag) is int and self.names:

@@ -26,10 +26,9 @@ from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import ConfigError, NonFiniteOutputError, require
 from regard.model.head_tokens import TokenClasses
 from regard.model.mask import Full
-from regard.model.transformer import ModelConfig, Transformer, TransformerConfig
 from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
-from regard.tasks.labels import count_labels, head_for, kept_labels, written
+from regard.tasks.labels import count_labels, kept_labels, written
 from regard.tasks.metric import Metric, scored
 from regard.tasks.parts import in_groups
 from regard.tasks.prediction import best_of
@@ -112,6 +111,7 @@ class TokenClassification(TextTask):
     head = TokenClasses
     Config = TokenClassificationConfig
     config: TokenClassificationConfig
+    labels: dict[str, int]
     output = Spans
 
     def __init__(
@@ -133,14 +133,13 @@ class TokenClassification(TextTask):
         if config.source and config.target:
             return config
         there = columns()
-        source, target = (_first(names, there) for names in (SOURCES, TARGETS))
+        source, target = (next((x for x in names if x in there), None) for names in (SOURCES, TARGETS))
         return replace(config, source=config.source or source, target=config.target or target)
 
     def evaluated_on(self, columns: Callable[[], Sequence[str]]) -> TokenClassification:
         there = columns()
-        source, target = (
-            name if name in there else None for name in (self.config.source, self.config.target)
-        )
+        names = (self.config.source, self.config.target)
+        source, target = (name if name in there else None for name in names)
         config = self.adapted(replace(self.config, source=source, target=target), lambda: there)
         return type(self)(config, self.tokenizer, self.labels)
 
@@ -157,14 +156,11 @@ class TokenClassification(TextTask):
         tokenizer = cls.tokenizer_for(config, rows, files)
         if rows is None:
             return cls(config, tokenizer, kept_labels(files))
-        scheme = (
-            _scheme(config)
-            if config.scheme != "auto"
-            else scheme_of(tag for row in rows for tag in _as_tags(sentence_of(row), "IOB2", keep=True))
-        )
-        counts = count_labels(
-            (tag for row in rows for tag in _as_tags(sentence_of(row), scheme)), config.target or "tags"
-        )
+        scheme = _scheme(config)
+        if config.scheme == "auto":
+            scheme = scheme_of(tag for row in rows for tag in _as_tags(sentence_of(row), "IOB2", keep=True))
+        labels = (tag for row in rows for tag in _as_tags(sentence_of(row), scheme))
+        counts = count_labels(labels, config.target or "tags")
         if scheme is not None:
             types = sorted({tag[2:] for tag in counts} - {""})
             counts = {tag: counts.get(tag, 0) for tag in tags_for(types, scheme)}
@@ -172,10 +168,6 @@ class TokenClassification(TextTask):
 
     def files(self) -> dict[str, str]:
         return super().files() | written(self.labels)
-
-    def configure_model(self, model: ModelConfig) -> TransformerConfig:
-        model = super().configure_model(model)
-        return replace(model, head=head_for(model.head, self.labels))
 
     # ------------------------------------------------------------------ training
 
@@ -197,9 +189,7 @@ class TokenClassification(TextTask):
                 self.lost += len(window.words) - len(known)
 
     def notes(self) -> list[str]:
-        how = (
-            "every word has a label" if self.scheme is None else f"entities are learned as {self.scheme} tags"
-        )
+        how = f"entities are learned as {self.scheme} tags" if self.scheme else "every word has a label"
         lost = [f"{self.lost:,} words were left out: their tag is none of those"] if self.lost else []
         return [how, *lost]
 
@@ -238,20 +228,17 @@ class TokenClassification(TextTask):
         self, model: nn.Module, asked: Sequence[Sentence], at_once: int
     ) -> list[np.ndarray]:
         """(words, K) for each; of words in a text without tokens, none."""
-        assert isinstance(model, Transformer)
         read = [(owner, *each) for owner, one in enumerate(asked) for each in self._read(one)]
         found = [np.zeros((0, len(self.labels)))] * len(asked)
-        parts: list[tuple[int, list[int], Tensor]] = []
         rows = [ids for _, ids, _ in read]
-        for some, ids, positions in in_groups(rows, self.tokenizer.pad, at_once, model.device):
+        for some, ids, positions in in_groups(rows, self.tokenizer.pad, at_once, model):
             logits = model(ids, positions)
             for place, number in enumerate(some):
                 owner, _, window = read[number]
-                parts.append((owner, window.words, logits[place, window.at].float().log_softmax(-1).cpu()))
-        for owner, words, logs in parts:
-            if words and not len(found[owner]):
-                found[owner] = np.zeros((len(asked[owner].words), len(self.labels)))
-            found[owner][words] = logs.numpy()
+                if window.words and not len(found[owner]):
+                    found[owner] = np.zeros((len(asked[owner].words), len(self.labels)))
+                logs = logits[place, window.at].float().log_softmax(-1).cpu()
+                found[owner][window.words] = logs.numpy()
         return found
 
     def _answer(self, sentence: Sentence, logs: np.ndarray, n: int) -> Prediction[Spans]:
@@ -260,9 +247,8 @@ class TokenClassification(TextTask):
         ranked = dict[Spans, float]()
         for tags, total in _best(logs, n):
             shares = np.exp(logs[np.arange(len(logs)), list(tags)])
-            ranked.setdefault(
-                self._spans(sentence, [self._names[tag] for tag in tags], shares), math.exp(total)
-            )
+            spans = self._spans(sentence, [self._names[tag] for tag in tags], shares)
+            ranked.setdefault(spans, math.exp(total))
         return best_of(list(ranked.items()))
 
     def _spans(self, sentence: Sentence, tags: Sequence[str], shares: np.ndarray) -> Spans:
@@ -340,10 +326,6 @@ def _as_tags(sentence: Sentence, scheme: Scheme | None, *, keep: bool = False) -
 
 def _words(sentence: Sentence) -> list[str]:
     return [sentence.text[start:end] for start, end in sentence.words]
-
-
-def _first(names: Sequence[str], there: Sequence[str]) -> str | None:
-    return next((name for name in names if name in there), None)
 
 
 def _best(logs: np.ndarray, n: int) -> list[tuple[tuple[int, ...], float]]:
