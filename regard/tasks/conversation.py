@@ -92,6 +92,11 @@ class Conversation(ABC, Generic[Turn]):
 class TurnsConversation(Conversation[list[int]]):
     """With a model that has learned dialogues here (`dialogue.py`)."""
 
+    @property
+    def ids(self) -> list[int]:
+        """All that was said, as far as it is remembered."""
+        return [self.tokenizer.bos, *chain(*self._opening, *self._turns)]
+
     def _turn(self, role: str, text: str) -> list[int]:
         return turn_ids([Message(role, text)], self.tokenizer)
 
@@ -114,6 +119,11 @@ class TemplateConversation(Conversation[Message]):
     ) -> None:
         super().__init__(model, template.tokenizer, context, system, rules)
         self._template = template
+
+    @property
+    def messages(self) -> list[Message]:
+        """All that was said, as far as it is remembered."""
+        return [*self._opening, *self._turns]
 
     def _turn(self, role: str, text: str) -> Message:
         return Message(role, text)

@@ -238,15 +238,15 @@ def test_a_dialogue_with_what_came_in(where: str, tmp_path: Path) -> None:
     asked = messages_as_text([Message("user", "w7 w8")])
     assert run.predict([asked], max_length=3)[0].plain() == first
     list(chat.say("w10", Decoding(max_length=3)))
-    assert [turn.role for turn in chat._turns] == ["user", "assistant", "user", "assistant"]
+    assert [turn.role for turn in chat.messages] == ["user", "assistant", "user", "assistant"]
     for _ in range(9):
         list(chat.say("w11 " * 3, Decoding(max_length=3)))
     assert len(chat.kept.ids) <= chat.context
-    before = list(chat._turns)
+    before = chat.messages
     with refused(InputError, limit=43):
         list(chat.say("w11 " * chat.context))
-    assert chat._turns == before
-    assert chat._turns[-1].role == "assistant"
+    assert chat.messages == before
+    assert chat.messages[-1].role == "assistant"
     export_checkpoint(tmp_path / "run", tmp_path / "back")
     said = json.loads((tmp_path / "back" / "tokenizer_config.json").read_text("utf-8"))
     assert said["chat_template"] == TURNS

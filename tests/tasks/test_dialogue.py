@@ -231,7 +231,7 @@ def test_a_turn_is_answered_as_if_all_were_read_anew_but_only_new_tokens_are(
         before, known = counted.tokens, len(chat.kept.ids)
         assert list(chat.say(text, Decoding(max_length=7)))
         assert counted.tokens - before == len(chat.kept.ids) - known
-        asked = chat._prompt(chat._turns[:-1])
+        asked = chat.ids[: len(chat.ids) - len(chat._turns[-1]) + len(task.tokenizer.encode("assistant\n"))]
         anew = PromptStepper(model, [asked], 400)
         fresh = anew.step(torch.tensor([asked[-1]]))
         again = PromptStepper(model, [asked], 400, chat.kept).step(torch.tensor([asked[-1]]))
@@ -270,9 +270,8 @@ def test_the_oldest_turns_are_forgotten_when_the_context_is_full() -> None:
     for _ in range(6):
         for _ in chat.say("hi", Decoding(max_length=4)):
             pass
-        prompt = chat._prompt(chat._turns)
-        assert len(prompt) - len(task.tokenizer.encode("assistant\n")) <= CONTEXT + 4
-    assert prompt[0] == task.tokenizer.bos
+        assert len(chat.ids) <= CONTEXT + 4
+    assert chat.ids[0] == task.tokenizer.bos
     with refused(InputError, limit=40):
         list(chat.say("hi" * CONTEXT))
     with refused(InputError, key="turn"):
