@@ -69,7 +69,8 @@ def places() -> Iterator[Path]:
             if _is_ours(home):  # with `sudo` it can be somebody else's, who could not write there any more
                 yield _user_cache(home) / "regard"
     with suppress(OSError):  # there is no place for temporary files at all
-        yield Path(tempfile.gettempdir()) / f"regard-{_user()}"
+        user = "user" if os.name == "nt" else os.getuid()
+        yield Path(tempfile.gettempdir()) / f"regard-{user}"
 
 
 def _user_cache(home: Path) -> Path:
@@ -111,10 +112,6 @@ def _is_ours(path: Path) -> bool:
     with suppress(OSError):
         return path.is_dir() and path.stat().st_uid == os.getuid()
     return False
-
-
-def _user() -> str:
-    return str(os.getuid()) if os.name != "nt" else "user"
 
 
 # ------------------------------------------------------------------------------------------ verdicts
