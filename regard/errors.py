@@ -18,39 +18,6 @@ from typing import Any, Self, TypeVar
 
 from regard.visible import visible
 
-__all__ = [
-    "BundleError",
-    "CheckpointError",
-    "ConfigError",
-    "DataError",
-    "DependencyError",
-    "DownloadError",
-    "InputError",
-    "NonFiniteLossError",
-    "NonFiniteOutputError",
-    "RegardError",
-    "StorageError",
-    "TokenizerError",
-    "both_given",
-    "cannot_read",
-    "cannot_write",
-    "damaged",
-    "missing",
-    "nearest",
-    "needs",
-    "no_data",
-    "not_json",
-    "not_text",
-    "outside",
-    "reading",
-    "require",
-    "too_many_bytes",
-    "unknown",
-    "why",
-    "wrong_size",
-]
-
-
 _LONGEST = 4000  # characters of a message
 _LONGEST_WORD, _MOST_KNOWN = 200, 5000
 _LONGEST_LIST = 500  # characters of the names of what there is: one sentence stays one that is read

@@ -25,8 +25,6 @@ from urllib.parse import urlsplit
 from regard.errors import DownloadError, InputError, cannot_write, damaged, too_many_bytes, why
 from regard.files import atomic_file
 
-__all__ = ["Progress", "RemoteFile", "cache_folder", "fetch"]
-
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that have arrived, and the integer if the server tells."""
 

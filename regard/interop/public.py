@@ -19,8 +19,6 @@ from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
 from regard.errors import CheckpointError, nearest, reading
 from regard.interop.importing import import_checkpoint
 
-__all__ = ["CHECKPOINTS", "PublicCheckpoint", "find", "imported", "local_folder", "located"]
-
 
 @dataclass(frozen=True)
 class Package:
