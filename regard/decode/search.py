@@ -28,11 +28,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.decode.events import Step, emit, listening
 from regard.decode.fast import have_loops
 from regard.decode.finite import check_logits, check_tokens, marked
 from regard.decode.stepper import Stepper
 from regard.errors import NonFiniteOutputError
+from regard.model.search_events import Step, emit, listening
 
 _SHRINK_BELOW = 0.75
 """Finished inputs leave the batch when no more than this part of it is still open: leaving costs a copy."""
