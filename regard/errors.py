@@ -225,6 +225,15 @@ def cannot_write(where: object, problem: BaseException, remedy: str | None = Non
     return StorageError("cannot write {where}: {value}", where, value, remedy=remedy or usual or None)
 
 
+@contextmanager
+def writing(where: object, remedy: str | None = None) -> Iterator[None]:
+    """A file is written inside. Raises: StorageError where the system does not let it."""
+    try:
+        yield
+    except OSError as problem:
+        raise cannot_write(where, problem, remedy) from problem
+
+
 def wrong_size(kind: type[_Kind], where: object, value: int, limit: int, remedy: str) -> _Kind:
     """An error to raise: a file has `value` bytes and not the `limit` that were recorded of it."""
     return kind(
