@@ -362,26 +362,20 @@ def field_docs(owner: type) -> dict[str, str]:
 
 
 @functools.cache
-def _classes_of(module: str) -> dict[str, list[ast.stmt]]:
-    """What stands in each class of a module, by qualified name; parsed once, however many are asked for."""
-    try:
-        open_: list[tuple[str, Any]] = [("", ast.parse(inspect.getsource(sys.modules[module])))]
-    except (OSError, TypeError, KeyError):
-        return {}  # made without a source file, as in an interpreter
-    found: dict[str, list[ast.stmt]] = {}
-    for prefix, node in open_:  # which grows meanwhile
-        if isinstance(node, ast.ClassDef):
-            found[prefix + node.name] = node.body
-            prefix += f"{node.name}."
-        elif isinstance(node, ast.FunctionDef):
-            prefix += f"{node.name}.<locals>."
-        open_ += [(prefix, child) for child in (*getattr(node, "body", ()), *getattr(node, "orelse", ()))]
-    return found
+def _parsed(module: str) -> ast.AST:
+    return ast.parse(inspect.getsource(sys.modules[module]))
 
 
 def _literals_under_fields(owner: type) -> dict[str, str]:
     docs: dict[str, str] = {}
-    for field, below in itertools.pairwise(_classes_of(owner.__module__).get(owner.__qualname__, ())):
+    try:
+        here: Any = _parsed(owner.__module__)
+        for name in owner.__qualname__.replace(".<locals>", "").split("."):
+            inside = (node for node in ast.walk(here) if isinstance(node, ast.ClassDef | ast.FunctionDef))
+            here = next(node for node in inside if node.name == name and node is not here)
+    except (OSError, TypeError, KeyError, StopIteration):
+        return docs  # made without a source file, as in an interpreter
+    for field, below in itertools.pairwise(here.body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             value = below.value if isinstance(below, ast.Expr) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
