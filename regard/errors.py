@@ -227,7 +227,7 @@ def cannot_write(where: object, problem: BaseException, remedy: str | None = Non
 
 @contextmanager
 def writing(where: object, remedy: str | None = None) -> Iterator[None]:
-    """A file is written inside. Raises: StorageError where the system does not let it."""
+    """A file or folder is written inside. Raises: StorageError where the system does not let it."""
     try:
         yield
     except OSError as problem:

@@ -46,8 +46,7 @@ def listening() -> bool:
 
 def emit(step: Step) -> None:
     """Tell whoever listens."""
-    listener = _LISTENER.get()
-    if listener is not None:
+    if (listener := _LISTENER.get()) is not None:
         listener(step)
 
 
