@@ -10,37 +10,27 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_NAMES = {
-    "Embed": "regard.model.embed",
-    "FeedForwardPart": "regard.model.feedforward",
-    "Head": "regard.model.head",
-    "MaskRule": "regard.model.mask",
-    "Norm": "regard.model.norm",
-    "Placement": "regard.model.block",
-    "Position": "regard.model.position_part",
-    "Score": "regard.model.score",
-    "register": "regard.registry",
-    "Causal": "regard.model.mask",
-    "Contiguous": "regard.model.mask",
-    "Full": "regard.model.mask",
-    "Prefix": "regard.model.mask",
-    "Ragged": "regard.model.mask",
-    "Window": "regard.model.mask",
-    "EncoderDecoder": "regard.model.transformer",
-    "EncoderDecoderConfig": "regard.model.transformer",
-    "MultiheadAttention": "regard.model.multihead",
-    "Run": "regard.run",
-    "Transformer": "regard.model.transformer",
-    "TransformerConfig": "regard.model.transformer",
-    "attend": "regard.model.attention",
-    "describe": "regard.model.describe",
-    "export_checkpoint": "regard.interop.exporting",
-    "export_page": "regard.onepage.page",
-    "import_checkpoint": "regard.interop.importing",
-    "load": "regard.run",
-    "trace": "regard.run",
-    "train": "regard.api",
+_HOMES = {
+    "api": ("train",),
+    "interop.exporting": ("export_checkpoint",),
+    "interop.importing": ("import_checkpoint",),
+    "model.attention": ("attend",),
+    "model.block": ("Placement",),
+    "model.describe": ("describe",),
+    "model.embed": ("Embed",),
+    "model.feedforward": ("FeedForwardPart",),
+    "model.head": ("Head",),
+    "model.mask": ("Causal", "Contiguous", "Full", "MaskRule", "Prefix", "Ragged", "Window"),
+    "model.multihead": ("MultiheadAttention",),
+    "model.norm": ("Norm",),
+    "model.position_part": ("Position",),
+    "model.score": ("Score",),
+    "model.transformer": ("EncoderDecoder", "EncoderDecoderConfig", "Transformer", "TransformerConfig"),
+    "onepage.page": ("export_page",),
+    "registry": ("register",),
+    "run": ("Run", "load", "trace"),
 }
+_NAMES = {name: f"regard.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = ["__version__", *sorted(_NAMES)]
 

@@ -35,8 +35,6 @@ from regard.schema import dump, parse
 from regard.strict_json import VOCABULARY, plain, read_object, read_text
 from regard.weights import Entry, check_finite, most_blocks, read_header, read_weights, write_weights
 
-__all__ = ["FORMAT", "JSON", "Bundle", "load", "save", "software_versions", "weights_of"]
-
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 FORMAT = 1  # the newest format that is read, and the one that is written

@@ -18,39 +18,6 @@ from typing import Any, Self, TypeVar
 
 from regard.visible import visible
 
-__all__ = [
-    "BundleError",
-    "CheckpointError",
-    "ConfigError",
-    "DataError",
-    "DependencyError",
-    "DownloadError",
-    "InputError",
-    "NonFiniteLossError",
-    "NonFiniteOutputError",
-    "RegardError",
-    "StorageError",
-    "TokenizerError",
-    "both_given",
-    "cannot_read",
-    "cannot_write",
-    "damaged",
-    "missing",
-    "nearest",
-    "needs",
-    "no_data",
-    "not_json",
-    "not_text",
-    "outside",
-    "reading",
-    "require",
-    "too_many_bytes",
-    "unknown",
-    "why",
-    "wrong_size",
-]
-
-
 _LONGEST = 4000  # characters of a message
 _LONGEST_WORD, _MOST_KNOWN = 200, 5000
 _LONGEST_LIST = 500  # characters of the names of what there is: one sentence stays one that is read
@@ -256,6 +223,15 @@ def cannot_write(where: object, problem: BaseException, remedy: str | None = Non
     number = problem.errno if isinstance(problem, OSError) else None
     value, _, usual = UNWRITABLE.get(number or 0, why(problem)).partition("; ")
     return StorageError("cannot write {where}: {value}", where, value, remedy=remedy or usual or None)
+
+
+@contextmanager
+def writing(where: object, remedy: str | None = None) -> Iterator[None]:
+    """A file or folder is written inside. Raises: StorageError where the system does not let it."""
+    try:
+        yield
+    except OSError as problem:
+        raise cannot_write(where, problem, remedy) from problem
 
 
 def wrong_size(kind: type[_Kind], where: object, value: int, limit: int, remedy: str) -> _Kind:

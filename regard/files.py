@@ -284,8 +284,7 @@ def _storage_errors(folder: Path, shown: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        elsewhere = error.filename is not None and not _is_inside(error.filename, folder)
-        if elsewhere:
+        if error.filename is not None and not _is_inside(error.filename, folder):
             raise
         raise cannot_write(_public(shown or folder), error) from error
 

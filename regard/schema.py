@@ -36,7 +36,7 @@ import json
 import math
 import os
 import re
-import textwrap
+import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,8 +48,6 @@ from regard.registry import members_of
 
 if typing.TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-__all__ = ["Key", "describe", "dump", "field_docs", "override", "parse"]
 
 T = TypeVar("T")
 
@@ -246,14 +244,10 @@ def _leaf(kind: Any, data: object, path: str, words: str) -> Any:
         for member in _members(kind):
             if member is str or _is_path(member):
                 return member(data)
-    from pydantic import ValidationError
-
     try:
         # By way of JSON text: a strict reader of JSON takes a list for a tuple and a string for a path.
         return _adapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True)
-    except ValidationError as error:
-        raise _must_be(path, words, data) from error
-    except (TypeError, ValueError) as error:  # no JSON: NaN, infinity or an object of Python's
+    except (TypeError, ValueError) as error:  # pydantic's own, or no JSON: NaN, infinity, a Python object
         raise _must_be(path, words, data) from error
 
 
@@ -367,14 +361,21 @@ def field_docs(owner: type) -> dict[str, str]:
     return docs
 
 
+@functools.cache
+def _parsed(module: str) -> ast.AST:
+    return ast.parse(inspect.getsource(sys.modules[module]))
+
+
 def _literals_under_fields(owner: type) -> dict[str, str]:
-    try:
-        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
-    except (OSError, TypeError):
-        return {}  # made without a source file, as in an interpreter
-    assert isinstance(body, ast.ClassDef)
     docs: dict[str, str] = {}
-    for field, below in itertools.pairwise(body.body):
+    try:
+        here: Any = _parsed(owner.__module__)
+        for name in owner.__qualname__.replace(".<locals>", "").split("."):
+            inside = (node for node in ast.walk(here) if isinstance(node, ast.ClassDef | ast.FunctionDef))
+            here = next(node for node in inside if node.name == name and node is not here)
+    except (OSError, TypeError, KeyError, StopIteration):
+        return docs  # made without a source file, as in an interpreter
+    for field, below in itertools.pairwise(here.body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             value = below.value if isinstance(below, ast.Expr) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):

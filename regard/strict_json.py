@@ -44,17 +44,27 @@ VOCABULARY = Limit(64 << 20, 3 << 20)
 def loads(text: str | bytes, limit: Limit = CONFIGURATION) -> Any:
     """The value that a JSON text holds. Raises: ValueError with what is wrong, as the end of a sentence."""
     check_limit(text, limit)
-    reader = _Reader()
+    refused: list[str] = []
+
+    def foreign(digits: str) -> _Refused:
+        refused.append(digits)
+        return _Refused(digits)
+
+    def whole(digits: str) -> Any:
+        return int(digits) if len(digits) <= _MOST_DIGITS else foreign(digits)
+
+    def number(digits: str) -> Any:
+        value = float(digits)
+        return value if math.isfinite(value) else foreign(digits)
+
     try:
-        value = json.loads(
-            text, parse_int=reader.whole, parse_float=reader.number, parse_constant=reader.foreign
-        )
+        value = json.loads(text, parse_int=whole, parse_float=number, parse_constant=foreign)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise ValueError("it is not UTF-8 text") from error
     _check_depth(value)
-    if reader.refused and (what := _refused_in(value)):  # not where a key of the same name came later
+    if refused and (what := _refused_in(value)):  # not where a key of the same name came later
         raise ValueError(what)
     return value
 
@@ -120,33 +130,10 @@ def plain(value: Any, instead: Callable[[float], Any] = _name) -> Any:
 # --------------------------------------------------------------------------------------------- inside
 
 
-class _Refused:
+class _Refused(str):
     """Stands where a number stood that cannot be taken, until its path is known."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class _Reader:
-    """Numbers as they are met."""
-
-    def __init__(self) -> None:
-        self.refused = False
-
-    def whole(self, text: str) -> Any:
-        return int(text) if len(text) <= _MOST_DIGITS else self.foreign(text)
-
-    def number(self, text: str) -> Any:
-        value = float(text)
-        return value if math.isfinite(value) else self.foreign(text)
-
-    def foreign(self, text: str) -> _Refused:
-        self.refused = True
-        return _Refused(text)
-
-
-def _inside(value: Any) -> Any:
-    return value.items() if isinstance(value, dict) else enumerate(value)
+    __slots__ = ()
 
 
 def _check_depth(value: Any) -> None:
@@ -164,11 +151,12 @@ def _refused_in(value: Any) -> str:
     while open_:
         path, here = open_.pop()
         if isinstance(here, _Refused):
-            if here.text.lstrip("-").isdecimal():
-                what = f"an integer of {len(here.text):,} digits"
+            if here.lstrip("-").isdecimal():
+                what = f"an integer of {len(here):,} digits"
             else:
-                what = f"{here.text[:40]}, which is no finite number"
+                what = f"{here[:40]}, which is no finite number"
             return f"{path[:_LONGEST_PATH] or 'it'} is {what}"
         if isinstance(here, dict | list):
-            open_ += [(f"{path}.{key}" if path else str(key), x) for key, x in reversed(list(_inside(here)))]
+            inside = here.items() if isinstance(here, dict) else enumerate(here)
+            open_ += [(f"{path}.{key}" if path else str(key), x) for key, x in reversed(list(inside))]
     return ""

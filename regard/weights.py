@@ -25,9 +25,6 @@ from regard.files import human_bytes
 from regard.machine import memory
 from regard.strict_json import HEADER, loads
 
-__all__ = ["Entry", "check_finite", "digest", "most_blocks", "not_finite", "read_header", "read_weights"]
-__all__ += ["write_weights"]
-
 _MOST_AXES, _MOST_BLOCKS = 16, 2048
 _DTYPES = {
     "F64": torch.float64,
@@ -69,7 +66,7 @@ class Entry:
 def read_header(path: Path, shown: Path | None = None) -> dict[str, Entry]:
     """What the file holds, its numbers checked against its size. Raises BundleError, which names `shown`."""
     with reading(BundleError, shown or path), path.open("rb") as file:
-        return {name: place.entry for name, place in _header(file, shown or path)[1].items()}
+        return _header(file, shown or path)[1]
 
 
 def read_weights(
@@ -84,12 +81,12 @@ def read_weights(
     weights: dict[str, Tensor] = {}
     total = None if sha256 is None else hashlib.sha256()
     with reading(BundleError, shown), path.open("rb") as file:
-        header, places = _header(file, shown)
-        _check_memory(sum(place.entry.bytes for place in places.values()), shown)
+        header, entries = _header(file, shown)
+        _check_memory(sum(entry.bytes for entry in entries.values()), shown)
         if total is not None:
             total.update(header)
-        for name, place in places.items():
-            weights[name] = weight = torch.empty(place.entry.shape, dtype=_DTYPES[place.entry.dtype])
+        for name, entry in entries.items():
+            weights[name] = weight = torch.empty(entry.shape, dtype=_DTYPES[entry.dtype])
             if weight.numel():
                 content = weight.reshape(-1).view(torch.uint8).numpy().data
                 if file.readinto(content) < len(content):
@@ -158,21 +155,12 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], shown: Path | None 
         raise cannot_write(shown or path, error, "free some space there") from error
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A tensor, and where it lies among the bytes after the header."""
-
-    entry: Entry
-    start: int
-    end: int
-
-
-def _header(file: BufferedReader, shown: Path) -> tuple[bytes, dict[str, _Place]]:
+def _header(file: BufferedReader, shown: Path) -> tuple[bytes, dict[str, Entry]]:
     """The file up to its first tensor, where it stands then, and the tensors in the order of the file."""
     size = os.fstat(file.fileno()).st_size
-    start = file.read(8)
-    length = int.from_bytes(start, "little")
-    _check_start(start, length, size, shown)
+    head = file.read(8)
+    length = int.from_bytes(head, "little")
+    _check_start(head, length, size, shown)
     raw = file.read(length)
     try:
         claims = loads(raw, HEADER)
@@ -182,17 +170,17 @@ def _header(file: BufferedReader, shown: Path) -> tuple[bytes, dict[str, _Place]
         raise damaged(BundleError, shown, "its header is not a JSON object")
     claims.pop("__metadata__", None)
     room = size - 8 - length
-    places = [(name, _place(shown, name, claim, room)) for name, claim in claims.items()]
-    places.sort(key=lambda pair: (pair[1].start, pair[1].end))
+    places = [(name, *_place(shown, name, claim, room)) for name, claim in claims.items()]
+    places.sort(key=lambda place: place[2:])
     at = 0
-    for name, place in places:
-        if place.start != at:
-            what = "overlaps the tensor" if place.start < at else "does not follow the one"
+    for name, _, start, end in places:
+        if start != at:
+            what = "overlaps the tensor" if start < at else "does not follow the one"
             raise BundleError("{where} is damaged: '{key}' {value}", shown, name, f"{what} before it")
-        at = place.end
+        at = end
     if at != room:
         raise damaged(BundleError, shown, f"its tensors take {human_bytes(at)} of {human_bytes(room)}")
-    return start + raw, dict(places)
+    return head + raw, {name: entry for name, entry, *_ in places}
 
 
 def _check_memory(size: int, shown: Path) -> None:
@@ -215,8 +203,9 @@ def _check_start(start: bytes, length: int, size: int, shown: Path) -> None:
         raise BundleError(sentence, shown, claim, HEADER.bytes >> 20)
 
 
-def _place(shown: Path, name: str, claim: Any, room: int) -> _Place:
-    """A tensor that lies inside the file and is as long as its type and shape say."""
+def _place(shown: Path, name: str, claim: Any, room: int) -> tuple[Entry, int, int]:
+    """A tensor that is as long as its type and shape say, and where it begins and ends inside the file, among
+    the bytes after the header."""
     claim = claim if isinstance(claim, dict) else {}
     dtype, shape, offsets = claim.get("dtype"), claim.get("shape"), claim.get("data_offsets")
     if isinstance(dtype, str) and dtype in _FOREIGN:
@@ -228,7 +217,7 @@ def _place(shown: Path, name: str, claim: Any, room: int) -> _Place:
     start, end = offsets
     if not start <= end <= room or end - start != math.prod(shape) * _DTYPES[dtype].itemsize:
         raise BundleError("{where} is damaged: '{key}' does not fit into the file", shown, name)
-    return _Place(Entry(dtype, tuple(shape)), start, end)
+    return Entry(dtype, tuple(shape)), start, end
 
 
 def _are_naturals(values: Any) -> bool:

@@ -21,7 +21,7 @@ from regard.errors import ConfigError, DataError, InputError, unknown
 
 ROOT = Path(regard.__file__).parent
 GOLDEN = Path(__file__).parent / "golden" / "errors.txt"
-KINDS = {name for name in errors.__all__ if name.endswith("Error")} - {"NonFiniteOutputError"}
+KINDS = {name for name in vars(errors) if name.endswith("Error")} - {"NonFiniteOutputError"}
 USUAL = {"where", "key", "value", "limit", "remedy"}
 SHARED = {"kind", "error"}
 """What shared constructors call the kind of error that they are given."""

@@ -10,6 +10,7 @@ import typer
 
 from regard.cli.options import Inference, Language
 from regard.console import say, say_files
+from regard.errors import DependencyError, InputError, why
 
 if TYPE_CHECKING:
     from regard.insight.words import Lang
@@ -59,8 +60,6 @@ def figure_command(
 
     Without --of, list what there is; of a RUN, what its model has something to say to.
     """
-    from regard.errors import InputError
-
     if options.of is None and (text is not None or options.out is not None):
         raise InputError(
             "{key} is missing; give one, such as lens, of those that `regard figure RUN` lists", "--of"
@@ -84,7 +83,6 @@ def figure_command(
 
 def _drawn(loaded: Any, text: str, options: Drawing) -> tuple[dict[Lang, Any], str, str]:
     """Figures by language, title and explanation. Raises: InputError."""
-    from regard.errors import InputError
     from regard.looking.analyses import analysis
 
     assert options.of is not None
@@ -104,7 +102,6 @@ def _drawn(loaded: Any, text: str, options: Drawing) -> tuple[dict[Lang, Any], s
 
 def _check_options(options: Drawing) -> None:
     """Raises: InputError for an option that this figure would ignore, or that it lacks."""
-    from regard.errors import InputError
     from regard.looking.analyses import ALL
 
     users = {
@@ -142,7 +139,6 @@ def _listed(loaded: Any, lang: Lang) -> list[str]:
 
 
 def _write(path: Path, figures: dict[Lang, Any], title: str, about: str, lang: Lang) -> None:
-    from regard.errors import DependencyError, why
     from regard.files import atomic_file, write_text
     from regard.insight.figures import plot_labels
     from regard.insight.page import drawing, page, paragraphs

@@ -13,6 +13,7 @@ import typer
 
 from regard.cli.options import Inference, Language
 from regard.console import note, say
+from regard.errors import BundleError, InputError, needs, why
 
 LOOK_EXAMPLES = (
     "Examples:\n\n  regard look runs/mine\n\n  regard look runs/spelling runs/gpt2 --port 8123 --no-open\n\n"
@@ -71,8 +72,6 @@ def look_command(
 
 
 def _check_packages() -> None:
-    from regard.errors import needs
-
     with needs("the explorer needs the packages fastapi, uvicorn and plotly", "serve"):
         import fastapi  # noqa: F401
         import plotly  # noqa: F401
@@ -81,8 +80,6 @@ def _check_packages() -> None:
 
 def _folders(runs: list[Path], options: Explorer) -> dict[str, Path]:
     """By the names that the page shows."""
-    from regard.errors import BundleError
-
     if not runs:
         from regard.recipes.ready import ready_models
 
@@ -110,8 +107,6 @@ def _app(loaded: dict[str, Any], names: tuple[str, ...], is_open: bool) -> Any:
 
 def _listening(host: str, port: int) -> socket.socket:
     """Raises: InputError when that cannot be listened to."""
-    from regard.errors import InputError, why
-
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]

@@ -22,6 +22,7 @@ from regard.cli.options import (
     Split,
 )
 from regard.console import say, say_files, say_json
+from regard.errors import InputError, outside
 
 TRACE_EXAMPLES = (
     "Examples:\n\n  regard trace runs/spelling thorough --html thorough.html\n\n"
@@ -71,7 +72,6 @@ def trace_command(
 ) -> None:
     """Show every number of one prediction, from the input to the probabilities; or, with --logit, what one
     of its logits is the sum of: a number for each head, each feed-forward, each shift."""
-    from regard.errors import InputError
     from regard.insight.logit_sum_shown import logit_lines, logit_object, logit_step
     from regard.insight.trace_text import trace_lines
     from regard.tasks import Decoding
@@ -132,7 +132,6 @@ def ablate_command(
 
 def _sums(model: Any, traced: Any, target: Target) -> Any:
     """What the logit that was asked for is the sum of. Raises: InputError."""
-    from regard.errors import InputError
     from regard.insight.logit_sum import logit_sum
 
     if target.logit is not None:
@@ -145,8 +144,6 @@ def _sums(model: Any, traced: Any, target: Target) -> Any:
 
 def _numbers(name: str, ranges: str | None) -> list[int] | None:
     """`0,2-4` as [0, 2, 3, 4]. Raises: InputError."""
-    from regard.errors import InputError, outside
-
     if ranges is None:
         return None
     numbers: list[int] = []

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from regard.errors import ConfigError, outside
 
-__all__ = ["Batches"]
-
 _STRETCH = 4096  # neighbours in a file that stay in one window
 _WINDOW = 1 << 20  # examples sorted together, at most
 

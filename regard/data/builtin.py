@@ -22,8 +22,6 @@ from regard.data.rows import DataSet, KnownSet, Report, Row, Rows, Tally
 from regard.data.splits import held_out, share
 from regard.errors import DataError, missing, why
 
-__all__ = ["BUILTIN", "BuiltIn", "columns_of"]
-
 _ORDER = ("train", "valid", "test")
 
 

@@ -14,8 +14,6 @@ from functools import partial
 
 from regard.data.splits import share
 
-__all__ = ["SIZES", "Style", "days", "examples", "styles"]
-
 FIRST, LAST = date(1900, 1, 1), date(2100, 12, 31)
 SIZES = {"test": 2_000, "valid": 1_000, "train": 30_000}
 """Days in each split; a day is in one of them only."""

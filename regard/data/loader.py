@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 from regard.data.store import ExampleStore, decode_all
 from regard.errors import RegardError
 
-__all__ = ["Loader"]
-
 _AHEAD = 2  # batches for each process
 Step = tuple[int, NDArray[np.int64]]
 """An epoch, and the rows of a batch."""

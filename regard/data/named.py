@@ -16,8 +16,6 @@ from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
 from regard.data.rows import KnownSet
 from regard.errors import DataError
 
-__all__ = ["DATA_FOLDER", "NAMED", "NamedSet", "find", "kept", "kept_folder", "local_folder"]
-
 DATA_FOLDER = "REGARD_DATA"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from regard.errors import DataError, cannot_read, damaged
+from regard.errors import DataError, damaged, reading
 
 
 def _header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
@@ -56,19 +56,16 @@ class MappedFile:
     def __init__(self, path: Path, kind: np.dtype[Any], tail: tuple[int, ...]) -> None:
         self.path = path
         start = len(_header(kind, (0, *tail)))
-        try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                item = kind.itemsize * math.prod(tail)
-                count = max(0, status.st_size - start) // item
-                expected = _header(kind, (count, *tail))
-                if status.st_size != start + count * item or file.read(start) != expected:
-                    shape = ", ".join(("N", *map(str, tail)))
-                    what = f"it is no whole .npy file of {kind.name} ({shape})"
-                    raise damaged(DataError, path, what, "delete it, so that it is made again")
-                self._map = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_READ)
-        except OSError as error:
-            raise cannot_read(DataError, path, error) from error
+        with reading(DataError, path), path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            item = kind.itemsize * math.prod(tail)
+            count = max(0, status.st_size - start) // item
+            expected = _header(kind, (count, *tail))
+            if status.st_size != start + count * item or file.read(start) != expected:
+                shape = ", ".join(("N", *map(str, tail)))
+                what = f"it is no whole .npy file of {kind.name} ({shape})"
+                raise damaged(DataError, path, what, "delete it, so that it is made again")
+            self._map = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_READ)
         self.size, self._written = status.st_size, status.st_mtime_ns
         self.array: NDArray[Any] = np.frombuffer(self._map, kind, count * math.prod(tail), start)
         self.array = self.array.reshape(count, *tail)

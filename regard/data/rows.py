@@ -14,8 +14,6 @@ from typing import Any
 from regard.data.splits import SPLIT_OF
 from regard.errors import DataError, nearest
 
-__all__ = ["DataSet", "KnownSet", "Report", "Row", "Rows", "Tally"]
-
 PLACES = 3
 """How many places a report names for each reason."""
 

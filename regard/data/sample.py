@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-__all__ = ["Sample", "take_sample", "valid_text"]
-
 _LEAST = 32
 REPLACEMENT = "\ufffd"  # what Unicode has for a character that is not known
 

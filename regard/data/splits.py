@@ -15,11 +15,7 @@ Chooser = Callable[[str], bool]
 
 SPLIT_OF = {
     "train": "train",
-    "valid": "valid",
-    "val": "valid",
-    "dev": "valid",
-    "validation": "valid",
-    "eval": "valid",
+    **dict.fromkeys(("valid", "val", "dev", "validation", "eval"), "valid"),
     "test": "test",
 }
 """What files and people call the splits."""

@@ -74,13 +74,11 @@ class ExampleStore:
         return [field for field in self.fields if isinstance(self._kept[field.name], Reference)]
 
     def _one(self, field: Field, row: int) -> Array:
-        found: Array = (self.ragged if field.open_axes else self.take)([row], field.name)[0]
-        return found
+        return (self.ragged if field.open_axes else self.take)([row], field.name)[0]
 
     def lengths(self, name: str) -> NDArray[np.int32]:
         """(examples,): the sizes of a field's first axis that differs; mapped."""
-        sizes: NDArray[np.int32] = self._mapped[f"{name}.sizes.npy"].array
-        return sizes[:, 0]
+        return self._mapped[f"{name}.sizes.npy"].array[:, 0]
 
     def take(self, rows: ArrayLike, name: str, epoch: int = 0) -> Array:
         """(rows, *shape): a field of one size of some examples. What is kept as a reference is decoded, with

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from regard.data.readers.lines import Problem, lines_in
-from regard.errors import DataError, cannot_read
+from regard.errors import DataError, reading
 
 
 def lines_of(path: Path | None) -> Iterator[str]:
@@ -17,11 +17,8 @@ def lines_of(path: Path | None) -> Iterator[str]:
     Raises: DataError naming file and line for what is not text.
     """
     name = "standard input" if path is None else str(path)
-    try:
-        with nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as file:
-            for number, _, content in lines_in(file, name):
-                if isinstance(content, Problem):
-                    raise DataError("{where}: {value}; give a text file", f"{name}:{number}", content)
-                yield content
-    except OSError as problem:
-        raise cannot_read(DataError, name, problem) from problem
+    with reading(DataError, name), nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as file:
+        for number, _, content in lines_in(file, name):
+            if isinstance(content, Problem):
+                raise DataError("{where}: {value}; give a text file", f"{name}:{number}", content)
+            yield content

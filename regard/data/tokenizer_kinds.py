@@ -29,9 +29,6 @@ from regard.data.vocabulary import (
 )
 from regard.errors import TokenizerError
 
-__all__ = ["BPE", "BYTES", "SPECS", "ByteBPE", "Characters", "Split", "TokenizerSpec", "Unigram", "WordPiece"]
-__all__ += ["Words", "build_backend", "bytes_of", "lines_of", "readable", "split_words"]
-
 PAD, UNK, BOS, EOS, MASK = range(5)  # whatever the kind; only WordPiece has a mask
 _LARGEST = 1 << 20
 SPACE = "▁"

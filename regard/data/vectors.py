@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import DataError, cannot_read, too_many_bytes, why
+from regard.errors import DataError, reading, too_many_bytes, why
 
 _LONGEST_LINE = 1 << 20  # bytes; a vector of 10,000 numbers takes a tenth of it
 
@@ -26,20 +26,17 @@ def read_vectors(path: str | Path, words: Collection[str], width: int) -> dict[s
     """
     path = Path(path)
     wanted, found = frozenset(words), dict[str, NDArray[np.float32]]()
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while raw := file.readline(_LONGEST_LINE):
-                number += 1
-                where = f"{path}:{number}"
-                line = _text(raw, where)
-                if not line.strip() or (number == 1 and _is_header(line, width, where)):
-                    continue
-                word, numbers = _parts(line, width, where)
-                if word in wanted and word not in found:
-                    found[word] = _vector(numbers, where)
-    except OSError as problem:
-        raise cannot_read(DataError, path, problem) from problem
+    with reading(DataError, path), path.open("rb") as file:
+        number = 0
+        while raw := file.readline(_LONGEST_LINE):
+            number += 1
+            where = f"{path}:{number}"
+            line = _text(raw, where)
+            if not line.strip() or (number == 1 and _is_header(line, width, where)):
+                continue
+            word, numbers = _parts(line, width, where)
+            if word in wanted and word not in found:
+                found[word] = _vector(numbers, where)
     if not found:
         sentence = "{where} has a vector for none of the {limit:,} pieces of the vocabulary"
         raise DataError(sentence, path, len(wanted))

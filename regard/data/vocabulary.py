@@ -26,9 +26,6 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-__all__ = ["LONGEST_WORD", "MOST_CHARACTERS", "MOST_LETTERS_OF_UNIGRAM", "Vocabulary", "train_bpe"]
-__all__ += ["learnable", "train_unigram", "train_wordpiece", "train_words"]
-
 LONGEST_WORD = 256  # letters (ByteBPE: bytes) of what is learned from; each merge goes over its words
 # The built-in data have up to 660,000 (Unigram: 300,000), except for the two columns of the dictionary:
 # 1,660,000 (1,440,000). With a bound of 1,700,000 a list of random words took 330 MiB, not 220.

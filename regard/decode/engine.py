@@ -36,8 +36,9 @@ def _supported(model: Model) -> bool:
     tensors = (*model.parameters(), *model.buffers())
     here = all(x.device.type == "cpu" for x in tensors)
     plain = all(x.dtype in (torch.float32, torch.int8) for x in tensors)
-    standard = _is_one_product(model.head) and all(_is_standard(*reader) for reader in _readers(model))
-    return here and plain and standard
+    head = model.head
+    one = type(head) in (VocabularyHead, Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
+    return here and plain and one and all(_is_standard(*reader) for reader in _readers(model))
 
 
 def _readers(model: Model) -> list[tuple[Stack, nn.Module, type]]:
@@ -45,11 +46,6 @@ def _readers(model: Model) -> list[tuple[Stack, nn.Module, type]]:
     if isinstance(model, Transformer):
         return [(model.stack, model.embed, Causal)]
     return [(model.encoder, model.source, Full), (model.decoder, model.target, Causal)]
-
-
-def _is_one_product(head: nn.Module) -> bool:
-    """Whether it is one product."""
-    return type(head) in (VocabularyHead, Int8VocabularyHead) and isinstance(head.transform, nn.Identity)
 
 
 def _is_standard(stack: Stack, embed: nn.Module, mask: type) -> bool:

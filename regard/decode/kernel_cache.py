@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 
 from regard import __version__
-from regard.errors import RegardError, StorageError, cannot_write
+from regard.errors import RegardError, StorageError, cannot_write, writing
 from regard.files import write_json
 from regard.machine import processor_name
 from regard.schema import parse
@@ -69,7 +69,8 @@ def places() -> Iterator[Path]:
             if _is_ours(home):  # with `sudo` it can be somebody else's, who could not write there any more
                 yield _user_cache(home) / "regard"
     with suppress(OSError):  # there is no place for temporary files at all
-        yield Path(tempfile.gettempdir()) / f"regard-{_user()}"
+        user = "user" if os.name == "nt" else os.getuid()
+        yield Path(tempfile.gettempdir()) / f"regard-{user}"
 
 
 def _user_cache(home: Path) -> Path:
@@ -87,7 +88,7 @@ def open_place(place: Path) -> Path:
     Raises: StorageError when there can be no such folder.
     """
     folder = place / "kernels"
-    try:
+    with writing(folder):
         place.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         temporary = place.parent == Path(tempfile.gettempdir())  # where others may have been before us
@@ -99,8 +100,6 @@ def open_place(place: Path) -> Path:
             sentence = "{where} can be entered by other users; make it private: chmod 700 {where}"
             raise StorageError(sentence, folder)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise cannot_write(folder, error) from error
     return folder
 
 
@@ -111,10 +110,6 @@ def _is_ours(path: Path) -> bool:
     with suppress(OSError):
         return path.is_dir() and path.stat().st_uid == os.getuid()
     return False
-
-
-def _user() -> str:
-    return str(os.getuid()) if os.name != "nt" else "user"
 
 
 # ------------------------------------------------------------------------------------------ verdicts

@@ -44,7 +44,9 @@ def suits(model: EncoderDecoder, positions: Positions | None = None) -> bool:
     )
     biased = model.decoder.position.biases or model.decoder.position.stretches
     plain = type(config.mask) is Causal and not (config.pattern or biased or model.training or watching())
-    return ordinary and plain and not _has_empty_row(positions)
+    # On a row that is nothing but padding a softmax would have no answer.
+    empty = isinstance(positions, Ragged) and bool((positions.segment != 0).all(1).any())
+    return ordinary and plain and not empty
 
 
 _FOR_ONE_THREAD = 2**24
@@ -211,16 +213,12 @@ class _Layer:
         rows, heads, C = len(q), part.heads, part.head_width
         places, pairs = rows // self.inputs, self.inputs * heads
         q = q.reshape(places, pairs, C).transpose(0, 1)
-        scores = torch.baddbmm(_unused(q), q, k, beta=0.0, alpha=part.scale)  # (B · H, places, S)
+        unused = q.new_empty((1, 1, 1))  # `baddbmm` does not look at it with a beta of 0
+        scores = torch.baddbmm(unused, q, k, beta=0.0, alpha=part.scale)  # (B · H, places, S)
         if mask is not None:
             scores.view(self.inputs, heads, places, -1).add_(mask)
         z = torch.bmm(scores.softmax(-1), v)  # (B · H, places, C)
         return z.transpose(0, 1).reshape(rows, heads * C)
-
-
-def _unused(like: Tensor) -> Tensor:
-    """What `baddbmm` with a beta of 0 does not look at."""
-    return like.new_empty((1, 1, 1))
 
 
 def _rotated(qkv: Tensor, part: Attention, rotation: Rotation | None) -> Tensor:
@@ -274,11 +272,6 @@ def _head(head: nn.Module) -> Function:
         return torch.mm(x, weight, out=workspace[: len(x)])
 
     return logits
-
-
-def _has_empty_row(positions: Positions | None) -> bool:
-    """Whether a row is nothing but padding, on which a softmax would have no answer."""
-    return isinstance(positions, Ragged) and bool((positions.segment != 0).all(1).any())
 
 
 def _padding(positions: Positions | None, memory: Tensor) -> Tensor | None:

@@ -53,18 +53,19 @@ def differences() -> Iterator[Difference]:
         placement=PreNorm(),
         activation="gelu",
     )
-    for name, config in (("translation", PLAIN), ("translation with rotary positions", rotary)):
-        model = built(config.build())
-        yield f"{name}, float32", _translated(model), _FLOATS
-        yield f"{name}, int8", _translated(quantize(model)), _BYTES
     gpt = one_stack(
         _SIZE, vocab=_VOCAB, mask=Causal(), head=Vocabulary(), position=Rotary(), placement=PreNorm()
     )
     after = replace(gpt, stack=replace(gpt.stack, placement=PLAIN.decoder.placement, position=Sinusoidal()))
-    for name, written in (("text generation", gpt), ("text generation, norms after sums", after)):
-        model = built(written.build())
-        yield f"{name}, float32", _continued(model), _FLOATS
-        yield f"{name}, int8", _continued(quantize(model)), _BYTES
+    for name, config, walked in (
+        ("translation", PLAIN, _translated),
+        ("translation with rotary positions", rotary, _translated),
+        ("text generation", gpt, _continued),
+        ("text generation, norms after sums", after, _continued),
+    ):
+        model = built(config.build())
+        yield f"{name}, float32", walked(model), _FLOATS
+        yield f"{name}, int8", walked(quantize(model)), _BYTES
 
 
 def built(model: torch.nn.Module) -> torch.nn.Module:

@@ -21,18 +21,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.decode.events import Step, emit, listening
 from regard.decode.fast import have_loops
 from regard.decode.finite import check_logits, check_tokens, marked
 from regard.decode.stepper import Stepper
 from regard.errors import NonFiniteOutputError
+from regard.model.search_events import Step, emit, listening
 
 _SHRINK_BELOW = 0.75
 """Finished inputs leave the batch when no more than this part of it is still open: leaving costs a copy."""
@@ -160,7 +160,7 @@ def beam_search(
     """
     assert 1 <= n <= width
     assert all(limit > 0 for limit in limits.limit)
-    beams = [_Beam(limit, limits.eos, width, alpha, n, text) for limit in limits.limit]
+    beams = [_Beam(limit, limits.eos, width, alpha, n, text or tuple) for limit in limits.limit]
     batch = list(range(len(beams)))  # the inputs still in the batch
     tokens = torch.full((len(batch), 1), limits.bos, device=device)
     totals = torch.zeros((len(batch), 1), device=device)  # (inputs, places) log-probabilities
@@ -195,25 +195,21 @@ _Node = tuple[int, Any] | None
 """A token and the node before it: what was written shares its beginnings."""
 
 
+@dataclass(eq=False)
 class _Beam:
     """One input: what stands at each of its places, and what has finished."""
 
-    def __init__(
-        self,
-        limit: int,
-        eos: int,
-        width: int,
-        alpha: float,
-        n: int,
-        text: Callable[[list[int]], str] | None,
-    ) -> None:
-        self.limit, self.eos, self.width, self.alpha, self.n = limit, eos, width, alpha, n
-        self.text: Callable[[list[int]], Hashable] = tuple if text is None else text
-        self.places: list[_Node] = [None]
-        self.length = 0
-        self.done: dict[Hashable, Hypothesis] = {}  # by what they say
-        self.finished: list[int] = []  # the places that finished at the last step
-        self.open = True
+    limit: int
+    eos: int
+    width: int
+    alpha: float
+    n: int
+    text: Callable[[list[int]], Hashable]
+    places: list[_Node] = field(default_factory=lambda: [None])
+    length: int = 0
+    done: dict[Hashable, Hypothesis] = field(default_factory=dict)  # by what they say
+    finished: list[int] = field(default_factory=list)  # the places that finished at the last step
+    open: bool = True
 
     def grow(self, totals: list[float], parents: list[int], tokens: list[int]) -> list[int]:
         """One token more at each place, the best place first; returns the places that go no further."""

@@ -138,8 +138,7 @@ def variant(
         """A copy that the variant has for itself."""
         if kept[id(shared)] is shared:
             kept[id(shared)] = nn.Parameter(shared.detach().clone(), requires_grad=False)
-        copied: Tensor = kept[id(shared)]
-        return copied
+        return kept[id(shared)]
 
     with torch.no_grad():
         for edit in changes.edits:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from regard.insight.points import axes_of
-from regard.insight.recorder import BY_GROUP, Forward, Recorder, SearchStep
+from regard.insight.recorder import BY_GROUP, Forward, Recorder
 from regard.insight.trace import Axis, Entry, Grown, Pass, best_path
 from regard.model.part import Origin
+from regard.model.search_events import Step
 
 _GIVEN = {"stack": "given", "encoder": "source_given", "decoder": "target_given"}
 _IMAGE = ("colour", "row", "column")
@@ -41,7 +42,7 @@ def passes_of(recorder: Recorder, naming: Naming) -> tuple[tuple[Pass, ...], tup
     return tuple(_Labels(recorder, naming, search).passes()), search
 
 
-def search_steps(steps: Iterable[SearchStep], naming: Naming) -> Iterator[Grown]:
+def search_steps(steps: Iterable[Step], naming: Naming) -> Iterator[Grown]:
     """The steps of a search, for people to read."""
     for step in steps:
         yield Grown(

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from torch import Tensor
 from regard.errors import InputError
 from regard.insight.trace import check_number
 from regard.model.attention import Attention
+from regard.model.search_events import Step
 from regard.model.stack import Stack
 from regard.model.tap import See, open_taps
 from regard.model.transformer import Model
@@ -73,27 +74,6 @@ def _whole(word: str, numbers: Collection[int] | None) -> frozenset[int] | None:
     return None if numbers is None else frozenset(numbers)
 
 
-class SearchStep(Protocol):
-    """What a search says of a step; `decode/events.py` has it in full."""
-
-    @property
-    def input(self) -> int: ...
-    @property
-    def parents(self) -> list[int]: ...
-    @property
-    def rows(self) -> list[int]: ...
-    @property
-    def tokens(self) -> list[int]: ...
-    @property
-    def totals(self) -> list[float]: ...
-    @property
-    def scores(self) -> list[float]: ...
-    @property
-    def done(self) -> list[bool]: ...
-    @property
-    def ranked(self) -> bool: ...
-
-
 @dataclass
 class Forward:
     """One forward of a stack: what was kept of it, with all rows."""
@@ -124,7 +104,7 @@ class Recorder:
         self.model, self.choice = model, choice
         self.forwards: list[Forward] = []
         """What passed by, in order."""
-        self.steps: list[SearchStep] = []
+        self.steps: list[Step] = []
         """The steps of the search."""
         self._here: Forward | None = None
         self._count = 0
@@ -142,7 +122,7 @@ class Recorder:
         with open_taps(self.model, points):
             yield
 
-    def on_step(self, step: SearchStep) -> None:
+    def on_step(self, step: Step) -> None:
         """What a search says; of several inputs only the first is followed."""
         if step.input == 0:
             self.steps.append(step)

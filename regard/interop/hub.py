@@ -23,8 +23,6 @@ from regard.errors import CheckpointError, DownloadError, InputError, needs, why
 from regard.interop.checkpoint import CONFIG, INDEX, PICKLES, WEIGHTS, no_weights
 from regard.strict_json import HEADER, read_object
 
-__all__ = ["HubCheckpoint", "fetched", "is_hub_name"]
-
 PREFIX = "hf:"
 _NAME = re.compile(r"hf:(\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(\w[\w./-]*))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

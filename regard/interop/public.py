@@ -16,10 +16,8 @@ from pathlib import Path
 from regard import bundle as bundles
 from regard.data.named import kept, kept_folder
 from regard.data.remote import Progress, RemoteFile, cache_folder, fetch
-from regard.errors import CheckpointError, cannot_read, nearest
+from regard.errors import CheckpointError, nearest, reading
 from regard.interop.importing import import_checkpoint
-
-__all__ = ["CHECKPOINTS", "PublicCheckpoint", "find", "imported", "local_folder", "located"]
 
 
 @dataclass(frozen=True)
@@ -114,11 +112,8 @@ def imported(entry: PublicCheckpoint, progress: Progress | None = None) -> Path:
 
 
 def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise cannot_read(CheckpointError, path, error) from error
+    with reading(CheckpointError, path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --------------------------------------------------------------------------------------- the registry

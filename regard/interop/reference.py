@@ -129,13 +129,11 @@ def _outputs(given: Any) -> Tensor:
     if hasattr(given, "start_logits"):
         return torch.stack((given.start_logits, given.end_logits), -1)
     names = ("prediction_logits", "logits", "last_hidden_state")
-    outputs: Tensor = next(getattr(given, name) for name in names if hasattr(given, name))
-    return outputs
+    return next(getattr(given, name) for name in names if hasattr(given, name))
 
 
 def _ours(bundle: Bundle, source: Tensor, target: Tensor | None = None) -> Tensor:
     model = bundle.build()
     if isinstance(model, Transformer) and isinstance(model.config.head, Vector):
         return model.hidden(source)
-    outputs: Tensor = model(source, target) if isinstance(model, EncoderDecoder) else model(source)
-    return outputs
+    return model(source, target) if isinstance(model, EncoderDecoder) else model(source)

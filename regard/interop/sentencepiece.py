@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 
 from regard.data.unwritable import ABSENT, NEVER
-from regard.errors import CheckpointError, cannot_read, damaged
+from regard.errors import CheckpointError, damaged, reading
 
 _LARGEST = 1 << 24  # bytes
 _MOST_PIECES, _LONGEST = 1 << 19, 256  # characters
@@ -181,12 +181,10 @@ def _coded(letter: str) -> str:
 
 def pieces_of(path: Path) -> Pieces:
     """Read a SentencePiece model. Raises: CheckpointError."""
-    try:
+    with reading(CheckpointError, path):
         if path.stat().st_size > _LARGEST:
             raise CheckpointError("{where} is too large to be a SentencePiece model", path)
         data = path.read_bytes()
-    except OSError as error:
-        raise cannot_read(CheckpointError, path, error) from error
     try:
         return _parse(data)
     except _UnsupportedError as error:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from regard.data.rows import Row
-from regard.decode.events import Step, listen
 from regard.errors import InputError, nearest
 from regard.insight.ablation import Ablation, ablate
 from regard.insight.alignment import Alignment, cross_attention
@@ -22,6 +21,7 @@ from regard.insight.recorded import Naming, passes_of, search_steps
 from regard.insight.recorder import Choice, Recorder
 from regard.insight.trace import Entry, Trace
 from regard.looking.explorer import Searched, answer_of
+from regard.model.search_events import Step, listen
 from regard.model.transformer import EncoderDecoder, Transformer
 from regard.tasks.decoding import Decoding, check_decoding, supported
 from regard.tasks.metric import evaluate

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from regard.decode.events import Step, listen
 from regard.errors import InputError, unknown
 from regard.insight.changes import NONE, Changes, Tied, variant
 from regard.insight.derived import recorded_for, with_derived
@@ -30,6 +29,7 @@ from regard.insight.sums import account
 from regard.insight.trace import Entry, Grown, Pass, Trace, best_path
 from regard.model.account import Account, Numbers
 from regard.model.quantize import is_int8
+from regard.model.search_events import Step, listen
 from regard.model.tap import open_taps
 from regard.model.transformer import EncoderDecoder, Model
 from regard.tasks.decoding import Decoding, supported

@@ -16,7 +16,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import PackageNotFoundError, metadata, version
+from importlib.metadata import metadata
 from typing import Any
 
 from regard import __version__
@@ -130,10 +130,7 @@ def _versions() -> Iterator[tuple[str, Value]]:
 
 
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
+    return kernel_cache.installed(package) or "missing"
 
 
 def _extras() -> Iterator[tuple[str, Value]]:

@@ -160,8 +160,7 @@ def account_object(found: Account) -> dict[str, Any]:
     """The sum behind a number; `## Number` of the documentation."""
     terms = [{**vars(term), "factors": [*map(_factor, term.factors)]} for term in found.terms]
     stages = [{**vars(stage), "by": stage.by and _factor(stage.by)} for stage in found.stages]
-    made: dict[str, Any] = plain({**vars(found), "terms": terms, "stages": stages, "total": found.total})
-    return made
+    return plain({**vars(found), "terms": terms, "stages": stages, "total": found.total})
 
 
 def _factor(factor: Factor) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from regard.data.continuation import Continuation
 from regard.data.tokenizer import Tokenizer
 from regard.decode.choose import prompt_stepper_for, speculative_stepper_for
 from regard.decode.constraints import NO_RULES, Rules
-from regard.decode.events import Step, emit, listening
 from regard.decode.finite import check_tokens
 from regard.decode.sampling import Draws, Sampler, Sampling, seed_of
 from regard.decode.stepper import Forced, KeptPrompt, Stepper
+from regard.model.search_events import Step, emit, listening
 from regard.model.transformer import Transformer
 from regard.tasks.decoding import Decoding
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from pathlib import Path
 
-from regard.errors import DataError, cannot_read, too_many_bytes
+from regard.errors import DataError, cannot_read, reading, too_many_bytes
 
 
 def check_file(path: Path, most: int) -> None:
@@ -24,11 +24,8 @@ def check_file(path: Path, most: int) -> None:
 def read_file(path: Path, most: int) -> bytes:
     """A whole regular file of at most so many bytes. Raises: DataError."""
     check_file(path, most)
-    try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)  # what grows while it is read is not read on
-    except OSError as error:
-        raise cannot_read(DataError, path, error) from error
+    with reading(DataError, path), path.open("rb") as file:
+        content = file.read(most + 1)  # what grows while it is read is not read on
     if len(content) > most:
         raise too_many_bytes(DataError, path, most, "give a smaller file")
     return content

@@ -37,8 +37,7 @@ class Image(Media):
     @property
     def pixels(self) -> Pixels:
         """(H, W, C) from 0 to 255; C is 1 for grey and 3 for red, green and blue. Raises: DataError."""
-        pixels: Pixels = self.decoded
-        return pixels
+        return self.decoded
 
     def checked(self, array: NDArray[Any]) -> NDArray[Any]:
         array = array[:, :, None] if array.ndim == 2 else array

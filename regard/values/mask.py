@@ -66,8 +66,7 @@ class Mask(Media):
     @property
     def ids(self) -> NDArray[Any]:
         """(H, W), uint8 or uint16. Raises: DataError."""
-        ids: NDArray[Any] = self.decoded
-        return ids
+        return self.decoded
 
     def checked(self, array: NDArray[Any]) -> NDArray[Any]:
         array = array.astype(np.uint8) if array.dtype == bool else array

@@ -32,8 +32,6 @@ from regard.values.display import escaped
 from regard.values.files import read_file
 from regard.values.json_schema import Schema, check, check_schema, is_whole, record, short, wrong
 
-__all__ = ["JSON", "VALUES", "Value", "array_of", "check_value", "from_json", "refused", "require_whole"]
-
 JSON = dict[str, Any]
 """An object of JSON."""
 WORD = Limit(64 << 20, 1 << 21)

@@ -70,8 +70,7 @@ class Video(Media):
     @property
     def frames(self) -> NDArray[np.uint8]:
         """(T, H, W, 3): all of them. Raises: DataError where they are too many to hold; DependencyError."""
-        frames: NDArray[np.uint8] = self.decoded
-        return frames
+        return self.decoded
 
     @cached_property
     def frame_rate(self) -> float:

@@ -11,7 +11,6 @@ import torch
 from members import DEPTH, PARTS, V, close, encoder_decoder, ids, transformer
 from torch import Tensor, nn
 
-from regard.decode.events import listen
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.errors import InputError
@@ -21,6 +20,7 @@ from regard.insight.trace import Entry, Pass, Trace, best_path
 from regard.model.attention import Attention
 from regard.model.feedforward import GatedFeedForward
 from regard.model.score import Additive, Cosine, DotProduct, Sigmoid, Sinks
+from regard.model.search_events import listen
 from regard.model.stack import StackConfig
 from tests.shared import refused
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from regard.decode.events import listen
 from regard.decode.search import Limits, beam_search
 from regard.decode.stepper import EncoderDecoderStepper
 from regard.insight.recorder import Choice, Recorder
 from regard.model.embed import Tokens
+from regard.model.search_events import listen
 from regard.model.transformer import Transformer, TransformerConfig
 
 T, SHALLOW, DEEP = 31, 2, 9

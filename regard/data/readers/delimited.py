@@ -23,8 +23,6 @@ from regard.data.readers.reader import READERS, Reader
 from regard.data.readers.tables import LOOKED_AT, FileTable, Record, suits
 from regard.errors import no_data
 
-__all__ = ["CellTable", "Csv", "Tsv", "is_quoted"]
-
 Cells = list[str] | Problem
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SAMPLE = 32

@@ -35,8 +35,6 @@ from regard.data.rows import DataSet, KnownSet, Report, Rows
 from regard.data.splits import ALL, SINGLE_FILE, SPLIT_OF, TRAIN_AND_VALID
 from regard.errors import ConfigError, DataError, nearest, no_data, outside
 
-__all__ = ["Preview", "columns_of", "open_data"]
-
 RUNNING_TEXT: Mapping[str, float] = {"train": 0.90, "valid": 0.05, "test": 0.05}
 _SHOWN = 3  # names of files or columns
 _RUNNING_TRAIN: Mapping[str, float] = {"train": 0.95, "valid": 0.05}

@@ -20,8 +20,6 @@ from regard.data.readers.lines import Problem, open_text
 from regard.data.readers.tables import FileTable, Record, json_fault
 from regard.errors import DataError, not_json, too_many_bytes
 
-__all__ = ["COLUMNS", "SquadFile"]
-
 COLUMNS = ("context", "question", "answers")
 _LIMIT = 1 << 26  # bytes; half more than SQuAD 2's training part
 _MOST_MARKS = 3_000_000

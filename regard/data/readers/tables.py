@@ -21,9 +21,6 @@ from regard.data.readers.forms import Cell, as_cell
 from regard.data.readers.lines import BLANK, Problem, read_lines
 from regard.errors import DataError
 
-__all__ = ["LOOKED_AT", "FileTable", "ObjectTable", "Record", "Table", "as_object", "json_fault"]
-__all__ += ["lines_of_json", "parse_object", "suits", "values_of"]
-
 LOOKED_AT = 1000
 """Rows among which the first sound one is looked for."""
 

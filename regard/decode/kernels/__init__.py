@@ -89,7 +89,4 @@ def chosen() -> Family:
 
 def compiled(signature: str, fastmath: set[str] | bool = ANY_ORDER) -> Callable[[Loop], Loop]:
     """Compile a function of arrays at once, without Python's lock, and keep the result on disk."""
-    made: Callable[[Loop], Loop] = numba.njit(
-        signature, fastmath=fastmath, cache=True, nogil=True, error_model="numpy"
-    )
-    return made
+    return numba.njit(signature, fastmath=fastmath, cache=True, nogil=True, error_model="numpy")

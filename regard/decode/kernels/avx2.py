@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regard.decode.kernels.family import PAIRS, WIDE, Family, Multiply, call_by_parts, fused, to_int16
 
 TILES = {1: 4, 2: 2, 3: 2, 4: 1, 5: 1, 6: 1}
@@ -25,5 +23,5 @@ AVX2 = Family(
     "avx2",
     frozenset({"avx2", "fma"}),
     fused(TILES),
-    Multiply(PAIRS, _add, TILES, inputs=2, levels=np.int16, widen=to_int16),
+    Multiply(PAIRS, _add, TILES, inputs=2, widen=to_int16),
 )

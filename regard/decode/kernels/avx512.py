@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regard.decode.kernels.family import PAIRS, SUMS, WIDE, Family, Multiply, call, fused, to_int16
 
 TILES = {1: 4, 2: 4, 3: 4, 4: 4, 5: 4, 6: 4}
@@ -21,5 +19,5 @@ AVX512 = Family(
     "avx512",
     frozenset({"avx512f", "avx512bw", "avx512vl", "fma"}),
     fused(TILES),
-    Multiply(PAIRS, _add, TILES, inputs=2, levels=np.int16, widen=to_int16),
+    Multiply(PAIRS, _add, TILES, inputs=2, widen=to_int16),
 )

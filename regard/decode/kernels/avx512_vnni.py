@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regard.decode.kernels.avx512 import TILES
 from regard.decode.kernels.family import SUMS, Family, Multiply, call, fused
 
@@ -22,5 +20,5 @@ AVX512_VNNI = Family(
     "avx512-vnni",
     frozenset({"avx512f", "avx512bw", "avx512vl", "avx512vnni", "fma"}),
     fused(TILES),
-    Multiply(SUMS, _add, TILES, inputs=4, levels=np.int8, offset=128),
+    Multiply(SUMS, _add, TILES, inputs=4, offset=128),
 )

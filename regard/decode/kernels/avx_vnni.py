@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regard.decode.kernels.avx2 import TILES
 from regard.decode.kernels.family import SUMS, Family, Multiply, call_by_parts, fused
 
@@ -18,5 +16,5 @@ AVX_VNNI = Family(
     "avx-vnni",
     frozenset({"avx2", "fma", "avxvnni"}),
     fused(TILES),
-    Multiply(SUMS, _add, TILES, inputs=4, levels=np.int8, offset=128),
+    Multiply(SUMS, _add, TILES, inputs=4, offset=128),
 )

@@ -39,14 +39,17 @@ class Multiply:
     tiles: Mapping[int, int]
     """Rows of x that a tile takes, each with the blocks it takes of a strip: sums must stay in registers."""
     inputs: int = 1
-    levels: type = np.float32
-    """What a row of x is made of; `inputs` of them have 32 bits."""
     offset: int = 0
     """What was added to each weight before it was packed."""
     total: ir.VectorType = SUMS
     """The 16 sums."""
     widen: Emit = lambda builder, weights: weights
     """(builder, loaded) → weights, once for all rows of a tile."""
+
+    @property
+    def levels(self) -> type:
+        """What a row of x is made of; `inputs` of them have 32 bits."""
+        return {1: np.float32, 2: np.int16, 4: np.int8}[self.inputs]
 
     @property
     def step_bytes(self) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regard.decode.kernels.family import BYTES, PRODUCTS, Family, Multiply, fused, sum_pairs, to_int16
 
 TILES = {1: 4, 2: 2, 3: 1, 4: 1, 5: 1, 6: 1}
@@ -25,5 +23,5 @@ NEON = Family(
     "neon",
     frozenset({"neon"}),
     fused(TILES),
-    Multiply(BYTES, _add, TILES, inputs=4, levels=np.int8),
+    Multiply(BYTES, _add, TILES, inputs=4),
 )

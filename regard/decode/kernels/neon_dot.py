@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regard.decode.kernels.family import BYTES, Family, Multiply, call_by_parts, fused
 from regard.decode.kernels.neon import TILES
 
@@ -20,5 +18,5 @@ NEON_DOT = Family(
     "neon-dot",
     frozenset({"neon", "dotprod"}),
     fused(TILES),
-    Multiply(BYTES, _add, TILES, inputs=4, levels=np.int8),
+    Multiply(BYTES, _add, TILES, inputs=4),
 )

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regard.decode.kernels.family import PAIRS, PRODUCTS, WIDE, Family, Multiply, fused, sum_pairs, to_int16
 
 _TILES = {1: 1, 2: 1}
@@ -25,5 +23,5 @@ PORTABLE = Family(
     "portable",
     frozenset(),
     fused(_TILES),
-    Multiply(PAIRS, _add, _TILES, inputs=2, levels=np.int16, widen=to_int16),
+    Multiply(PAIRS, _add, _TILES, inputs=2, widen=to_int16),
 )

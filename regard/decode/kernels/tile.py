@@ -67,8 +67,7 @@ def strip(multiply: Multiply, name: str) -> Callable[..., None]:
 
         return types.void(*[types.intp] * 9), generate
 
-    made: Callable[..., None] = of_addresses
-    return made
+    return of_addresses
 
 
 def _tile(builder: Any, multiply: Multiply, rows: int, blocks: int, first: int, args: Any) -> None:

@@ -1,6 +1,6 @@
 """What a search does, step by step, for whoever asks: what taps are to a model.
 
-A search tells of each step with `tell`; with nobody listening that is one look at a context variable. Who
+A search tells of each step with `emit`; with nobody listening that is one look at a context variable. Who
 listens gets lists, on the host, and changes nothing. This file does not know how anything is searched.
 """
 
@@ -46,8 +46,7 @@ def listening() -> bool:
 
 def emit(step: Step) -> None:
     """Tell whoever listens."""
-    listener = _LISTENER.get()
-    if listener is not None:
+    if (listener := _LISTENER.get()) is not None:
         listener(step)
 
 
