@@ -47,6 +47,7 @@ __all__ = [
     "too_many_bytes",
     "unknown",
     "why",
+    "writing",
     "wrong_size",
 ]
 
@@ -256,6 +257,15 @@ def cannot_write(where: object, problem: BaseException, remedy: str | None = Non
     number = problem.errno if isinstance(problem, OSError) else None
     value, _, usual = UNWRITABLE.get(number or 0, why(problem)).partition("; ")
     return StorageError("cannot write {where}: {value}", where, value, remedy=remedy or usual or None)
+
+
+@contextmanager
+def writing(where: object, remedy: str | None = None) -> Iterator[None]:
+    """A file or folder is written inside. Raises: StorageError where the system does not let it."""
+    try:
+        yield
+    except OSError as problem:
+        raise cannot_write(where, problem, remedy) from problem
 
 
 def wrong_size(kind: type[_Kind], where: object, value: int, limit: int, remedy: str) -> _Kind:

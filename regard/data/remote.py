@@ -16,13 +16,12 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from regard.errors import DownloadError, InputError, cannot_write, damaged, too_many_bytes, why
+from regard.errors import DownloadError, InputError, damaged, too_many_bytes, why, writing
 from regard.files import atomic_file
 
 __all__ = ["Progress", "RemoteFile", "cache_folder", "fetch"]
@@ -33,6 +32,7 @@ Progress = Callable[[int, int | None], None]
 MIRROR = "REGARD_MIRROR"
 CACHE = "REGARD_CACHE"
 
+_ROOM = f"free some space or set {CACHE}"
 _CHUNK = 1 << 16
 _TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 4  # each goes on where the last one broke off
@@ -79,7 +79,7 @@ def fetch(file: RemoteFile, target: Path, progress: Progress | None = None) -> P
         return target
     url = _mirrored(file.url)
     part = target.with_name(target.name + ".part")
-    with _storage_errors(part):
+    with writing(part, _ROOM):
         part.parent.mkdir(parents=True, exist_ok=True)
     _receive(url, part, file.limit, progress, file.token if url == file.url else "")
     _put_in_place(file, url, part, target)
@@ -142,13 +142,13 @@ def _receive_once(url: str, part: Path, limit: int, progress: Progress | None, t
         length = answer.headers.get("Content-Length")
         total = held + int(length) if length and length.isdecimal() else None
         _check_limit(url, part, total or 0, limit)
-        with _storage_errors(part):
+        with writing(part, _ROOM):
             out = part.open("ab" if resumed else "wb")
         with out:
             while chunk := answer.read(_CHUNK):
                 held += len(chunk)
                 _check_limit(url, part, held, limit)
-                with _storage_errors(part):
+                with writing(part, _ROOM):
                     out.write(chunk)
                     out.flush()
                 if progress is not None:
@@ -225,11 +225,3 @@ def _bounded(stream: BinaryIO | gzip.GzipFile, file: RemoteFile) -> Iterator[byt
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise cannot_write(path, error, f"free some space or set {CACHE}") from error
