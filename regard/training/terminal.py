@@ -14,8 +14,6 @@ from regard.console import note
 from regard.training.progress import Lines, Reporter, line_of
 from regard.visible import visible
 
-__all__ = ["terminal_reporter"]
-
 
 def terminal_reporter() -> Reporter:
     """A moving line if somebody watches, plain lines otherwise, both on standard error."""
