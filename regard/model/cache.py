@@ -9,6 +9,8 @@ This file does not know what is decoded, nor when.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -69,6 +71,9 @@ class Cache:
         self.memory: list[tuple[Tensor, Tensor] | None] = [None] * depth
         self.memory_positions: Positions | None = None
         self.positions: Positions = Contiguous(0, 0)
+
+    def __iter__(self) -> Iterator[LayerCache]:
+        return iter(self.layers)
 
     @property
     def length(self) -> int:

@@ -240,6 +240,9 @@ class Tokens(Embed):
     def needs_all(self) -> bool:
         return self.types is not None
 
+    def build(self, width: int) -> TokenEmbedding:
+        return TokenEmbedding(width, self)
+
 
 @register
 @dataclass(frozen=True)

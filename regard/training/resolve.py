@@ -126,7 +126,7 @@ def _merge(base: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """`new` over `base`, key by key; another kind replaces the whole part."""
     merged = dict(base)
     for key, value in new.items():
-        old = merged.get(key)
+        old: Any = merged.get(key)
         both = isinstance(old, dict) and isinstance(value, Mapping)
         same = both and value.get("kind") in (None, old.get("kind"))
         merged[key] = _merge(old, value) if same else value

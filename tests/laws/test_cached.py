@@ -161,9 +161,9 @@ def test_a_cache_keeps_the_room_that_it_was_given() -> None:
     with torch.no_grad():
         for token in ids(B, T).split(1, 1):
             model(token, cache=cache)
-            assert {layer.keys.shape[2] for layer in cache.layers} == {T}
+            assert {layer.keys.shape[2] for layer in cache} == {T}
         model(ids(B, 1), cache=cache)
-    assert {layer.keys.shape[2] for layer in cache.layers} == {2 * (T + 1)}
+    assert {layer.keys.shape[2] for layer in cache} == {2 * (T + 1)}
 
 
 @pytest.mark.parametrize("cached", [False, True])
