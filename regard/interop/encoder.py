@@ -21,8 +21,7 @@ from regard.interop.stack_keys import StackKeys
 from regard.model.attention import AttentionConfig
 from regard.model.embed import Tokens, TokenTypes
 from regard.model.feedforward import MLP, Activation
-from regard.model.head import Classes, Head, Spans, Transform, Vocabulary
-from regard.model.head_tokens import TokenClasses
+from regard.model.head import Classes, Head, Spans, TokenClasses, Transform, Vocabulary
 from regard.model.init import Scaled
 from regard.model.norm import LayerNorm
 from regard.model.position import Learned

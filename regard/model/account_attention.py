@@ -132,9 +132,8 @@ def _learned(numbers: Numbers, part: Attention, entry: Entry, head: int) -> list
         return []
     name, number = f"{entry.name.rpartition('.')[0]}.{part.score.learned}", _number(entry, head)
     row = numbers.tensor(name)[number]
-    if not row.dim():
-        return [numbers.weight(part.score.symbol, name, number)]
-    return [numbers.weight(part.score.symbol, name, number, at) for at in range(len(row))]
+    places = [(at,) for at in range(len(row))] if row.dim() else [()]
+    return [numbers.weight(part.score.symbol, name, number, *place) for place in places]
 
 
 def _score(numbers: Numbers, part: Attention, entry: Entry, index: Index) -> Made:

@@ -19,14 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regard.model.account import Entry, Index, Made, Numbers
 from regard.model.account_attention import attention_account, attention_origins
 from regard.model.cache import LayerCache
 from regard.model.dropout import dropout as drop
 from regard.model.init import Init
 from regard.model.mask import Contiguous, Lowered, Rule, dense, lower
 from regard.model.norm import Norm
-from regard.model.part import Origins, Part, product_flops
+from regard.model.part import Part, product_flops
 from regard.model.position import Rotation, rotate
 from regard.model.score import Additive, DotProduct, Score
 from regard.model.short import short_attention, suits_short
@@ -322,20 +321,13 @@ class Attention(Part):
 
     def flops(self, T: int, S: int) -> int:
         S = S if self.cross else T
-        made = (
-            (product_flops(self.q, T) + product_flops(self.kv, S))
-            if self.cross
-            else product_flops(self.qkv, T)
-        )
+        projections = ((self.q, T), (self.kv, S)) if self.cross else ((self.qkv, T),)
+        made = sum(product_flops(linear, tokens) for linear, tokens in projections)
         mean = 2 * T * S * self.heads * self.head_width
         return made + self.score.flops(T, S, self.heads, self.head_width) + mean + product_flops(self.out, T)
 
-    def origins(self, name: str, x: str, seen: str, bias: str | None) -> Origins:
-        """`x`: what it is called that queries are made of, `seen`: keys and values, `bias`: what is added."""
-        return attention_origins(self, name, x, seen, bias)
-
-    def account(self, numbers: Numbers, entry: Entry, index: Index) -> Made | None:
-        return attention_account(self, numbers, entry, index)
+    origins = attention_origins
+    account = attention_account
 
     def _keys_and_values(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, G · C) each → (B, G, S, C); keys are normalised."""

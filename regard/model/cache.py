@@ -97,7 +97,7 @@ class Cache:
         elif old.length == 0:
             self.positions = new
         else:
-            device = new.position.device if isinstance(new, Ragged) else _device(old)
+            device = next((at.position.device for at in (new, old) if isinstance(at, Ragged)), None)
             self.positions = _join(old.on(device), new.on(device))
         return self.positions
 
@@ -125,10 +125,6 @@ class Cache:
         else:
             segment = at.segment if at.segment.shape[1] == 1 else at.segment[:, :length]
             self.positions = Ragged(at.position[:, :length], segment, at.bound)
-
-
-def _device(positions: Positions) -> torch.device | None:
-    return positions.position.device if isinstance(positions, Ragged) else None
 
 
 def _join(old: Ragged, new: Ragged) -> Ragged:

@@ -121,14 +121,11 @@ def _parts(
     module: nn.Module, name: str, source: int, target: int
 ) -> Iterator[tuple[str, nn.Module, int, int]]:
     """Every part that holds weights, with its name, the tokens it handles and those it attends to."""
-    if _whole(module):
-        if any(True for _ in module.parameters()):
-            yield name or type(module).__name__, module, target, source
-        return
-    if any(True for _ in module.parameters(recurse=False)):
+    whole = _whole(module)
+    if any(True for _ in module.parameters(recurse=whole)):
         yield name or type(module).__name__, module, target, source
     # Not `named_children`, which leaves out a part that stands in two places.
-    for key, child in module._modules.items():
+    for key, child in () if whole else module._modules.items():
         if child is not None:
             tokens = source if key in getattr(module, "reads", ()) else target
             yield from _parts(child, _join(name, key, child, module), source, tokens)

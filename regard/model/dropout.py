@@ -15,11 +15,6 @@ from torch import Tensor
 LEVELS = 256
 
 
-def threshold_of(p: float) -> int:
-    """How many of 256 byte values drop an element."""
-    return min(LEVELS - 1, max(1, round(p * LEVELS)))
-
-
 def random_keep(like: Tensor, threshold: int) -> Tensor:
     """Bytes of `like`'s shape: 1 with probability 1 - threshold / 256, else 0.
 
@@ -33,15 +28,21 @@ def random_keep(like: Tensor, threshold: int) -> Tensor:
     return random.clamp_(threshold - 1, threshold).sub_(threshold - 1).view(like.shape)
 
 
+def drawn(like: Tensor, p: float) -> tuple[Tensor | None, float]:
+    """Which elements of `like`'s shape stay, as bytes of `random_keep`, and what those are multiplied by;
+    None, for all, where `p` is 0."""
+    dropped = min(LEVELS - 1, max(1, round(p * LEVELS))) if p else 0
+    return random_keep(like, dropped) if p else None, LEVELS / (LEVELS - dropped)
+
+
 class _DropAdd(torch.autograd.Function):
     """x + dropout(y), keeping one byte an element for the way back; x may be None."""
 
     @staticmethod
     def forward(ctx, x: Tensor | None, y: Tensor, p: float) -> Tensor:  # type: ignore[no-untyped-def]
-        threshold = threshold_of(p)
-        keep = random_keep(y, threshold)
+        keep, ctx.scale = drawn(y, p)
+        assert keep is not None
         ctx.save_for_backward(keep)
-        ctx.scale = LEVELS / (LEVELS - threshold)
         ctx.has_x = x is not None
         mask = keep.to(y.dtype)
         if x is None:

@@ -79,9 +79,9 @@ class Embed(Alternative):
         """Whether what a vector is depends on all of the input before it, so that nothing may be cached."""
         return False
 
-    @abstractmethod
     def build(self, width: int) -> EmbedPart:
-        """The part that makes vectors of that width."""
+        """The part that makes vectors of that width; by default `module(width, self)`."""
+        return self.module(width, self)
 
 
 EMBEDDINGS: Registry[type[Embed]] = Registry("embeddings", *FILES, base=Embed, check=complete)
@@ -282,6 +282,3 @@ class Patches(Embed):
         """Vectors an image becomes; 0 in a plan."""
         rows = self.pixel_rows // self.patch if self.patch else 0
         return rows * self.columns + self.leading if rows else 0
-
-    def build(self, width: int) -> PatchEmbedding:
-        return PatchEmbedding(width, self)

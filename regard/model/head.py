@@ -1,4 +1,5 @@
-"""From a stack's vectors to predictions: a word for each of them, a class for all together, a span, a vector.
+"""From a stack's vectors to predictions: a word or a class for each, a class for all together, a span, a
+vector.
 
 What is made of a prediction, and what it costs to be wrong (`loss.py`), is not known here.
 """
@@ -362,3 +363,21 @@ class Vector(Head):
 
     def build(self, width: int, table: nn.Parameter | None) -> VectorHead:
         return VectorHead(self)
+
+
+@register
+@dataclass(frozen=True)
+class TokenClasses(Head):
+    """One of some classes for each vector (arXiv 1810.04805, section 5.3)."""
+
+    count: int = 0
+    """K, the number of classes; 0 in a plan that leaves it to the data."""
+    kind: Literal["token-classes"] = "token-classes"
+
+    module = LinearHead
+
+    def for_new_data(self, before: Head) -> Head:
+        return replace(self, count=0)
+
+    def build(self, width: int, table: nn.Parameter | None) -> LinearHead:
+        return LinearHead(width, self.count)

@@ -22,7 +22,7 @@ from regard.model.init import Init
 from regard.model.part import Part, product_flops
 
 
-class MultiheadAttention(Part):
+class MultiheadAttention(nn.MultiheadAttention, Part):
     """Multi-head attention that returns (output, weights), as torch's does.
 
     `embed_dim` is D, of which each of `num_heads` gets an equal part; `kdim` and `vdim` are the widths
@@ -34,13 +34,6 @@ class MultiheadAttention(Part):
     """
 
     cross = True
-    in_proj_weight: Tensor | None
-    in_proj_bias: Tensor | None
-    q_proj_weight: Tensor | None
-    k_proj_weight: Tensor | None
-    v_proj_weight: Tensor | None
-    bias_k: Tensor | None
-    bias_v: Tensor | None
 
     def __init__(
         self,
@@ -58,26 +51,11 @@ class MultiheadAttention(Part):
     ) -> None:
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
             raise ValueError(f"embed_dim {embed_dim} is not a positive multiple of num_heads {num_heads}")
-        super().__init__()
-        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
-        self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
-        self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
+        of_keys, of_values = kdim or embed_dim, vdim or embed_dim
+        extra = (add_bias_kv, add_zero_attn, of_keys, of_values, batch_first)
+        super().__init__(embed_dim, num_heads, dropout, bias, *extra, device=device, dtype=dtype)
         # Torch's encoder layer asks for this before it takes a shortcut past `forward`.
         self._qkv_same_embed_dim = False
-
-        def made(wanted: bool, *shape: int) -> nn.Parameter | None:
-            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if wanted else None
-
-        joint = self.kdim == self.vdim == embed_dim
-        self.register_parameter("in_proj_weight", made(joint, 3 * embed_dim, embed_dim))
-        self.register_parameter("q_proj_weight", made(not joint, embed_dim, embed_dim))
-        self.register_parameter("k_proj_weight", made(not joint, embed_dim, self.kdim))
-        self.register_parameter("v_proj_weight", made(not joint, embed_dim, self.vdim))
-        self.register_parameter("in_proj_bias", made(bias, 3 * embed_dim))
-        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
-        self.register_parameter("bias_k", made(add_bias_kv, 1, 1, embed_dim))
-        self.register_parameter("bias_v", made(add_bias_kv, 1, 1, embed_dim))
-        self._initialise()
 
     def flops(self, T: int, S: int) -> int:
         D, extra = self.embed_dim, int(self.bias_k is not None) + int(self.add_zero_attn)
@@ -86,18 +64,6 @@ class MultiheadAttention(Part):
 
     def initialise(self, init: Init, branches: int | None = None) -> None:
         """It is filled when it is made, as torch does."""
-
-    def _initialise(self) -> None:
-        """Torch's numbers, drawn in torch's order: the same seed gives the same module."""
-        for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
-            if weight is not None:
-                nn.init.xavier_uniform_(weight)
-        for bias in (self.in_proj_bias, self.out_proj.bias):
-            if bias is not None:
-                nn.init.zeros_(bias)
-        for extra in (self.bias_k, self.bias_v):
-            if extra is not None:
-                nn.init.xavier_normal_(extra)
 
     def forward(
         self,

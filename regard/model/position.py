@@ -20,7 +20,8 @@ from regard.model.account import Entry, Index, Made, Numbers, made_of, one
 from regard.model.init import Init
 from regard.model.mask import PADDING, Contiguous, Positions
 from regard.model.part import Productless, Weightless
-from regard.model.position_2d import Rotary2D, Sinusoidal2D
+from regard.model.position_2d import Rotary2D as Rotary2D
+from regard.model.position_2d import Sinusoidal2D as Sinusoidal2D
 from regard.model.position_part import (
     AddedRows,
     Position,
@@ -34,27 +35,6 @@ from regard.model.rotary_scaling import Scaling
 from regard.model.tap import tap
 from regard.registry import register
 
-__all__ = [
-    "ALiBi",
-    "AddedTable",
-    "BucketedBias",
-    "Learned",
-    "LearnedAndRelative",
-    "NoPosition",
-    "Position",
-    "PositionPart",
-    "RelativeBias",
-    "Rotary",
-    "Rotary2D",
-    "Rotation",
-    "Sinusoidal",
-    "Sinusoidal2D",
-    "alibi_slopes",
-    "relative_bucket",
-    "rotate",
-    "sinusoids",
-]
-
 
 class Orderless(Weightless, PositionPart):
     """See `NoPosition`."""
@@ -62,10 +42,6 @@ class Orderless(Weightless, PositionPart):
 
 class AddedSinusoids(AddedRows):
     """See `Sinusoidal`."""
-
-    def __init__(self, config: Sinusoidal, width: int, heads: int, head_width: int) -> None:
-        self.width, self.config = width, config
-        super().__init__()
 
     def _rows(self, count: int) -> Tensor:
         return sinusoids(
@@ -134,7 +110,7 @@ class RotaryPart(RotatedRows):
         self.pairs, self.base, self.interleaved = rotated // 2, config.base, config.interleaved
         self.scaling = config.scaling
         self.stretches = config.scaling is not None and config.scaling.stretches
-        super().__init__()
+        super().__init__(config, width, heads, head_width)
 
     def _rows(self, count: int) -> Tensor:
         pairs = torch.arange(self.pairs, dtype=torch.float64, device="cpu")
@@ -150,9 +126,8 @@ class RotaryPart(RotatedRows):
     def late(
         self, query: Positions, key: Positions, device: torch.device
     ) -> tuple[Rotation, Rotation] | None:
-        if self.scaling is None or not self.scaling.stretches:
-            return None
-        if key.bound <= self.scaling.original:  # without a look at the tensors
+        # Without a look at the tensors.
+        if self.scaling is None or not self.scaling.stretches or key.bound <= self.scaling.original:
             return None
         q, k = query.on(device), key.on(device)
         real = torch.where(k.segment == PADDING, -1, k.position)

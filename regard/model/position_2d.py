@@ -33,8 +33,7 @@ class AddedGrid(AddedRows):
     def __init__(self, config: Sinusoidal2D, width: int, heads: int, head_width: int) -> None:
         if width % 2:
             raise ValueError(f"sinusoidal positions on a grid need an even width, not {width}")
-        self.width, self.config = width, config
-        super().__init__()
+        super().__init__(config, width, heads, head_width)
 
     def _rows(self, count: int) -> Tensor:
         rows, columns, real = grid(count, self.config.columns, self.config.leading)
@@ -49,8 +48,8 @@ class RotatedGrid(RotatedRows):
     def __init__(self, config: Rotary2D, width: int, heads: int, head_width: int) -> None:
         if head_width % 4:
             raise ValueError(f"rotary positions on a grid need a head width in fours, not {head_width}")
-        self.pairs, self.config = head_width // 4, config
-        super().__init__()
+        self.pairs = head_width // 4
+        super().__init__(config, width, heads, head_width)
 
     def _rows(self, count: int) -> Tensor:
         rows, columns, _ = grid(count, self.config.columns, self.config.leading)

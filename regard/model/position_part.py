@@ -8,7 +8,7 @@ calls each once a forward, and all of its layers share the result. The parts the
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -116,8 +116,9 @@ class Tabled(Weightless, PositionPart):
 
     table: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, config: Any, width: int, heads: int, head_width: int) -> None:
         super().__init__()
+        self.config, self.width = config, width
         self.register_buffer("table", self._rows(64), persistent=False)
 
     def _rows(self, count: int) -> Tensor:

@@ -95,9 +95,8 @@ def encoder_decoder(
 
     A vocabulary of 0 is left to the tokenizer that is yet to come.
     """
-    encoder = _stack(size, Full(), placement, norm, position, activation)
-    cross = encoder.attention
-    decoder = replace(encoder, depth=size.decoder_depth, mask=Causal(), cross=cross)
+    encoder = _stack(size, size.encoder_depth, Full(), placement, norm, position, activation)
+    decoder = replace(encoder, depth=size.decoder_depth, mask=Causal(), cross=encoder.attention)
     return EncoderDecoderConfig(Tokens(source_vocab), Tokens(target_vocab), encoder, decoder, tying, init)
 
 
@@ -114,32 +113,28 @@ def one_stack(
     init: Init = _INIT,
 ) -> TransformerConfig:
     """One stack of this size: a GPT if its mask is causal, a BERT if it is full."""
-    return TransformerConfig(
-        Tokens(vocab), _stack(size, mask, placement, norm, position, activation), head, init
-    )
+    stack = _stack(size, size.encoder_depth, mask, placement, norm, position, activation)
+    return TransformerConfig(Tokens(vocab), stack, head, init)
 
 
 def vit(size: ImageSize, *, position: Position = _LEARNED, init: Init = _INIT) -> TransformerConfig:
     """A Vision Transformer (arXiv 2010.11929) of this size, for images and classes that are yet to come."""
-    stack = StackConfig(
-        width=size.width,
-        depth=size.depth,
-        attention=AttentionConfig(heads=size.heads),
-        feedforward=MLP(hidden=size.hidden, activation="gelu"),
-        position=position,
-        norm=LayerNorm(eps=1e-6),
-        placement=PreNorm(),
-        dropout=size.dropout,
-    )
+    stack = _stack(size, size.depth, Full(), PreNorm(), LayerNorm(eps=1e-6), position, "gelu")
     return TransformerConfig(Patches(patch=size.patch), stack, Classes(pooling="first"), init)
 
 
 def _stack(
-    size: Size, mask: MaskRule, placement: Placement, norm: Norm, position: Position, activation: Activation
+    size: Size | ImageSize,
+    depth: int,
+    mask: MaskRule,
+    placement: Placement,
+    norm: Norm,
+    position: Position,
+    activation: Activation,
 ) -> StackConfig:
     return StackConfig(
         width=size.width,
-        depth=size.encoder_depth,
+        depth=depth,
         attention=AttentionConfig(heads=size.heads),
         feedforward=MLP(hidden=size.hidden, activation=activation),
         mask=mask,

@@ -69,9 +69,8 @@ class Int8Linear(nn.Module):
         weight, largest = to_int8(linear.weight.detach().to(torch.float32).contiguous())
         bias = None if linear.bias is None else linear.bias.detach().clone()
         self.register_buffer("weight", weight)  # (N, D) int8
-        self.register_buffer(
-            "scale", largest[:, 0] / _LEVELS**2
-        )  # (N,): of the weights and of a row's levels
+        # (N,): of the weights and of a row's levels
+        self.register_buffer("scale", largest[:, 0] / _LEVELS**2)
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:

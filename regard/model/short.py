@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from regard.model.dropout import LEVELS, random_keep, threshold_of
+from regard.model.dropout import drawn
 
 _LONGEST = 64
 """Places of queries or keys up to which this is faster than torch's kernel, with whatever threads."""
@@ -69,10 +69,9 @@ class _ShortAttention(torch.autograd.Function):
         weights = torch.softmax(scores, 1)
         if seen is not None:
             weights.view(B, H, S, T).mul_(seen)  # a row that may see nothing
-        dropped = threshold_of(dropout) if dropout else 0
-        keep = random_keep(weights, dropped) if dropped else None
+        keep, ctx.rate = drawn(weights, dropout)
         ctx.save_for_backward(scaled, k, v, weights, keep)
-        ctx.scale, ctx.rate = scale, LEVELS / (LEVELS - dropped)
+        ctx.scale = scale
         return torch.bmm(_kept(weights, keep, ctx.rate).mT, v).view(B, H, T, -1)
 
     @staticmethod

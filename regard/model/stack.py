@@ -281,8 +281,6 @@ class Stack(Productless):
 def _check(config: StackConfig) -> None:
     """One position part serves both attentions of a block, so their heads must be alike. Whoever asks `mask`
     what a stack lets be seen is told the truth of every block."""
-    if config.entry_width is not None and config.entry_width < 1:
-        raise ValueError(f"entry_width must be at least 1, not {config.entry_width}")
     if len(config.pattern) > config.depth:
         raise ValueError(f"pattern: one of {len(config.pattern)} is longer than {config.depth} blocks")
     for rule in dict.fromkeys(layer.mask for layer in config.pattern):

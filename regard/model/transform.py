@@ -27,10 +27,6 @@ class Transform:
     norm: Norm | None = None
     """Which norm comes last; None for none."""
 
-    def build(self, width: int, made: int | None = None) -> TransformLayer:
-        """`made`: the width of its vectors, if it is another than theirs."""
-        return TransformLayer(width, self, made)
-
 
 class TransformLayer(Part):
     """See `Transform`. (…, D) → (…, D), or (…, E) of another width."""
@@ -71,4 +67,4 @@ class TransformLayer(Part):
 
 def transform_layer(width: int, config: Transform | None, made: int | None = None) -> nn.Module:
     """The layer, if there is one. `made`: the width of its vectors, if it is another than theirs."""
-    return nn.Identity() if config is None else config.build(width, made)
+    return nn.Identity() if config is None else TransformLayer(width, config, made)

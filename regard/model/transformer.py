@@ -74,8 +74,7 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """(B, T) ids → (B, T, V) logits, or whatever else the embedding reads and the head makes."""
         hidden = self.hidden(given, positions, cache)
-        pools = getattr(self.head, "pools", False)
-        return self.head(hidden, positions) if pools else self.head(hidden)
+        return self.head(hidden, positions) if self.head.pools else self.head(hidden)
 
     def hidden(self, given: Tensor, positions: Positions | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T) ids, or what else the embedding reads → (B, T, D), what the head sees.

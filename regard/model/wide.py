@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regard.model.dropout import LEVELS, random_keep, threshold_of
+from regard.model.dropout import drawn
 
 _HELD = 1 << 18
 """Hidden values that each thread works on at a time: about half of a core's second cache."""
@@ -37,9 +37,7 @@ class _ReluMLP(torch.autograd.Function):
         ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, p: float
     ) -> Tensor:
         hidden, y = x.new_empty(len(x), len(up)), x.new_empty(len(x), len(down))
-        dropped = threshold_of(p) if p else 0
-        keep = random_keep(hidden, dropped) if dropped else None
-        scale = LEVELS / (LEVELS - dropped)
+        keep, scale = drawn(hidden, p)
         for here in _chunks(len(x), len(up)):
             part = hidden[here]
             torch.addmm(up_bias, x[here], up.t(), out=part).relu_()

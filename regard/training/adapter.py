@@ -32,12 +32,10 @@ def save_adapter(model: nn.Module, lora: LoRA, base: str, folder: Path) -> None:
 
     Raises: StorageError.
     """
+    found = dict(adapters(model))
     tensors: dict[str, Tensor] = {}
-    names = []
-    for name, adapter in adapters(model):
-        names.append(name)
-        tensors[_PREFIX + name + _DOWN] = adapter.down
-        tensors[_PREFIX + name + _UP] = adapter.up
+    for name, adapter in found.items():
+        tensors |= {_PREFIX + name + _DOWN: adapter.down, _PREFIX + name + _UP: adapter.up}
     head = {
         name: value
         for name, value in model.named_parameters()
@@ -50,7 +48,7 @@ def save_adapter(model: nn.Module, lora: LoRA, base: str, folder: Path) -> None:
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
-        "target_modules": names,
+        "target_modules": list(found),
         "modules_to_save": [_HEAD] if head else None,
         "bias": "none",
         "fan_in_fan_out": False,

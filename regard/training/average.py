@@ -21,9 +21,6 @@ class NoAverage:
 
     kind: Literal["none"] = "none"
 
-    def share(self, step: float, total: int | None) -> float:
-        return 1.0
-
 
 @dataclass(frozen=True)
 class EMA:
@@ -69,7 +66,7 @@ class Average:
     @torch.no_grad()
     def update(self, step: float, total: int | None) -> None:
         """Take in the weights as they are after `step` of `total` steps (None: not known yet)."""
-        if not self.weights:
+        if isinstance(self.config, NoAverage) or not self.weights:
             return
         share = self.config.share(step, total)
         live: list[Tensor] = [self.live[name] for name in self.weights]

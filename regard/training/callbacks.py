@@ -182,7 +182,7 @@ class Saving(Callback):
         return None
 
     def end(self, trainer: Trainer) -> None:
-        self.stop.__exit__(None, None, None)
+        self.stop.__exit__()
 
 
 DEFAULT = (Logging, Evaluation, Budget, Saving)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,26 +50,21 @@ class Progress:
     """Losses of the last steps that no event has told of yet."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """`tensors` by dotted name, and `state` as JSON values."""
+def save_checkpoint(tensors: Mapping[str, Tensor], state: Mapping[str, Any], folder: Path) -> None:
+    """Write `tensors` by dotted name, and `state` as JSON values; a crash leaves what was written before.
 
-    tensors: dict[str, Tensor]
-    state: dict[str, Any]
-
-
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write it; a crash leaves the one before. Raises: StorageError."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
-    state = json.dumps(checkpoint.state)
-    data = to_bytes(tensors, {"state": state, _SUM: digest(tensors, state)})
+    Raises: StorageError.
+    """
+    here = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    said = json.dumps(state)
+    data = to_bytes(here, {"state": said, _SUM: digest(here, said)})
     check_space(folder, len(data))
     with atomic_file(folder / FILE) as file:
         file.write(data)
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read and check it; its tensors are on the host.
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_checkpoint` was given, read and checked; the tensors are on the host.
 
     Raises: BundleError when there is none or it is damaged.
     """
@@ -87,4 +83,4 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     state = metadata.get("state", "")
     if metadata.get(_SUM) != digest(tensors, state):
         raise BundleError("{where} was changed after it was written; {remedy}", path, _ANEW)
-    return Checkpoint(tensors, json.loads(state))
+    return tensors, json.loads(state)

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from regard.errors import ConfigError, RegardError, both_given, cannot_write
+from regard.errors import ConfigError, RegardError, both_given, writing
 from regard.locks import LOCK, exclusive
 
 STATE = "training"
 _FINISHED = ".finished"
+_ANOTHER = "choose another --out"
 _KEPT = ("log.jsonl", "tensorboard", "snapshots", "adapter")
 
 
@@ -31,13 +32,13 @@ def owned(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
     Raises: ConfigError when it holds something that was not asked for; StorageError, also when it is another
     process's, which it names.
     """
-    with _storage_errors(out):
+    with writing(out, _ANOTHER):
         _refuse(out, resume=resume, overwrite=overwrite)
         missing = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:
-            with _storage_errors(out):
+            with writing(out, _ANOTHER):
                 stack.enter_context(exclusive(out, "trained"))
                 _move_kept(out)
                 _refuse(out, resume=resume, overwrite=overwrite)  # it may have been another's until now
@@ -54,7 +55,7 @@ def claimed(out: Path, *, resume: bool) -> Iterator[None]:
 
     Raises: StorageError.
     """
-    with _storage_errors(out):
+    with writing(out, _ANOTHER):
         if not resume:
             if (out / STATE).exists():
                 shutil.rmtree(out / STATE)
@@ -69,7 +70,7 @@ def claimed(out: Path, *, resume: bool) -> Iterator[None]:
 
 def finish(out: Path) -> None:
     """Training has ended and the bundle is saved: keep the record, remove what resuming needed."""
-    with _storage_errors(out):
+    with writing(out, _ANOTHER):
         for name in _KEPT:  # what an earlier run left here was of other weights
             if (out / name).is_dir() and not (out / STATE / name).exists():
                 shutil.rmtree(out / name)
@@ -100,11 +101,3 @@ def _move_kept(out: Path) -> None:
         if (finished / name).exists():
             (finished / name).replace(out / name)
     shutil.rmtree(finished)
-
-
-@contextmanager
-def _storage_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise cannot_write(out, problem, "choose another --out") from problem

@@ -44,11 +44,12 @@ from regard.training.checkpoint import FILE, other_run
 from regard.training.config import RunConfig
 from regard.training.device import Place, check_memory
 from regard.training.folder import STATE, claimed, finish, owned
-from regard.training.loop import Outcome, Trainer
+from regard.training.loop import Trainer
 from regard.training.progress import Reporter, clock, fetching
 from regard.training.resolve import Asked, resolve, started
 from regard.training.start import Start
 from regard.training.tune import LoRA, Whole, tuned
+from regard.weights import digest
 
 _LOG = logging.getLogger(__name__)
 _CONFIG, _EXAMPLES = "run.json", "examples"
@@ -112,11 +113,11 @@ class Job:
                 return
             trainer = self._trainer(config, prepared)
             self.start = None  # its weights have served
-        outcome = trainer.run(resume=resume and (self.state / FILE).exists())
+        ended = trainer.run(resume=resume and (self.state / FILE).exists())
         if is_main:
             if isinstance(prepared.task, Calibrates):
                 prepared.task.calibrate(trainer.model, trainer.valid[: config.train.valid_rows])
-            self._save(config, prepared, trainer.model, outcome)
+            self._save(config, prepared, trainer, ended)
         self.place.barrier()  # so that every process finds the bundle
 
     def _decided(self, config: RunConfig) -> RunConfig:
@@ -189,7 +190,7 @@ class Job:
                 raise other_run(self.out)
             return kind.prepare(config.task, None, bundles.renamed(self.begun["tokenizers"]))
         self.reporter.busy("training the tokenizers")
-        files = NO_FILES if self.start is None else self.start.tokenizers
+        files = NO_FILES if self.start is None else self.start.bundle.tokenizers
         task = kind.prepare(config.task, dataset.split("train"), files)
         self.begun = {"training": dump(config), "tokenizers": task.files()}
         if self.place.is_main:
@@ -246,8 +247,8 @@ class Job:
         processes = _counted(self.place.world, "process", "processes")
         say(f"device  {self.place.device}, {threads}, {processes}")
 
-    def _save(self, config: RunConfig, prepared: _Prepared, model: nn.Module, outcome: Outcome) -> None:
-        dataset, task = prepared.dataset, prepared.task
+    def _save(self, config: RunConfig, prepared: _Prepared, trainer: Trainer, ended: str) -> None:
+        dataset, task, model, at = prepared.dataset, prepared.task, trainer.model, trainer.at
         if isinstance(config.train.tune, LoRA):
             save_adapter(model, config.train.tune, str(config.train.init), self.state / ADAPTER)
             merge(model)
@@ -266,17 +267,17 @@ class Job:
                 "fingerprint": dataset.fingerprint,
             },
             metrics={
-                "validation": dict(outcome.metrics),
-                "steps": outcome.steps,
-                "seconds": outcome.seconds,
-                "tokens": outcome.tokens,
-                "ended": outcome.reason,
+                "validation": dict(at.metrics),
+                "steps": at.step,
+                "seconds": at.seconds,
+                "tokens": at.tokens,
+                "ended": ended,
             },
             versions=bundles.software_versions(),
         )
         bundles.save(bundle, self.out)
         finish(self.out)
-        self.reporter.say(f"trained {outcome.steps:,} steps in {clock(outcome.seconds)}; saved in {self.out}")
+        self.reporter.say(f"trained {at.step:,} steps in {clock(at.seconds)}; saved in {self.out}")
 
 
 def _check_model(config: RunConfig, place: Place) -> None:
@@ -328,7 +329,7 @@ def _identity(config: RunConfig, dataset: DataSet, begun: Mapping[str, Any], sta
     leaves it the same."""
     training = _known(dump(config), begun["training"])
     content: list[Any] = [training, dataset.fingerprint, dataset.name, begun["tokenizers"]]
-    content += [] if start is None else [start.identity]
+    content += [] if start is None else [digest(start.bundle.weights)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from regard.tasks.task import Batch, Task
 from regard.threads import free_threads
 from regard.training.average import Average
 from regard.training.callbacks import DEFAULT, Callback
-from regard.training.checkpoint import Checkpoint, Progress, load_checkpoint, other_run, save_checkpoint
+from regard.training.checkpoint import Progress, load_checkpoint, other_run, save_checkpoint
 from regard.training.config import TrainConfig
 from regard.training.device import Place
 from regard.training.meter import Meter, now
@@ -52,19 +52,6 @@ class _Loss(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         return self.task.loss(self.model, batch)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How training ended."""
-
-    steps: int
-    seconds: float
-    tokens: int
-    metrics: Mapping[str, Any]
-    """The validation figures of the weights that were kept."""
-    reason: str
-    """Why it ended: "planned", "time" or "patience"."""
 
 
 class Trainer:
@@ -111,8 +98,11 @@ class Trainer:
         self.threads = torch.get_num_threads()
         self.callbacks = [*(kind() for kind in DEFAULT), *callbacks]
 
-    def run(self, *, resume: bool) -> Outcome:
-        """Train to the end. Raises: NonFiniteLossError, StorageError, KeyboardInterrupt (state saved)."""
+    def run(self, *, resume: bool) -> str:
+        """Train to the end, and say why it came: "planned", "time" or "patience"; `at` is where it did.
+
+        Raises: NonFiniteLossError, StorageError, KeyboardInterrupt (state saved).
+        """
         self.resumed = resume
         if resume:
             self._restore()
@@ -132,7 +122,7 @@ class Trainer:
             for callback in reversed(begun):
                 callback.end(self)
         self._take_best()
-        return Outcome(at.step, at.seconds, at.tokens, at.metrics, reason)
+        return reason
 
     def _steps(self) -> str:
         """Step after step until there is a reason to end, which is returned."""
@@ -254,24 +244,24 @@ class Trainer:
         }
         tensors = {f"{group}.{name}": value for group, part in groups.items() for name, value in part.items()}
         state = {"identity": self.identity, "progress": asdict(self.at), "scaler": self.scaler.state_dict()}
-        save_checkpoint(Checkpoint(tensors, state), self.folder)
+        save_checkpoint(tensors, state, self.folder)
 
     @torch.no_grad()
     def _restore(self) -> None:
         """Go on from the folder's checkpoint. Raises: BundleError when it is of another run."""
-        checkpoint = load_checkpoint(self.folder)
-        if checkpoint.state["identity"] != self.identity:
+        tensors, state = load_checkpoint(self.folder)
+        if state["identity"] != self.identity:
             raise other_run(self.folder)
         groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
-        for name, value in checkpoint.tensors.items():
+        for name, value in tensors.items():
             group, key = name.split(".", 1)
             groups[group][key] = value if group == "optimizer" else value.to(self.place.device)
         for name, parameter in self.average.live.items():
             parameter.copy_(groups["model"][name])
         self.average.weights, self.best = groups["average"], groups["best"]
         self.optimizer.restore(groups["optimizer"])
-        self.scaler.load_state_dict(checkpoint.state["scaler"])
-        progress = dict(checkpoint.state["progress"])
+        self.scaler.load_state_dict(state["scaler"])
+        progress = dict(state["progress"])
         plan = progress.pop("plan")
         self.at = Progress(plan=None if plan is None else Plan(**plan), **progress)
 

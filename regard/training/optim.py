@@ -7,7 +7,6 @@ step together; each of its groups keeps its own peak rate, which the schedule mu
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -145,11 +144,8 @@ class Optimizer:
 
 def _adamw(groups: list[dict[str, Any]], config: AdamW) -> torch.optim.Optimizer:
     betas = (config.beta1, config.beta2)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=_fusible(groups))
-
-
-def _fusible(groups: Iterable[dict[str, Any]]) -> bool:
-    return all(p.device.type in ("cpu", "cuda", "mps") for group in groups for p in group["params"])
+    fused = all(p.device.type in ("cpu", "cuda", "mps") for group in groups for p in group["params"])
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
 
 
 def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from regard.errors import cannot_write
+from regard.errors import writing
 from regard.files import human_bytes, write_text
 from regard.strict_json import dumps
 
@@ -108,10 +108,8 @@ class Record:
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append one event, a mapping of JSON values with a `step`. Raises: StorageError."""
-        try:
+        with writing(self._path, "free some space"):
             self._file.write((dumps(event) + "\n").encode())
-        except OSError as problem:
-            raise cannot_write(self._path, problem, "free some space") from problem
         if self._board is not None:
             for name, value in event.items():
                 if isinstance(value, int | float) and name != "step":

@@ -89,11 +89,13 @@ def resolve(asked: Asked, start: Start | None = None) -> RunConfig:
 
 def _from_file(asked: Asked) -> tuple[dict[str, Any], str]:
     """What the configuration file says, and where that is."""
-    if asked.config is None:
-        return {}, ""
-    file_values, where = _read(asked.config)
-    training = file_values.get("training", file_values)
-    return (training if isinstance(training, dict) else file_values), where
+    config, where = {} if asked.config is None else asked.config, ""
+    if not isinstance(config, Mapping):
+        path = Path(config)
+        path = path / "config.json" if path.is_dir() else path
+        config, where = read_object(path, ConfigError), str(path)
+    training = config.get("training", config)
+    return dict(training if isinstance(training, dict) else config), where
 
 
 def _refuse_short(values: dict[str, Any], file_values: Mapping[str, Any], where: str) -> None:
@@ -120,26 +122,14 @@ def _defaults(task: str, preset: str) -> RunConfig:
     return RunConfig(TASKS[task].Config(), presets[preset], TrainConfig())
 
 
-def _read(config: Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
-    if isinstance(config, Mapping):
-        return dict(config), ""
-    path = Path(config)
-    if path.is_dir():
-        path = path / "config.json"
-    return read_object(path, ConfigError), str(path)
-
-
 def _merge(base: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """`new` over `base`, key by key; another kind replaces the whole part."""
     merged = dict(base)
     for key, value in new.items():
-        old = merged.get(key)
-        same = (
-            isinstance(old, dict)
-            and isinstance(value, Mapping)
-            and value.get("kind") in (None, old.get("kind"))
-        )
-        merged[key] = _merge(old, value) if same and isinstance(old, dict) else value
+        old: Any = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, Mapping)
+        same = both and value.get("kind") in (None, old.get("kind"))
+        merged[key] = _merge(old, value) if same else value
     return merged
 
 
@@ -173,20 +163,18 @@ def _known_keys() -> dict[str, None]:
 
 
 def _flags(values: dict[str, Any], asked: Asked) -> dict[str, Any]:
-    ends = {name: getattr(asked, name) for name in ENDS if getattr(asked, name) is not None}
+    given = {name: value for name, value in vars(asked).items() if value is not None}
+    ends = {name: given[name] for name in ENDS if name in given}
     train, task = values["train"], values["task"]
     if not isinstance(train, Mapping) or not isinstance(task, Mapping):
         return values  # which will be refused by name
     train, task = dict(train), dict(task)
     if ends:
         train.update(dict.fromkeys(ENDS, None) | ends)
-    for name in ("seed", "snapshots", "init"):
-        if getattr(asked, name) is not None:
-            train[name] = getattr(asked, name)
-    for name in ("source", "target"):
-        if getattr(asked, name) is not None:
+    train.update((name, given[name]) for name in ("seed", "snapshots", "init") if name in given)
+    for name, option in (("source", "--from"), ("target", "--to")):
+        if name in given:
             if name not in task:
-                option = "--from" if name == "source" else "--to"
                 raise ConfigError("{where} has no column for {key}", asked.task, option)
-            task[name] = getattr(asked, name)
+            task[name] = given[name]
     return {**values, "train": train, "task": task}

@@ -17,7 +17,6 @@ from regard import bundle as bundles
 from regard.bundle import Bundle
 from regard.errors import ConfigError
 from regard.model.transformer import ModelConfig, TransformerConfig
-from regard.weights import digest
 
 _HEAD = "head."
 
@@ -33,15 +32,6 @@ class Start:
     def open(cls, folder: str | Path) -> Start:
         """Raises: BundleError when there is none in `folder`, or it is damaged."""
         return cls(Path(folder), bundles.load(folder))
-
-    @property
-    def tokenizers(self) -> Mapping[str, str]:
-        return self.bundle.tokenizers
-
-    @property
-    def identity(self) -> str:
-        """Changes when a weight does."""
-        return digest(self.bundle.weights)
 
     def model(self, wanted: ModelConfig) -> ModelConfig:
         """The bundle's body, with the head of the model that a task wants.
@@ -66,7 +56,7 @@ class Start:
 
         Raises: ConfigError when the body was changed by settings, so that the weights do not fit.
         """
-        same = dict(tokenizers) == dict(self.tokenizers)
+        same = dict(tokenizers) == dict(self.bundle.tokenizers)
         source = self.bundle.build().state_dict()
         copied: dict[int, str] = {}
         new: list[str] = []

@@ -16,8 +16,7 @@ from regard.model.attention import AttentionConfig
 from regard.model.block import Placement
 from regard.model.embed import Embed, Patches, Tokens, TokenTypes
 from regard.model.feedforward import FeedForwardPart
-from regard.model.head import Classes, Head, Transform, Vector, Vocabulary
-from regard.model.head_tokens import TokenClasses
+from regard.model.head import Classes, Head, TokenClasses, Transform, Vector, Vocabulary
 from regard.model.init import Init
 from regard.model.mask import Causal, Full, MaskRule, Prefix, Ragged, Window
 from regard.model.norm import Norm, RMSNorm

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tiny import options
 
-from regard.training.checkpoint import FILE, Checkpoint, save_checkpoint
+from regard.training.checkpoint import FILE, save_checkpoint
 
 KILLS = 12
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
@@ -201,7 +201,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(
     file = out / "training" / FILE
     content = file.read_bytes()
     if damage == "swapped":
-        save_checkpoint(Checkpoint({}, {"identity": "another"}), file.parent)
+        save_checkpoint({}, {"identity": "another"}, file.parent)
     else:
         file.write_bytes(content[:-9] if damage == "cut" else content[:-9] + b"\1" + content[-8:])
     now = file.read_bytes()

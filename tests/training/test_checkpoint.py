@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from regard.errors import BundleError, StorageError
-from regard.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from regard.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from tests.shared import refused
 
 STATE = {"step": 7, "best": float("-inf"), "third": 1 / 3, "plan": None, "name": "é"}
@@ -35,13 +35,13 @@ def tensors() -> dict[str, Tensor]:
 
 
 def test_everything_comes_back_to_the_bit(tmp_path: Path) -> None:
-    save_checkpoint(Checkpoint(tensors(), STATE), tmp_path)
-    again = load_checkpoint(tmp_path)
-    assert again.state == STATE
-    assert again.tensors.keys() == tensors().keys()
+    save_checkpoint(tensors(), STATE, tmp_path)
+    again, state = load_checkpoint(tmp_path)
+    assert state == STATE
+    assert again.keys() == tensors().keys()
     for name, value in tensors().items():
-        assert again.tensors[name].dtype == value.dtype
-        assert torch.equal(again.tensors[name], value)
+        assert again[name].dtype == value.dtype
+        assert torch.equal(again[name], value)
 
 
 def test_no_checkpoint_is_said(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_no_checkpoint_is_said(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
-    save_checkpoint(Checkpoint(tensors(), STATE), folder)
+    save_checkpoint(tensors(), STATE, folder)
     return folder / FILE
 
 
@@ -79,22 +79,22 @@ def test_an_edited_checkpoint_is_refused_or_says_the_same(good: Path, share: flo
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / FILE).write_bytes(changed)
         with suppress(BundleError):
-            again = load_checkpoint(Path(folder))
-            assert again.state == STATE
-            assert all(torch.equal(again.tensors[name], value) for name, value in tensors().items())
+            again, state = load_checkpoint(Path(folder))
+            assert state == STATE
+            assert all(torch.equal(again[name], value) for name, value in tensors().items())
 
 
 def test_a_failed_save_keeps_the_last_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_checkpoint(Checkpoint(tensors(), STATE), tmp_path)
+    save_checkpoint(tensors(), STATE, tmp_path)
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with refused(StorageError, value="the disk is full", where="checkpoint.safetensors"):
-        save_checkpoint(Checkpoint({"model.weight": torch.ones(2)}, {"step": 8}), tmp_path)
+        save_checkpoint({"model.weight": torch.ones(2)}, {"step": 8}, tmp_path)
     monkeypatch.undo()
-    assert load_checkpoint(tmp_path).state == STATE
+    assert load_checkpoint(tmp_path)[1] == STATE
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
@@ -103,9 +103,9 @@ def test_a_weight_that_is_not_finite_is_refused_by_name_and_a_moment_is_not(
     tmp_path: Path, value: float
 ) -> None:
     bad = torch.tensor([1.0, value])
-    save_checkpoint(Checkpoint({"optimizer.a": bad}, {}), tmp_path)
-    assert "optimizer.a" in load_checkpoint(tmp_path).tensors
+    save_checkpoint({"optimizer.a": bad}, {}, tmp_path)
+    assert "optimizer.a" in load_checkpoint(tmp_path)[0]
     for group in ("model", "average", "best"):
-        save_checkpoint(Checkpoint({f"{group}.a": bad}, {}), tmp_path)
+        save_checkpoint({f"{group}.a": bad}, {}, tmp_path)
         with pytest.raises(BundleError, match=rf"'{group}\.a' holds {value}.*--overwrite"):
             load_checkpoint(tmp_path)

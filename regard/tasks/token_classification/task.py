@@ -24,7 +24,7 @@ from regard.data.rows import Row, Rows
 from regard.data.store import ExampleStore
 from regard.data.tokenizer import Tokenizer, TokenizerSpec
 from regard.errors import ConfigError, NonFiniteOutputError, require
-from regard.model.head_tokens import TokenClasses
+from regard.model.head import TokenClasses
 from regard.model.mask import Full
 from regard.tasks.batch import PaddedBatch
 from regard.tasks.decoding import Decoding
