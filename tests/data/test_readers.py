@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
-import json
 import os
 import tracemalloc
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-import pyarrow
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pyarrow import parquet
 
 from regard.data.readers import open_data
 from regard.data.readers.columns import looks_like_header, pick_columns
 from regard.data.readers.lines import LINE_LIMIT
 from regard.data.rows import DataSet
-from regard.errors import ConfigError, DataError, RegardError
+from regard.errors import ConfigError, DataError
+from tests.data.tables import table_bytes
 from tests.shared import refused
 
 Write = Callable[[str, str | bytes], Path]
@@ -32,22 +26,6 @@ PAIRS = [(f"source {number}", f"target {number}") for number in range(200)]
 
 def values(data: DataSet, split: str) -> list[tuple[str, ...]]:
     return [row.values for row in data.split(split)]
-
-
-def table_bytes(form: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> bytes:
-    """A table as another program would write it."""
-    if form == "tsv":
-        return "".join("\t".join(row) + "\n" for row in [columns, *rows]).encode()
-    if form == "csv":
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows([columns, *rows])
-        return text.getvalue().encode()
-    if form == "jsonl":
-        return "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows).encode()
-    sink = io.BytesIO()
-    data = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
-    parquet.write_table(pyarrow.table(data), sink)
-    return sink.getvalue()
 
 
 FORMS = ("tsv", "csv", "jsonl", "parquet")
@@ -343,61 +321,6 @@ def test_a_path_that_exists_wins_over_a_name_only_if_it_looks_like_a_path(
     assert "./dates" in str(named.report)
 
 
-# ------------------------------------------------------------------------------------------------- splits
-
-
-def test_a_repeated_source_never_stands_on_both_sides(write: Write) -> None:
-    rows = [(f"source {number % 97}", f"target {number}") for number in range(2000)]
-    data = open_data(write("pairs.tsv", table_bytes("tsv", ("source", "target"), rows)), PAIR)
-    sides = [{row.values[0] for row in data.split(split)} for split in ("train", "valid", "test")]
-    assert sum(map(len, sides)) == len(set.union(*sides)) == 97
-    assert sum(data.split(split).count() for split in data.splits) == len(rows)
-    assert data.report.read == len(rows), "three splits of one file are one file"
-
-
-def test_a_folder_without_valid_has_it_cut_from_train(write: Write, tmp_path: Path) -> None:
-    write("train.tsv", table_bytes("tsv", ("source", "target"), PAIRS))
-    write("test.tsv", "source\ttarget\na\tb\n")
-    data = open_data(tmp_path, PAIR)
-    assert list(data.splits) == ["train", "valid", "test"]
-    assert values(data, "test") == [("a", "b")]
-    assert sorted(values(data, "train") + values(data, "valid")) == sorted(PAIRS)
-
-
-def test_no_test_split_is_made_up_beside_a_valid_one(write: Write, tmp_path: Path) -> None:
-    write("train.tsv", "source\ttarget\na\tb\n")
-    write("validation.jsonl", '{"target": "d", "source": "c"}\n')
-    data = open_data(tmp_path, PAIR)
-    assert list(data.splits) == ["train", "valid"]
-    assert values(data, "valid") == [("c", "d")]
-    assert "no test split" in str(data.report)
-
-
-def test_running_text_is_split_in_parts_that_follow_one_another(write: Write) -> None:
-    lines = [f"line {number}" if number % 5 else "" for number in range(2000)]
-    content = ("\n".join(lines) + "\n").encode()
-    for name, stored in (("a.txt", content), ("b.txt.gz", gzip.compress(content))):
-        data = open_data(write(name, stored), (None,))
-        parts = {split: [value for (value,) in values(data, split)] for split in data.splits}
-        assert parts["train"] + parts["valid"] + parts["test"] == lines
-        assert abs(len(parts["train"]) / len(lines) - 0.9) < 0.01
-        assert data.report.read == len(lines)
-
-
-def test_a_text_of_one_line_is_all_train(write: Write) -> None:
-    data = open_data(write("a.txt", "only this"), ("text",))
-    assert [data.split(split).count() for split in ("train", "valid", "test")] == [1, 0, 0]
-
-
-def test_the_fingerprint_changes_with_the_file_and_the_columns(write: Write) -> None:
-    path = write("pairs.tsv", "en\tde\na\tb\n")
-    first = open_data(path, ("en", "de")).fingerprint
-    assert first == open_data(path, ("en", "de")).fingerprint
-    assert first != open_data(path, ("de", "en")).fingerprint
-    write("pairs.tsv", "en\tde\na\tb\nc\td\n")
-    assert first != open_data(path, ("en", "de")).fingerprint
-
-
 # ------------------------------------------------------------------------------------------------- memory
 
 
@@ -444,94 +367,3 @@ def test_shakespeare_comes_back_to_the_character(real_data: Path) -> None:
     text = "".join(row.values[0] + "\n" for rows in data.splits.values() for row in rows)
     assert len(text) == 1_115_394
     assert text.encode() == (real_data / "tinyshakespeare" / "input.txt").read_bytes()
-
-
-# --------------------------------------------------------------------------------------------------- fuzz
-
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-_PIECES = [b"\t", b"\n", b"\r\n", b"\r", b",", b'"', b'""', b" ", b"", b"\0", b"\xff", b"\xef\xbb\xbf", b"a"]
-_PIECES += [b"source", b"target", "字".encode(), b"{", b"}", b"[", b"]", b":", b"null", b"1e999", b"\\ud800"]
-_PIECES += [b'{"source": "a", "target": "b"}\n', b'{"source": 1}\n', b"a b\tc d\n", b"a b,c d\n"]
-ANY_BYTES = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(_PIECES), max_size=40).map(b"".join))
-HEADERS = {"tsv": b"source\ttarget\n", "csv": b"source,target\n", "jsonl": b"", "txt": b"", "tsv.gz": b""}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzz")
-
-
-def law_of_any_bytes(path: Path, columns: tuple[str | None, ...]) -> None:
-    """Rows or a RegardError, nothing else; and with `skip` every row is accounted for."""
-    for on_error in ("refuse", "skip"):
-        message = ""
-        try:
-            data = open_data(path, columns, on_error=on_error, whole=True)
-            rows = [row for split in data.splits.values() for row in split]
-        except RegardError as error:
-            message = str(error)
-        if message:
-            assert "\n" not in message
-            continue
-        assert data.report.kept == len(rows)
-        assert data.report.kept + sum(data.report.skipped.values()) == data.report.read
-        for row in rows:
-            assert len(row.values) == len(columns)
-            assert not any("\0" in value or value.encode() is None for value in row.values)
-            assert len(columns) == 1 or all(value.strip() for value in row.values)
-
-
-@pytest.mark.parametrize("form", HEADERS)
-def test_any_bytes_give_rows_or_one_sentence(place: Path, form: str) -> None:
-    path = place / f"any.{form}"
-    columns = (None,) if form == "txt" else PAIR
-
-    @FUZZ
-    @given(content=ANY_BYTES, header=st.booleans())
-    def law(content: bytes, header: bool) -> None:
-        content = HEADERS[form] + content if header else content
-        path.write_bytes(gzip.compress(content, 1) if form.endswith("gz") and header else content)
-        law_of_any_bytes(path, columns)
-
-    law()
-
-
-def test_any_parallel_bytes_give_rows_or_one_sentence(place: Path) -> None:
-    folder = place / "parallel"
-    folder.mkdir()
-
-    @FUZZ
-    @given(left=ANY_BYTES, right=ANY_BYTES)
-    def law(left: bytes, right: bytes) -> None:
-        (folder / "all.en").write_bytes(left)
-        (folder / "all.de").write_bytes(right)
-        law_of_any_bytes(folder, ("en", "de"))
-
-    law()
-
-
-def test_any_parquet_bytes_give_rows_or_one_sentence(place: Path) -> None:
-    path = place / "any.parquet"
-    sound = table_bytes("parquet", ("source", "target"), [*PAIRS[:20], ("字", "b")])
-    changes = st.lists(st.tuples(st.integers(0, len(sound) - 1), st.integers(0, 255)), max_size=6)
-
-    @FUZZ
-    @given(changes=changes, end=st.one_of(st.just(len(sound)), st.integers(0, len(sound))), junk=ANY_BYTES)
-    def law(changes: list[tuple[int, int]], end: int, junk: bytes) -> None:
-        content = bytearray(sound)
-        for position, byte in changes:
-            content[position] = byte
-        path.write_bytes(bytes(content[:end]) if end else junk)
-        law_of_any_bytes(path, PAIR)
-
-    law()
-
-
-@pytest.mark.parametrize("byte", [0x00, 0x02, 0x1C, 0xFF])
-def test_no_byte_of_a_parquet_footer_ends_the_process(place: Path, byte: int) -> None:
-    """pyarrow's metadata of a column chunk that lacks something is not raised: it aborts."""
-    path = place / "footer.parquet"
-    sound = table_bytes("parquet", ("source", "target"), PAIRS[:20])
-    for position in range(len(sound) - 8 - int.from_bytes(sound[-8:-4], "little"), len(sound)):
-        path.write_bytes(sound[:position] + bytes([byte]) + sound[position + 1 :])
-        law_of_any_bytes(path, PAIR)

@@ -5,34 +5,28 @@ from __future__ import annotations
 import io
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 import regard
 from regard.data.rows import Row, Rows
-from regard.data.store import ExampleStore, write_store
 from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.evaluation import metric_of
 from regard.model.mask import Contiguous
-from regard.model.transformer import Transformer
 from regard.tasks import TASKS, Decoding
-from regard.tasks.augment import NoAugmentation, Warp
 from regard.tasks.image_classification import ImageClassification
 from regard.tasks.labels import labels_of, several
 from regard.tasks.metric import scored
 from regard.training.resolve import Asked, resolve
 from regard.values import Score
 from tests.shared import refused
+from tests.tasks.tiny_images import COLUMNS, COUNT, ROWS, STEPS, images, made, stored
 
-QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
-ROWS, COLUMNS, COUNT, STEPS = 9, 15, 7, 200
 NO_LOOKS = ("", "{", "[]", "{}", '{"channels": 2, "rows": 3, "columns": 3, "mean": [0], "deviation": [1]}')
 WRONG_LOOKS = (
     {"mean": [0.5, 0.5]},
@@ -42,38 +36,6 @@ WRONG_LOOKS = (
     {"rows": 1 << 40},
     {"colour": True},
 )
-
-
-def images(folder: Path, *shape: int, count: int = COUNT, classes: str = "xyz") -> list[Row]:
-    """Random images on disk, a row each."""
-    chance = np.random.default_rng(1)
-    found = []
-    for number in range(count):
-        path = folder / f"{number}.png"
-        Image.fromarray(chance.integers(0, 256, shape or (ROWS, COLUMNS), dtype=np.uint8)).save(path)
-        found.append(Row((str(path), classes[number % len(classes)]), str(path)))
-    return found
-
-
-def in_training(model: Any) -> Any:
-    """The model, whose loss is that of training, with dropout still off."""
-    model.training = True
-    return model
-
-
-def made(rows: list[Row], *settings: str) -> tuple[ImageClassification, Transformer]:
-    config = resolve(Asked("image-classification", settings=(*QUICK, *settings)))
-    task: Any = ImageClassification.prepare(config.task, Rows.of(rows))  # type: ignore[arg-type]
-    torch.manual_seed(1)
-    model: Any = task.configure_model(config.model).build().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return task, model
-
-
-def stored(task: ImageClassification, rows: list[Row], folder: Path) -> ExampleStore:
-    return write_store(folder / "ids", (x for x in task.encode(rows) if x), task.fields)
 
 
 def as_array(row: Row) -> np.ndarray:
@@ -268,94 +230,6 @@ def test_text_is_no_use_for_patches() -> None:
     config: Any = resolve(Asked("text-classification", settings=("model.embed=patches",)))
     with refused(ConfigError, key="model.embed", value="patches", limit="tokens"):
         task.prepare(config.task, rows).configure_model(config.model)
-
-
-# ------------------------------------------------------------------------------------------ loss and chance
-
-
-def test_the_loss_is_torchs(tmp_path: Path) -> None:
-    rows = images(tmp_path)
-    task, model = made(rows, "task.smoothing=0.2")
-    batch = task.batch(stored(task, rows, tmp_path), np.array([3, 0, 1, 4]))
-    logits = model(task._given(model, [rows[row].values[0] for row in (3, 0, 1, 4)]))
-    target = torch.tensor([0, 0, 1, 1])
-    want = F.cross_entropy(logits, target, label_smoothing=0.2, reduction="sum")
-    torch.testing.assert_close(task.loss(in_training(model), batch)["loss"], want)
-    torch.testing.assert_close(
-        task.loss(model.eval(), batch)["loss"], F.cross_entropy(logits, target, reduction="sum")
-    )
-
-
-def test_chance_follows_from_the_epoch_and_the_rows(tmp_path: Path) -> None:
-    rows = images(tmp_path)
-    task, model = made(rows, "task.augmentation=warp", "task.augmentation.bend=0.05")
-    store = stored(task, rows, tmp_path)
-
-    def moved(epoch: int, *chosen: int) -> torch.Tensor:
-        batch = task.batch(store, np.array(chosen), epoch)
-        assert batch.moves is not None
-        return batch.moves.applied(batch.pixels.float())
-
-    assert torch.equal(moved(1, 3, 4), moved(1, 3, 4))
-    assert not torch.equal(moved(1, 3, 4), moved(2, 3, 4))
-    assert not torch.equal(moved(1, 3, 4)[0], moved(1, 3, 5)[0])
-    batch = task.batch(store, np.arange(4), 3)
-    model = in_training(model)
-    assert not torch.equal(
-        task.loss(model, batch)["loss"], task.loss(model, replace(batch, moves=None))["loss"]
-    )
-    assert torch.equal(
-        task.loss(model.eval(), batch)["loss"], task.loss(model, replace(batch, moves=None))["loss"]
-    )
-
-
-@pytest.mark.parametrize("shape", [(64, 2, 15, 9), (64, 1, 8, 8)])
-def test_a_warp_without_limits_changes_nothing_and_a_flip_is_a_mirror(shape: tuple[int, ...]) -> None:
-    x, chance = torch.rand(shape), np.random.default_rng(1)
-    still = Warp(0, 0, 0, 0).draw(shape, chance)
-    assert still is not None
-    torch.testing.assert_close(still.applied(x), x)
-    flip = Warp(0, 0, 0, 0, flip=True).draw(shape, chance)
-    assert flip is not None
-    got = flip.applied(x)
-    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(got, x, strict=True)]
-    mirrored = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(got, x, strict=True)]
-    assert all(a != b for a, b in zip(same, mirrored, strict=True))
-    assert 16 < sum(mirrored) < 48
-    assert NoAugmentation().draw(shape, chance) is None
-
-
-def test_a_warp_keeps_to_its_limits() -> None:
-    """A bright point in the middle of a long image is moved no further than was asked for."""
-    x = torch.zeros(200, 1, 41, 81)
-    x[:, :, 20, 40] = 1
-    for limits, far in ((Warp(0, 0.1, 0, 0), (4.1, 8.1)), (Warp(180, 0, 0.2, 0.1), (0.01, 0.01))):
-        moves = limits.draw(tuple(x.shape), np.random.default_rng(1))
-        assert moves is not None
-        got = moves.applied(x)
-        weight = got.sum((2, 3))
-        seen = weight[:, 0] > 0.5
-        places = torch.arange(41.0)[:, None], torch.arange(81.0)
-        middle = [((got * place).sum((2, 3)) / weight)[seen] for place in places]
-        for found, about, most in zip(middle, (20, 40), far, strict=True):
-            apart = (found - about).abs().max()
-            assert 0.8 * most - 0.02 < apart <= most + 0.02
-
-
-def test_a_turn_leaves_right_angles_right_in_a_image_that_is_no_square() -> None:
-    x = torch.zeros(1, 1, 41, 81)
-    x[..., 20, 20:61] = 1  # a line along the image
-    moves = Warp(90, 0, 0, 0).draw((50, 1, 41, 81), np.random.default_rng(4))
-    assert moves is not None
-    got = moves.applied(x.expand(50, 1, 41, 81))
-    weight = got.sum((2, 3))[:, 0]
-    rows, columns = torch.arange(41.0)[:, None] - 20, torch.arange(81.0) - 40
-    spread = [((got * p**2).sum((2, 3))[:, 0] / weight).sqrt() for p in (rows, columns)]
-    near = (spread[0] < 8).nonzero()[:, 0]  # those that end inside
-    assert len(near) > 10
-    length = (spread[0] ** 2 + spread[1] ** 2).sqrt()[near]
-    assert length.min() > 10.8
-    assert length.max() < 12.8  # as before: 11.8
 
 
 # --------------------------------------------------------------------------------------------- predicting
