@@ -85,7 +85,8 @@ def test_a_process_that_dies_is_one_sentence_with_the_files_it_was_at(tmp_path: 
 
 
 CHILD = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # even where tests run in a shell's background
 from pathlib import Path
 from tests.data.test_loader import STEPS, Loader, stored
 
