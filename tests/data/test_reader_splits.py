@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow
-from pyarrow import parquet
-
 from regard.data.readers import open_data
 from regard.data.rows import DataSet
+from tests.data.tables import table_bytes
 
 Write = Callable[[str, str | bytes], Path]
-
-
 PAIR = (None, None)
 PAIRS = [(f"source {number}", f"target {number}") for number in range(200)]
 
 
 def values(data: DataSet, split: str) -> list[tuple[str, ...]]:
     return [row.values for row in data.split(split)]
-
-
-def table_bytes(form: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> bytes:
-    """A table as another program would write it."""
-    if form == "tsv":
-        return "".join("\t".join(row) + "\n" for row in [columns, *rows]).encode()
-    if form == "csv":
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows([columns, *rows])
-        return text.getvalue().encode()
-    if form == "jsonl":
-        return "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows).encode()
-    sink = io.BytesIO()
-    data = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
-    parquet.write_table(pyarrow.table(data), sink)
-    return sink.getvalue()
 
 
 def test_a_repeated_source_never_stands_on_both_sides(write: Write) -> None:

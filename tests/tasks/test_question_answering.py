@@ -32,7 +32,6 @@ from regard.data.tokenizer import (
 from regard.decode.spans import best_spans
 from regard.errors import BundleError, ConfigError, DataError, InputError
 from regard.model.mask import Ragged
-from regard.model.transformer import Transformer
 from regard.recipes.report import prediction_line
 from regard.tasks import Decoding
 from regard.tasks.metric import evaluate
@@ -43,37 +42,11 @@ from regard.tasks.task import open_columns
 from regard.training.resolve import Asked, resolve
 from regard.values import Pair
 from tests.shared import refused
+from tests.tasks.tiny_questions import CONTEXT, QUICK, ROWS, made, row
 
-QUICK = ("model.width=16", "model.hidden=24", "model.depth=1", "model.heads=2", "model.dropout=0")
 SPECS = (ByteBPE(), BPE(), WordPiece(lowercase=True), Unigram(), Characters(), Words())
-CONTEXT = "Ada Lovelace wrote notes on the Analytical Engine in 1843. 她写了第一个程序。 Café Zoë."
 NOT_THRESHOLDS = ("", "{", "[]", "{}", '{"unanswerable": -1, "threshold": 0.0}', '{"unanswerable": 1}')
 NOT_THRESHOLDS += ('{"unanswerable": 1, "threshold": NaN}', '{"unanswerable": 1, "threshold": "0"}')
-
-
-def row(question: str, context: str, *texts: str) -> Row:
-    answers = [Answer(text, context.index(text)) for text in texts]
-    return Row((context, question, answers_as_text(answers)), question)
-
-
-ROWS = [
-    row("who wrote notes?", CONTEXT, "Ada Lovelace", "Ada"),
-    row("when?", CONTEXT, "1843"),
-    row("她写了什么？", CONTEXT, "第一个程序"),
-    row("where?", "Zoë sat in the café.", "the café", "café"),
-    row("who slept?", "Zoë sat in the café."),
-]
-
-
-def made(rows: list[Row], *settings: str) -> tuple[QuestionAnswering, Transformer]:
-    config = resolve(Asked("question-answering", settings=(*QUICK, *settings)))
-    task: Any = QuestionAnswering.prepare(config.task, rows)  # type: ignore[arg-type]
-    torch.manual_seed(1)
-    model: Any = task.configure_model(config.model).build().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return task, model
 
 
 # ------------------------------------------------------------------------------------------ ids and spans
@@ -84,12 +57,12 @@ def test_the_tokens_of_an_answer_give_its_text_back(spec: TokenizerSpec) -> None
     config: Any = resolve(Asked("question-answering")).task
     texts = [text for row in ROWS for text in row.values[:2]]
     task = QuestionAnswering(config, train_tokenizer(spec, texts, at_most=True))
-    for row in ROWS:
-        places = task._read(row.values[0]).places
-        for answer in read_answers(row.values[2], row.values[0], ""):
+    for asked in ROWS:
+        places = task._read(asked.values[0]).places
+        for answer in read_answers(asked.values[2], asked.values[0], ""):
             span = covering(places, answer)
             assert span is not None
-            said = row.values[0][places[span[0]][0] : places[span[1]][1]]
+            said = asked.values[0][places[span[0]][0] : places[span[1]][1]]
             assert answer.text in said
             if spec.kind in ("characters", "wordpiece"):  # of others a piece may be longer than the answer
                 assert said == answer.text
